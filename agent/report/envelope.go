@@ -1,0 +1,103 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kinds of documents: the last element of the topic and the middle of the CloudEvents type.
+const (
+	KindStatus    = "status"
+	KindBirth     = "birth"
+	KindDiagnosis = "diagnosis"
+	KindHealth    = "health"
+	KindTally     = "tally"
+	KindDropped   = "dropped"
+)
+
+// An Envelope carries one document: CloudEvents 1.0 in JSON structured mode. Seq counts the documents of one outbox
+// without gaps; Epoch names that outbox, so that a terminal whose flash was replaced does not look like its own past.
+type Envelope struct {
+	SpecVersion string          `json:"specversion"`
+	ID          string          `json:"id"`
+	Source      string          `json:"source"`
+	Type        string          `json:"type"`
+	Time        time.Time       `json:"time"`
+	ContentType string          `json:"datacontenttype"`
+	Epoch       string          `json:"epoch,omitempty"`
+	Boot        uint64          `json:"boot,omitempty"`
+	Seq         uint64          `json:"seq,omitempty"`
+	Historical  bool            `json:"historical,omitempty"`
+	Data        json.RawMessage `json:"data"`
+}
+
+// Type returns the CloudEvents type of a kind of document.
+func Type(kind string) string { return "posdx." + kind + ".v1" }
+
+// Kind returns the kind of the document inside, empty if the type is not ours.
+func (e *Envelope) Kind() string {
+	k, ok := strings.CutPrefix(e.Type, "posdx.")
+	if !ok {
+		return ""
+	}
+	k, ok = strings.CutSuffix(k, ".v1")
+	if !ok {
+		return ""
+	}
+	return k
+}
+
+// Wrap puts a document into an envelope. The id is the outbox's epoch and the sequence, so it is the same at every
+// attempt to deliver.
+func Wrap(at Address, kind, epoch string, boot, seq uint64, t time.Time, historical bool, doc []byte) ([]byte, error) {
+	e := Envelope{
+		SpecVersion: "1.0", ID: fmt.Sprintf("%s-%010x", epoch, seq), Source: "/" + at.Estate + "/" + at.Terminal,
+		Type: Type(kind), Time: t.UTC(), ContentType: "application/json",
+		Epoch: epoch, Boot: boot, Seq: seq, Historical: historical, Data: doc,
+	}
+	return json.Marshal(e)
+}
+
+// Address names a terminal within an estate. Both parts are 1 to 64 characters of A-Z a-z 0-9 . _ -; the terminal part
+// equals the common name of the client certificate and the MQTT client id.
+type Address struct{ Estate, Terminal string }
+
+// Check tells what is wrong with an address.
+func (a Address) Check() error {
+	for _, p := range []struct{ name, value string }{{"estate", a.Estate}, {"terminal", a.Terminal}} {
+		if p.value == "" || len(p.value) > 64 {
+			return fmt.Errorf("%s %q: want 1 to 64 characters", p.name, p.value)
+		}
+		for _, r := range p.value {
+			if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", r) {
+				return fmt.Errorf("%s %q: %q is not allowed, use A-Z a-z 0-9 . _ -", p.name, p.value, r)
+			}
+		}
+	}
+	return nil
+}
+
+// Topic returns the topic of a kind of document, e.g. pos/v1/shop/t1/diagnosis; kind may have two levels (cmd/ping).
+func (a Address) Topic(kind string) string {
+	return "pos/v1/" + a.Estate + "/" + a.Terminal + "/" + kind
+}
+
+// AdvisoryFilter matches every advisory of the estate.
+func (a Address) AdvisoryFilter() string { return "pos/v1/" + a.Estate + "/advisory/+/+" }
+
+// AdvisoryTopic returns the topic of one advisory.
+func AdvisoryTopic(estate, scope, key string) string {
+	return "pos/v1/" + estate + "/advisory/" + scope + "/" + key
+}
+
+// ParseTopic splits a terminal's topic into address and kind.
+func ParseTopic(topic string) (Address, string, error) {
+	p := strings.SplitN(topic, "/", 5)
+	if len(p) != 5 || p[0] != "pos" || p[1] != "v1" || p[4] == "" {
+		return Address{}, "", fmt.Errorf("topic %q: want pos/v1/<estate>/<terminal>/<kind>", topic)
+	}
+	a := Address{p[2], p[3]}
+	return a, p[4], a.Check()
+}

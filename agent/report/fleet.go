@@ -1,0 +1,95 @@
+package report
+
+import "time"
+
+// Health is a snapshot of the background evidence and of the agent itself.
+type Health struct {
+	Time         time.Time        `json:"time"`
+	UptimeMS     int64            `json:"uptime_ms"`
+	BootID       string           `json:"boot_id"`
+	ClockTrusted bool             `json:"clock_trusted"`
+	Evidence     []Evidence       `json:"evidence"`
+	Agent        Agent            `json:"agent"`
+	Self         map[string]int64 `json:"self"` // goroutines, descriptors, rss_kb, outbox_bytes, outbox_records, dropped, scrubbed, …
+}
+
+// A Tally counts the codes of one hour, approvals included: the base rate for incidents.
+type Tally struct {
+	From   time.Time   `json:"from"`
+	To     time.Time   `json:"to"`
+	Counts []CodeCount `json:"counts"`
+}
+
+// CodeCount is how often one code was seen.
+type CodeCount struct {
+	Scheme string `json:"scheme"`
+	Code   string `json:"code"`
+	Origin Origin `json:"origin"`
+	Count  int    `json:"count"`
+}
+
+// Presence is the retained status of a terminal; the broker publishes the offline one as last will.
+type Presence struct {
+	State  string `json:"state"` // online offline
+	Reason string `json:"reason"`
+	BootID string `json:"boot_id"`
+}
+
+// Birth tells what a terminal is when its session begins.
+type Birth struct {
+	Time    time.Time `json:"time"`
+	BootID  string    `json:"boot_id"`
+	Boot    uint64    `json:"boot"`
+	Epoch   string    `json:"epoch"`
+	Agent   Agent     `json:"agent"`
+	Devices []Device  `json:"devices"`
+	Counted []string  `json:"counted"` // document kinds that carry seq
+}
+
+// Device is one fitted device.
+type Device struct {
+	Name string `json:"name"` // reader0, modem0, eth0
+	Kind string `json:"kind"` // reader modem network
+	Port string `json:"port,omitempty"`
+}
+
+// Dropped reports records that a bound of the outbox removed before the fleet had them.
+type Dropped struct {
+	Time   time.Time      `json:"time"`
+	First  uint64         `json:"first"` // lowest and highest sequence dropped; kept records may lie between
+	Last   uint64         `json:"last"`
+	Counts map[string]int `json:"counts"` // by kind
+	Reason string         `json:"reason"` // space age corrupt io
+}
+
+// Ack is the fleet's word that everything up to Seq is committed.
+type Ack struct {
+	Epoch string `json:"epoch"` // of the outbox the sequence belongs to
+	Boot  uint64 `json:"boot"`
+	Seq   uint64 `json:"seq"`
+}
+
+// A Command asks a terminal to do one named thing.
+type Command struct {
+	ID   string         `json:"id"`
+	Args map[string]any `json:"args,omitempty"`
+}
+
+// Reply answers a command.
+type Reply struct {
+	ID     string `json:"id"`
+	Result string `json:"result"` // accepted done refused failed
+	Why    string `json:"why,omitempty"`
+	Data   any    `json:"data,omitempty"`
+}
+
+// Advisory is what the fleet sees on other terminals; agents use it as evidence.
+type Advisory struct {
+	Scope     string    `json:"scope"` // acquirer carrier site model
+	Key       string    `json:"key"`
+	Code      string    `json:"code"`
+	Terminals int       `json:"terminals"` // that see it
+	SharePct  float64   `json:"share_pct"` // of those in scope
+	Time      time.Time `json:"time"`
+	Cause     string    `json:"cause,omitempty"`
+}

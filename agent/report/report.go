@@ -1,0 +1,179 @@
+// Package report defines the documents that leave the agent, their topics and their envelope.
+//
+// The names are a contract with other people's software: a field may be added, one that is here never changes its
+// meaning. The JSON Schemas in the schema folder are the authority; a test holds these types against them.
+package report
+
+import "time"
+
+// Origin says who wrote a response code.
+type Origin string
+
+// Origins of a code. A code written by the host proves that the path to the host worked.
+const (
+	OriginHost     Origin = "host"
+	OriginTerminal Origin = "terminal"
+	OriginCashier  Origin = "cashier"
+	OriginUnknown  Origin = "unknown"
+)
+
+// Channel says where a code was seen.
+type Channel string
+
+// Channels on which a code is seen.
+const (
+	ChannelHook    Channel = "hook"
+	ChannelLog     Channel = "log"
+	ChannelECR     Channel = "ecr"
+	ChannelCapture Channel = "capture"
+	ChannelConsole Channel = "console"
+	ChannelCommand Channel = "command"
+)
+
+// An Event is one appearance of a response code. It never holds an amount, a card number in any form, a track or a name.
+type Event struct {
+	ID           string    `json:"id"` // boot count and persistent sequence in fixed-width hex: ascending for ever
+	Time         time.Time `json:"time"`
+	UptimeMS     int64     `json:"uptime_ms"`
+	BootID       string    `json:"boot_id"`
+	ClockTrusted bool      `json:"clock_trusted"`
+	Code         string    `json:"code"`   // 1 to 64 printable characters, as its writer wrote it
+	Scheme       string    `json:"scheme"` // name of a code table; empty means the configured profile
+	Origin       Origin    `json:"origin"`
+	Channel      Channel   `json:"channel"`
+	Txn          *Txn      `json:"txn,omitempty"`
+}
+
+// Txn is what is known of the transaction behind a code. An absent member is not known.
+type Txn struct {
+	MTI            string `json:"mti,omitempty"`  // ISO 8583 message type of the message that carried the code
+	STAN           string `json:"stan,omitempty"` // field 11
+	TerminalID     string `json:"terminal_id,omitempty"`
+	Entry          string `json:"entry,omitempty"` // chip stripe contactless manual code unknown
+	ConnectMS      *int64 `json:"connect_ms,omitempty"`
+	ResponseMS     *int64 `json:"response_ms,omitempty"`
+	Sent           *bool  `json:"sent,omitempty"` // did the request leave the terminal?
+	HostAnswerSeen *bool  `json:"host_answer_seen,omitempty"`
+}
+
+// Status is the outcome of a check. There are four, never two: what is absent or unknown is not healthy.
+type Status string
+
+// Outcomes of a check.
+const (
+	OK         Status = "ok"
+	Bad        Status = "bad"
+	CannotTell Status = "cannot-tell" // facts.reason says why
+	NotRun     Status = "not-run"     // facts.reason says why
+)
+
+// Depth is how far a check reaches into a device (UnifiedPOS CheckHealth levels).
+type Depth string
+
+// Depths of a check. Only internal ones are free of any effect outside the agent.
+const (
+	Internal    Depth = "internal"
+	External    Depth = "external"
+	Interactive Depth = "interactive"
+)
+
+// Reasons of cannot-tell and not-run, in facts.reason.
+const (
+	ReasonInUse       = "in-use"
+	ReasonAbsent      = "absent"
+	ReasonPermission  = "permission"
+	ReasonTimeout     = "timeout"
+	ReasonUnsupported = "unsupported"
+	ReasonTooFew      = "too-few"
+	ReasonMasked      = "masked"
+	ReasonInSale      = "in-sale"
+	ReasonBudget      = "budget"
+	ReasonPolicy      = "policy"
+)
+
+// Evidence is what one check found.
+type Evidence struct {
+	Check   string    `json:"check"`
+	Subject string    `json:"subject"` // what was asked: eth0, host-primary, reader0
+	Status  Status    `json:"status"`
+	Facts   Facts     `json:"facts"`
+	At      time.Time `json:"at"`     // when the check ended
+	AgeMS   int64     `json:"age_ms"` // from At to the moment of explaining
+	TookMS  int64     `json:"took_ms"`
+	Depth   Depth     `json:"depth"`
+}
+
+// Facts are the values a check measured, by the names of the contract. Values are bool, a number, string, []string or
+// map[string]float64 (and what encoding/json makes of these). A fact that is not known is absent.
+type Facts map[string]any
+
+// Num returns a numeric fact, false if it is absent or no number.
+func (f Facts) Num(name string) (float64, bool) {
+	switch v := f[name].(type) {
+	case float64:
+		return v, true
+	case int:
+		return float64(v), true
+	case int64:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	}
+	return 0, false
+}
+
+// Str returns a text fact, false if it is absent or no text.
+func (f Facts) Str(name string) (string, bool) {
+	s, ok := f[name].(string)
+	return s, ok
+}
+
+// Bool returns a yes-or-no fact; ok is false if it is absent or neither.
+func (f Facts) Bool(name string) (value, ok bool) {
+	value, ok = f[name].(bool)
+	return value, ok
+}
+
+// Strings returns a fact that is a list of words, nil if it is absent or no such list.
+func (f Facts) Strings(name string) []string {
+	switch v := f[name].(type) {
+	case []string:
+		return v
+	case []any:
+		list := make([]string, 0, len(v))
+		for _, e := range v {
+			s, ok := e.(string)
+			if !ok {
+				return nil
+			}
+			list = append(list, s)
+		}
+		return list
+	}
+	return nil
+}
+
+// Counts returns a fact that is a table of counts, nil if it is absent or no such table.
+func (f Facts) Counts(name string) map[string]float64 {
+	switch v := f[name].(type) {
+	case map[string]float64:
+		return v
+	case map[string]int:
+		t := make(map[string]float64, len(v))
+		for k, n := range v {
+			t[k] = float64(n)
+		}
+		return t
+	case map[string]any:
+		t := make(map[string]float64, len(v))
+		for k, e := range v {
+			n, ok := e.(float64)
+			if !ok {
+				return nil
+			}
+			t[k] = n
+		}
+		return t
+	}
+	return nil
+}
