@@ -1,0 +1,24 @@
+// Package probe holds the checks: each asks one driver a question and returns evidence.
+package probe
+
+import (
+	"context"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// A Probe asks one driver. Run returns at least one Evidence per name in Checks with Check, Subject, Status and Facts
+// set; the Runner fills in the rest. Run must return soon after its context ends; what does not is left behind and
+// counted as a timeout, and its device is not asked again until it comes back.
+type Probe struct {
+	Checks  []string      // names of the contract that Run answers
+	Subject string        // what is asked: eth0, host-primary, reader0
+	Device  string        // probes with the same Device never run at the same time; "" for none
+	Depth   report.Depth  // how far it reaches
+	Timeout time.Duration // how long it may take
+	Fresh   time.Duration // its evidence may be used again for this long
+	Bytes   int           // what it sends and receives over the network, roughly; 0 for local ones
+	Idle    bool          // may run in the background, between events
+	Run     func(ctx context.Context) []report.Evidence
+}
