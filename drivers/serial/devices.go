@@ -1,0 +1,111 @@
+package serial
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// A Device is a serial port as sysfs knows it. Nothing was opened to learn this.
+type Device struct {
+	Path      string // /dev/ttyUSB2
+	Driver    string // kernel driver, "" if not known
+	Vendor    string // USB: four hex digits, "" for others
+	Product   string
+	Serial    string
+	Interface string // USB: bInterfaceNumber, two hex digits
+}
+
+// usbDepth is how many folders lie between a tty and its USB device: port, interface, device.
+const usbDepth = 4
+
+// Devices lists the serial ports of this machine that have a chip behind them. It never opens one, as the list
+// functions of serial libraries do: those reset ports that a payment application is using.
+func Devices() ([]Device, error) { return devices("/sys") }
+
+func devices(sys string) ([]Device, error) {
+	class := filepath.Join(sys, "class/tty")
+	names, err := os.ReadDir(class)
+	if err != nil {
+		return nil, fmt.Errorf("list serial ports: %w", err)
+	}
+	var list []Device
+	for _, n := range names {
+		dir, err := filepath.EvalSymlinks(filepath.Join(class, n.Name(), "device"))
+		if err != nil { // consoles and ptys have no device
+			continue
+		}
+		if word(filepath.Join(class, n.Name(), "type")) == "0" { // a place for a UART, and none in it
+			continue
+		}
+		d := Device{Path: "/dev/" + n.Name()}
+		if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
+			d.Driver = filepath.Base(link)
+		}
+		for up, i := dir, 0; i < usbDepth && len(up) > len(sys); up, i = filepath.Dir(up), i+1 {
+			if d.Interface == "" {
+				d.Interface = word(filepath.Join(up, "bInterfaceNumber"))
+			}
+			if v := word(filepath.Join(up, "idVendor")); v != "" {
+				d.Vendor, d.Product, d.Serial = v, word(filepath.Join(up, "idProduct")), word(filepath.Join(up, "serial"))
+				break
+			}
+		}
+		list = append(list, d)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
+	return list, nil
+}
+
+func word(path string) string {
+	b, _ := os.ReadFile(path)
+	return strings.TrimSpace(string(b))
+}
+
+// Resolve turns a port's name in the configuration into a device node: a path as it stands, or
+// usb:VID:PID[,interface=NN][,serial=S], because a USB port comes back under another number after it was unplugged. No
+// such device is ErrGone, and two are an error that names both.
+func Resolve(name string) (string, error) { return resolve("/sys", name) }
+
+func resolve(sys, name string) (string, error) {
+	spec, ok := strings.CutPrefix(name, "usb:")
+	if !ok {
+		return name, nil
+	}
+	parts := strings.Split(spec, ",")
+	vendor, product, ok := strings.Cut(parts[0], ":")
+	if !ok || vendor == "" || product == "" {
+		return "", fmt.Errorf("port %q: want usb:VID:PID, interface=NN and serial=S after commas", name)
+	}
+	want := Device{Vendor: vendor, Product: product}
+	for _, p := range parts[1:] {
+		switch key, value, _ := strings.Cut(p, "="); key {
+		case "interface":
+			want.Interface = value
+		case "serial":
+			want.Serial = value
+		default:
+			return "", fmt.Errorf("port %q: no key %q, only interface and serial", name, key)
+		}
+	}
+	all, err := devices(sys)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, d := range all {
+		if strings.EqualFold(d.Vendor, want.Vendor) && strings.EqualFold(d.Product, want.Product) &&
+			(want.Interface == "" || strings.EqualFold(d.Interface, want.Interface)) && (want.Serial == "" || d.Serial == want.Serial) {
+			found = append(found, d.Path)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("port %q: %w", name, ErrGone)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("port %q: %s all match, add interface= or serial=", name, strings.Join(found, " "))
+}

@@ -1,0 +1,98 @@
+// Package serial is a serial port on Linux: one type over two libraries, with deadlines, with four different errors
+// for four different troubles, and with the question "whose is it?" asked before it is opened.
+//
+// The default build uses go.bug.st/serial, the build tag tarm uses github.com/tarm/serial. Both do what they do best,
+// setting the line up and moving bytes. Waiting is done here, on a descriptor of our own: go.bug.st reports an unplugged
+// device exactly as our own Close and closes a number that a Read may still use, its Write can hang for ever; tarm's
+// Close hangs while a Read waits and its time-out looks like an end of file.
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// The four troubles of a port, each with its own remedy. Test with errors.Is.
+var (
+	// ErrIdle says that nothing came before the deadline. It is an os.ErrDeadlineExceeded.
+	ErrIdle = fmt.Errorf("serial line idle: %w", os.ErrDeadlineExceeded)
+	// ErrGone says that the device is not there, or has been unplugged.
+	ErrGone = errors.New("serial device gone")
+	// ErrBusy says that somebody else holds the port; a BusyError names him.
+	ErrBusy = errors.New("serial port in use")
+	// ErrGarbled says that bytes came and were not what a sound line carries: the UART counted framing or parity
+	// errors, or the protocol above found its check sum wrong.
+	ErrGarbled = errors.New("serial line garbled")
+)
+
+// ErrNot8N1 is the answer of a build with tag tarm to any framing but 8N1.
+var ErrNot8N1 = errors.New("8N1 only")
+
+// A BusyError is ErrBusy with the holder's name.
+type BusyError struct {
+	Path  string
+	Owner Owner
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("open %s: in use by %v", e.Path, e.Owner)
+}
+
+// Is makes a BusyError an ErrBusy.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
+// A Link is what drivers need of a port. A *Port, an *os.File of a tty and a net.Conn are one.
+type Link interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// Parity of a character.
+type Parity byte
+
+// The parities both ends may agree on.
+const (
+	NoParity Parity = iota
+	OddParity
+	EvenParity
+)
+
+// A Config says how to open a port. Zero members mean 8N1 and lines as the kernel leaves them: raised.
+type Config struct {
+	Path     string // device node, or usb:… as Resolve takes it
+	Baud     int
+	DataBits int // 5 to 8, 0 for 8
+	Parity   Parity
+	StopBits int  // 1 or 2, 0 for 1
+	RTSLow   bool // drop RTS after opening, as the GemPC readers want; a tty without modem lines ignores it
+	HoldDTR  bool // leave DTR up after Close: some readers forget their settings, and modems hang up, when it falls
+
+	// Shared leaves the port open to others: no owner is looked for and no advisory lock taken. Every byte we read is
+	// then lost to them, so it is right for a dedicated tap line only. go.bug.st takes TIOCEXCL all the same.
+	Shared bool
+}
+
+func (c Config) framing() (bits, stop int, err error) {
+	bits, stop = c.DataBits, c.StopBits
+	if bits == 0 {
+		bits = 8
+	}
+	if stop == 0 {
+		stop = 1
+	}
+	if bits < 5 || bits > 8 || stop < 1 || stop > 2 || c.Parity > EvenParity || c.Baud <= 0 {
+		return 0, 0, fmt.Errorf("open %s: no such line setting: %d baud, %d data bits, parity %d, %d stop bits", c.Path, c.Baud, bits, c.Parity, stop)
+	}
+	return bits, stop, nil
+}
+
+// line is what a library gives: bytes in and out of a port that it has set up.
+type line interface {
+	Read([]byte) (int, error)
+	Write([]byte) (int, error)
+	Close() error
+}
