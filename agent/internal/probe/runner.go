@@ -1,0 +1,324 @@
+package probe
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// grace is how long a probe may overrun its own deadline before it is left behind: long enough for a driver to see its
+// context end and close its port, short enough for the five seconds a diagnosis has.
+const grace = 200 * time.Millisecond
+
+// saleLimit ends a hold that nobody released: a payment application that dies in the middle of a sale must not
+// silence the checks for ever. Three minutes is past every PIN entry and receive timer in use.
+const saleLimit = 3 * time.Minute
+
+// minPause keeps background checks apart, so that a list of probes with short freshness cannot eat the idle budget.
+const minPause = 20 * time.Second
+
+// A Runner asks probes and remembers the newest answer to each. Its methods may be called from any goroutine.
+type Runner struct {
+	probes  []Probe
+	devices map[string]chan struct{} // one token per device; who holds it owns the device
+
+	mu      sync.Mutex
+	latest  map[key]report.Evidence
+	order   []key             // of first appearance, so that documents are the same from run to run
+	ran     map[key]time.Time // by first check and subject of the probe
+	sale    time.Time
+	cancels map[int]context.CancelFunc
+	next    int
+}
+
+type key struct{ check, subject string }
+
+func (p Probe) key() key { return key{p.Checks[0], p.Subject} }
+
+func cutShort(list []report.Evidence) bool {
+	for _, e := range list {
+		if reason, _ := e.Facts.Str("reason"); reason == report.ReasonInSale {
+			return true
+		}
+	}
+	return false
+}
+
+// NewRunner returns a runner over probes.
+func NewRunner(probes []Probe) *Runner {
+	r := &Runner{
+		probes: probes, devices: map[string]chan struct{}{},
+		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{},
+	}
+	for _, p := range probes {
+		if p.Device != "" && r.devices[p.Device] == nil {
+			r.devices[p.Device] = make(chan struct{}, 1)
+		}
+	}
+	return r
+}
+
+// Probes returns the list the runner was made with.
+func (r *Runner) Probes() []Probe { return r.probes }
+
+// SaleBegins stops every running probe and keeps new ones from starting until SaleEnds or three minutes have passed.
+func (r *Runner) SaleBegins(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sale = now.Add(saleLimit)
+	for _, cancel := range r.cancels {
+		cancel()
+	}
+}
+
+// SaleEnds lets probes run again.
+func (r *Runner) SaleEnds() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sale = time.Time{}
+}
+
+func (r *Runner) inSale() bool { return time.Now().Before(r.sale) }
+
+// Run asks all the given probes at the same time, hands on each answer as it comes and returns when all have answered
+// or ctx has ended. A probe that does not answer in time answers cannot-tell (timeout); it delays nobody else.
+func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evidence)) {
+	ctx, done := r.begin(ctx)
+	defer done()
+	answers := make(chan []report.Evidence, len(probes))
+	for _, p := range probes {
+		go func() {
+			e := r.ask(ctx, p)
+			r.remember(e)
+			if !cutShort(e) {
+				r.mu.Lock()
+				r.ran[p.key()] = time.Now()
+				r.mu.Unlock()
+			}
+			answers <- e
+		}()
+	}
+	for range probes {
+		e := <-answers
+		if got != nil {
+			got(e)
+		}
+	}
+}
+
+func (r *Runner) begin(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := r.next
+	r.next++
+	stop := func() { cancel(errInSale) }
+	r.cancels[id] = stop
+	if r.inSale() {
+		stop()
+	}
+	return ctx, func() {
+		r.mu.Lock()
+		delete(r.cancels, id)
+		r.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+type saleError struct{}
+
+func (saleError) Error() string { return "a sale is in progress" }
+
+var errInSale error = saleError{}
+
+// ask runs one probe. The probe's own goroutine keeps its device until it really returns, so a hung driver blocks only
+// the next question to the same device.
+func (r *Runner) ask(ctx context.Context, p Probe) []report.Evidence {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	if token := r.devices[p.Device]; token != nil {
+		select {
+		case token <- struct{}{}:
+		case <-ctx.Done():
+			return finish(p, failed(ctx, p), start)
+		}
+	}
+	if ctx.Err() != nil {
+		r.release(p)
+		return finish(p, failed(ctx, p), start)
+	}
+	answer := make(chan []report.Evidence, 1)
+	go func() {
+		defer r.release(p)
+		answer <- p.Run(ctx)
+	}()
+	select {
+	case e := <-answer:
+		return finish(p, e, start)
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case e := <-answer:
+		if context.Cause(ctx) != errInSale {
+			return finish(p, e, start)
+		}
+	case <-late.C:
+	}
+	return finish(p, failed(ctx, p), start)
+}
+
+func (r *Runner) release(p Probe) {
+	if token := r.devices[p.Device]; token != nil {
+		<-token
+	}
+}
+
+func failed(ctx context.Context, p Probe) []report.Evidence {
+	status, reason := report.CannotTell, report.ReasonTimeout
+	if context.Cause(ctx) == errInSale {
+		status, reason = report.NotRun, report.ReasonInSale
+	}
+	list := make([]report.Evidence, len(p.Checks))
+	for i, c := range p.Checks {
+		list[i] = report.Evidence{Check: c, Subject: p.Subject, Status: status, Facts: report.Facts{"reason": reason}}
+	}
+	return list
+}
+
+func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence {
+	now := time.Now()
+	for i := range list {
+		list[i].At = now.UTC().Truncate(time.Millisecond)
+		list[i].TookMS = now.Sub(start).Milliseconds()
+		list[i].Depth = p.Depth
+		if list[i].Facts == nil {
+			list[i].Facts = report.Facts{}
+		}
+	}
+	return list
+}
+
+// Remember takes evidence that no probe of the runner made: what the payment application reports of itself, what the
+// fleet advises.
+func (r *Runner) Remember(e report.Evidence) { r.remember([]report.Evidence{e}) }
+
+// Forget drops what is known of a check.
+func (r *Runner) Forget(check, subject string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.latest, key{check, subject})
+}
+
+func (r *Runner) remember(list []report.Evidence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range list {
+		k := key{e.Check, e.Subject}
+		old, seen := r.latest[k]
+		if !seen {
+			r.order = append(r.order, k)
+		}
+		// A check that a sale cut short says nothing new: what was known before is still the better witness.
+		if cutShort([]report.Evidence{e}) && seen && old.Status != report.NotRun {
+			continue
+		}
+		r.latest[k] = e
+	}
+}
+
+// Known returns the newest answer of every check with its age at the given moment, in the order of first appearance.
+func (r *Runner) Known(now time.Time) []report.Evidence {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]report.Evidence, 0, len(r.order))
+	kept := r.order[:0]
+	for _, k := range r.order {
+		e, ok := r.latest[k]
+		if !ok {
+			continue
+		}
+		kept = append(kept, k)
+		e.AgeMS = max(0, now.Sub(e.At).Milliseconds())
+		list = append(list, e)
+	}
+	r.order = kept
+	return list
+}
+
+// Stale returns the probes that were last asked longer ago than limit or than their own freshness, whichever is less.
+func (r *Runner) Stale(now time.Time, limit time.Duration) []Probe {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []Probe
+	for _, p := range r.probes {
+		if ran, ok := r.ran[p.key()]; !ok || now.Sub(ran) > min(limit, p.Fresh) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Background keeps the evidence of the idle probes fresh until ctx ends, sleeping whenever nothing is due.
+func (r *Runner) Background(ctx context.Context, changed func()) error {
+	due := make(map[int]time.Time)
+	for {
+		now := time.Now()
+		var run []Probe
+		next := now.Add(time.Hour)
+		for i, p := range r.probes {
+			if !p.Idle || p.Fresh <= 0 {
+				continue
+			}
+			if !due[i].After(now) {
+				run = append(run, p)
+				due[i] = now.Add(p.Fresh)
+			}
+			if due[i].Before(next) {
+				next = due[i]
+			}
+		}
+		if len(run) > 0 {
+			before := r.verdicts()
+			r.Run(ctx, run, nil)
+			if changed != nil && r.differs(before) {
+				changed()
+			}
+		}
+		t := time.NewTimer(max(time.Until(next), minPause))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+func (r *Runner) verdicts() map[key]report.Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := make(map[key]report.Status, len(r.latest))
+	for k, e := range r.latest {
+		m[k] = e.Status
+	}
+	return m
+}
+
+func (r *Runner) differs(before map[key]report.Status) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(before) != len(r.latest) {
+		return true
+	}
+	for k, e := range r.latest {
+		if before[k] != e.Status {
+			return true
+		}
+	}
+	return false
+}
