@@ -44,6 +44,9 @@ type Birth struct {
 	Agent   Agent     `json:"agent"`
 	Devices []Device  `json:"devices"`
 	Counted []string  `json:"counted"` // document kinds that carry seq
+	// Oldest is the lowest sequence the outbox still holds, or the next one if it is empty. What the fleet lacks below
+	// it can never come, so a fleet whose store is new need not wait for it. 0 means not said.
+	Oldest uint64 `json:"oldest,omitempty"`
 }
 
 // Device is one fitted device.
