@@ -229,10 +229,11 @@ func (p *Port) SetWriteDeadline(t time.Time) error {
 
 // Discard throws away what has come and was not read.
 func (p *Port) Discard() error {
-	if err := p.flush(unix.TCIFLUSH); err != nil {
-		return fmt.Errorf("discard %s: %w", p.path, err)
+	err := p.flush(unix.TCIFLUSH)
+	if errors.Is(err, unix.EIO) {
+		err = ErrGone
 	}
-	return nil
+	return p.fail("discard", nil, err)
 }
 
 func (p *Port) flush(queue int) (err error) {

@@ -1,0 +1,69 @@
+// Package reader asks card readers on a serial line who they are and how they feel: identity, slot status and health
+// counters. It never powers a card, never moves one, and no byte of a card's data leaves its decoders.
+package reader
+
+import "errors"
+
+// Slot is what stands in a reader's slot.
+type Slot byte
+
+// The states of a slot.
+const (
+	SlotUnknown Slot = iota
+	SlotAbsent
+	SlotPresent // a card that is not powered
+	SlotActive  // a powered card: a transaction, perhaps
+	SlotMute    // a card that does not answer
+)
+
+func (s Slot) String() string {
+	return [...]string{"unknown", "absent", "present", "active", "mute"}[min(s, SlotMute)]
+}
+
+// A Report is what a reader told about itself.
+type Report struct {
+	Model    string // "" if it did not say
+	Firmware string
+	Slot     Slot
+	Fault    string // what its self-test or its hardware reports, "" for nothing: a vendor code in hex
+	Tamper   bool
+	Health   Health // of this dialogue
+}
+
+// ErrRefused says that the reader is there, answers well-formed frames, and will not do what it was asked.
+var ErrRefused = errors.New("reader refused the command")
+
+// Health counts what went wrong on the way to a reader and in its slot.
+type Health struct {
+	Answers  uint64 // well-formed answers
+	CRC      uint64 // frames whose check sum was wrong, either way
+	NAK      uint64 // our frames that the reader could not read
+	LostEcho uint64 // commands that a reader which echoes did not echo
+	Garbage  uint64 // bytes that belong to no frame
+	Silence  uint64 // commands without an answer in time
+	Stray    uint64 // well-formed frames that answer nothing we asked
+	Mute     uint64 // cards that did not answer
+	Parity   uint64 // parity errors between reader and card
+	Overrun  uint64 // overruns between reader and card
+	Hardware uint64 // hardware errors the reader reports
+	Moves    uint64 // cards put in or taken out
+	Resets   uint64 // boot notices
+}
+
+// Add sums two counts.
+func (h Health) Add(o Health) Health {
+	return Health{h.Answers + o.Answers, h.CRC + o.CRC, h.NAK + o.NAK, h.LostEcho + o.LostEcho, h.Garbage + o.Garbage,
+		h.Silence + o.Silence, h.Stray + o.Stray, h.Mute + o.Mute, h.Parity + o.Parity, h.Overrun + o.Overrun,
+		h.Hardware + o.Hardware, h.Moves + o.Moves, h.Resets + o.Resets}
+}
+
+// Line is the number of frames that the line spoiled.
+func (h Health) Line() uint64 { return h.CRC + h.NAK + h.LostEcho }
+
+// Statistics are the counts under their UnifiedPOS names (UnifiedPOS 1.16, appendix on device statistics).
+func (h Health) Statistics() map[string]uint64 {
+	return map[string]uint64{
+		"CommunicationErrorCount": h.CRC + h.NAK + h.LostEcho + h.Silence,
+		"UnreadableCardCount":     h.Mute + h.Parity + h.Overrun,
+	}
+}

@@ -1,0 +1,5 @@
+//go:build tarm
+
+package sim
+
+const stopBits = 1 // all that tarm/serial can

@@ -1,0 +1,5 @@
+//go:build !tarm
+
+package sim
+
+const stopBits = 2 // what GemPC readers want
