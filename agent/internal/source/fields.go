@@ -1,0 +1,247 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"posdx/agent/report"
+)
+
+// Lengths of what is let in.
+const (
+	maxCode     = 64 // characters, as the contract says
+	maxScheme   = 32
+	maxSTAN     = 12 // field 11 has 6 digits, reference numbers of some hosts 12
+	maxTerminal = 16 // field 41 has 8, some gateways' names 16
+	maxWord     = 64 // of a version
+	maxMS       = 24 * 3600 * 1000
+	cardDigits  = 12 // the shortest card number: a code with so many digits is taken for one
+)
+
+// code tells what is wrong with a response code, nothing if it is good. The text never repeats it.
+func codeProblem(s string) string {
+	switch n := utf8.RuneCountInString(s); {
+	case n == 0:
+		return "missing: give the response code as the payment app shows it"
+	case n > maxCode:
+		return "want 1 to 64 printable characters"
+	case !utf8.ValidString(s):
+		return "not UTF-8"
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return "want 1 to 64 printable characters"
+		}
+	}
+	if digits(s) >= cardDigits {
+		return "looks like a card number and was thrown away: give the response code only"
+	}
+	return ""
+}
+
+func digits(s string) (n int) {
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// numeric reports whether s is min to max decimal digits.
+func numeric(s string, min, max int) bool {
+	if len(s) < min || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
+func word(s string, max int) bool {
+	if s == "" || len(s) > max || digits(s) >= cardDigits {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-+:", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func oneOf(s string, words []string) bool {
+	for _, w := range words {
+		if s == w {
+			return true
+		}
+	}
+	return false
+}
+
+// The words of the contract's members.
+var (
+	origins = []string{string(report.OriginHost), string(report.OriginTerminal), string(report.OriginCashier), string(report.OriginUnknown)}
+	entries = []string{"chip", "stripe", "contactless", "manual", "code", "unknown"}
+	phases  = []string{string(PhaseStart), string(PhaseRead), string(PhaseSent), string(PhaseAnswered), string(PhaseEnd)}
+	results = []string{ResultApproved, ResultDeclined, ResultFailed, ResultCancelled}
+	changes = []string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn", "phone_number",
+		"certificate", "ip_config", "reader_firmware", "parameters"}
+)
+
+// A kind is what values a fact may have and which of them are bad.
+type kind byte
+
+const (
+	yesIsGood kind = iota // true or false; false is bad
+	yesIsBad
+	number       // a number from 0; none is bad by itself
+	countIsBad   // a number from 0; above 0 is bad
+	version      // a word of at most 64 characters
+	responseCode // a response code, or "none": no answer; anything but success is bad
+	firstIsGood  // one of words; all but the first are bad
+	listOfWords  // a list of members of words; none is bad by itself
+)
+
+// A fact is one thing a payment app may report, by the contract's names.
+type fact struct {
+	name  string
+	kind  kind
+	words []string
+}
+
+// A reportable is a check whose evidence comes from the payment app.
+type reportable struct {
+	check, subject string
+	facts          []fact
+}
+
+var deviceOutcomes = []string{"ok", "silent", "fault", "no-paper", "paper-low", "jam", "cover-open", "over-heat"}
+
+var reportables = []reportable{
+	{"app.process", "payment-app", []fact{{name: "running", kind: yesIsGood}, {name: "restarts_24h", kind: number}, {name: "crashes_24h", kind: countIsBad}}},
+	{"app.version", "payment-app", []fact{{name: "installed", kind: version}, {name: "expected", kind: version}, {name: "updated_age_s", kind: number}}},
+	{"app.config", "payment-app", []fact{{name: "terminal_id_ok"}, {name: "merchant_id_ok"}, {name: "host_ok"}, {name: "tpdu_ok"}, {name: "apn_ok"},
+		{name: "phone_ok"}, {name: "changed_since_approval", kind: listOfWords, words: changes}}},
+	{"app.operator", "payment-app", []fact{{name: "role_ok"}, {name: "menu_ok"}}},
+	{"app.session", "payment-app", []fact{{name: "signed_in"}, {name: "signin_age_s", kind: number}, {name: "last_signin_result", kind: responseCode}}},
+	{"app.keys", "payment-app", []fact{{name: "state", kind: firstIsGood, words: []string{"ok", "missing", "mismatch"}}, {name: "backup_cell_ok"}}},
+	{"app.journal", "payment-app", []fact{{name: "pending_reversals", kind: countIsBad}, {name: "unsettled", kind: number}, {name: "stan_reused", kind: yesIsBad}}},
+	{"pinpad.port", "pinpad", []fact{{name: "outcome", kind: firstIsGood, words: deviceOutcomes}}},
+	{"printer.status", "printer", []fact{{name: "outcome", kind: firstIsGood, words: deviceOutcomes}}},
+	{"reader.reads", "reader0", []fact{{name: "good", kind: number}, {name: "failed", kind: number}, {name: "cards", kind: number},
+		{name: "cards_failed", kind: number}, {name: "window_s", kind: number}}},
+}
+
+// take checks one value against the fact. It returns the value as Facts hold it, whether it is bad news, and a problem.
+func (f fact) take(v any) (value any, bad bool, problem string) {
+	switch f.kind {
+	case yesIsGood, yesIsBad:
+		b, ok := v.(bool)
+		if !ok {
+			return nil, false, "want true or false"
+		}
+		return b, b == (f.kind == yesIsBad), ""
+	case number, countIsBad:
+		n, ok := v.(float64)
+		if !ok || n < 0 || n > 1e10 {
+			return nil, false, "want a number from 0 to 1e10"
+		}
+		return n, f.kind == countIsBad && n > 0, ""
+	case version:
+		s, ok := v.(string)
+		if !ok || !word(s, maxWord) {
+			return nil, false, "want a version: at most 64 of A-Z a-z 0-9 . _ - + :"
+		}
+		return s, false, ""
+	case responseCode:
+		s, ok := v.(string)
+		if !ok || codeProblem(s) != "" {
+			return nil, false, `want a response code, or "none" if no answer came`
+		}
+		return s, strings.Trim(s, "0") != "", ""
+	case firstIsGood:
+		s, ok := v.(string)
+		if !ok || !oneOf(s, f.words) {
+			return nil, false, "want one of " + strings.Join(f.words, " ")
+		}
+		return s, s != f.words[0], ""
+	case listOfWords:
+		in, ok := v.([]any)
+		list := make([]string, 0, len(in))
+		for _, e := range in {
+			s, isText := e.(string)
+			if !isText || !oneOf(s, f.words) || len(list) == len(f.words) {
+				ok = false
+				break
+			}
+			list = append(list, s)
+		}
+		if !ok {
+			return nil, false, "want a list of " + strings.Join(f.words, " ")
+		}
+		return list, false, ""
+	}
+	panic(fmt.Sprintf("fact %q: no such kind", f.name))
+}
+
+// fewCards is the number of distinct cards below which failed reads say nothing about the reader.
+const fewCards = 4
+
+// evidence makes evidence of what the payment app reports. Facts that are not of the contract are ignored and named,
+// those with a wrong value are left out and named with the problem.
+func (r reportable) evidence(in map[string]any) (ev report.Evidence, ignored, warnings []string) {
+	ev = report.Evidence{Check: r.check, Subject: r.subject, Status: report.OK, Facts: report.Facts{}, Depth: report.Internal}
+	known := 0
+	for _, f := range r.facts {
+		v, ok := in[f.name]
+		if !ok {
+			continue
+		}
+		known++
+		value, bad, problem := f.take(v)
+		if problem != "" {
+			warnings = append(warnings, "facts."+f.name+": "+problem)
+			continue
+		}
+		ev.Facts[f.name] = value
+		if bad {
+			ev.Status = report.Bad
+		}
+	}
+	if len(in) > known {
+		ignored = append(ignored, fmt.Sprintf("%d of facts", len(in)-known))
+	}
+	if len(ev.Facts) == 0 {
+		return ev, ignored, warnings
+	}
+	switch r.check {
+	case "app.version":
+		installed, _ := ev.Facts.Str("installed")
+		expected, _ := ev.Facts.Str("expected")
+		if installed != "" && expected != "" && installed != expected {
+			ev.Status = report.Bad
+		}
+	case "printer.status", "pinpad.port":
+		if o, _ := ev.Facts.Str("outcome"); o == "paper-low" {
+			ev.Status, ev.Facts["level"] = report.OK, "poor"
+		}
+	case "reader.reads":
+		cards, _ := ev.Facts.Num("cards")
+		failed, _ := ev.Facts.Num("cards_failed")
+		switch {
+		case cards < fewCards:
+			ev.Status, ev.Facts["reason"] = report.CannotTell, report.ReasonTooFew
+		case failed*3 >= cards:
+			ev.Status = report.Bad
+		}
+	}
+	return ev, ignored, warnings
+}

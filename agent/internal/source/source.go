@@ -1,0 +1,96 @@
+// Package source is where a response code is first seen: the payment app's hook and the payment log.
+//
+// Whatever comes in here was written by somebody else. Only named members of known type and length go on; nothing that
+// could be a card number gets past, and what is refused is never repeated in an error or a log line.
+package source
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// Seen is one appearance of a response code.
+type Seen struct {
+	Code    string
+	Scheme  string // name of a code table; empty means the configured profile
+	Origin  report.Origin
+	Channel report.Channel
+	Txn     *report.Txn
+	Time    time.Time // when it was written, if the writer said so; else when it was seen
+	Lang    string    // "zh" or "en": the language asked for; empty means the configured one
+	Late    bool      // it was written while nobody read: the terminal may have changed since
+}
+
+// Phase is a step of a transaction.
+type Phase string
+
+// Phases of a transaction. A sale runs from start to end; a card read may fail several times within it.
+const (
+	PhaseStart    Phase = "start"
+	PhaseRead     Phase = "read" // an attempt to read a card ended; OK says how
+	PhaseSent     Phase = "sent" // the request has left
+	PhaseAnswered Phase = "answered"
+	PhaseEnd      Phase = "end" // Result says how
+)
+
+// Results of a transaction, in TxnMark.Result. Empty means the writer did not say.
+const (
+	ResultApproved  = "approved"
+	ResultDeclined  = "declined"
+	ResultFailed    = "failed"    // no verdict from the other side
+	ResultCancelled = "cancelled" // by the customer or the cashier
+)
+
+// TxnMark is one step of a transaction as its writer told it. Members that are nil or empty are not known.
+type TxnMark struct {
+	Phase   Phase
+	Channel report.Channel
+	Time    time.Time
+	Txn     report.Txn // connect and response times, entry, STAN
+	OK      *bool      // of a read: was the card read?
+	Again   bool       // of a read: the same card as in the attempt before
+	Result  string     // of an end
+	PIN     *bool      // of an end: was a PIN entered?
+	Code    string     // of an end: the code it ended with
+	Late    bool       // as in Seen
+}
+
+// A Sink takes what sources see. No method waits: a sink that is full says so, and the source offers again or tells its
+// own user.
+type Sink interface {
+	Seen(Seen) bool          // false when the queue is full
+	Txn(TxnMark)             // marks are kept in order and never refused; the oldest knowledge may be forgotten
+	Fact(ev report.Evidence) // what the payment app itself reports: app.*, pinpad.port, printer.status, reader.reads
+	Lost(kind string, n int) // a bound was reached: n things of a kind ("log line cut", "log bytes skipped", …) were not read
+}
+
+// A Source runs until its context ends, and tells a sink what it sees.
+type Source interface {
+	Run(ctx context.Context, to Sink) error
+}
+
+// ErrBusy says that a queue is full: try again a second later.
+var ErrBusy = errors.New("queue full")
+
+// A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
+// diagnosis in it, when no more will come. Both hold one value, so nobody waits for a reader.
+type Ticket struct {
+	ID    string
+	First <-chan report.Diagnosis
+	Final <-chan report.Diagnosis
+}
+
+// A Daemon is what stands behind the local socket.
+type Daemon interface {
+	Sink
+	// Event takes a code in and returns at once; the error is ErrBusy when the queue is full.
+	Event(ctx context.Context, s Seen) (Ticket, error)
+	// State returns what is known now, touching nothing.
+	State() report.State
+	// Check runs checks by their names, all of them if there is none, and returns what they found. It obeys the rules
+	// of every probe: what is in use or in a sale is not touched.
+	Check(ctx context.Context, names []string) ([]report.Evidence, error)
+}

@@ -1,0 +1,276 @@
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// protocol is the version of the hook's protocol; README.md beside this file is its specification.
+const protocol = 1
+
+// Results of an answer.
+const (
+	Accepted = "accepted" // taken in; nothing more is known yet
+	First    = "first"    // revision 1 of the diagnosis
+	Final    = "final"    // its last revision
+	Done     = "done"     // the request is complete
+	Busy     = "busy"     // a queue is full: nothing was kept, try again a second later
+	Refused  = "error"    // the request was wrong: Field and Why say what and how to put it right
+)
+
+// An Answer is one line from the daemon to its client.
+type Answer struct {
+	V        int      `json:"v"`
+	Ref      string   `json:"ref,omitempty"` // of the request
+	Result   string   `json:"result"`
+	More     bool     `json:"more,omitempty"` // another line will answer the same request
+	ID       string   `json:"id,omitempty"`   // the event's
+	Field    string   `json:"field,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Warnings []string `json:"warnings,omitempty"` // members left out because their value was wrong
+	Ignored  []string `json:"ignored,omitempty"`  // members this version does not know
+
+	Verdict   *Verdict          `json:"verdict,omitempty"`
+	Diagnosis *report.Diagnosis `json:"diagnosis,omitempty"` // if the request said "full": true
+	State     *report.State     `json:"state,omitempty"`
+	Evidence  []report.Evidence `json:"evidence,omitempty"`
+}
+
+// A Verdict is the short form of a diagnosis, for a payment app that shows it to a merchant: flat, and under 2 kB.
+type Verdict struct {
+	Money       string  `json:"money"` // not-sent sent-no-answer declined approved unknown
+	Retry       string  `json:"retry"` // safe later query-first after-signin other-means no
+	Say         string  `json:"say"`   // both as a sentence
+	Cause       string  `json:"cause"` // id of the first cause, "unexplained" if none stands out
+	Title       string  `json:"title"`
+	Probability float64 `json:"probability"`
+	By          string  `json:"by"` // who must act
+	Visit       bool    `json:"visit"`
+	Step        string  `json:"step"`
+	Abstained   bool    `json:"abstained"`
+	Handoff     string  `json:"handoff"`
+}
+
+// Brief returns the short form of a diagnosis.
+func Brief(d report.Diagnosis) Verdict {
+	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained, Abstained: d.Abstained, Handoff: d.Handoff}
+	if len(d.Causes) > 0 {
+		c := d.Causes[0]
+		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit, c.Act.Step
+	}
+	return v
+}
+
+// A request is one line from a client, checked. Exactly one of the pointers is set, or none for a state or check.
+type request struct {
+	kind  string // code diagnose txn fact status check
+	ref   string
+	wait  string // none first final
+	full  bool
+	seen  *Seen
+	mark  *TxnMark
+	fact  *report.Evidence
+	names []string
+}
+
+// members are those of a JSON object, each taken at most once; what is left over is not of this protocol.
+type members struct {
+	at       string // prefix of their names in answers: "", "txn."
+	raw      map[string]json.RawMessage
+	warnings []string
+}
+
+// get decodes a member into v. It is false if it is absent, null or of another type; the last is a warning.
+func (m *members) get(name, want string, v any) bool {
+	raw, ok := m.raw[name]
+	delete(m.raw, name)
+	if !ok || bytes.Equal(raw, []byte("null")) {
+		return false
+	}
+	if json.Unmarshal(raw, v) != nil {
+		m.warn(name, want)
+		return false
+	}
+	return true
+}
+
+func (m *members) warn(name, want string) {
+	m.warnings = append(m.warnings, m.at+name+": "+want)
+}
+
+// text takes a string member that passes ok.
+func (m *members) text(name, want string, ok func(string) bool) string {
+	var s string
+	if !m.get(name, want, &s) || s == "" {
+		return ""
+	}
+	if !ok(s) {
+		m.warn(name, want)
+		return ""
+	}
+	return s
+}
+
+func (m *members) word(name string, words []string) string {
+	return m.text(name, "want one of "+strings.Join(words, " "), func(s string) bool { return oneOf(s, words) })
+}
+
+func (m *members) yes(name string) *bool {
+	var b bool
+	if !m.get(name, "want true or false", &b) {
+		return nil
+	}
+	return &b
+}
+
+func (m *members) ms(name string) *int64 {
+	const want = "want milliseconds, a whole number from 0 to 86400000"
+	var n int64
+	if !m.get(name, want, &n) {
+		return nil
+	}
+	if n < 0 || n > maxMS {
+		m.warn(name, want)
+		return nil
+	}
+	return &n
+}
+
+// left names what was not taken. A name is foreign text, so only what looks like a name is repeated.
+func (m *members) left() (names []string) {
+	for name := range m.raw {
+		ok := len(name) <= maxScheme && digits(name) < 4
+		for i := range len(name) {
+			c := name[i]
+			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
+		}
+		if !ok {
+			name = "(a name that is none)"
+		}
+		if len(names) < 16 {
+			names = append(names, m.at+name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// txn takes the members of a transaction. The list is the whole of what is ever kept of one.
+func (m *members) txn() report.Txn {
+	return report.Txn{
+		MTI:  m.text("mti", "want 4 digits", func(s string) bool { return numeric(s, 4, 4) }),
+		STAN: m.text("stan", "want 1 to 12 digits", func(s string) bool { return numeric(s, 1, maxSTAN) }),
+		TerminalID: m.text("terminal_id", "want at most 16 of A-Z a-z 0-9 . _ - + :, fewer than 12 of them digits",
+			func(s string) bool { return word(s, maxTerminal) }),
+		Entry:          m.word("entry", entries),
+		ConnectMS:      m.ms("connect_ms"),
+		ResponseMS:     m.ms("response_ms"),
+		Sent:           m.yes("sent"),
+		HostAnswerSeen: m.yes("host_answer_seen"),
+	}
+}
+
+// parse reads one request. A refusal names the member and the remedy and repeats nothing of the line.
+func parse(line []byte, now time.Time) (q request, a Answer) {
+	refuse := func(field, why string) (request, Answer) {
+		a.Result, a.Field, a.Why = Refused, field, why
+		return q, a
+	}
+	a.V = protocol
+	m := &members{}
+	if err := json.Unmarshal(line, &m.raw); err != nil || m.raw == nil {
+		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
+	}
+	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return word(s, 32) })
+	a.Ref = q.ref
+	v := protocol
+	if m.get("v", "want a number", &v); v != protocol {
+		return refuse("v", "this daemon speaks version 1")
+	}
+	if !m.get("type", "want text", &q.kind) || !oneOf(q.kind, []string{"code", "diagnose", "txn", "fact", "status", "check"}) {
+		return refuse("type", "want one of code diagnose txn fact status check")
+	}
+	txn := &members{at: "txn."}
+	switch q.kind {
+	case "code", "diagnose":
+		s := &Seen{Channel: report.ChannelHook, Time: now}
+		if q.kind == "diagnose" {
+			s.Channel = report.ChannelCommand
+			if m.word("channel", []string{string(report.ChannelConsole), string(report.ChannelCommand)}) == string(report.ChannelConsole) {
+				s.Channel = report.ChannelConsole
+			}
+		}
+		m.get("code", "want text in quotes", &s.Code)
+		if problem := codeProblem(s.Code); problem != "" {
+			return refuse("code", problem)
+		}
+		s.Scheme = m.text("scheme", "want the name of a code table, such as unionpay", func(t string) bool { return word(t, maxScheme) })
+		s.Origin = report.Origin(m.word("origin", origins))
+		if s.Origin == "" {
+			s.Origin = report.OriginUnknown
+		}
+		if m.get("txn", "want an object", &txn.raw) {
+			if t := txn.txn(); t != (report.Txn{}) {
+				s.Txn = &t
+			}
+		}
+		s.Lang = m.word("lang", []string{"zh", "en"})
+		if q.wait = m.word("wait", []string{"none", "first", "final"}); q.wait == "" {
+			q.wait = "first"
+		}
+		full := m.yes("full")
+		q.full = full != nil && *full
+		q.seen = s
+	case "txn":
+		t := &TxnMark{Channel: report.ChannelHook, Time: now}
+		if t.Phase = Phase(m.word("phase", phases)); t.Phase == "" {
+			return refuse("phase", "want one of "+strings.Join(phases, " "))
+		}
+		again := m.yes("again")
+		t.OK, t.Again, t.PIN = m.yes("ok"), again != nil && *again, m.yes("pin")
+		t.Result = m.word("result", results)
+		t.Code = m.text("code", "want a response code", func(s string) bool { return codeProblem(s) == "" })
+		t.Txn = m.txn()
+		if t.Phase == PhaseRead && t.OK == nil {
+			return refuse("ok", "missing: say true if the card was read, false if not")
+		}
+		q.mark = t
+	case "fact":
+		var check string
+		m.get("check", "want text", &check)
+		i := slices.IndexFunc(reportables, func(r reportable) bool { return r.check == check })
+		if i < 0 {
+			names := make([]string, len(reportables))
+			for j, r := range reportables {
+				names[j] = r.check
+			}
+			return refuse("check", "want one of "+strings.Join(names, " "))
+		}
+		var facts map[string]any
+		m.get("facts", "want an object", &facts)
+		ev, ignored, warnings := reportables[i].evidence(facts)
+		a.Ignored, m.warnings = ignored, append(m.warnings, warnings...)
+		if len(ev.Facts) == 0 {
+			a.Warnings = m.warnings
+			return refuse("facts", "holds no fact of "+check)
+		}
+		ev.At = now
+		q.fact = &ev
+	case "check":
+		m.get("names", "want a list of names", &q.names)
+		for _, n := range q.names {
+			if !word(n, maxScheme) || len(q.names) > 100 {
+				return refuse("names", "want names of checks, such as net.tcp")
+			}
+		}
+	}
+	a.Ignored = append(append(a.Ignored, m.left()...), txn.left()...)
+	a.Warnings = append(m.warnings, txn.warnings...)
+	a.Result = Accepted
+	return q, a
+}
