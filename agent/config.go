@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// maxConfig bounds the configuration file; a real one is under 4 kB.
+const maxConfig = 256 << 10
+
+// config is the configuration file. Every key is described in firmware-build/posdx.toml.
+type config struct {
+	Language string `toml:"language"`
+	Estate   string `toml:"estate"`
+	Terminal string `toml:"terminal"`
+	StateDir string `toml:"state_dir"`
+
+	Hook    hookConfig     `toml:"hook"`
+	Log     []logConfig    `toml:"log"`
+	Reader  []portConfig   `toml:"reader"`
+	Modem   []portConfig   `toml:"modem"`
+	Network networkConfig  `toml:"network"`
+	Target  []targetConfig `toml:"target"`
+	Storage storageConfig  `toml:"storage"`
+	App     appConfig      `toml:"app"`
+	Broker  brokerConfig   `toml:"broker"`
+	Outbox  outboxConfig   `toml:"outbox"`
+	Profile profileConfig  `toml:"profile"`
+	Console consoleConfig  `toml:"console"`
+}
+
+type hookConfig struct {
+	Socket string `toml:"socket"`
+	Group  string `toml:"group"`
+}
+
+type logConfig struct {
+	Path     string   `toml:"path"`
+	Encoding string   `toml:"encoding"`
+	Patterns []string `toml:"patterns"`
+	Scheme   string   `toml:"scheme"`
+	Origin   string   `toml:"origin"`
+}
+
+type portConfig struct {
+	Name     string `toml:"name"`
+	Port     string `toml:"port"`
+	Baud     int    `toml:"baud"`
+	Protocol string `toml:"protocol"`
+	APN      string `toml:"apn"`
+}
+
+type networkConfig struct {
+	Interfaces []string `toml:"interfaces"`
+	Resolvers  []string `toml:"resolvers"`
+	ResolvConf string   `toml:"resolv_conf"`
+	Metered    []string `toml:"metered"`
+}
+
+type targetConfig struct {
+	Name       string `toml:"name"`
+	Host       string `toml:"host"`
+	Port       int    `toml:"port"`
+	TLS        bool   `toml:"tls"`
+	ServerName string `toml:"server_name"`
+	CA         string `toml:"ca"`
+}
+
+type storageConfig struct {
+	Paths []string `toml:"paths"`
+}
+
+type appConfig struct {
+	Process  string `toml:"process"`
+	Expected string `toml:"expected_version"`
+}
+
+type brokerConfig struct {
+	URL          string   `toml:"url"`
+	CA           string   `toml:"ca"`
+	Cert         string   `toml:"cert"`
+	Key          string   `toml:"key"`
+	ServerName   string   `toml:"server_name"`
+	User         string   `toml:"user"`
+	PasswordFile string   `toml:"password_file"`
+	KeepAlive    duration `toml:"keepalive"`
+	Delivery     string   `toml:"delivery"`
+	DailyBytes   int64    `toml:"daily_bytes"`
+}
+
+type outboxConfig struct {
+	MaxBytes int64    `toml:"max_bytes"`
+	MaxAge   duration `toml:"max_age"`
+}
+
+type profileConfig struct {
+	Name   string `toml:"name"`
+	Scheme string `toml:"scheme"`
+}
+
+type consoleConfig struct {
+	TTY  string `toml:"tty"`
+	Baud int    `toml:"baud"`
+}
+
+// duration is a time span as people write it: 90s, 15m, 720h.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is no time span; write 90s, 15m or 720h", b)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// defaults is the configuration of a file that says nothing.
+func defaults() config {
+	return config{
+		Language: "zh", StateDir: "/var/lib/posdx",
+		Hook:    hookConfig{Socket: "/run/posdx/hook.sock"},
+		Network: networkConfig{ResolvConf: "/etc/resolv.conf"},
+		Broker:  brokerConfig{Delivery: "fleet", KeepAlive: duration(time.Minute)},
+		Outbox:  outboxConfig{MaxBytes: 8 << 20, MaxAge: duration(30 * 24 * time.Hour)},
+		Profile: profileConfig{Scheme: "unionpay"},
+		Console: consoleConfig{Baud: 115200},
+	}
+}
+
+// readConfig reads and checks a configuration file. The error names every mistake with its line and column.
+func readConfig(path string) (config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return config{}, fmt.Errorf("read config: %w", err)
+	}
+	if info.Size() > maxConfig {
+		return config{}, fmt.Errorf("read config %s: %d bytes, want at most %d", path, info.Size(), maxConfig)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return config{}, fmt.Errorf("read config: %w", err)
+	}
+	c, err := parseConfig(b)
+	if err != nil {
+		return config{}, fmt.Errorf("config %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func parseConfig(b []byte) (config, error) {
+	c := defaults()
+	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		var unknown *toml.StrictMissingError
+		var bad *toml.DecodeError
+		switch {
+		case errors.As(err, &unknown):
+			var list []error
+			for _, e := range unknown.Errors {
+				row, col := e.Position()
+				list = append(list, fmt.Errorf("line %d, column %d: unknown key %q", row, col, strings.Join(e.Key(), ".")))
+			}
+			return c, errors.Join(list...)
+		case errors.As(err, &bad):
+			row, col := bad.Position()
+			return c, fmt.Errorf("line %d, column %d: %s", row, col, strings.TrimPrefix(bad.Error(), "toml: "))
+		}
+		return c, err
+	}
+	return c, c.check()
+}
+
+// check tells everything that is wrong at once: a technician edits this over a serial line.
+func (c *config) check() error {
+	var list []error
+	bad := func(key, format string, args ...any) {
+		list = append(list, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	oneOf := func(key, value string, of ...string) {
+		for _, o := range of {
+			if value == o {
+				return
+			}
+		}
+		bad(key, "%q is not one of %s", value, strings.Join(of, ", "))
+	}
+	oneOf("language", c.Language, "zh", "en")
+	if err := (report.Address{Estate: c.Estate, Terminal: c.Terminal}).Check(); err != nil {
+		list = append(list, err)
+	}
+	for i, l := range c.Log {
+		key := fmt.Sprintf("log[%d]", i)
+		if l.Path == "" {
+			bad(key+".path", "is empty; name the payment log to follow")
+		}
+		oneOf(key+".encoding", l.Encoding, "", "utf-8", "gb18030")
+		oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
+		if len(l.Patterns) == 0 {
+			bad(key+".patterns", "is empty; give a regular expression with a group named code")
+		}
+		for j, p := range l.Patterns {
+			re, err := regexp.Compile(p)
+			if err != nil {
+				bad(fmt.Sprintf("%s.patterns[%d]", key, j), "%v", err)
+			} else if re.SubexpIndex("code") < 0 {
+				bad(fmt.Sprintf("%s.patterns[%d]", key, j), "has no group named code; write (?P<code>…) around the response code")
+			}
+		}
+	}
+	names := map[string]bool{}
+	port := func(key string, p portConfig) {
+		if p.Name == "" || names[p.Name] {
+			bad(key+".name", "%q is empty or used twice; each device needs its own, such as reader0", p.Name)
+		}
+		names[p.Name] = true
+		if p.Port == "" {
+			bad(key+".port", "is empty; name the device file, such as /dev/ttyUSB0 or /dev/serial/by-id/…")
+		}
+		if p.Baud < 0 {
+			bad(key+".baud", "%d is no baud rate", p.Baud)
+		}
+	}
+	for i, p := range c.Reader {
+		port(fmt.Sprintf("reader[%d]", i), p)
+	}
+	for i, p := range c.Modem {
+		port(fmt.Sprintf("modem[%d]", i), p)
+	}
+	for i, t := range c.Target {
+		key := fmt.Sprintf("target[%d]", i)
+		oneOf(key+".name", t.Name, "host-primary", "host-backup", "internet")
+		if t.Host == "" {
+			bad(key+".host", "is empty")
+		}
+		if t.Port < 1 || t.Port > 65535 {
+			bad(key+".port", "%d is no TCP port", t.Port)
+		}
+	}
+	oneOf("broker.delivery", c.Broker.Delivery, "fleet", "broker")
+	if (c.Broker.Cert == "") != (c.Broker.Key == "") {
+		bad("broker.cert", "a client certificate needs both broker.cert and broker.key")
+	}
+	if k := time.Duration(c.Broker.KeepAlive); k < 5*time.Second || k > 18*time.Hour {
+		bad("broker.keepalive", "%v is not between 5s and 18h", k)
+	}
+	if c.Outbox.MaxBytes < 64<<10 {
+		bad("outbox.max_bytes", "%s is under 64 KiB, too little for the diagnoses of an outage", strconv.FormatInt(c.Outbox.MaxBytes, 10))
+	}
+	return errors.Join(list...)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const least = "estate = \"shop\"\nterminal = \"t1\"\n"
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"OK least", least, ""},
+		{"OK log", least + "[[log]]\npath = \"/var/log/pay.log\"\nencoding = \"gb18030\"\npatterns = ['RC=(?P<code>\\w+)']\n", ""},
+		{"OK time spans", least + "[broker]\nkeepalive = \"15m\"\n", ""},
+		{"bad unknown key", least + "[broker]\nulr = \"tcp://b\"\n", "line 4, column 1: unknown key \"broker.ulr\""},
+		{"bad unknown table", least + "[brokr]\n", "unknown key"},
+		{"bad syntax", least + "language = zh\n", "line 3, column 12"},
+		{"bad type", least + "[[reader]]\nname = \"r\"\nport = \"p\"\nbaud = \"fast\"\n", "line 6"},
+		{"bad language", least + "language = \"fr\"\n", "language: \"fr\" is not one of zh, en"},
+		{"bad estate", "terminal = \"t1\"\n", "estate \"\""},
+		{"bad terminal", "estate = \"e\"\nterminal = \"a/b\"\n", "'/' is not allowed"},
+		{"bad pattern", least + "[[log]]\npath = \"p\"\npatterns = ['RC=(\\w+']\n", "log[0].patterns[0]"},
+		{"bad pattern without code", least + "[[log]]\npath = \"p\"\npatterns = ['RC=(\\w+)']\n", "no group named code"},
+		{"bad device twice", least + "[[reader]]\nname = \"r\"\nport = \"p\"\n[[modem]]\nname = \"r\"\nport = \"q\"\n", "used twice"},
+		{"bad port", least + "[[target]]\nname = \"host-primary\"\nhost = \"h\"\nport = 70000\n", "70000 is no TCP port"},
+		{"bad target", least + "[[target]]\nname = \"bank\"\nhost = \"h\"\nport = 7\n", "host-primary"},
+		{"bad half a certificate", least + "[broker]\ncert = \"c\"\n", "needs both"},
+		{"bad keepalive", least + "[broker]\nkeepalive = \"1s\"\n", "not between"},
+		{"bad time span", least + "[broker]\nkeepalive = \"soon\"\n", "no time span"},
+		{"bad outbox", least + "[outbox]\nmax_bytes = 10\n", "64 KiB"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parseConfig([]byte(c.text))
+			if c.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func TestConfigTellsEverythingAtOnce(t *testing.T) {
+	_, err := parseConfig([]byte("language = \"fr\"\n[broker]\ndelivery = \"pigeon\"\n"))
+	for _, want := range []string{"language", "estate", "delivery"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it too", err, want)
+		}
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := parseConfig([]byte(least))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Language != "zh" || c.Profile.Scheme != "unionpay" || time.Duration(c.Broker.KeepAlive) != time.Minute || c.Broker.Delivery != "fleet" {
+		t.Errorf("got %+v", c)
+	}
+}
