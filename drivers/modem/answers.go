@@ -1,0 +1,275 @@
+package modem
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// SIM is what a modem says of its card.
+type SIM string
+
+// States of a SIM.
+const (
+	SIMUnknown SIM = ""
+	SIMReady   SIM = "ready"
+	SIMMissing SIM = "missing"
+	SIMPIN     SIM = "pin"
+	SIMPUK     SIM = "puk"
+	SIMFailure SIM = "failure"
+)
+
+// simOf reads +CPIN (27.007 8.3) or the error in its place.
+func simOf(lines []string, err *CommandError) SIM {
+	if err != nil {
+		switch err.Code {
+		case cmeNoSIM:
+			return SIMMissing
+		case cmePIN:
+			return SIMPIN
+		case cmePUK:
+			return SIMPUK
+		case cmeSIMFailure, cmeSIMWrong:
+			return SIMFailure
+		}
+		return SIMUnknown
+	}
+	for _, line := range lines {
+		switch s := strings.Trim(after(line), `"`); {
+		case s == "READY", strings.HasSuffix(s, "PIN2"), strings.HasSuffix(s, "PUK2"): // the second pair guards phone books
+			return SIMReady
+		case strings.HasSuffix(s, "PUK"):
+			return SIMPUK
+		case strings.HasSuffix(s, "PIN"):
+			return SIMPIN
+		case strings.Contains(s, "NOT INSERTED"), strings.Contains(s, "NOT READY"), strings.Contains(s, "REMOVED"):
+			return SIMMissing
+		case strings.Contains(s, "FAIL"):
+			return SIMFailure
+		}
+	}
+	return SIMUnknown
+}
+
+// Registration is what the network says to a modem.
+type Registration string
+
+// States of registration.
+const (
+	RegUnknown   Registration = "unknown"
+	RegHome      Registration = "home"
+	RegRoaming   Registration = "roaming"
+	RegSearching Registration = "searching"
+	RegDenied    Registration = "denied"
+	RegIdle      Registration = "idle"
+)
+
+// A registered is one +CREG, +CGREG, +CEREG or +C5GREG line.
+type registered struct {
+	stat int // -1: not answered
+	act  int // access technology, -1 if not said
+}
+
+// parseReg reads a line in either form, the answer "n,stat[,lac,ci[,act…]]" or the unasked "stat[,lac,ci[,act…]]": both
+// tell how it is now. They differ in the second field, which is one or two digits or an area code of four.
+func parseReg(line string) (r registered, ok bool) {
+	f := fields(after(line))
+	if len(f) == 0 {
+		return registered{-1, -1}, false
+	}
+	at := 0
+	if len(f) >= 2 && len(f[1].text) <= 2 && !f[1].quoted {
+		at = 1
+	}
+	stat, err := strconv.Atoi(f[at].text)
+	if err != nil || stat < 0 || stat > 11 {
+		return registered{-1, -1}, false
+	}
+	r = registered{stat, -1}
+	if len(f) > at+3 && len(f[at+3].text) <= 2 {
+		if act, err := strconv.Atoi(f[at+3].text); err == nil && act >= 0 {
+			r.act = act
+		}
+	}
+	return r, true
+}
+
+// state maps a stat of 27.007 7.2.
+func (r registered) state() Registration {
+	switch r.stat {
+	case 0:
+		return RegIdle
+	case 1, 9:
+		return RegHome
+	case 2:
+		return RegSearching
+	case 3, 8: // 8: emergency calls only, which is what a refused modem is left with
+		return RegDenied
+	case 5, 10:
+		return RegRoaming
+	}
+	return RegUnknown // 4, and 6 and 7: text messages only
+}
+
+// tech maps an access technology of 27.007 7.3.
+func tech(act int) string {
+	switch act {
+	case 0, 1, 3, 8:
+		return "2g"
+	case 2, 4, 5, 6:
+		return "3g"
+	case 7, 9, 10:
+		return "4g"
+	case 11, 12, 13:
+		return "5g"
+	}
+	return ""
+}
+
+// registration combines the domains. Sales go over packets: a modem that may call but whose packet service was refused is
+// denied.
+func registration(cs registered, packet ...registered) Registration {
+	for _, want := range []Registration{RegHome, RegRoaming, RegDenied} {
+		for _, p := range packet {
+			if p.stat >= 0 && p.state() == want {
+				return want
+			}
+		}
+	}
+	if cs.stat >= 0 {
+		return cs.state()
+	}
+	for _, want := range []Registration{RegSearching, RegIdle} {
+		for _, p := range packet {
+			if p.stat >= 0 && p.state() == want {
+				return want
+			}
+		}
+	}
+	return RegUnknown
+}
+
+// parseContexts reads +CGACT: cid,state lines and returns the active ones.
+func parseContexts(lines []string) (active []int, known bool) {
+	for _, line := range lines {
+		f := fields(after(line))
+		if len(f) < 2 {
+			continue
+		}
+		cid, err := strconv.Atoi(f[0].text)
+		if err != nil {
+			continue
+		}
+		known = true
+		if f[1].text == "1" {
+			active = append(active, cid)
+		}
+	}
+	return active, known
+}
+
+// parseAddress reads +CGPADDR: cid,address[,address]: the first real address, dotted IPv6 of 27.007 included.
+func parseAddress(lines []string) (cid int, a netip.Addr, ok bool) {
+	for _, line := range lines {
+		f := fields(after(line))
+		if len(f) < 2 {
+			continue
+		}
+		cid, err := strconv.Atoi(f[0].text)
+		if err != nil {
+			continue
+		}
+		for _, text := range f[1:] {
+			if a, ok := address(text.text); ok && !a.IsUnspecified() {
+				return cid, a, true
+			}
+		}
+	}
+	return 0, netip.Addr{}, false
+}
+
+func address(s string) (netip.Addr, bool) {
+	if strings.Count(s, ".") == 15 { // sixteen decimal bytes (27.007 10.1.23)
+		var b [16]byte
+		for i, part := range strings.Split(s, ".") {
+			n, err := strconv.ParseUint(part, 10, 8)
+			if err != nil {
+				return netip.Addr{}, false
+			}
+			b[i] = byte(n)
+		}
+		return netip.AddrFrom16(b), true
+	}
+	a, err := netip.ParseAddr(s)
+	return a, err == nil
+}
+
+// parseAPN reads +CGDCONT: cid,type,apn,… and returns the name of a context.
+func parseAPN(lines []string, cid int) (apn string, ok bool) {
+	for _, line := range lines {
+		f := fields(after(line))
+		if len(f) >= 3 && f[0].text == strconv.Itoa(cid) {
+			return f[2].text, true
+		}
+	}
+	return "", false
+}
+
+// sameAPN compares access point names: not by case, and not by the operator suffix that networks add (23.003 9.1).
+func sameAPN(a, b string) bool {
+	cut := func(s string) string {
+		s = strings.ToLower(s)
+		if i := strings.Index(s, ".mnc"); i >= 0 && strings.HasSuffix(s, ".gprs") {
+			s = s[:i]
+		}
+		return s
+	}
+	return cut(a) == cut(b)
+}
+
+// after is what stands behind the name of an answer.
+func after(line string) string {
+	_, rest, _ := strings.Cut(line, ":")
+	return strings.TrimSpace(rest)
+}
+
+// A field is one value of an answer.
+type field struct {
+	text   string
+	quoted bool
+}
+
+// fieldsMax is more than any answer read here has.
+const fieldsMax = 40
+
+// fields splits an answer at the commas outside quotes and outside the parentheses of a list.
+func fields(s string) (list []field) {
+	var quoted, inside bool
+	depth, start := 0, 0
+	add := func(end int) {
+		t := strings.TrimSpace(s[start:end])
+		list = append(list, field{strings.Trim(t, `"`), quoted})
+		quoted, start = false, end+1
+	}
+	if s == "" {
+		return nil
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"':
+			inside, quoted = !inside, true
+		case inside:
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth <= 0:
+			add(i)
+			if len(list) == fieldsMax {
+				return list
+			}
+		}
+	}
+	add(len(s))
+	return list
+}

@@ -1,0 +1,282 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"posdx/drivers/serial"
+)
+
+// sampleGap separates signal samples of one visit; modems renew theirs about that often.
+const sampleGap = 400 * time.Millisecond
+
+// Config says what is known of a modem beforehand.
+type Config struct {
+	APN     string // as configured in the terminal; "" does not compare
+	CID     int    // the context that carries sales; 0 for any active one
+	Samples int    // signal samples to take, at least one
+}
+
+// A Report is what a modem told about itself. Numbers that identify it or its SIM are never asked for.
+type Report struct {
+	Maker, Model, Firmware string
+
+	SIM          SIM
+	Registration Registration // "" if the modem answered none of the questions
+	Tech         string       // 2g 3g 4g 5g, "" if not known
+	Signals      []Signal
+	Bearer       Bearer
+
+	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
+}
+
+// Bearer is the packet service.
+type Bearer struct {
+	Attached, AttachedKnown bool
+	Active, ActiveKnown     bool
+	Address                 netip.Addr // invalid if none
+	APN, APNKnown           bool       // the context's access point is the configured one
+	Cause                   string     // why the last context or call ended, as the modem says it; "" if all is well or it is silent
+}
+
+// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report is
+// valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing, serial.ErrGarbled for one
+// that says nothing intelligible, serial.ErrGone or the context's.
+func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) {
+	d := New(link)
+	if p, ok := link.(interface{ Discard() error }); ok {
+		if err := p.Discard(); err != nil {
+			return r, err
+		}
+	}
+	v := visit{ctx: ctx, d: d, r: &r}
+	defer func() { r.Unasked, r.Garbage, r.Late = d.Unasked, d.Garbage, d.Late }()
+	if err := d.Hello(ctx); err != nil {
+		return r, err
+	}
+	v.identity()
+	v.sim()
+	v.registration()
+	if r.Registration != "" || r.SIM != SIMUnknown { // a dial-up modem has neither, nor what follows
+		v.signal(max(c.Samples, 1))
+		v.bearer(c)
+	}
+	return r, v.err
+}
+
+// A visit is one dialogue's way through the questions. The first error of the line ends it; what a modem refuses or does
+// not know is left out.
+type visit struct {
+	ctx context.Context
+	d   *Dialogue
+	r   *Report
+	err error
+}
+
+// ask returns the answer's lines; what the modem refused is in refused.
+func (v *visit) ask(command, prefix string) (lines []string, refused *CommandError) {
+	if v.err != nil {
+		return nil, nil
+	}
+	lines, err := v.d.Command(v.ctx, command, prefix)
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
+	v.err = err
+	return lines, nil
+}
+
+func (v *visit) identity() {
+	name := func(commands ...string) string {
+		for _, c := range commands {
+			lines, _ := v.ask(c, "")
+			for _, line := range lines {
+				_, text, named := strings.Cut(line, ": ")
+				if !named || !strings.HasPrefix(line, "+") {
+					text = line
+				}
+				if s := serial.Label([]byte(strings.Trim(text, `"`))); s != "" {
+					return s
+				}
+			}
+		}
+		return ""
+	}
+	v.r.Maker = name("AT+CGMI", "AT+GMI")
+	v.r.Model = name("AT+CGMM", "AT+GMM")
+	v.r.Firmware = name("AT+CGMR", "AT+GMR")
+	if v.r.Model == "" {
+		v.r.Model = name("ATI")
+	}
+}
+
+func (v *visit) sim() {
+	lines, refused := v.ask("AT+CPIN?", "+CPIN:")
+	if refused != nil && refused.Final == "ERROR" {
+		// The modem is told to give no reasons. Ask for numbers, and put it back.
+		if mode, _ := v.ask("AT+CMEE?", "+CMEE:"); len(mode) == 1 && after(mode[0]) == "0" {
+			if _, no := v.ask("AT+CMEE=1", ""); no == nil && v.err == nil {
+				lines, refused = v.ask("AT+CPIN?", "+CPIN:")
+				v.ask("AT+CMEE=0", "")
+			}
+		}
+	}
+	if v.err == nil {
+		v.r.SIM = simOf(lines, refused)
+	}
+}
+
+func (v *visit) registration() {
+	one := func(command, prefix string) registered {
+		last := registered{-1, -1}
+		lines, _ := v.ask(command, prefix)
+		for _, line := range lines {
+			if r, ok := parseReg(line); ok {
+				last = r
+			}
+		}
+		return last
+	}
+	eps := one("AT+CEREG?", "+CEREG:")
+	gprs := one("AT+CGREG?", "+CGREG:")
+	cs := one("AT+CREG?", "+CREG:")
+	fiveG := registered{-1, -1}
+	if on := registration(cs, eps, gprs); on != RegHome && on != RegRoaming {
+		fiveG = one("AT+C5GREG?", "+C5GREG:")
+	}
+	if v.err != nil || cs.stat < 0 && eps.stat < 0 && gprs.stat < 0 && fiveG.stat < 0 {
+		return
+	}
+	v.r.Registration = registration(cs, eps, gprs, fiveG)
+	for _, r := range []registered{fiveG, eps, gprs, cs} {
+		if s := r.state(); s != RegHome && s != RegRoaming {
+			continue
+		}
+		if v.r.Tech = tech(r.act); v.r.Tech != "" {
+			return
+		}
+	}
+	// +COPS? is a look; +COPS=? would search for minutes and stop the data.
+	lines, _ := v.ask("AT+COPS?", "+COPS:")
+	for _, line := range lines {
+		if f := fields(after(line)); len(f) >= 4 {
+			if act, ok := small(f[3].text); ok {
+				v.r.Tech = tech(act)
+			}
+		}
+	}
+}
+
+func small(s string) (int, bool) {
+	n := 0
+	for _, c := range s {
+		if c < '0' || c > '9' || n > 99 {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, s != ""
+}
+
+func (v *visit) signal(samples int) {
+	vendor := v.vendorSignal()
+	for i := range samples {
+		if i > 0 && !v.wait(sampleGap) {
+			return
+		}
+		s := noSignal()
+		if lines, _ := v.ask("AT+CSQ", "+CSQ:"); len(lines) > 0 {
+			s = parseCSQ(lines[len(lines)-1])
+		}
+		if lines, _ := v.ask("AT+CESQ", "+CESQ:"); len(lines) > 0 {
+			s = parseCESQ(lines[len(lines)-1]).merge(s)
+		}
+		if vendor.command != "" {
+			if lines, _ := v.ask(vendor.command, vendor.prefix); len(lines) > 0 {
+				own, tech := vendor.parse(lines[len(lines)-1])
+				s = own.merge(s)
+				if v.r.Tech == "" {
+					v.r.Tech = tech
+				}
+			}
+		}
+		if v.err != nil {
+			return
+		}
+		if s.Known() {
+			v.r.Signals = append(v.r.Signals, s)
+		}
+	}
+}
+
+// vendorSignal is the maker's own question about the signal, where it says more than 27.007's.
+func (v *visit) vendorSignal() (q struct {
+	command, prefix string
+	parse           func(string) (Signal, string)
+}) {
+	switch maker := strings.ToLower(v.r.Maker); {
+	case strings.Contains(maker, "quectel"):
+		q.command, q.prefix, q.parse = "AT+QCSQ", "+QCSQ:", parseQCSQ
+	case strings.Contains(maker, "simcom"):
+		q.command, q.prefix, q.parse = "AT+CPSI?", "+CPSI:", parseCPSI
+	case strings.Contains(maker, "huawei"):
+		q.command, q.prefix, q.parse = "AT^HCSQ?", "^HCSQ:", parseHCSQ
+	}
+	return q
+}
+
+// wait pauses, and says whether the context still stands.
+func (v *visit) wait(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-v.ctx.Done():
+		v.err = v.ctx.Err()
+		return false
+	}
+}
+
+func (v *visit) bearer(c Config) {
+	b := &v.r.Bearer
+	if lines, _ := v.ask("AT+CGATT?", "+CGATT:"); len(lines) > 0 {
+		switch after(lines[0]) {
+		case "1":
+			b.Attached, b.AttachedKnown = true, true
+		case "0":
+			b.AttachedKnown = true
+		}
+	}
+	lines, _ := v.ask("AT+CGACT?", "+CGACT:")
+	active, known := parseContexts(lines)
+	b.ActiveKnown = known
+	cid := c.CID
+	for _, a := range active {
+		if cid == 0 || a == cid {
+			cid, b.Active = a, true
+			break
+		}
+	}
+	if lines, _ := v.ask("AT+CGPADDR", "+CGPADDR:"); len(lines) > 0 {
+		if at, a, ok := parseAddress(lines); ok && (cid == 0 || at == cid || !b.Active) {
+			b.Address = a
+		}
+	}
+	if c.APN != "" {
+		lines, _ := v.ask("AT+CGDCONT?", "+CGDCONT:")
+		if apn, ok := parseAPN(lines, max(cid, 1)); ok {
+			b.APN, b.APNKnown = sameAPN(apn, c.APN), true
+		}
+	}
+	if (b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached) {
+		if lines, _ := v.ask("AT+CEER", "+CEER:"); len(lines) > 0 {
+			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") { // "no report available"
+				b.Cause = cause
+			}
+		}
+	}
+}

@@ -1,0 +1,356 @@
+// Package modem asks a cellular or dial-up modem, in AT commands, how it is: identity, SIM, registration, signal,
+// bearer. It sends queries only, nothing that outlives them, and it survives what modems do: unasked lines anywhere,
+// answers that come late, echo once, twice or never, rubbish, and death in the middle of a word.
+package modem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"posdx/drivers/serial"
+)
+
+const (
+	commandLimit = 1500 * time.Millisecond // local state: V.250 modems answer within 300 ms, busy ones within a second
+	helloLimit   = 700 * time.Millisecond  // of the first AT, which a sleeping modem may miss
+	helloTries   = 3
+	quietLimit   = 300 * time.Millisecond // silence after which a line counts as drained
+	drainLimit   = time.Second            // for a line that is never quiet
+	resyncLimit  = time.Second            // for the modem to pay the answers it owes
+	resyncTries  = 2
+	lineMax      = 512  // longer lines are not for us
+	linesMax     = 64   // of one answer
+	bytesMax     = 8192 // what one command may bring, unasked lines included
+	readMax      = 256  // bytes of one read
+)
+
+// A CommandError is a final result code other than OK.
+type CommandError struct {
+	Command string
+	Final   string // as the modem said it: ERROR, NO CARRIER, +CME ERROR
+	Code    int    // of +CME and +CMS ERROR; -1 if there is none, or only a text that is not known
+}
+
+func (e *CommandError) Error() string {
+	if e.Code >= 0 {
+		return fmt.Sprintf("%s: %s %d", e.Command, e.Final, e.Code)
+	}
+	return e.Command + ": " + e.Final
+}
+
+// A Dialogue is the conversation with a modem over a port that is ours alone. One goroutine owns it.
+type Dialogue struct {
+	link    serial.Link
+	owed    int  // final results that commands which ran into their deadline may still bring
+	doubt   bool // a deadline has passed in this dialogue: an OK alone proves nothing any more
+	numeric bool // ATV0 is in force: results are digits
+
+	buf  [readMax]byte
+	rest []byte // of buf, not yet looked at
+	line []byte
+	long bool // the line is longer than lineMax; its end is awaited
+
+	// Counts since New.
+	Unasked uint64 // lines that answered nothing
+	Garbage uint64 // lines with bytes no modem says
+	Late    uint64 // results that came after their command's deadline
+}
+
+// New begins a dialogue. It does not speak.
+func New(link serial.Link) *Dialogue { return &Dialogue{link: link} }
+
+// Command sends one query and returns the lines of its answer. A line belongs to the answer if it begins with prefix; with
+// prefix "" every line does that is not known to be unasked. Errors are a *CommandError, serial.ErrIdle (nothing came),
+// serial.ErrGarbled (something came, and no answer was in it), serial.ErrGone or the context's.
+//
+// After ErrIdle and ErrGarbled the line is dirty: the next Command first lets the modem pay what it owes.
+func (d *Dialogue) Command(ctx context.Context, command, prefix string) ([]string, error) {
+	if d.owed > 0 {
+		if err := d.resync(ctx); err != nil {
+			return nil, err
+		}
+	}
+	lines, err := d.once(ctx, command, prefix, commandLimit)
+	if err != nil {
+		return nil, fmt.Errorf("ask modem: %w", err)
+	}
+	return lines, nil
+}
+
+// once is one command and its answer.
+func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.Duration) ([]string, error) {
+	stop, err := serial.Bind(ctx, d.link, time.Now().Add(limit))
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	if _, err := d.link.Write([]byte(command + "\r")); err != nil {
+		return nil, serial.Why(ctx, err)
+	}
+	var lines []string
+	heard := 0 // bytes that are neither echo nor white space
+	for spent := 0; spent < bytesMax; {
+		line, err := d.next()
+		spent += len(line) + 1
+		if err != nil {
+			d.owed++
+			d.doubt = true
+			if errors.Is(err, os.ErrDeadlineExceeded) && (heard > 0 || len(d.line) > 0) {
+				if err = serial.Why(ctx, err); errors.Is(err, serial.ErrIdle) {
+					err = serial.ErrGarbled
+				}
+			}
+			return nil, fmt.Errorf("%s: %w", command, serial.Why(ctx, err))
+		}
+		switch {
+		case line == "" || echo(line, command):
+			continue
+		case !printable(line):
+			d.Garbage++
+			heard += len(line)
+			continue
+		}
+		heard += len(line)
+		final, ok := d.final(line)
+		switch {
+		case ok && final.Final == "OK":
+			if d.doubt && prefix != "" && len(lines) == 0 {
+				d.Late++ // of an earlier command: ours says more than OK
+				continue
+			}
+			return lines, nil
+		case ok:
+			final.Command = command
+			return nil, &final
+		case prefix == "" && !unasked(line), prefix != "" && strings.HasPrefix(line, prefix):
+			if len(lines) < linesMax {
+				lines = append(lines, line)
+			}
+		default:
+			d.Unasked++
+		}
+	}
+	d.owed++
+	d.doubt = true
+	return nil, fmt.Errorf("%s: no end of lines: %w", command, serial.ErrGarbled)
+}
+
+// Hello finds out whether somebody is there: it says AT until it is answered, three times at most. Errors as Command's.
+func (d *Dialogue) Hello(ctx context.Context) error {
+	var err error
+	garbled := false
+	for range helloTries {
+		if err = d.pay(ctx, helloLimit); err == nil {
+			return nil
+		}
+		d.owed++
+		d.doubt = true
+		garbled = garbled || errors.Is(err, serial.ErrGarbled)
+		if !errors.Is(err, serial.ErrIdle) && !errors.Is(err, serial.ErrGarbled) {
+			break
+		}
+	}
+	if garbled && errors.Is(err, serial.ErrIdle) { // silent the last time, but not always
+		err = serial.ErrGarbled
+	}
+	return fmt.Errorf("ask modem: AT: %w", err)
+}
+
+// resync brings modem and us to the same place: the line is drained, AT is said, and as many results are awaited as the
+// modem may owe, or silence.
+func (d *Dialogue) resync(ctx context.Context) error {
+	var err error
+	for range resyncTries {
+		if err = d.drain(ctx); err != nil {
+			break
+		}
+		if err = d.pay(ctx, resyncLimit); err == nil {
+			return nil
+		}
+		if !errors.Is(err, serial.ErrIdle) && !errors.Is(err, serial.ErrGarbled) {
+			break
+		}
+	}
+	return fmt.Errorf("resync modem: %w", err)
+}
+
+// pay says AT and takes results until all that may be owed have come, or one has and then silence.
+func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
+	stop, err := serial.Bind(ctx, d.link, time.Now().Add(limit))
+	if err != nil {
+		return err
+	}
+	defer func() { stop() }()
+	if _, err := d.link.Write([]byte("AT\r")); err != nil {
+		return serial.Why(ctx, err)
+	}
+	heard, came := 0, 0
+	for spent := 0; spent < bytesMax; {
+		line, err := d.next()
+		spent += len(line) + 1
+		if err != nil {
+			err = serial.Why(ctx, err)
+			if came > 0 && errors.Is(err, serial.ErrIdle) {
+				d.owed = 0
+				return nil
+			}
+			if heard+len(d.line) > 0 && errors.Is(err, serial.ErrIdle) {
+				err = serial.ErrGarbled
+			}
+			return err
+		}
+		if line == "" || echo(line, "AT") {
+			continue
+		}
+		heard += len(line)
+		if line == "0" {
+			d.numeric = true
+		}
+		if _, ok := d.final(line); !ok {
+			continue
+		}
+		if came++; came > d.owed {
+			d.owed = 0
+			return nil
+		}
+		stop() // the last debt may have been forgiven: wait for it only so long
+		if stop, err = serial.Bind(ctx, d.link, time.Now().Add(quietLimit)); err != nil {
+			stop = func() {}
+			return err
+		}
+	}
+	return serial.ErrGarbled
+}
+
+// drain reads until the line has been quiet, or for a second.
+func (d *Dialogue) drain(ctx context.Context) error {
+	d.rest, d.line, d.long = nil, d.line[:0], false
+	for end := time.Now().Add(drainLimit); time.Now().Before(end); {
+		stop, err := serial.Bind(ctx, d.link, time.Now().Add(quietLimit))
+		if err != nil {
+			return err
+		}
+		line, err := d.next()
+		stop()
+		if _, ok := d.final(line); err == nil && ok && d.owed > 0 {
+			d.owed--
+			d.Late++
+		}
+		if err == nil {
+			continue
+		}
+		d.line = d.line[:0]
+		if err = serial.Why(ctx, err); errors.Is(err, serial.ErrIdle) {
+			return nil
+		}
+		return err
+	}
+	return nil // never quiet: what follows will find out what it is worth
+}
+
+// next returns the next line without its end, "" for an empty one and for one that is too long.
+func (d *Dialogue) next() (string, error) {
+	for {
+		for i, c := range d.rest {
+			if c != '\r' && c != '\n' {
+				if len(d.line) < lineMax {
+					d.line = append(d.line, c)
+				} else {
+					d.long = true
+				}
+				continue
+			}
+			d.rest = d.rest[i+1:]
+			s := string(d.line)
+			if d.long {
+				d.Garbage++
+				s = ""
+			}
+			d.line, d.long = d.line[:0], false
+			return strings.TrimSpace(s), nil
+		}
+		n, err := d.link.Read(d.buf[:])
+		d.rest = d.buf[:n]
+		if n == 0 && err != nil {
+			return "", err
+		}
+	}
+}
+
+// echo says that a line is our own command come back; a modem that is told something while it speaks puts the echo right
+// behind what it said.
+func echo(line, command string) bool { return strings.EqualFold(line, command) }
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if (s[i] < ' ' || s[i] > '~') && s[i] != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// final recognises what ends an answer, also when the modem was told to say it in digits.
+func (d *Dialogue) final(line string) (CommandError, bool) {
+	if d.numeric && len(line) == 1 {
+		if text, ok := map[string]string{"0": "OK", "1": "CONNECT", "3": "NO CARRIER", "4": "ERROR", "6": "NO DIALTONE", "7": "BUSY", "8": "NO ANSWER"}[line]; ok {
+			line = text
+		}
+	}
+	return finalResult(line)
+}
+
+// finalResult recognises what ends an answer (V.250 5.7.1, 27.007 9.1 and 9.2, 27.005 3.1, and vendors' own).
+func finalResult(line string) (CommandError, bool) {
+	for _, code := range []string{"+CME ERROR:", "+CMS ERROR:"} {
+		text, ok := strings.CutPrefix(line, code)
+		if !ok {
+			continue
+		}
+		text = strings.TrimSpace(text)
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+			return CommandError{Final: code[:len(code)-1], Code: n}, true
+		}
+		return CommandError{Final: code[:len(code)-1], Code: cmeCode(text)}, true
+	}
+	if n, ok := strings.CutPrefix(line, "MODEM ERROR:"); ok {
+		code, err := strconv.Atoi(strings.TrimSpace(n))
+		if err != nil {
+			code = -1
+		}
+		return CommandError{Final: "MODEM ERROR", Code: code}, true
+	}
+	switch line {
+	case "OK", "ERROR", "NO CARRIER", "NO DIALTONE", "NO DIAL TONE", "BUSY", "NO ANSWER", "BLACKLISTED", "DELAYED",
+		"COMMAND NOT SUPPORT", "NA", "TOO MANY PARAMETERS", "CONNECT":
+		return CommandError{Final: line, Code: -1}, true
+	}
+	if strings.HasPrefix(line, "CONNECT ") {
+		return CommandError{Final: "CONNECT", Code: -1}, true
+	}
+	return CommandError{}, false
+}
+
+// unasked recognises lines that modems say by themselves, for answers that have no prefix to be known by.
+func unasked(line string) bool {
+	if strings.HasPrefix(line, "AT") { // a broken echo
+		return true
+	}
+	switch line {
+	case "RING", "RDY", "SMS DONE", "PB DONE", "SMS READY", "SMS Ready", "Call Ready", "READY", "NORMAL POWER DOWN",
+		"POWERED DOWN", "UNDER-VOLTAGE WARNING", "UNDER-VOLTAGE WARNNING", "OVER-VOLTAGE WARNING", "OVER-VOLTAGE POWER DOWN":
+		return true
+	}
+	switch line[0] {
+	case '^', '%', '*', '$':
+		return true
+	case '+': // +CGMI answers may carry their own name; all else is unasked
+		return !strings.HasPrefix(line, "+CGM") && !strings.HasPrefix(line, "+GM")
+	}
+	return false
+}

@@ -1,0 +1,302 @@
+package modem
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Signal is one sample of the radio. A value that is not known is NoValue.
+type Signal struct {
+	RSSI int     // dBm, all technologies
+	RSRP int     // dBm, LTE and 5G
+	RSRQ float64 // dB
+	SINR float64 // dB
+	BER  float64 // per cent, upper edge of the class reported
+}
+
+// NoValue marks what a modem did not say. No radio reports it: 27.007's own ranges end at -200.
+const NoValue = -9999
+
+func noSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
+
+// Known says that the sample holds a level at all.
+func (s Signal) Known() bool { return s.RSSI != NoValue || s.RSRP != NoValue || s.SINR != NoValue }
+
+// merge fills what s does not know from o.
+func (s Signal) merge(o Signal) Signal {
+	if s.RSSI == NoValue {
+		s.RSSI = o.RSSI
+	}
+	if s.RSRP == NoValue {
+		s.RSRP = o.RSRP
+	}
+	if s.RSRQ == NoValue {
+		s.RSRQ = o.RSRQ
+	}
+	if s.SINR == NoValue {
+		s.SINR = o.SINR
+	}
+	if s.BER == NoValue {
+		s.BER = o.BER
+	}
+	return s
+}
+
+// berClass are the upper edges of the eight classes of bit error rate (27.007 8.5, 45.008 8.2.4).
+var berClass = [...]float64{0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 100}
+
+// parseCSQ reads +CSQ: n,ber (27.007 8.5).
+func parseCSQ(line string) Signal {
+	s := noSignal()
+	f := fields(after(line))
+	if len(f) < 1 {
+		return s
+	}
+	if n, err := strconv.Atoi(f[0].text); err == nil && n >= 0 && n <= 31 {
+		s.RSSI = -113 + 2*n
+	}
+	if len(f) > 1 {
+		if n, err := strconv.Atoi(f[1].text); err == nil && n >= 0 && n < len(berClass) {
+			s.BER = berClass[n]
+		}
+	}
+	return s
+}
+
+// parseCESQ reads +CESQ: rxlev,ber,rscp,ecno,rsrq,rsrp (27.007 8.69) at the lower edge of each step, as ModemManager does.
+func parseCESQ(line string) Signal {
+	s := noSignal()
+	f := fields(after(line))
+	if len(f) < 6 {
+		return s
+	}
+	n := make([]int, 6)
+	for i := range n {
+		v, err := strconv.Atoi(f[i].text)
+		if err != nil {
+			return s
+		}
+		n[i] = v
+	}
+	if n[0] >= 0 && n[0] <= 63 {
+		s.RSSI = -111 + n[0]
+	}
+	if n[1] >= 0 && n[1] < len(berClass) {
+		s.BER = berClass[n[1]]
+	}
+	if n[2] >= 0 && n[2] <= 96 {
+		s.RSSI = -121 + n[2] // received code power is what 3G has for a level
+	}
+	if n[4] >= 0 && n[4] <= 34 {
+		s.RSRQ = -20 + float64(n[4])/2
+	}
+	if n[5] >= 0 && n[5] <= 97 {
+		s.RSRP = -141 + n[5]
+	}
+	return s
+}
+
+// parseHCSQ reads Huawei's ^HCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi.
+func parseHCSQ(line string) (Signal, string) {
+	s := noSignal()
+	f := fields(after(line))
+	v := func(i, limit int) (int, bool) {
+		if i >= len(f) {
+			return 0, false
+		}
+		n, err := strconv.Atoi(f[i].text)
+		return n, err == nil && n >= 0 && n <= limit
+	}
+	if len(f) == 0 {
+		return s, ""
+	}
+	if n, ok := v(1, 96); ok {
+		s.RSSI = -121 + n
+	}
+	switch f[0].text {
+	case "LTE":
+		if n, ok := v(2, 97); ok {
+			s.RSRP = -141 + n
+		}
+		if n, ok := v(3, 251); ok {
+			s.SINR = -20.2 + float64(n)/5
+		}
+		if n, ok := v(4, 34); ok {
+			s.RSRQ = -20 + float64(n)/2
+		}
+		return s, "4g"
+	case "WCDMA":
+		return s, "3g"
+	case "GSM":
+		return s, "2g"
+	}
+	return noSignal(), ""
+}
+
+// parseQCSQ reads Quectel's +QCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi. Its SINR is left out:
+// the scale differs from chip to chip.
+func parseQCSQ(line string) (Signal, string) {
+	s := noSignal()
+	f := fields(after(line))
+	if len(f) < 2 {
+		return s, ""
+	}
+	v := func(i int) (int, bool) {
+		if i >= len(f) {
+			return 0, false
+		}
+		n, err := strconv.Atoi(f[i].text)
+		return n, err == nil && n > -200 && n < 0
+	}
+	if n, ok := v(1); ok {
+		s.RSSI = n
+	}
+	switch name := f[0].text; {
+	case name == "LTE" || strings.HasPrefix(name, "CAT"):
+		if n, ok := v(2); ok {
+			s.RSRP = n
+		}
+		if n, ok := v(4); ok && n >= -40 {
+			s.RSRQ = float64(n)
+		}
+		return s, "4g"
+	case name == "WCDMA":
+		return s, "3g"
+	case name == "GSM":
+		return s, "2g"
+	}
+	return noSignal(), ""
+}
+
+// parseCPSI reads SIMCom's +CPSI: LTE,Online,mcc-mnc,tac,cell,pcell,band,earfcn,dlbw,ulbw,rsrq,rsrp,rssi,rssnr, whose
+// levels are in tenths.
+func parseCPSI(line string) (Signal, string) {
+	s := noSignal()
+	f := fields(after(line))
+	if len(f) < 1 {
+		return s, ""
+	}
+	switch f[0].text {
+	case "GSM":
+		return s, "2g"
+	case "WCDMA":
+		return s, "3g"
+	case "LTE":
+	default:
+		return s, ""
+	}
+	if len(f) < 14 {
+		return s, "4g"
+	}
+	tenths := func(i, floor int) (float64, bool) { // some firmware reports whole dB: no level is that low
+		n, err := strconv.Atoi(f[i].text)
+		if err != nil || n >= 0 {
+			return 0, false
+		}
+		if n < floor {
+			return float64(n) / 10, n/10 >= floor
+		}
+		return float64(n), true
+	}
+	if v, ok := tenths(10, -43); ok {
+		s.RSRQ = v
+	}
+	if v, ok := tenths(11, -157); ok {
+		s.RSRP = int(v)
+	}
+	if v, ok := tenths(12, -125); ok {
+		s.RSSI = int(v)
+	}
+	if n, err := strconv.Atoi(f[13].text); err == nil && n >= -25 && n <= 40 {
+		s.SINR = float64(n)
+	}
+	return s, "4g"
+}
+
+// Level grades a signal: good, fair, poor, bad.
+type Level string
+
+// Levels, from the best.
+const (
+	LevelUnknown Level = ""
+	Good         Level = "good"
+	Fair         Level = "fair"
+	Poor         Level = "poor"
+	Bad          Level = "bad"
+)
+
+// SamplesNeeded is how many samples a grade is made of: one may be a passing lorry.
+const SamplesNeeded = 3
+
+// Grade judges the median of samples, of three at least; fewer are LevelUnknown. The limits:
+//
+//	LTE, 5G  RSRP dBm   fair below -95, poor below -105, bad below -115   (Digi IX20 user guide)
+//	         SINR dB    fair below 13, poor below 1, bad below -3         (Digi: 13, 4.5, -3; poor taken later, 4.5 is usual indoors)
+//	         RSRQ dB    fair below -10, poor below -15                    (hicelltek.com)
+//	3G       RSSI dBm   fair below -80, poor below -90, bad below -106    (Digi IX20)
+//	2G       RSSI dBm   fair below -80, poor below -89, bad below -104    (Digi IX20)
+//
+// RSSI grades LTE only where there is no RSRP.
+func Grade(samples []Signal, tech string) (Signal, Level) {
+	m := median(samples)
+	if len(samples) < SamplesNeeded || !m.Known() {
+		return m, LevelUnknown
+	}
+	level := Good
+	worse := func(v, fair, poor, bad float64) {
+		l := Good
+		switch {
+		case v == NoValue:
+			return
+		case v < bad:
+			l = Bad
+		case v < poor:
+			l = Poor
+		case v < fair:
+			l = Fair
+		}
+		if rank(l) > rank(level) {
+			level = l
+		}
+	}
+	if m.RSRP != NoValue || m.SINR != NoValue {
+		const never = -1000
+		worse(float64(m.RSRP), -95, -105, -115)
+		worse(m.SINR, 13, 1, -3)
+		worse(m.RSRQ, -10, -15, never)
+		return m, level
+	}
+	if tech == "2g" {
+		worse(float64(m.RSSI), -80, -89, -104)
+	} else {
+		worse(float64(m.RSSI), -80, -90, -106)
+	}
+	return m, level
+}
+
+func rank(l Level) int { return slices.Index([]Level{Good, Fair, Poor, Bad}, l) }
+
+// median is the median of each value over the samples that have it.
+func median(samples []Signal) Signal {
+	mid := func(get func(Signal) float64) float64 {
+		var v []float64
+		for _, s := range samples {
+			if x := get(s); x != NoValue {
+				v = append(v, x)
+			}
+		}
+		if len(v) == 0 {
+			return NoValue
+		}
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	return Signal{
+		RSSI: int(mid(func(s Signal) float64 { return float64(s.RSSI) })),
+		RSRP: int(mid(func(s Signal) float64 { return float64(s.RSRP) })),
+		RSRQ: mid(func(s Signal) float64 { return s.RSRQ }),
+		SINR: mid(func(s Signal) float64 { return s.SINR }),
+		BER:  mid(func(s Signal) float64 { return s.BER }),
+	}
+}

@@ -1,0 +1,378 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ModemState is what a simulated modem is and suffers; all may change while it runs.
+type ModemState struct {
+	SIM        string // READY, SIM PIN, SIM PUK, or a +CME code: 10 none, 13 failure
+	Stat       int    // registration: 0 idle 1 home 2 searching 3 denied 5 roaming
+	Act        int    // access technology of 27.007: 0 GSM, 2 UTRAN, 7 E-UTRAN
+	CSQ        int    // 0 to 31, 99 unknown
+	RSRP, RSRQ int    // +CESQ steps: RSRP 0 to 97 for -141 to -44 dBm, RSRQ 0 to 34; 255 unknown
+	SINR       float64
+	Attached   bool
+	Active     bool   // the context
+	APN        string // of context 1
+	Address    string
+	CEER       string // why the last context ended
+
+	Echo int           // how often a command comes back: 0, 1, or 2 as with a bridge that echoes too
+	V0   bool          // results are digits
+	Late time.Duration // answers come so much later
+
+	Silent  bool    // power or cable gone on the far side
+	Garbage float64 // how many answers are rubbish
+	Flood   bool    // unasked lines without end
+	Dies    bool    // falls silent in the middle of its next answer
+}
+
+// ModemMake is who a modem says it is.
+type ModemMake struct{ Maker, Model, Firmware string }
+
+// The makes whose own commands the simulator knows.
+func Quectel() ModemMake { return ModemMake{"Quectel", "EC25", "EC25EFAR06A06M4G"} }
+func SIMCom() ModemMake {
+	return ModemMake{"SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H", "LE20B03SIM7600M22"}
+}
+func Huawei() ModemMake { return ModemMake{"huawei", "ME909s-821", "11.617.01.00.00"} }
+func Plain() ModemMake  { return ModemMake{"posdx", "simulated 27.007 modem", "1.0"} }
+
+// GoodModem is a modem in service on LTE.
+func GoodModem() ModemState {
+	return ModemState{SIM: "READY", Stat: 1, Act: 7, CSQ: 24, RSRP: 56, RSRQ: 24, SINR: 17, Attached: true, Active: true,
+		APN: "cmiot", Address: "10.64.12.7", Echo: 1}
+}
+
+// A Modem is a cellular modem that speaks 27.007. Its methods may be called from any goroutine.
+type Modem struct {
+	make ModemMake
+
+	mu    sync.Mutex
+	rand  *rand.Rand
+	state ModemState
+	cmee  int
+	reg   [4]int // the n of +CREG, +CGREG, +CEREG, +C5GREG
+	dead  bool   // has died in an answer
+	heard []string
+}
+
+// heardMax bounds what a modem remembers of what it was told.
+const heardMax = 4096
+
+// NewModem makes a modem. The seed decides which answers are rubbish.
+func NewModem(m ModemMake, s ModemState, seed uint64) *Modem {
+	return &Modem{make: m, state: s, rand: rand.New(rand.NewPCG(seed, 3))}
+}
+
+// Change changes the state of a modem. A modem that died comes back to life.
+func (m *Modem) Change(f func(*ModemState)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = false
+	f(&m.state)
+}
+
+// Heard is every command line that came, in order: a test that a probe asks for no identifier looks here.
+func (m *Modem) Heard() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.heard...)
+}
+
+// Serve answers commands until the line or the context ends.
+func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	defer stop()
+	var out sync.Mutex // one line at a time
+	say := func(s string) error {
+		out.Lock()
+		defer out.Unlock()
+		_, err := io.WriteString(rw, s)
+		return err
+	}
+	quiet, flooding := make(chan struct{}), make(chan struct{})
+	go func() { defer close(flooding); m.flood(say, quiet) }()
+	defer func() { close(quiet); <-flooding }()
+
+	var line []byte
+	in := make([]byte, 256)
+	for {
+		n, err := rw.Read(in)
+		if err != nil {
+			return err
+		}
+		for _, c := range in[:n] {
+			switch {
+			case c == '\n':
+			case c != '\r':
+				if line = append(line, c); len(line) > heardMax {
+					line = line[:0]
+				}
+			default:
+				if err := m.hear(ctx, strings.TrimSpace(string(line)), say); err != nil {
+					return err
+				}
+				line = line[:0]
+			}
+		}
+	}
+}
+
+// hear answers one line.
+func (m *Modem) hear(ctx context.Context, line string, say func(string) error) error {
+	m.mu.Lock()
+	s := m.state
+	if s.Silent || m.dead || line == "" {
+		m.mu.Unlock()
+		return nil
+	}
+	if len(m.heard) < heardMax {
+		m.heard = append(m.heard, line)
+	}
+	text := strings.Repeat(line+"\r", s.Echo)
+	if i := strings.Index(strings.ToUpper(line), "AT"); i >= 0 {
+		text += m.answer(line[i+2:])
+	}
+	switch {
+	case s.Dies:
+		text, m.dead, m.state.Dies = text[:len(text)*2/3], true, false
+	case m.rand.Float64() < s.Garbage:
+		b := make([]byte, 40)
+		for i := range b {
+			b[i] = byte(m.rand.UintN(256))
+		}
+		text = string(b)
+	}
+	m.mu.Unlock()
+	if s.Late > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.Late):
+		}
+	}
+	return say(text)
+}
+
+// flood says unasked lines while the state wants it.
+func (m *Modem) flood(say func(string) error, quiet <-chan struct{}) {
+	lines := []string{"+CREG: 1", "^RSSI: 18", `^HCSQ:"LTE",53,47,146,18`, "+CGEV: NW DETACH", "RING", `+CMTI: "SM",3`, "+CSQ: 99,99", "^MODE: 17,17"}
+	for i := 0; ; i++ {
+		select {
+		case <-quiet:
+			return
+		case <-time.After(lookAgain):
+		}
+		m.mu.Lock()
+		on := m.state.Flood && !m.state.Silent && !m.dead
+		m.mu.Unlock()
+		if on && say("\r\n"+lines[i%len(lines)]+"\r\n") != nil {
+			return
+		}
+	}
+}
+
+// answer runs a command line, several commands joined by semicolons, and formats what comes of it.
+func (m *Modem) answer(line string) string {
+	var info []string
+	final := "OK"
+	for _, c := range strings.Split(line, ";") {
+		lines, result := m.run(strings.ToUpper(strings.TrimSpace(c)))
+		info = append(info, lines...)
+		if result != "OK" {
+			final = result
+			break
+		}
+	}
+	var b strings.Builder
+	if m.state.V0 {
+		for _, l := range info {
+			b.WriteString(l + "\r\n")
+		}
+		digit := map[string]string{"OK": "0", "CONNECT": "1", "NO CARRIER": "3", "ERROR": "4"}[final]
+		if digit == "" {
+			digit = final
+		}
+		return b.String() + digit + "\r"
+	}
+	for _, l := range info {
+		b.WriteString("\r\n" + l + "\r\n")
+	}
+	return b.String() + "\r\n" + final + "\r\n"
+}
+
+// fail is an error in the form the host asked for.
+func (m *Modem) fail(code int) string {
+	switch m.cmee {
+	case 1:
+		return fmt.Sprintf("+CME ERROR: %d", code)
+	case 2:
+		text := map[int]string{3: "operation not allowed", 4: "operation not supported", 10: "SIM not inserted", 11: "SIM PIN required",
+			12: "SIM PUK required", 13: "SIM failure", 14: "SIM busy"}[code]
+		if text == "" {
+			text = "unknown"
+		}
+		return "+CME ERROR: " + text
+	}
+	return "ERROR"
+}
+
+// identifiers of the test ranges: an IMEI and an IMSI that no device and no subscriber has.
+const (
+	testIMEI = "001017003456784"
+	testIMSI = "001010123456789"
+)
+
+// run is one command after AT.
+func (m *Modem) run(c string) (lines []string, final string) {
+	s := &m.state
+	one := func(format string, a ...any) ([]string, string) { return []string{fmt.Sprintf(format, a...)}, "OK" }
+	onoff := map[bool]int{true: 1}
+	switch c {
+	case "", "E", "V1", "Q0", "X4", "Z", "&F", "+CSCS=\"GSM\"", "+CSCS=\"IRA\"", "+CMGF=0", "H", "H0":
+		return nil, "OK"
+	case "E0":
+		s.Echo = 0
+		return nil, "OK"
+	case "E1":
+		s.Echo = 1
+		return nil, "OK"
+	case "V0":
+		s.V0 = true
+		return nil, "OK"
+	case "I", "I0":
+		return []string{m.make.Maker, m.make.Model, "Revision: " + m.make.Firmware}, "OK"
+	case "+GMI", "+CGMI":
+		return one("%s", m.make.Maker)
+	case "+GMM", "+CGMM":
+		return one("%s", m.make.Model)
+	case "+GMR", "+CGMR":
+		return one("%s", m.make.Firmware)
+	case "+GSN", "+CGSN":
+		return one(testIMEI)
+	case "+CIMI":
+		if s.SIM != "READY" {
+			return nil, m.simError()
+		}
+		return one(testIMSI)
+	case "+GCAP":
+		return one("+GCAP: +CGSM")
+	case "+CSCS?":
+		return one(`+CSCS: "GSM"`)
+	case "+CSCS=?":
+		return one(`+CSCS: ("GSM","IRA")`)
+	case "+CMEE?":
+		return one("+CMEE: %d", m.cmee)
+	case "+CMEE=0", "+CMEE=1", "+CMEE=2":
+		m.cmee = int(c[6] - '0')
+		return nil, "OK"
+	case "+CFUN?":
+		return one("+CFUN: 1")
+	case "+CPIN?":
+		if strings.HasPrefix(s.SIM, "SIM ") || s.SIM == "READY" {
+			return one("+CPIN: %s", s.SIM)
+		}
+		return nil, m.simError()
+	case "+CSQ":
+		return one("+CSQ: %d,99", s.CSQ)
+	case "+CESQ":
+		if s.Act != 7 {
+			return one("+CESQ: %d,99,255,255,255,255", min(2*max(s.CSQ, 1)-2, 63))
+		}
+		return one("+CESQ: 99,99,255,255,%d,%d", s.RSRQ, s.RSRP)
+	case "+COPS?":
+		if s.Stat == 1 || s.Stat == 5 {
+			return one(`+COPS: 0,2,"00101",%d`, s.Act)
+		}
+		return one("+COPS: 0")
+	case "+CGATT?":
+		return one("+CGATT: %d", onoff[s.Attached])
+	case "+CGACT?":
+		return one("+CGACT: 1,%d", onoff[s.Active])
+	case "+CGDCONT?":
+		return one(`+CGDCONT: 1,"IP","%s","0.0.0.0",0,0`, s.APN)
+	case "+CGPADDR", "+CGPADDR=1":
+		if !s.Active {
+			return one(`+CGPADDR: 1,"0.0.0.0"`)
+		}
+		return one(`+CGPADDR: 1,"%s"`, s.Address)
+	case "+CEER":
+		if s.CEER == "" {
+			return one("+CEER: No cause information available")
+		}
+		return one("+CEER: %s", s.CEER)
+	}
+	if lines, ok := m.registered(c); ok {
+		return lines, "OK"
+	}
+	if lines, ok := m.vendor(c); ok {
+		return lines, "OK"
+	}
+	if strings.HasPrefix(c, "D") {
+		return nil, "NO CARRIER"
+	}
+	return nil, m.fail(4)
+}
+
+func (m *Modem) simError() string {
+	code := 13
+	fmt.Sscanf(m.state.SIM, "%d", &code)
+	switch m.state.SIM {
+	case "SIM PIN":
+		code = 11
+	case "SIM PUK":
+		code = 12
+	}
+	return m.fail(code)
+}
+
+// registered answers +CREG and its sisters.
+func (m *Modem) registered(c string) ([]string, bool) {
+	for i, name := range []string{"+CREG", "+CGREG", "+CEREG", "+C5GREG"} {
+		rest, ok := strings.CutPrefix(c, name)
+		if !ok || i == 3 {
+			continue
+		}
+		if n := strings.TrimPrefix(rest, "="); n != rest && len(n) == 1 && n[0] >= '0' && n[0] <= '2' {
+			m.reg[i] = int(n[0] - '0')
+			return nil, true
+		}
+		if rest != "?" {
+			continue
+		}
+		stat := m.state.Stat
+		if lte := m.state.Act == 7; (name == "+CEREG") != lte && name != "+CREG" {
+			stat = 0
+		}
+		if m.reg[i] < 2 || stat != 1 && stat != 5 {
+			return []string{fmt.Sprintf("%s: %d,%d", name, m.reg[i], stat)}, true
+		}
+		return []string{fmt.Sprintf(`%s: %d,%d,"1A2B","01A2D101",%d`, name, m.reg[i], stat, m.state.Act)}, true
+	}
+	return nil, false
+}
+
+// vendor answers a maker's own questions about the signal.
+func (m *Modem) vendor(c string) ([]string, bool) {
+	s := m.state
+	lte := s.Act == 7
+	switch {
+	case c == "+QCSQ" && m.make == Quectel() && lte:
+		return []string{fmt.Sprintf(`+QCSQ: "LTE",%d,%d,%d,%d`, -113+2*s.CSQ, -141+s.RSRP, int(s.SINR*5)+100, -20+s.RSRQ/2)}, true
+	case c == "+QCSQ" && m.make == Quectel():
+		return []string{fmt.Sprintf(`+QCSQ: "GSM",%d`, -113+2*s.CSQ)}, true
+	case c == "+CPSI?" && m.make == SIMCom() && lte:
+		return []string{fmt.Sprintf("+CPSI: LTE,Online,001-01,0x1A2B,27447553,102,EUTRAN-BAND3,1300,5,5,%d,%d,%d,%d",
+			-200+s.RSRQ*5, (-141+s.RSRP)*10, (-113+2*s.CSQ)*10, int(s.SINR))}, true
+	case c == "^HCSQ?" && m.make == Huawei() && lte:
+		return []string{fmt.Sprintf(`^HCSQ: "LTE",%d,%d,%d,%d`, 8+2*s.CSQ, s.RSRP, int((s.SINR+20.2)*5), s.RSRQ)}, true
+	}
+	return nil, false
+}
