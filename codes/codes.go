@@ -2,6 +2,13 @@
 // against each, and what to do. It does no I/O; its data files lie in the data folder and are compiled in.
 package codes
 
+import (
+	"slices"
+	"strings"
+)
+
+//go:generate go run -tags bootstrap ./gen
+
 // Text is one sentence in every language the product speaks.
 type Text struct{ ZH, EN string }
 
@@ -16,13 +23,16 @@ func (t Text) In(lang string) string {
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
-	Hash      string // "sha256:" and the hash of the data files in hex
-	Schemes   []Scheme
-	Meanings  []Meaning // sorted by scheme, then code
-	Profiles  []Profile
-	Causes    []Cause // sorted by id
+	Hash      string    // "sha256:" and the hash of the data files in hex
+	Schemes   []Scheme  // sorted by name
+	Sources   []Source  // sorted by key
+	Checks    []Check   // sorted by name
+	Meanings  []Meaning // sorted by scheme, then code; several rows of one code stand in the order of the file
+	Profiles  []Profile // sorted by name
+	Causes    []Cause   // sorted by id
 	Coverage  []Coverage
 	Claims    []Claim
+	Forbidden []Forbidden
 	Inference Inference
 }
 
@@ -33,15 +43,37 @@ type Scheme struct {
 	Writers []string // who writes codes of this scheme: acquirer switch issuer terminal cashier
 }
 
+// Schemes that the way of selecting a table must know by name; all others are data.
+const (
+	SchemeLocal    = "terminal-local"  // errors of the terminal's own firmware, `newpos:E5`
+	SchemeAcquirer = "acquirer-4"      // four characters of acquirer front ends and cashier programs, one code space per source
+	SchemeReversal = "reversal-reason" // field 39 of a reversal request: why the terminal reverses
+	SchemeCard     = "emv-arc"         // the answer the terminal or the chip gave when no host did
+)
+
+// A Source is where meanings were read.
+type Source struct {
+	Key  string // as it stands in the tables: CUP15, GICC-LYRA, …
+	What string // title, place or repository
+}
+
+// A Check is one kind of evidence, by the name it has in the documents.
+type Check struct {
+	Name  string // net.tcp
+	Title Text   // what it looks at, for people
+}
+
 // A Meaning is what one code means in one scheme.
 type Meaning struct {
 	Scheme   string
 	Code     string
+	Pattern  bool // Code is a pattern, see Match
 	Text     Text
 	Class    string   // A success, B may retry, C do not retry, D operator must act, E system fault; or the table's own word; "" if none
-	Domain   string   // where the fault sits, as the table's fault_domain: issuer acquirer-host terminal-keys network-path …
+	Domain   string   // where the fault sits: none unknown operator card-medium cardholder-account issuer risk scheme-switch acquirer-host merchant-config terminal-config terminal-keys terminal-hardware network-path
 	Retry    string   // no yes unknown after-signin after-reversal
-	SentBy   []string // acquirer switch issuer terminal cashier
+	Maps     string   // the field 39 value this longer code stands for, "" if none is printed
+	SentBy   []string // acquirer switch issuer terminal cashier; empty where no source says
 	Sources  []string // keys of the sources that print it
 	Disputed bool     // sources disagree on the meaning
 	Note     string   // what the sources add or how they differ
@@ -49,17 +81,57 @@ type Meaning struct {
 
 // A Cause is one member of the catalogue.
 type Cause struct {
-	ID      string // segment dot noun: host.malfunction
-	Segment string // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
-	Act     string // who must act: staff technician acquirer carrier issuer cardholder none
-	Visit   bool   // must someone travel to the site?
-	Title   Text
-	Step    Text // who does what, in order, and what to say on the phone
+	ID       string // segment dot noun: host.malfunction
+	Segment  string // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
+	Act      string // who must act: staff technician acquirer carrier issuer cardholder none
+	Visit    bool   // must someone travel to the site?
+	Title    Text
+	Step     Text     // who does what, in order, and what to say on the phone
+	Remedies []string // ids of the remedies its steps carry out, sorted
 }
 
-// Problem is one mistake in a data file.
+// Problem is one mistake in a data file. Line 0 means the whole file.
 type Problem struct {
 	File string
 	Line int
 	What string
+}
+
+// Builtin returns the knowledge compiled in. It costs nothing: the value lies in the program's data.
+func Builtin() *Knowledge { return &builtin }
+
+// Cause returns the member of the catalogue with this id.
+func (k *Knowledge) Cause(id string) (Cause, bool) {
+	i, ok := slices.BinarySearchFunc(k.Causes, id, func(c Cause, id string) int { return strings.Compare(c.ID, id) })
+	if !ok {
+		return Cause{}, false
+	}
+	return k.Causes[i], true
+}
+
+// Scheme returns the table with this name.
+func (k *Knowledge) Scheme(name string) (Scheme, bool) {
+	i, ok := slices.BinarySearchFunc(k.Schemes, name, func(s Scheme, name string) int { return strings.Compare(s.Name, name) })
+	if !ok {
+		return Scheme{}, false
+	}
+	return k.Schemes[i], true
+}
+
+// Check returns the kind of evidence with this name.
+func (k *Knowledge) Check(name string) (Check, bool) {
+	i, ok := slices.BinarySearchFunc(k.Checks, name, func(c Check, name string) int { return strings.Compare(c.Name, name) })
+	if !ok {
+		return Check{}, false
+	}
+	return k.Checks[i], true
+}
+
+// Source returns what stands behind a source's key.
+func (k *Knowledge) Source(key string) (Source, bool) {
+	i, ok := slices.BinarySearchFunc(k.Sources, key, func(s Source, key string) int { return strings.Compare(s.Key, key) })
+	if !ok {
+		return Source{}, false
+	}
+	return k.Sources[i], true
 }

@@ -1,0 +1,284 @@
+package codes
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Profile is how one acquirer's codes are read.
+type Profile struct {
+	Name      string
+	Title     Text
+	Base      string    // the scheme of its codes
+	Also      []string  // further schemes to look in, in this order
+	Source    string    // whose meanings of the shared four-character codes hold here, a source's key; "" is not known
+	Overrides []Meaning // rows that stand before those of the base scheme; sorted by code
+	Rules     []Rule    // longer codes that hold a code of the base scheme, tried in order
+}
+
+// A Rule takes the base scheme's code out of a longer one. See Match for the pattern.
+type Rule struct {
+	Pattern string
+	Note    string
+}
+
+// Profile returns the profile with this name.
+func (k *Knowledge) Profile(name string) (Profile, bool) {
+	if p := k.profile(name); p != nil {
+		return *p, true
+	}
+	return Profile{}, false
+}
+
+// Match tells whether a code has the form of a pattern: ? is one letter or digit, n and t are one digit, x is one letter
+// or digit of the code inside, anything else is itself. inside is what stood at the run of x, "" if there is none.
+func Match(pattern, code string) (inside string, ok bool) {
+	if len(pattern) != len(code) {
+		return "", false
+	}
+	from, to := 0, 0
+	for i := range len(pattern) {
+		c := code[i]
+		digit := c >= '0' && c <= '9'
+		switch pattern[i] {
+		case 'n', 't':
+			ok = digit
+		case '?':
+			ok = digit || c >= 'A' && c <= 'Z'
+		case 'x':
+			if ok = digit || c >= 'A' && c <= 'Z'; to == 0 {
+				from = i
+			}
+			to = i + 1
+		default:
+			ok = c == pattern[i]
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	return code[from:to], true
+}
+
+// Lookup returns what a code means in a scheme. Letters may be of either case and a terminal's own errors may lack the
+// name before their colon. Where several sources print different meanings for it, the first is returned as disputed.
+func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
+	rows := k.rows(scheme, code)
+	if len(rows) == 0 {
+		return Meaning{}, false
+	}
+	return rows[0], true
+}
+
+// rows returns all rows of a code in a scheme.
+func (k *Knowledge) rows(scheme, code string) []Meaning {
+	table := k.table(scheme)
+	if rows := exact(table, code); len(rows) > 0 {
+		return rows
+	}
+	if upper := strings.ToUpper(code); upper != code {
+		if rows := exact(table, upper); len(rows) > 0 {
+			return rows
+		}
+	}
+	for i := range table {
+		if table[i].Pattern {
+			if _, ok := Match(table[i].Code, code); ok {
+				return table[i : i+1]
+			}
+		}
+	}
+	if scheme == SchemeLocal {
+		return bare(table, code)
+	}
+	return nil
+}
+
+// table returns all rows of a scheme.
+func (k *Knowledge) table(scheme string) []Meaning {
+	from, _ := slices.BinarySearchFunc(k.Meanings, scheme, func(m Meaning, s string) int { return strings.Compare(m.Scheme, s) })
+	to := from
+	for to < len(k.Meanings) && k.Meanings[to].Scheme == scheme {
+		to++
+	}
+	return k.Meanings[from:to]
+}
+
+// exact returns the rows with this code of rows sorted by code.
+func exact(rows []Meaning, code string) []Meaning {
+	from, _ := slices.BinarySearchFunc(rows, code, func(m Meaning, c string) int { return strings.Compare(m.Code, c) })
+	to := from
+	for to < len(rows) && rows[to].Code == code {
+		to++
+	}
+	return rows[from:to]
+}
+
+// bare returns the rows whose code is this one behind its colon: E5 finds newpos:E5.
+func bare(table []Meaning, code string) []Meaning {
+	var found []Meaning
+	for i := range table {
+		if _, name, ok := strings.Cut(table[i].Code, ":"); ok && strings.EqualFold(name, code) {
+			found = append(found, table[i])
+		}
+	}
+	return found
+}
+
+// All returns what a code means in every scheme, in the order of the schemes' names.
+func (k *Knowledge) All(code string) []Meaning {
+	var all []Meaning
+	for i := range k.Schemes {
+		all = append(all, k.rows(k.Schemes[i].Name, code)...)
+	}
+	return all
+}
+
+// A Resolution is what one code means at one terminal.
+type Resolution struct {
+	Meaning  Meaning  // the zero value if the code is not known
+	Known    bool     // some table searched has the code
+	Usable   bool     // the meaning holds here: the table suits who wrote the code, and its sources do not leave several
+	Scheme   string   // the table that has it
+	Decoded  string   // the base scheme's code inside a longer one, by a rule of the profile or as the source prints it; "" if none
+	Rows     int      // how many meanings that table has for the code
+	Searched []string // the tables looked in, in order
+}
+
+// Who wrote a code.
+const (
+	originHost     = "host"
+	originTerminal = "terminal"
+	originCashier  = "cashier"
+)
+
+// IsReversal tells whether a message of this type carries the terminal's own reason in field 39: a reversal request or
+// advice, 0400, 0401, 0420, 0421, of any version of ISO 8583.
+func IsReversal(mti string) bool {
+	return len(mti) == 4 && mti[1] == '4' && (mti[2] == '0' || mti[2] == '2')
+}
+
+// Resolve says what a code means at one terminal. A code means something only within a scheme, and who wrote it selects
+// the table: scheme "" is the profile's for the host, the terminal's own errors for the terminal, the four-character
+// codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains it
+// at best unusably.
+func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
+	var r Resolution
+	for _, name := range tables(p, scheme, code, origin) {
+		r.Searched = append(r.Searched, name)
+		if k.resolveIn(&r, p, name, code) {
+			r.Known, r.Scheme = true, r.Meaning.Scheme
+			r.Usable = r.Usable && suits(name, origin)
+			return r
+		}
+	}
+	return r
+}
+
+// tables returns where to look, in order and none twice.
+func tables(p Profile, scheme, code, origin string) []string {
+	var names []string
+	add := func(more ...string) {
+		for _, name := range more {
+			if name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	// An acquirer with longer codes of its own says more with them than the code inside.
+	own := p.Source != "" && len(code) > 2 && (scheme == "" || scheme == p.Base)
+	switch {
+	case scheme == SchemeReversal || scheme == SchemeLocal || scheme == SchemeCard || scheme == SchemeAcquirer:
+		add(scheme)
+	case origin == originTerminal:
+		add(SchemeLocal, SchemeCard, SchemeReversal, scheme)
+	case origin == originCashier && len(code) > 2:
+		add(SchemeAcquirer, scheme)
+	default:
+		if own {
+			add(SchemeAcquirer)
+		}
+		add(scheme)
+	}
+	if scheme == "" || scheme == p.Base {
+		add(p.Base)
+		add(p.Also...)
+	}
+	if scheme == "" {
+		add(SchemeLocal, SchemeAcquirer)
+	}
+	return names
+}
+
+// resolveIn looks for a code in one table and sets the meaning, whether it is the only one, and the code inside.
+func (k *Knowledge) resolveIn(r *Resolution, p Profile, scheme, code string) bool {
+	if scheme == p.Base {
+		if rows := exact(p.Overrides, code); len(rows) > 0 {
+			r.Meaning, r.Rows, r.Usable = rows[0], len(rows), true
+			return true
+		}
+	}
+	rows := k.rows(scheme, code)
+	if len(rows) == 0 {
+		return k.decode(r, p, scheme, code)
+	}
+	r.Meaning, r.Rows, r.Usable = rows[0], len(rows), len(rows) == 1
+	r.Meaning.Disputed = r.Meaning.Disputed || len(rows) > 1
+	if scheme == SchemeAcquirer {
+		// Every acquirer gives these characters its own meaning: without knowing whose they are, none holds.
+		r.Usable, r.Meaning.Disputed = false, true
+		for _, m := range rows {
+			if p.Source != "" && slices.Contains(m.Sources, p.Source) {
+				if m.Pattern {
+					return k.decode(r, p, p.Base, code)
+				}
+				r.Meaning, r.Usable, r.Decoded = m, true, m.Maps
+				r.Meaning.Disputed = false
+				return true
+			}
+		}
+		// Another source's row must not hide what a rule of this profile says.
+		if k.decode(r, p, p.Base, code) {
+			return true
+		}
+	}
+	r.Decoded = r.Meaning.Maps
+	return true
+}
+
+// decode tries the profile's rules where the base scheme, or the shared code space, has no such code itself.
+func (k *Knowledge) decode(r *Resolution, p Profile, scheme, code string) bool {
+	if scheme != p.Base && scheme != SchemeAcquirer {
+		return false
+	}
+	for _, rule := range p.Rules {
+		inside, ok := Match(rule.Pattern, code)
+		if !ok {
+			continue
+		}
+		if rows := exact(p.Overrides, inside); len(rows) > 0 {
+			r.Meaning, r.Rows = rows[0], len(rows)
+		} else if rows := k.rows(p.Base, inside); len(rows) > 0 {
+			r.Meaning, r.Rows = rows[0], len(rows)
+		} else {
+			continue
+		}
+		r.Decoded, r.Usable = inside, true
+		return true
+	}
+	return false
+}
+
+// suits tells whether a table explains what this origin writes.
+func suits(scheme, origin string) bool {
+	own := scheme == SchemeLocal || scheme == SchemeCard || scheme == SchemeReversal
+	switch origin {
+	case originHost:
+		return !own
+	case originTerminal:
+		return own
+	case originCashier:
+		return scheme == SchemeAcquirer || scheme == SchemeLocal
+	}
+	return true
+}

@@ -1,0 +1,212 @@
+package codes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// causes reads the catalogue; the steps follow in their own file.
+func (p *parser) causes() {
+	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "zh", "en") {
+		p.k.Causes = append(p.k.Causes, Cause{
+			ID:      r.must("id"),
+			Segment: r.one("segment", segments...),
+			Act:     r.one("act", actors...),
+			Visit:   r.one("visit", "yes", "no") == "yes",
+			Title:   r.text("zh", "en"),
+		})
+	}
+	slices.SortFunc(p.k.Causes, func(a, b Cause) int { return strings.Compare(a.ID, b.ID) })
+	p.unique("causes.tsv", "cause", len(p.k.Causes), func(i int) string { return p.k.Causes[i].ID })
+	for _, id := range []string{"none", "unexplained"} {
+		if _, ok := p.k.Cause(id); !ok {
+			p.problem("causes.tsv", 0, "cause %q is missing", id)
+		}
+	}
+}
+
+func (p *parser) isCause(id string) bool {
+	_, ok := p.k.Cause(id)
+	return ok
+}
+
+func (p *parser) isCheck(name string) bool {
+	_, ok := p.k.Check(name)
+	return ok
+}
+
+// steps reads what to do against each cause, one step a row, in order, and the remedies that it carries out.
+func (p *parser) steps() {
+	count := map[string]int{}
+	remedies := p.remedies()
+	for _, r := range p.rows("steps.tsv", "cause", "remedies", "zh", "en") {
+		id := r.must("cause")
+		i := slices.IndexFunc(p.k.Causes, func(c Cause) bool { return c.ID == id })
+		if i < 0 {
+			r.problem("no cause %q", id)
+			continue
+		}
+		c := &p.k.Causes[i]
+		t := r.text("zh", "en")
+		count[id]++
+		if count[id] > 1 {
+			c.Step.ZH, c.Step.EN = c.Step.ZH+" ", c.Step.EN+" "
+		}
+		c.Step.ZH += fmt.Sprintf("%d. %s", count[id], t.ZH)
+		c.Step.EN += fmt.Sprintf("%d. %s", count[id], t.EN)
+		for _, remedy := range r.listOf("remedies", "remedy", func(s string) bool { return remedies[s] }) {
+			if !slices.Contains(c.Remedies, remedy) {
+				c.Remedies = append(c.Remedies, remedy)
+			}
+		}
+	}
+	for i := range p.k.Causes {
+		c := &p.k.Causes[i]
+		slices.SortFunc(c.Remedies, compareIDs)
+		switch count[c.ID] {
+		case 0:
+			p.problem("steps.tsv", 0, "cause %q has no step", c.ID)
+		case 1:
+			c.Step = Text{strings.TrimPrefix(c.Step.ZH, "1. "), strings.TrimPrefix(c.Step.EN, "1. ")}
+		}
+	}
+}
+
+// compareIDs orders C2 before C10: by the letter, then the number.
+func compareIDs(a, b string) int {
+	if len(a) == 0 || len(b) == 0 || a[0] != b[0] || len(a) == len(b) {
+		return strings.Compare(a, b)
+	}
+	return len(a) - len(b)
+}
+
+// remedies reads the remedies; they are rows of the coverage table too.
+func (p *parser) remedies() map[string]bool {
+	known := map[string]bool{}
+	for _, r := range p.rows("remedies.tsv", "id", "zh", "en", "seeds", "checks", "hidden_zh", "hidden_en") {
+		c := Coverage{
+			ID:     r.must("id"),
+			What:   r.text("zh", "en"),
+			Seeds:  r.list("seeds"),
+			Checks: r.listOf("checks", "check", p.isCheck),
+			Hidden: r.textOrNone("hidden_zh", "hidden_en"),
+		}
+		if known[c.ID] {
+			r.problem("remedy %q twice", c.ID)
+		}
+		known[c.ID] = true
+		p.k.Coverage = append(p.k.Coverage, c)
+	}
+	return known
+}
+
+// coverage reads where the seeds' causes went, and ties causes to remedies both ways.
+func (p *parser) coverage() {
+	offered := p.k.Coverage
+	p.k.Coverage = nil
+	seen := map[string]bool{}
+	for _, r := range p.rows("coverage.tsv", "id", "zh", "en", "seeds", "causes", "checks", "hidden_zh", "hidden_en") {
+		c := Coverage{
+			ID:     r.must("id"),
+			What:   r.text("zh", "en"),
+			Seeds:  r.list("seeds"),
+			Causes: r.listOf("causes", "cause", p.isCause),
+			Checks: r.listOf("checks", "check", p.isCheck),
+			Hidden: r.textOrNone("hidden_zh", "hidden_en"),
+		}
+		if seen[c.ID] {
+			r.problem("row %q twice", c.ID)
+		}
+		seen[c.ID] = true
+		for _, id := range c.Causes {
+			cause, _ := p.k.Cause(id)
+			for _, remedy := range cause.Remedies {
+				if !slices.Contains(c.Remedies, remedy) {
+					c.Remedies = append(c.Remedies, remedy)
+				}
+			}
+		}
+		slices.SortFunc(c.Remedies, compareIDs)
+		p.mapped("coverage.tsv", r.line, c)
+		p.k.Coverage = append(p.k.Coverage, c)
+	}
+	for _, c := range offered {
+		for _, cause := range p.k.Causes {
+			if slices.Contains(cause.Remedies, c.ID) {
+				c.Causes = append(c.Causes, cause.ID)
+			}
+		}
+		if len(c.Causes) > 0 {
+			c.Remedies = []string{c.ID}
+		}
+		p.mapped("remedies.tsv", 0, c)
+		p.k.Coverage = append(p.k.Coverage, c)
+	}
+	slices.SortFunc(p.k.Coverage, func(a, b Coverage) int { return compareIDs(a.ID, b.ID) })
+}
+
+// mapped holds every row to one of its ends: a cause with a check, or the reason why it cannot be observed.
+func (p *parser) mapped(file string, line int, c Coverage) {
+	if c.Hidden == (Text{}) && (len(c.Causes) == 0 || len(c.Checks) == 0) {
+		p.problem(file, line, "row %q leads to no cause and check, and no reason says why it is not observable", c.ID)
+	}
+}
+
+func (p *parser) claims() {
+	for _, r := range p.rows("claims.tsv", "seed", "codes", "claim_zh", "claim_en", "verdict", "finding_zh", "finding_en") {
+		p.k.Claims = append(p.k.Claims, Claim{
+			Seed:    r.must("seed"),
+			Codes:   r.list("codes"),
+			Claim:   r.text("claim_zh", "claim_en"),
+			Finding: r.text("finding_zh", "finding_en"),
+			Verdict: r.one("verdict", verdicts...),
+		})
+	}
+}
+
+// forbidden reads what must not be advised, and holds the steps to it.
+func (p *parser) forbidden() {
+	for _, r := range p.rows("forbidden.tsv", "scheme", "codes", "origin", "remedies", "causes", "zh", "en") {
+		f := Forbidden{
+			Scheme:   r.str("scheme"),
+			Codes:    r.list("codes"),
+			Origin:   r.one("origin", "host", ""),
+			Remedies: r.listOf("remedies", "remedy", func(id string) bool { return p.k.coverage(id) != nil }),
+			Why:      r.text("zh", "en"),
+		}
+		for _, pattern := range r.list("causes") {
+			hit := false
+			for _, c := range p.k.Causes {
+				if family, ok := strings.CutSuffix(pattern, ".*"); c.ID == pattern || ok && strings.HasPrefix(c.ID, family+".") {
+					hit = true
+					if !slices.Contains(f.Causes, c.ID) {
+						f.Causes = append(f.Causes, c.ID)
+					}
+				}
+			}
+			if !hit {
+				r.problem("column causes: no cause %q", pattern)
+			}
+		}
+		slices.Sort(f.Causes)
+		for _, id := range f.Causes {
+			c, _ := p.k.Cause(id)
+			for _, remedy := range c.Remedies {
+				if slices.Contains(f.Remedies, remedy) {
+					r.problem("a step of cause %q offers remedy %q", id, remedy)
+				}
+			}
+		}
+		p.k.Forbidden = append(p.k.Forbidden, f)
+	}
+}
+
+func (k *Knowledge) coverage(id string) *Coverage {
+	for i := range k.Coverage {
+		if k.Coverage[i].ID == id {
+			return &k.Coverage[i]
+		}
+	}
+	return nil
+}

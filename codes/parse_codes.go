@@ -1,0 +1,103 @@
+package codes
+
+import (
+	"slices"
+	"strings"
+)
+
+// The words of the tables. A new one needs code that understands it, hence no data file.
+var (
+	writers  = []string{"acquirer", "switch", "issuer", "terminal", "cashier"}
+	domains  = []string{"none", "unknown", "operator", "card-medium", "cardholder-account", "issuer", "risk", "scheme-switch", "acquirer-host", "merchant-config", "terminal-config", "terminal-keys", "terminal-hardware", "network-path"}
+	retries  = []string{"no", "yes", "unknown", "after-signin", "after-reversal"}
+	segments = []string{"card", "operator", "reader", "pinpad", "printer", "terminal", "modem", "lan", "wan", "acquirer", "switch", "issuer", "unknown", "-"}
+	actors   = []string{"staff", "technician", "acquirer", "carrier", "issuer", "cardholder", "none"}
+	verdicts = []string{"true", "false", "partly", "unknowable"}
+)
+
+// maxCode is the longest code of a document, in characters.
+const maxCode = 64
+
+func isWriter(w string) bool { return slices.Contains(writers, w) }
+
+func (p *parser) sources() {
+	for _, r := range p.rows("sources.tsv", "key", "what") {
+		p.k.Sources = append(p.k.Sources, Source{r.must("key"), r.must("what")})
+	}
+	slices.SortFunc(p.k.Sources, func(a, b Source) int { return strings.Compare(a.Key, b.Key) })
+	p.unique("sources.tsv", "key", len(p.k.Sources), func(i int) string { return p.k.Sources[i].Key })
+}
+
+func (p *parser) schemes() {
+	for _, r := range p.rows("schemes.tsv", "name", "zh", "en", "writers") {
+		p.k.Schemes = append(p.k.Schemes, Scheme{r.must("name"), r.text("zh", "en"), r.listOf("writers", "writer", isWriter)})
+	}
+	slices.SortFunc(p.k.Schemes, func(a, b Scheme) int { return strings.Compare(a.Name, b.Name) })
+	p.unique("schemes.tsv", "name", len(p.k.Schemes), func(i int) string { return p.k.Schemes[i].Name })
+	for _, s := range p.k.Schemes {
+		if p.files["codes/"+s.Name+".tsv"] == nil {
+			p.problem("codes/"+s.Name+".tsv", 0, "the file of scheme %q is missing", s.Name)
+		}
+	}
+}
+
+func (p *parser) checks() {
+	for _, r := range p.rows("checks.tsv", "name", "zh", "en") {
+		p.k.Checks = append(p.k.Checks, Check{r.must("name"), r.text("zh", "en")})
+	}
+	slices.SortFunc(p.k.Checks, func(a, b Check) int { return strings.Compare(a.Name, b.Name) })
+	p.unique("checks.tsv", "name", len(p.k.Checks), func(i int) string { return p.k.Checks[i].Name })
+}
+
+// unique reports keys that stand twice in a sorted list.
+func (p *parser) unique(file, what string, n int, key func(int) string) {
+	for i := 1; i < n; i++ {
+		if key(i) == key(i-1) {
+			p.problem(file, 0, "%s %q twice", what, key(i))
+		}
+	}
+}
+
+// meanings reads one table of codes. The rows of a shared code space may hold a code several times, once for each
+// source; all others only once.
+func (p *parser) meanings(file, scheme string, into *[]Meaning) {
+	if _, ok := p.k.Scheme(scheme); !ok && !strings.HasPrefix(file, "overrides/") {
+		p.problem(file, 0, "no scheme %q in schemes.tsv", scheme)
+		return
+	}
+	seen := map[string]int{}
+	for _, r := range p.rows(file, "code", "en", "zh", "class", "domain", "retry", "maps", "sent_by", "sources", "disputed", "note") {
+		m := Meaning{
+			Scheme:   scheme,
+			Code:     r.must("code"),
+			Text:     r.text("zh", "en"),
+			Class:    r.str("class"),
+			Domain:   r.one("domain", domains...),
+			Retry:    r.one("retry", retries...),
+			Maps:     r.str("maps"),
+			SentBy:   r.listOf("sent_by", "writer", isWriter),
+			Sources:  r.listOf("sources", "source in sources.tsv", func(s string) bool { _, ok := p.k.Source(s); return ok }),
+			Disputed: r.one("disputed", "yes", "") == "yes",
+			Note:     r.str("note"),
+		}
+		m.Code, m.Pattern = strings.CutPrefix(m.Code, "~")
+		if len(m.Code) > maxCode {
+			r.problem("code %q is longer than %d characters", m.Code, maxCode)
+		}
+		if len(m.Sources) == 0 {
+			r.problem("code %q has no source", m.Code)
+		}
+		if strings.ContainsFunc(m.Note, chinese) {
+			r.problem("column note: Chinese in %q", m.Note)
+		}
+		if n, ok := seen[m.Code]; ok {
+			if scheme != SchemeAcquirer {
+				r.problem("code %q stands in line %d already", m.Code, n)
+			} else if !m.Disputed {
+				r.problem("code %q stands in line %d too, so it is disputed", m.Code, n)
+			}
+		}
+		seen[m.Code] = r.line
+		*into = append(*into, m)
+	}
+}
