@@ -31,6 +31,7 @@ type Report struct {
 	Bearer       Bearer
 
 	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
+	Lost                   int    // questions without an answer
 }
 
 // Bearer is the packet service.
@@ -67,8 +68,11 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	return r, v.err
 }
 
-// A visit is one dialogue's way through the questions. The first error of the line ends it; what a modem refuses or does
-// not know is left out.
+// lostMax is how many answers may be lost or spoiled before a visit gives up.
+const lostMax = 2
+
+// A visit is one dialogue's way through the questions. What a modem refuses or does not know is left out, what got lost
+// is left out too, and a line that is dead ends the visit.
 type visit struct {
 	ctx context.Context
 	d   *Dialogue
@@ -85,7 +89,14 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 	if errors.As(err, &refused) {
 		return nil, refused
 	}
-	v.err = err
+	if err != nil {
+		v.r.Lost++
+		soft := errors.Is(err, serial.ErrIdle) || errors.Is(err, serial.ErrGarbled)
+		if !soft || errors.Is(err, errLost) || v.r.Lost > lostMax {
+			v.err = err
+		}
+		return nil, nil
+	}
 	return lines, nil
 }
 

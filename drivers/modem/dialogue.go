@@ -43,6 +43,9 @@ func (e *CommandError) Error() string {
 	return e.Command + ": " + e.Final
 }
 
+// errLost is that modem and we do not find to each other again.
+var errLost = errors.New("dialogue lost")
+
 // A Dialogue is the conversation with a modem over a port that is ours alone. One goroutine owns it.
 type Dialogue struct {
 	link    serial.Link
@@ -176,7 +179,7 @@ func (d *Dialogue) resync(ctx context.Context) error {
 			break
 		}
 	}
-	return fmt.Errorf("resync modem: %w", err)
+	return fmt.Errorf("resync modem: %w: %w", errLost, err)
 }
 
 // pay says AT and takes results until all that may be owed have come, or one has and then silence.

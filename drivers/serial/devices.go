@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ type Device struct {
 	Product   string
 	Serial    string
 	Interface string // USB: bInterfaceNumber, two hex digits
+	Number    int    // USB: devnum, another after every time it was plugged in
 }
 
 // usbDepth is how many folders lie between a tty and its USB device: port, interface, device.
@@ -50,6 +52,7 @@ func devices(sys string) ([]Device, error) {
 			}
 			if v := word(filepath.Join(up, "idVendor")); v != "" {
 				d.Vendor, d.Product, d.Serial = v, word(filepath.Join(up, "idProduct")), word(filepath.Join(up, "serial"))
+				d.Number, _ = strconv.Atoi(word(filepath.Join(up, "devnum")))
 				break
 			}
 		}
@@ -57,6 +60,21 @@ func devices(sys string) ([]Device, error) {
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	return list, nil
+}
+
+// DeviceOf finds a port in sysfs by its device node, or a link to it.
+func DeviceOf(path string) (Device, error) {
+	all, err := Devices()
+	if err != nil {
+		return Device{}, err
+	}
+	want := real(path)
+	for _, d := range all {
+		if d.Path == want {
+			return d, nil
+		}
+	}
+	return Device{}, fmt.Errorf("port %s: not in sysfs: %w", path, ErrGone)
 }
 
 func word(path string) string {

@@ -70,7 +70,9 @@ func TestModemTroubles(t *testing.T) {
 		{"denied", func(s *ModemState) { s.Stat, s.Attached, s.Active = 3, false, false }, func(r modem.Report) bool { return r.Registration == modem.RegDenied && !r.Bearer.Attached }},
 		{"searching", func(s *ModemState) { s.Stat = 2 }, func(r modem.Report) bool { return r.Registration == modem.RegSearching }},
 		{"roaming", func(s *ModemState) { s.Stat = 5 }, func(r modem.Report) bool { return r.Registration == modem.RegRoaming && r.Tech == "4g" }},
-		{"2g", func(s *ModemState) { s.Act = 0 }, func(r modem.Report) bool { return r.Registration == modem.RegHome && r.Tech == "2g" && r.Signals[0].RSSI == -65 && r.Signals[0].RSRP == modem.NoValue }},
+		{"2g", func(s *ModemState) { s.Act = 0 }, func(r modem.Report) bool {
+			return r.Registration == modem.RegHome && r.Tech == "2g" && r.Signals[0].RSSI == -65 && r.Signals[0].RSRP == modem.NoValue
+		}},
 		{"no signal", func(s *ModemState) { s.CSQ, s.RSRP, s.RSRQ = 99, 255, 255 }, func(r modem.Report) bool { return len(r.Signals) == 0 }},
 		{"no context", func(s *ModemState) { s.Active, s.CEER = false, `"Requested service option not subscribed"` },
 			func(r modem.Report) bool {

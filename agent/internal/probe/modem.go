@@ -1,0 +1,206 @@
+package probe
+
+import (
+	"context"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/modem"
+	"posdx/drivers/serial"
+)
+
+const (
+	modemLimit   = 4500 * time.Millisecond // a silent modem is known after 2.1 s, a healthy one after 1
+	modemBaud    = 115200
+	signalWindow = 10 * time.Minute // how far back a sample of the signal counts
+	signalKept   = 5                // three of five decide
+)
+
+// A ModemConfig is one modem of a terminal.
+type ModemConfig struct {
+	Name      string // subject of its evidence: modem0
+	Port      string // device node or usb:VID:PID,interface=NN; empty for none
+	Baud      int    // 0 for 115200
+	APN       string // as configured for the bearer that carries sales; empty does not compare
+	Dedicated bool   // no other program ever uses this port, so it may be asked between sales
+	DialUp    bool   // a modem on a telephone line
+}
+
+// Modem returns the probe of a modem. One dialogue answers all its checks.
+func Modem(c ModemConfig) []Probe {
+	if c.Name == "" {
+		c.Name = "modem0"
+	}
+	checks := []string{"modem.port", "modem.sim", "modem.registration", "modem.signal", "modem.bearer", "modem.line"}
+	if c.Port == "" {
+		return []Probe{Absent(c.Name, checks...)}
+	}
+	s := &modemState{config: c}
+	return []Probe{{
+		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+		Timeout: modemLimit, Fresh: askFresh, Idle: c.Dedicated, Run: s.ask,
+	}}
+}
+
+// modemState is what is remembered of a modem from run to run; its device has one run at a time.
+type modemState struct {
+	config  ModemConfig
+	samples []sampled // oldest first
+}
+
+type sampled struct {
+	at time.Time
+	modem.Signal
+}
+
+func (s *modemState) ask(ctx context.Context) []report.Evidence {
+	c := s.config
+	baud := c.Baud
+	if baud == 0 {
+		baud = modemBaud
+	}
+	s.forget(time.Now())
+	var r modem.Report
+	p, err := openOurs(serial.Config{Path: c.Port, Baud: baud, HoldDTR: true}, c.Dedicated)
+	if err == nil {
+		r, err = modem.Ask(ctx, p, modem.Config{APN: c.APN, Samples: max(1, modem.SamplesNeeded-len(s.samples))})
+		p.Close()
+	}
+	now := time.Now()
+	for _, sig := range r.Signals {
+		s.samples = append(s.samples, sampled{now, sig})
+	}
+	s.forget(now)
+	return s.evidence(r, err)
+}
+
+func (s *modemState) forget(now time.Time) {
+	for len(s.samples) > 0 && (now.Sub(s.samples[0].at) > signalWindow || len(s.samples) > signalKept) {
+		s.samples = s.samples[1:]
+	}
+}
+
+// evidence reads a visit: what it reached stands, also if the line died afterwards.
+func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
+	name := s.config.Name
+	port := report.Evidence{Check: "modem.port", Subject: name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	if r.Model != "" {
+		port.Facts["model"] = r.Model
+	}
+	if r.Firmware != "" {
+		port.Facts["firmware"] = r.Firmware
+	}
+	if r.Lost > 0 {
+		port.Facts["level"] = "poor"
+	}
+	what, reason := outcome(err)
+	why := report.ReasonUnsupported // for what a modem that answers does not answer
+	switch {
+	case what != "":
+		port.Status, port.Facts["outcome"], why = report.Bad, what, report.ReasonMasked
+		delete(port.Facts, "level")
+	case reason == report.ReasonTimeout && r.Model != "":
+		why = reason
+	case reason != "":
+		port, why = doubtful("modem.port", name, report.CannotTell, reason), reason
+	}
+	list := []report.Evidence{port}
+	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
+		if e.Subject = name; e.Status == "" {
+			e = doubtful(e.Check, name, report.CannotTell, why)
+		}
+		list = append(list, e)
+	}
+	line := doubtful("modem.line", name, report.NotRun, report.ReasonAbsent)
+	if s.config.DialUp { // every way to ask takes the line off the hook
+		line = doubtful("modem.line", name, report.NotRun, report.ReasonPolicy)
+	}
+	return append(list, line)
+}
+
+// The four below leave Status empty if the modem said nothing about it.
+
+func simEvidence(r modem.Report) report.Evidence {
+	e := report.Evidence{Check: "modem.sim"}
+	if r.SIM == modem.SIMUnknown {
+		return e
+	}
+	e.Status, e.Facts = report.OK, report.Facts{"state": string(r.SIM)}
+	if r.SIM != modem.SIMReady {
+		e.Status = report.Bad
+	}
+	return e
+}
+
+func registrationEvidence(r modem.Report) report.Evidence {
+	e := report.Evidence{Check: "modem.registration"}
+	if r.Registration == "" {
+		return e
+	}
+	e.Status, e.Facts = report.Bad, report.Facts{"state": string(r.Registration)}
+	if r.Registration == modem.RegHome || r.Registration == modem.RegRoaming {
+		e.Status = report.OK
+	}
+	if r.Tech != "" {
+		e.Facts["tech"] = r.Tech
+	}
+	return e
+}
+
+func (s *modemState) signalEvidence(r modem.Report) report.Evidence {
+	e := report.Evidence{Check: "modem.signal"}
+	if len(r.Signals) == 0 {
+		if r.Registration != "" && r.Lost == 0 { // it answered: not known or not detectable (27.007 8.5)
+			e.Status, e.Facts = report.CannotTell, report.Facts{"reason": report.ReasonTooFew}
+		}
+		return e
+	}
+	list := make([]modem.Signal, len(s.samples))
+	for i := range list {
+		list[i] = s.samples[i].Signal
+	}
+	m, level := modem.Grade(list, r.Tech)
+	e.Status, e.Facts = report.OK, report.Facts{}
+	for name, v := range map[string]float64{"rssi_dbm": float64(m.RSSI), "rsrp_dbm": float64(m.RSRP), "rsrq_db": m.RSRQ, "sinr_db": m.SINR, "ber_pct": m.BER} {
+		if v != modem.NoValue {
+			e.Facts[name] = v
+		}
+	}
+	switch level {
+	case modem.LevelUnknown:
+		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonTooFew
+	case modem.Bad:
+		e.Status, e.Facts["level"] = report.Bad, string(level)
+	default:
+		e.Facts["level"] = string(level)
+	}
+	return e
+}
+
+func bearerEvidence(r modem.Report, apn string) report.Evidence {
+	e := report.Evidence{Check: "modem.bearer"}
+	b := r.Bearer
+	if !b.AttachedKnown && !b.ActiveKnown {
+		return e
+	}
+	e.Status, e.Facts = report.OK, report.Facts{}
+	if b.AttachedKnown {
+		e.Facts["attached"] = b.Attached
+	}
+	if b.ActiveKnown {
+		e.Facts["context_active"] = b.Active
+	}
+	if b.Address.IsValid() {
+		e.Facts["address"] = b.Address.String()
+	}
+	if b.APNKnown && apn != "" {
+		e.Facts["apn_ok"] = b.APN
+	}
+	if b.Cause != "" {
+		e.Facts["cause"] = b.Cause
+	}
+	if b.AttachedKnown && !b.Attached || b.ActiveKnown && !b.Active || b.APNKnown && !b.APN {
+		e.Status = report.Bad
+	}
+	return e
+}

@@ -1,0 +1,76 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"posdx/agent/report"
+	"posdx/drivers/serial"
+)
+
+// doubtful is the evidence of a check that was not answered.
+func doubtful(check, subject string, status report.Status, reason string) report.Evidence {
+	return report.Evidence{Check: check, Subject: subject, Status: status, Facts: report.Facts{"reason": reason}}
+}
+
+// Absent answers checks of a device that is not fitted, not configured or not yet supported.
+func Absent(subject string, checks ...string) Probe {
+	return Probe{
+		Checks: checks, Subject: subject, Depth: report.Internal, Timeout: quickLimit, Fresh: longFresh,
+		Run: func(context.Context) []report.Evidence {
+			list := make([]report.Evidence, len(checks))
+			for i, c := range checks {
+				list[i] = doubtful(c, subject, report.NotRun, report.ReasonAbsent)
+			}
+			return list
+		},
+	}
+}
+
+// outcome is what an error of the serial port says about the device: an outcome of the contract, or the reason why nothing
+// can be said. Both are empty for nil.
+func outcome(err error) (outcome, reason string) {
+	switch {
+	case err == nil:
+		return "", ""
+	case errors.Is(err, serial.ErrGone):
+		return "gone", ""
+	case errors.Is(err, serial.ErrBusy):
+		return "", report.ReasonInUse
+	case errors.Is(err, serial.ErrGarbled):
+		return "garbled", ""
+	case errors.Is(err, serial.ErrIdle):
+		return "silent", ""
+	case errors.Is(err, fs.ErrPermission):
+		return "", report.ReasonPermission
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return "", report.ReasonTimeout
+	}
+	return "", report.ReasonUnsupported
+}
+
+// openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held, unless
+// it is dedicated to us: in doubt nothing is touched.
+func openOurs(c serial.Config, dedicated bool) (*serial.Port, error) {
+	path, err := serial.Resolve(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	c.Path = path
+	if !dedicated {
+		use, err := serial.Look(path)
+		if err != nil {
+			return nil, err
+		}
+		if use.Blind && !use.Held {
+			return nil, fs.ErrPermission
+		}
+	}
+	p, err := serial.Open(c)
+	if errors.Is(err, serial.ErrNot8N1) && c.StopBits == 2 { // a receiver takes a second stop bit for a pause
+		c.StopBits = 1
+		p, err = serial.Open(c)
+	}
+	return p, err
+}
