@@ -1,0 +1,771 @@
+package outbox
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// Two streams of segments: what may be dropped first lies apart from what may not, so that making room is always the
+// removal of whole files.
+const (
+	plain    = 0
+	critical = 1
+	streams  = 2
+)
+
+const (
+	metaName = "box"
+	metaNew  = "box.new"
+	suffix   = ".seg"
+)
+
+// A disk is the log on flash. A file is written by one run of the program only and never again after a failed write or
+// sync, so nothing ever follows a torn record.
+type disk struct {
+	fs      FS
+	meta    meta // as it is on flash, once ready
+	ready   bool // the meta of this boot is on flash
+	next    uint64
+	acked   uint64
+	onBase  uint32 // how long the box had been open before this Open
+	opened  time.Time
+	segs    [streams][]*segment // ascending; the last may be open
+	file    [streams]File       // of the open segment
+	loaded  [streams]*segment   // whose index is in memory, apart from the open one
+	names   int                 // segments made by this run
+	limit   int64
+	segSize int64
+	maxAge  time.Duration
+	handed  uint64   // highest sequence that Next gave out
+	reports []uint64 // sequences of the reports of loss, ascending
+	loss    loss     // dropped, not yet reported
+	written int64
+	syncs   int64
+	corrupt int64 // damaged places met
+}
+
+// A segment is one file. Sequences within it ascend, with gaps where the other stream has them.
+type segment struct {
+	name        string
+	base        uint64
+	boot        uint64
+	size        int64
+	first, last uint64 // 0 when empty
+	live        int    // records above acked
+	low         uint64 // the lowest of them
+	newest      uint32 // the on of its last record
+	torn        bool   // bytes after the last good record
+	index       []place
+}
+
+// A place says where a record lies in its segment.
+type place struct {
+	seq    uint64
+	off, n uint32
+}
+
+// A loss is what was dropped and is not yet reported.
+type loss struct {
+	first, last uint64
+	counts      map[string]int
+	reason      string
+}
+
+func (l *loss) add(first, last uint64, reason string) {
+	if l.counts == nil {
+		*l = loss{first, last, map[string]int{}, reason}
+		return
+	}
+	l.first, l.last = min(l.first, first), max(l.last, last)
+}
+
+func (l *loss) count(kind string, n int) {
+	if n > 0 {
+		l.counts[kind] += n
+	}
+}
+
+func (l *loss) open() bool { return l.counts != nil }
+
+// now is how long the box has been open in its life.
+func (d *disk) now() uint32 { return d.onBase + seconds(time.Since(d.opened)) }
+
+// recover reads what is on flash. It changes nothing there.
+func (d *disk) recover() error {
+	list, err := d.fs.List()
+	if err != nil {
+		return err
+	}
+	var m meta
+	var haveMeta bool
+	if b, err := d.read(metaName, metaLen); err == nil {
+		m, haveMeta = decodeMeta(b)
+		if !haveMeta {
+			d.corrupt++
+		}
+	}
+	type found struct {
+		Entry
+		stream int
+		h      header
+		ok     bool
+	}
+	var segs []found
+	for _, e := range list {
+		name, isSeg := strings.CutSuffix(e.Name, suffix)
+		if !isSeg || name == "" {
+			continue
+		}
+		s := found{Entry: e, stream: plain}
+		if name[0] == 'c' {
+			s.stream = critical
+		}
+		b, err := d.read(e.Name, headerLen)
+		if err == nil {
+			s.h, s.ok = decodeHeader(b)
+		}
+		if s.ok && !haveMeta {
+			// The newest segment says which outbox this is, should the meta be damaged.
+			if s.h.boot >= m.boot {
+				m.epoch = s.h.epoch
+			}
+			m.boot = max(m.boot, s.h.boot)
+		}
+		segs = append(segs, s)
+	}
+	d.meta = m
+	d.acked, d.next, d.onBase = m.acked, max(m.next, 1), m.on
+	var seqs []uint64
+	var known []report.Dropped
+	last := m.boot
+	for _, s := range segs {
+		if s.ok && s.h.epoch != m.epoch {
+			d.corrupt++
+			continue // of another outbox; sweep removes it
+		}
+		seg := &segment{name: s.Name, base: s.h.base, boot: s.h.boot, size: s.Size}
+		if s.ok {
+			d.next, d.acked, d.onBase = max(d.next, s.h.base), max(d.acked, s.h.acked), max(d.onBase, s.h.on)
+			last = max(last, s.h.boot)
+		}
+		b, err := d.read(s.Name, int(min(s.Size, maxSegment)))
+		if err != nil {
+			d.corrupt++
+			continue
+		}
+		hole, tail := scan(m.epoch, b, func(_, _ int, f frame) {
+			if f.seq <= seg.last {
+				return
+			}
+			if seg.first == 0 {
+				seg.first = f.seq
+			}
+			seg.last, seg.newest = f.seq, f.on
+			seg.live++
+			if seg.base == 0 {
+				seg.base = f.seq
+			}
+			d.next, d.acked, d.onBase = max(d.next, f.seq+1), max(d.acked, f.acked), max(d.onBase, f.on)
+			last = max(last, f.boot)
+			seg.boot = max(seg.boot, f.boot)
+			seqs = append(seqs, f.seq)
+			if f.kind == report.KindDropped {
+				d.reports = append(d.reports, f.seq)
+				var r report.Dropped
+				if json.Unmarshal(f.doc, &r) == nil {
+					known = append(known, r)
+				}
+			}
+		})
+		if hole > 0 || !s.ok && seg.last > 0 {
+			d.corrupt++
+		}
+		seg.torn = tail > 0
+		if seg.last > 0 || s.ok {
+			d.segs[s.stream] = append(d.segs[s.stream], seg)
+		}
+	}
+	if m.epoch == (epoch{}) {
+		if _, err := rand.Read(m.epoch[:]); err != nil {
+			return err
+		}
+	}
+	newest := last
+	if !haveMeta {
+		newest = 0 // whether that run began after the tear is not known: take it as new
+	}
+	d.meta.epoch, d.meta.boot = m.epoch, last
+	for st := range d.segs {
+		slices.SortFunc(d.segs[st], func(a, b *segment) int {
+			return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.boot, b.boot), cmp.Compare(a.name, b.name))
+		})
+	}
+	slices.Sort(d.reports)
+	d.findLoss(seqs, known, haveMeta, newest)
+	d.reports = slices.DeleteFunc(d.reports, func(r uint64) bool { return r <= d.acked })
+	for st := range d.segs {
+		for _, s := range d.segs[st] {
+			d.recount(s)
+		}
+		d.trim(st)
+	}
+	return nil
+}
+
+// findLoss looks for sequences that should be there and are not: acknowledged ones were acknowledged, dropped ones have
+// a report among the records, the rest was damaged or taken away.
+func (d *disk) findLoss(seqs []uint64, known []report.Dropped, haveMeta bool, newest uint64) {
+	slices.Sort(seqs)
+	prev := d.acked
+	if !haveMeta && len(seqs) > 0 {
+		prev = max(prev, seqs[0]-1) // how far the cursor had come is not known
+	}
+	slices.SortFunc(known, func(a, b report.Dropped) int { return cmp.Compare(a.First, b.First) })
+	lost := func(first, last uint64) {
+		if first <= last {
+			d.loss.add(first, last, "corrupt")
+			d.loss.count("unknown", int(min(last-first+1, 1<<20)))
+		}
+	}
+	gap := func(first, last uint64) {
+		for _, k := range known {
+			if k.Last < first || k.First > last {
+				continue
+			}
+			if k.First > first {
+				lost(first, k.First-1)
+			}
+			first = k.Last + 1
+		}
+		lost(first, last)
+	}
+	for _, s := range seqs {
+		if s > prev+1 {
+			gap(prev+1, s-1)
+		}
+		prev = max(prev, s)
+	}
+	if d.next > prev+1 {
+		gap(prev+1, d.next-1)
+	}
+	d.next = max(d.next, d.acked+1)
+	// Bytes after the last good record of the newest run are a record that was being written as the power went, or one
+	// that went bad since. Its number is not used again: the fleet may have seen it.
+	torn := slices.ContainsFunc(slices.Concat(d.segs[plain], d.segs[critical]), func(s *segment) bool {
+		return s.torn && s.boot >= newest
+	})
+	if torn {
+		lost(d.next, d.next)
+		d.next++
+	}
+}
+
+// begin writes the meta of this run; without it no number may be given out, for a later run might give it again.
+func (d *disk) begin() error {
+	m := meta{d.meta.epoch, d.meta.boot, d.acked, d.next, d.now()}
+	if !d.ready {
+		m.boot++
+	}
+	if err := d.writeMeta(m); err != nil {
+		return err
+	}
+	d.meta, d.ready = m, true
+	return nil
+}
+
+func (d *disk) writeMeta(m meta) error {
+	d.fs.Remove(metaNew)
+	f, err := d.fs.Create(metaNew, 0)
+	if err != nil {
+		return err
+	}
+	b := m.encode()
+	n, err := f.Write(b)
+	d.written += int64(n)
+	if err == nil {
+		d.syncs++
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = d.fs.Rename(metaNew, metaName)
+	}
+	if err == nil {
+		d.syncs++
+		err = d.fs.SyncDir()
+	}
+	return err
+}
+
+// sweep removes what this box has no more use for: segments wholly acknowledged and files that are not its own. The
+// cursor on flash must cover them first, or their absence would look like a loss.
+func (d *disk) sweep() {
+	if !d.ready {
+		return
+	}
+	keep := map[string]bool{}
+	for st := range d.segs {
+		d.segs[st] = slices.DeleteFunc(d.segs[st], func(s *segment) bool {
+			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.remove(st, s)
+		})
+		for _, s := range d.segs[st] {
+			keep[s.name] = true
+		}
+	}
+	list, err := d.fs.List()
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if strings.HasSuffix(e.Name, suffix) && !keep[e.Name] {
+			d.fs.Remove(e.Name)
+		}
+	}
+}
+
+func (d *disk) isOpen(st int, s *segment) bool {
+	return d.file[st] != nil && s == d.segs[st][len(d.segs[st])-1]
+}
+
+func (d *disk) remove(st int, s *segment) bool {
+	if d.fs.Remove(s.name) != nil {
+		return false
+	}
+	if d.loaded[st] == s {
+		d.loaded[st] = nil
+	}
+	return true
+}
+
+// append writes one record and returns once it is durable.
+func (d *disk) append(f frame) (uint64, error) {
+	if !d.ready {
+		if err := d.begin(); err != nil {
+			return 0, err
+		}
+	}
+	st := plain
+	if f.critical {
+		st = critical
+	}
+	f.seq, f.acked, f.boot, f.on = d.next, d.acked, d.meta.boot, d.now()
+	b := f.encode(d.meta.epoch)
+	var err error
+	doubtful := false
+	for range 2 { // a failed sync leaves the file's state unknown: write the record to another file
+		if err = d.room(st, int64(len(b))); err != nil {
+			break
+		}
+		s := d.segs[st][len(d.segs[st])-1]
+		var n int
+		if n, err = d.file[st].Write(b); err == nil {
+			d.syncs++
+			err = d.file[st].Sync()
+		}
+		d.written += int64(n)
+		if err == nil {
+			s.index = append(s.index, place{f.seq, uint32(s.size), uint32(len(b))})
+			s.size += int64(n)
+			if s.first == 0 {
+				s.first = f.seq
+			}
+			s.last, s.newest = f.seq, f.on
+			if s.live++; s.live == 1 {
+				s.low = f.seq
+			}
+			d.next++
+			if f.kind == report.KindDropped {
+				d.reports = append(d.reports, f.seq)
+			}
+			return f.seq, nil
+		}
+		doubtful = doubtful || n == len(b)
+		s.size += int64(n)
+		d.seal(st)
+	}
+	if doubtful {
+		// All its bytes may yet turn out to be on flash, under this number.
+		d.loss.add(d.next, d.next, "io")
+		d.next++
+	}
+	return 0, err
+}
+
+// room sees to it that the stream has an open segment with n bytes left.
+func (d *disk) room(st int, n int64) error {
+	if d.file[st] != nil {
+		s := d.segs[st][len(d.segs[st])-1]
+		if s.size+n <= d.segSize || s.size == headerLen && n < maxSegment {
+			return nil
+		}
+		d.seal(st)
+	}
+	want := max(d.segSize, headerLen+n)
+	for d.bytes()+want > d.limit || len(d.segs[plain])+len(d.segs[critical]) >= maxSegments {
+		if !d.dropOldest(st, "space") {
+			return ErrFull
+		}
+	}
+	err := d.create(st, want)
+	for noSpace(err) && d.dropOldest(plain, "space") {
+		err = d.create(st, want)
+	}
+	return err
+}
+
+func (d *disk) create(st int, want int64) error {
+	d.names++
+	name := fmt.Sprintf("%c%016x-%08x-%04x%s", "nc"[st], d.next, d.meta.boot, d.names, suffix)
+	f, err := d.fs.Create(name, want)
+	if err != nil {
+		return err
+	}
+	b := header{d.meta.epoch, d.next, d.acked, d.meta.boot, d.now()}.encode()
+	n, err := f.Write(b)
+	d.written += int64(n)
+	if err == nil {
+		d.syncs++
+		err = f.Sync()
+	}
+	if err == nil {
+		d.syncs++
+		err = d.fs.SyncDir()
+	}
+	if err != nil {
+		f.Close()
+		d.fs.Remove(name)
+		return err
+	}
+	d.segs[st] = append(d.segs[st], &segment{name: name, base: d.next, boot: d.meta.boot, size: headerLen})
+	d.file[st] = f
+	return nil
+}
+
+// seal ends the writing of the stream's open segment.
+func (d *disk) seal(st int) {
+	if d.file[st] == nil {
+		return
+	}
+	d.file[st].Close()
+	d.file[st] = nil
+	s := d.segs[st][len(d.segs[st])-1]
+	if s.last == 0 && d.fs.Remove(s.name) == nil {
+		d.segs[st] = d.segs[st][:len(d.segs[st])-1]
+		return
+	}
+	d.trim(st)
+}
+
+// bytes is what the segments occupy, with what is set aside for the open ones.
+func (d *disk) bytes() int64 {
+	var sum int64
+	for st := range d.segs {
+		for _, s := range d.segs[st] {
+			if d.isOpen(st, s) {
+				sum += max(s.size, d.segSize)
+			} else {
+				sum += s.size
+			}
+		}
+	}
+	return sum
+}
+
+// dropOldest removes the oldest segment that is not open: a plain one while there is one, and one of the critical
+// stream only for the sake of another critical record.
+func (d *disk) dropOldest(st int, reason string) bool {
+	for s := plain; s <= st; s++ {
+		if len(d.segs[s]) > 0 && !d.isOpen(s, d.segs[s][0]) {
+			return d.drop(s, reason)
+		}
+		// A plain open segment goes before anything critical does.
+		if s == plain && st == critical && len(d.segs[plain]) == 1 && d.segs[plain][0].last > 0 {
+			d.seal(plain)
+			return d.drop(plain, reason)
+		}
+	}
+	return false
+}
+
+// drop removes the first segment of a stream and notes what was in it.
+func (d *disk) drop(st int, reason string) bool {
+	s := d.segs[st][0]
+	if s.last+1 >= d.next && s.last >= d.meta.next && d.begin() != nil {
+		return false // with the file would go the only trace of how far the numbers had come
+	}
+	var gone loss
+	if s.live > 0 {
+		left := s.live
+		b, err := d.read(s.name, int(min(s.size, maxSegment)))
+		if err == nil {
+			var last uint64
+			scan(d.meta.epoch, b, func(_, _ int, f frame) {
+				if f.seq <= d.acked || f.seq <= last {
+					return
+				}
+				last = f.seq
+				left--
+				gone.add(f.seq, f.seq, reason)
+				var r report.Dropped
+				if f.kind == report.KindDropped && json.Unmarshal(f.doc, &r) == nil && r.First > 0 {
+					// A report that goes unread lives on in the next one.
+					gone.add(r.First, r.Last, reason)
+					for k, n := range r.Counts {
+						gone.count(k, n)
+					}
+				}
+				gone.count(f.kind, 1)
+			})
+		}
+		if left > 0 {
+			gone.add(max(s.first, d.acked+1), s.last, reason)
+			gone.count("unknown", left)
+		}
+	}
+	if !d.remove(st, s) {
+		return false
+	}
+	d.segs[st] = d.segs[st][1:]
+	if gone.open() {
+		d.loss.add(gone.first, gone.last, reason)
+		for k, n := range gone.counts {
+			d.loss.count(k, n)
+		}
+	}
+	return true
+}
+
+// expire drops segments whose newest record is over age.
+func (d *disk) expire() {
+	now, age := d.now(), seconds(d.maxAge)
+	if d.maxAge <= 0 || now < age {
+		return
+	}
+	for st := range d.segs {
+		for len(d.segs[st]) > 0 && d.segs[st][0].last > 0 && d.segs[st][0].newest < now-age {
+			if d.isOpen(st, d.segs[st][0]) {
+				d.seal(st)
+			}
+			if !d.drop(st, "age") {
+				break
+			}
+		}
+	}
+}
+
+// ack forgets everything up to seq.
+func (d *disk) ack(seq uint64) {
+	if seq <= d.acked {
+		return
+	}
+	if seq >= d.next {
+		d.restart(seq)
+	}
+	d.acked = seq
+	d.reports = slices.DeleteFunc(d.reports, func(r uint64) bool { return r <= seq })
+	covered := false
+	for st := range d.segs {
+		for _, s := range d.segs[st] {
+			if s.first > 0 && s.first <= seq {
+				d.recount(s)
+			}
+			covered = covered || s.last <= seq && !d.isOpen(st, s)
+		}
+		d.trim(st)
+	}
+	if covered && d.ready && d.begin() == nil {
+		d.sweepAcked()
+	}
+}
+
+// restart goes on above a sequence that the fleet has and this box never gave out: flash has gone back in time, as one
+// that lies about a sync does. What the fleet cannot have seen yet is written anew under numbers it will not take for
+// old ones.
+func (d *disk) restart(seq uint64) {
+	d.corrupt++
+	end := d.next
+	d.next = seq + 1
+	for at := max(d.handed, d.acked); ; {
+		f, ok := d.nextAfter(at)
+		if !ok || f.seq >= end {
+			return
+		}
+		at = f.seq
+		if _, err := d.append(f); err != nil {
+			d.loss.add(f.seq, f.seq, "io")
+			d.loss.count(f.kind, 1)
+		}
+	}
+}
+
+func (d *disk) sweepAcked() {
+	for st := range d.segs {
+		d.segs[st] = slices.DeleteFunc(d.segs[st], func(s *segment) bool {
+			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.remove(st, s)
+		})
+	}
+}
+
+// recount finds out what of a segment is not acknowledged.
+func (d *disk) recount(s *segment) {
+	switch {
+	case s.last <= d.acked:
+		s.live, s.low = 0, 0
+	case d.acked < s.first:
+		s.low = s.first // all of it
+	default:
+		if s.index == nil {
+			d.readIndex(s)
+		}
+		i, _ := slices.BinarySearchFunc(s.index, d.acked+1, placeOf)
+		s.live = len(s.index) - i
+		if i < len(s.index) {
+			s.low = s.index[i].seq
+		}
+	}
+}
+
+func placeOf(p place, seq uint64) int { return cmp.Compare(p.seq, seq) }
+
+// trim forgets the indexes that nobody reads: kept are those of the open segment, the one being given out, and the one
+// being acknowledged.
+func (d *disk) trim(st int) {
+	head := true
+	for _, s := range d.segs[st] {
+		first := head && s.live > 0
+		if s.live > 0 {
+			head = false
+		}
+		if !first && s != d.loaded[st] && !d.isOpen(st, s) {
+			s.index = nil
+		}
+	}
+}
+
+func (d *disk) readIndex(s *segment) {
+	b, _ := d.read(s.name, int(min(s.size, maxSegment)))
+	var last uint64
+	scan(d.meta.epoch, b, func(off, n int, f frame) {
+		if f.seq > last {
+			s.index = append(s.index, place{f.seq, uint32(off), uint32(n)})
+			last = f.seq
+		}
+	})
+}
+
+// seek finds the first record of a stream above seq. A segment that cannot be read any more is noted as lost.
+func (d *disk) seek(st int, seq uint64) (*segment, place, bool) {
+	seq = max(seq, d.acked)
+	for i := 0; i < len(d.segs[st]); i++ {
+		s := d.segs[st][i]
+		if s.last <= seq {
+			continue
+		}
+		if s.index == nil && !d.load(st, s) {
+			d.segs[st] = slices.Delete(d.segs[st], i, i+1)
+			i--
+			continue
+		}
+		n, _ := slices.BinarySearchFunc(s.index, seq+1, placeOf)
+		if n < len(s.index) {
+			return s, s.index[n], true
+		}
+	}
+	return nil, place{}, false
+}
+
+// load reads the index of the segment that is being given out. What has become unreadable since it was counted is noted
+// as lost; false means all of it.
+func (d *disk) load(st int, s *segment) bool {
+	had := s.live
+	d.readIndex(s)
+	i, _ := slices.BinarySearchFunc(s.index, d.acked+1, placeOf)
+	if s.live = len(s.index) - i; s.live < had {
+		d.corrupt++
+		d.loss.add(max(s.first, d.acked+1), s.last, "corrupt")
+		d.loss.count("unknown", had-s.live)
+	}
+	d.loaded[st] = s
+	d.trim(st)
+	return len(s.index) > 0
+}
+
+// nextAfter returns the record with the lowest sequence above seq. A record that went bad since it was written is noted
+// as lost and passed over.
+func (d *disk) nextAfter(seq uint64) (frame, bool) {
+	for {
+		var s *segment
+		var p place
+		for st := range d.segs {
+			if cs, cp, ok := d.seek(st, seq); ok && (s == nil || cp.seq < p.seq) {
+				s, p = cs, cp
+			}
+		}
+		if s == nil {
+			return frame{}, false
+		}
+		b := make([]byte, p.n)
+		n, err := d.fs.ReadAt(s.name, b, int64(p.off))
+		f, _, _, ok := decodeFrame(d.meta.epoch, b[:n])
+		if err == nil && ok && f.seq == p.seq {
+			return f, true
+		}
+		d.corrupt++
+		d.loss.add(p.seq, p.seq, "corrupt")
+		d.loss.count("unknown", 1)
+		s.index = slices.DeleteFunc(s.index, func(q place) bool { return q.seq == p.seq })
+		s.live--
+		seq = p.seq
+	}
+}
+
+func (d *disk) read(name string, n int) ([]byte, error) {
+	b := make([]byte, n)
+	n, err := d.fs.ReadAt(name, b, 0)
+	return b[:n], err
+}
+
+// oldest is the lowest sequence still held, or the next one.
+func (d *disk) oldest() uint64 {
+	low := d.next
+	for st := range d.segs {
+		for _, s := range d.segs[st] {
+			if s.live > 0 {
+				low = min(low, s.low)
+				break
+			}
+		}
+	}
+	return low
+}
+
+func (d *disk) live() (n int) {
+	for st := range d.segs {
+		for _, s := range d.segs[st] {
+			n += s.live
+		}
+	}
+	return n
+}
+
+// close writes the cursor, so that an orderly restart sends nothing twice.
+func (d *disk) close() error {
+	for st := range d.file {
+		d.seal(st)
+	}
+	var err error
+	if d.ready && (d.acked != d.meta.acked || d.next != d.meta.next) {
+		err = d.begin()
+	}
+	return errors.Join(err, d.fs.Close())
+}

@@ -1,0 +1,9 @@
+package outbox
+
+// OpenSmall opens a box with segments and bounds too small for Open.
+func OpenSmall(o Options, segment int64) (*Box, error) {
+	if o.RAMBytes == 0 {
+		o.RAMBytes = DefaultRAM
+	}
+	return open("", o, segment)
+}

@@ -1,0 +1,477 @@
+// Package outbox keeps documents on flash, in order and numbered without gaps, until the fleet has them.
+//
+// A record is accepted once one synced append returned. It is forgotten when its sequence is acknowledged, or when a
+// bound removes it; then a report.Dropped takes its place, so that nothing is lost silently. Every file is written by
+// one run only and never after a failed write, so opening never has to repair anything: it reads what is whole and
+// counts what is not. When flash takes no more, a bounded ring in memory carries on and Stats says so.
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"posdx/agent/report"
+)
+
+// Bounds.
+const (
+	MinBytes      = 256 << 10 // below it one outage would not fit
+	DefaultBytes  = 8 << 20
+	DefaultMaxAge = 30 * 24 * time.Hour
+	DefaultRAM    = 256 << 10
+	MaxDoc        = 64 << 10
+	maxSegment    = 2 * MaxDoc
+	segmentBytes  = 64 << 10 // a damaged place costs at most this much
+	maxSegments   = 2048     // a file per restart adds up under a crash loop
+	retryMin      = 10 * time.Second
+	retryMax      = 5 * time.Minute
+)
+
+// ErrFull says that the box holds nothing but more important records.
+var ErrFull = errors.New("the space is taken by more important records")
+
+// Options bound a Box. The zero value means the defaults.
+type Options struct {
+	MaxBytes int64         // on flash
+	MaxAge   time.Duration // counted while the box is open: the wall clock of a terminal may jump
+	RAMBytes int           // of the ring that stands in for flash
+	FS       FS            // in place of the directory
+}
+
+// A Box is an outbox. Its methods may be called from any goroutine; Append, Ack and Next wait for flash, Stats, Epoch,
+// Boot and Changed never do.
+type Box struct {
+	changed chan struct{}
+	open    func() error // flash; called with mu held
+
+	mu    sync.Mutex // held across I/O on purpose: the order of the records is the order of the writes
+	d     *disk      // nil: flash could not be opened
+	r     *ring
+	retry time.Time // flash is left alone until then
+	wait  time.Duration
+	why   string // why flash is not used; empty when it is
+	ended bool
+
+	smu   sync.Mutex
+	stats Stats
+}
+
+// Stats tell how a Box does.
+type Stats struct {
+	Epoch    string // of the next record
+	Boot     uint64
+	Records  int    // kept and not acknowledged
+	Bytes    int64  // on flash
+	RAM      int    // of Records, those that only memory holds
+	Oldest   uint64 // lowest sequence held on flash, or the next one
+	Next     uint64
+	Acked    uint64
+	Dropped  map[string]int // by kind, since Open
+	Degraded string         // why flash is not used; empty when all is well
+	Written  int64          // bytes written to flash since Open
+	Syncs    int64
+	Corrupt  int64 // damaged places met since Open
+}
+
+// A Record is one document on its way.
+type Record struct {
+	Epoch    string
+	Boot     uint64
+	Seq      uint64
+	Kind     string
+	Critical bool
+	Time     time.Time
+	Doc      []byte
+
+	ram bool
+}
+
+// A Pos is a place in the order in which Next gives out records; the zero value is the start. Reports of loss come
+// first: the fleet cannot acknowledge what lies behind a gap before it knows the gap.
+type Pos struct{ report, disk, ram uint64 }
+
+// After is the place behind r.
+func (p Pos) After(r Record) Pos {
+	switch {
+	case r.ram:
+		p.ram = r.Seq
+	case r.Kind == report.KindDropped && r.Seq > p.report:
+		p.report = r.Seq
+	default:
+		p.disk = r.Seq
+	}
+	return p
+}
+
+// Open opens the box in dir, making it if need be. It succeeds whatever state the directory is in; an error means that
+// the options make no sense.
+func Open(dir string, o Options) (*Box, error) {
+	if dir == "" && o.FS == nil {
+		return nil, errors.New("open outbox: no directory given")
+	}
+	if o.MaxBytes < 0 || o.MaxAge < 0 || o.RAMBytes < 0 {
+		return nil, fmt.Errorf("open outbox %s: a bound is negative", dir)
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultBytes
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.RAMBytes == 0 {
+		o.RAMBytes = DefaultRAM
+	}
+	o.MaxBytes = max(o.MaxBytes, MinBytes)
+	return open(dir, o, min(o.MaxBytes/8, segmentBytes))
+}
+
+func open(dir string, o Options, segSize int64) (*Box, error) {
+	r, err := newRing(o.RAMBytes)
+	if err != nil {
+		return nil, fmt.Errorf("open outbox %s: %w", dir, err)
+	}
+	b := &Box{changed: make(chan struct{}, 1), r: r, wait: retryMin}
+	b.stats.Dropped = map[string]int{}
+	b.open = func() error {
+		fs := o.FS
+		if fs == nil {
+			if fs, err = openDir(dir); err != nil {
+				return err
+			}
+		}
+		d := &disk{fs: fs, opened: time.Now(), limit: o.MaxBytes, segSize: segSize, maxAge: o.MaxAge}
+		if err := d.recover(); err != nil {
+			fs.Close()
+			return err
+		}
+		b.d = d
+		if err := d.begin(); err != nil {
+			return err
+		}
+		d.sweep()
+		d.expire()
+		return nil
+	}
+	if err := b.open(); err != nil {
+		b.fail(err)
+	}
+	b.settle()
+	return b, nil
+}
+
+// fail notes that flash takes nothing and when to try again.
+func (b *Box) fail(err error) {
+	b.why = err.Error()
+	b.retry = time.Now().Add(b.wait)
+	b.wait = min(2*b.wait, retryMax)
+}
+
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// Append accepts a document. It returns when the document is durable, or is in memory while flash takes none. critical
+// ones are the last to be dropped. An error means that it was not accepted.
+func (b *Box) Append(kind string, critical bool, t time.Time, doc []byte) (uint64, error) {
+	if kind == "" || len(kind) > maxKind || strings.ContainsAny(kind, "/+#\x00") {
+		return 0, fmt.Errorf("append %q: not a kind of document", kind)
+	}
+	if len(doc) > MaxDoc {
+		return 0, fmt.Errorf("append %s: %d bytes, more than %d", kind, len(doc), MaxDoc)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return 0, fmt.Errorf("append %s: the outbox is closed", kind)
+	}
+	f := frame{time: nano(t), critical: critical, kind: kind, doc: doc}
+	seq, err := b.toFlash(f)
+	if errors.Is(err, ErrFull) && !critical {
+		b.d.count(kind)
+		b.settle()
+		return 0, fmt.Errorf("append %s: %w", kind, err)
+	}
+	if err != nil {
+		f.boot = b.boot()
+		seq = b.r.append(f)
+	}
+	b.settle()
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+	return seq, nil
+}
+
+var errResting = errors.New("flash failed a moment ago")
+
+// toFlash writes a record to flash, after those that had to wait in memory.
+func (b *Box) toFlash(f frame) (uint64, error) {
+	if b.why != "" {
+		if time.Now().Before(b.retry) {
+			return 0, errResting
+		}
+		if b.d == nil {
+			if err := b.open(); err != nil {
+				b.fail(err)
+				return 0, err
+			}
+		}
+		if err := b.fromRing(); err != nil {
+			b.fail(err)
+			return 0, err
+		}
+	}
+	b.d.expire()
+	seq, err := b.d.append(f)
+	switch {
+	case err == nil:
+		b.why, b.wait = "", retryMin
+	case !errors.Is(err, ErrFull):
+		b.fail(err)
+	}
+	return seq, err
+}
+
+// fromRing moves what waits in memory to flash.
+func (b *Box) fromRing() error {
+	err := b.r.move(func(f frame) error {
+		_, err := b.d.append(f)
+		if errors.Is(err, ErrFull) {
+			b.d.count(f.kind)
+			return nil
+		}
+		return err
+	})
+	if err == nil && b.r.handed == 0 && b.r.loss.open() {
+		for k, n := range b.r.loss.counts {
+			b.d.countN(k, n)
+		}
+		b.note(b.r.loss)
+		b.r.loss, b.r.next = loss{}, 1
+	}
+	return err
+}
+
+// boot is the count of this run, also while flash does not take it.
+func (b *Box) boot() uint64 {
+	switch {
+	case b.d == nil:
+		return 1
+	case b.d.ready:
+		return b.d.meta.boot
+	default:
+		return b.d.meta.boot + 1
+	}
+}
+
+// settle reports losses and publishes the figures.
+func (b *Box) settle() {
+	if d := b.d; d != nil && d.loss.open() && b.why == "" {
+		l := d.loss
+		if doc, err := l.document(time.Now()); err == nil {
+			d.loss = loss{}
+			if _, err := d.append(frame{time: nano(time.Now()), critical: true, kind: report.KindDropped, doc: doc}); err != nil {
+				d.loss.add(l.first, l.last, l.reason)
+				for k, n := range l.counts {
+					d.loss.count(k, n)
+				}
+				b.fail(err)
+			} else {
+				b.note(l)
+			}
+		}
+	}
+	s := Stats{Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs), Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
+	if d := b.d; d != nil {
+		s.Records += d.live()
+		s.Bytes, s.Written, s.Syncs, s.Corrupt = d.bytes(), d.written, d.syncs, d.corrupt
+		if b.why == "" {
+			s.Epoch, s.Next, s.Acked = d.meta.epoch.String(), d.next, d.acked
+		}
+		s.Oldest = d.oldest()
+	}
+	b.smu.Lock()
+	defer b.smu.Unlock()
+	s.Dropped = b.stats.Dropped
+	b.stats = s
+}
+
+// note counts reported losses.
+func (b *Box) note(l loss) {
+	b.smu.Lock()
+	defer b.smu.Unlock()
+	for k, n := range l.counts {
+		b.stats.Dropped[k] += n
+	}
+}
+
+func (l *loss) document(now time.Time) ([]byte, error) {
+	return json.Marshal(report.Dropped{Time: now.UTC(), First: l.first, Last: l.last, Counts: l.counts, Reason: l.reason})
+}
+
+// count notes a record that got no number of its own: one number is given up to stand for all such.
+func (d *disk) count(kind string) { d.countN(kind, 1) }
+
+func (d *disk) countN(kind string, n int) {
+	if !d.loss.open() {
+		d.loss.add(d.next, d.next, "space")
+		d.next++
+	}
+	d.loss.count(kind, n)
+}
+
+// Next returns the record behind a place, false if there is none.
+func (b *Box) Next(after Pos) (Record, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok, err := b.next(after)
+	if ok && r.ram {
+		b.r.handed = max(b.r.handed, r.Seq)
+	} else if ok {
+		b.d.handed = max(b.d.handed, r.Seq)
+	}
+	return r, ok, err
+}
+
+func (b *Box) next(after Pos) (Record, bool, error) {
+	if d := b.d; d != nil {
+		corrupt := d.corrupt
+		f, ok := d.nextReport(after)
+		if !ok {
+			f, ok = d.nextRecord(after)
+		}
+		if corrupt != d.corrupt {
+			b.settle()
+		}
+		if ok {
+			return f.record(d.meta.epoch, false), true, nil
+		}
+	}
+	r := b.r
+	f, ok := r.nextAfter(after.ram)
+	if !ok && r.loss.open() {
+		doc, err := r.loss.document(time.Now())
+		if err != nil {
+			return Record{}, false, fmt.Errorf("report losses: %w", err)
+		}
+		b.note(r.loss)
+		r.loss = loss{}
+		r.append(frame{boot: b.boot(), time: nano(time.Now()), critical: true, kind: report.KindDropped, doc: doc})
+		f, ok = r.nextAfter(after.ram)
+	}
+	if !ok {
+		return Record{}, false, nil
+	}
+	return f.record(r.epoch, true), true, nil
+}
+
+func (d *disk) nextReport(after Pos) (frame, bool) {
+	for _, seq := range d.reports {
+		if seq > after.report && seq > after.disk {
+			if f, ok := d.nextAfter(seq - 1); ok && f.seq == seq {
+				return f, true
+			}
+		}
+	}
+	return frame{}, false
+}
+
+func (d *disk) nextRecord(after Pos) (frame, bool) {
+	for at := after.disk; ; {
+		f, ok := d.nextAfter(at)
+		if !ok || f.kind != report.KindDropped || f.seq > after.report {
+			return f, ok
+		}
+		at = f.seq
+	}
+}
+
+func (f frame) record(e epoch, ram bool) Record {
+	return Record{Epoch: e.String(), Boot: f.boot, Seq: f.seq, Kind: f.kind, Critical: f.critical, Time: unixTime(f.time), Doc: f.doc, ram: ram}
+}
+
+// Ack forgets everything up to seq if epoch is one of this box's. The boot is not looked at: sequences go on over boots.
+func (b *Box) Ack(epoch string, _, seq uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.settle()
+	switch {
+	case b.d != nil && epoch == b.d.meta.epoch.String():
+		if seq > 1<<62 {
+			return fmt.Errorf("ack %d: no such sequence", seq)
+		}
+		if last := b.d.next - 1; seq > last {
+			b.d.ack(seq)
+			return fmt.Errorf("ack %d: the last record was %d; flash has gone back in time, the numbers go on above", seq, last)
+		}
+		b.d.ack(seq)
+	case epoch == b.r.epoch.String():
+		b.r.ack(seq)
+	default:
+		return fmt.Errorf("ack %d: epoch %q is not of this outbox", seq, epoch)
+	}
+	return nil
+}
+
+// Scan calls fn for each record that is kept, in the order of Next, until it returns false.
+func (b *Box) Scan(fn func(Record) bool) {
+	var at Pos
+	for {
+		b.mu.Lock()
+		r, ok, err := b.next(at)
+		b.mu.Unlock()
+		if !ok || err != nil || !fn(r) {
+			return
+		}
+		at = at.After(r)
+	}
+}
+
+// Changed has a value whenever records were appended since it was last read. It has one reader.
+func (b *Box) Changed() <-chan struct{} { return b.changed }
+
+// Stats returns the figures as of the last operation.
+func (b *Box) Stats() Stats {
+	b.smu.Lock()
+	defer b.smu.Unlock()
+	s := b.stats
+	s.Dropped = make(map[string]int, len(b.stats.Dropped))
+	for k, n := range b.stats.Dropped {
+		s.Dropped[k] = n
+	}
+	return s
+}
+
+// Epoch is the random name of the numbering in force, 32 hex digits. It was made with the box, or at this start while
+// flash takes nothing.
+func (b *Box) Epoch() string { return b.Stats().Epoch }
+
+// Boot counts how often this box was opened, this time included.
+func (b *Box) Boot() uint64 { return b.Stats().Boot }
+
+// Close writes the cursor and lets go of the directory. Records that only memory holds are given to flash if it takes
+// them.
+func (b *Box) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	if b.d == nil {
+		return nil
+	}
+	b.r.handed = b.r.acked // better twice than not at all
+	if b.fromRing() == nil {
+		b.why = ""
+	}
+	b.settle()
+	err := b.d.close()
+	b.d = nil
+	if err != nil {
+		return fmt.Errorf("close outbox: %w", err)
+	}
+	return nil
+}

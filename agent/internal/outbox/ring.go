@@ -1,0 +1,96 @@
+package outbox
+
+import (
+	"crypto/rand"
+	"slices"
+
+	"posdx/agent/report"
+)
+
+// A ring keeps records in memory while flash takes none. It is an outbox of its own, with its own epoch: should the
+// program end, its numbers die with it and can never be taken for others.
+type ring struct {
+	epoch  epoch
+	next   uint64
+	acked  uint64
+	handed uint64
+	recs   []frame
+	bytes  int
+	limit  int
+	loss   loss
+}
+
+// ringOverhead is what a record costs beside its document.
+const ringOverhead = 96
+
+func newRing(limit int) (*ring, error) {
+	r := &ring{next: 1, limit: limit}
+	_, err := rand.Read(r.epoch[:])
+	return r, err
+}
+
+// append keeps a record, dropping the oldest plain ones and then the oldest of all to make room.
+func (r *ring) append(f frame) uint64 {
+	f.seq = r.next
+	f.doc = slices.Clone(f.doc)
+	r.next++
+	r.recs = append(r.recs, f)
+	r.bytes += len(f.doc) + ringOverhead
+	for r.bytes > r.limit && len(r.recs) > 1 {
+		i := slices.IndexFunc(r.recs, func(f frame) bool { return !f.critical })
+		i = max(i, 0)
+		g := r.recs[i]
+		r.loss.add(g.seq, g.seq, "space")
+		r.loss.count(g.kind, 1)
+		r.cut(i)
+	}
+	return f.seq
+}
+
+func (r *ring) cut(i int) {
+	r.bytes -= len(r.recs[i].doc) + ringOverhead
+	r.recs = slices.Delete(r.recs, i, i+1)
+}
+
+func (r *ring) ack(seq uint64) {
+	r.acked = max(r.acked, min(seq, r.next-1))
+	for len(r.recs) > 0 && r.recs[0].seq <= r.acked {
+		r.cut(0)
+	}
+}
+
+func (r *ring) nextAfter(seq uint64) (frame, bool) {
+	for _, f := range r.recs {
+		if f.seq > seq {
+			return f, true
+		}
+	}
+	return frame{}, false
+}
+
+// move hands the records that nobody has seen yet to flash, oldest first, until keep fails.
+func (r *ring) move(keep func(frame) error) error {
+	var first, last uint64
+	for i := 0; i < len(r.recs); {
+		f := r.recs[i]
+		if f.seq <= r.handed || f.kind == report.KindDropped {
+			i++
+			continue
+		}
+		if err := keep(f); err != nil {
+			return err
+		}
+		if first == 0 {
+			first = f.seq
+		}
+		last = f.seq
+		r.cut(i)
+	}
+	switch {
+	case !r.loss.open() && (len(r.recs) == 0 || r.recs[len(r.recs)-1].seq <= r.handed):
+		r.next = r.handed + 1 // the freed numbers were never seen by anyone
+	case first > 0:
+		r.loss.add(first, last, "space") // they go on under other numbers: nothing is counted
+	}
+	return nil
+}
