@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -66,7 +67,9 @@ type Outcome struct {
 	Sent   bool   `json:"sent"`
 	Answer bool   `json:"answer"`
 	// Told is what the daemon answered to the code, as it came: one JSON document per line, the last one final.
-	Told []json.RawMessage `json:"told,omitempty"`
+	Told    []json.RawMessage `json:"told,omitempty"`
+	FirstMS int64             `json:"first_ms"` // from telling the code to the first answer with a verdict
+	FinalMS int64             `json:"final_ms"` // and to the last
 	// HookError says why the daemon could not be told.
 	HookError string `json:"hook_error,omitempty"`
 }
@@ -92,15 +95,15 @@ func (a *App) SignIn(ctx context.Context) Outcome {
 	return o
 }
 
-// Sell makes one sale by chip. If it does not end in an approval the hook is told the code, and Sell waits for the
-// final verdict.
-func (a *App) Sell(ctx context.Context) Outcome {
+// Sell makes one sale by chip; with other, a card whose chip is not read is taken contactless. If the sale does not end
+// in an approval the hook is told the code, and Sell waits for the final verdict.
+func (a *App) Sell(ctx context.Context, other bool) Outcome {
 	stan := a.number()
 	t := txn{STAN: stan, TerminalID: a.Terminal, Entry: "chip"}
 	a.say(mark{Phase: "start", txn: t})
 	a.log("消费开始 流水号=%s 终端号=%s", stan, a.Terminal)
-	o := a.sell(ctx, stan, &t)
-	end := mark{Phase: "end", Result: "failed", txn: txn{STAN: stan, Entry: "chip"}, Code: o.Code}
+	o := a.sell(ctx, stan, &t, other)
+	end := mark{Phase: "end", Result: "failed", txn: txn{STAN: stan, Entry: t.Entry}, Code: o.Code}
 	switch {
 	case o.Code == "00":
 		end.Result = "approved"
@@ -120,12 +123,15 @@ func (a *App) Sell(ctx context.Context) Outcome {
 	return o
 }
 
-func (a *App) sell(ctx context.Context, stan string, t *txn) Outcome {
+func (a *App) sell(ctx context.Context, stan string, t *txn, other bool) Outcome {
 	no := false
 	t.Sent, t.HostAnswerSeen = &no, &no
 	code, read := a.card(ctx)
 	if read != nil {
 		a.say(mark{Phase: "read", OK: read, txn: txn{STAN: stan, Entry: "chip"}})
+	}
+	if code == codeCard && other {
+		code, t.Entry = "", "contactless"
 	}
 	if code != "" {
 		return Outcome{Code: code, Origin: "terminal", STAN: stan}
@@ -136,7 +142,7 @@ func (a *App) sell(ctx context.Context, stan string, t *txn) Outcome {
 		return Outcome{Code: codeWrite, Origin: "terminal", STAN: stan}
 	}
 	begun := time.Now()
-	o := a.exchange(ctx, stan, "0200", "chip", map[int]string{
+	o := a.exchange(ctx, stan, "0200", t.Entry, map[int]string{
 		2: "6222020000000003", 3: "000000", 4: "000000001234", 11: stan, 14: "3012", 22: "051", 25: "00", 26: "06",
 		35: "6222020000000003D30122010000000000", 49: "156", 52: "\x00\x00\x00\x00\x00\x00\x00\x00", 53: "2600000000000000",
 		60: "22000001000", 64: "\x00\x00\x00\x00\x00\x00\x00\x00",
@@ -394,7 +400,12 @@ func (a *App) tellFacts() {
 // report tells the hook a code and keeps what the daemon answers until its last word.
 func (a *App) report(o *Outcome, t txn) {
 	request := map[string]any{"type": "code", "code": o.Code, "origin": o.Origin, "txn": t, "wait": "final", "full": true, "lang": a.Lang}
+	begun := time.Now()
 	err := a.ask(request, func(line []byte) bool {
+		o.FinalMS = time.Since(begun).Milliseconds()
+		if bytes.Contains(line, []byte(`"result":"first"`)) {
+			o.FirstMS = o.FinalMS
+		}
 		o.Told = append(o.Told, append(json.RawMessage(nil), line...))
 		var answer struct {
 			More bool `json:"more"`

@@ -94,7 +94,7 @@ func TestAppSells(t *testing.T) {
 		t.Fatalf("sign-in: %+v", o)
 	}
 	r.Insert()
-	o := a.Sell(t.Context())
+	o := a.Sell(t.Context(), false)
 	if o.Code != "00" || !o.Sent || !o.Answer || o.HookError != "" {
 		t.Fatalf("sale: %+v", o)
 	}
@@ -142,7 +142,7 @@ func TestAppReportsEveryFailureAsItIs(t *testing.T) {
 			a, h, r, lines := shop(t)
 			r.Insert()
 			c.fault(a, h, r)
-			o := a.Sell(t.Context())
+			o := a.Sell(t.Context(), false)
 			if o.Code != c.code || o.Origin != c.origin || o.Sent != c.sent || o.Answer != c.answer {
 				t.Errorf("got %s from %s, sent %v, answered %v", o.Code, o.Origin, o.Sent, o.Answer)
 			}
@@ -168,11 +168,32 @@ func TestAppReportsEveryFailureAsItIs(t *testing.T) {
 	}
 }
 
+func TestAppTakesAnotherWayWhenTheChipIsNotRead(t *testing.T) {
+	a, _, r, lines := shop(t)
+	r.Insert()
+	r.Change(func(s *ReaderState) { s.Mute = true })
+	if o := a.Sell(t.Context(), true); o.Code != "00" {
+		t.Fatalf("sale: %+v", o)
+	}
+	for _, m := range lines() {
+		switch m["phase"] {
+		case "read":
+			if m["ok"] != false || m["entry"] != "chip" {
+				t.Errorf("read: %v", m)
+			}
+		case "end":
+			if m["result"] != "approved" || m["entry"] != "contactless" {
+				t.Errorf("end: %v", m)
+			}
+		}
+	}
+}
+
 func TestAppLogIsGB18030AndHoldsNoCard(t *testing.T) {
 	a, h, r, lines := shop(t)
 	h.Change(func(s *HostState) { s.Sale = "97" })
 	r.Insert()
-	a.Sell(t.Context())
+	a.Sell(t.Context(), false)
 	raw, err := os.ReadFile(a.LogFile)
 	if err != nil {
 		t.Fatal(err)

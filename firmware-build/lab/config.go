@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"posdx/drivers/sim"
+)
+
+// What the simulated terminal is called.
+const (
+	estate     = "lab"
+	terminal   = "sim-0001"
+	terminalID = "10077120"
+	merchantID = "898330154110012"
+	tpdu       = "6000030000"
+	appVersion = "5.3.0"
+	appProcess = "payapp"
+	readerBaud = 115200
+)
+
+// paths are the places of the simulated terminal, all below the lab's folder.
+type paths struct{ dir string }
+
+func (p paths) in(name string) string   { return filepath.Join(p.dir, "terminal", name) }
+func (p paths) data() string            { return p.in("data") } // a small file system of its own
+func (p paths) state() string           { return filepath.Join(p.data(), "posdx") }
+func (p paths) paylog() string          { return filepath.Join(p.data(), "pos.log") }
+func (p paths) hook() string            { return p.in("hook.sock") }
+func (p paths) config() string          { return p.in("posdx.toml") }
+func (p paths) resolv() string          { return p.in("resolv.conf") }
+func (p paths) reader() string          { return p.in("ttyReader0") }
+func (p paths) modem() string           { return p.in("ttyModem0") }
+func (p paths) app() string             { return p.in(appProcess) }
+func (p paths) log(name string) string  { return filepath.Join(p.dir, name+".log") }
+func (p paths) sock(name string) string { return filepath.Join(p.dir, "sock", name) }
+
+// config is the daemon's configuration of the simulated terminal.
+func (l *lab) config() string {
+	var b strings.Builder
+	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	w("language = %q", l.o.lang)
+	w("estate = %q", estate)
+	w("terminal = %q", terminal)
+	w("state_dir = %q", l.p.state())
+	w("\n[hook]\nsocket = %q", l.p.hook())
+	w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"host\"", l.p.paylog())
+	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 应答码=(?P<code>[0-9A-Z]{2})']")
+	w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"terminal\"", l.p.paylog())
+	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 错误码=(?P<code>[0-9A-Za-z:.-]+)']")
+	w("\n[[reader]]\nname = \"reader0\"\nport = %q\nbaud = %d\nprotocol = \"ccid\"", l.p.reader(), readerBaud)
+	if l.s.cellular {
+		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q", l.p.modem(), readerBaud, apn)
+	}
+	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), sim.ResolverIP)
+	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", hostName, hostPort, hostName, l.out.caFile())
+	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", brokerName, brokerPort)
+	w("\n[storage]\npaths = [%q]", l.p.data())
+	w("\n[app]\nprocess = %q\nexpected_version = %q", appProcess, appVersion)
+	w("\n[broker]\nurl = \"tcp://%s:%d\"\nkeepalive = \"30s\"", brokerName, brokerPort)
+	w("\n[profile]\nscheme = \"unionpay\"")
+	return b.String()
+}
+
+// writeConfig writes what the terminal finds on its flash.
+func (l *lab) writeConfig() error {
+	if err := os.WriteFile(l.p.resolv(), []byte("nameserver "+sim.ResolverIP+"\noptions timeout:2 attempts:1\n"), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(l.p.config(), []byte(l.config()), 0o644)
+}

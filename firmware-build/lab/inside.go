@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"posdx/agent/report"
+	"posdx/drivers/sim"
+)
+
+const (
+	agentReady = 15 * time.Second
+	saleWait   = 60 * time.Second // of one command to the payment application
+	goodSales  = 3
+	// dataSize is the size of the terminal's data file system.
+	dataSize = 4 << 20
+)
+
+// A lab is the simulated terminal with its world, seen from inside the namespaces.
+type lab struct {
+	o   options
+	s   scenario
+	p   paths
+	say func(zh, en string, args ...any)
+
+	world      *sim.World
+	out        *outdoors
+	reader     *sim.Reader
+	readerLine *sim.Line
+	modem      *sim.Modem
+	modemLine  *sim.Line
+	agent      *process
+	app        *process
+	orders     io.Writer
+	outcomes   chan sim.Outcome
+}
+
+// inside is the half of the lab that lives in namespaces of its own.
+func inside(ctx context.Context, args []string, out, talk io.Writer) int {
+	l := &lab{outcomes: make(chan sim.Outcome, 1)}
+	f := flag.NewFlagSet("inside", flag.ContinueOnError)
+	l.o.flags(f)
+	if err := f.Parse(args); err != nil {
+		return 2
+	}
+	l.s, _ = find(l.o.scenario)
+	l.p = paths{l.o.dir}
+	l.say = func(zh, en string, args ...any) {
+		if l.o.lang == "en" {
+			zh = en
+		}
+		fmt.Fprintf(out, zh+"\n", args...)
+	}
+	defer l.close()
+	d, err := l.run(ctx, out)
+	if err != nil {
+		fmt.Fprintf(talk, "posdx-lab: scenario %s: %v\n", l.s.name, err)
+		return 1
+	}
+	problem := l.judge(d)
+	if problem != nil {
+		fmt.Fprintf(talk, "posdx-lab: scenario %s: %v\n", l.s.name, problem)
+	}
+	if l.o.once {
+		if problem != nil {
+			return 1
+		}
+		return 0
+	}
+	l.say("\n继续运行中：再看一眼网页，或在另一个终端里运行\n  %s status --socket %s\n按 Ctrl-C 结束。", "\nStill running: look at the page, or in another shell\n  %s status --socket %s\nCtrl-C ends it.",
+		filepath.Join(l.o.bin, "posdx"), l.p.hook())
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-l.agent.done:
+		fmt.Fprintf(talk, "posdx-lab: posdx ended: %v%s\n", l.agent.err, tail(l.agent.log))
+		return 1
+	}
+}
+
+func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) {
+	var none report.Diagnosis
+	begun := time.Now()
+	l.say("场景 %s：%s", "Scenario %s: %s", l.s.name, l.s.does)
+	if err := l.build(ctx); err != nil {
+		return none, err
+	}
+	l.say("模拟终端已就绪（%.1f 秒）：posdx、支付应用、读卡器%s、收单主机、域名服务器", "The simulated terminal is up (%.1f s): posdx, payment app, reader%s, acquirer host, resolver",
+		time.Since(begun).Seconds(), map[bool]string{true: ", modem"}[l.s.cellular])
+	if err := l.sellWell(ctx); err != nil {
+		return none, err
+	}
+	if l.s.breaks != nil {
+		l.say("现在弄坏：%s", "Now breaking: %s", l.s.does)
+		if err := l.s.breaks(ctx, l); err != nil {
+			return none, fmt.Errorf("break: %w", err)
+		}
+	}
+	o, err := l.do(ctx, l.s.sale)
+	if err != nil {
+		return none, err
+	}
+	if o.HookError != "" {
+		return none, fmt.Errorf("payment app: %s%s", o.HookError, tail(l.agent.log))
+	}
+	d, err := verdict(o)
+	if err != nil {
+		return none, err
+	}
+	l.say("支付应用显示 %s（%s）；首个结论 %d 毫秒，最终结论 %d 毫秒", "The payment app shows %s (%s); first revision after %d ms, final after %d ms", o.Code, o.Origin, o.FirstMS, o.FinalMS)
+	fmt.Fprintln(out)
+	io.WriteString(out, render(d, l.o.lang))
+	if l.o.record != "" {
+		if err := record(l.o.record, l.s, d); err != nil {
+			return d, err
+		}
+	}
+	if l.s.mend != nil {
+		if err := l.s.mend(ctx, l); err != nil {
+			return d, fmt.Errorf("mend: %w", err)
+		}
+		l.say("\n已修复，终端重新上线。", "\nMended; the terminal comes back.")
+	}
+	if err := l.onFleetPage(ctx, d); err != nil {
+		return d, err
+	}
+	l.say("\n车队网页：http://%s/ 也已显示这条诊断（全程 %.1f 秒）", "\nFleet page: http://%s/ shows this diagnosis too (%.1f s in all)", l.o.listen, time.Since(begun).Seconds())
+	return d, nil
+}
+
+// judge says what is wrong with a diagnosis, nil if it is the right one.
+func (l *lab) judge(d report.Diagnosis) error {
+	first := report.Unexplained
+	if len(d.Causes) > 0 {
+		first = d.Causes[0].ID
+	}
+	switch {
+	case l.s.want == nil && !d.Abstained:
+		return fmt.Errorf("expected to abstain, got %s", first)
+	case l.s.want != nil && d.Abstained:
+		return fmt.Errorf("expected %s, got an abstention (first cause %s)", strings.Join(l.s.want, " or "), first)
+	case l.s.want != nil && !slices.Contains(l.s.want, first):
+		return fmt.Errorf("expected %s, got %s", strings.Join(l.s.want, " or "), first)
+	case !slices.Contains(l.s.retry, d.Money.Retry):
+		return fmt.Errorf("expected the advice %s, got %s", strings.Join(l.s.retry, " or "), d.Money.Retry)
+	}
+	return nil
+}
+
+// build makes the world and starts everything in it.
+func (l *lab) build(ctx context.Context) (err error) {
+	if err = privateMounts(); err != nil {
+		return err
+	}
+	if l.world, err = sim.NewWorld(l.s.iface()); err != nil {
+		return err
+	}
+	if err = os.MkdirAll(l.p.data(), 0o755); err != nil {
+		return err
+	}
+	if err = unix.Mount("tmpfs", l.p.data(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("size=%d,mode=755", dataSize)); err != nil {
+		return fmt.Errorf("mount %s: %w", l.p.data(), err)
+	}
+	if err = os.MkdirAll(l.p.state(), 0o700); err != nil {
+		return err
+	}
+	if l.out, err = newOutdoors(ctx, l.o.dir); err != nil {
+		return err
+	}
+	l.reader = sim.NewReader(sim.GemCorePOSPro(), 1)
+	l.readerLine = sim.NewLine(l.p.reader(), l.reader, 1)
+	if err = l.readerLine.Plug(); err != nil {
+		return err
+	}
+	if l.s.cellular {
+		l.modem = sim.NewModem(sim.Quectel(), goodModem(), 1)
+		l.modemLine = sim.NewLine(l.p.modem(), l.modem, 1)
+		if err = l.modemLine.Plug(); err != nil {
+			return err
+		}
+	}
+	if err = l.writeConfig(); err != nil {
+		return err
+	}
+	if err = l.startApp(); err != nil {
+		return err
+	}
+	return l.startAgent(ctx)
+}
+
+func (l *lab) close() {
+	for _, p := range []*process{l.app, l.agent} {
+		if p != nil {
+			p.stop()
+		}
+	}
+	for _, c := range []*sim.Line{l.readerLine, l.modemLine} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	if l.world != nil {
+		l.world.Close()
+	}
+}
+
+func (l *lab) startAgent(ctx context.Context) (err error) {
+	c := within(l.world.Terminal, l.p.resolv(), filepath.Join(l.o.bin, "posdx"), "run", "--config", l.p.config())
+	c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=25") // as on a terminal
+	if l.agent, err = start("posdx", l.p.log("posdx"), c); err != nil {
+		return err
+	}
+	return l.agent.until(ctx, agentReady, func() bool {
+		h, err := net.DialTimeout("unix", l.p.hook(), time.Second)
+		if err != nil {
+			return false
+		}
+		defer h.Close()
+		h.SetDeadline(time.Now().Add(time.Second))
+		io.WriteString(h, `{"type":"status"}`+"\n")
+		answer, err := bufio.NewReader(h).ReadString('\n')
+		return err == nil && strings.Contains(answer, `"result"`)
+	})
+}
+
+func (l *lab) startApp() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// Under a name of its own, so that the check of the payment application's process finds it.
+	if err := os.Symlink(self, l.p.app()); err != nil {
+		return err
+	}
+	c := within(l.world.Terminal, l.p.resolv(), l.p.app(), "app", l.o.dir, l.o.lang)
+	orders, err := c.StdinPipe()
+	if err != nil {
+		return err
+	}
+	answers, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	c.Stdout = w
+	l.orders = orders
+	l.app, err = start("payment app", l.p.log("payapp"), c)
+	w.Close()
+	if err != nil {
+		answers.Close()
+		return err
+	}
+	go func() {
+		defer answers.Close()
+		for d := json.NewDecoder(answers); ; {
+			var o sim.Outcome
+			if d.Decode(&o) != nil {
+				return
+			}
+			l.outcomes <- o
+		}
+	}()
+	return nil
+}
+
+// do has a customer come, gives the payment application one order and waits for its outcome.
+func (l *lab) do(ctx context.Context, order string) (sim.Outcome, error) {
+	if order != "scan" && order != "signin" {
+		l.reader.Insert()
+		defer l.reader.Remove()
+	}
+	if _, err := fmt.Fprintln(l.orders, order); err != nil {
+		return sim.Outcome{}, fmt.Errorf("payment app: %w%s", err, tail(l.app.log))
+	}
+	select {
+	case o := <-l.outcomes:
+		return o, nil
+	case <-ctx.Done():
+		return sim.Outcome{}, ctx.Err()
+	case <-l.app.done:
+		return sim.Outcome{}, fmt.Errorf("payment app ended: %v%s", l.app.err, tail(l.app.log))
+	case <-time.After(saleWait):
+		return sim.Outcome{}, fmt.Errorf("payment app: no answer to %q after %v%s", order, saleWait, tail(l.app.log))
+	}
+}
+
+// sellWell signs in and sells a few times: a terminal that never worked is another story than one that just did.
+func (l *lab) sellWell(ctx context.Context) error {
+	o, err := l.do(ctx, "signin")
+	if err != nil {
+		return err
+	}
+	if o.Code != "00" {
+		return fmt.Errorf("sign in: %s from %s%s", o.Code, o.Origin, tail(l.agent.log))
+	}
+	for n := range goodSales {
+		o, err := l.do(ctx, "sell")
+		if err != nil {
+			return err
+		}
+		if o.Code != "00" {
+			return fmt.Errorf("sale %d in a healthy world: %s from %s%s", n+1, o.Code, o.Origin, tail(l.agent.log))
+		}
+	}
+	l.say("签到成功，%d 笔消费成功", "Signed in, %d sales approved", goodSales)
+	return nil
+}
+
+// verdict takes the final diagnosis out of what the daemon told the payment application.
+func verdict(o sim.Outcome) (report.Diagnosis, error) {
+	for _, line := range slices.Backward(o.Told) {
+		var answer struct {
+			Result    string            `json:"result"`
+			Why       string            `json:"why"`
+			Diagnosis *report.Diagnosis `json:"diagnosis"`
+		}
+		if err := json.Unmarshal(line, &answer); err != nil {
+			return report.Diagnosis{}, fmt.Errorf("read the daemon's answer: %w", err)
+		}
+		if answer.Diagnosis != nil && answer.Diagnosis.Final {
+			return *answer.Diagnosis, nil
+		}
+		if answer.Result == "error" || answer.Result == "busy" {
+			return report.Diagnosis{}, fmt.Errorf("the daemon answered %s: %s", answer.Result, answer.Why)
+		}
+	}
+	return report.Diagnosis{}, errors.New("the daemon gave no final diagnosis")
+}

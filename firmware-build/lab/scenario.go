@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"posdx/drivers/sim"
+)
+
+const apn = "cmiot"
+
+// A scenario is one thing that goes wrong. All faults are real ones: a link goes down, a listener closes, a file system
+// fills up, a tty vanishes, a peer answers something else.
+type scenario struct {
+	name     string
+	does     string
+	cellular bool // the terminal's bearer is a modem's, not ethernet
+	breaks   func(context.Context, *lab) error
+	sale     string                            // what the payment application then does: sell or scan
+	want     []string                          // the first cause is one of these; nil: the diagnosis abstains
+	retry    []string                          // the advice on trying again is one of these
+	mend     func(context.Context, *lab) error // nil where the fleet is reachable as it is
+	why      string                            // the ground truth, kept with a recorded case
+}
+
+func (s scenario) iface() string {
+	if s.cellular {
+		return "wwan0"
+	}
+	return "eth0"
+}
+
+func find(name string) (scenario, bool) {
+	for _, s := range scenarios() {
+		if s.name == name {
+			return s, true
+		}
+	}
+	return scenario{}, false
+}
+
+// answers makes the host answer sales with a code.
+func answers(code string) func(context.Context, *lab) error {
+	return func(_ context.Context, l *lab) error {
+		l.out.host.Change(func(s *sim.HostState) { s.Sale = code })
+		return nil
+	}
+}
+
+func scenarios() []scenario {
+	never := []string{"query-first"}
+	notSent := []string{"safe", "later"}
+	return []scenario{
+		{name: "host-96", does: "the host answers 96: its own fault", breaks: answers("96"), sale: "sell",
+			want: []string{"host.malfunction"}, retry: []string{"later"},
+			why: "The acquirer's host answers every sale with 96. The answer itself proves that line, terminal and session work."},
+		{name: "not-registered-97", does: "the host answers 97: it does not know this terminal", breaks: answers("97"), sale: "sell",
+			want: []string{"terminal.not-registered"}, retry: []string{"no"},
+			why: "The acquirer's host answers every sale with 97; nothing at the terminal changed since its last approval."},
+		{name: "unknown-9997", does: "a cashier's SDK says 9997 and nothing is wrong here", sale: "scan", retry: never,
+			why: "The wallet gateway could not tell the result in time and the SDK knows only 9997 for that. Nothing at the terminal is broken and nobody knows whether the payer was charged."},
+		{name: "unknown-9997-line-cut", does: "the same 9997, with the cable out", sale: "scan",
+			breaks: func(_ context.Context, l *lab) error { return l.world.Cut() },
+			want:   []string{"lan.cable"}, retry: []string{"query-first", "safe", "later"},
+			mend: func(_ context.Context, l *lab) error { return l.world.Mend() },
+			why:  "The far end of eth0's cable was set down, so there is no carrier. The SDK shows 9997 as for everything."},
+		{name: "modem-no-sim", does: "a cellular terminal loses its SIM", cellular: true, sale: "sell",
+			breaks: func(_ context.Context, l *lab) error {
+				l.modem.Change(func(s *sim.ModemState) {
+					s.SIM, s.Stat, s.Attached, s.Active, s.Address = "10", 0, false, false, ""
+				})
+				return l.world.DropBearer()
+			},
+			want: []string{"modem.sim"}, retry: notSent,
+			mend: func(_ context.Context, l *lab) error {
+				l.modem.Change(func(s *sim.ModemState) { *s = goodModem() })
+				return l.world.RaiseBearer()
+			},
+			why: "The simulated modem answers +CME ERROR: 10 to AT+CPIN?, and its network interface lost carrier, address and route."},
+		{name: "reader-unplugged", does: "the card reader's plug comes out", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { l.readerLine.Unplug(); return nil },
+			want:   []string{"reader.disconnected"}, retry: []string{"safe", "later", "other-means"},
+			why: "The reader's tty vanished, as it does when a USB plug comes out; the payment application could not open it."},
+		{name: "reader-dirty", does: "most cards' chips are not read any more; contactless works", sale: "sell", breaks: dirty,
+			want: []string{"reader.dirty"}, retry: []string{"safe", "other-means"},
+			why: "Six of nine different cards did not answer in the reader's slot and were then taken contactless; the reader itself and its line are in order."},
+		{name: "storage-full", does: "the data partition is full", sale: "sell", breaks: fill,
+			want: []string{"terminal.storage-full"}, retry: []string{"safe", "later", "no", "other-means"},
+			mend: func(_ context.Context, l *lab) error { return os.Remove(l.filler()) },
+			why:  "A file was written until the data file system had no room; the payment application could not keep its reversal record and did not send."},
+		{name: "dns-dead", does: "the resolver stops", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { l.out.StopResolver(); return nil },
+			want:   []string{"wan.dns"}, retry: notSent,
+			mend: func(_ context.Context, l *lab) error { return l.out.StartResolver() },
+			why:  "The only resolver was stopped, its port is refused; addresses are reachable as before."},
+		{name: "gateway-dead", does: "the router falls silent with the cable in", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { return l.world.KillGateway() },
+			want:   []string{"lan.gateway"}, retry: notSent,
+			mend: func(_ context.Context, l *lab) error { return l.world.ReviveGateway() },
+			why:  "The router's address was taken away: carrier is there, ARP for the gateway is not answered."},
+		{name: "wan-outage", does: "the router loses the internet", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { return l.world.LoseInternet(true) },
+			want:   []string{"wan.outage"}, retry: notSent,
+			mend: func(_ context.Context, l *lab) error { return l.world.LoseInternet(false) },
+			why:  "The router drops everything that goes beyond it; it answers itself."},
+		{name: "host-unreachable", does: "only the host's address is lost on the way", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { return l.world.LoseHost(sim.HostIP, true) },
+			want:   []string{"host.unreachable"}, retry: notSent,
+			why: "The router drops what goes to the host's address; resolver and fleet are reached."},
+		{name: "host-refused", does: "the host's machine refuses the port", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error { l.out.CloseHost(); return nil },
+			want:   []string{"host.port-closed"}, retry: notSent,
+			why: "The host's listener was closed; its machine answers connections with a reset."},
+		{name: "cert-expired", does: "the host's certificate has expired", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error {
+				now := time.Now()
+				return l.out.Certify(hostName, now.AddDate(0, -3, 0), now.Add(-26*time.Hour))
+			},
+			want: []string{"host.tls"}, retry: notSent,
+			why: "The host presents a certificate that ended yesterday; the terminal's clock is right."},
+		{name: "session-77", does: "the host answers 77: sign in again", breaks: answers("77"), sale: "sell",
+			want: []string{"terminal.session"}, retry: []string{"after-signin"},
+			why: "The host answers every sale with 77, batch number differs: the terminal has to sign in."},
+		{name: "keys-A0", does: "the host answers A0: message authentication fails", breaks: answers("A0"), sale: "sell",
+			want: []string{"terminal.keys"}, retry: []string{"after-signin", "no"},
+			why: "The host answers every sale with A0, wrong MAC: the working keys do not match."},
+		{name: "host-silent", does: "the host takes the request and never answers", sale: "sell",
+			breaks: func(_ context.Context, l *lab) error {
+				l.out.host.Change(func(s *sim.HostState) { s.Silent = true })
+				return nil
+			},
+			want: []string{"host.malfunction", "host.overloaded", "host.unreachable"}, retry: never,
+			why: "The host takes connection, handshake and request and answers nothing, reversal included; so the request may have been booked."},
+	}
+}
+
+func goodModem() sim.ModemState {
+	s := sim.GoodModem()
+	s.APN, s.Address = apn, sim.TerminalIP
+	return s
+}
+
+// dirty has six customers whose chip is not read and who pay contactless then; the next card has a chip only.
+func dirty(ctx context.Context, l *lab) error {
+	l.reader.Change(func(s *sim.ReaderState) { s.Mute = true })
+	for range 6 {
+		o, err := l.do(ctx, "sell-any")
+		if err != nil {
+			return err
+		}
+		if o.Code != "00" {
+			return errors.New("sell contactless: " + o.Code)
+		}
+	}
+	return nil
+}
+
+func (l *lab) filler() string { return filepath.Join(l.p.data(), "debug.log") }
+
+// fill writes to the data file system until it is full.
+func fill(_ context.Context, l *lab) error {
+	f, err := os.Create(l.filler())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for b := make([]byte, 64<<10); len(b) > 0; {
+		if _, err := f.Write(b); errors.Is(err, syscall.ENOSPC) {
+			b = b[:len(b)/2]
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
