@@ -38,6 +38,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"code", "print what the tables say about a response code", runCode},
 		{"config", "check a configuration file", runConfig},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}

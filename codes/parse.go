@@ -17,6 +17,7 @@ import (
 const (
 	maxFiles    = 128
 	maxFileSize = 1 << 20
+	maxTotal    = 4 << 20
 	maxRows     = 20000 // of one file
 	maxProblems = 200
 )
@@ -52,6 +53,7 @@ func (p *parser) problem(file string, line int, format string, args ...any) {
 // spreadsheet adds both.
 func (p *parser) read(files fs.FS) {
 	p.files = map[string][]byte{}
+	total := 0
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -73,6 +75,9 @@ func (p *parser) read(files fs.FS) {
 		}
 		if len(b) > maxFileSize {
 			return fmt.Errorf("%q is larger than %d bytes", name, maxFileSize)
+		}
+		if total += len(b); total > maxTotal {
+			return fmt.Errorf("more than %d bytes in all", maxTotal)
 		}
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 		p.files[name] = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))

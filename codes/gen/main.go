@@ -7,6 +7,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"flag"
 	"fmt"
 	"go/format"
 	"os"
@@ -33,7 +40,68 @@ func run(args []string) error {
 		}
 		return os.WriteFile("builtin.go", src, 0o644)
 	}
-	return fmt.Errorf("no command %q", args[0])
+	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	out := f.String("out", "", "the file to write")
+	key := f.String("key", "", "the private key, PKCS #8 in PEM")
+	version := f.String("version", "", "the version of the pack")
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	switch {
+	case args[0] == "key" && *out != "":
+		return makeKey(*out)
+	case args[0] == "pack" && *out != "" && *key != "":
+		return makePack(*out, *key, *version, cmp.Or(f.Arg(0), "codes/data"))
+	}
+	return fmt.Errorf("usage: gen | gen key -out FILE | gen pack -key FILE -version V -out FILE [FOLDER]")
+}
+
+// makeKey writes a new private key, and prints its public half as configuration wants it.
+func makeKey(file string) error {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), f.Close()); err != nil {
+		return err
+	}
+	fmt.Println(base64.StdEncoding.EncodeToString(public))
+	return nil
+}
+
+func makePack(out, keyFile, version, folder string) error {
+	b, err := os.ReadFile(keyFile)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return fmt.Errorf("read %q: no PEM", keyFile)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("read %q: %w", keyFile, err)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return fmt.Errorf("read %q: the key is not ed25519", keyFile)
+	}
+	if _, err := load(folder); err != nil {
+		return err
+	}
+	pack, err := codes.Pack(os.DirFS(folder), version, private)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, pack, 0o644)
 }
 
 // load parses a folder and turns its problems into one error, a line for each.

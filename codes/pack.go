@@ -1,0 +1,129 @@
+package codes
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// A knowledge pack is one file that replaces the built-in knowledge: a magic line, the SHA-256 of the body, an ed25519
+// signature over magic and sum, and the body, a ZIP archive of the data files. README.md has the layout.
+const (
+	packMagic = "posdx knowledge 1\n"
+	packHead  = len(packMagic) + sha256.Size + ed25519.SignatureSize
+
+	// MaxPack is the size of the largest pack that is looked at, in bytes; the built-in knowledge makes about a tenth.
+	MaxPack = 1 << 20
+)
+
+// ErrUntrusted is returned for a pack that none of the keys has signed.
+var ErrUntrusted = errors.New("signed by no trusted key")
+
+// Pack makes a signed pack of the data files below the root of files, under a version of its own. Files with problems
+// make no pack. The same files, version and key give the same bytes.
+func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
+	if err := checkVersion(version); err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	p := &parser{k: &Knowledge{}}
+	p.read(files)
+	p.files["VERSION"] = []byte(version + "\n")
+	if len(p.problems) == 0 {
+		p.parse(files)
+	}
+	if err := firstProblem(p.problems); err != nil {
+		return nil, fmt.Errorf("pack %q: %w", version, err)
+	}
+	var body bytes.Buffer
+	z := zip.NewWriter(&body)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
+	for _, name := range p.names("") {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
+		if err != nil {
+			return nil, fmt.Errorf("pack %q: %w", name, err)
+		}
+		if _, err := w.Write(p.files[name]); err != nil {
+			return nil, fmt.Errorf("pack %q: %w", name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("pack %q: %w", version, err)
+	}
+	sum := sha256.Sum256(body.Bytes())
+	b := append([]byte(packMagic), sum[:]...)
+	b = append(b, ed25519.Sign(key, b)...)
+	b = append(b, body.Bytes()...)
+	if len(b) > MaxPack {
+		return nil, fmt.Errorf("pack %q: %d bytes, more than %d", version, len(b), MaxPack)
+	}
+	return b, nil
+}
+
+// LoadPack returns the knowledge in a pack that one of the keys has signed. Nothing of the archive is looked at before
+// the signature holds. On an error the caller keeps the knowledge it has.
+func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
+	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
+		return nil, fmt.Errorf("load pack: not a knowledge pack of at most %d bytes", MaxPack)
+	}
+	signed, signature := b[:len(packMagic)+sha256.Size], b[len(packMagic)+sha256.Size:packHead]
+	trusted := false
+	for _, key := range keys {
+		trusted = trusted || len(key) == ed25519.PublicKeySize && ed25519.Verify(key, signed, signature)
+	}
+	if !trusted {
+		return nil, fmt.Errorf("load pack: %w", ErrUntrusted)
+	}
+	files, err := OpenPack(b)
+	if err != nil {
+		return nil, err
+	}
+	k, problems := Parse(files)
+	if err := firstProblem(problems); err != nil {
+		return nil, fmt.Errorf("load pack: %w", err)
+	}
+	return k, nil
+}
+
+// OpenPack returns the data files in a pack whose sum is right. It does not ask who signed it: that is for looking at a
+// pack, never for using one.
+func OpenPack(b []byte) (fs.FS, error) {
+	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
+		return nil, fmt.Errorf("open pack: not a knowledge pack of at most %d bytes", MaxPack)
+	}
+	body := b[packHead:]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], b[len(packMagic):len(packMagic)+sha256.Size]) {
+		return nil, errors.New("open pack: the sum is wrong, the file is damaged")
+	}
+	z, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
+	if err != nil {
+		return nil, fmt.Errorf("open pack: %w", err)
+	}
+	if len(z.File) > maxFiles {
+		return nil, fmt.Errorf("open pack: more than %d files", maxFiles)
+	}
+	return z, nil
+}
+
+// ParseKey reads a public key, 32 bytes in base64, as configuration holds it.
+func ParseKey(s string) (ed25519.PublicKey, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("parse key %q: want %d bytes in base64", s, ed25519.PublicKeySize)
+	}
+	return b, nil
+}
+
+func firstProblem(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	p := problems[0]
+	return fmt.Errorf("%s:%d: %s (%d problems)", p.File, p.Line, p.What, len(problems))
+}
