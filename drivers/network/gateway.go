@@ -1,0 +1,134 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// States of a neighbour, in the contract's words.
+const (
+	NeighbourReachable = "reachable"
+	NeighbourStale     = "stale"
+	NeighbourFailed    = "failed"
+)
+
+// A GatewayView is how a router on the same network answers.
+type GatewayView struct {
+	Neighbour string // reachable stale failed; empty: not known
+	MAC       [6]byte
+	RTT       time.Duration // 0: not measured
+	LossPct   float64
+	LossKnown bool
+	Alive     bool // it answered something, now
+	Bytes     int  // on the site's own network, never on a metered bearer
+}
+
+// Bounds of asking a gateway.
+const (
+	gatewayEchoes  = 5
+	gatewayGap     = 20 * time.Millisecond
+	gatewayWait    = 500 * time.Millisecond
+	gatewayConnect = 700 * time.Millisecond
+)
+
+// gatewayPorts are asked when echoes are not permitted: whether a router takes or refuses the connection, it lives.
+var gatewayPorts = []uint16{53, 80}
+
+// AskGateway finds out whether a router answers: by ARP and echoes if permitted, else by a connect that any machine
+// answers, and always by what the kernel knows of it. Its error is ctx's.
+func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, error) {
+	v := GatewayView{}
+	arpAsked := false
+	if ip.Is4() {
+		mac, took, ok, err := AskARP(ctx, l, ip, own)
+		if err == nil {
+			arpAsked = true
+			v.Bytes += 2 * arpSize
+			if ok {
+				v.Alive, v.MAC, v.RTT = true, mac, took
+			} else {
+				v.Neighbour = NeighbourFailed
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return v, ctx.Err()
+	}
+	if v.Neighbour == NeighbourFailed { // nobody there to echo
+		v.LossPct, v.LossKnown = 100, true
+		return v, nil
+	}
+	dst := ip
+	if ip.Is6() && ip.IsLinkLocalUnicast() {
+		dst = ip.WithZone(l.Name)
+	}
+	q, err := Echo(ctx, dst, l.Name, gatewayEchoes, gatewayGap, gatewayWait)
+	v.Bytes += q.Bytes
+	if ctx.Err() != nil {
+		return v, ctx.Err()
+	}
+	if err == nil && q.Received > 0 {
+		v.Alive, v.RTT, v.LossPct, v.LossKnown = true, q.RTT, q.LossPct(), true
+	}
+	if !v.Alive {
+		for _, port := range gatewayPorts {
+			try, cancel := context.WithTimeout(ctx, gatewayConnect)
+			conn, c := connect(try, Way{Addr: netip.AddrPortFrom(dst, port)})
+			cancel()
+			v.Bytes += c.Bytes
+			if conn != nil {
+				conn.Close()
+			}
+			if c.Outcome == OK || c.Outcome == Refused {
+				v.Alive, v.RTT = true, c.Took
+				break
+			}
+			if ctx.Err() != nil {
+				return v, ctx.Err()
+			}
+		}
+	}
+	state, mac, known := neighbourState(l, ip)
+	switch {
+	case v.Alive:
+		v.Neighbour = NeighbourReachable
+	case state&(unix.NUD_FAILED|unix.NUD_INCOMPLETE) != 0:
+		// Incomplete: asked all this time and not answered; the kernel gives up after 3 s, we have waited 1.5.
+		v.Neighbour, v.LossPct, v.LossKnown = NeighbourFailed, 100, true
+	case state&(unix.NUD_REACHABLE|unix.NUD_PERMANENT) != 0:
+		v.Neighbour = NeighbourReachable
+	case known:
+		v.Neighbour = NeighbourStale
+	}
+	if known && !arpAsked {
+		v.MAC = mac
+	}
+	return v, nil
+}
+
+func neighbourState(l Link, ip netip.Addr) (state uint16, mac [6]byte, known bool) {
+	list, err := ReadNeighbours()
+	if err != nil {
+		return 0, mac, false
+	}
+	for _, n := range list {
+		if n.Index == l.Index && n.IP == ip {
+			return n.State, n.MAC, n.State != unix.NUD_NONE
+		}
+	}
+	return 0, mac, false
+}
+
+// SecondOwner asks whether another machine of the network claims one of our addresses. Its error is ErrNotPermitted
+// without CAP_NET_RAW, ctx's, or that of a link that cannot be asked.
+func SecondOwner(ctx context.Context, l Link, own netip.Addr) (bool, error) {
+	if !own.Is4() {
+		return false, errors.ErrUnsupported // IPv6: the kernel's own detection says so in the address's flags
+	}
+	_, _, ok, err := AskARP(ctx, l, own, netip.Addr{})
+	return ok, err
+}

@@ -1,0 +1,176 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of the path's measurement.
+const (
+	pathEchoes   = 20
+	pathGap      = 50 * time.Millisecond
+	pathWait     = 1200 * time.Millisecond // a longer round trip is as good as lost to a payment
+	pathConnects = 5                       // where echoes are not answered
+	connectGap   = 50 * time.Millisecond
+)
+
+// A PathView is the quality of the way to a host.
+type PathView struct {
+	Quality
+	By string // echo, or connect where the host does not answer echoes
+}
+
+// MeasurePath measures loss, delay and jitter to a host: with echoes of 28 bytes, or, where those are not permitted or
+// not answered, with a few connects whose repeated SYNs show the loss. Its error is ctx's.
+func MeasurePath(ctx context.Context, w Way) (PathView, error) {
+	q, err := Echo(ctx, w.Addr.Addr(), w.Via, pathEchoes, pathGap, pathWait)
+	if ctx.Err() != nil {
+		return PathView{Quality: q, By: "echo"}, ctx.Err()
+	}
+	if err == nil && q.Received > 0 {
+		return PathView{Quality: q, By: "echo"}, nil
+	}
+	v := PathView{By: "connect", Quality: Quality{Bytes: q.Bytes}}
+	rtts := make([]time.Duration, 0, pathConnects)
+	for i := range pathConnects {
+		if i > 0 && !sleep(ctx, connectGap) {
+			break
+		}
+		conn, c := connect(ctx, w)
+		if conn != nil {
+			conn.Close()
+		}
+		if c.Outcome == Stopped {
+			break
+		}
+		v.Bytes += c.Bytes
+		v.Sent += 1 + c.Retrans
+		switch c.Outcome {
+		case OK:
+			v.Received++
+			rtt := c.RTT
+			if rtt <= 0 {
+				rtt = c.Took
+			}
+			rtts = append(rtts, rtt)
+		case Refused: // an answer too, and its time is the way's
+			v.Received++
+			rtts = append(rtts, c.Took)
+		case Unreachable:
+			v.Unreachable = true
+		}
+		if c.Outcome == Timeout || c.Outcome == Unreachable {
+			break // the next would take as long and say the same
+		}
+	}
+	v.RTT, v.Jitter = spread(rtts)
+	return v, ctx.Err()
+}
+
+// An MTUView is the largest packet that gets to a host and back.
+type MTUView struct {
+	Outcome   Outcome // OK Blackhole Timeout (no echo is answered at all) Unreachable Stopped
+	LargestOK int     // bytes of the IP packet; 0: not known
+	LinkMTU   int     // what the first link would carry
+	Bytes     int
+}
+
+const (
+	mtuTry    = 500 * time.Millisecond // for one size; a third of it per attempt
+	mtuRepeat = 3                      // attempts, so that 10 % loss each way is taken for a hole once in 150 times
+	minMTU4   = 576
+	minMTU6   = 1280
+)
+
+// mtuSteps are the sizes of common paths: Ethernet, PPPoE, L2TP over it, IPsec and LTE cores, the IPv6 minimum, the
+// least of IPv4.
+var mtuSteps = [...]int{1500, 1492, 1452, 1400, 1280, 576}
+
+// FindMTU looks for a black hole: small packets pass, large ones vanish and no router says why. Packets go out whole
+// (don't fragment). Costs 3 kB if the path is clean, up to 20 kB in a hole. Its error is ErrNotPermitted, or that of
+// opening a socket.
+func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUView, error) {
+	v := MTUView{LinkMTU: linkMTU}
+	e, err := openEcho(dst, via, true)
+	if err != nil {
+		return v, err
+	}
+	defer e.close()
+	floor := minMTU4
+	if e.six {
+		floor = minMTU6
+	}
+	var seq uint16
+	// passes tells whether a packet of this size comes back, and whether somebody said that it is too large.
+	passes := func(size int) (ok, told bool, err error) {
+		for range mtuRepeat {
+			seq++
+			if err := e.send(seq, size-e.overhead()); errors.Is(err, unix.EMSGSIZE) {
+				return false, true, nil
+			} else if unreachable(err) {
+				return false, false, err
+			}
+			end := time.Now().Add(mtuTry / mtuRepeat)
+			for time.Now().Before(end) && ctx.Err() == nil {
+				until := time.Now().Add(cancelCheck)
+				if until.After(end) {
+					until = end
+				}
+				_, ok, err := e.receive(until, make([]byte, 2048))
+				if errors.Is(err, unix.EMSGSIZE) {
+					return false, true, nil
+				}
+				if ok {
+					return true, false, nil
+				}
+			}
+			if ctx.Err() != nil {
+				return false, false, ctx.Err()
+			}
+		}
+		return false, false, nil
+	}
+	finish := func(o Outcome) (MTUView, error) {
+		v.Outcome, v.Bytes = o, e.bytes
+		return v, nil
+	}
+	stopped := func(err error) (MTUView, error) {
+		if ctx.Err() != nil {
+			return finish(Stopped)
+		}
+		return finish(Unreachable)
+	}
+	small, _, err := passes(e.overhead() + len(e.nonce))
+	if err != nil {
+		return stopped(err)
+	}
+	if !small {
+		return finish(Timeout)
+	}
+	sizes := []int{linkMTU}
+	for _, s := range mtuSteps {
+		if s < linkMTU && s >= floor {
+			sizes = append(sizes, s)
+		}
+	}
+	silent := false
+	for _, size := range sizes {
+		ok, told, err := passes(size)
+		if err != nil {
+			return stopped(err)
+		}
+		if ok {
+			v.LargestOK = size
+			break
+		}
+		silent = silent || !told
+	}
+	if silent {
+		return finish(Blackhole)
+	}
+	return finish(OK)
+}

@@ -1,0 +1,232 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// An authority signs the certificates of these tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+func newAuthority(t testing.TB, name string) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: labTime.AddDate(-10, 0, 0), NotAfter: labTime.AddDate(10, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authority{cert, key, x509.NewCertPool()}
+	a.pool.AddCert(cert)
+	return a
+}
+
+var labTime = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// issue signs a certificate for pos.example that is valid from and until so many days from labTime.
+func (a authority) issue(t testing.TB, from, until int) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{"pos.example"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore:   labTime.AddDate(0, 0, from), NotAfter: labTime.AddDate(0, 0, until)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// server takes TLS connections on loopback and records what arrives after the handshake.
+func server(t testing.TB, conf *tls.Config) (Way, func() int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	counts := make(chan int, 100)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				var got bytes.Buffer
+				s := tls.Server(c, conf)
+				if s.Handshake() == nil {
+					hold(&got)(s)
+				}
+				counts <- got.Len()
+			}()
+		}
+	}()
+	return way(l.Addr().String()), func() int { return <-counts }
+}
+
+func TestCertificates(t *testing.T) {
+	good, other := newAuthority(t, "good"), newAuthority(t, "other")
+	for _, c := range []struct {
+		name     string
+		conf     *tls.Config
+		trust    Trust
+		want     Outcome
+		daysLeft int
+	}{
+		{"valid", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"valid, TLS 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MaxVersion: tls.VersionTLS12}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"valid, TLS 1.0", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"expired", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -30, -10)}}, Trust{"pos.example", good.pool, labTime}, Expired, -10},
+		{"expired an hour ago", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -30, 0)}}, Trust{"pos.example", good.pool, labTime.Add(time.Hour)}, Expired, -1},
+		{"not yet valid", &tls.Config{Certificates: []tls.Certificate{good.issue(t, 10, 30)}}, Trust{"pos.example", good.pool, labTime}, NotYetValid, 30},
+		{"clock in 1970", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, time.Unix(100, 0)}, NotYetValid, 20635},
+		{"other name", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}}, Trust{"bank.example", good.pool, labTime}, NameMismatch, 30},
+		{"unknown CA", &tls.Config{Certificates: []tls.Certificate{other.issue(t, -10, 30)}}, Trust{"pos.example", good.pool, labTime}, UnknownCA, 30},
+		{"unknown CA and expired", &tls.Config{Certificates: []tls.Certificate{other.issue(t, -30, -10)}}, Trust{"pos.example", good.pool, labTime}, UnknownCA, -10},
+		{"wants our certificate, 1.3", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, ClientAuth: tls.RequireAnyClientCert}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+		{"wants our certificate, 1.2", &tls.Config{Certificates: []tls.Certificate{good.issue(t, -10, 30)}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Trust{"pos.example", good.pool, labTime}, OK, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, sent := server(t, c.conf)
+			h := TryTLS(t.Context(), w, c.trust)
+			if h.Outcome != OK || h.TLS != c.want || h.DaysLeft != c.daysLeft || !h.DaysKnown {
+				t.Errorf("got %+v, want %s with %d days", h, c.want, c.daysLeft)
+			}
+			if h.WantsCert != (c.conf.ClientAuth != 0) {
+				t.Errorf("wants certificate: %v", h.WantsCert)
+			}
+			if h.OldVersion != (c.conf.MaxVersion == tls.VersionTLS10) {
+				t.Errorf("old version: %v", h.OldVersion)
+			}
+			if n := sent(); n != 0 {
+				t.Errorf("%d bytes of application data were sent", n)
+			}
+		})
+	}
+}
+
+func TestBrokenHandshakes(t *testing.T) {
+	serve := func(f func(net.Conn)) Way {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { defer c.Close(); f(c) }()
+			}
+		}()
+		return way(l.Addr().String())
+	}
+	read := func(c net.Conn) { _, _ = c.Read(make([]byte, 2048)) }
+	for _, c := range []struct {
+		name  string
+		w     Way
+		want  Outcome
+		reset bool
+	}{
+		{"silent", serve(hold(nil)), Timeout, false},
+		{"plain text", serve(func(c net.Conn) { read(c); _, _ = c.Write([]byte("HTTP/1.0 400 Bad Request\r\n\r\n")); hold(nil)(c) }), Protocol, false},
+		{"hangs up", serve(read), Protocol, true},
+		{"resets", serve(func(c net.Conn) { read(c); _ = c.(*net.TCPConn).SetLinger(0) }), Protocol, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime})
+			if h.Outcome != OK || h.TLS != c.want || h.Reset != c.reset {
+				t.Errorf("got %+v, want %s", h, c.want)
+			}
+		})
+	}
+}
+
+func TestLoadRoots(t *testing.T) {
+	dir := t.TempDir()
+	good := newAuthority(t, "good")
+	path := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good.cert.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if pool, err := LoadRoots(path); err != nil || !pool.Equal(good.pool) {
+		t.Errorf("%v", err)
+	}
+	empty := filepath.Join(dir, "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{empty, filepath.Join(dir, "none.pem"), dir, "/dev/zero"} {
+		if _, err := LoadRoots(p); err == nil {
+			t.Errorf("%s: no error", p)
+		}
+	}
+}
+
+func TestPortal(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		want   Portal
+	}{
+		{"HTTP/1.1 204 No Content\r\n\r\n", PortalNone},
+		{"HTTP/1.0 302 Found\r\nLocation: http://login.example/\r\n\r\n", PortalFound},
+		{"HTTP/1.1 200 OK\r\n\r\n<html>", PortalFound},
+		{"SSH-2.0-x\r\n", PortalFound},
+		{"", PortalUnknown},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1024))
+			_, _ = conn.Write([]byte(c.answer))
+			conn.Close()
+		}()
+		if got, n := AskPortal(t.Context(), way(l.Addr().String()), "fleet.example", "/204"); got != c.want || n == 0 {
+			t.Errorf("%q: %s %d, want %s", c.answer, got, n, c.want)
+		}
+		l.Close()
+	}
+	if got, n := AskPortal(t.Context(), way("127.0.0.1:9"), "a\r\nb", "/"); got != PortalUnknown || n != 0 {
+		t.Errorf("a host with line ends: %s", got)
+	}
+}
