@@ -1,0 +1,303 @@
+// Package diagnose finds out why a sale could not be completed: it weighs the evidence for every cause of the catalogue.
+//
+// It is pure: no clock, no I/O, no state. The same event, evidence, knowledge and options give the same bytes. A code is
+// one witness with a name: what was really answered by a host refutes every fault of the path to it; what a terminal or a
+// cashier program wrote says only what its author knew.
+package diagnose
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// Options are what an explanation needs beside the facts.
+type Options struct {
+	Lang     string        // zh (default) or en
+	Version  string        // of the program, for the document
+	Profile  codes.Profile // how this acquirer's codes are read; the zero value is plain unionpay
+	Revision int
+	Final    bool
+	Repeats  int
+	TookMS   int64
+}
+
+// Bounds of a diagnosis.
+const (
+	maxCauses   = 5
+	maxReasons  = 6 // for a cause, and as many against it
+	maxMasked   = 8
+	maxSeparate = 5
+	reasonDB    = 1.5 // what weighs less is not worth a line
+)
+
+// Explain says which causes are most probable, what speaks for and against each, what became of the money, who has to act,
+// and what to try next. Whatever the evidence holds, unknown checks and wrong types included, it answers.
+func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) report.Diagnosis {
+	if o.Profile.Base == "" {
+		o.Profile, _ = k.Profile("unionpay")
+	}
+	s := infer(&ev, evidence, k, o.Profile)
+	d := report.Diagnosis{
+		ID: ev.ID, Revision: o.Revision, Final: o.Final, TookMS: o.TookMS, Event: ev, Repeats: o.Repeats,
+		Code:           s.codeInfo(o.Lang),
+		CannotSeparate: []string{},
+		Masked:         s.masked(),
+		Evidence:       evidence,
+		Agent:          report.Agent{Version: o.Version, Knowledge: k.Hash},
+	}
+	if len(d.Evidence) > maxEvidence {
+		d.Evidence = d.Evidence[:maxEvidence]
+	}
+	if d.Evidence == nil {
+		d.Evidence = []report.Evidence{}
+	}
+	ranked := s.ranked()
+	d.Abstained = s.abstains(ranked)
+	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
+	if d.Abstained {
+		d.CannotSeparate = inseparable(ranked)
+	}
+	d.Money = s.money(d.Causes[0].ID, o.Lang)
+	if d.Causes[0].ID != "none" {
+		if plan := s.plan(o.Lang); len(plan) > 0 {
+			d.NextTest = &plan[0].NextTest
+		}
+	}
+	d.Handoff = s.handoff(&d)
+	return d
+}
+
+func (s *state) codeInfo(lang string) report.CodeInfo {
+	m := s.res.Meaning
+	c := report.CodeInfo{Scheme: s.ev.Scheme, Code: s.ev.Code, Known: s.res.Known, SentBy: []string{}}
+	if !s.res.Known {
+		c.Searched = s.res.Searched
+		return c
+	}
+	c.Scheme, c.Class, c.Meaning, c.Disputed, c.Sources = s.res.Scheme, m.Class, m.Text.In(lang), m.Disputed || !s.res.Usable, len(m.Sources)
+	if len(m.SentBy) > 0 {
+		c.SentBy = m.SentBy
+	}
+	return c
+}
+
+// abstains tells whether no cause deserves to be named as the answer. Two faults that each have decisive evidence of their
+// own are an answer, though neither is the more probable.
+func (s *state) abstains(ranked []*scored) bool {
+	set := s.f.Settings
+	first, second := ranked[0], ranked[1]
+	if first.ID == report.Unexplained {
+		return true
+	}
+	if first.p >= set.AbstainBelow {
+		return false
+	}
+	return !(first.own >= set.DecisiveDB && second.own >= set.DecisiveDB && second.ID != report.Unexplained && first.p+second.p >= 0.75)
+}
+
+// inseparable names the causes that remain when the engine abstains.
+func inseparable(ranked []*scored) []string {
+	list := []string{}
+	top := 0.0
+	for _, c := range ranked {
+		if c.ID == report.Unexplained {
+			continue
+		}
+		if top == 0 {
+			top = c.p
+		}
+		if c.p < top/4 || len(list) == maxSeparate {
+			break
+		}
+		list = append(list, c.ID)
+	}
+	return list
+}
+
+// masked names the causes whose signs a deeper fault explains.
+func (s *state) masked() []string {
+	list := []string{}
+	for i := range s.causes {
+		c := &s.causes[i]
+		if c.hidden >= 5 && c.own < c.hidden && c.p < 0.25 && len(list) < maxMasked {
+			list = append(list, c.ID)
+		}
+	}
+	return list
+}
+
+// describe writes out the first causes and unexplained. What the causes left out weigh goes to unexplained: the
+// probabilities of the document sum to 1.
+func (s *state) describe(ranked []*scored, abstained bool, lang string) []report.Cause {
+	var list []report.Cause
+	rest := 1.0
+	for _, c := range ranked {
+		if c.ID == report.Unexplained || len(list) == maxCauses {
+			continue
+		}
+		p := round(c.p, 4)
+		rest -= p
+		list = append(list, s.describeOne(c, p, abstained, len(list) == 0, lang))
+	}
+	unexplained := s.describeOne(s.cause(report.Unexplained), max(0, round(rest, 4)), abstained, false, lang)
+	at := len(list)
+	for at > 0 && list[at-1].Probability < unexplained.Probability && (abstained || at > 1) {
+		at--
+	}
+	return slices.Insert(list, at, unexplained)
+}
+
+// A described cause sorts its reasons by their sign.
+type described struct{ report.Cause }
+
+func (d *described) put(r report.Reason) {
+	if r.WeightDB > 0 {
+		d.For = append(d.For, r)
+	} else {
+		d.Against = append(d.Against, r)
+	}
+}
+
+func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang string) report.Cause {
+	d := described{report.Cause{ID: c.ID, Segment: c.Segment, Probability: p, Title: c.Title.In(lang),
+		Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.Step.In(lang)}, For: []report.Reason{}, Against: []report.Reason{}}}
+	if c.ID == "printer.fault" && s.outOfPaper() {
+		d.Act.By, d.Act.Visit = "staff", false // the shop has paper
+	}
+	d.Verdict = s.verdict(c, p, abstained, first)
+	if c.ID == report.Unexplained {
+		return d.Cause
+	}
+	if db := s.trust * (weightOf(s.prior.Weights, c.ID, s.prior.Floor) - s.prior.Unexplained); s.res.Known && math.Abs(db) >= reasonDB {
+		d.put(report.Reason{Check: "code", Say: s.prior.Text.In(lang), WeightDB: round(db, 1)})
+	}
+	for i := range s.signs {
+		g := &s.signs[i]
+		if g.masked {
+			continue
+		}
+		if db := round(weightOf(g.Weights, c.ID, 0)*g.strength, 1); math.Abs(db) >= reasonDB {
+			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: db})
+		}
+	}
+	strongest := func(a, b report.Reason) int {
+		if x, y := math.Abs(a.WeightDB), math.Abs(b.WeightDB); x != y {
+			return pickInt(x > y, -1, 1)
+		}
+		return strings.Compare(a.Check+a.Say, b.Check+b.Say)
+	}
+	slices.SortStableFunc(d.For, strongest)
+	slices.SortStableFunc(d.Against, strongest)
+	d.For, d.Against = d.For[:min(len(d.For), maxReasons)], d.Against[:min(len(d.Against), maxReasons)]
+	return d.Cause
+}
+
+func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
+	set := s.f.Settings
+	switch {
+	case c.ID == report.Unexplained:
+		return "indeterminate"
+	case abstained && p >= 0.05:
+		return "indeterminate"
+	case first && p >= set.Confirmed && (c.own >= set.DecisiveDB || s.prior.Settled && s.trust >= 0.85):
+		return "confirmed"
+	case p >= set.Likely:
+		return "likely"
+	case p < 0.02 && c.evidence <= -set.DecisiveDB:
+		return "rejected"
+	}
+	return "possible"
+}
+
+// outOfPaper tells a missing roll, which staff put in, from a broken printer.
+func (s *state) outOfPaper() bool {
+	it := s.v.first("printer.status")
+	if it == nil {
+		return s.topic == "paper"
+	}
+	o := it.str("outcome")
+	return o == "no-paper" || o == "paper-low" || o == "cover-open" || s.topic == "paper"
+}
+
+// round keeps a document the same on every processor, whose last bits differ.
+func round(v float64, digits int) float64 {
+	m := math.Pow10(digits)
+	return math.Round(v*m) / m
+}
+
+func pickInt(b bool, x, y int) int {
+	if b {
+		return x
+	}
+	return y
+}
+
+// maxFact bounds a word out of the evidence in a text.
+const maxFact = 48
+
+// fill puts facts into a text; one that is not known leaves a dash.
+func fill(text string, facts report.Facts) string {
+	if !strings.Contains(text, "{") {
+		return text
+	}
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(text, "{")
+		b.WriteString(before)
+		name, rest, closed := strings.Cut(after, "}")
+		if !ok || !closed {
+			return b.String()
+		}
+		b.WriteString(factText(facts[name]))
+		text = rest
+	}
+}
+
+// factText writes a fact; what is not printable never gets into a text.
+func factText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return clean(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "-"
+		}
+		return strconv.FormatFloat(round(v, 1), 'f', -1, 64)
+	case int:
+		return strconv.Itoa(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
+	case []string, []any:
+		return clean(strings.Join(report.Facts{"x": v}.Strings("x"), " "))
+	}
+	return "-"
+}
+
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0xfffd {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > maxFact {
+		cut := maxFact
+		for cut > 0 && s[cut]&0xc0 == 0x80 {
+			cut--
+		}
+		s = s[:cut]
+	}
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,318 @@
+package diagnose
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A hand-off code is 20 letters in five groups, 24 characters with its dashes, that a person reads out on the phone. It
+// holds 100 bits; the last twelve are a checksum.
+//
+//	1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 16 hour · 12 checksum
+const (
+	handoffAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford: no I, L, O, U
+	handoffLetters  = 20
+	handoffGroup    = 4
+
+	codeBits   = 22
+	codeSpace  = 37 * 37 * 37 * 37 // up to four characters of 0-9 A-Z and blank; above it a hash
+	lastDigits = 10000             // terminal ids are told by their last four digits, others by a hash above that
+)
+
+// handoffEpoch is where the hours of a hand-off code begin; they wrap after seven and a half years.
+var handoffEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var (
+	handoffOrigins = [...]report.Origin{report.OriginUnknown, report.OriginHost, report.OriginTerminal, report.OriginCashier}
+	handoffStates  = [...]string{report.MoneyUnknown, report.MoneyNotSent, report.MoneySentNoAnswer, report.MoneyDeclined, report.MoneyApproved}
+	handoffRetries = [...]string{report.RetryNo, report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans}
+	handoffSure    = [...]string{"abstained", "possible", "likely", "confirmed"}
+
+	// handoffLayers are the facts of a hand-off code, each ok, bad or not known.
+	handoffLayers = [...]struct{ name, check string }{
+		{"answer", "txn.answer"}, {"link", "net.link"}, {"internet", "net.internet"}, {"host", "net.tcp"}, {"reader", "reader.port"},
+	}
+)
+
+// A Handoff is what a hand-off code tells.
+type Handoff struct {
+	Code     string            `json:"code"`     // "" if it is in no table of this knowledge
+	Scheme   string            `json:"scheme"`   // "" if it has no number
+	Origin   report.Origin     `json:"origin"`   //
+	Causes   []string          `json:"causes"`   // the first two
+	Sure     string            `json:"sure"`     // abstained possible likely confirmed
+	State    string            `json:"state"`    // of the money
+	Retry    string            `json:"retry"`    //
+	Layers   map[string]string `json:"layers"`   // answer link internet host reader: ok bad unknown
+	Terminal string            `json:"terminal"` // its last four digits, or "#" and a hash; "" if not known
+	Hour     time.Time         `json:"hour"`     // the hour it happened, by the terminal's clock
+}
+
+type bits struct {
+	b [13]byte // 104 bits, of which the first 100 are used
+	n int
+}
+
+func (b *bits) put(v uint32, width int) {
+	for i := width - 1; i >= 0; i-- {
+		if v>>i&1 == 1 {
+			b.b[b.n/8] |= 0x80 >> (b.n % 8)
+		}
+		b.n++
+	}
+}
+
+func (b *bits) get(width int) (v uint32) {
+	for range width {
+		v = v<<1 | uint32(b.b[b.n/8]>>(7-b.n%8)&1)
+		b.n++
+	}
+	return v
+}
+
+// checksum is over the 88 bits before it.
+func (b *bits) checksum() uint32 { return crc32.ChecksumIEEE(b.b[:11]) & 0xfff }
+
+func (s *state) handoff(d *report.Diagnosis) string {
+	var b bits
+	b.put(0, 1)
+	b.put(codeNumber(d.Event.Code), codeBits)
+	scheme := d.Code.Scheme
+	if !d.Code.Known {
+		scheme = ""
+	}
+	b.put(numberOf(s.f, "scheme", scheme), 4)
+	b.put(index(handoffOrigins[:], d.Event.Origin), 2)
+	named := 0
+	for _, c := range d.Causes {
+		if named < 2 && (c.ID != report.Unexplained || d.Abstained) {
+			b.put(numberOf(s.f, "cause", c.ID), 7)
+			named++
+		}
+	}
+	for ; named < 2; named++ {
+		b.put(0, 7)
+	}
+	sure := d.Causes[0].Verdict
+	if d.Abstained {
+		sure = "abstained"
+	} else if !slices.Contains(handoffSure[:], sure) {
+		sure = "possible"
+	}
+	b.put(index(handoffSure[:], sure), 2)
+	b.put(index(handoffStates[:], d.Money.State)*uint32(len(handoffRetries))+index(handoffRetries[:], d.Money.Retry), 5)
+	layers := uint32(0)
+	for i := range handoffLayers {
+		layers = layers*3 + s.layer(handoffLayers[i].check)
+	}
+	b.put(layers, 8)
+	terminal := ""
+	if d.Event.Txn != nil {
+		terminal = d.Event.Txn.TerminalID
+	}
+	b.put(terminalNumber(terminal), 14)
+	b.put(uint32(d.Event.Time.Sub(handoffEpoch)/time.Hour)&0xffff, 16)
+	b.put(b.checksum(), 12)
+	b.n = 0
+	var out strings.Builder
+	for i := range handoffLetters {
+		if i > 0 && i%handoffGroup == 0 {
+			out.WriteByte('-')
+		}
+		out.WriteByte(handoffAlphabet[b.get(5)])
+	}
+	return out.String()
+}
+
+// layer is 0 for not known, 1 for ok, 2 for bad.
+func (s *state) layer(check string) uint32 {
+	if check == "txn.answer" {
+		switch {
+		case s.txn.answered(s.ev.Origin):
+			return 1
+		case no(s.txn.answer):
+			return 2
+		}
+		return 0
+	}
+	it := s.v.first(check)
+	switch {
+	case it == nil:
+		return 0
+	case it.bad():
+		return 2
+	}
+	return 1
+}
+
+func index[T comparable](list []T, v T) uint32 { return uint32(max(0, slices.Index(list, v))) }
+
+// numberOf returns the number of a cause or scheme, 0 if it has none.
+func numberOf(f *codes.Inference, kind, id string) uint32 {
+	for _, n := range f.Numbers {
+		if n.Kind == kind && n.ID == id {
+			return uint32(n.Number)
+		}
+	}
+	return 0
+}
+
+func idOf(f *codes.Inference, kind string, number uint32) string {
+	for _, n := range f.Numbers {
+		if n.Kind == kind && uint32(n.Number) == number {
+			return n.ID
+		}
+	}
+	return ""
+}
+
+const codeLetters = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// codeNumber packs a code of up to four letters and digits; any other is a hash that the tables are searched for.
+func codeNumber(code string) uint32 {
+	n := uint32(0)
+	if len(code) <= 4 {
+		for i := range 4 {
+			letter := byte(' ')
+			if i < len(code) {
+				letter = code[i]
+			}
+			at := strings.IndexByte(codeLetters, letter)
+			if at < 0 || at == 0 && i < len(code) {
+				return codeHash(code)
+			}
+			n = n*37 + uint32(at)
+		}
+		return n
+	}
+	return codeHash(code)
+}
+
+func codeHash(code string) uint32 {
+	return codeSpace + crc32.ChecksumIEEE([]byte(code))%(1<<codeBits-codeSpace)
+}
+
+func terminalNumber(id string) uint32 {
+	if id == "" {
+		return 1<<14 - 1
+	}
+	if len(id) >= 4 {
+		n, digits := uint32(0), true
+		for _, c := range []byte(id[len(id)-4:]) {
+			digits = digits && c >= '0' && c <= '9'
+			n = n*10 + uint32(c-'0')
+		}
+		if digits {
+			return n
+		}
+	}
+	return lastDigits + crc32.ChecksumIEEE([]byte(id))%(1<<14-1-lastDigits)
+}
+
+var errHandoff = errors.New("a letter was misheard or left out: read it out again")
+
+// DecodeHandoff reads a hand-off code. Blanks, dashes and small letters do not matter, and letters that are easily
+// misread are taken for what they look like.
+func DecodeHandoff(text string, k *codes.Knowledge) (Handoff, error) {
+	var b bits
+	letters := 0
+	for _, c := range strings.ToUpper(text) {
+		switch c {
+		case '-', ' ':
+			continue
+		case 'O':
+			c = '0'
+		case 'I', 'L':
+			c = '1'
+		}
+		v := strings.IndexRune(handoffAlphabet, c)
+		if v < 0 {
+			return Handoff{}, fmt.Errorf("decode %q: %q is in no hand-off code", text, c)
+		}
+		if letters == handoffLetters {
+			return Handoff{}, fmt.Errorf("decode %q: more than %d letters", text, handoffLetters)
+		}
+		b.put(uint32(v), 5)
+		letters++
+	}
+	if letters != handoffLetters {
+		return Handoff{}, fmt.Errorf("decode %q: %d letters, want %d", text, letters, handoffLetters)
+	}
+	b.n = 88
+	sum := b.get(12)
+	b.b[11] = 0
+	if b.checksum() != sum {
+		return Handoff{}, fmt.Errorf("decode %q: %w", text, errHandoff)
+	}
+	return b.decode(text, k)
+}
+
+func (b *bits) decode(text string, k *codes.Knowledge) (Handoff, error) {
+	var h Handoff
+	f := &k.Inference
+	b.n = 0
+	if v := b.get(1); v != 0 {
+		return h, fmt.Errorf("decode %q: made by a newer version", text)
+	}
+	code := b.get(codeBits)
+	h.Scheme = idOf(f, "scheme", b.get(4))
+	h.Code = findCode(k, h.Scheme, code)
+	h.Origin = handoffOrigins[b.get(2)]
+	h.Causes = []string{}
+	for range 2 {
+		if id := idOf(f, "cause", b.get(7)); id != "" {
+			h.Causes = append(h.Causes, id)
+		}
+	}
+	h.Sure = handoffSure[b.get(2)]
+	money := b.get(5)
+	if int(money) >= len(handoffStates)*len(handoffRetries) {
+		return h, fmt.Errorf("decode %q: %w", text, errHandoff)
+	}
+	h.State, h.Retry = handoffStates[money/uint32(len(handoffRetries))], handoffRetries[money%uint32(len(handoffRetries))]
+	layers := b.get(8)
+	h.Layers = map[string]string{}
+	for i := len(handoffLayers) - 1; i >= 0; i-- {
+		h.Layers[handoffLayers[i].name] = [...]string{"unknown", "ok", "bad"}[layers%3]
+		layers /= 3
+	}
+	switch terminal := b.get(14); {
+	case terminal < lastDigits:
+		h.Terminal = fmt.Sprintf("%04d", terminal)
+	case terminal != 1<<14-1:
+		h.Terminal = fmt.Sprintf("#%d", terminal-lastDigits)
+	}
+	h.Hour = handoffEpoch.Add(time.Duration(b.get(16)) * time.Hour)
+	return h, nil
+}
+
+// findCode turns the number of a code back into the code.
+func findCode(k *codes.Knowledge, scheme string, number uint32) string {
+	if number < codeSpace {
+		var c [4]byte
+		for i := 3; i >= 0; i-- {
+			c[i] = codeLetters[number%37]
+			number /= 37
+		}
+		return strings.TrimRight(string(c[:]), " ")
+	}
+	for _, m := range k.Meanings {
+		_, bare, _ := strings.Cut(m.Code, ":")
+		if scheme == "" || m.Scheme == scheme {
+			if codeHash(m.Code) == number {
+				return m.Code
+			}
+			if bare != "" && codeHash(bare) == number {
+				return bare
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,145 @@
+package diagnose
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A state is everything one explanation knows about one event.
+type state struct {
+	reader
+	k      *codes.Knowledge
+	res    codes.Resolution
+	trust  float64 // how far the code's own meaning counts, 0 to 1
+	prior  codes.Prior
+	causes []scored // in the order of the catalogue, unexplained among them
+}
+
+// scored is one cause with what speaks for it, in decibans.
+type scored struct {
+	*codes.Cause
+	prior    float64
+	evidence float64 // sum of all signs that are not masked
+	own      float64 // the strongest single sign of them in its favour
+	hidden   float64 // what masked signs would have said in its favour
+	p        float64
+}
+
+// infer does the whole inference: signs, priors, weights, probabilities.
+func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
+	f := &k.Inference
+	s := &state{k: k}
+	s.reader = reader{f: f, ev: ev, v: newView(evidence, f)}
+	s.txn = readTxn(ev, &s.v)
+	s.kind = s.v.activeBearer()
+	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
+	s.prior, _ = f.Prior(s.topic)
+	readSigns(&s.reader)
+	s.score()
+	return s
+}
+
+// base is what is weighed with when the code itself cannot be trusted.
+func (s *state) base() codes.Prior {
+	name := "any"
+	if s.ev.Origin == report.OriginTerminal {
+		name = "local-any"
+	}
+	p, _ := s.f.Prior(name)
+	return p
+}
+
+func (s *state) score() {
+	set := s.f.Settings
+	base := s.base()
+	s.causes = make([]scored, len(s.k.Causes))
+	for i := range s.k.Causes {
+		c := &s.causes[i]
+		c.Cause = &s.k.Causes[i]
+		mix := func(of func(*codes.Prior) float64) float64 { return s.trust*of(&s.prior) + (1-s.trust)*of(&base) }
+		if c.ID == report.Unexplained {
+			c.prior = set.UnexplainedDB + mix(func(p *codes.Prior) float64 { return p.Unexplained })
+			if s.unchecked() {
+				c.evidence += set.UncheckedDB
+			}
+			continue
+		}
+		c.prior = mix(func(p *codes.Prior) float64 { return weightOf(p.Weights, c.ID, p.Floor) })
+	}
+	for i := range s.signs {
+		g := &s.signs[i]
+		for _, w := range g.Weights {
+			c := s.cause(w.Cause)
+			db := w.DB * g.strength
+			if g.masked {
+				c.hidden += max(db, 0)
+				continue
+			}
+			c.evidence += db
+			c.own = max(c.own, db)
+		}
+	}
+	s.normalise()
+}
+
+func weightOf(list []codes.Weight, cause string, otherwise float64) float64 {
+	i, ok := slices.BinarySearchFunc(list, cause, func(w codes.Weight, c string) int { return strings.Compare(w.Cause, c) })
+	if !ok {
+		return otherwise
+	}
+	return list[i].DB
+}
+
+func (s *state) cause(id string) *scored {
+	i, ok := slices.BinarySearchFunc(s.causes, id, func(c scored, id string) int { return strings.Compare(c.ID, id) })
+	if !ok {
+		return &scored{}
+	}
+	return &s.causes[i]
+}
+
+// unchecked tells whether a code that only checks can settle came with hardly any.
+func (s *state) unchecked() bool {
+	if s.prior.Settled && s.trust > 0.5 {
+		return false
+	}
+	checks := 0
+	for i := range s.signs {
+		if it := s.signs[i].item; it != nil && !strings.HasPrefix(it.Check, "txn.") && !strings.HasPrefix(it.Check, "app.") && it.fresh > 0.3 {
+			checks++
+		}
+	}
+	return checks < 2
+}
+
+// normalise turns decibans into probabilities.
+func (s *state) normalise() {
+	top := math.Inf(-1)
+	for i := range s.causes {
+		top = max(top, s.causes[i].prior+s.causes[i].evidence)
+	}
+	sum := 0.0
+	for i := range s.causes {
+		c := &s.causes[i]
+		c.p = math.Pow(10, s.f.Settings.Scale*(c.prior+c.evidence-top)/10)
+		sum += c.p
+	}
+	for i := range s.causes {
+		s.causes[i].p /= sum
+	}
+}
+
+// ranked returns the causes, most probable first.
+func (s *state) ranked() []*scored {
+	list := make([]*scored, len(s.causes))
+	for i := range s.causes {
+		list[i] = &s.causes[i]
+	}
+	slices.SortStableFunc(list, func(a, b *scored) int { return cmp.Or(cmp.Compare(b.p, a.p), strings.Compare(a.ID, b.ID)) })
+	return list
+}

@@ -1,0 +1,169 @@
+package diagnose
+
+import (
+	"slices"
+	"strings"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// money says what became of the customer's money and whether to try again. It follows from what was sent and answered,
+// not from the cause; the cause only chooses among advice that cannot charge anybody twice.
+//
+// The order of the cases is the proof: safe and later come after every way in which a request may have left without an
+// answer has been taken out.
+func (s *state) money(first, lang string) report.Money {
+	state, retry := s.moneyState(first)
+	return report.Money{State: state, Retry: retry, Say: moneySay(state, retry).In(lang)}
+}
+
+func (s *state) moneyState(first string) (state, retry string) {
+	t := &s.txn
+	host := s.hostVerdict()
+	switch {
+	case t.clash:
+		return report.MoneyUnknown, report.RetryQueryFirst
+	case s.reversing():
+		return s.reversalState()
+	case host && s.prior.Topic == "success":
+		return report.MoneyApproved, report.RetryNo
+	case host && s.prior.Topic == "uncertain-approval":
+		return report.MoneyApproved, report.RetryQueryFirst
+	case host && s.prior.Retry == report.RetryQueryFirst:
+		// The host itself does not know, or says that an earlier request may stand.
+		return report.MoneyUnknown, report.RetryQueryFirst
+	case host && (!s.res.Known || !s.res.Usable && s.res.Rows > 1):
+		return report.MoneyUnknown, report.RetryQueryFirst // the host said something that no table explains
+	case host && s.ev.Origin == report.OriginCashier:
+		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
+	case host:
+		return report.MoneyDeclined, s.retryDeclined(first)
+	case s.offlineApproved():
+		return report.MoneyApproved, report.RetryNo
+	case no(t.sent):
+		return report.MoneyNotSent, s.retryNotSent(first)
+	case s.signIn():
+		return pick(yes(t.sent), report.MoneySentNoAnswer, report.MoneyUnknown), report.RetryAfterSignin // a sign-in moves no money
+	case yes(t.answer):
+		// Somebody answered, but what the code says of it is not the host's word.
+		return report.MoneyUnknown, report.RetryQueryFirst
+	case yes(t.sent):
+		return report.MoneySentNoAnswer, report.RetryQueryFirst
+	case s.neverRead():
+		return report.MoneyUnknown, report.RetryOtherMeans
+	}
+	return report.MoneyUnknown, report.RetryQueryFirst
+}
+
+// hostVerdict tells whether the code is what a host answered, in a meaning that can be relied on.
+func (s *state) hostVerdict() bool {
+	own := s.res.Scheme == codes.SchemeLocal || s.res.Scheme == codes.SchemeReversal || s.res.Scheme == codes.SchemeCard
+	return s.txn.answered(s.ev.Origin) && !own && s.ev.Origin != report.OriginUnknown &&
+		(s.res.Usable || s.ev.Origin == report.OriginHost || s.ev.Origin == report.OriginCashier && len(s.ev.Code) == 2 && s.res.Known) &&
+		(s.ev.Origin != report.OriginTerminal || isResponse(s.txn.mti))
+}
+
+// reversing tells whether the message that carried the code belongs to a reversal: then an earlier request is being taken
+// back, and its own fate counts.
+func (s *state) reversing() bool {
+	return len(s.txn.mti) == 4 && s.txn.mti[1] == '4'
+}
+
+func (s *state) reversalState() (state, retry string) {
+	if s.hostVerdict() && isResponse(s.txn.mti) && s.prior.Topic == "success" {
+		return report.MoneyDeclined, report.RetryNo // the host took the sale back
+	}
+	if yes(s.txn.sent) && !s.txn.answered(s.ev.Origin) {
+		return report.MoneySentNoAnswer, report.RetryQueryFirst
+	}
+	return report.MoneyUnknown, report.RetryQueryFirst
+}
+
+// signIn tells network management and parameter messages, which charge nobody.
+func (s *state) signIn() bool {
+	return len(s.txn.mti) == 4 && s.txn.mti[1] == '8'
+}
+
+func (s *state) offlineApproved() bool {
+	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) && !yes(s.txn.sent)
+}
+
+// neverRead tells whether the terminal's own code says that the card was not read: then there was nothing to send.
+func (s *state) neverRead() bool {
+	return s.res.Scheme == codes.SchemeLocal && s.res.Meaning.Domain == "card-medium" && s.ev.Origin == report.OriginTerminal
+}
+
+// retryDeclined is the advice after a host said no. What it declined is not charged.
+func (s *state) retryDeclined(first string) string {
+	switch s.prior.Retry {
+	case report.RetryAfterSignin:
+		if s.has("session.fresh") || s.has("keys.bad") || s.has("keys.cell") || first == "terminal.config" || first == "terminal.not-registered" {
+			return report.RetryNo // signed in a moment ago, or no keys: once more cannot help
+		}
+	case report.RetrySafe:
+		if first == "terminal.keys" || first == "pinpad.fault" {
+			return report.RetryOtherMeans // the right PIN will be refused as well
+		}
+	case report.RetryOtherMeans:
+		if first == "card.data-mistyped" || s.prior.Topic == "card-number" && s.txn.entry == "manual" {
+			return report.RetrySafe
+		}
+	case report.RetryLater:
+		if strings.HasPrefix(first, "terminal.") {
+			return report.RetryNo // not until somebody has acted
+		}
+	}
+	return s.prior.Retry
+}
+
+// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that rests on its word alone.
+func hearsay(retry string) string {
+	if retry == report.RetrySafe || retry == report.RetryLater {
+		return report.RetryQueryFirst
+	}
+	return retry
+}
+
+// retryNotSent is the advice when nothing left the terminal.
+func (s *state) retryNotSent(first string) string {
+	if first == report.Unexplained {
+		return report.RetrySafe
+	}
+	return s.f.RetryFor(first)
+}
+
+// moneySay words the money line.
+func moneySay(state, retry string) codes.Text {
+	return codes.Text{ZH: stateSay(state).ZH + retrySay(retry).ZH, EN: stateSay(state).EN + " " + retrySay(retry).EN}
+}
+
+func stateSay(state string) codes.Text {
+	switch state {
+	case report.MoneyNotSent:
+		return codes.Text{ZH: "请求没有发出，顾客没有被扣款。", EN: "Nothing was sent; the customer was not charged."}
+	case report.MoneySentNoAnswer:
+		return codes.Text{ZH: "请求已发出但没有应答，顾客可能已被扣款。", EN: "The request left and no answer came; the customer may have been charged."}
+	case report.MoneyDeclined:
+		return codes.Text{ZH: "这笔交易没有成交，顾客没有被扣款。", EN: "The sale was not made; the customer was not charged."}
+	case report.MoneyApproved:
+		return codes.Text{ZH: "这笔交易已批准。", EN: "The sale was approved."}
+	}
+	return codes.Text{ZH: "不清楚顾客是否已被扣款。", EN: "It is not known whether the customer was charged."}
+}
+
+func retrySay(retry string) codes.Text {
+	switch retry {
+	case report.RetrySafe:
+		return codes.Text{ZH: "可以马上再试。", EN: "It is safe to try again now."}
+	case report.RetryLater:
+		return codes.Text{ZH: "现在再试也不行，请稍后再试。", EN: "Trying now will not help; try again later."}
+	case report.RetryQueryFirst:
+		return codes.Text{ZH: "先查询上一笔的结果，不要直接重刷。", EN: "Look up the result first; do not simply charge again."}
+	case report.RetryAfterSignin:
+		return codes.Text{ZH: "先重新签到，再试。", EN: "Sign in again, then retry."}
+	case report.RetryOtherMeans:
+		return codes.Text{ZH: "请换一张卡或换一种付款方式。", EN: "Use another card or another way to pay."}
+	}
+	return codes.Text{ZH: "不要再试。", EN: "Do not try again."}
+}

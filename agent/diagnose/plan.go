@@ -1,0 +1,158 @@
+package diagnose
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A Step is one thing that could be tried next, with what it can end in. A step of depth interactive is a question to the
+// person at the terminal.
+type Step struct {
+	report.NextTest
+	Answers []Answer
+}
+
+// An Answer is one end of a step and what would be known after it.
+type Answer struct {
+	Sign        string
+	Say         string
+	Probability float64 // of this answer, as far as is known now
+	First       string  // the most probable cause after it
+	FirstP      float64
+}
+
+const (
+	minGainBits = 0.02 // what teaches less is not worth anybody's time
+	overheadS   = 4.0  // seconds that even the cheapest step takes of a person's attention
+	maxPlan     = 6
+)
+
+// Plan lists what to try next, best first: most expected information for its cost. It is empty when nothing teaches
+// enough.
+func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) []Step {
+	if o.Profile.Base == "" {
+		o.Profile, _ = k.Profile("unionpay")
+	}
+	return infer(&ev, evidence, k, o.Profile).plan(o.Lang)
+}
+
+// After returns the evidence that a person's answer to a question is, to be added to the rest and explained again. It
+// returns false if the question has no such answer.
+func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) {
+	s := k.Inference.Sign(answer)
+	if s == nil || s.Check != question || !strings.HasPrefix(question, "ask.") {
+		return report.Evidence{}, false
+	}
+	return report.Evidence{Check: question, Subject: "person", Status: report.OK, Depth: report.Interactive,
+		Facts: report.Facts{"answer": answer}}, true
+}
+
+func (s *state) plan(lang string) []Step {
+	var steps []Step
+	for i := range s.f.Tests {
+		t := &s.f.Tests[i]
+		if !s.applies(t) {
+			continue
+		}
+		gain, after := s.gain(t)
+		if gain < minGainBits {
+			continue
+		}
+		step := Step{NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
+		for j := range after {
+			after[j].Say = fill(s.f.Sign(after[j].Sign).Text.In(lang), nil)
+		}
+		step.Answers = after
+		steps = append(steps, step)
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int {
+		return cmp.Or(cmp.Compare(b.GainBits/(b.CostS+overheadS), a.GainBits/(a.CostS+overheadS)), strings.Compare(a.Check, b.Check))
+	})
+	return steps[:min(len(steps), maxPlan)]
+}
+
+// applies tells whether a test makes sense here: not done already, the device fitted, no deeper fault in its way.
+func (s *state) applies(t *codes.Test) bool {
+	for i := range s.signs {
+		if s.signs[i].Check == t.Name && s.signs[i].item != nil && s.signs[i].item.fresh > 0.5 {
+			return false
+		}
+	}
+	for _, e := range s.v.missing {
+		if reason, _ := e.Facts.Str("reason"); e.Check == t.Name &&
+			(reason == report.ReasonAbsent || reason == report.ReasonUnsupported || reason == report.ReasonPolicy || reason == report.ReasonPermission) {
+			return false
+		}
+	}
+	switch {
+	case strings.HasPrefix(t.Name, "modem."):
+		if s.other("cellular") && s.other("ppp") {
+			return false
+		}
+	case t.Name == "net.wifi":
+		if s.other("wifi") {
+			return false
+		}
+	case t.Name == "ask.cable":
+		if s.other("ethernet") {
+			return false
+		}
+	}
+	for _, o := range t.Outcomes {
+		for i := range s.signs {
+			if !s.signs[i].masked && s.signs[i].strength >= maskFrom && masks(&s.signs[i], o.Sign) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// gain returns the expected information of a test in bits, and what would be known after each of its ends. How probable
+// an end is under a cause follows from the same weights that its sign has as evidence.
+func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
+	n := len(t.Outcomes)
+	joint := make([]float64, n*len(s.causes)) // by outcome, then cause
+	total := make([]float64, n)
+	for c := range s.causes {
+		sum := 0.0
+		for _, out := range t.Outcomes {
+			sum += out.Share * math.Pow(10, s.f.Settings.Scale*weightOf(s.f.Sign(out.Sign).Weights, s.causes[c].ID, 0)/10)
+		}
+		for o, out := range t.Outcomes {
+			like := out.Share * math.Pow(10, s.f.Settings.Scale*weightOf(s.f.Sign(out.Sign).Weights, s.causes[c].ID, 0)/10) / sum
+			joint[o*len(s.causes)+c] = s.causes[c].p * like
+			total[o] += s.causes[c].p * like
+		}
+	}
+	before := 0.0
+	for c := range s.causes {
+		before += entropy(s.causes[c].p)
+	}
+	after := 0.0
+	for o := range t.Outcomes {
+		a := Answer{Sign: t.Outcomes[o].Sign, Probability: round(total[o], 3)}
+		for c := range s.causes {
+			p := joint[o*len(s.causes)+c] / max(total[o], 1e-12)
+			after += total[o] * entropy(p)
+			if p > a.FirstP {
+				a.First, a.FirstP = s.causes[c].ID, p
+			}
+		}
+		a.FirstP = round(a.FirstP, 3)
+		answers = append(answers, a)
+	}
+	return max(0, before-after), answers
+}
+
+func entropy(p float64) float64 {
+	if p <= 0 {
+		return 0
+	}
+	return -p * math.Log2(p)
+}

@@ -1,0 +1,184 @@
+package diagnose
+
+import (
+	"slices"
+	"strings"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A sign is one thing the evidence shows, by the name it has in the knowledge.
+type sign struct {
+	*codes.Sign
+	item     *item // what shows it, nil for the event itself
+	facts    report.Facts
+	strength float64 // 0 to 1: freshness times how clear it is
+	masked   bool    // a deeper fault explains it
+}
+
+// A reader of evidence collects signs.
+type reader struct {
+	f     *codes.Inference
+	v     view
+	ev    *report.Event
+	txn   txnFacts
+	topic string
+	kind  string // of the active bearer
+	signs []sign
+}
+
+// add records a sign that an item shows. A sign shown twice keeps its strongest showing: two looks at one thing are not
+// two witnesses.
+func (r *reader) add(name string, it *item, clear float64) {
+	strength := clear
+	var facts report.Facts
+	if it != nil {
+		strength *= it.fresh
+		facts = it.Facts
+	}
+	r.put(name, it, facts, strength)
+}
+
+func (r *reader) put(name string, it *item, facts report.Facts, strength float64) {
+	if strength <= 0 {
+		return
+	}
+	for i := range r.signs {
+		if r.signs[i].Name == name {
+			if r.signs[i].strength < strength {
+				r.signs[i].item, r.signs[i].facts, r.signs[i].strength = it, facts, strength
+			}
+			return
+		}
+	}
+	if s := r.f.Sign(name); s != nil {
+		r.signs = append(r.signs, sign{s, it, facts, min(strength, 1), false})
+	}
+}
+
+func (r *reader) has(name string) bool {
+	return slices.ContainsFunc(r.signs, func(s sign) bool { return s.Name == name && !s.masked })
+}
+
+// strengthOf returns how strongly a sign shows, 0 if it does not.
+func (r *reader) strengthOf(name string) float64 {
+	for i := range r.signs {
+		if r.signs[i].Name == name {
+			return r.signs[i].strength
+		}
+	}
+	return 0
+}
+
+// readSigns derives every sign from the event and the evidence.
+func readSigns(r *reader) {
+	r.transaction()
+	r.history()
+	r.application()
+	r.board()
+	r.reader()
+	r.links()
+	r.modem()
+	r.beyond()
+	r.advisories()
+	r.answers()
+	r.mask()
+}
+
+// maskFrom is how strong a sign must show to explain others away.
+const maskFrom = 0.4
+
+// mask lets the deepest broken layer explain what lies above it, in the order of the ladder: power, board, modem, SIM,
+// registration, link, address, gateway, names, connection.
+func (r *reader) mask() {
+	// A sign that is itself explained away hides nothing, so the deepest come first: those that most signs depend on.
+	order := make([]int, 0, len(r.signs))
+	for i := range r.signs {
+		if len(r.signs[i].Masks) > 0 && r.signs[i].strength >= maskFrom {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch x, y := &r.signs[a], &r.signs[b]; {
+		case masks(x, y.Name) && !masks(y, x.Name):
+			return -1
+		case masks(y, x.Name) && !masks(x, y.Name):
+			return 1
+		default:
+			return len(y.Masks) - len(x.Masks)
+		}
+	})
+	for _, i := range order {
+		if r.signs[i].masked {
+			continue
+		}
+		for j := range r.signs {
+			if j != i && masks(&r.signs[i], r.signs[j].Name) {
+				r.signs[j].masked = true
+			}
+		}
+	}
+}
+
+func masks(s *sign, name string) bool {
+	_, ok := slices.BinarySearch(s.Masks, name)
+	return ok
+}
+
+// advisories weighs what other terminals see by how many, how large a share and how long ago: two terminals, or an hour,
+// prove little.
+func (r *reader) advisories() {
+	list := r.v.all("fleet.advisory")
+	for i := range list {
+		it := &list[i]
+		scope := it.str("scope")
+		if scope != "acquirer" && scope != "carrier" && scope != "site" && scope != "model" {
+			continue
+		}
+		if code := it.str("code"); code != "" && code != r.ev.Code && !strings.HasSuffix(r.ev.Code, ":"+code) {
+			if scope == "acquirer" || scope == "model" || !it.bad() {
+				continue // about something else
+			}
+		}
+		age, known := it.num("age_s")
+		if !known {
+			age = float64(it.AgeMS) / 1000
+		}
+		fade := ramp(age, 3600, 600)
+		terminals, _ := it.num("terminals")
+		share, shareKnown := it.num("share_pct")
+		if !it.bad() {
+			if terminals <= 3 && (!shareKnown || share <= 5) {
+				r.add("adv.alone-"+scope, it, max(fade, 0.2))
+			}
+			continue
+		}
+		crowd := ramp(terminals, 2, 8)
+		if scope == "site" {
+			crowd = ramp(terminals, 1, 2) // a shop has few terminals; the second one tells
+		}
+		if shareKnown {
+			crowd *= max(ramp(share, 1, 20), 0.1)
+		}
+		r.add("adv."+scope, it, fade*crowd)
+	}
+}
+
+// ramp rises from 0 at a to 1 at b, whichever is larger.
+func ramp(x, a, b float64) float64 {
+	return max(0, min(1, (x-a)/(b-a)))
+}
+
+// answers takes in what a person said.
+func (r *reader) answers() {
+	for i := range r.v.items {
+		it := &r.v.items[i]
+		if !strings.HasPrefix(it.Check, "ask.") {
+			continue
+		}
+		if s := r.f.Sign(it.str("answer")); s != nil && s.Check == it.Check {
+			r.add(s.Name, it, 1)
+		}
+	}
+}
