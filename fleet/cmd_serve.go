@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"posdx/codes"
+	"posdx/fleet/broker"
+	"posdx/fleet/incident"
+	"posdx/fleet/ingest"
+	"posdx/fleet/store"
+	"posdx/fleet/web"
+)
+
+// serveConfig is what the flags of serve say.
+type serveConfig struct {
+	listen, tokenFile, webCert, webKey string
+	data, store                        string
+	limits                             store.Limits
+	inventory                          string
+	mqtt                               broker.Config
+	ingest                             ingest.Config
+}
+
+const (
+	sweepEvery   = 10 * time.Minute
+	shutdownWait = 5 * time.Second
+)
+
+func runServe(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "serve", "[OPTIONS]",
+		"Takes in what terminals report over MQTT, keeps it and shows it. With no options it runs whole on this machine: its\n"+
+			"own broker, a SQLite store, and pages that only this machine can open.",
+		"posdx-fleet serve\nposdx-fleet serve --broker ssl://mqtt.example.com:8883 --ca ca.pem --cert fleet.pem --key fleet.key --store postgres://fleet@db/fleet")
+	var c serveConfig
+	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the pages; other than loopback needs --token-file")
+	f.StringVar(&c.tokenFile, "token-file", "", "`FILE` with the token that readers must show, as bearer token or as password")
+	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
+	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
+	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
+	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
+	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
+	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
+	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate,terminal,acquirer,carrier,site,model; incidents are found within each of these")
+	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
+	f.StringVar(&c.ingest.ClientID, "client-id", "posdx-fleet", "MQTT client `ID`; the broker keeps its session while the fleet is away")
+	f.StringVar(&c.ingest.CAFile, "ca", "", "`FILE` with the CA of the broker (PEM); the system's by default")
+	f.StringVar(&c.ingest.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
+	f.StringVar(&c.ingest.KeyFile, "key", "", "`FILE` with its key")
+	f.StringVar(&c.ingest.ServerName, "server-name", "", "`NAME` in the broker's certificate, if not the URL's")
+	f.StringVar(&c.ingest.User, "user", "", "MQTT user `NAME`")
+	f.StringVar(&c.ingest.PassFile, "password-file", "", "`FILE` with the MQTT password")
+	f.StringVar(&c.mqtt.Listen, "mqtt-listen", "127.0.0.1:1883", "`ADDRESS` of the embedded broker; it takes every client, so other than loopback needs a network of its own")
+	verbose := f.Bool("verbose", false, "say more on stderr")
+	if _, code, ok := parse(s, f, args, 0); !ok {
+		return code
+	}
+	c.limits.Age = time.Duration(*days) * 24 * time.Hour
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	if err := serve(ctx, c, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))); err != nil {
+		return failed(s, "serve", err)
+	}
+	return exitOK
+}
+
+// serve runs everything until ctx ends or one part fails.
+func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
+	if c.limits.Rows < 1 || c.limits.Age <= 0 {
+		return errors.New("--keep-rows and --keep-days: want 1 or more")
+	}
+	token, err := readToken(c.tokenFile)
+	if err != nil {
+		return err
+	}
+	if token == "" && !loopback(c.listen) {
+		return fmt.Errorf("--listen %s: anyone who reaches this address could read the fleet; give --token-file, or listen on 127.0.0.1", c.listen)
+	}
+	var inventory incident.Inventory
+	if c.inventory != "" {
+		if inventory, err = readInventory(c.inventory); err != nil {
+			return err
+		}
+	}
+	if c.store == "" {
+		c.store = "sqlite:" + filepath.Join(c.data, "fleet.db")
+	}
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	db, err := store.Open(ctx, c.store)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	if c.ingest.URL == "embedded" {
+		c.mqtt.Dir = filepath.Join(c.data, "broker")
+		b, err := broker.Start(c.mqtt, log)
+		if err != nil {
+			return err
+		}
+		defer b.Stop()
+		c.ingest = ingest.Config{URL: b.URL(), ClientID: c.ingest.ClientID}
+		log.Info("broker listens", "address", b.Address())
+		if !loopback(b.Address()) {
+			log.Warn("the embedded broker takes every client without TLS; use a broker of your own beyond a trusted network")
+		}
+	}
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	hub := new(web.Hub)
+	watch := &incident.Watch{Source: db, Inventory: inventory, Changed: hub.Changed, Log: log}
+	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
+	watch.Publish = in.Publish
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	site := &web.Site{
+		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Token: token, Log: log, Stop: ctx,
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+	}
+	handler, err := site.Handler()
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return fmt.Errorf("listen for the pages: %w", err)
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	scheme := "http"
+	if c.webCert != "" || c.webKey != "" {
+		scheme = "https"
+	}
+
+	var wg sync.WaitGroup
+	start := func(name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			} else if ctx.Err() == nil {
+				stop(fmt.Errorf("%s: ended unexpectedly", name))
+			}
+		})
+	}
+	start("ingest", in.Run)
+	start("incidents", watch.Run)
+	start("retention", func(ctx context.Context) error { return sweep(ctx, db, c.limits, log) })
+	start("pages", func(ctx context.Context) error {
+		context.AfterFunc(ctx, func() {
+			bound, cancel := context.WithTimeout(context.Background(), shutdownWait)
+			defer cancel()
+			if server.Shutdown(bound) != nil {
+				server.Close()
+			}
+		})
+		var err error
+		if scheme == "https" {
+			err = server.ServeTLS(l, c.webCert, c.webKey)
+		} else {
+			err = server.Serve(l)
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+	log.Info("fleet view ready", "page", scheme+"://"+l.Addr().String()+"/", "store", where(c.store))
+
+	<-ctx.Done()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// sweep keeps the store within its limits.
+func sweep(ctx context.Context, db *store.Store, l store.Limits, log *slog.Logger) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		gone, err := db.Sweep(ctx, l, time.Now())
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			log.Error("cannot sweep the store", "error", err)
+		case gone > 0:
+			log.Info("swept the store", "rows", gone)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// minToken keeps a token from being guessed.
+const minToken = 16
+
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if len(token) < minToken {
+		return "", fmt.Errorf("read token %s: want at least %d characters", file, minToken)
+	}
+	return token, nil
+}
+
+func readInventory(file string) (incident.Inventory, error) {
+	r, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read inventory: %w", err)
+	}
+	defer r.Close()
+	return incident.ReadInventory(r)
+}
+
+// loopback tells whether only this machine reaches an address.
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// where is the store's address without what may be secret.
+func where(address string) string {
+	if strings.HasPrefix(address, "sqlite:") {
+		return address
+	}
+	return "postgres"
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"posdx/codes"
+)
+
+func runVersion(_ context.Context, s stdio, args []string) int {
+	f := flags(s, "version", "[--json]", "Prints the version of the program and of the knowledge inside.", "posdx-fleet version")
+	asJSON := f.Bool("json", false, "print JSON")
+	if _, code, ok := parse(s, f, args, 0); !ok {
+		return code
+	}
+	k := codes.Builtin()
+	if *asJSON {
+		json.NewEncoder(s.out).Encode(map[string]string{"version": version, "knowledge": k.Hash, "knowledge_version": k.Version})
+		return exitOK
+	}
+	fmt.Fprintf(s.out, "posdx-fleet %s, knowledge %s %s\n", version, k.Version, k.Hash)
+	return exitOK
+}

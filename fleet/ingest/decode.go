@@ -1,0 +1,286 @@
+// Package ingest takes what terminals publish, checks it, commits it in batches and tells each terminal how far its
+// documents are committed.
+package ingest
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+// Bounds of one document. What breaks them is rejected; the terminal's other documents are not touched.
+const (
+	MaxBytes = 64 << 10
+
+	maxWord     = 128 // an id, a name, a code
+	maxText     = 8 << 10
+	maxCauses   = 16
+	maxReasons  = 64
+	maxEvidence = 256
+	maxDevices  = 64
+	maxCounts   = 1024
+	maxRevision = 1000
+)
+
+// Why a document is rejected. The reasons are our own words: what a terminal wrote may be anything.
+const (
+	reasonTopic    = "topic is not a terminal's"
+	reasonKind     = "kind is not known"
+	reasonSize     = "larger than 64 kB"
+	reasonUTF8     = "not UTF-8"
+	reasonEnvelope = "not a CloudEvents 1.0 envelope"
+	reasonType     = "type is not the topic's"
+	reasonSource   = "source is not the topic's terminal"
+	reasonSeq      = "no sequence, or out of range"
+	reasonData     = "data is not what its type says"
+	reasonBounds   = "data breaks a bound"
+	reasonDigits   = "holds digits like a card number"
+)
+
+// numbered are the kinds that must carry a sequence, since nothing else tells them apart.
+var numbered = map[string]bool{report.KindDiagnosis: true, report.KindTally: true, report.KindDropped: true}
+
+// filters are what the fleet subscribes to.
+var filters = []string{
+	"pos/v1/+/+/" + report.KindStatus,
+	"pos/v1/+/+/" + report.KindBirth,
+	"pos/v1/+/+/" + report.KindDiagnosis,
+	"pos/v1/+/+/" + report.KindHealth,
+	"pos/v1/+/+/" + report.KindTally,
+	"pos/v1/+/+/" + report.KindDropped,
+	"pos/v1/+/+/reply/#",
+}
+
+// Decode takes a message apart. It never fails: what is wrong is in the Document's Reason.
+func Decode(topic string, payload []byte, received time.Time) store.Document {
+	d := store.Document{Received: received, Size: len(payload)}
+	at, kind, err := report.ParseTopic(topic)
+	if err != nil {
+		d.Reason = reasonTopic
+		return d
+	}
+	d.At, d.Kind = at, kind
+	base, name, isReply := strings.Cut(kind, "/")
+	switch base {
+	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped:
+		isReply = false
+	case "reply":
+		if !isWord(name) {
+			d.Kind, d.Reason = "reply", reasonKind
+			return d
+		}
+	default:
+		d.Kind, d.Reason = "", reasonKind
+		return d
+	}
+	if base != kind && !isReply {
+		d.Kind, d.Reason = "", reasonKind
+		return d
+	}
+	if len(payload) > MaxBytes {
+		d.Reason = reasonSize
+		return d
+	}
+	if !utf8.Valid(payload) {
+		d.Reason = reasonUTF8
+		return d
+	}
+	if cardLike(payload) {
+		d.Reason = reasonDigits
+		// The envelope is read nevertheless, so that the terminal learns that this number is dealt with.
+	}
+	reason := open(&d, base, payload)
+	if d.Reason == "" {
+		d.Reason = reason
+	}
+	if d.Reason != "" {
+		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Body = nil, nil, nil, nil, nil, nil, nil, nil
+	}
+	return d
+}
+
+// open reads the envelope and the document in it and says what is wrong.
+func open(d *store.Document, kind string, payload []byte) string {
+	var e report.Envelope
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return reasonEnvelope
+	}
+	body := []byte(e.Data)
+	switch {
+	case e.SpecVersion == "" && (kind == report.KindStatus || kind == "reply"):
+		body = payload // a last will and a reply may come bare
+	case e.SpecVersion != "1.0" || len(body) == 0:
+		return reasonEnvelope
+	case e.Source != "/"+d.At.Estate+"/"+d.At.Terminal:
+		return reasonSource
+	case e.Kind() != kind:
+		return reasonType
+	}
+	if e.Seq != 0 || numbered[kind] {
+		if store.CheckSeq(e.Seq) != nil || !isWord(e.Epoch) || e.Boot > 1<<62 {
+			return reasonSeq
+		}
+		d.Epoch, d.Boot, d.Seq = e.Epoch, e.Boot, e.Seq
+	}
+	d.Historical = e.Historical
+	d.Body = body
+
+	var ok bool
+	var err error
+	switch kind {
+	case report.KindStatus:
+		d.Presence = new(report.Presence)
+		err = json.Unmarshal(body, d.Presence)
+		ok = (d.Presence.State == "online" || d.Presence.State == "offline") && short(d.Presence.Reason, d.Presence.BootID)
+	case report.KindBirth:
+		d.Birth = new(report.Birth)
+		err = json.Unmarshal(body, d.Birth)
+		ok = goodBirth(d.Birth)
+	case report.KindHealth:
+		d.Health = new(report.Health)
+		err = json.Unmarshal(body, d.Health)
+		ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) && len(d.Health.Self) <= maxCounts
+	case report.KindDiagnosis:
+		d.Diagnosis = new(report.Diagnosis)
+		err = json.Unmarshal(body, d.Diagnosis)
+		ok = goodDiagnosis(d.Diagnosis)
+	case report.KindTally:
+		d.Tally = new(report.Tally)
+		err = json.Unmarshal(body, d.Tally)
+		ok = goodTally(d.Tally)
+	case report.KindDropped:
+		d.Dropped = new(report.Dropped)
+		err = json.Unmarshal(body, d.Dropped)
+		ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq && len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
+	case "reply":
+		d.Reply = new(report.Reply)
+		err = json.Unmarshal(body, d.Reply)
+		ok = short(d.Reply.ID, d.Reply.Result) && len(d.Reply.Why) <= maxText
+	}
+	switch {
+	case err != nil:
+		return reasonData
+	case !ok:
+		return reasonBounds
+	}
+	return ""
+}
+
+func goodBirth(b *report.Birth) bool {
+	if b.Epoch != "" && !isWord(b.Epoch) || b.Boot > 1<<62 || len(b.Devices) > maxDevices || len(b.Counted) > maxDevices {
+		return false
+	}
+	for _, d := range b.Devices {
+		if !short(d.Name, d.Kind, d.Port) {
+			return false
+		}
+	}
+	return short(b.BootID, b.Agent.Version, b.Agent.Knowledge) && short(b.Counted...)
+}
+
+func goodTally(t *report.Tally) bool {
+	if len(t.Counts) > maxCounts {
+		return false
+	}
+	for _, c := range t.Counts {
+		if !short(c.Scheme, c.Code, string(c.Origin)) || c.Count < 0 || c.Count > 1<<30 {
+			return false
+		}
+	}
+	return true
+}
+
+func goodDiagnosis(d *report.Diagnosis) bool {
+	e := &d.Event
+	if !isWord(d.ID) || e.ID != d.ID || d.Revision < 1 || d.Revision > maxRevision || e.Code == "" || len(e.Code) > 64 ||
+		len(d.Causes) > maxCauses || len(d.Masked) > maxReasons || len(d.CannotSeparate) > maxReasons || len(d.Code.SentBy) > maxReasons || len(d.Code.Searched) > maxReasons {
+		return false
+	}
+	if !short(e.BootID, e.Scheme, string(e.Origin), string(e.Channel), d.Code.Scheme, d.Code.Code, d.Code.Class, d.Money.State, d.Money.Retry, d.Agent.Version, d.Agent.Knowledge, d.Handoff) ||
+		!short(d.Masked...) || !short(d.CannotSeparate...) || !short(d.Code.SentBy...) || !short(d.Code.Searched...) ||
+		len(d.Code.Meaning) > maxText || len(d.Money.Say) > maxText {
+		return false
+	}
+	for _, c := range d.Causes {
+		if c.ID == "" || !short(c.ID, c.Segment, c.Verdict, c.Act.By) || !(c.Probability >= 0 && c.Probability <= 1) ||
+			len(c.Title) > maxText || len(c.Act.Step) > maxText || len(c.For) > maxReasons || len(c.Against) > maxReasons {
+			return false
+		}
+	}
+	return goodEvidence(d.Evidence)
+}
+
+func goodEvidence(list []report.Evidence) bool {
+	if len(list) > maxEvidence {
+		return false
+	}
+	for _, e := range list {
+		if !short(e.Check, e.Subject, string(e.Status), string(e.Depth)) || e.Check == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func short(words ...string) bool {
+	for _, w := range words {
+		if len(w) > maxWord {
+			return false
+		}
+	}
+	return true
+}
+
+// isWord tells whether a name is safe in an address and in a topic.
+func isWord(s string) bool {
+	return report.Address{Estate: s, Terminal: "-"}.Check() == nil
+}
+
+// cardLike finds a run of 13 to 19 digits that passes the Luhn check and stands alone within a text of a JSON document.
+// Agents cannot hold a card number; this is the gate for what only claims to be an agent.
+func cardLike(doc []byte) bool {
+	inText := false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case c == '\\' && inText:
+			i++
+		case c == '"':
+			inText = !inText
+		case inText && isDigit(c):
+			j := i + 1
+			for j < len(doc) && isDigit(doc[j]) {
+				j++
+			}
+			if n := j - i; n >= 13 && n <= 19 && !joins(doc[i-1]) && (j == len(doc) || !joins(doc[j])) && luhn(doc[i:j]) {
+				return true
+			}
+			i = j - 1
+		}
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// joins tells whether a character beside digits makes them part of a longer name: a hash, a version, a device path.
+func joins(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '.' || c == '_' || c == '-'
+}
+
+func luhn(digits []byte) bool {
+	sum := 0
+	for i, c := range digits {
+		n := int(c - '0')
+		if (len(digits)-i)%2 == 0 {
+			if n *= 2; n > 9 {
+				n -= 9
+			}
+		}
+		sum += n
+	}
+	return sum%10 == 0
+}

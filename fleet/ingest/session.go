@@ -1,0 +1,260 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Times of the session with the broker.
+const (
+	connectWait   = 10 * time.Second
+	subscribeWait = 30 * time.Second // retained documents of a large fleet come before the SUBACK on some brokers
+	publishWait   = 5 * time.Second
+	keepAlive     = 30 * time.Second
+	disconnectMS  = 250 // for what is on its way out
+	backoffMin    = 500 * time.Millisecond
+	backoffMax    = 10 * time.Second
+)
+
+// Config says how to reach the broker.
+type Config struct {
+	URL        string // tcp://host:1883 or ssl://host:8883
+	ClientID   string // of a persistent session: the broker keeps what comes while the fleet is away
+	CAFile     string // PEM; empty means the system's
+	CertFile   string // PEM, with KeyFile: the client certificate
+	KeyFile    string
+	ServerName string // if the certificate names another host than the URL
+	User       string
+	PassFile   string // first line is the password
+}
+
+// errNotConnected says that there is no session at the moment.
+var errNotConnected = errors.New("not connected to the broker")
+
+// Ingest is the way from the broker into the store.
+type Ingest struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *Metrics
+	writer  *writer
+	acks    *acker
+	// advisory gets what is retained under an estate's advisory topics, empty payload if it was cleared.
+	advisory func(topic string, payload []byte)
+
+	mu     sync.Mutex
+	client mqtt.Client // guarded by mu; nil while there is no session
+}
+
+// New makes an Ingest. After each commit that changed something it calls changed; advisory gets every retained advisory
+// on the broker. Both must return at once.
+func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(), advisory func(topic string, payload []byte)) *Ingest {
+	in := &Ingest{cfg: cfg, log: log, metrics: m, acks: newAcker(m), advisory: advisory}
+	in.writer = &writer{store: s, queue: make(chan message, maxQueue), acks: in.acks, changed: changed, metrics: m, log: log}
+	return in
+}
+
+// Run keeps a session with the broker until ctx ends.
+func (in *Ingest) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { in.writer.Run(ctx) })
+
+	wait := backoffMin
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := in.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > backoffMax {
+			wait = backoffMin
+		}
+		pause := wait/2 + rand.N(wait/2)
+		in.log.Warn("no session with the broker; trying again", "broker", redact(in.cfg.URL), "in", pause.Round(time.Millisecond).String(), "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		wait = min(2*wait, backoffMax)
+	}
+	return nil
+}
+
+// session lives as long as one connection. A client object is used once: what it remembers of a broken connection is
+// better forgotten, since the broker sends again what was not acknowledged.
+func (in *Ingest) session(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	o, err := in.options(ctx, func(err error) { stop(fmt.Errorf("connection lost: %w", err)) })
+	if err != nil {
+		return err
+	}
+	c := mqtt.NewClient(o)
+	if t := c.Connect(); !t.WaitTimeout(connectWait) {
+		c.Disconnect(0)
+		return errors.New("connect: no answer in time")
+	} else if t.Error() != nil {
+		return fmt.Errorf("connect: %w", t.Error())
+	}
+	defer func() {
+		stop(nil) // first, so that a handler that waits for the queue lets go
+		c.Disconnect(disconnectMS)
+	}()
+
+	want := map[string]byte{"pos/v1/+/advisory/+/+": 1}
+	for _, f := range filters {
+		want[f] = 1
+	}
+	t, ok := c.SubscribeMultiple(want, nil).(*mqtt.SubscribeToken)
+	if !ok || !waitFor(ctx, t, subscribeWait) {
+		return errors.Join(errors.New("subscribe: no answer in time"), context.Cause(ctx))
+	}
+	if t.Error() != nil {
+		return fmt.Errorf("subscribe: %w", t.Error())
+	}
+	for f, code := range t.Result() {
+		if code == 0x80 {
+			return fmt.Errorf("subscribe %s: the broker refuses; allow this user to read it", f)
+		}
+	}
+
+	in.set(c)
+	in.metrics.Connected.Set(1)
+	in.log.Info("session with the broker", "broker", redact(in.cfg.URL), "client", in.cfg.ClientID)
+	defer func() {
+		in.set(nil)
+		in.metrics.Connected.Set(0)
+	}()
+	in.acks.run(ctx, c)
+	return context.Cause(ctx)
+}
+
+func waitFor(ctx context.Context, t mqtt.Token, d time.Duration) bool {
+	bound, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	select {
+	case <-t.Done():
+		return true
+	case <-bound.Done():
+		return false
+	}
+}
+
+func (in *Ingest) set(c mqtt.Client) {
+	in.mu.Lock()
+	in.client = c
+	in.mu.Unlock()
+}
+
+// Connected tells whether there is a session.
+func (in *Ingest) Connected() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.client != nil
+}
+
+// Publish hands a retained message to the broker and waits until it has taken it. An empty payload clears the topic.
+func (in *Ingest) Publish(ctx context.Context, topic string, payload []byte) error {
+	in.mu.Lock()
+	c := in.client
+	in.mu.Unlock()
+	if c == nil {
+		return errNotConnected
+	}
+	t := c.Publish(topic, 1, true, payload)
+	if !waitFor(ctx, t, publishWait) {
+		return fmt.Errorf("publish %s: no answer in time", topic)
+	}
+	return t.Error()
+}
+
+func (in *Ingest) options(ctx context.Context, lost func(error)) (*mqtt.ClientOptions, error) {
+	o := mqtt.NewClientOptions().AddBroker(in.cfg.URL).SetClientID(in.cfg.ClientID).
+		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).
+		SetConnectTimeout(connectWait).SetKeepAlive(keepAlive).SetWriteTimeout(publishWait).
+		SetAutoAckDisabled(true).SetOrderMatters(true).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost(err) }).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { in.receive(ctx, m) })
+	if in.cfg.User != "" {
+		o.SetUsername(in.cfg.User)
+	}
+	if in.cfg.PassFile != "" {
+		b, err := os.ReadFile(in.cfg.PassFile)
+		if err != nil {
+			return nil, fmt.Errorf("read password: %w", err)
+		}
+		line, _, _ := bytes.Cut(b, []byte("\n"))
+		o.SetPassword(strings.TrimRight(string(line), "\r"))
+	}
+	conf, err := in.cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	o.SetTLSConfig(conf)
+	return o, nil
+}
+
+// tls reads the files at each connect, so that a renewed certificate is taken without a restart.
+func (c Config) tls() (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read CA: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read CA %s: no certificate in it", c.CAFile)
+		}
+	}
+	if c.CertFile != "" || c.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read client certificate: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// receive queues a message. A full queue holds the connection back: the broker then keeps what is to come.
+func (in *Ingest) receive(ctx context.Context, m mqtt.Message) {
+	topic := m.Topic()
+	if p := strings.Split(topic, "/"); len(p) == 6 && p[3] == "advisory" {
+		in.advisory(topic, m.Payload())
+		m.Ack()
+		return
+	}
+	if len(m.Payload()) == 0 {
+		m.Ack() // a retained document was cleared
+		return
+	}
+	doc := Decode(topic, m.Payload(), time.Now())
+	doc.Retained = m.Retained()
+	select {
+	case in.writer.queue <- message{doc, m.Ack}:
+	case <-ctx.Done():
+	}
+}
+
+// redact leaves a URL without its password.
+func redact(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,503 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// Bounds of what terminals can make the store grow to.
+const (
+	// MaxTerminals keeps a flood of invented terminal names from filling the disk. A broker with one access rule per
+	// client certificate never lets it come so far.
+	MaxTerminals = 200_000
+
+	maxStreams = 32  // kept per terminal; each is an outbox that was made anew
+	rowsAtOnce = 100 // rows of one INSERT; both databases allow far more, larger gains nothing
+)
+
+// reasonMany and reasonGaps are the rejections that only the store can tell.
+const (
+	reasonMany = "too many terminals"
+	reasonGaps = "too many gaps"
+)
+
+// An Ack goes back to one terminal.
+type Ack struct {
+	To  report.Address
+	Ack report.Ack
+}
+
+// A Result tells what became of a batch.
+type Result struct {
+	Acks                         []Ack // of every stream that had a document in the batch, duplicates included
+	Stored, Duplicates, Rejected int
+	Reasons                      map[string]int // of the rejected
+}
+
+type streamKey struct {
+	at    report.Address
+	epoch string
+}
+
+type diagnosisKey struct {
+	at         report.Address
+	bootID, id string
+}
+
+// tallyKey and tally are a row of the base rate.
+type (
+	tallyKey struct {
+		estate, scheme, code string
+		hour                 int64
+	}
+	tally struct{ terminals, count int64 }
+)
+
+// hour numbers the hours since 1970.
+func hour(t time.Time) int64 { return t.Unix() / 3600 }
+
+// seen is what a batch says of one terminal.
+type seen struct {
+	at       time.Time // zero if only the broker's memory spoke
+	scheme   string
+	rejected int
+}
+
+// batch is one transaction under way. Only the goroutine of Commit touches it.
+type batch struct {
+	s  *Store
+	tx *sql.Tx
+
+	terminals map[report.Address]*seen
+	streams   map[streamKey]*Stream
+	diagnoses map[diagnosisKey][]any
+	revisions map[diagnosisKey]int
+	order     []diagnosisKey
+	tallies   map[tallyKey]*tally
+	rejected  [][]any
+	replies   [][]any
+	result    Result
+}
+
+// Commit stores a batch in one synced transaction: all of it or, with an error, nothing.
+func (s *Store) Commit(ctx context.Context, docs []Document) (Result, error) {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+	}
+	defer tx.Rollback()
+	b := &batch{
+		s: s, tx: tx,
+		terminals: map[report.Address]*seen{}, streams: map[streamKey]*Stream{},
+		diagnoses: map[diagnosisKey][]any{}, revisions: map[diagnosisKey]int{}, tallies: map[tallyKey]*tally{},
+		result: Result{Reasons: map[string]int{}},
+	}
+	err = b.run(ctx, docs)
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("commit %d documents: %w", len(docs), err)
+	}
+	return b.result, nil
+}
+
+func (b *batch) run(ctx context.Context, docs []Document) error {
+	if err := b.load(ctx, docs); err != nil {
+		return err
+	}
+	for i := range docs {
+		if err := b.take(ctx, &docs[i]); err != nil {
+			return err
+		}
+	}
+	return b.flush(ctx)
+}
+
+// load reads the terminals and streams that the batch speaks of, and makes those that are new.
+func (b *batch) load(ctx context.Context, docs []Document) error {
+	var terminals, streams [][]any
+	known := map[report.Address]bool{}
+	wanted := map[streamKey]bool{}
+	for i := range docs {
+		d := &docs[i]
+		if d.At == (report.Address{}) {
+			continue
+		}
+		if _, ok := known[d.At]; !ok {
+			known[d.At] = false
+			terminals = append(terminals, []any{d.At.Estate, d.At.Terminal})
+		}
+		if k := (streamKey{d.At, d.epoch()}); k.epoch != "" && !wanted[k] {
+			wanted[k] = true
+			streams = append(streams, []any{k.at.Estate, k.at.Terminal, k.epoch})
+		}
+	}
+	err := b.lookup(ctx, "SELECT estate, terminal FROM terminals WHERE (estate, terminal) IN ", "", terminals, func(r *sql.Rows) error {
+		var at report.Address
+		err := r.Scan(&at.Estate, &at.Terminal)
+		known[at] = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.admit(ctx, known); err != nil {
+		return err
+	}
+	lock := ""
+	if b.s.pg {
+		lock = " ORDER BY no FOR UPDATE" // other ingest workers on the same database
+	}
+	return b.lookup(ctx, "SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE (estate, terminal, epoch) IN ", lock, streams, func(r *sql.Rows) error {
+		var at report.Address
+		st, err := scanStream(r, &at)
+		b.streams[streamKey{at, st.Epoch}] = st
+		return err
+	})
+}
+
+// admit enters the terminals that may be stored into b.terminals.
+func (b *batch) admit(ctx context.Context, known map[report.Address]bool) error {
+	room := -1
+	for at, ok := range known {
+		if !ok {
+			if room < 0 {
+				var n int
+				if err := b.tx.QueryRowContext(ctx, "SELECT count(*) FROM terminals").Scan(&n); err != nil {
+					return err
+				}
+				room = max(0, MaxTerminals-n)
+			}
+			if room == 0 {
+				continue
+			}
+			room--
+		}
+		b.terminals[at] = new(seen)
+	}
+	return nil
+}
+
+// epoch names the stream that a document belongs to or speaks of.
+func (d *Document) epoch() string {
+	if d.Birth != nil {
+		return d.Birth.Epoch
+	}
+	if d.Seq == 0 {
+		return ""
+	}
+	return d.Epoch
+}
+
+func (b *batch) stream(ctx context.Context, d *Document) (*Stream, error) {
+	k := streamKey{d.At, d.epoch()}
+	if st := b.streams[k]; st != nil {
+		return st, nil
+	}
+	st := &Stream{Epoch: k.epoch, Gaps: []Gap{}}
+	err := b.tx.QueryRowContext(ctx, b.s.sql("INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) VALUES (?, ?, ?, 0, 0, '[]', 0, 0) RETURNING no"),
+		k.at.Estate, k.at.Terminal, k.epoch).Scan(&st.No)
+	if err != nil {
+		return nil, fmt.Errorf("begin stream: %w", err)
+	}
+	_, err = b.tx.ExecContext(ctx, b.s.sql("DELETE FROM streams WHERE estate = ? AND terminal = ? AND no <= (SELECT no FROM streams WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT 1 OFFSET ?)"),
+		k.at.Estate, k.at.Terminal, k.at.Estate, k.at.Terminal, maxStreams)
+	if err != nil {
+		return nil, fmt.Errorf("forget old streams: %w", err)
+	}
+	b.streams[k] = st
+	return st, nil
+}
+
+// take enters one document into the batch.
+func (b *batch) take(ctx context.Context, d *Document) error {
+	t := b.terminals[d.At]
+	if t == nil {
+		if d.Reason == "" {
+			d.Reason = reasonMany
+		}
+		b.reject(d)
+		return nil
+	}
+	if !d.Retained && !(d.Presence != nil && d.Presence.State == "offline") {
+		t.at = d.Received
+	}
+	if d.Birth != nil && d.Birth.Epoch != "" {
+		st, err := b.stream(ctx, d)
+		if err != nil {
+			return err
+		}
+		if !d.Retained {
+			st.Renew(d.Received)
+		}
+		st.Boot = max(st.Boot, d.Birth.Boot)
+		st.Held(d.Birth.Oldest, d.Received)
+	}
+	if d.Seq > 0 {
+		st, err := b.stream(ctx, d)
+		if err != nil {
+			return err
+		}
+		st.Boot = max(st.Boot, d.Boot)
+		st.Expire(d.Received)
+		switch st.Take(d.Seq, d.Received) {
+		case Duplicate:
+			b.result.Duplicates++
+			return nil
+		case Refused:
+			d.Reason = reasonGaps
+		}
+	}
+	if d.Reason != "" {
+		t.rejected++
+		b.reject(d)
+		return nil
+	}
+	b.result.Stored++
+	return b.keep(ctx, d, t)
+}
+
+func (b *batch) reject(d *Document) {
+	b.result.Rejected++
+	b.result.Reasons[d.Reason]++
+	b.rejected = append(b.rejected, []any{millis(d.Received), d.At.Estate, d.At.Terminal, clean(d.Kind), int64(d.Seq), d.Size, d.Reason})
+}
+
+func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
+	switch {
+	case d.Presence != nil:
+		return b.update(ctx, d.At, "state = ?, reason = ?, state_at = ?", "AND (state <> ? OR reason <> ?)",
+			clean(d.Presence.State), clean(d.Presence.Reason), millis(d.Received), clean(d.Presence.State), clean(d.Presence.Reason))
+	case d.Birth != nil:
+		return b.update(ctx, d.At, "birth = ?, birth_at = ?", "AND birth <> ?", string(d.Body), millis(d.Received), string(d.Body))
+	case d.Health != nil:
+		return b.update(ctx, d.At, "health = ?, health_at = ?", "AND health <> ?", string(d.Body), millis(d.Received), string(d.Body))
+	case d.Diagnosis != nil:
+		if s := schemeOf(d.Diagnosis); s != "" {
+			t.scheme = s
+		}
+		b.diagnosis(d)
+	case d.Tally != nil:
+		b.tally(d, t)
+	case d.Dropped != nil:
+		var n uint64
+		for _, c := range d.Dropped.Counts {
+			n += uint64(max(0, c))
+		}
+		b.streams[streamKey{d.At, d.Epoch}].Dropped(d.Dropped.First, d.Dropped.Last, n, d.Dropped.Reason, d.Received)
+	case d.Reply != nil:
+		_, name, _ := strings.Cut(d.Kind, "/")
+		b.replies = append(b.replies, []any{millis(d.Received), d.At.Estate, d.At.Terminal, name, string(d.Body)})
+	}
+	return nil
+}
+
+func schemeOf(d *report.Diagnosis) string {
+	if d.Code.Scheme != "" {
+		return clean(d.Code.Scheme)
+	}
+	return clean(d.Event.Scheme)
+}
+
+// diagnosis keeps the highest revision of each diagnosis in the batch: one INSERT may not touch a row twice.
+func (b *batch) diagnosis(d *Document) {
+	dx := d.Diagnosis
+	k := diagnosisKey{d.At, clean(dx.Event.BootID), dx.ID}
+	old, again := b.revisions[k]
+	if again && dx.Revision <= old {
+		return
+	}
+	b.revisions[k] = dx.Revision
+	c := First(dx)
+	row := []any{
+		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
+		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
+		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body),
+	}
+	if again {
+		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
+	} else {
+		b.order = append(b.order, k)
+	}
+	b.diagnoses[k] = row
+}
+
+// tally adds to the base rate. The hour is the fleet's: a terminal's clock may be wrong, and only the ratio is used.
+func (b *batch) tally(d *Document, t *seen) {
+	add := func(scheme, code string, n int) {
+		k := tallyKey{d.At.Estate, scheme, code, hour(d.Received)}
+		if b.tallies[k] == nil {
+			b.tallies[k] = new(tally)
+		}
+		b.tallies[k].terminals++
+		b.tallies[k].count += int64(n)
+	}
+	schemes, codes := map[string]int{}, map[[2]string]int{}
+	for _, c := range d.Tally.Counts {
+		if c.Count > 0 && c.Code != "" {
+			schemes[clean(c.Scheme)] += c.Count
+			codes[[2]string{clean(c.Scheme), clean(c.Code)}] += c.Count // a code comes once for each origin
+		}
+	}
+	for scheme, n := range schemes {
+		add(scheme, "", n)
+	}
+	for k, n := range codes {
+		add(k[0], k[1], n)
+	}
+	if len(schemes) == 1 && t.scheme == "" {
+		for t.scheme = range schemes {
+		}
+	}
+}
+
+func (b *batch) update(ctx context.Context, at report.Address, set, unless string, args ...any) error {
+	// The row must be there before it can be updated; flush enters the rest.
+	if _, err := b.tx.ExecContext(ctx, b.s.sql("INSERT INTO terminals (estate, terminal, first_seen, last_seen) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING"), at.Estate, at.Terminal); err != nil {
+		return fmt.Errorf("enter terminal: %w", err)
+	}
+	n := strings.Count(set, "?")
+	all := append(slices.Clone(args[:n]), at.Estate, at.Terminal)
+	all = append(all, args[n:]...)
+	_, err := b.tx.ExecContext(ctx, b.s.sql("UPDATE terminals SET "+set+" WHERE estate = ? AND terminal = ? "+unless), all...)
+	if err != nil {
+		return fmt.Errorf("update terminal: %w", err)
+	}
+	return nil
+}
+
+// flush writes what the batch gathered, in an order that two workers on one database share.
+func (b *batch) flush(ctx context.Context) error {
+	now := millis(time.Now())
+	var rows [][]any
+	for at, t := range b.terminals {
+		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected})
+	}
+	slices.SortFunc(rows, byFirst)
+	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected) VALUES ", rows,
+		` ON CONFLICT (estate, terminal) DO UPDATE SET
+			first_seen = CASE WHEN terminals.first_seen = 0 THEN excluded.first_seen ELSE terminals.first_seen END,
+			last_seen = CASE WHEN excluded.last_seen > terminals.last_seen THEN excluded.last_seen ELSE terminals.last_seen END,
+			scheme = CASE WHEN excluded.scheme <> '' THEN excluded.scheme ELSE terminals.scheme END,
+			rejected = terminals.rejected + excluded.rejected`)
+	if err != nil {
+		return err
+	}
+
+	rows = nil
+	for k, st := range b.streams {
+		gaps, err := json.Marshal(st.Gaps)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{k.at.Estate, k.at.Terminal, k.epoch, int64(st.Boot), int64(st.Highest), string(gaps), int64(st.Received), int64(st.Duplicates)})
+		b.result.Acks = append(b.result.Acks, Ack{k.at, st.Ack()})
+	}
+	slices.SortFunc(rows, byFirst)
+	err = b.insert(ctx, "INSERT INTO streams (estate, terminal, epoch, boot, highest, gaps, received, duplicates) VALUES ", rows,
+		` ON CONFLICT (estate, terminal, epoch) DO UPDATE SET boot = excluded.boot, highest = excluded.highest,
+			gaps = excluded.gaps, received = excluded.received, duplicates = excluded.duplicates`)
+	if err != nil {
+		return err
+	}
+
+	rows = nil
+	for _, k := range b.order {
+		rows = append(rows, b.diagnoses[k])
+	}
+	err = b.insert(ctx, `INSERT INTO diagnoses (estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received,
+		code, scheme, cause, segment, words, body) VALUES `, rows,
+		` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
+			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
+			words = excluded.words, body = excluded.body WHERE excluded.revision > diagnoses.revision`)
+	if err != nil {
+		return err
+	}
+	rows = nil
+	for k, v := range b.tallies {
+		rows = append(rows, []any{k.estate, k.scheme, k.code, k.hour, v.terminals, v.count})
+	}
+	slices.SortFunc(rows, byFirst)
+	err = b.insert(ctx, "INSERT INTO tallies (estate, scheme, code, hour, terminals, count) VALUES ", rows,
+		" ON CONFLICT (estate, scheme, code, hour) DO UPDATE SET terminals = tallies.terminals + excluded.terminals, count = tallies.count + excluded.count")
+	if err != nil {
+		return err
+	}
+	if err := b.insert(ctx, "INSERT INTO rejected (received, estate, terminal, kind, seq, size, reason) VALUES ", b.rejected, ""); err != nil {
+		return err
+	}
+	return b.insert(ctx, "INSERT INTO replies (received, estate, terminal, name, body) VALUES ", b.replies, "")
+}
+
+// byFirst orders rows by their leading texts.
+func byFirst(a, b []any) int {
+	for i := range a {
+		x, ok := a[i].(string)
+		if !ok {
+			break
+		}
+		if c := strings.Compare(x, b[i].(string)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func (b *batch) insert(ctx context.Context, head string, rows [][]any, tail string) error {
+	for part := range slices.Chunk(rows, rowsAtOnce) {
+		if _, err := b.tx.ExecContext(ctx, b.s.sql(head+marks(part)+tail), slices.Concat(part...)...); err != nil {
+			table, _, _ := strings.Cut(strings.TrimPrefix(head, "INSERT INTO "), " ")
+			return fmt.Errorf("insert into %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+func (b *batch) lookup(ctx context.Context, head, tail string, keys [][]any, each func(*sql.Rows) error) error {
+	slices.SortFunc(keys, byFirst)
+	for part := range slices.Chunk(keys, rowsAtOnce) {
+		rows, err := b.tx.QueryContext(ctx, b.s.sql(head+"(VALUES "+marks(part)+")"+tail), slices.Concat(part...)...)
+		if err != nil {
+			return fmt.Errorf("look up: %w", err)
+		}
+		for rows.Next() {
+			if err := each(rows); err != nil {
+				rows.Close()
+				return fmt.Errorf("look up: %w", err)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return fmt.Errorf("look up: %w", err)
+		}
+	}
+	return nil
+}
+
+// marks returns "(?, ?), (?, ?)" for rows of equal length.
+func marks(rows [][]any) string {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(rows[0])), ", ") + ")"
+	return strings.TrimSuffix(strings.Repeat(one+", ", len(rows)), ", ")
+}
+
+func scanStream(r *sql.Rows, at *report.Address) (*Stream, error) {
+	st := new(Stream)
+	var gaps string
+	var boot, highest, received, duplicates int64
+	if err := r.Scan(&st.No, &at.Estate, &at.Terminal, &st.Epoch, &boot, &highest, &gaps, &received, &duplicates); err != nil {
+		return st, err
+	}
+	st.Boot, st.Highest, st.Received, st.Duplicates = uint64(boot), uint64(highest), uint64(received), uint64(duplicates)
+	if err := json.Unmarshal([]byte(gaps), &st.Gaps); err != nil {
+		return st, fmt.Errorf("gaps of stream %d: %w", st.No, err)
+	}
+	return st, nil
+}

@@ -1,0 +1,359 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// MaxRows bounds every list that is asked for.
+const MaxRows = 500
+
+// ErrNone says that there is no such document.
+var ErrNone = errors.New("not found")
+
+// A Row is one diagnosis as stored: its highest revision.
+type Row struct {
+	Place      int64           `json:"place"` // ascending in the order in which the fleet learnt of them
+	Estate     string          `json:"estate"`
+	Terminal   string          `json:"terminal"`
+	Epoch      string          `json:"epoch"`
+	Boot       uint64          `json:"boot"`
+	Seq        uint64          `json:"seq"`
+	Historical bool            `json:"historical"`
+	Received   time.Time       `json:"received"` // by the fleet's clock
+	Body       json.RawMessage `json:"diagnosis"`
+
+	stream int64
+}
+
+// A Filter chooses diagnoses; an empty field does not restrict.
+type Filter struct {
+	Estate, Terminal string
+	Cause            string // of the leading explanation
+	Segment          string
+	Code             string
+	Text             string // every word must occur in the codes, titles and sentences
+	Limit            int    // 1 to MaxRows, 0 means 50
+	Before           Place  // older than this
+}
+
+// A Place is a position in a list, to read on from.
+type Place struct {
+	Place             int64 // of the whole fleet's list
+	Stream, Boot, Seq int64 // of one terminal's list
+}
+
+func (f Filter) limit() int {
+	switch {
+	case f.Limit <= 0:
+		return 50
+	case f.Limit > MaxRows:
+		return MaxRows
+	}
+	return f.Limit
+}
+
+// String writes a place for an address; ParsePlace reads it.
+func (p Place) String() string {
+	return fmt.Sprintf("%d-%d-%d-%d", p.Place, p.Stream, p.Boot, p.Seq)
+}
+
+// ParsePlace reads what String wrote; the empty string is the zero place.
+func ParsePlace(s string) (Place, error) {
+	var p Place
+	if s == "" {
+		return p, nil
+	}
+	if n, err := fmt.Sscanf(s, "%d-%d-%d-%d", &p.Place, &p.Stream, &p.Boot, &p.Seq); n != 4 || err != nil || p.String() != s {
+		return Place{}, fmt.Errorf("place %q: want the next of an earlier answer", s)
+	}
+	return p, nil
+}
+
+// Diagnoses lists the diagnoses that a filter chooses, newest first, and the place to read on from (zero at the end).
+// The whole fleet's list goes by the order of arrival; one terminal's by its boots and sequence. Neither asks a clock.
+func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
+	var where []string
+	var args []any
+	add := func(cond string, a ...any) {
+		where = append(where, cond)
+		args = append(args, a...)
+	}
+	for _, c := range []struct{ column, value string }{
+		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code},
+	} {
+		if c.value != "" {
+			add(c.column+" = ?", clean(c.value))
+		}
+	}
+	for _, w := range strings.Fields(strings.ToLower(clean(f.Text))) {
+		add(`words LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(w)+"%")
+	}
+	order := "place DESC"
+	if f.Estate != "" && f.Terminal != "" {
+		order = "stream DESC, boot DESC, seq DESC"
+		if f.Before != (Place{}) {
+			add("(stream, boot, seq) < (?, ?, ?)", f.Before.Stream, f.Before.Boot, f.Before.Seq)
+		}
+	} else if f.Before != (Place{}) {
+		add("place < ?", f.Before.Place)
+	}
+	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, stream FROM diagnoses"
+	if len(where) > 0 {
+		q += " WHERE " + strings.Join(where, " AND ")
+	}
+	limit := f.limit()
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d", q, order, limit+1)), args...)
+	if err != nil {
+		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
+	}
+	list, err := scanRows(rows)
+	if err != nil {
+		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
+	}
+	if len(list) <= limit {
+		return list, Place{}, nil
+	}
+	last := list[limit-1]
+	return list[:limit], Place{last.Place, last.stream, int64(last.Boot), int64(last.Seq)}, nil
+}
+
+// Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
+func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Row, error) {
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, stream FROM diagnoses
+		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
+	if err != nil {
+		return Row{}, fmt.Errorf("read diagnosis: %w", err)
+	}
+	list, err := scanRows(rows)
+	if err != nil {
+		return Row{}, fmt.Errorf("read diagnosis: %w", err)
+	}
+	if len(list) == 0 {
+		return Row{}, ErrNone
+	}
+	return list[0], nil
+}
+
+func scanRows(rows *sql.Rows) ([]Row, error) {
+	defer rows.Close()
+	list := []Row{}
+	for rows.Next() {
+		var r Row
+		var boot, seq, historical, received int64
+		var body string
+		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &r.stream); err != nil {
+			return nil, err
+		}
+		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received), json.RawMessage(body)
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// A Terminal is what the fleet knows of one terminal.
+type Terminal struct {
+	Estate    string          `json:"estate"`
+	Terminal  string          `json:"terminal"`
+	State     string          `json:"state"` // online offline, empty if it never said
+	Reason    string          `json:"reason,omitempty"`
+	StateAt   time.Time       `json:"state_at,omitzero"`
+	FirstSeen time.Time       `json:"first_seen,omitzero"`
+	LastSeen  time.Time       `json:"last_seen,omitzero"`
+	Scheme    string          `json:"scheme"`
+	Rejected  int64           `json:"rejected"` // documents
+	Birth     json.RawMessage `json:"birth,omitempty"`
+	BirthAt   time.Time       `json:"birth_at,omitzero"`
+	Health    json.RawMessage `json:"health,omitempty"`
+	HealthAt  time.Time       `json:"health_at,omitzero"`
+	Streams   []Stream        `json:"streams,omitempty"` // newest first
+	Replies   []Reply         `json:"replies,omitempty"` // newest first
+}
+
+// A Reply is a terminal's answer to a command.
+type Reply struct {
+	Name     string          `json:"name"`
+	Received time.Time       `json:"received"`
+	Body     json.RawMessage `json:"reply"`
+}
+
+const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected"
+
+// A TerminalFilter chooses terminals; an empty field does not restrict.
+type TerminalFilter struct {
+	Estate string
+	Text   string         // part of the terminal's name
+	State  string         // online offline
+	After  report.Address // in the order of the addresses
+	Limit  int            // 1 to MaxRows, 0 means 50
+}
+
+// Rows is how many terminals are listed at most.
+func (f TerminalFilter) Rows() int { return Filter{Limit: f.Limit}.limit() }
+
+// Terminals lists the terminals that a filter chooses, by address.
+func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, error) {
+	q := "SELECT " + terminalColumns + " FROM terminals WHERE (estate, terminal) > (?, ?)"
+	args := []any{clean(f.After.Estate), clean(f.After.Terminal)}
+	if f.Estate != "" {
+		q += " AND estate = ?"
+		args = append(args, clean(f.Estate))
+	}
+	if f.Text != "" {
+		q += " AND lower(terminal) LIKE ? ESCAPE '!'"
+		args = append(args, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(clean(f.Text)))+"%")
+	}
+	if f.State != "" {
+		q += " AND state = ?"
+		args = append(args, clean(f.State))
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY estate, terminal LIMIT %d", q, f.Rows())), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list terminals: %w", err)
+	}
+	defer rows.Close()
+	list := []Terminal{}
+	for rows.Next() {
+		t, err := scanTerminal(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list terminals: %w", err)
+		}
+		list = append(list, t)
+	}
+	return list, rows.Err()
+}
+
+func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
+	var t Terminal
+	var stateAt, first, last int64
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected}, more...)...)
+	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
+	return t, err
+}
+
+// maxReplies bounds the answers shown of one terminal.
+const maxReplies = 20
+
+// Terminal returns everything about one terminal.
+func (s *Store) Terminal(ctx context.Context, at report.Address) (Terminal, error) {
+	var birth, health string
+	var birthAt, healthAt int64
+	row := s.read.QueryRowContext(ctx, s.sql("SELECT "+terminalColumns+", birth, birth_at, health, health_at FROM terminals WHERE estate = ? AND terminal = ?"), clean(at.Estate), clean(at.Terminal))
+	t, err := scanTerminal(row, &birth, &birthAt, &health, &healthAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Terminal{}, ErrNone
+	}
+	if err != nil {
+		return Terminal{}, fmt.Errorf("read terminal: %w", err)
+	}
+	t.Birth, t.BirthAt = raw(birth), fromMillis(birthAt)
+	t.Health, t.HealthAt = raw(health), fromMillis(healthAt)
+
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT no, estate, terminal, epoch, boot, highest, gaps, received, duplicates FROM streams WHERE estate = ? AND terminal = ? ORDER BY no DESC"), at.Estate, at.Terminal)
+	if err != nil {
+		return Terminal{}, fmt.Errorf("read streams: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		st, err := scanStream(rows, new(report.Address))
+		if err != nil {
+			return Terminal{}, fmt.Errorf("read streams: %w", err)
+		}
+		t.Streams = append(t.Streams, *st)
+	}
+	if err := rows.Err(); err != nil {
+		return Terminal{}, fmt.Errorf("read streams: %w", err)
+	}
+
+	replies, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT name, received, body FROM replies WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT %d", maxReplies)), at.Estate, at.Terminal)
+	if err != nil {
+		return Terminal{}, fmt.Errorf("read replies: %w", err)
+	}
+	defer replies.Close()
+	for replies.Next() {
+		var r Reply
+		var received int64
+		var body string
+		if err := replies.Scan(&r.Name, &received, &body); err != nil {
+			return Terminal{}, fmt.Errorf("read replies: %w", err)
+		}
+		r.Received, r.Body = fromMillis(received), raw(body)
+		t.Replies = append(t.Replies, r)
+	}
+	return t, replies.Err()
+}
+
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// A Rejection is a document that was refused. What it held is not kept: it may be anything, card data included.
+type Rejection struct {
+	Received time.Time `json:"received"`
+	Estate   string    `json:"estate"` // empty if the topic named no terminal
+	Terminal string    `json:"terminal"`
+	Kind     string    `json:"kind"`
+	Seq      uint64    `json:"seq,omitempty"`
+	Size     int       `json:"size"` // bytes
+	Reason   string    `json:"reason"`
+}
+
+// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all.
+func (s *Store) Rejections(ctx context.Context, at report.Address, limit int) ([]Rejection, error) {
+	q, args := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected", []any{}
+	if at != (report.Address{}) {
+		q, args = q+" WHERE estate = ? AND terminal = ?", []any{clean(at.Estate), clean(at.Terminal)}
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: limit}.limit())), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list rejected: %w", err)
+	}
+	defer rows.Close()
+	list := []Rejection{}
+	for rows.Next() {
+		var r Rejection
+		var received, seq int64
+		if err := rows.Scan(&received, &r.Estate, &r.Terminal, &r.Kind, &seq, &r.Size, &r.Reason); err != nil {
+			return nil, fmt.Errorf("list rejected: %w", err)
+		}
+		r.Received, r.Seq = fromMillis(received), uint64(seq)
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// Summary is the fleet in a few numbers.
+type Summary struct {
+	Terminals int `json:"terminals"`
+	Online    int `json:"online"`
+	Diagnoses int `json:"diagnoses_24h"`
+	Rejected  int `json:"rejected_24h"`
+	Gaps      int `json:"terminals_with_gaps"` // with numbers that are missing and unexplained
+}
+
+// Summary counts; now is the end of the day it counts over.
+func (s *Store) Summary(ctx context.Context, now time.Time) (Summary, error) {
+	var sum Summary
+	day := millis(now.Add(-24 * time.Hour))
+	err := s.read.QueryRowContext(ctx, s.sql(`SELECT
+		(SELECT count(*) FROM terminals),
+		(SELECT count(*) FROM terminals WHERE state = 'online'),
+		(SELECT count(*) FROM diagnoses WHERE received >= ?),
+		(SELECT count(*) FROM rejected WHERE received >= ?),
+		(SELECT count(*) FROM (SELECT DISTINCT estate, terminal FROM streams WHERE gaps LIKE '%"open"%' OR gaps LIKE '%"lost"%') AS g)`), day, day).
+		Scan(&sum.Terminals, &sum.Online, &sum.Diagnoses, &sum.Rejected, &sum.Gaps)
+	if err != nil {
+		return Summary{}, fmt.Errorf("count: %w", err)
+	}
+	return sum, nil
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Limits bound what is kept.
+type Limits struct {
+	Rows int           // diagnoses
+	Age  time.Duration // of diagnoses, by the fleet's clock
+}
+
+// DefaultLimits hold a fleet of 5 000 terminals with 20 diagnoses a day for ten days, or a small one for half a year, in
+// about 4 GB.
+var DefaultLimits = Limits{Rows: 1_000_000, Age: 180 * 24 * time.Hour}
+
+// Bounds of the lesser tables.
+const (
+	maxRejected  = 10_000
+	maxAnswers   = 10_000 // replies
+	maxIncidents = 10_000
+	tallyAge     = 8 * 24 * time.Hour // a week of base rate and a day to spare
+
+	// sweepRows bounds one deletion, which the writer waits for.
+	sweepRows = 2_000
+)
+
+// Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many rows went.
+func (s *Store) Sweep(ctx context.Context, l Limits, now time.Time) (int64, error) {
+	var gone int64
+	for {
+		n, err := s.sweep(ctx, l, now)
+		gone += n
+		if err != nil || n < sweepRows {
+			return gone, err
+		}
+	}
+}
+
+func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, error) {
+	var gone int64
+	for _, d := range []struct {
+		stmt string
+		args []any
+	}{
+		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
+		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received <= (SELECT received FROM diagnoses ORDER BY received DESC LIMIT 1 OFFSET ?) ORDER BY received LIMIT ?)", []any{l.Rows, sweepRows}},
+		{"DELETE FROM rejected WHERE no <= (SELECT max(no) FROM rejected) - ?", []any{maxRejected}},
+		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},
+		{"DELETE FROM incidents WHERE closed > 0 AND no <= (SELECT max(no) FROM incidents) - ?", []any{maxIncidents}},
+		{"DELETE FROM tallies WHERE hour < ?", []any{hour(now.Add(-tallyAge))}},
+	} {
+		r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
+		if err != nil {
+			return gone, fmt.Errorf("sweep store: %w", err)
+		}
+		n, err := r.RowsAffected()
+		if err != nil {
+			return gone, fmt.Errorf("sweep store: %w", err)
+		}
+		gone += n
+	}
+	return gone, nil
+}

@@ -1,0 +1,209 @@
+// Package store keeps what the terminals of a fleet reported: SQLite by default, PostgreSQL by address.
+//
+// Every write is one transaction, synced to disk before it returns, so that a document may be acknowledged as soon as
+// Commit has returned.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "modernc.org/sqlite"             // driver "sqlite"
+)
+
+// A Store holds the fleet's documents. Any number of goroutines may use it.
+type Store struct {
+	write *sql.DB // SQLite: one connection, since it has one writer
+	read  *sql.DB
+	pg    bool
+}
+
+// readers is the number of SQLite connections that serve pages; more only add page caches.
+const readers = 4
+
+// pgConns bounds the connections to PostgreSQL, whose default limit is 100 for all its clients.
+const pgConns = 8
+
+// Open opens or creates a store. The address is "sqlite:PATH" or a PostgreSQL URL ("postgres://user@host/db").
+func Open(ctx context.Context, address string) (*Store, error) {
+	s := new(Store)
+	var err error
+	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
+	case isLite && path != "":
+		dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
+		if s.write, err = sql.Open("sqlite", dsn); err != nil {
+			return nil, fmt.Errorf("open store %q: %w", path, err)
+		}
+		s.write.SetMaxOpenConns(1)
+		if s.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+			s.write.Close()
+			return nil, fmt.Errorf("open store %q: %w", path, err)
+		}
+		s.read.SetMaxOpenConns(readers)
+	case strings.HasPrefix(address, "postgres://"), strings.HasPrefix(address, "postgresql://"):
+		if s.write, err = sql.Open("pgx", address); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+		s.write.SetMaxOpenConns(pgConns)
+		s.read, s.pg = s.write, true
+	default:
+		return nil, fmt.Errorf("store %q: want sqlite:PATH or postgres://user@host/database", address)
+	}
+	if err := s.create(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// Close lets go of the store; no other call may be under way.
+func (s *Store) Close() error {
+	if s.read != nil && s.read != s.write {
+		s.read.Close()
+	}
+	return s.write.Close()
+}
+
+// Alive tells whether the store can be written to.
+func (s *Store) Alive(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, s.sql("UPDATE meta SET alive = ? WHERE only_row = 1"), time.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("write to store: %w", err)
+	}
+	return nil
+}
+
+// schemaVersion is raised with every change of the tables; a store of another version is refused, not guessed at.
+const schemaVersion = 1
+
+func (s *Store) create(ctx context.Context) error {
+	serial := "INTEGER PRIMARY KEY AUTOINCREMENT"
+	if s.pg {
+		serial = "BIGSERIAL PRIMARY KEY"
+	}
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, stmt := range tables {
+		if _, err := tx.ExecContext(ctx, strings.ReplaceAll(stmt, "SERIAL", serial)); err != nil {
+			return fmt.Errorf("create tables: %w", err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO meta (only_row, version, alive) VALUES (1, ?, 0) ON CONFLICT DO NOTHING"), schemaVersion); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	var v int
+	if err := tx.QueryRowContext(ctx, "SELECT version FROM meta WHERE only_row = 1").Scan(&v); err != nil {
+		return fmt.Errorf("read version: %w", err)
+	}
+	if v != schemaVersion {
+		return fmt.Errorf("store has version %d, this program writes version %d", v, schemaVersion)
+	}
+	return tx.Commit()
+}
+
+// tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.
+var tables = []string{
+	`CREATE TABLE IF NOT EXISTS meta (only_row BIGINT PRIMARY KEY, version BIGINT NOT NULL, alive BIGINT NOT NULL)`,
+
+	`CREATE TABLE IF NOT EXISTS terminals (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL,
+		first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL,
+		state TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', state_at BIGINT NOT NULL DEFAULT 0,
+		scheme TEXT NOT NULL DEFAULT '',
+		birth TEXT NOT NULL DEFAULT '', birth_at BIGINT NOT NULL DEFAULT 0,
+		health TEXT NOT NULL DEFAULT '', health_at BIGINT NOT NULL DEFAULT 0,
+		rejected BIGINT NOT NULL DEFAULT 0,
+		PRIMARY KEY (estate, terminal))`,
+
+	`CREATE TABLE IF NOT EXISTS streams (
+		no SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, epoch TEXT NOT NULL,
+		boot BIGINT NOT NULL, highest BIGINT NOT NULL, gaps TEXT NOT NULL,
+		received BIGINT NOT NULL, duplicates BIGINT NOT NULL,
+		UNIQUE (estate, terminal, epoch))`,
+
+	// An event's id is unique within the terminal's boot; place is the order in which the fleet learnt of it.
+	`CREATE TABLE IF NOT EXISTS diagnoses (
+		place SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, boot_id TEXT NOT NULL, id TEXT NOT NULL,
+		revision BIGINT NOT NULL, final BIGINT NOT NULL,
+		stream BIGINT NOT NULL, epoch TEXT NOT NULL, boot BIGINT NOT NULL, seq BIGINT NOT NULL,
+		historical BIGINT NOT NULL, received BIGINT NOT NULL,
+		code TEXT NOT NULL, scheme TEXT NOT NULL, cause TEXT NOT NULL, segment TEXT NOT NULL,
+		words TEXT NOT NULL, body TEXT NOT NULL,
+		UNIQUE (estate, terminal, boot_id, id))`,
+	`CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received)`,
+	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
+
+	// The base rate: in how many terminal-hours a code was seen. The empty code counts the terminal-hours themselves.
+	`CREATE TABLE IF NOT EXISTS tallies (
+		estate TEXT NOT NULL, scheme TEXT NOT NULL, code TEXT NOT NULL, hour BIGINT NOT NULL,
+		terminals BIGINT NOT NULL, count BIGINT NOT NULL,
+		PRIMARY KEY (estate, scheme, code, hour))`,
+
+	`CREATE TABLE IF NOT EXISTS rejected (
+		no SERIAL,
+		received BIGINT NOT NULL, estate TEXT NOT NULL, terminal TEXT NOT NULL, kind TEXT NOT NULL,
+		seq BIGINT NOT NULL, size BIGINT NOT NULL, reason TEXT NOT NULL)`,
+
+	`CREATE TABLE IF NOT EXISTS replies (
+		no SERIAL,
+		received BIGINT NOT NULL, estate TEXT NOT NULL, terminal TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL)`,
+
+	`CREATE TABLE IF NOT EXISTS incidents (
+		no SERIAL,
+		estate TEXT NOT NULL, scope TEXT NOT NULL, scope_key TEXT NOT NULL,
+		cause TEXT NOT NULL, segment TEXT NOT NULL, code TEXT NOT NULL,
+		opened BIGINT NOT NULL, seen BIGINT NOT NULL, closed BIGINT NOT NULL,
+		terminals BIGINT NOT NULL, of_terminals BIGINT NOT NULL, peak BIGINT NOT NULL)`,
+}
+
+// sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.
+func (s *Store) sql(stmt string) string {
+	if !s.pg {
+		return stmt
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range stmt {
+		if r == '?' {
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

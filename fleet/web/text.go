@@ -1,0 +1,228 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"posdx/codes"
+)
+
+// texts are the words of the pages. Words of the documents stand under "group.word".
+var texts = map[string]codes.Text{
+	"title":          {ZH: "POS 机群诊断", EN: "POS fleet diagnosis"},
+	"skip":           {ZH: "跳到正文", EN: "Skip to content"},
+	"language":       {ZH: "English", EN: "中文"},
+	"live":           {ZH: "实时更新", EN: "live"},
+	"live.off":       {ZH: "更新中断，正在重连", EN: "not live, reconnecting"},
+	"times":          {ZH: "时间为本服务器接收时刻，时区", EN: "Times are when this server received the report, in"},
+	"diagnoses":      {ZH: "诊断", EN: "Diagnoses"},
+	"diagnosis":      {ZH: "诊断", EN: "Diagnosis"},
+	"terminals":      {ZH: "终端", EN: "Terminals"},
+	"terminal":       {ZH: "终端", EN: "Terminal"},
+	"incidents":      {ZH: "群发事件", EN: "Incidents"},
+	"rejected":       {ZH: "拒收", EN: "Rejected"},
+	"all.terminals":  {ZH: "全部终端", EN: "All terminals"},
+	"summary.online": {ZH: "在线", EN: "online"},
+	"summary.day":    {ZH: "24 小时诊断", EN: "diagnoses in 24 h"},
+	"summary.gaps":   {ZH: "有缺号的终端", EN: "terminals with gaps"},
+	"summary.reject": {ZH: "24 小时拒收", EN: "rejected in 24 h"},
+	"filter":         {ZH: "筛选", EN: "Filter"},
+	"filter.text":    {ZH: "文字", EN: "Text"},
+	"filter.apply":   {ZH: "筛选", EN: "Apply"},
+	"filter.clear":   {ZH: "清除", EN: "Clear"},
+	"any":            {ZH: "全部", EN: "any"},
+	"older":          {ZH: "更早", EN: "Older"},
+	"newest":         {ZH: "回到最新", EN: "Newest"},
+	"more":           {ZH: "下一页", EN: "Next page"},
+	"none":           {ZH: "没有记录。", EN: "Nothing here."},
+	"first.use":      {ZH: "还没有终端报到。终端的 posdx 配置中 broker 指向本机后，诊断会立即出现在这里。", EN: "No terminal has reported yet. Point a terminal's posdx at this broker and its diagnoses appear here at once."},
+
+	"when":      {ZH: "时间", EN: "When"},
+	"code":      {ZH: "应答码", EN: "Code"},
+	"cause":     {ZH: "最可能的原因", EN: "Most likely cause"},
+	"money":     {ZH: "款项", EN: "Money"},
+	"act":       {ZH: "处理方", EN: "Who acts"},
+	"visit":     {ZH: "需上门", EN: "visit needed"},
+	"no.visit":  {ZH: "无需上门", EN: "no visit"},
+	"segment":   {ZH: "环节", EN: "Segment"},
+	"late":      {ZH: "补传", EN: "delivered late"},
+	"clock":     {ZH: "终端时钟不可信", EN: "terminal's clock not trusted"},
+	"open":      {ZH: "诊断进行中", EN: "still examining"},
+	"abstained": {ZH: "证据不足", EN: "evidence does not decide"},
+	"repeats":   {ZH: "重复次数", EN: "Repeats"},
+
+	"what":            {ZH: "发生了什么", EN: "What happened"},
+	"meaning":         {ZH: "含义", EN: "Meaning"},
+	"unknown.code":    {ZH: "码表中没有此码", EN: "in no code table"},
+	"disputed":        {ZH: "各来源说法不一", EN: "sources disagree"},
+	"sources":         {ZH: "来源数", EN: "Sources"},
+	"sent.by":         {ZH: "由谁发出", EN: "Sent by"},
+	"origin":          {ZH: "写码方", EN: "Written by"},
+	"channel":         {ZH: "观察于", EN: "Seen in"},
+	"event.time":      {ZH: "终端时间", EN: "Terminal's time"},
+	"received":        {ZH: "接收时间", EN: "Received"},
+	"uptime":          {ZH: "开机时长", EN: "Up for"},
+	"txn":             {ZH: "交易", EN: "Transaction"},
+	"causes":          {ZH: "原因", EN: "Causes"},
+	"unexplained":     {ZH: "未能解释", EN: "Unexplained"},
+	"for":             {ZH: "支持", EN: "For"},
+	"against":         {ZH: "反对", EN: "Against"},
+	"step":            {ZH: "怎么做", EN: "What to do"},
+	"cannot.separate": {ZH: "无法区分", EN: "Cannot be told apart"},
+	"masked":          {ZH: "被更深层故障掩盖", EN: "Masked by a deeper fault"},
+	"next.test":       {ZH: "下一步最有用的检查", EN: "Most useful next test"},
+	"evidence":        {ZH: "证据", EN: "Evidence"},
+	"check":           {ZH: "检查", EN: "Check"},
+	"subject":         {ZH: "对象", EN: "Subject"},
+	"status":          {ZH: "结果", EN: "Result"},
+	"found":           {ZH: "测得", EN: "Found"},
+	"age":             {ZH: "当时已过", EN: "Age then"},
+	"handoff":         {ZH: "交接码", EN: "Hand-off code"},
+	"handoff.how":     {ZH: "可电话报读；离线用 posdx decode 还原", EN: "can be read out on the phone; posdx decode reads it offline"},
+	"raw":             {ZH: "原始 JSON", EN: "JSON"},
+	"revision":        {ZH: "第几版", EN: "Revision"},
+	"agent":           {ZH: "终端软件", EN: "Agent"},
+	"knowledge":       {ZH: "知识库", EN: "Knowledge"},
+
+	"since":        {ZH: "自", EN: "since"},
+	"last.seen":    {ZH: "最近消息", EN: "Last heard"},
+	"first.seen":   {ZH: "首次出现", EN: "First seen"},
+	"devices":      {ZH: "设备", EN: "Devices"},
+	"health":       {ZH: "健康状况", EN: "Health"},
+	"health.none":  {ZH: "尚未收到健康快照。", EN: "No health snapshot yet."},
+	"health.at":    {ZH: "快照时间", EN: "Snapshot of"},
+	"self":         {ZH: "诊断程序自身", EN: "The agent itself"},
+	"history":      {ZH: "历史", EN: "History"},
+	"gaps":         {ZH: "缺号", EN: "Gaps"},
+	"gaps.none":    {ZH: "没有缺号：每份报告都已入库。", EN: "No gaps: every report is stored."},
+	"gap.count":    {ZH: "缺少", EN: "missing"},
+	"stream":       {ZH: "存储代次", EN: "Outbox"},
+	"stored.to":    {ZH: "已确认到", EN: "acknowledged to"},
+	"replies":      {ZH: "命令回复", EN: "Replies to commands"},
+	"reason":       {ZH: "原因", EN: "Reason"},
+	"size":         {ZH: "字节", EN: "Bytes"},
+	"kind":         {ZH: "种类", EN: "Kind"},
+	"rejected.how": {ZH: "内容不保存：其中可能有任何东西，包括卡数据。", EN: "What they held is not kept: it may be anything, card data included."},
+
+	"incident.of":     {ZH: "共", EN: "of"},
+	"incident.open":   {ZH: "进行中", EN: "going on"},
+	"incident.closed": {ZH: "已结束", EN: "over"},
+	"incident.peak":   {ZH: "最多", EN: "peak"},
+	"incident.see":    {ZH: "台终端", EN: "terminals"},
+
+	"scope.acquirer": {ZH: "收单机构", EN: "acquirer"},
+	"scope.carrier":  {ZH: "运营商", EN: "carrier"},
+	"scope.site":     {ZH: "门店", EN: "site"},
+	"scope.model":    {ZH: "机型", EN: "model"},
+	"scope.estate":   {ZH: "机群", EN: "estate"},
+
+	"state.online":  {ZH: "在线", EN: "online"},
+	"state.offline": {ZH: "离线", EN: "offline"},
+	"state.":        {ZH: "未知", EN: "unknown"},
+
+	"gap.open":    {ZH: "等待中", EN: "may still come"},
+	"gap.dropped": {ZH: "终端已丢弃并上报", EN: "dropped by the terminal, reported"},
+	"gap.lost":    {ZH: "丢失", EN: "lost"},
+	"gap.before":  {ZH: "早于本库", EN: "before this store"},
+
+	"by.staff":      {ZH: "店员", EN: "staff"},
+	"by.technician": {ZH: "维修人员", EN: "technician"},
+	"by.acquirer":   {ZH: "收单机构", EN: "acquirer"},
+	"by.carrier":    {ZH: "运营商", EN: "carrier"},
+	"by.issuer":     {ZH: "发卡行", EN: "issuer"},
+	"by.cardholder": {ZH: "持卡人", EN: "cardholder"},
+	"by.none":       {ZH: "无需处理", EN: "nobody"},
+
+	"segment.card":     {ZH: "银行卡", EN: "card"},
+	"segment.operator": {ZH: "操作", EN: "operator"},
+	"segment.reader":   {ZH: "读卡器", EN: "reader"},
+	"segment.pinpad":   {ZH: "密码键盘", EN: "PIN pad"},
+	"segment.printer":  {ZH: "打印机", EN: "printer"},
+	"segment.terminal": {ZH: "终端", EN: "terminal"},
+	"segment.modem":    {ZH: "调制解调器", EN: "modem"},
+	"segment.lan":      {ZH: "局域网", EN: "site network"},
+	"segment.wan":      {ZH: "广域网", EN: "carrier network"},
+	"segment.acquirer": {ZH: "收单机构", EN: "acquirer"},
+	"segment.switch":   {ZH: "转接清算", EN: "switch"},
+	"segment.issuer":   {ZH: "发卡行", EN: "issuer"},
+	"segment.unknown":  {ZH: "未知", EN: "unknown"},
+	"segment.-":        {ZH: "无", EN: "none"},
+
+	"verdict.confirmed":     {ZH: "已证实", EN: "confirmed"},
+	"verdict.likely":        {ZH: "很可能", EN: "likely"},
+	"verdict.possible":      {ZH: "可能", EN: "possible"},
+	"verdict.rejected":      {ZH: "已排除", EN: "rejected"},
+	"verdict.indeterminate": {ZH: "不能判断", EN: "indeterminate"},
+
+	"money.not-sent":       {ZH: "未发出", EN: "not sent"},
+	"money.sent-no-answer": {ZH: "已发出，无应答", EN: "sent, no answer"},
+	"money.declined":       {ZH: "已拒绝", EN: "declined"},
+	"money.approved":       {ZH: "已批准", EN: "approved"},
+	"money.unknown":        {ZH: "未知", EN: "unknown"},
+
+	"retry.safe":         {ZH: "可立即重试", EN: "retry now"},
+	"retry.later":        {ZH: "稍后再试", EN: "retry later"},
+	"retry.query-first":  {ZH: "先查询再重试", EN: "query first"},
+	"retry.after-signin": {ZH: "签到后重试", EN: "after sign-in"},
+	"retry.other-means":  {ZH: "换卡或换方式", EN: "other means"},
+	"retry.no":           {ZH: "不要重试", EN: "do not retry"},
+
+	"result.ok":          {ZH: "正常", EN: "ok"},
+	"result.bad":         {ZH: "故障", EN: "bad"},
+	"result.cannot-tell": {ZH: "无法判断", EN: "cannot tell"},
+	"result.not-run":     {ZH: "未检查", EN: "not run"},
+
+	"origin.host":     {ZH: "主机", EN: "host"},
+	"origin.terminal": {ZH: "终端", EN: "terminal"},
+	"origin.cashier":  {ZH: "收银系统", EN: "cashier"},
+	"origin.unknown":  {ZH: "未知", EN: "unknown"},
+
+	"channel.hook":    {ZH: "支付程序接口", EN: "payment app's hook"},
+	"channel.log":     {ZH: "支付日志", EN: "payment log"},
+	"channel.ecr":     {ZH: "收银机链路", EN: "ECR link"},
+	"channel.capture": {ZH: "抓包", EN: "capture"},
+	"channel.console": {ZH: "控制台", EN: "console"},
+	"channel.command": {ZH: "命令", EN: "command"},
+
+	"error.400": {ZH: "请求有误", EN: "The request is not right"},
+	"error.404": {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
+	"error.500": {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
+}
+
+// segments in the order of the way from the card to the issuer.
+var segments = []string{"card", "operator", "reader", "pinpad", "printer", "terminal", "modem", "lan", "wan", "acquirer", "switch", "issuer", "unknown"}
+
+// langCookie remembers the choice of language.
+const langCookie = "lang"
+
+var languages = language.NewMatcher([]language.Tag{language.Chinese, language.English})
+
+// pickLanguage returns "zh" or "en": what was asked for now, or chosen before, or what the browser prefers.
+func pickLanguage(r *http.Request) string {
+	if l := r.URL.Query().Get("lang"); l == "zh" || l == "en" {
+		return l
+	}
+	if c, err := r.Cookie(langCookie); err == nil && (c.Value == "zh" || c.Value == "en") {
+		return c.Value
+	}
+	tags, _, err := language.ParseAcceptLanguage(r.Header.Get("Accept-Language"))
+	if err != nil || len(tags) == 0 {
+		return "zh"
+	}
+	if _, i, c := languages.Match(tags...); c != language.No && i == 1 {
+		return "en"
+	}
+	return "zh"
+}
+
+// T returns the text of a key; a key of no text returns its last part, so that a word of a newer agent still shows.
+func (p *page) T(key ...string) string {
+	k := strings.Join(key, ".")
+	if t, ok := texts[k]; ok {
+		return t.In(p.Lang)
+	}
+	_, word, _ := strings.Cut(k, ".")
+	return word
+}

@@ -1,0 +1,263 @@
+// Package web is the fleet as people and programs see it: pages, JSON and the news that something changed.
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/fleet/store"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// A source is the part of the store that is shown.
+type source interface {
+	Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error)
+	Diagnosis(ctx context.Context, at report.Address, id string) (store.Row, error)
+	Terminals(ctx context.Context, f store.TerminalFilter) ([]store.Terminal, error)
+	Terminal(ctx context.Context, at report.Address) (store.Terminal, error)
+	Rejections(ctx context.Context, at report.Address, limit int) ([]store.Rejection, error)
+	Incidents(ctx context.Context, limit int) ([]store.Incident, error)
+	Summary(ctx context.Context, now time.Time) (store.Summary, error)
+	Alive(ctx context.Context) error
+}
+
+// A Site serves the fleet over HTTP.
+type Site struct {
+	Source    source
+	Hub       *Hub
+	Knowledge *codes.Knowledge
+	Metrics   http.Handler
+	Connected func() bool // is there a session with the broker?
+	Token     string      // what a reader must show, empty for a site that only its own machine reaches
+	Log       *slog.Logger
+	Stop      context.Context // its end lets go of the open pages
+
+	pages  map[string]*template.Template
+	assets map[string]asset
+}
+
+type asset struct {
+	kind, etag string
+	body       []byte
+}
+
+// Handler makes the handler of the site.
+func (s *Site) Handler() (http.Handler, error) {
+	s.pages = map[string]*template.Template{}
+	for _, name := range []string{"home", "terminals", "terminal", "diagnosis", "incidents", "rejected", "error"} {
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"facts": facts, "list": func(v ...any) []any { return v }}).
+			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, err
+		}
+		s.pages[name] = t
+	}
+	s.assets = map[string]asset{}
+	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"} {
+		body, err := staticFiles.ReadFile("static/" + name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(body)
+		s.assets[name] = asset{kind, `"` + hex.EncodeToString(sum[:8]) + `"`, body}
+	}
+
+	m := http.NewServeMux()
+	m.HandleFunc("GET /{$}", s.home)
+	m.HandleFunc("GET /terminals", s.terminals)
+	m.HandleFunc("GET /terminal/{estate}/{terminal}", s.terminal)
+	m.HandleFunc("GET /diagnosis/{estate}/{terminal}/{id}", s.diagnosis)
+	m.HandleFunc("GET /incidents", s.incidents)
+	m.HandleFunc("GET /rejected", s.rejected)
+	m.HandleFunc("GET /live", s.live)
+	m.HandleFunc("GET /static/{name}", s.static)
+
+	m.HandleFunc("GET /api/v1/summary", s.apiSummary)
+	m.HandleFunc("GET /api/v1/diagnoses", s.apiDiagnoses)
+	m.HandleFunc("GET /api/v1/diagnoses/{estate}/{terminal}/{id}", s.apiDiagnosis)
+	m.HandleFunc("GET /api/v1/terminals", s.apiTerminals)
+	m.HandleFunc("GET /api/v1/terminals/{estate}/{terminal}", s.apiTerminal)
+	m.HandleFunc("GET /api/v1/incidents", s.apiIncidents)
+	m.HandleFunc("GET /api/v1/rejected", s.apiRejected)
+	m.HandleFunc("GET /healthz", s.healthz)
+	m.Handle("GET /metrics", s.Metrics)
+	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, store.ErrNone) })
+	return s.guard(m), nil
+}
+
+// guard sets what protects every answer and asks for the token.
+func (s *Site) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		switch {
+		case s.Token != "":
+			if !s.allowed(r) {
+				h.Set("WWW-Authenticate", `Basic realm="posdx", charset="UTF-8"`)
+				http.Error(w, "a token is needed: Authorization: Bearer TOKEN, or the token as password", http.StatusUnauthorized)
+				return
+			}
+		case !ownName(r.Host):
+			// A page of another site could make its name point here and read the fleet in the operator's browser.
+			http.Error(w, "this site answers to localhost and to addresses only, unless it has a token", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Site) allowed(r *http.Request) bool {
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		_, given, _ = r.BasicAuth()
+	}
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.Token))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+func ownName(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = hostPort
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err = netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+func (s *Site) static(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		s.fail(w, r, store.ErrNone)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", a.etag)
+	if r.Header.Get("If-None-Match") == a.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Type", a.kind)
+	w.Write(a.body)
+}
+
+const (
+	liveAtMost = 250 * time.Millisecond // between two changes told to one page
+	liveBeat   = 20 * time.Second       // keeps proxies from closing a quiet page
+	liveWrite  = 10 * time.Second
+)
+
+// live is the stream of changes, as server-sent events.
+func (s *Site) live(w http.ResponseWriter, r *http.Request) {
+	news := s.Hub.join()
+	if news == nil {
+		http.Error(w, "too many open pages", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.Hub.leave(news)
+	w.Header().Set("Content-Type", "text/event-stream")
+	c := http.NewResponseController(w)
+	say := func(line string) bool {
+		c.SetWriteDeadline(time.Now().Add(liveWrite))
+		if _, err := w.Write([]byte(line)); err != nil {
+			return false
+		}
+		return c.Flush() == nil
+	}
+	beat := time.NewTicker(liveBeat)
+	defer beat.Stop()
+	for ok := say("retry: 2000\n\n"); ok; {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-s.Stop.Done():
+			return
+		case <-beat.C:
+			ok = say(": \n\n")
+		case <-news:
+			ok = say("data: changed\n\n")
+			select {
+			case <-r.Context().Done():
+				return
+			case <-s.Stop.Done():
+				return
+			case <-time.After(liveAtMost):
+			}
+		}
+	}
+}
+
+// healthz answers 200 while documents can come in and be kept.
+func (s *Site) healthz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	state := map[string]any{"broker": s.Connected(), "store": s.Source.Alive(ctx) == nil}
+	if state["broker"] != true || state["store"] != true {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		json.NewEncoder(w).Encode(state)
+		return
+	}
+	s.json(w, state)
+}
+
+// fail answers with an error: what was not found says so, what broke is in the log and not in the answer.
+func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	var bad badRequest
+	switch {
+	case errors.Is(err, store.ErrNone):
+		status = http.StatusNotFound
+	case errors.As(err, &bad):
+		status = http.StatusBadRequest
+	case r.Context().Err() != nil:
+		return // nobody listens any more
+	default:
+		s.Log.Error("cannot answer", "path", r.URL.Path, "error", err)
+	}
+	what := http.StatusText(status)
+	if status == http.StatusBadRequest {
+		what = bad.Error()
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(map[string]string{"error": what})
+		return
+	}
+	p := s.page(r, "")
+	s.render(w, r, status, "error", struct {
+		*page
+		Status int
+		What   string
+	}{p, status, what})
+}
+
+// badRequest is an error that the reader made; its text is shown.
+type badRequest string
+
+func (b badRequest) Error() string { return string(b) }
