@@ -71,27 +71,46 @@ type registered struct {
 }
 
 // parseReg reads a line in either form, the answer "n,stat[,lac,ci[,act…]]" or the unasked "stat[,lac,ci[,act…]]": both
-// tell how it is now. They differ in the second field, which is one or two digits or an area code of four.
+// tell how it is now. They differ in the second field, a small number or an area code of four digits; some modems fill
+// small numbers up with zeros, and some put a routing area between area and cell.
 func parseReg(line string) (r registered, ok bool) {
 	f := fields(after(line))
-	if len(f) == 0 {
-		return registered{-1, -1}, false
-	}
 	at := 0
-	if len(f) >= 2 && len(f[1].text) <= 2 && !f[1].quoted {
-		at = 1
+	if len(f) >= 2 && !f[1].quoted && (len(f[1].text) <= 3 || len(f[0].text) == 3) {
+		if n, ok := small(f[1].text); ok && n <= statMax {
+			at = 1
+		}
 	}
-	stat, err := strconv.Atoi(f[at].text)
-	if err != nil || stat < 0 || stat > 11 {
-		return registered{-1, -1}, false
+	if len(f) == 0 {
+		return unanswered, false
+	}
+	stat, ok := small(f[at].text)
+	if !ok || stat > statMax {
+		return unanswered, false
 	}
 	r = registered{stat, -1}
-	if len(f) > at+3 && len(f[at+3].text) <= 2 {
-		if act, err := strconv.Atoi(f[at+3].text); err == nil && act >= 0 {
-			r.act = act
+	act := at + 3
+	if len(f) > at+4 && len(f[at+2].text) <= 2 && len(f[at+3].text) > 3 {
+		act++
+	}
+	if len(f) > act {
+		if n, ok := small(f[act].text); ok {
+			r.act = n
 		}
 	}
 	return r, true
+}
+
+// statMax is the highest state of 27.007 7.2.
+const statMax = 11
+
+// unanswered is a registration that was not told.
+var unanswered = registered{-1, -1}
+
+// small reads a number of one or two digits, with zeros before it or not.
+func small(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	return int(n), err == nil && n <= 99
 }
 
 // state maps a stat of 27.007 7.2.
@@ -99,16 +118,16 @@ func (r registered) state() Registration {
 	switch r.stat {
 	case 0:
 		return RegIdle
-	case 1, 9:
+	case 1, 6, 9: // 6: calls are not possible, messages are; an LTE modem says so of +CREG
 		return RegHome
 	case 2:
 		return RegSearching
-	case 3, 8: // 8: emergency calls only, which is what a refused modem is left with
+	case 3, 8, 11: // 8, 11: emergency calls only, which is what a refused modem is left with
 		return RegDenied
-	case 5, 10:
+	case 5, 7, 10:
 		return RegRoaming
 	}
-	return RegUnknown // 4, and 6 and 7: text messages only
+	return RegUnknown
 }
 
 // tech maps an access technology of 27.007 7.3.

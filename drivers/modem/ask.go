@@ -142,7 +142,7 @@ func (v *visit) sim() {
 
 func (v *visit) registration() {
 	one := func(command, prefix string) registered {
-		last := registered{-1, -1}
+		last := unanswered
 		lines, _ := v.ask(command, prefix)
 		for _, line := range lines {
 			if r, ok := parseReg(line); ok {
@@ -154,7 +154,7 @@ func (v *visit) registration() {
 	eps := one("AT+CEREG?", "+CEREG:")
 	gprs := one("AT+CGREG?", "+CGREG:")
 	cs := one("AT+CREG?", "+CREG:")
-	fiveG := registered{-1, -1}
+	fiveG := unanswered
 	if on := registration(cs, eps, gprs); on != RegHome && on != RegRoaming {
 		fiveG = one("AT+C5GREG?", "+C5GREG:")
 	}
@@ -179,17 +179,6 @@ func (v *visit) registration() {
 			}
 		}
 	}
-}
-
-func small(s string) (int, bool) {
-	n := 0
-	for _, c := range s {
-		if c < '0' || c > '9' || n > 99 {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, s != ""
 }
 
 func (v *visit) signal(samples int) {

@@ -50,7 +50,7 @@ var errLost = errors.New("dialogue lost")
 type Dialogue struct {
 	link    serial.Link
 	owed    int  // final results that commands which ran into their deadline may still bring
-	doubt   bool // a deadline has passed in this dialogue: an OK alone proves nothing any more
+	doubt   bool // a result may still come that belongs to an earlier command: an OK alone proves nothing
 	numeric bool // ATV0 is in force: results are digits
 
 	buf  [readMax]byte
@@ -91,16 +91,20 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer func() { stop() }()
 	if _, err := d.link.Write([]byte(command + "\r")); err != nil {
 		return nil, serial.Why(ctx, err)
 	}
 	var lines []string
-	heard := 0 // bytes that are neither echo nor white space
+	bare := false // an OK with nothing before it has come
+	heard := 0    // bytes that are neither echo nor white space
 	for spent := 0; spent < bytesMax; {
 		line, err := d.next()
 		spent += len(line) + 1
 		if err != nil {
+			if bare && errors.Is(serial.Why(ctx, err), serial.ErrIdle) {
+				return nil, nil // it was ours, and all
+			}
 			d.owed++
 			d.doubt = true
 			if errors.Is(err, os.ErrDeadlineExceeded) && (heard > 0 || len(d.line) > 0) {
@@ -122,11 +126,15 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 		final, ok := d.final(line)
 		switch {
 		case ok && final.Final == "OK":
-			if d.doubt && prefix != "" && len(lines) == 0 {
-				d.Late++ // of an earlier command: ours says more than OK
-				continue
+			if !d.doubt || bare || prefix == "" || len(lines) > 0 {
+				return lines, nil
 			}
-			return lines, nil
+			bare = true // perhaps an earlier command's: see whether more comes
+			stop()
+			if stop, err = serial.Bind(ctx, d.link, time.Now().Add(quietLimit)); err != nil {
+				stop = func() {}
+				return nil, err
+			}
 		case ok:
 			final.Command = command
 			return nil, &final
@@ -218,7 +226,7 @@ func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
 			continue
 		}
 		if came++; came > d.owed {
-			d.owed = 0
+			d.owed, d.doubt = 0, false
 			return nil
 		}
 		stop() // the last debt may have been forgiven: wait for it only so long
@@ -321,12 +329,9 @@ func finalResult(line string) (CommandError, bool) {
 		}
 		return CommandError{Final: code[:len(code)-1], Code: cmeCode(text)}, true
 	}
-	if n, ok := strings.CutPrefix(line, "MODEM ERROR:"); ok {
-		code, err := strconv.Atoi(strings.TrimSpace(n))
-		if err != nil {
-			code = -1
-		}
-		return CommandError{Final: "MODEM ERROR", Code: code}, true
+	if text, ok := strings.CutPrefix(line, "MODEM ERROR:"); ok {
+		code, err := strconv.Atoi(strings.TrimSpace(text))
+		return CommandError{Final: "MODEM ERROR", Code: code}, err == nil && code >= 0
 	}
 	switch line {
 	case "OK", "ERROR", "NO CARRIER", "NO DIALTONE", "NO DIAL TONE", "BUSY", "NO ANSWER", "BLACKLISTED", "DELAYED",
