@@ -1,0 +1,101 @@
+# posdx: build, test, run, package. `make` lists the targets.
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
+SCENARIO ?= host-96
+LABLANG  ?= zh
+ARMS     := armv5 armv6 armv7 arm64
+KIT      := firmware-build
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  e.g. make run SCENARIO=modem-no-sim ONCE=1 LABLANG=en    (bin/posdx-lab scenarios lists them)"
+
+.PHONY: build
+build: ## build posdx, posdx-fleet and posdx-lab for this machine into bin/
+	@mkdir -p bin
+	$(BUILD) -o bin/posdx ./agent
+	$(BUILD) -o bin/posdx-fleet ./fleet
+	$(BUILD) -o bin/posdx-lab ./firmware-build/lab
+
+.PHONY: run
+run: build ## a simulated terminal, a fault and its diagnosis: SCENARIO=… ONCE=1 LABLANG=en
+	bin/posdx-lab run --scenario $(SCENARIO) --lang $(LABLANG) $(if $(ONCE),--once)
+
+.PHONY: test
+test: packages ## everything that proves the product, about 15 minutes on two cores
+	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
+	$(GO) vet ./...
+	@$(MAKE) --no-print-directory size tarm lab-short fuzz-short soak-short
+	$(GO) test -timeout 15m ./...
+
+.PHONY: race
+race: ## unit tests with the race detector
+	$(GO) test -race -timeout 30m ./...
+
+.PHONY: packages
+packages: ## install the Debian packages that the tests need, or name them
+	@sh $(KIT)/debian-packages.sh
+
+.PHONY: arm
+arm: $(ARMS:%=dist/posdx-%) ## static posdx for GOARM 5, 6, 7 and arm64 into dist/
+
+.PHONY: $(ARMS:%=dist/posdx-%)
+dist/posdx-armv%:
+	@mkdir -p dist
+	GOOS=linux GOARCH=arm GOARM=$* $(BUILD) -o $@ ./agent
+dist/posdx-arm64:
+	@mkdir -p dist
+	GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./agent
+
+.PHONY: size
+size: arm ## sizes of the ARM builds against their budget; fails above it
+	@sh $(KIT)/size.sh dist
+
+.PHONY: tarm
+tarm: ## the serial port's tests over github.com/tarm/serial
+	@GO="$(GO)" sh $(KIT)/tarm.sh
+
+.PHONY: lab
+lab: build ## every scenario of the simulated terminal, with what each found
+	@sh $(KIT)/lab.sh
+
+.PHONY: lab-short
+lab-short: build
+	@sh $(KIT)/lab.sh host-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full
+
+FUZZTIME ?= 60s
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@GO="$(GO)" sh $(KIT)/fuzz.sh $(FUZZTIME)
+
+.PHONY: fuzz-short
+fuzz-short:
+	@GO="$(GO)" sh $(KIT)/fuzz.sh 2s
+
+.PHONY: bench
+bench: ## benchmarks: explaining, decoding, storing
+	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/...
+
+.PHONY: soak
+soak: ## tests marked Soak, long form
+	POSDX_SOAK=1h $(GO) test -timeout 3h -run Soak -v ./agent/internal/... ./fleet/...
+
+.PHONY: soak-short
+soak-short:
+	POSDX_SOAK=20s $(GO) test -timeout 10m -run Soak ./agent/internal/... ./fleet/...
+
+.PHONY: eval
+eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
+	$(GO) run ./agent/diagnose/eval
+
+.PHONY: package
+package: arm ## tar.gz, deb and ipk for every ARM into dist/
+	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)
+
+.PHONY: clean
+clean: ## remove what was built and what make run left
+	rm -rf bin dist run
