@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a3703c4376b3f20fd080a9bc46bf1f0249acc0f968c6f2b71", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:592431d92b18f24f8b483d3f15766aa3217843414c0893cd32e66e9c094773ac", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -335,102 +335,102 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Meaning{Scheme: "cb2a-fr", Code: "97", Text: Text{ZH: "全局监控定时器超时", EN: "Global supervision timer expired (a timeout)"}, Class: "timeout", Domain: "scheme-switch", Retry: "yes", Sources: list35, Note: "different from UnionPay 97"},
 	Meaning{Scheme: "cb2a-fr", Code: "98", Text: Text{ZH: "服务器不可用，重新请求路由", EN: "Server unavailable, network routing requested again"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list35},
 	Meaning{Scheme: "cb2a-fr", Code: "99", Text: Text{ZH: "发起方域故障", EN: "Initiator domain incident"}, Class: "error", Domain: "terminal-config", Retry: "unknown", Sources: list35},
-	Meaning{Scheme: "channel-cn", Code: "00", Text: Text{ZH: "交易成功", EN: "Success"}, Domain: "none", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "01", Text: Text{ZH: "请联系发卡行", EN: "Contact issuer"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "02", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "differs (UnionPay 02 special condition)"},
-	Meaning{Scheme: "channel-cn", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "04", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "05", Text: Text{ZH: "持卡人认证失败", EN: "Cardholder authentication failed"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "06", Text: Text{ZH: "交易金额超限", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "07", Text: Text{ZH: "暂时不能退货", EN: "Refund not possible now"}, Domain: "operator", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "08", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "09", Text: Text{ZH: "撤销只允许当日操作", EN: "Void only on the same day"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "10", Text: Text{ZH: "无参数需下载", EN: "No parameters to download"}, Domain: "none", Retry: "no", Sources: list37, Note: "differs (UnionPay 10 approval)"},
-	Meaning{Scheme: "channel-cn", Code: "11", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "differs (UnionPay 11 approval)"},
-	Meaning{Scheme: "channel-cn", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Domain: "operator", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "16", Text: Text{ZH: "无此账户", EN: "No such account"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "17", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "18", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "19", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "20", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
+	Meaning{Scheme: "channel-cn", Code: "00", Text: Text{ZH: "交易成功", EN: "Success"}, Domain: "none", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "01", Text: Text{ZH: "请联系发卡行", EN: "Contact issuer"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "02", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "differs from UnionPay (there 02 special condition)"},
+	Meaning{Scheme: "channel-cn", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "04", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "05", Text: Text{ZH: "持卡人认证失败", EN: "Cardholder authentication failed"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "06", Text: Text{ZH: "交易金额超限", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "07", Text: Text{ZH: "暂时不能退货", EN: "Refund not possible now"}, Domain: "operator", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "08", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "09", Text: Text{ZH: "撤销只允许当日操作", EN: "Void only on the same day"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "10", Text: Text{ZH: "无参数需下载", EN: "No parameters to download"}, Domain: "none", Retry: "no", Sources: list37, Note: "differs from UnionPay (there 10 approval)"},
+	Meaning{Scheme: "channel-cn", Code: "11", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "differs from UnionPay (there 11 approval)"},
+	Meaning{Scheme: "channel-cn", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Domain: "operator", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "16", Text: Text{ZH: "无此账户", EN: "No such account"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "17", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "18", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "19", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "20", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
 	Meaning{Scheme: "channel-cn", Code: "21", Text: Text{ZH: "该卡未初始化或睡眠卡", EN: "Card not initialised or dormant"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same as CUP15"},
 	Meaning{Scheme: "channel-cn", Code: "22", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: list37, Note: "same as CUP15"},
-	Meaning{Scheme: "channel-cn", Code: "23", Text: Text{ZH: "非法交易", EN: "Illegal transaction"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "24", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "25", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "26", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "27", Text: Text{ZH: "没收卡", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "28", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "29", Text: Text{ZH: "止付卡", EN: "Stopped card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "30", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "31", Text: Text{ZH: "交易拒绝", EN: "Refused"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "32", Text: Text{ZH: "卡已作废", EN: "Card void"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "33", Text: Text{ZH: "重做交易或电话授权", EN: "Redo or phone authorisation"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "34", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "35", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "36", Text: Text{ZH: "不匹配的交易", EN: "Mismatched transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "37", Text: Text{ZH: "有效期错", EN: "Expiry date wrong"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "38", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "39", Text: Text{ZH: "手输卡号不允许做该交易", EN: "Manual entry not allowed"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "40", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "near"},
-	Meaning{Scheme: "channel-cn", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "42", Text: Text{ZH: "不批准交易", EN: "Not approved"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "44", Text: Text{ZH: "不做任何处理", EN: "No action"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "differs"},
+	Meaning{Scheme: "channel-cn", Code: "23", Text: Text{ZH: "非法交易", EN: "Illegal transaction"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "24", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "25", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "26", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "27", Text: Text{ZH: "没收卡", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "28", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "29", Text: Text{ZH: "止付卡", EN: "Stopped card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "30", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "31", Text: Text{ZH: "交易拒绝", EN: "Refused"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "32", Text: Text{ZH: "卡已作废", EN: "Card void"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "33", Text: Text{ZH: "重做交易或电话授权", EN: "Redo or phone authorisation"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "34", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "35", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "36", Text: Text{ZH: "不匹配的交易", EN: "Mismatched transaction"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "37", Text: Text{ZH: "有效期错", EN: "Expiry date wrong"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "38", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "39", Text: Text{ZH: "手输卡号不允许做该交易", EN: "Manual entry not allowed"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "40", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "42", Text: Text{ZH: "不批准交易", EN: "Not approved"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "44", Text: Text{ZH: "不做任何处理", EN: "No action"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "differs from UnionPay"},
 	Meaning{Scheme: "channel-cn", Code: "45", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: list37, Note: "same as CUP15"},
-	Meaning{Scheme: "channel-cn", Code: "46", Text: Text{ZH: "拨号电话非法", EN: "Dial-up caller number illegal"}, Domain: "network-path", Retry: "no", Sources: list37, Note: "differs; local line check"},
-	Meaning{Scheme: "channel-cn", Code: "47", Text: Text{ZH: "退货金额超限", EN: "Refund amount over limit"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "48", Text: Text{ZH: "当日不许退货", EN: "No refund on the same day"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "49", Text: Text{ZH: "30天内退货", EN: "Refund within 30 days"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "50", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "52", Text: Text{ZH: "格式错误", EN: "Format error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "53", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "55", Text: Text{ZH: "密码错", EN: "Wrong PIN"}, Domain: "cardholder-account", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "56", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer withdrawal count exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "57", Text: Text{ZH: "该卡不允许做此交易", EN: "Card may not do this"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "58", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "near"},
-	Meaning{Scheme: "channel-cn", Code: "59", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "60", Text: Text{ZH: "银行MAC校验错", EN: "Bank MAC check error"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "62", Text: Text{ZH: "受限制卡", EN: "Restricted card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "63", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "64", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "65", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer count limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "66", Text: Text{ZH: "发卡方不允许该卡在本终端进行此交易", EN: "Issuer does not allow this card on this terminal"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "67", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "68", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "69", Text: Text{ZH: "发卡方状态不正常，请稍后重试", EN: "Issuer state abnormal, retry later"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "70", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "71", Text: Text{ZH: "银联交换中心异常", EN: "UnionPay switch abnormal"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "72", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "differs; same meaning as 97"},
-	Meaning{Scheme: "channel-cn", Code: "73", Text: Text{ZH: "请先签到", EN: "Sign in first"}, Domain: "terminal-config", Retry: "after-signin", Sources: list37, Note: "differs; same family as 77"},
-	Meaning{Scheme: "channel-cn", Code: "74", Text: Text{ZH: "请联系收单机构手工退货", EN: "Contact acquirer for manual refund"}, Domain: "acquirer-host", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "75", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "76", Text: Text{ZH: "上批未结，请先结完上批", EN: "Previous batch not settled, settle first"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "77", Text: Text{ZH: "不支持该卡种", EN: "Card type not supported"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "DIFFERS from UnionPay 77 sign in again"},
-	Meaning{Scheme: "channel-cn", Code: "78", Text: Text{ZH: "完成通知交易不能撤销", EN: "Completion notice cannot be voided"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "79", Text: Text{ZH: "请使用同一类型终端做完成交易", EN: "Use the same terminal type for completion"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "80", Text: Text{ZH: "请使用刷卡方式进行交易", EN: "Use magnetic swipe"}, Domain: "card-medium", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "81", Text: Text{ZH: "请先进行结账", EN: "Settle first"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "82", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "83", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "90", Text: Text{ZH: "系统日切，请稍后重试", EN: "Cut-over, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "91", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "near"},
-	Meaning{Scheme: "channel-cn", Code: "92", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "94", Text: Text{ZH: "重复交易", EN: "Duplicate transaction"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "96", Text: Text{ZH: "处理中心系统异常，请稍后重试", EN: "Processing centre abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "97", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "98", Text: Text{ZH: "发卡方超时", EN: "Issuer timeout"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "99", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "A0", Text: Text{ZH: "MAC校验错，请重新签到", EN: "MAC error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "A1", Text: Text{ZH: "其他错误", EN: "Other error"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "differs"},
-	Meaning{Scheme: "channel-cn", Code: "A7", Text: Text{ZH: "安全处理失败", EN: "Security processing failed"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "same"},
-	Meaning{Scheme: "channel-cn", Code: "B0", Text: Text{ZH: "数据校验错误", EN: "Data check error"}, Domain: "terminal-config", Retry: "unknown", Sources: list37, Note: "differs"},
+	Meaning{Scheme: "channel-cn", Code: "46", Text: Text{ZH: "拨号电话非法", EN: "Dial-up caller number illegal"}, Domain: "network-path", Retry: "no", Sources: list37, Note: "differs from UnionPay; local line check"},
+	Meaning{Scheme: "channel-cn", Code: "47", Text: Text{ZH: "退货金额超限", EN: "Refund amount over limit"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "48", Text: Text{ZH: "当日不许退货", EN: "No refund on the same day"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "49", Text: Text{ZH: "30天内退货", EN: "Refund within 30 days"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "50", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "52", Text: Text{ZH: "格式错误", EN: "Format error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "53", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "55", Text: Text{ZH: "密码错", EN: "Wrong PIN"}, Domain: "cardholder-account", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "56", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer withdrawal count exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "57", Text: Text{ZH: "该卡不允许做此交易", EN: "Card may not do this"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "58", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "59", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "60", Text: Text{ZH: "银行MAC校验错", EN: "Bank MAC check error"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "62", Text: Text{ZH: "受限制卡", EN: "Restricted card"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "63", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "64", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "65", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer count limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "66", Text: Text{ZH: "发卡方不允许该卡在本终端进行此交易", EN: "Issuer does not allow this card on this terminal"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "67", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "68", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "69", Text: Text{ZH: "发卡方状态不正常，请稍后重试", EN: "Issuer state abnormal, retry later"}, Domain: "issuer", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "70", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "71", Text: Text{ZH: "银联交换中心异常", EN: "UnionPay switch abnormal"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "72", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "differs from UnionPay; same meaning as 97"},
+	Meaning{Scheme: "channel-cn", Code: "73", Text: Text{ZH: "请先签到", EN: "Sign in first"}, Domain: "terminal-config", Retry: "after-signin", Sources: list37, Note: "differs from UnionPay; same family as 77"},
+	Meaning{Scheme: "channel-cn", Code: "74", Text: Text{ZH: "请联系收单机构手工退货", EN: "Contact acquirer for manual refund"}, Domain: "acquirer-host", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "75", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "76", Text: Text{ZH: "上批未结，请先结完上批", EN: "Previous batch not settled, settle first"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "77", Text: Text{ZH: "不支持该卡种", EN: "Card type not supported"}, Domain: "merchant-config", Retry: "no", Sources: list37, Note: "differs from UnionPay 77, sign in again"},
+	Meaning{Scheme: "channel-cn", Code: "78", Text: Text{ZH: "完成通知交易不能撤销", EN: "Completion notice cannot be voided"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "79", Text: Text{ZH: "请使用同一类型终端做完成交易", EN: "Use the same terminal type for completion"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "80", Text: Text{ZH: "请使用刷卡方式进行交易", EN: "Use magnetic swipe"}, Domain: "card-medium", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "81", Text: Text{ZH: "请先进行结账", EN: "Settle first"}, Domain: "operator", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "82", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "83", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "90", Text: Text{ZH: "系统日切，请稍后重试", EN: "Cut-over, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "91", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "92", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "94", Text: Text{ZH: "重复交易", EN: "Duplicate transaction"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "96", Text: Text{ZH: "处理中心系统异常，请稍后重试", EN: "Processing centre abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "97", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "98", Text: Text{ZH: "发卡方超时", EN: "Issuer timeout"}, Domain: "issuer", Retry: "no", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "99", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A0", Text: Text{ZH: "MAC校验错，请重新签到", EN: "MAC error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A1", Text: Text{ZH: "其他错误", EN: "Other error"}, Domain: "unknown", Retry: "unknown", Sources: list37, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A7", Text: Text{ZH: "安全处理失败", EN: "Security processing failed"}, Domain: "scheme-switch", Retry: "yes", Sources: list37, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "B0", Text: Text{ZH: "数据校验错误", EN: "Data check error"}, Domain: "terminal-config", Retry: "unknown", Sources: list37, Note: "differs from UnionPay"},
 	Meaning{Scheme: "channel-cn", Code: "M1", Text: Text{ZH: "POS中心异常，请稍后重试", EN: "POS centre abnormal, retry later"}, Domain: "acquirer-host", Retry: "yes", Sources: list37, Note: "channel addition"},
 	Meaning{Scheme: "channel-cn", Code: "M2", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "channel addition"},
 	Meaning{Scheme: "channel-cn", Code: "M3", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: list37, Note: "channel addition"},
@@ -1136,94 +1136,94 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Meaning{Scheme: "terminal-local", Code: "zvt:0xFC", Text: Text{ZH: "所需设备缺失或故障", EN: "Necessary device absent or defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0xFD", Text: Text{ZH: "波特率不支持", EN: "Baud rate not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0xFF", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "software", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "承兑或交易成功", EN: "Approved or completed"}, Class: "A", Domain: "none", Retry: "no", Sources: list108},
-	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "查发卡方", EN: "Refer to card issuer"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "查发卡方的特殊条件", EN: "Refer to issuer, special condition (older table only)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list110, Note: "absent from CUP15 and the newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant: MCC abnormal, MCC not allowed for this card, or merchant blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list109, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
-	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "没收卡", EN: "Pick up card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
-	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "身份认证失败（旧：不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed between table generations"},
-	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "出错", EN: "Error (older: issuer fault); terminals also write 06 into a reversal as the reason other"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list112, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C"},
-	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊条件下没收卡", EN: "Pick up card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理中", EN: "Request being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: list110, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
-	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
-	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "重要人物批准（VIP）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
-	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "无效的关联交易（旧：无效交易）", EN: "Invalid related transaction: original was not approved, or related type or day not allowed (older: transaction not supported by issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109, Disputed: true, Note: "older display says retry while class is C"},
-	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount (zero, illegal value, tip or ratio limit)"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "无效卡号（无此账号）", EN: "Invalid card number (no such account, check digit wrong, or PAN of related transaction differs)"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "无此发卡方", EN: "No such issuer: BIN not routable"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准更新第三磁道", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list114, Note: "reserved, no class given"},
-	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝但不没收卡", EN: "Refused, do not retain card"}, Domain: "issuer", Retry: "no", Sources: list115, Note: "not in the POS tables"},
-	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "重新送入交易", EN: "Re-enter transaction: card data read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: list110, Note: "class C but the stated remedy is to swipe again"},
-	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "无效应答", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化（旧：不做任何处理）", EN: "Card not initialised, initial PIN unchanged, or dormant (older: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed completely between generations"},
-	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "故障怀疑，关联交易错误（旧：POS状态与中心不符，可重新签到）", EN: "Suspected malfunction or wrong related transaction (already reversed, already voided, too old); older: POS state differs from centre, may sign in again"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list2, Sources: list109, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
-	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "不可接受的交易费", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原始交易", EN: "Original transaction not found (void, reversal, completion cannot be matched)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误", EN: "Message format error: mandatory field missing, parse failure, illegal character, bitmap or track data wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list2, Sources: list109, Note: "display says retry, class says no"},
-	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "银联不支持的银行", EN: "Bank not supported by the switch"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list116, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "部分完成", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list117, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "过期的卡（没收）", EN: "Expired card, pick up"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15, which uses 54"},
-	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud, retain card (includes ARQC failure)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "受卡方与安全保密部门联系（没收）", EN: "Card acceptor contact acquirer security, retain card"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡（没收）", EN: "Restricted card, retain card"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "受卡方呼受理方安全保密部门（没收）", EN: "Card acceptor call acquirer security, retain card"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "超过允许的PIN试输入", EN: "PIN tries exceeded, account locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "无此信用卡账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能尚不支持", EN: "Requested function not supported (issuer not enabled, receiver has no right for it)"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "无此账户", EN: "No universal account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "无此投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "不允许降级交易", EN: "Fallback not allowed: chip card must be read by chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: list118, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
-	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "资金不足", EN: "Insufficient funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "无此支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "无此储蓄卡账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "过期的卡", EN: "Expired card or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-RC17 gives class D"},
-	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "不正确的PIN", EN: "Incorrect PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list109, Note: "class C, but older display asks to retry with the right PIN"},
-	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "不允许持卡人进行的交易", EN: "Transaction not permitted to cardholder (card type, service range, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "不允许终端进行的交易", EN: "Transaction not permitted to terminal (issuer limits this terminal type, or terminal id of related transaction differs; older display: terminal invalid)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list2, Sources: list119, Note: "older text tells operator to call acquirer"},
-	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "有作弊嫌疑（CVN验证失败）", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list109, Disputed: true, Note: "older tables leave the reason empty"},
-	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "受卡方与安全保密部门联系", EN: "Card acceptor contact acquirer security (no retain)"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "交易成功", EN: "Approved"}, Class: "A", Domain: "none", Retry: "no", Sources: list108},
+	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "请持卡人联系发卡行", EN: "Refer to the card's issuing bank"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "请联系发卡行，有特殊情况（旧表）", EN: "Refer to the issuing bank, special condition (older table)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list110, Note: "absent from CUP15 and the newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "商户无效：商户类别异常、不允许受理此卡或被列入黑名单", EN: "Invalid merchant: wrong category, not allowed for this card, or blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list109, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
+	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "发卡行要求没收此卡", EN: "The issuing bank wants the card retained"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
+	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "持卡人身份认证失败（旧义：发卡行不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed between table generations"},
+	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "交易出错（旧义：发卡行故障）", EN: "Error (older meaning: fault at the issuing bank)"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list112, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊情况，没收此卡", EN: "Retain the card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理，请稍候", EN: "The request is still being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: list110, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
+	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "只批准了部分金额", EN: "Approved for part of the amount"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
+	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "交易成功（贵宾客户）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
+	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "关联交易无效：原交易未成功，或类型、日期不允许（旧义：发卡行不支持此交易）", EN: "Invalid related transaction: the original was not approved, or its type or day does not allow it (older meaning: not supported by the issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109, Disputed: true, Note: "older display says retry while class is C"},
+	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "金额无效：为零、非法，或超出小费、比例限制", EN: "Invalid amount: zero, illegal, or above the limit for tip or ratio"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "卡号无效：无此账号、校验位错，或与原交易卡号不同", EN: "Invalid card number: no such account, wrong check digit, or not the card of the original"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "找不到发卡行：这种卡无法转接", EN: "No such issuer: the card's number cannot be routed"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准，并更新第三磁道（保留）", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list114, Note: "reserved, no class given"},
+	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝，但不没收卡", EN: "Refused, do not retain the card"}, Domain: "issuer", Retry: "no", Sources: list115, Note: "not in the POS tables"},
+	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "卡信息没读好，请重新刷卡", EN: "The card was read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: list110, Note: "class C but the stated remedy is to swipe again"},
+	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "应答无效", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化、未改初始密码或为睡眠卡（旧义：未作处理）", EN: "Card not initialised, first PIN not changed, or dormant (older meaning: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed completely between generations"},
+	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "关联交易错误：原交易已冲正、已撤销或时间太久（旧义：终端与中心状态不符，可重新签到）", EN: "Wrong related transaction: already reversed, voided or too old (older meaning: terminal and centre differ, sign in again)"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list2, Sources: list109, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
+	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "手续费不被接受", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原交易，无法撤销、冲正或完成", EN: "Original transaction not found: void, reversal or completion cannot be matched"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误：缺少必填域、含非法字符，或位图、磁道有误", EN: "Message format error: mandatory field missing, illegal character, bitmap or track wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list2, Sources: list109, Note: "display says retry, class says no"},
+	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "转接中心不支持这家银行", EN: "The switch does not support this bank"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list116, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "只完成了一部分", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list117, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "卡已过期，没收", EN: "Expired card, retain it"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15, which uses 54"},
+	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有欺诈嫌疑，没收卡（含芯片验证失败）", EN: "Suspected fraud, retain the card (includes failed chip cryptogram)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "没收卡，请联系收单机构安全部门", EN: "Retain the card and contact the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, retain it"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "没收卡，请致电收单机构安全部门", EN: "Retain the card and call the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "密码输错次数过多，账户已锁", EN: "Too many wrong PINs, the account is locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "没有信用账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能不支持：发卡行未开通，或受理方无权限", EN: "Function not supported: not enabled at the issuer, or the receiver has no right to it"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list5, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "此卡已挂失", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "没有这个账户", EN: "No such account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "此卡为被盗卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "没有投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "芯片卡不能刷磁条，请插芯片", EN: "A chip card may not be swiped, insert the chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: list118, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
+	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "余额或可用额度不足", EN: "Not enough funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "没有支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "没有储蓄账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "卡已过期，或有效期不对", EN: "Expired card, or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-RC17 gives class D"},
+	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list109, Note: "class C, but older display asks to retry with the right PIN"},
+	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "没有这张卡的记录", EN: "No record of this card"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "这张卡不能做这笔交易（卡种、地区、币种、疑似套现或黑名单）", EN: "Not permitted to this cardholder (card type, region, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "这台终端不能做这笔交易，或与原交易终端不符（旧义：终端无效）", EN: "Not permitted to this terminal, or not the terminal of the original (older meaning: invalid terminal)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list2, Sources: list119, Note: "older text tells operator to call acquirer"},
+	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "卡片安全码（CVN）校验失败", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list109, Disputed: true, Note: "older tables leave the reason empty"},
+	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "请联系收单机构安全部门，不没收卡", EN: "Contact the acquirer's security department, do not retain the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
 	Meaning{Scheme: "unionpay", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全保密规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "原始金额错误", EN: "Original amount mismatch"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出取款/消费次数限制", EN: "Transaction count limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "受卡方呼受理方安全保密部门", EN: "Card acceptor call acquirer security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "捕捉（没收卡）", EN: "Hard capture"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timed out at the receiving institution"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list111, Sources: list109, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
-	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "允许的输入PIN次数超限", EN: "PIN entry tries exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "无效账户", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list115, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要向网络中心签到（批次号不一致）", EN: "Sign-in required: terminal batch number differs from centre"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list120, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: comment"},
-	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "无效终端", EN: "Invalid terminal (one acquirer gateway only)"}, Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list29, Note: "not UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对账不平", EN: "Offline transactions do not reconcile: terminal must resend offline data"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list121, Note: "absent from CUP15 and newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日终处理（日切）", EN: "Cut-over in progress"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡方不能操作", EN: "Issuer (or transfer party) inoperative: down, signed off, closed by the switch, line fault, or its internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list5, Sources: list109, Note: "older text adds: or UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "金融机构或中间网络设施找不到或无法达到", EN: "Institution or intermediate network not found or unreachable (no usable line, wrong IP or port between switch and member)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list109, Note: "this is the switch-to-member line, not the terminal line"},
-	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法、不能完成", EN: "Violation of law"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "older: may sign in again; newer: may already have succeeded, query first"},
-	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "核对差错（调节控制错）", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常、失效", EN: "UnionPay processing centre malfunction (database, shared memory, function call) or maintenance rejecting everything"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list109, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
-	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "ATM/POS终端号找不到（终端未登记）", EN: "Terminal id not found: terminal not registered at centre or bank"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list122, Sources: list123, Note: "never sent by the issuer; CIL-V2: check configuration"},
-	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心收不到发卡方应答", EN: "Processing centre received no answer from issuer; terminals also write 98 into a reversal when they received no answer"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109, Note: "display varies: issuer timeout or timeout please retry"},
-	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "PIN格式错", EN: "PIN format error (PIN block cannot be processed)"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "CIL-V2 says call service instead of sign in"},
-	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "MAC鉴别失败", EN: "MAC check failed; terminals also write A0 into a reversal when the answer MAC is wrong"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账货币不一致", EN: "Transfer currency mismatch"}, Class: "C", Domain: "operator", Retry: "no", Sources: list124, Note: "BOCOM older name R5"},
-	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功", EN: "Defective success: switch forwarded the request and got no issuer answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list6, Sources: list125, Note: "confirm with receiving bank; BOCOM older name R4"},
-	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "资金到账行无此账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list124, Note: "BOCOM older name R6"},
-	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功", EN: "Defective success: confirmation accepted though the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R1"},
-	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功", EN: "Defective success: confirmation accepted though the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R2"},
-	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功", EN: "Defective success: confirmation accepted while the original had no issuer answer"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R3"},
-	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败", EN: "Security processing failed (MAC or PIN program, PIN translation, key generation, key activation or reset, ARPC)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list113, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
-	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "转入卡归属地信息缺失（交行：PIN密钥错）", EN: "Destination card region missing in a transfer; in BOCOM: PIN key error"}, Domain: "acquirer-host", Retry: "no", Sources: list114, Disputed: true, Note: "direct contradiction"},
-	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错", EN: "MAC key error (one bank list)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list117},
+	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡（地区等限制），不没收", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list5, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "金额与原交易不符", EN: "The amount differs from the original"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出交易次数限制", EN: "Too many transactions"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "请致电收单机构安全部门", EN: "Call the acquirer's security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "没收卡", EN: "Capture the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list111, Sources: list109, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
+	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list115, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list120, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: comment"},
+	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "终端无效（仅一家收单机构使用）", EN: "Invalid terminal (one acquirer only)"}, Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list29, Note: "not UnionPay"},
+	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list121, Note: "absent from CUP15 and newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡行不可用：停机、签退、被关闭、线路故障或内部超时", EN: "The issuing bank is not available: down, signed off, closed by the switch, line fault or internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list5, Sources: list109, Note: "older text adds: or UnionPay"},
+	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "找不到或连不上对方机构：转接中心与成员机构之间的线路不通", EN: "Institution not found or not reachable: the line between switch and member is down"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list109, Note: "this is the switch-to-member line, not the terminal line"},
+	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法，不能完成", EN: "Against the law, cannot be completed"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易，或流水号重复", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "older: may sign in again; newer: may already have succeeded, query first"},
+	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "对账有误", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常或维护", EN: "The UnionPay processing centre is at fault or in maintenance"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list109, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
+	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "终端未登记：中心或银行找不到这个终端号", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list122, Sources: list123, Note: "never sent by the issuer; CIL-V2: check configuration"},
+	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心没有收到发卡行应答", EN: "The UnionPay processing centre received no answer from the issuing bank"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109, Note: "display varies: issuer timeout or timeout please retry; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "密码格式错误，无法处理密码数据", EN: "PIN format error, the PIN block cannot be processed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "CIL-V2 says call service instead of sign in"},
+	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "报文MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账币种不一致", EN: "Transfer currencies differ"}, Class: "C", Domain: "operator", Retry: "no", Sources: list124, Note: "BOCOM older name R5"},
+	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功：已转发，但没有收到发卡行应答", EN: "Defective success: forwarded, but the issuing bank did not answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list6, Sources: list125, Note: "confirm with receiving bank; BOCOM older name R4"},
+	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "收款银行没有这个账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list124, Note: "BOCOM older name R6"},
+	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功：确认已受理，但没有收到原交易", EN: "Defective success: confirmation accepted, the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R1"},
+	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易被拒绝", EN: "Defective success: confirmation accepted, the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R2"},
+	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易没有发卡行应答", EN: "Defective success: confirmation accepted, the original had no answer from the issuing bank"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R3"},
+	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败（加密机、密码转换或密钥）", EN: "Security processing failed (HSM, PIN translation or keys)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list113, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
+	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "缺少转入卡归属地信息（交通银行：密码密钥错）", EN: "Region of the receiving card is missing (BOCOM: PIN key error)"}, Domain: "acquirer-host", Retry: "no", Sources: list114, Disputed: true, Note: "direct contradiction"},
+	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错误（仅一家银行）", EN: "MAC key error (one bank only)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "B0", Text: Text{ZH: "无效帐户（缴费）", EN: "Invalid account (bill payment)"}, Domain: "cardholder-account", Retry: "no", Sources: list117, Note: "GO-MYG: risk black card"},
 	Meaning{Scheme: "unionpay", Code: "B1", Text: Text{ZH: "无欠费（收据未打）", EN: "No arrears, receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list126, Disputed: true, Note: "four meanings: BOCOM request too frequent, GO-MYG risk blacklist, CIL-V3 card abnormal"},
 	Meaning{Scheme: "unionpay", Code: "B2", Text: Text{ZH: "费用未缴或无欠费", EN: "Fee not due or receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "B3", Text: Text{ZH: "交易的发卡行无效", EN: "Issuer invalid (bill payment)"}, Domain: "issuer", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "B4", Text: Text{ZH: "交易的受理行无效", EN: "Acquirer invalid (bill payment)"}, Domain: "acquirer-host", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态非法", EN: "Acquirer state illegal: acquirer signed off, not signed in, or invalid state"}, Domain: "acquirer-host", Retry: "unknown", Sources: list127, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
+	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态不合法：已签退、未签到或无效", EN: "Acquirer state illegal: signed off, not signed in or invalid"}, Domain: "acquirer-host", Retry: "unknown", Sources: list127, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
 	Meaning{Scheme: "unionpay", Code: "C3", Text: Text{ZH: "隔日冲正", EN: "Reversal on another day"}, Domain: "operator", Retry: "no", Sources: list117, Disputed: true, Note: "CIL-V2 uses C3 for an invalid coupon"},
 	Meaning{Scheme: "unionpay", Code: "D1", Text: Text{ZH: "机构代码错误", EN: "Institution code error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
 	Meaning{Scheme: "unionpay", Code: "D2", Text: Text{ZH: "日期错误", EN: "Date error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
@@ -1244,17 +1244,17 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Meaning{Scheme: "unionpay", Code: "F5", Text: Text{ZH: "文件批量转联机未完成", EN: "Batch-to-online conversion not finished"}, Domain: "acquirer-host", Retry: "unknown", Sources: list128},
 	Meaning{Scheme: "unionpay", Code: "N1", Text: Text{ZH: "未登折帐目已超限", EN: "Unposted passbook items over limit"}, Domain: "cardholder-account", Retry: "no", Sources: list114},
 	Meaning{Scheme: "unionpay", Code: "N2", Text: Text{ZH: "交易金额超出最高限额", EN: "Amount above highest limit"}, Domain: "cardholder-account", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small (acquirer addition)"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list130, Note: "single source, acquirer addition"},
-	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡机构未留存手机号", EN: "No phone number on file at issuer"}, Domain: "cardholder-account", Retry: "no", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed (EMV)"}, Domain: "card-medium", Retry: "no", Sources: list117},
+	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list130, Note: "single source, acquirer addition"},
+	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡行没有留存手机号", EN: "The issuing bank has no phone number on file"}, Domain: "cardholder-account", Retry: "no", Sources: list128},
+	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed"}, Domain: "card-medium", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R1", Text: Text{ZH: "有缺陷的成功（旧A4）", EN: "Defective success, original not received (older name of A4)"}, Domain: "none", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R2", Text: Text{ZH: "有缺陷的成功（旧A5）", EN: "Defective success, original refused (older name of A5)"}, Domain: "none", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R3", Text: Text{ZH: "有缺陷的成功（旧A6）", EN: "Defective success, no issuer answer, confirmation accepted (older name of A6)"}, Domain: "none", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R4", Text: Text{ZH: "有缺陷的成功（旧A2）", EN: "Defective success, no issuer answer (older name of A2)"}, Domain: "none", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R5", Text: Text{ZH: "转账货币不一致（旧A1）", EN: "Transfer currency mismatch (older name of A1)"}, Domain: "operator", Retry: "no", Sources: list117},
 	Meaning{Scheme: "unionpay", Code: "R6", Text: Text{ZH: "转入行无此账户（旧A3）", EN: "No such account at receiving bank (older name of A3)"}, Domain: "cardholder-account", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "短信验证码输入跳转通知", EN: "Flow jumps to SMS code entry"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
-	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "支付开通跳转通知", EN: "Flow jumps to payment activation"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
+	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "跳转到短信验证码输入", EN: "Continue with the code sent by text message"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
+	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
 	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
 	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
 	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn位元出错，t为错误类型", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
@@ -1594,67 +1594,68 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	TopicRule{Topic: "merchant-unknown", Domains: list485, Words: list487},
 	TopicRule{Topic: "terminal-unknown", Domains: list485, Words: list488},
 	TopicRule{Topic: "fraud", Domains: list485},
-	TopicRule{Topic: "issuer-late", Domains: list489, Words: list490},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list491},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list492},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list489},
+	TopicRule{Topic: "issuer-late", Domains: list490, Words: list491},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list492},
+	TopicRule{Topic: "not-accepted", Domains: list111, Words: list493},
 	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list493, Words: list494},
-	TopicRule{Topic: "cutover", Domains: list495, Words: list496},
-	TopicRule{Topic: "centre", Domains: list495, Words: list497},
-	TopicRule{Topic: "security", Domains: list495, Words: list498},
-	TopicRule{Topic: "switch", Domains: list495},
-	TopicRule{Topic: "busy", Domains: list499, Words: list500},
-	TopicRule{Topic: "host-late", Domains: list499, Words: list501},
-	TopicRule{Topic: "answer-bad", Schemes: list462, Domains: list499},
-	TopicRule{Topic: "not-permitted", Domains: list499, Words: list502},
-	TopicRule{Topic: "journal", Domains: list499, Words: list503},
-	TopicRule{Topic: "host-fault", Domains: list499},
-	TopicRule{Topic: "terminal-unknown", Domains: list504, Words: list505},
-	TopicRule{Topic: "merchant-unknown", Domains: list504, Words: list506},
-	TopicRule{Topic: "not-permitted", Domains: list504},
-	TopicRule{Topic: "terminal-unknown", Domains: list507, Words: list508},
-	TopicRule{Topic: "version", Domains: list507, Words: list509},
-	TopicRule{Topic: "session", Domains: list507, Words: list510},
-	TopicRule{Topic: "duplicate", Domains: list507, Words: list511},
-	TopicRule{Topic: "journal", Domains: list507, Words: list512},
-	TopicRule{Topic: "clock", Domains: list507, Words: list513},
-	TopicRule{Topic: "identity", Domains: list507, Words: list514},
-	TopicRule{Topic: "sim", Domains: list507, Words: list515},
-	TopicRule{Topic: "dial", Domains: list507, Words: list516},
-	TopicRule{Topic: "format", Domains: list507, Words: list517},
-	TopicRule{Topic: "config", Domains: list507},
-	TopicRule{Topic: "keys-local", Schemes: list462, Domains: list518},
-	TopicRule{Topic: "keys", Domains: list518},
-	TopicRule{Topic: "permission", Domains: list519, Words: list520},
-	TopicRule{Topic: "settle", Domains: list519, Words: list521},
-	TopicRule{Topic: "original", Domains: list519, Words: list522},
-	TopicRule{Topic: "cancelled", Domains: list519, Words: list523},
-	TopicRule{Topic: "entry", Domains: list519},
-	TopicRule{Topic: "wrong-method", Domains: list524, Words: list525},
-	TopicRule{Topic: "card-number", Domains: list524, Words: list526},
-	TopicRule{Topic: "card-refused", Domains: list524, Words: list527},
-	TopicRule{Topic: "swipe", Domains: list524, Words: list528},
-	TopicRule{Topic: "contactless", Domains: list524, Words: list529},
-	TopicRule{Topic: "chip-read", Domains: list524},
-	TopicRule{Topic: "paper", Domains: list477, Words: list530},
-	TopicRule{Topic: "printer", Domains: list477, Words: list531},
-	TopicRule{Topic: "tamper", Domains: list477, Words: list532},
-	TopicRule{Topic: "pinpad", Domains: list477, Words: list533},
-	TopicRule{Topic: "sim", Domains: list477, Words: list515},
-	TopicRule{Topic: "modem", Domains: list477, Words: list534},
-	TopicRule{Topic: "reader", Domains: list477, Words: list535},
-	TopicRule{Topic: "power", Domains: list477, Words: list536},
-	TopicRule{Topic: "storage", Domains: list477, Words: list537},
+	TopicRule{Topic: "pending", Domains: list494, Words: list495},
+	TopicRule{Topic: "cutover", Domains: list496, Words: list497},
+	TopicRule{Topic: "centre", Domains: list496, Words: list498},
+	TopicRule{Topic: "security", Domains: list496, Words: list499},
+	TopicRule{Topic: "switch", Domains: list496},
+	TopicRule{Topic: "busy", Domains: list500, Words: list501},
+	TopicRule{Topic: "host-late", Domains: list500, Words: list502},
+	TopicRule{Topic: "answer-bad", Schemes: list462, Domains: list500},
+	TopicRule{Topic: "not-permitted", Domains: list500, Words: list503},
+	TopicRule{Topic: "journal", Domains: list500, Words: list504},
+	TopicRule{Topic: "host-fault", Domains: list500},
+	TopicRule{Topic: "terminal-unknown", Domains: list505, Words: list506},
+	TopicRule{Topic: "merchant-unknown", Domains: list505, Words: list507},
+	TopicRule{Topic: "not-permitted", Domains: list505},
+	TopicRule{Topic: "terminal-unknown", Domains: list508, Words: list509},
+	TopicRule{Topic: "version", Domains: list508, Words: list510},
+	TopicRule{Topic: "session", Domains: list508, Words: list511},
+	TopicRule{Topic: "duplicate", Domains: list508, Words: list512},
+	TopicRule{Topic: "journal", Domains: list508, Words: list513},
+	TopicRule{Topic: "clock", Domains: list508, Words: list514},
+	TopicRule{Topic: "identity", Domains: list508, Words: list515},
+	TopicRule{Topic: "sim", Domains: list508, Words: list516},
+	TopicRule{Topic: "dial", Domains: list508, Words: list517},
+	TopicRule{Topic: "format", Domains: list508, Words: list518},
+	TopicRule{Topic: "config", Domains: list508},
+	TopicRule{Topic: "keys-local", Schemes: list462, Domains: list519},
+	TopicRule{Topic: "keys", Domains: list519},
+	TopicRule{Topic: "permission", Domains: list520, Words: list521},
+	TopicRule{Topic: "settle", Domains: list520, Words: list522},
+	TopicRule{Topic: "original", Domains: list520, Words: list523},
+	TopicRule{Topic: "cancelled", Domains: list520, Words: list524},
+	TopicRule{Topic: "entry", Domains: list520},
+	TopicRule{Topic: "wrong-method", Domains: list525, Words: list526},
+	TopicRule{Topic: "card-number", Domains: list525, Words: list527},
+	TopicRule{Topic: "card-refused", Domains: list525, Words: list528},
+	TopicRule{Topic: "swipe", Domains: list525, Words: list529},
+	TopicRule{Topic: "contactless", Domains: list525, Words: list530},
+	TopicRule{Topic: "chip-read", Domains: list525},
+	TopicRule{Topic: "paper", Domains: list477, Words: list531},
+	TopicRule{Topic: "printer", Domains: list477, Words: list532},
+	TopicRule{Topic: "tamper", Domains: list477, Words: list533},
+	TopicRule{Topic: "pinpad", Domains: list477, Words: list534},
+	TopicRule{Topic: "sim", Domains: list477, Words: list516},
+	TopicRule{Topic: "modem", Domains: list477, Words: list535},
+	TopicRule{Topic: "reader", Domains: list477, Words: list536},
+	TopicRule{Topic: "power", Domains: list477, Words: list537},
+	TopicRule{Topic: "storage", Domains: list477, Words: list538},
 	TopicRule{Topic: "device", Domains: list477},
-	TopicRule{Topic: "signal", Domains: list538, Words: list539},
-	TopicRule{Topic: "phone-line", Domains: list538, Words: list540},
-	TopicRule{Topic: "dial", Domains: list538, Words: list541},
-	TopicRule{Topic: "registration", Domains: list538, Words: list542},
-	TopicRule{Topic: "refused", Domains: list538, Words: list543},
-	TopicRule{Topic: "connect", Domains: list538, Words: list544},
-	TopicRule{Topic: "send", Domains: list538, Words: list545},
-	TopicRule{Topic: "no-answer", Domains: list538, Words: list546},
-	TopicRule{Topic: "network", Domains: list538},
+	TopicRule{Topic: "signal", Domains: list539, Words: list540},
+	TopicRule{Topic: "phone-line", Domains: list539, Words: list541},
+	TopicRule{Topic: "dial", Domains: list539, Words: list542},
+	TopicRule{Topic: "registration", Domains: list539, Words: list543},
+	TopicRule{Topic: "refused", Domains: list539, Words: list544},
+	TopicRule{Topic: "connect", Domains: list539, Words: list545},
+	TopicRule{Topic: "send", Domains: list539, Words: list546},
+	TopicRule{Topic: "no-answer", Domains: list539, Words: list547},
+	TopicRule{Topic: "network", Domains: list539},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -2374,10 +2375,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list547, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list548, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 21},
-	}, Masks: list548, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list549, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
@@ -2391,7 +2392,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "address.wrong", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 22},
 		Weight{Cause: "lan.gateway", DB: -4},
-	}, Masks: list548, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list549, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2630,14 +2631,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "apn.bad", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 24},
 		Weight{Cause: "wan.outage", DB: -6},
-	}, Masks: list549, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list550, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 4},
 		Weight{Cause: "modem.denied", DB: 20},
-	}, Masks: list549, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list550, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 17},
-	}, Masks: list549, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list550, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -2843,7 +2844,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list550, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list551, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -2899,15 +2900,15 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list551, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list552, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
-	}, Masks: list551, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list552, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-internet-ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list551, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list552, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -2915,7 +2916,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list551, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list552, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -2957,13 +2958,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list552, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list553, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list553, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list554, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -2975,14 +2976,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "lan.cable", DB: -3},
 		Weight{Cause: "lan.gateway", DB: 23},
 		Weight{Cause: "wan.outage", DB: -5},
-	}, Masks: list554, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list555, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 5},
 		Weight{Cause: "lan.conflict", DB: 3},
 		Weight{Cause: "lan.gateway", DB: 6},
 		Weight{Cause: "lan.noise", DB: 6},
 		Weight{Cause: "lan.wifi", DB: 5},
-	}, Masks: list555, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list556, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -8},
@@ -2998,7 +2999,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list556, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list557, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3238,7 +3239,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list557, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list558, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3252,7 +3253,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list558, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list559, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3290,7 +3291,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list558, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list559, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 16},
@@ -3317,7 +3318,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list558, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list559, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3330,24 +3331,24 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list553, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list554, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
 	Sign{Name: "modem.gone", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 24},
-	}, Masks: list559, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list560, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 21},
-	}, Masks: list559, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list560, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list560, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list561, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3425,11 +3426,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "phone.fails", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: 22},
 		Weight{Cause: "modem.line", DB: -8},
-	}, Masks: list558, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list559, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -6},
 		Weight{Cause: "modem.line", DB: 25},
-	}, Masks: list558, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list559, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3443,13 +3444,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list561, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list562, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list562, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list563, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3470,7 +3471,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list563, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list564, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3483,7 +3484,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list564, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list565, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3493,11 +3494,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list564, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list565, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list565, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list566, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3542,11 +3543,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "modem.denied", DB: 25},
 		Weight{Cause: "modem.signal-weak", DB: -5},
 		Weight{Cause: "modem.sim", DB: -6},
-	}, Masks: list566, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list567, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list567, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list568, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3556,13 +3557,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list567, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list568, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list567, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list568, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -3642,7 +3643,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list568, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list569, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -3652,7 +3653,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "sim.bad", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.sim", DB: 25},
-	}, Masks: list569, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list570, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -3669,14 +3670,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list570, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list571, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list570, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list571, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -3838,13 +3839,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 	}, Text: Text{ZH: "程序是{installed}，应该是{expected}", EN: "the program is {installed}, expected is {expected}"}},
 	Sign{Name: "wifi.auth", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 24},
-	}, Masks: list558, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list559, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
 	Sign{Name: "wifi.off", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 22},
-	}, Masks: list558, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list559, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -3852,7 +3853,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:cda9c27de3e59e7a370
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list571, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list572, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -4411,9 +4412,9 @@ var (
 	list200 = []string{"R5", "R21", "S5"}
 	list201 = []string{"R6", "R18"}
 	list202 = []string{"000", "003", "004"}
-	list203 = []string{"host.unreachable", "wan.outage", "modem.dial"}
-	list204 = []string{"txn.answer", "net.tcp", "net.internet"}
-	list205 = []string{"R5", "R6", "R11", "R21", "S5", "S8"}
+	list203 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list204 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list205 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
 	list206 = []string{"000", "001", "003"}
 	list207 = []string{"modem.signal-weak", "lan.wifi"}
 	list208 = []string{"modem.signal", "net.wifi"}
@@ -4438,9 +4439,9 @@ var (
 	list227 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
 	list228 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
 	list229 = []string{"R2", "R11", "R13", "R20", "R25", "S8"}
-	list230 = []string{"wan.loss", "lan.noise"}
-	list231 = []string{"net.path", "net.errors"}
-	list232 = []string{"R2", "R6", "R13", "R21", "S5"}
+	list230 = []string{"wan.loss", "wan.mtu", "lan.noise"}
+	list231 = []string{"net.path", "net.mtu", "net.errors"}
+	list232 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
 	list233 = []string{"bearer.flapping"}
 	list234 = []string{"net.bearer"}
 	list235 = []string{"003", "004"}
@@ -4697,87 +4698,88 @@ var (
 	list486 = []string{"amount warning", "amount limit", "limit exceeded"}
 	list487 = []string{"merchant blacklist", "merchant on blacklist"}
 	list488 = []string{"terminal blacklist"}
-	list489 = []string{"issuer", "scheme-switch"}
-	list490 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list491 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list492 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list493 = []string{"scheme-switch", "acquirer-host"}
-	list494 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list495 = []string{"scheme-switch"}
-	list496 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list497 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list498 = []string{"security processing"}
-	list499 = []string{"acquirer-host"}
-	list500 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list501 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list502 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list503 = []string{"original", "reconcil", "not found"}
-	list504 = []string{"merchant-config"}
-	list505 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list506 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list507 = []string{"terminal-config"}
-	list508 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list509 = []string{"version"}
-	list510 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list511 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list512 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list513 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list514 = []string{"id mismatch", "mismatch"}
-	list515 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list516 = []string{"number unobtainable", "called"}
-	list517 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list518 = []string{"terminal-keys"}
-	list519 = []string{"operator"}
-	list520 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list521 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list522 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list523 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list524 = []string{"card-medium"}
-	list525 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list526 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list527 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list528 = []string{"swipe", "stripe", "magnetic", "track"}
-	list529 = []string{"contactless"}
-	list530 = []string{"paper"}
-	list531 = []string{"print", "font"}
-	list532 = []string{"tamper", "for security reasons", "security violation"}
-	list533 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list534 = []string{"radio module", "modem", "module", "dial"}
-	list535 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list536 = []string{"battery", "voltage", "power"}
-	list537 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list538 = []string{"network-path"}
-	list539 = []string{"signal"}
-	list540 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list541 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list542 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list543 = []string{"reject", "refused"}
-	list544 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list545 = []string{"send failed", "send error", "transmitting"}
-	list546 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list547 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list548 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list549 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list550 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list551 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list552 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list553 = []string{"app.crashed-some", "app.crashing"}
-	list554 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list555 = []string{"path.loss", "path.loss-all"}
-	list556 = []string{"cpu.high", "cpu.raised"}
-	list557 = []string{"hist.many-unread", "reads.many-fail"}
-	list558 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list559 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list560 = []string{"tls.broken", "tls.timeout"}
-	list561 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list562 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list563 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list564 = []string{"hist.many-unread", "hist.mode-all"}
-	list565 = []string{"pinpad.bad", "reader.fault"}
-	list566 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list567 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list568 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list569 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list570 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list571 = []string{"dns.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "tcp.slow"}
+	list489 = []string{"inoperative", "signed off"}
+	list490 = []string{"issuer", "scheme-switch"}
+	list491 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list492 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list493 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list494 = []string{"scheme-switch", "acquirer-host"}
+	list495 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list496 = []string{"scheme-switch"}
+	list497 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list498 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list499 = []string{"security processing"}
+	list500 = []string{"acquirer-host"}
+	list501 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list502 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list503 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list504 = []string{"original", "reconcil", "not found"}
+	list505 = []string{"merchant-config"}
+	list506 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list507 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list508 = []string{"terminal-config"}
+	list509 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list510 = []string{"version"}
+	list511 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list512 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list513 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list514 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list515 = []string{"id mismatch", "mismatch"}
+	list516 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list517 = []string{"number unobtainable", "called"}
+	list518 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list519 = []string{"terminal-keys"}
+	list520 = []string{"operator"}
+	list521 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list522 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list523 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list524 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list525 = []string{"card-medium"}
+	list526 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list527 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list528 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list529 = []string{"swipe", "stripe", "magnetic", "track"}
+	list530 = []string{"contactless"}
+	list531 = []string{"paper"}
+	list532 = []string{"print", "font"}
+	list533 = []string{"tamper", "for security reasons", "security violation"}
+	list534 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list535 = []string{"radio module", "modem", "module", "dial"}
+	list536 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list537 = []string{"battery", "voltage", "power"}
+	list538 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list539 = []string{"network-path"}
+	list540 = []string{"signal"}
+	list541 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list542 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list543 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list544 = []string{"reject", "refused"}
+	list545 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list546 = []string{"send failed", "send error", "transmitting"}
+	list547 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list548 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list549 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list550 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list551 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list552 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list553 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list554 = []string{"app.crashed-some", "app.crashing"}
+	list555 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list556 = []string{"path.loss", "path.loss-all"}
+	list557 = []string{"cpu.high", "cpu.raised"}
+	list558 = []string{"hist.many-unread", "reads.many-fail"}
+	list559 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list560 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list561 = []string{"tls.broken", "tls.timeout"}
+	list562 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list563 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list564 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list565 = []string{"hist.many-unread", "hist.mode-all"}
+	list566 = []string{"pinpad.bad", "reader.fault"}
+	list567 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list568 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list569 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list570 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list571 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list572 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

@@ -1,0 +1,234 @@
+package codes
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// dataFiles returns the shipped data files in memory, so that a test can spoil them.
+func dataFiles(t testing.TB) fstest.MapFS {
+	t.Helper()
+	m := fstest.MapFS{}
+	root := os.DirFS("data")
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(root, name)
+		m[name] = &fstest.MapFile{Data: b}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// spoil replaces a text in one file, which must hold it, and returns the line it stood in.
+func spoil(t testing.TB, m fstest.MapFS, file, old, new string) int {
+	t.Helper()
+	before, _, ok := bytes.Cut(m[file].Data, []byte(old))
+	if !ok {
+		t.Fatalf("%s does not hold %q", file, old)
+	}
+	m[file] = &fstest.MapFile{Data: bytes.Replace(m[file].Data, []byte(old), []byte(new), 1)}
+	return 1 + bytes.Count(before, []byte("\n"))
+}
+
+func TestDataHasNoProblems(t *testing.T) {
+	_, problems := Parse(os.DirFS("data"))
+	for _, p := range problems {
+		t.Errorf("%s:%d: %s", p.File, p.Line, p.What)
+	}
+}
+
+func TestBuiltinIsTheData(t *testing.T) {
+	k, _ := Parse(os.DirFS("data"))
+	if d := cmp.Diff(k, Builtin(), cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("run go generate ./codes (-data +builtin):\n%.3000s", d)
+	}
+}
+
+// TestTablesAreComplete holds the number of rows of every table as they were gathered, so that none is lost unseen.
+func TestTablesAreComplete(t *testing.T) {
+	want := map[string]int{
+		"unionpay": 119, "unionpay-reject": 7, "iso8583-1987": 126, "emv-arc": 6, "iso8583-1993": 100, "iso8583-2003": 191,
+		"visa": 44, "mastercard": 24, "gicc-de": 27, "cb2a-fr": 9, "acquirer-4": 164, "acquirer-ext": 22, "channel-cn": 105,
+		"terminal-local": 218, "reversal-reason": 4,
+	}
+	got := map[string]int{}
+	for _, m := range Builtin().Meanings {
+		got[m.Scheme]++
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("rows (-want +got):\n%s", d)
+	}
+}
+
+func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
+	tests := []struct {
+		name, file, old, new, what string
+	}{
+		{"missing Chinese", "codes/unionpay.tsv", "\t终端未登记：中心或银行找不到这个终端号\t", "\t-\t", "column zh is empty"},
+		{"missing English", "causes.tsv", "\tThe shop's router does not respond", "\t-", "column en is empty"},
+		{"English where Chinese belongs", "causes.tsv", "店内路由器没有响应", "router", `no Chinese in "router"`},
+		{"Chinese where English belongs", "causes.tsv", "The shop's router does not respond", "The 路由器", "Chinese in"},
+		{"Chinese mark in English", "steps.tsv", "Nothing to do.", "Nothing to do。", "Chinese in"},
+		{"unknown domain", "codes/gicc-de.tsv", "terminal-keys", "terminal-key", `column domain: "terminal-key" is none of`},
+		{"unknown retry", "codes/gicc-de.tsv", "after-signin", "after-sign-in", "column retry"},
+		{"unknown source", "codes/gicc-de.tsv", "IPAY", "IPAI", `no source in sources.tsv "IPAI"`},
+		{"unknown writer", "codes/unionpay.tsv", "acquirer,switch,issuer", "acquirer,swich", `no writer "swich"`},
+		{"no source", "codes/emv-arc.tsv", "\tGENERAL\t", "\t-\t", "has no source"},
+		{"blank around a word", "codes/unionpay.tsv", "acquirer,switch,issuer", "acquirer, switch", "one comma and no blank"},
+		{"twice in a list", "codes/unionpay.tsv", "acquirer,switch,issuer", "acquirer,acquirer", `"acquirer" twice`},
+		{"code twice", "codes/gicc-de.tsv", "\n02\t", "\n00\t", `code "00" stands in line 2 already`},
+		{"too few cells", "codes/gicc-de.tsv", "\n02\t", "\n", "10 cells, want 11"},
+		{"empty cell", "codes/gicc-de.tsv", "\trefer\t", "\t\t", "an empty cell is -"},
+		{"control character", "codes/gicc-de.tsv", "refer", "re\x07fer", "control character"},
+		{"wrong columns", "codes/gicc-de.tsv", "code\ten", "kode\ten", "columns are"},
+		{"code too long", "codes/gicc-de.tsv", "\n02\t", "\n" + strings.Repeat("2", 65) + "\t", "longer than 64"},
+		{"undisputed double", "codes/acquirer-4.tsv", "PAYERMAX\tyes", "PAYERMAX\t-", "so it is disputed"},
+		{"scheme without a file", "schemes.tsv", "visa\tVisa", "vista\tVisa", `the file of scheme "vista" is missing`},
+		{"step of no cause", "steps.tsv", "lan.gateway\t", "lan.gate\t", `no cause "lan.gate"`},
+		{"step with no remedy known", "steps.tsv", "\tS7\t", "\tS77\t", `no remedy "S77"`},
+		{"unknown actor", "causes.tsv", "\tcarrier\t", "\tcourier\t", "column act"},
+		{"unknown segment", "causes.tsv", "\tmodem\t", "\tmodern\t", "column segment"},
+		{"unknown check", "coverage.tsv", "net.dns", "net.dms", `no check "net.dms"`},
+		{"coverage of no cause", "coverage.tsv", "wan.slow,wan.loss", "wan.slow,wan.lose", `no cause "wan.lose"`},
+		{"unmapped row", "coverage.tsv", "\twan.slow,wan.loss\tnet.path\t", "\t-\t-\t", `row "C3" leads to no cause`},
+		{"unknown verdict", "claims.tsv", "\tfalse\t", "\tfalsch\t", "column verdict"},
+		{"rule of no profile", "rules.tsv", "starpos\t", "moonpos\t", `no profile "moonpos"`},
+		{"rule that takes nothing", "rules.tsv", "\t20xx\t", "\t20??\t", "needs one run of x"},
+		{"profile of no scheme", "profiles.tsv", "\tvisa\t", "\tvista\t", `no scheme "vista"`},
+		{"version", "VERSION", "2026", "2026 ", "is not allowed"},
+		{"not UTF-8", "codes/visa.tsv", "Visa", "Vis\xe4", "not UTF-8"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := dataFiles(t)
+			spoil(t, m, tt.file, tt.old, tt.new)
+			_, problems := Parse(m)
+			for _, p := range problems {
+				if strings.Contains(p.What, tt.what) {
+					return
+				}
+			}
+			t.Errorf("no problem says %q: %v", tt.what, problems)
+		})
+	}
+}
+
+func TestProblemsNameFileAndLine(t *testing.T) {
+	m := dataFiles(t)
+	line := spoil(t, m, "causes.tsv", "店内路由器没有响应", "router")
+	_, problems := Parse(m)
+	want := []Problem{{"causes.tsv", line, `column zh: no Chinese in "router"`}}
+	if d := cmp.Diff(want, problems); d != "" {
+		t.Errorf("problems (-want +got):\n%s", d)
+	}
+}
+
+func TestFileThatNothingReadsIsAProblem(t *testing.T) {
+	m := dataFiles(t)
+	m["notes.txt"] = &fstest.MapFile{Data: []byte("hello")}
+	_, problems := Parse(m)
+	if want := []Problem{{"notes.txt", 0, "no such data file is known"}}; cmp.Diff(want, problems) != "" {
+		t.Errorf("problems = %v, want %v", problems, want)
+	}
+}
+
+func TestMissingFileIsAProblem(t *testing.T) {
+	for _, name := range []string{"causes.tsv", "codes/visa.tsv", "VERSION", "rules.tsv"} {
+		m := dataFiles(t)
+		delete(m, name)
+		if _, problems := Parse(m); len(problems) == 0 {
+			t.Errorf("no problem without %s", name)
+		}
+	}
+}
+
+// TestSpreadsheetMarksDoNotMatter: a byte order mark and CRLF give the same knowledge and the same hash.
+func TestSpreadsheetMarksDoNotMatter(t *testing.T) {
+	m := dataFiles(t)
+	for _, name := range []string{"causes.tsv", "codes/unionpay.tsv"} {
+		crlf := bytes.ReplaceAll(m[name].Data, []byte("\n"), []byte("\r\n"))
+		m[name] = &fstest.MapFile{Data: append([]byte("\xef\xbb\xbf"), crlf...)}
+	}
+	k, problems := Parse(m)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if k.Hash != Builtin().Hash {
+		t.Errorf("hash = %s, want %s", k.Hash, Builtin().Hash)
+	}
+}
+
+func TestHashFollowsEveryByte(t *testing.T) {
+	seen := map[string]string{Builtin().Hash: "nothing changed"}
+	for _, name := range []string{"sources.tsv", "codes/visa.tsv", "VERSION"} {
+		m := dataFiles(t)
+		b := bytes.Replace(m[name].Data, []byte("2"), []byte("3"), 1)
+		m[name] = &fstest.MapFile{Data: b}
+		k, _ := Parse(m)
+		if before, ok := seen[k.Hash]; ok {
+			t.Errorf("a change in %s gives the same hash as %s", name, before)
+		}
+		seen[k.Hash] = name
+	}
+}
+
+func TestParseIsBounded(t *testing.T) {
+	many := fstest.MapFS{}
+	for i := range maxFiles + 1 {
+		many[fmt.Sprintf("f%d", i)] = &fstest.MapFile{}
+	}
+	large := fstest.MapFS{"VERSION": {Data: make([]byte, maxFileSize+1)}}
+	total := fstest.MapFS{}
+	for i := range maxTotal/maxFileSize + 1 {
+		total[fmt.Sprintf("f%d", i)] = &fstest.MapFile{Data: make([]byte, maxFileSize)}
+	}
+	rows := dataFiles(t)
+	rows["sources.tsv"] = &fstest.MapFile{Data: append([]byte("key\twhat\n"), bytes.Repeat([]byte("A\tB\n"), maxRows+1)...)}
+	for what, m := range map[string]fstest.MapFS{"more than 128 files": many, "is larger than": large, "bytes in all": total, "more than 20000 rows": rows} {
+		_, problems := Parse(m)
+		if !strings.Contains(fmt.Sprint(problems), what) {
+			t.Errorf("problems = %.300v, want one that says %q", problems, what)
+		}
+		if len(problems) > maxProblems {
+			t.Errorf("%d problems", len(problems))
+		}
+	}
+}
+
+// FuzzParse feeds foreign bytes as a table of codes and as the steps.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"codes/emv-arc.tsv", "codes/cb2a-fr.tsv", "rules.tsv", "forbidden.tsv"} {
+		b, err := os.ReadFile(filepath.Join("data", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	base := dataFiles(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, name := range []string{"codes/emv-arc.tsv", "rules.tsv", "forbidden.tsv"} {
+			m := fstest.MapFS{}
+			for n, file := range base {
+				if !strings.HasPrefix(n, "codes/") || n == "codes/emv-arc.tsv" {
+					m[n] = file
+				}
+			}
+			m[name] = &fstest.MapFile{Data: b}
+			Parse(m)
+		}
+	})
+}
