@@ -173,7 +173,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	if c.ID == report.Unexplained {
 		return d.Cause
 	}
-	if db := s.trust * (weightOf(s.prior.Weights, c.ID, s.prior.Floor) - s.prior.Unexplained); s.res.Known && math.Abs(db) >= reasonDB {
+	if db, ok := s.codeWeight(c.ID); ok && math.Abs(db) >= reasonDB {
 		d.put(report.Reason{Check: "code", Say: s.prior.Text.In(lang), WeightDB: round(db, 1)})
 	}
 	for i := range s.signs {
@@ -195,6 +195,18 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	slices.SortStableFunc(d.Against, strongest)
 	d.For, d.Against = d.For[:min(len(d.For), maxReasons)], d.Against[:min(len(d.Against), maxReasons)]
 	return d.Cause
+}
+
+// codeWeight is what the code itself says of a cause: how far above the causes that its topic does not name, or, if that is
+// a topic which settles things, how far below.
+func (s *state) codeWeight(cause string) (db float64, ok bool) {
+	if !s.res.Known {
+		return 0, false
+	}
+	if above := weightOf(s.prior.Weights, cause, s.prior.Floor) - s.prior.Floor; above > 0 {
+		return s.trust * above, true
+	}
+	return s.trust * s.prior.Floor, s.prior.Settled
 }
 
 func (s *state) verdict(c *scored, p float64, abstained, first bool) string {

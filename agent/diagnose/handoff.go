@@ -316,3 +316,35 @@ func findCode(k *codes.Knowledge, scheme string, number uint32) string {
 	}
 	return ""
 }
+
+// Text writes a decoded hand-off code for people.
+func (h Handoff) Text(k *codes.Knowledge, lang string) string {
+	w := textWriter{width: 80, label: 8}
+	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
+	code := h.Code
+	if code == "" {
+		code = say("（不在本机的表里）", "(in no table here)")
+	}
+	w.line(say("代码", "code"), strings.TrimSpace(code+"  "+h.Scheme+"  "+string(h.Origin)))
+	for i, id := range h.Causes {
+		title := id
+		if c, ok := k.Cause(id); ok {
+			title = c.Title.In(lang) + "  [" + id + "]"
+		}
+		if i == 0 {
+			title += "  " + h.Sure
+		}
+		w.line(pick(i == 0, say("原因", "cause"), ""), title)
+	}
+	w.line(say("钱款", "money"), moneySay(h.State, h.Retry).In(lang))
+	var layers []string
+	for _, l := range handoffLayers {
+		layers = append(layers, l.name+" "+h.Layers[l.name])
+	}
+	w.line(say("检查", "checks"), strings.Join(layers, ", "))
+	if h.Terminal != "" {
+		w.line(say("终端", "terminal"), "…"+h.Terminal)
+	}
+	w.line(say("时间", "time"), h.Hour.Format("2006-01-02 15:00 UTC"))
+	return w.b.String()
+}

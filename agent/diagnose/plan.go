@@ -28,7 +28,7 @@ type Answer struct {
 
 const (
 	minGainBits = 0.02 // what teaches less is not worth anybody's time
-	overheadS   = 4.0  // seconds that even the cheapest step takes of a person's attention
+	overheadS   = 15.0 // seconds that even the cheapest step takes of a person's attention
 	maxPlan     = 6
 )
 

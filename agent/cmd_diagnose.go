@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// maxReplay bounds the file that is replayed; a diagnosis takes a few kilobytes.
+const maxReplay = 4 << 20
+
+// renderWidth is the width of a diagnosis printed for people, in columns.
+const renderWidth = 80
+
+func runDiagnose(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "diagnose", "--replay FILE [--lang zh|en] [--json | --explain]",
+		"Explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded diagnosis, of which it\n"+
+			"then says whether the verdict is still the same. FILE - is the standard input.\n"+
+			"Exit 0 explained, 3 abstained, 1 unreadable, 2 usage.",
+		"posdx diagnose --replay case.json --lang en\nposdx diagnose --replay case.json --explain")
+	replay := f.String("replay", "", "explain this file")
+	lang := f.String("lang", "zh", "zh or en")
+	profile := f.String("profile", "unionpay", "how this acquirer's codes are read")
+	asJSON := f.Bool("json", false, "print the diagnosis as JSON")
+	explain := f.Bool("explain", false, "print the whole calculation")
+	live := addLiveFlags(f)
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	o := diagnose.Options{Lang: *lang, Version: version, Revision: 1, Final: true}
+	var known bool
+	o.Profile, known = codes.Builtin().Profile(*profile)
+	switch {
+	case *lang != "zh" && *lang != "en":
+		fmt.Fprintf(s.err, "posdx diagnose: no language %q: zh or en\n", *lang)
+	case !known:
+		fmt.Fprintf(s.err, "posdx diagnose: no profile %q\n", *profile)
+	case len(words) > 0 || *asJSON && *explain:
+		f.Usage()
+	case *replay != "":
+		return replayFile(s, *replay, o, *asJSON, *explain)
+	default:
+		return diagnoseLive(ctx, s, f, live, o, *asJSON, *explain)
+	}
+	return exitUsage
+}
+
+// A recording is what --replay reads. A recorded diagnosis has the same members and more.
+type recording struct {
+	report.Diagnosis
+	Event    *report.Event      `json:"event"`
+	Evidence *[]report.Evidence `json:"evidence"`
+}
+
+func replayFile(s stdio, name string, o diagnose.Options, asJSON, explain bool) int {
+	r, err := readRecording(s, name)
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+		return exitFailed
+	}
+	k := codes.Builtin()
+	recorded := r.Agent.Knowledge != "" && len(r.Causes) > 0
+	if recorded {
+		o.Revision, o.Final, o.Repeats, o.TookMS = r.Revision, r.Final, r.Repeats, r.TookMS
+	}
+	d := diagnose.Explain(*r.Event, *r.Evidence, k, o)
+	code := printDiagnosis(s, &d, o, asJSON)
+	if explain {
+		fmt.Fprint(s.out, "\n", diagnose.Ledger(*r.Event, *r.Evidence, k, o))
+	}
+	if recorded {
+		fmt.Fprintln(s.err, compareReplay(&r.Diagnosis, &d))
+	}
+	return code
+}
+
+// readRecording reads event and evidence; without an event there is nothing to explain.
+func readRecording(s stdio, name string) (recording, error) {
+	var r recording
+	in := s.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return r, err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxReplay+1))
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("read %s: %w", name, err)
+	case len(b) > maxReplay:
+		return r, fmt.Errorf("read %s: more than %d bytes", name, maxReplay)
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("read %s: %w", name, err)
+	}
+	switch {
+	case r.Event == nil || r.Event.Code == "":
+		return r, fmt.Errorf("read %s: %w", name, errors.New("no event with a code in it; want {\"event\":…, \"evidence\":[…]}"))
+	case r.Evidence == nil:
+		r.Evidence = &[]report.Evidence{}
+	}
+	return r, nil
+}
+
+// compareReplay says whether a recorded verdict still stands, and if not, what has changed.
+func compareReplay(then, now *report.Diagnosis) string {
+	same := then.Causes[0].ID == now.Causes[0].ID && then.Abstained == now.Abstained && then.Money.Retry == now.Money.Retry
+	if then.Agent.Knowledge == now.Agent.Knowledge {
+		if same {
+			return "the same verdict by the same knowledge"
+		}
+		return fmt.Sprintf("another verdict by the same knowledge: it was %s, by program %s; this is %s", then.Causes[0].ID, then.Agent.Version, now.Agent.Version)
+	}
+	if same {
+		return fmt.Sprintf("the same verdict, though the knowledge has changed from %s", then.Agent.Knowledge)
+	}
+	return fmt.Sprintf("another verdict: it was %s, retry %s; the knowledge has changed from %s to %s",
+		then.Causes[0].ID, then.Money.Retry, then.Agent.Knowledge, now.Agent.Knowledge)
+}
+
+// printDiagnosis prints for people or for programs, and returns the exit code that tells an answer from an abstention.
+func printDiagnosis(s stdio, d *report.Diagnosis, o diagnose.Options, asJSON bool) int {
+	if asJSON {
+		e := json.NewEncoder(s.out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", " ")
+		if err := e.Encode(d); err != nil {
+			fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+			return exitFailed
+		}
+	} else {
+		fmt.Fprint(s.out, diagnose.Render(*d, o.Lang, renderWidth))
+	}
+	if d.Abstained {
+		return exitAbstain
+	}
+	return exitOK
+}

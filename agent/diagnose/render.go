@@ -1,0 +1,221 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// Widths of a rendered diagnosis, in terminal columns.
+const (
+	minWidth      = 32
+	shownReasons  = 3 // for the first cause, and two against it
+	shownAgainst  = 2
+	shownOthers   = 2 // further causes
+	shownOtherMin = 0.05
+)
+
+// Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who acts
+// and how, what to try next, the hand-off code. Lines are at most width columns, Chinese characters counting two, and end
+// with a newline each.
+func Render(d report.Diagnosis, lang string, width int) string {
+	w := textWriter{width: max(width, minWidth), label: 8}
+	if lang != "en" {
+		lang, w.label = "zh", 8
+	}
+	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
+
+	w.line(say("代码", "code"), headline(&d, lang))
+	w.line(say("钱款", "money"), d.Money.Say)
+	if len(d.Causes) == 0 {
+		return w.b.String()
+	}
+	first := d.Causes[0]
+	switch {
+	case d.Abstained:
+		w.line(say("原因", "cause"), say("现有的证据分不清原因。", "The evidence does not tell the cause."))
+		if len(d.CannotSeparate) > 0 {
+			w.line("", say("可能是：", "It may be: ")+titles(&d, d.CannotSeparate, say("；", "; ")))
+		}
+	case first.ID == "none":
+		w.line(say("原因", "cause"), first.Title)
+		return w.b.String()
+	default:
+		w.line(say("原因", "cause"), fmt.Sprintf("%s  %s  [%s]", first.Title, chance(first, lang), first.ID))
+		for _, r := range first.For[:min(len(first.For), shownReasons)] {
+			w.line("", "+ "+r.Say)
+		}
+		for _, r := range first.Against[:min(len(first.Against), shownAgainst)] {
+			w.line("", "- "+r.Say)
+		}
+		shown := 0
+		for _, c := range d.Causes[1:] {
+			if c.ID != report.Unexplained && c.Probability >= shownOtherMin && shown < shownOthers {
+				w.line(pick(shown == 0, say("其次", "or else"), ""), fmt.Sprintf("%s  %s  [%s]", c.Title, chance(c, lang), c.ID))
+				shown++
+			}
+		}
+		if first.ID != report.Unexplained {
+			w.line(say("处理", "act"), actor(first.Act, lang))
+			w.line("", first.Act.Step)
+		}
+	}
+	if n := d.NextTest; n != nil {
+		w.line(say("下一步", "next"), fmt.Sprintf(say("%s（约%s秒）", "%s (about %s s)"), n.How, factText(n.CostS)))
+	}
+	w.line(say("交接码", "hand-off"), d.Handoff)
+	return w.b.String()
+}
+
+func headline(d *report.Diagnosis, lang string) string {
+	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
+	who := map[report.Origin]string{report.OriginHost: say("主机写的", "written by the host"), report.OriginTerminal: say("终端自己写的", "written by the terminal"),
+		report.OriginCashier: say("收银软件写的", "written by the cashier program")}[d.Event.Origin]
+	if who == "" {
+		who = say("来源不明", "writer not known")
+	}
+	text := clean(d.Event.Code)
+	switch {
+	case !d.Code.Known:
+		text += "  " + say("查过的表里没有这个代码", "in none of the tables searched")
+	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:
+		text += "  " + say("各家含义不同，不能单凭它判断", "means something else at every acquirer")
+	case d.Code.Disputed:
+		text += "  " + d.Code.Meaning + say("（说法不一）", " (disputed)")
+	default:
+		text += "  " + d.Code.Meaning
+	}
+	text += say("（", " (") + strings.TrimSpace(d.Code.Scheme+" "+who) + say("）", ")")
+	if d.Repeats > 0 {
+		text += fmt.Sprintf(say("，又出现%d次", ", seen %d more times"), d.Repeats)
+	}
+	return text
+}
+
+func chance(c report.Cause, lang string) string {
+	word := map[string]codes.Text{"confirmed": {ZH: "确定", EN: "confirmed"}, "likely": {ZH: "很可能", EN: "likely"},
+		"possible": {ZH: "可能", EN: "possible"}, "rejected": {ZH: "已排除", EN: "rejected"}, "indeterminate": {ZH: "不能确定", EN: "undetermined"}}[c.Verdict]
+	return fmt.Sprintf("%s %.0f%%", word.In(lang), 100*c.Probability)
+}
+
+func actor(a report.Act, lang string) string {
+	who := map[string]codes.Text{"staff": {ZH: "店员处理", EN: "shop staff"}, "technician": {ZH: "技术人员处理", EN: "a technician"},
+		"acquirer": {ZH: "联系收单机构处理", EN: "the acquirer"}, "carrier": {ZH: "联系网络运营商处理", EN: "the network carrier"},
+		"issuer": {ZH: "发卡行处理", EN: "the card issuer"}, "cardholder": {ZH: "持卡人处理", EN: "the cardholder"},
+		"none": {ZH: "不需要谁处理", EN: "nobody has to act"}}[a.By].In(lang)
+	visit := codes.Text{ZH: "，不用上门", EN: ", no visit"}
+	if a.Visit {
+		visit = codes.Text{ZH: "，需要上门", EN: ", a visit is needed"}
+	}
+	if a.By == "none" || a.By == "staff" || a.By == "cardholder" {
+		return who
+	}
+	return who + visit.In(lang)
+}
+
+// titles names causes; one that is not among those described is named by its id.
+func titles(d *report.Diagnosis, ids []string, sep string) string {
+	var list []string
+	for _, id := range ids {
+		title := id
+		for _, c := range d.Causes {
+			if c.ID == id {
+				title = c.Title
+			}
+		}
+		list = append(list, title)
+	}
+	return strings.Join(list, sep)
+}
+
+// A textWriter wraps text behind a column of labels.
+type textWriter struct {
+	b            strings.Builder
+	width, label int
+}
+
+func (w *textWriter) line(label, text string) {
+	pad := label + strings.Repeat(" ", max(0, w.label-columns(label)))
+	hang := ""
+	if strings.HasPrefix(text, "+ ") || strings.HasPrefix(text, "- ") {
+		hang = "  "
+	}
+	for i, l := range wrap(text, w.width-w.label-1-len(hang)) {
+		if i > 0 {
+			pad, l = strings.Repeat(" ", w.label), hang+l
+		}
+		w.b.WriteString(strings.TrimRight(pad+" "+l, " "))
+		w.b.WriteByte('\n')
+	}
+}
+
+// wrap breaks text into lines of at most width columns: after blanks, or between Chinese characters, but never so that a
+// line begins with a closing mark.
+func wrap(text string, width int) []string {
+	var lines []string
+	for _, paragraph := range strings.Split(text, "\n") {
+		line := []rune{}
+		used, breakAt := 0, 0 // breakAt: how many runes of line may stay when it is broken
+		for _, r := range paragraph {
+			if r == ' ' && len(line) == 0 && len(lines) > 0 {
+				continue
+			}
+			c := runeColumns(r)
+			if used+c > width && len(line) > 0 {
+				if breakAt == 0 {
+					breakAt = len(line)
+				}
+				lines = append(lines, strings.TrimRight(string(line[:breakAt]), " "))
+				line = []rune(strings.TrimLeft(string(line[breakAt:]), " "))
+				used, breakAt = columns(string(line)), 0
+				if r == ' ' && len(line) == 0 {
+					continue
+				}
+			}
+			if len(line) > 0 && (wide(r) || wide(line[len(line)-1])) && !closing(r) && !opening(line[len(line)-1]) {
+				breakAt = len(line)
+			}
+			line = append(line, r)
+			used += c
+			if r == ' ' {
+				breakAt = len(line)
+			}
+		}
+		lines = append(lines, string(line))
+	}
+	return lines
+}
+
+func closing(r rune) bool {
+	return strings.ContainsRune("，。；：！？、）》”％.,;:!?)]%", r)
+}
+func opening(r rune) bool { return strings.ContainsRune("（《“([", r) }
+
+// columns returns how many terminal columns a text takes.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n += runeColumns(r)
+	}
+	return n
+}
+
+func runeColumns(r rune) int {
+	switch {
+	case r < ' ' || unicode.Is(unicode.Mn, r):
+		return 0
+	case wide(r):
+		return 2
+	}
+	return 1
+}
+
+// wide tells the characters of two columns: Chinese, Japanese and Korean writing and full-width forms (UAX 11).
+func wide(r rune) bool {
+	return r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf && r != 0x303f || r >= 0xac00 && r <= 0xd7a3 ||
+		r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 ||
+		r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd)
+}
