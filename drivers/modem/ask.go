@@ -18,6 +18,7 @@ type Config struct {
 	APN     string // as configured in the terminal; "" does not compare
 	CID     int    // the context that carries sales; 0 for any active one
 	Samples int    // signal samples to take, at least one
+	DialUp  bool   // no SIM, no radio: ask for its identity only
 }
 
 // A Report is what a modem told about itself. Numbers that identify it or its SIM are never asked for.
@@ -59,12 +60,13 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 		return r, err
 	}
 	v.identity()
+	if c.DialUp {
+		return r, v.err
+	}
 	v.sim()
 	v.registration()
-	if r.Registration != "" || r.SIM != SIMUnknown { // a dial-up modem has neither, nor what follows
-		v.signal(max(c.Samples, 1))
-		v.bearer(c)
-	}
+	v.signal(max(c.Samples, 1))
+	v.bearer(c)
 	return r, v.err
 }
 

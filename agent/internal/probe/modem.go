@@ -63,7 +63,7 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 	var r modem.Report
 	p, err := openOurs(serial.Config{Path: c.Port, Baud: baud, HoldDTR: true}, c.Dedicated)
 	if err == nil {
-		r, err = modem.Ask(ctx, p, modem.Config{APN: c.APN, Samples: max(1, modem.SamplesNeeded-len(s.samples))})
+		r, err = modem.Ask(ctx, p, modem.Config{APN: c.APN, DialUp: c.DialUp, Samples: max(1, modem.SamplesNeeded-len(s.samples))})
 		p.Close()
 	}
 	now := time.Now()
@@ -106,7 +106,10 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 	}
 	list := []report.Evidence{port}
 	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
-		if e.Subject = name; e.Status == "" {
+		switch e.Subject = name; {
+		case s.config.DialUp:
+			e = doubtful(e.Check, name, report.NotRun, report.ReasonAbsent)
+		case e.Status == "":
 			e = doubtful(e.Check, name, report.CannotTell, why)
 		}
 		list = append(list, e)
