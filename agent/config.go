@@ -58,6 +58,9 @@ type portConfig struct {
 	Baud     int    `toml:"baud"`
 	Protocol string `toml:"protocol"`
 	APN      string `toml:"apn"`
+
+	Dedicated bool `toml:"dedicated"`
+	DialUp    bool `toml:"dial_up"`
 }
 
 type networkConfig struct {

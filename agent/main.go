@@ -40,6 +40,9 @@ func commands() []command {
 	return []command{
 		{"code", "print what the tables say about a response code", runCode},
 		{"config", "check a configuration file", runConfig},
+		{"run", "run the daemon", runDaemon},
+		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
+		{"decode", "read a hand-off code", runDecode},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }

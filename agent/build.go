@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/probe"
+	"posdx/agent/internal/source"
+	"posdx/agent/internal/triage"
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/drivers/reader"
+)
+
+// build puts the daemon together. The error is about the configuration; a device, a directory or a broker that is not
+// there is no error but something to find out and to say.
+func build(c config, log *slog.Logger) (tasks []task, closing func(), err error) {
+	k := codes.Builtin()
+	profile, err := chooseProfile(k, c.Profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	logs, err := follow(c, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &daemon{
+		address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
+		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, log: log,
+	}
+	d.know.Store(k)
+	sensed := sense(c, d.reads)
+	d.runner = probe.NewRunner(sensed.probes)
+	d.loop = triage.New(triage.Config{
+		Knowledge: d.know.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: box,
+		Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
+	})
+	for _, t := range c.Target {
+		if t.Name == "host-primary" {
+			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))
+		}
+	}
+	open := unfinished(box)
+	tasks = []task{
+		{"triage", d.loop.Run},
+		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
+		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log}).Run},
+		{"tally", d.tallies},
+	}
+	if len(logs.Files) > 0 {
+		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
+	}
+	if sensed.run != nil {
+		tasks = append(tasks, task{"network", sensed.run})
+	}
+	if up, run, err := connect(c, d); err != nil {
+		box.Close()
+		return nil, nil, err
+	} else if run != nil {
+		d.up = up
+		tasks = append(tasks, task{"uplink", run})
+	}
+	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
+	return tasks, func() { box.Close() }, nil
+}
+
+// chooseProfile finds how this acquirer's codes are read.
+func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
+	if c.Name != "" {
+		p, ok := k.Profile(c.Name)
+		if !ok {
+			return p, fmt.Errorf("config: profile.name: there is no profile %q", c.Name)
+		}
+		return p, nil
+	}
+	if _, ok := k.Scheme(c.Scheme); !ok {
+		return codes.Profile{}, fmt.Errorf("config: profile.scheme: there is no code table %q; posdx code 00 lists them", c.Scheme)
+	}
+	if p, ok := k.Profile(c.Scheme); ok {
+		return p, nil
+	}
+	return codes.Profile{Base: c.Scheme}, nil
+}
+
+// follow makes the tails of the payment logs.
+func follow(c config, log *slog.Logger) (*source.Logs, error) {
+	l := &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+	for i, f := range c.Log {
+		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		for j, expr := range f.Patterns {
+			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme})
+			if err != nil {
+				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
+			}
+			file.Patterns = append(file.Patterns, p)
+		}
+		l.Files = append(l.Files, file)
+	}
+	return l, nil
+}
+
+func devices(c config) []report.Device {
+	list := []report.Device{}
+	for _, r := range c.Reader {
+		list = append(list, report.Device{Name: r.Name, Kind: "reader", Port: r.Port})
+	}
+	for _, m := range c.Modem {
+		list = append(list, report.Device{Name: m.Name, Kind: "modem", Port: m.Port})
+	}
+	return list
+}
+
+// unfinished finds the diagnoses that a crash or a power cut interrupted: they are among those of the last start.
+func unfinished(box *outbox.Box) []report.Diagnosis {
+	var kept []report.Diagnosis
+	box.Scan(func(r outbox.Record) bool {
+		var d report.Diagnosis
+		if r.Kind == report.KindDiagnosis && r.Boot+1 == box.Boot() && json.Unmarshal(r.Doc, &d) == nil {
+			kept = append(kept, d)
+		}
+		return true
+	})
+	return triage.Unfinished(kept)
+}
+
+const (
+	// healthEvery is how often the fleet hears of a terminal on which nothing changes.
+	healthEvery = 4 * time.Hour
+	// healthPause is the least time between two snapshots: a link that flaps is one story, not sixty.
+	healthPause = time.Minute
+)
+
+// background keeps evidence fresh and the fleet informed, and first ends what an interruption left open.
+func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error {
+	changed := make(chan struct{}, 1)
+	note := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	ready := make(chan struct{})
+	go func() {
+		defer close(ready)
+		idle := make([]probe.Probe, 0, len(d.runner.Probes()))
+		for _, p := range d.runner.Probes() {
+			if p.Idle {
+				idle = append(idle, p)
+			}
+		}
+		d.runner.Run(ctx, idle, nil)
+		for _, o := range open {
+			d.loop.Resume(o)
+		}
+		note()
+	}()
+	go func() {
+		<-ready
+		d.runner.Background(ctx, note)
+	}()
+	again := time.NewTicker(healthEvery)
+	defer again.Stop()
+	var last time.Time
+	var later <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-later:
+		case <-again.C:
+		case <-changed:
+		}
+		if wait := healthPause - time.Since(last); !last.IsZero() && wait > 0 {
+			if later == nil {
+				later = time.After(wait)
+			}
+			continue
+		}
+		later, last = nil, time.Now()
+		d.publishHealth()
+	}
+}
+
+var _ source.Daemon = (*daemon)(nil)

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/probe"
+	"posdx/agent/internal/source"
+	"posdx/agent/internal/triage"
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/drivers/reader"
+)
+
+// A fleetLink is the way to the fleet.
+type fleetLink interface {
+	State() report.Uplink
+	PublishHealth(doc []byte)
+	Counts(map[string]int64) // adds what the link counts
+}
+
+// A daemon is what stands behind the local socket, the console and the commands of the fleet: it passes work to the
+// loop and the probes and answers from what they know.
+type daemon struct {
+	address report.Address
+	devices []report.Device
+	know    atomic.Pointer[codes.Knowledge]
+	stamp   *stamper
+	runner  *probe.Runner
+	loop    *triage.Loop
+	box     *outbox.Box
+	reads   *reader.Reads // how cards were read, as the payment application tells
+	up      fleetLink     // nil without a broker
+	log     *slog.Logger
+
+	sale    atomic.Bool
+	lost    atomic.Int64
+	version atomic.Pointer[string] // of the payment application, as it last said
+}
+
+func (d *daemon) agent() report.Agent {
+	return report.Agent{Version: version, Knowledge: d.know.Load().Hash}
+}
+
+// Seen takes in a code that nobody waits on.
+func (d *daemon) Seen(s source.Seen) bool {
+	_, err := d.Event(context.Background(), s)
+	return err == nil
+}
+
+// Event takes in a code and returns at once.
+func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) {
+	if !s.Late {
+		d.endSale() // a sale that has its code is over
+	}
+	t, err := d.loop.Submit(triage.Code{
+		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
+		Lang:  s.Lang, Late: s.Late,
+	})
+	if err != nil {
+		return source.Ticket{}, source.ErrBusy
+	}
+	return source.Ticket{ID: t.ID, First: t.First, Final: t.Final}, nil
+}
+
+// Txn takes in a step of a transaction. Between start and end nothing outside the agent is touched.
+func (d *daemon) Txn(m source.TxnMark) {
+	switch m.Phase {
+	case source.PhaseStart:
+		if !m.Late {
+			d.sale.Store(true)
+			d.runner.SaleBegins(time.Now())
+		}
+	case source.PhaseRead:
+		if m.OK != nil {
+			d.loop.Read(m.Txn.Entry, *m.OK, m.Again)
+			if d.reads != nil && !m.Late {
+				d.reads.Read(time.Now(), *m.OK)
+			}
+		}
+	case source.PhaseEnd:
+		if !m.Late {
+			d.endSale()
+		}
+		if m.Result == source.ResultApproved {
+			d.loop.Approved(m.Txn.Entry)
+		}
+	}
+}
+
+func (d *daemon) endSale() {
+	d.sale.Store(false)
+	d.runner.SaleEnds()
+}
+
+// Fact takes in what the payment application reports of itself.
+func (d *daemon) Fact(e report.Evidence) {
+	if e.At.IsZero() {
+		e.At = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	if e.Depth == "" {
+		e.Depth = report.Internal
+	}
+	if v, ok := e.Facts.Str("installed"); ok && e.Check == "app.version" {
+		if old := d.version.Swap(&v); old != nil && *old != v {
+			d.loop.Updated()
+		}
+		d.loop.Note("app_version", v)
+	}
+	d.runner.Remember(e)
+}
+
+// Lost counts what a bound kept a source from reading.
+func (d *daemon) Lost(kind string, n int) {
+	d.lost.Add(int64(n))
+	d.log.Warn("not read", "what", kind, "count", n)
+}
+
+// State returns what is known now, touching nothing.
+func (d *daemon) State() report.State {
+	now := time.Now()
+	s := report.State{
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
+		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), InSale: d.sale.Load(),
+		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(),
+	}
+	if last, ok := d.loop.Last(); ok {
+		s.Last = &last
+	}
+	stats := d.box.Stats()
+	s.Uplink = report.Uplink{Why: "no broker is configured"}
+	if d.up != nil {
+		s.Uplink = d.up.State()
+	}
+	s.Uplink.Waiting = int64(stats.Records)
+	if stats.Degraded != "" {
+		s.Uplink.Why = stats.Degraded
+	}
+	return s
+}
+
+// Check runs checks by their names, all if there is none, and returns what they found.
+func (d *daemon) Check(ctx context.Context, names []string) ([]report.Evidence, error) {
+	return checkNow(ctx, d.runner, names)
+}
+
+// checkNow asks the probes that answer the named checks, all probes if none is named.
+func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Evidence, error) {
+	var probes []probe.Probe
+	var unknown []string
+	for _, n := range names {
+		known := slices.ContainsFunc(r.Probes(), func(p probe.Probe) bool { return slices.Contains(p.Checks, n) })
+		reported := slices.ContainsFunc(r.Known(time.Now()), func(e report.Evidence) bool { return e.Check == n })
+		if !known && !reported {
+			unknown = append(unknown, n)
+		}
+	}
+	if len(unknown) > 0 {
+		var have []string
+		for _, p := range r.Probes() {
+			have = append(have, p.Checks...)
+		}
+		slices.Sort(have)
+		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(slices.Compact(have), " "))
+	}
+	for _, p := range r.Probes() {
+		if len(names) == 0 || slices.ContainsFunc(p.Checks, func(c string) bool { return slices.Contains(names, c) }) {
+			probes = append(probes, p)
+		}
+	}
+	r.Run(ctx, probes, nil)
+	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool {
+		return len(names) > 0 && !slices.Contains(names, e.Check)
+	}), nil
+}
+
+// self counts what the agent itself uses and has lost.
+func (d *daemon) self() map[string]int64 {
+	m := map[string]int64{"goroutines": int64(runtime.NumGoroutine()), "lost": d.lost.Load(), "rss_kb": rssKB()}
+	if f, err := os.ReadDir("/proc/self/fd"); err == nil {
+		m["descriptors"] = int64(len(f))
+	}
+	stats := d.box.Stats()
+	m["outbox_records"], m["outbox_bytes"], m["outbox_ram"] = int64(stats.Records), stats.Bytes, int64(stats.RAM)
+	m["flash_written"], m["outbox_corrupt"] = stats.Written, stats.Corrupt
+	for _, n := range stats.Dropped {
+		m["dropped"] += int64(n)
+	}
+	if d.up != nil {
+		d.up.Counts(m)
+	}
+	return m
+}
+
+// rssKB is the resident memory of this process, 0 where /proc does not say.
+func rssKB() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize()) / 1024
+}
+
+// health is the snapshot that the fleet keeps of this terminal.
+func (d *daemon) health() report.Health {
+	now := time.Now()
+	return report.Health{
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
+		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(),
+	}
+}
+
+func (d *daemon) birth() report.Birth {
+	return report.Birth{
+		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
+		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
+	}
+}
+
+// command does what the fleet asks. The uplink has already refused what is unknown, too large or a repeat.
+func (d *daemon) command(ctx context.Context, name string, c report.Command) report.Reply {
+	reply := report.Reply{ID: c.ID, Result: "done"}
+	switch name {
+	case "ping":
+		reply.Data = map[string]any{"version": version, "uptime_ms": uptimeMS()}
+	case "health":
+		reply.Data = d.health()
+		d.publishHealth()
+	case "diagnose":
+		code, _ := c.Args["code"].(string)
+		scheme, _ := c.Args["scheme"].(string)
+		origin, _ := c.Args["origin"].(string)
+		if code == "" || len(code) > 64 {
+			return report.Reply{ID: c.ID, Result: "refused", Why: "args.code: want 1 to 64 characters"}
+		}
+		if origin == "" {
+			origin = string(report.OriginUnknown)
+		}
+		t, err := d.loop.Submit(triage.Code{Event: report.Event{Code: code, Scheme: scheme, Origin: report.Origin(origin), Channel: report.ChannelCommand}})
+		if err != nil {
+			return report.Reply{ID: c.ID, Result: "failed", Why: err.Error()}
+		}
+		select {
+		case final, ok := <-t.Final:
+			if !ok {
+				return report.Reply{ID: c.ID, Result: "failed", Why: "the agent stopped before the diagnosis was final"}
+			}
+			reply.Data = map[string]any{"diagnosis": final.ID}
+		case <-ctx.Done():
+			return report.Reply{ID: c.ID, Result: "failed", Why: "no final diagnosis in time"}
+		}
+	default:
+		return report.Reply{ID: c.ID, Result: "refused", Why: "this version does not know the command " + name}
+	}
+	return reply
+}
+
+// publishHealth sends the snapshot to the fleet. It is retained there and never kept here: the next one replaces it.
+func (d *daemon) publishHealth() {
+	if d.up == nil {
+		return
+	}
+	doc, err := json.Marshal(d.health())
+	if err != nil {
+		d.log.Error("publish health", "err", err)
+		return
+	}
+	d.up.PublishHealth(doc)
+}
+
+// tallies keeps the counts of every hour for the fleet; an hour without a code writes nothing.
+func (d *daemon) tallies(ctx context.Context) error {
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.keepTally()
+			return nil
+		case <-t.C:
+			d.keepTally()
+		}
+	}
+}
+
+func (d *daemon) keepTally() {
+	now := time.Now()
+	tally := d.loop.TakeTally(now)
+	if len(tally.Counts) == 0 {
+		return
+	}
+	doc, err := json.Marshal(tally)
+	if err == nil {
+		_, err = d.box.Append(report.KindTally, false, now, doc)
+	}
+	if err != nil {
+		d.log.Error("keep tally", "err", err)
+	}
+}
+
+var errEnded = errors.New("ended by itself")

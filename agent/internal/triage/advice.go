@@ -1,0 +1,45 @@
+package triage
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// maxAdvice bounds the advisories kept; a fleet speaks of a handful of incidents at a time.
+const maxAdvice = 64
+
+// Advise takes in what the fleet sees on other terminals; nil ends an advisory.
+func (l *Loop) Advise(scope, key string, a *report.Advisory) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := scope + "/" + key
+	if a == nil {
+		delete(l.advised, id)
+		return
+	}
+	if _, ok := l.advised[id]; ok || len(l.advised) < maxAdvice {
+		l.advised[id] = *a
+	}
+}
+
+// advice is the fleet.advisory of the contract for an event: only what speaks of its code, or of no code in particular.
+func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []report.Evidence
+	for _, id := range slices.Sorted(maps.Keys(l.advised)) {
+		a := l.advised[id]
+		if a.Code != "" && a.Code != ev.Code {
+			continue
+		}
+		f := report.Facts{"scope": a.Scope, "terminals": a.Terminals, "share_pct": a.SharePct, "age_s": int64(max(0, now.Sub(a.Time)) / time.Second)}
+		if a.Code != "" {
+			f["code"] = a.Code
+		}
+		list = append(list, at(report.Evidence{Check: "fleet.advisory", Subject: a.Scope, Status: report.Bad, Facts: f, Depth: report.Internal}, now))
+	}
+	return list
+}

@@ -1,0 +1,69 @@
+package triage
+
+import (
+	"maps"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// snapshot remembers what the terminal was when a sale was last approved, to tell what has changed since.
+type snapshot struct {
+	now, then map[string]string
+}
+
+// Note takes the present value of something that may change: app_version, terminal_id, host_address, …
+func (l *Loop) Note(name, value string) {
+	if value == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.app.now == nil {
+		l.app.now = map[string]string{}
+	}
+	l.app.now[name] = value
+}
+
+// Changed lists what has another value than at the last approval, by the names of the contract and in their order;
+// known is false before the first approval.
+func (l *Loop) Changed() (names []string, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.app.then == nil {
+		return nil, false
+	}
+	names = []string{}
+	for _, n := range Changeable {
+		if then, ok := l.app.then[n]; ok && then != l.app.now[n] {
+			names = append(names, n)
+		}
+	}
+	return names, true
+}
+
+// Changeable are the things whose change since the last approval is watched.
+var Changeable = [...]string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn",
+	"phone_number", "certificate", "ip_config", "reader_firmware", "parameters"}
+
+// approved takes a copy of the present values. The caller holds the loop's lock.
+func (s *snapshot) approved() { s.then = maps.Clone(s.now) }
+
+// changes adds to app.config what the agent itself saw change, unless the payment application says so itself.
+func (l *Loop) changes(list []report.Evidence, now time.Time) []report.Evidence {
+	names, known := l.Changed()
+	if !known {
+		return list
+	}
+	for i, e := range list {
+		if e.Check == "app.config" {
+			if _, ok := e.Facts["changed_since_approval"]; !ok {
+				list[i].Facts = maps.Clone(e.Facts)
+				list[i].Facts["changed_since_approval"] = names
+			}
+			return list
+		}
+	}
+	return append(list, at(report.Evidence{Check: "app.config", Subject: "payment-app", Status: report.OK,
+		Facts: report.Facts{"changed_since_approval": names}, Depth: report.Internal}, now))
+}

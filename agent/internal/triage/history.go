@@ -1,0 +1,195 @@
+package triage
+
+import (
+	"slices"
+	"time"
+
+	"posdx/agent/report"
+)
+
+const (
+	hour = time.Hour
+	// maxHistory bounds the memory of sales: four a minute for an hour, more than a cashier can make.
+	maxHistory = 256
+	// responses is how many answer times make the normal one: enough for a median that one slow hour does not move.
+	responses = 31
+	// enoughResponses is the fewest answer times from which a normal one is told.
+	enoughResponses = 5
+)
+
+// history counts what happened on this terminal since the agent started. Times are monotonic: the clock of a terminal
+// may jump. It belongs to the loop's goroutine.
+type history struct {
+	seen      []seen
+	answers   []int64 // response times of answered requests, newest last
+	approved  time.Time
+	first     map[string]time.Time // code to its first appearance since the last sale that ended without it
+	approvals int                  // since the payment application was updated
+	cards     []card
+}
+
+// A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
+type card struct {
+	at           time.Time
+	entry        string
+	good, failed int
+}
+
+type seen struct {
+	at       time.Time
+	code     string
+	entry    string
+	approved bool
+	declined bool
+}
+
+// add takes one code into account. Class A is an approval; an answered code of another class is a decline.
+func (h *history) add(now time.Time, ev report.Event, class string) {
+	s := seen{at: now, code: ev.Code}
+	answered := ev.Origin == report.OriginHost
+	if ev.Txn != nil {
+		s.entry = ev.Txn.Entry
+		if ev.Txn.ResponseMS != nil && answered {
+			h.answers = append(h.answers, *ev.Txn.ResponseMS)
+			if len(h.answers) > responses {
+				h.answers = slices.Delete(h.answers, 0, 1)
+			}
+		}
+	}
+	s.approved = class == "A" && answered
+	s.declined = answered && !s.approved
+	if h.first == nil {
+		h.first = map[string]time.Time{}
+	}
+	if s.approved {
+		clear(h.first)
+		h.approved = now
+		h.approvals++
+	} else if _, ok := h.first[ev.Code]; !ok && len(h.first) < maxHistory {
+		h.first[ev.Code] = now
+	}
+	h.seen = append(h.seen, s)
+	h.trim(now)
+}
+
+func (h *history) trim(now time.Time) {
+	cut := 0
+	for cut < len(h.cards) && (now.Sub(h.cards[cut].at) > hour || len(h.cards)-cut > maxHistory) {
+		cut++
+	}
+	h.cards = slices.Delete(h.cards, 0, cut)
+	cut = 0
+	for cut < len(h.seen) && (now.Sub(h.seen[cut].at) > hour || len(h.seen)-cut > maxHistory) {
+		cut++
+	}
+	h.seen = slices.Delete(h.seen, 0, cut)
+}
+
+// approve counts a sale that ended well unless its code came in a moment ago.
+func (h *history) approve(now time.Time, entry string) {
+	if now.Sub(h.approved) < sameSale {
+		return
+	}
+	clear(h.first)
+	h.approved = now
+	h.approvals++
+	h.seen = append(h.seen, seen{at: now, entry: entry, approved: true})
+	h.trim(now)
+}
+
+// read counts an attempt to read a card; again means the card of the attempt before.
+func (h *history) read(now time.Time, entry string, ok, again bool) {
+	if n := len(h.cards); !again || n == 0 {
+		h.cards = append(h.cards, card{entry: entry})
+	}
+	c := &h.cards[len(h.cards)-1]
+	c.at = now
+	if ok {
+		c.good++
+	} else {
+		c.failed++
+	}
+	h.trim(now)
+}
+
+// updated starts the count of approvals anew: the payment application changed.
+func (h *history) updated() { h.approvals = 0 }
+
+// evidence is the txn.history of the contract as seen from an event.
+func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
+	h.trim(now)
+	f := report.Facts{"approvals_since_update": h.approvals}
+	var same, approvals, declines int
+	by, failures := map[string]float64{}, map[string]float64{}
+	for _, s := range h.seen {
+		if s.code == ev.Code {
+			same++
+		}
+		if s.approved {
+			approvals++
+			if s.entry != "" {
+				by[s.entry]++
+			}
+		}
+		if s.declined {
+			declines++
+		}
+	}
+	unread := 0
+	for _, c := range h.cards {
+		if c.good == 0 {
+			unread++
+		}
+		if c.failed > 0 && c.entry != "" {
+			failures[c.entry] += float64(c.failed)
+		}
+	}
+	if len(h.cards) > 0 {
+		f["cards_1h"], f["cards_failed_1h"] = len(h.cards), unread
+	}
+	f["same_code_1h"], f["approvals_1h"], f["declines_1h"] = same, approvals, declines
+	if len(by) > 0 {
+		f["approvals_by"] = by
+	}
+	if len(failures) > 0 {
+		f["entry_failures"] = failures
+	}
+	if !h.approved.IsZero() {
+		f["last_approval_age_s"] = int64(now.Sub(h.approved) / time.Second)
+	}
+	if t, ok := h.first[ev.Code]; ok {
+		f["first_seen_age_s"] = int64(now.Sub(t) / time.Second)
+	}
+	return report.Evidence{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: f, Depth: report.Internal}
+}
+
+// answer is the txn.answer of the contract: what the event itself says of the way to the host and back.
+func (h *history) answer(ev report.Event) report.Evidence {
+	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.CannotTell, Facts: report.Facts{}, Depth: report.Internal}
+	if ev.Txn == nil || (ev.Txn.HostAnswerSeen == nil && ev.Txn.Sent == nil) {
+		e.Facts["reason"] = report.ReasonUnsupported
+		return e
+	}
+	t := ev.Txn
+	if t.Sent != nil {
+		e.Facts["sent"] = *t.Sent
+	}
+	if t.ConnectMS != nil {
+		e.Facts["connect_ms"] = *t.ConnectMS
+	}
+	if t.ResponseMS != nil {
+		e.Facts["response_ms"] = *t.ResponseMS
+	}
+	if n := len(h.answers); n >= enoughResponses {
+		sorted := slices.Sorted(slices.Values(h.answers))
+		e.Facts["normal_response_ms"] = sorted[n/2]
+	}
+	if t.HostAnswerSeen != nil {
+		e.Facts["host_answer_seen"] = *t.HostAnswerSeen
+		e.Status = report.Bad
+		if *t.HostAnswerSeen {
+			e.Status = report.OK
+		}
+	}
+	return e
+}

@@ -1,0 +1,447 @@
+// Package triage is the loop from a code to its diagnosis: coalesce, plan, probe, explain, hand on.
+package triage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/internal/probe"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// Limits of the loop.
+const (
+	// Deadline is when the final revision goes out, whatever has not answered by then.
+	Deadline = 5 * time.Second
+	// probing leaves the rest of the deadline to explain and to write to slow flash.
+	probing = 4 * time.Second
+	// worthAsking is the least time in which a probe can answer; asked with less, all would only time out.
+	worthAsking = 500 * time.Millisecond
+	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
+	// cashier tries again within seconds; a minute later the world may be another.
+	quiet = 20 * time.Second
+	// sameSale is how far apart two channels may report one failed sale.
+	sameSale = 5 * time.Second
+	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
+	queue = 16
+	// maxOpen bounds the diagnoses that wait for repeats.
+	maxOpen = 16
+)
+
+// ErrBusy says that too many codes wait; the caller may try again later.
+var ErrBusy = errors.New("report code: too many codes are waiting, try again in a few seconds")
+
+// A Store keeps documents until the fleet has them.
+type Store interface {
+	Append(kind string, critical bool, t time.Time, doc []byte) (seq uint64, err error)
+}
+
+// Config is what a Loop needs. All members but Metered are required.
+type Config struct {
+	Knowledge func() *codes.Knowledge // the knowledge in force now
+	Profile   codes.Profile
+	Lang      string
+	Version   string
+	Runner    *probe.Runner
+	Store     Store
+	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
+	Metered   func() bool         // is the bearer in use paid by the byte?
+	Log       *slog.Logger
+}
+
+// A Loop turns codes into diagnoses, one probing run at a time. Make it with New, start it with Run; the other methods
+// may be called from any goroutine.
+type Loop struct {
+	c    Config
+	in   chan *run
+	note chan func(*history)
+
+	mu       sync.Mutex
+	last     report.Diagnosis
+	haveLast bool
+	tally    map[report.CodeCount]int
+	since    time.Time
+	app      snapshot
+	advised  map[string]report.Advisory
+}
+
+// A Code is one appearance of a response code as a source hands it in. The event needs code, scheme, origin and
+// channel, and what is known of the transaction; the loop fills in the rest.
+type Code struct {
+	Event report.Event
+	Lang  string // of the answer; empty means the configured one
+	Late  bool   // written while nobody read: what the checks find now says nothing about then
+}
+
+// A Ticket is what the reporter of a code gets: the id at once, the diagnoses when they are made. Each channel gives at
+// most one value and is then closed.
+type Ticket struct {
+	ID           string
+	First, Final <-chan report.Diagnosis
+}
+
+// A run is one diagnosis from its code to its end. It belongs to the loop's goroutine once it is in the queue.
+type run struct {
+	ev       report.Event
+	lang     string
+	late     bool
+	first    chan report.Diagnosis
+	final    chan report.Diagnosis
+	repeats  int
+	revision int
+	start    time.Time
+	ended    time.Time
+	doc      report.Diagnosis
+	closed   bool
+	waiting  []*run // repeats that want the same answer
+	told     int    // repeats in the newest document
+}
+
+// New returns a loop.
+func New(c Config) *Loop {
+	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now()}
+}
+
+// Submit hands in a code. It never waits: ErrBusy means the queue is full.
+func (l *Loop) Submit(c Code) (Ticket, error) {
+	l.c.Stamp(&c.Event)
+	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, start: time.Now(),
+		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
+	if r.lang == "" {
+		r.lang = l.c.Lang
+	}
+	select {
+	case l.in <- r:
+		return Ticket{ID: r.ev.ID, First: r.first, Final: r.final}, nil
+	default:
+		return Ticket{}, ErrBusy
+	}
+}
+
+// Read takes in that an attempt to read a card ended; again says that it was the card of the attempt before.
+func (l *Loop) Read(entry string, ok, again bool) {
+	now := time.Now()
+	l.tell(func(h *history) { h.read(now, entry, ok, again) })
+}
+
+// Approved takes in a sale that ended well, for applications that report the end and not the code.
+func (l *Loop) Approved(entry string) {
+	now := time.Now()
+	l.tell(func(h *history) { h.approve(now, entry) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.app.approved()
+}
+
+// Updated tells the loop that the payment application has another version now.
+func (l *Loop) Updated() { l.tell((*history).updated) }
+
+// tell passes knowledge to the loop; when the queue is full it is forgotten, which costs a count and nothing else.
+func (l *Loop) tell(f func(*history)) {
+	select {
+	case l.note <- f:
+	default:
+	}
+}
+
+// Last returns the newest diagnosis.
+func (l *Loop) Last() (report.Diagnosis, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.haveLast
+}
+
+// TakeTally returns the counts since the last call and starts anew.
+func (l *Loop) TakeTally(now time.Time) report.Tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := report.Tally{From: l.since.UTC(), To: now.UTC(), Counts: []report.CodeCount{}}
+	for c, n := range l.tally {
+		c.Count = n
+		t.Counts = append(t.Counts, c)
+	}
+	slices.SortFunc(t.Counts, func(a, b report.CodeCount) int {
+		return cmpStrings(a.Scheme, b.Scheme, a.Code, b.Code, string(a.Origin), string(b.Origin))
+	})
+	clear(l.tally)
+	l.since = now
+	return t
+}
+
+func cmpStrings(pairs ...string) int {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i] != pairs[i+1] {
+			if pairs[i] < pairs[i+1] {
+				return -1
+			}
+			return 1
+		}
+	}
+	return 0
+}
+
+// Run works until ctx ends.
+//
+//	queued --first revision--> waiting --probes--> final --quiet--> closed
+//	   \--same code as one of these: repeat, gets that one's answers
+func (l *Loop) Run(ctx context.Context) error {
+	var (
+		h       history
+		open    []*run // in the order they came; the first without an end is being probed
+		active  *run
+		probed  = make(chan struct{}, 1)
+		closing = time.NewTimer(quiet)
+	)
+	defer closing.Stop()
+	for {
+		if active == nil {
+			for _, r := range open {
+				if r.ended.IsZero() {
+					active = r
+					go l.probe(ctx, r, probed)
+					break
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			for _, r := range open {
+				r.end()
+			}
+			for {
+				select {
+				case r := <-l.in:
+					r.end()
+				default:
+					return nil
+				}
+			}
+		case f := <-l.note:
+			f(&h)
+		case r := <-l.in:
+			if o := sameAs(open, r); o != nil {
+				l.repeat(&h, o, r)
+				break
+			}
+			if len(open) >= maxOpen {
+				open = l.closeOldest(open, active)
+			}
+			if l.begin(&h, r) {
+				open = append(open, r)
+			}
+		case <-probed:
+			l.explain(&h, active, true)
+			active.ended = time.Now()
+			active.end()
+			active = nil
+			closing.Reset(quiet)
+		case <-closing.C:
+			open = l.closeQuiet(open)
+			if len(open) > 0 {
+				closing.Reset(quiet)
+			}
+		}
+	}
+}
+
+// sameAs finds the open diagnosis that a code belongs to: the same code from the same writer with the same standing of
+// the money, or the same sale seen on a second channel.
+func sameAs(open []*run, r *run) *run {
+	for _, o := range slices.Backward(open) {
+		a, b := o.ev, r.ev
+		if a.Code != b.Code || a.Scheme != b.Scheme && a.Scheme != "" && b.Scheme != "" {
+			continue
+		}
+		x, y := txn(a), txn(b)
+		if a.Channel != b.Channel && r.start.Sub(o.start) < sameSale && (x.STAN == y.STAN || x.STAN == "" || y.STAN == "") {
+			return o
+		}
+		if a.Origin == b.Origin && x.MTI == y.MTI && x.Entry == y.Entry && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
+			return o
+		}
+	}
+	return nil
+}
+
+func txn(ev report.Event) report.Txn {
+	if ev.Txn == nil {
+		return report.Txn{}
+	}
+	return *ev.Txn
+}
+
+func equal(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// repeat adds a code to the diagnosis it belongs to. The same sale on a second channel is no repeat.
+func (l *Loop) repeat(h *history, o, r *run) {
+	if o.ev.Channel == r.ev.Channel || r.start.Sub(o.start) >= sameSale {
+		o.repeats++
+		l.count(h, r)
+	}
+	d := o.doc
+	d.Repeats = o.repeats
+	offer(r.first, d)
+	if !o.ended.IsZero() {
+		offer(r.final, d)
+		r.end()
+		return
+	}
+	if len(o.waiting) == queue {
+		r.end()
+		return
+	}
+	o.waiting = append(o.waiting, r)
+}
+
+// offer gives a diagnosis to a reporter. Each channel has room for the one value it gets, so nobody is waited for.
+func offer(c chan<- report.Diagnosis, d report.Diagnosis) {
+	select {
+	case c <- d:
+	default:
+	}
+}
+
+// end closes what a reporter may wait on; a second time does nothing.
+func (r *run) end() {
+	if r.closed {
+		return
+	}
+	r.closed = true
+	close(r.first)
+	close(r.final)
+	for _, w := range r.waiting {
+		w.end()
+	}
+	r.waiting = nil
+}
+
+// begin makes revision 1 from what is known and tells whether probes are wanted: an approved sale needs none.
+func (l *Loop) begin(h *history, r *run) bool {
+	if class := l.count(h, r); class == "A" && answered(r.ev) {
+		d := l.make(h, r, true)
+		offer(r.first, d)
+		offer(r.final, d)
+		r.end()
+		return false
+	}
+	l.explain(h, r, false)
+	return true
+}
+
+// count takes a code into the tally and the history and returns its class, empty when the tables do not know it.
+func (l *Loop) count(h *history, r *run) (class string) {
+	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
+	if res.Known {
+		class = res.Meaning.Class
+	}
+	h.add(r.start, r.ev, class)
+	l.Note("terminal_id", txn(r.ev).TerminalID)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := report.CodeCount{Scheme: r.ev.Scheme, Code: r.ev.Code, Origin: r.ev.Origin}
+	if _, ok := l.tally[c]; ok || len(l.tally) < maxHistory {
+		l.tally[c]++
+	}
+	if class == "A" && answered(r.ev) {
+		l.app.approved()
+	}
+	return class
+}
+
+// explain makes the next revision, keeps it and hands it to whoever waits.
+func (l *Loop) explain(h *history, r *run, final bool) {
+	r.doc, r.told = l.make(h, r, final), r.repeats
+	l.keep(r.doc)
+	for _, w := range append([]*run{r}, r.waiting...) {
+		if final {
+			offer(w.final, r.doc)
+		} else {
+			offer(w.first, r.doc)
+		}
+	}
+}
+
+func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
+	r.revision++
+	now := time.Now()
+	evidence := []report.Evidence{at(h.answer(r.ev), now), at(h.evidence(now, r.ev), now)}
+	if !r.late {
+		evidence = append(evidence, l.changes(l.c.Runner.Known(now), now)...)
+		evidence = append(evidence, l.advice(r.ev, now)...)
+	}
+	d := diagnose.Explain(r.ev, evidence, l.c.Knowledge(), diagnose.Options{
+		Lang: r.lang, Version: l.c.Version, Profile: l.c.Profile, Revision: r.revision, Final: final,
+		Repeats: r.repeats, TookMS: now.Sub(r.start).Milliseconds(),
+	})
+	l.mu.Lock()
+	l.last, l.haveLast = d, true
+	l.mu.Unlock()
+	return d
+}
+
+func at(e report.Evidence, now time.Time) report.Evidence {
+	e.At = now.UTC().Truncate(time.Millisecond)
+	return e
+}
+
+func (l *Loop) keep(d report.Diagnosis) {
+	doc, err := json.Marshal(d)
+	if err != nil {
+		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
+		return
+	}
+	if _, err := l.c.Store.Append(report.KindDiagnosis, true, d.Event.Time, doc); err != nil {
+		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
+	}
+}
+
+func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
+	defer func() { done <- struct{}{} }()
+	left := min(probing, Deadline-time.Since(r.start))
+	if left < worthAsking || r.late {
+		return // after a wait behind another run, that one's answers are new enough
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	metered := l.c.Metered != nil && l.c.Metered()
+	l.c.Runner.Run(ctx, plan(r.ev, l.c.Runner.Stale(time.Now(), recent), metered), nil)
+}
+
+// closeQuiet ends the diagnoses that have been quiet long enough, telling the fleet how often the code came again.
+func (l *Loop) closeQuiet(open []*run) []*run {
+	return slices.DeleteFunc(open, func(r *run) bool {
+		if r.ended.IsZero() || time.Since(r.ended) < quiet {
+			return false
+		}
+		l.close(r)
+		return true
+	})
+}
+
+func (l *Loop) closeOldest(open []*run, active *run) []*run {
+	for i, r := range open {
+		if r != active {
+			l.close(r)
+			r.end()
+			return slices.Delete(open, i, i+1)
+		}
+	}
+	return open
+}
+
+func (l *Loop) close(r *run) {
+	if r.repeats == r.told {
+		return
+	}
+	d := r.doc
+	d.Revision++
+	d.Repeats = r.repeats
+	l.keep(d)
+}

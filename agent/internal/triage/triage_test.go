@@ -1,0 +1,341 @@
+package triage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posdx/agent/internal/probe"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// flash keeps documents in memory.
+type flash struct {
+	mu   sync.Mutex
+	docs []report.Diagnosis
+	err  error
+}
+
+func (f *flash) Append(_ string, _ bool, _ time.Time, doc []byte) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return 0, f.err
+	}
+	var d report.Diagnosis
+	if err := json.Unmarshal(doc, &d); err != nil {
+		return 0, err
+	}
+	f.docs = append(f.docs, d)
+	return uint64(len(f.docs)), nil
+}
+
+func (f *flash) kept() []report.Diagnosis {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.docs)
+}
+
+func slow(check string, status report.Status, facts report.Facts, after time.Duration, bytes int) probe.Probe {
+	return probe.Probe{Checks: []string{check}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
+		Run: func(ctx context.Context) []report.Evidence {
+			select {
+			case <-time.After(after):
+				return []report.Evidence{{Check: check, Subject: "x", Status: status, Facts: facts}}
+			case <-ctx.Done():
+				return []report.Evidence{{Check: check, Subject: "x", Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonTimeout}}}
+			}
+		}}
+}
+
+// start runs a loop over probes in the test's bubble.
+func start(t *testing.T, f *flash, probes ...probe.Probe) *Loop {
+	n := 0
+	l := New(Config{
+		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Log: slog.New(slog.DiscardHandler),
+		Stamp: func(e *report.Event) {
+			n++
+			e.ID, e.Time = fmt.Sprintf("%06x-%010x", 1, n), time.Now().UTC()
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func yes() *bool { b := true; return &b }
+func no() *bool  { b := false; return &b }
+
+func answeredCode(code, stan string) Code {
+	return Code{Event: report.Event{Code: code, Scheme: "unionpay", Origin: report.OriginHost, Channel: report.ChannelHook,
+		Txn: &report.Txn{MTI: "0210", STAN: stan, Sent: yes(), HostAnswerSeen: yes()}}}
+}
+
+func submit(t *testing.T, l *Loop, c Code) Ticket {
+	t.Helper()
+	k, err := l.Submit(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestRevisionsAndDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		l := start(t, f, slow("net.link", report.OK, report.Facts{"carrier": true}, 300*time.Millisecond, 0), slow("modem.port", report.OK, nil, time.Hour, 0))
+		began := time.Now()
+		k := submit(t, l, answeredCode("96", "1"))
+		first := <-k.First
+		if took := time.Since(began); took != 0 || first.Revision != 1 || first.Final {
+			t.Errorf("revision %d final %v after %v, want 1, false, at once", first.Revision, first.Final, took)
+		}
+		if n := len(f.kept()); n != 1 {
+			t.Errorf("%d documents on flash when revision 1 was given out, want 1", n)
+		}
+		final := <-k.Final
+		if took := time.Since(began); took > Deadline || final.Revision != 2 || !final.Final {
+			t.Errorf("revision %d final %v after %v, want 2, true, within %v", final.Revision, final.Final, took, Deadline)
+		}
+		if i := slices.IndexFunc(final.Evidence, func(e report.Evidence) bool { return e.Check == "net.link" && e.Status == report.OK }); i < 0 {
+			t.Errorf("the quick check is not in the final revision: %v", final.Evidence)
+		}
+		if i := slices.IndexFunc(final.Evidence, func(e report.Evidence) bool {
+			return e.Check == "modem.port" && e.Status == report.CannotTell
+		}); i < 0 {
+			t.Error("the hung check is not cannot-tell in the final revision")
+		}
+		if d, more := <-k.Final; more {
+			t.Errorf("a second final: %+v", d)
+		}
+	})
+}
+
+func TestRepeatsAreOneDiagnosis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		l := start(t, f, slow("net.link", report.OK, nil, time.Second, 0))
+		a := submit(t, l, answeredCode("96", "1"))
+		b := submit(t, l, answeredCode("96", "2"))
+		one, two := <-a.Final, <-b.Final
+		if one.ID != two.ID {
+			t.Errorf("the repeat got another diagnosis: %s and %s", one.ID, two.ID)
+		}
+		time.Sleep(2 * time.Second)
+		if again := <-submit(t, l, answeredCode("96", "3")).Final; again.ID != one.ID || again.Repeats != 2 {
+			t.Errorf("after the end: got %s with %d repeats, want %s with 2", again.ID, again.Repeats, one.ID)
+		}
+		time.Sleep(2 * quiet)
+		kept := f.kept()
+		last := kept[len(kept)-1]
+		if len(kept) != 3 || last.Revision != 3 || last.Repeats != 2 {
+			t.Errorf("got %d documents, the last revision %d with %d repeats; want 3, 3 and 2", len(kept), last.Revision, last.Repeats)
+		}
+		if fresh := <-submit(t, l, answeredCode("96", "4")).First; fresh.ID == one.ID {
+			t.Error("a code after the quiet time was taken for a repeat")
+		}
+	})
+}
+
+func TestOtherMoneyIsNoRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{}, slow("net.link", report.OK, nil, time.Second, 0))
+		c := Code{Event: report.Event{Code: "9997", Origin: report.OriginCashier, Channel: report.ChannelHook, Txn: &report.Txn{STAN: "1", Sent: no(), HostAnswerSeen: no()}}}
+		a := <-submit(t, l, c).First
+		c.Event.Txn = &report.Txn{STAN: "2", Sent: yes(), HostAnswerSeen: no()}
+		b := <-submit(t, l, c).First
+		if a.ID == b.ID || b.Money.Retry == report.RetrySafe || b.Money.Retry == report.RetryLater {
+			t.Errorf("a sale that left got the money line of one that did not: %s %q, %s %q", a.ID, a.Money.Retry, b.ID, b.Money.Retry)
+		}
+	})
+}
+
+func TestTwoChannelsAreOneEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		l := start(t, f, slow("net.link", report.OK, nil, time.Second, 0))
+		a := submit(t, l, answeredCode("96", "000001"))
+		c := answeredCode("96", "000001")
+		c.Event.Channel, c.Event.Origin = report.ChannelLog, report.OriginUnknown
+		c.Event.Txn = nil
+		b := submit(t, l, c)
+		one, two := <-a.Final, <-b.Final
+		if one.ID != two.ID || one.Repeats != 0 {
+			t.Errorf("got %s and %s with %d repeats, want one event, none repeated", one.ID, two.ID, one.Repeats)
+		}
+		if n := l.TakeTally(time.Now()).Counts[0].Count; n != 1 {
+			t.Errorf("tally counts it %d times, want once", n)
+		}
+	})
+}
+
+func TestApprovalIsCountedNotDiagnosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		asked := false
+		p := slow("net.link", report.OK, nil, 0, 0)
+		p.Run = func(context.Context) []report.Evidence { asked = true; return nil }
+		l := start(t, f, p)
+		d := <-submit(t, l, answeredCode("00", "1")).Final
+		if d.Causes[0].ID != "none" || !d.Final || asked || len(f.kept()) != 0 {
+			t.Errorf("approval: cause %s, final %v, probed %v, %d documents", d.Causes[0].ID, d.Final, asked, len(f.kept()))
+		}
+		h := <-submit(t, l, answeredCode("96", "2")).First
+		i := slices.IndexFunc(h.Evidence, func(e report.Evidence) bool { return e.Check == "txn.history" })
+		if n, _ := h.Evidence[i].Facts.Num("approvals_1h"); n != 1 {
+			t.Errorf("history: %v, want one approval", h.Evidence[i].Facts)
+		}
+	})
+}
+
+func TestAnsweredCodeSpendsNoSIMData(t *testing.T) {
+	p := []probe.Probe{slow("net.tcp", report.OK, nil, 0, 500), slow("net.link", report.OK, nil, 0, 0)}
+	host := answeredCode("96", "1").Event
+	cashier := report.Event{Code: "9997", Origin: report.OriginCashier}
+	silent := host
+	silent.Txn = &report.Txn{HostAnswerSeen: no()}
+	for _, c := range []struct {
+		name    string
+		ev      report.Event
+		metered bool
+		want    int
+	}{{"answered, metered", host, true, 1}, {"answered, flat rate", host, false, 2}, {"cashier's, metered", cashier, true, 2}, {"host's but no answer was seen", silent, true, 2}} {
+		if got := len(plan(c.ev, p, c.metered)); got != c.want {
+			t.Errorf("%s: %d probes, want %d", c.name, got, c.want)
+		}
+	}
+	p[1].Depth = report.External
+	if got := len(plan(cashier, p, false)); got != 1 {
+		t.Errorf("a check that reaches outside was planned by itself")
+	}
+}
+
+func TestFullQueueAnswersAtOnce(t *testing.T) {
+	l := New(Config{Knowledge: codes.Builtin, Stamp: func(*report.Event) {}, Runner: probe.NewRunner(nil), Store: &flash{}, Log: slog.New(slog.DiscardHandler)})
+	for range queue {
+		if _, err := l.Submit(answeredCode("96", "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Submit(answeredCode("96", "1")); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+}
+
+func TestFullFlashStillAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{err: errors.New("no space left on device")})
+		if d := <-submit(t, l, answeredCode("97", "1")).Final; d.Causes[0].ID != "terminal.not-registered" {
+			t.Errorf("got %s", d.Causes[0].ID)
+		}
+	})
+}
+
+func TestChangedSinceApproval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{})
+		a := answeredCode("00", "1")
+		a.Event.Txn.TerminalID = "10043871"
+		l.Note("app_version", "5.2")
+		<-submit(t, l, a).Final
+		l.Note("app_version", "5.3")
+		b := answeredCode("97", "2")
+		b.Event.Txn.TerminalID = "10043817"
+		d := <-submit(t, l, b).Final
+		i := slices.IndexFunc(d.Evidence, func(e report.Evidence) bool { return e.Check == "app.config" })
+		if i < 0 {
+			t.Fatal("no app.config in the evidence")
+		}
+		if got := d.Evidence[i].Facts.Strings("changed_since_approval"); !slices.Equal(got, []string{"app_version", "terminal_id"}) {
+			t.Errorf("got %v, want app_version and terminal_id", got)
+		}
+	})
+}
+
+func TestResumeEndsWhatAPowerCutLeft(t *testing.T) {
+	f := &flash{}
+	l := New(Config{Knowledge: codes.Builtin, Lang: "en", Runner: probe.NewRunner(nil), Store: f, Stamp: func(*report.Event) {}, Log: slog.New(slog.DiscardHandler)})
+	done := report.Diagnosis{ID: "a", Revision: 2, Final: true}
+	cut := report.Diagnosis{ID: "b", Revision: 1, Event: answeredCode("96", "1").Event}
+	open := Unfinished([]report.Diagnosis{{ID: "a", Revision: 1}, cut, done})
+	if len(open) != 1 || open[0].ID != "b" {
+		t.Fatalf("got %v, want only b", open)
+	}
+	l.c.Runner.Remember(report.Evidence{Check: "board.reboots", Subject: "system", Status: report.Bad, Facts: report.Facts{"last_reason": "BrownOutReset", "count_24h": 4}, At: time.Now()})
+	l.Resume(open[0])
+	d := f.kept()[0]
+	if d.Revision != 2 || !d.Final || len(d.Evidence) != 1 {
+		t.Errorf("got revision %d final %v with %d evidence, want 2, true, 1", d.Revision, d.Final, len(d.Evidence))
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	l := New(Config{})
+	now := time.Now()
+	l.Advise("acquirer", "x", &report.Advisory{Scope: "acquirer", Code: "96", Terminals: 40, SharePct: 30, Time: now.Add(-time.Minute)})
+	if e := l.advice(report.Event{Code: "96"}, now); len(e) != 1 || e[0].Status != report.Bad {
+		t.Errorf("got %v", e)
+	}
+	if e := l.advice(report.Event{Code: "97"}, now); len(e) != 0 {
+		t.Errorf("advice on 96 was given for 97: %v", e)
+	}
+	l.Advise("acquirer", "x", nil)
+	if e := l.advice(report.Event{Code: "96"}, now); len(e) != 0 {
+		t.Errorf("ended advice is still given: %v", e)
+	}
+}
+
+func TestHistoryCountsCardsNotTries(t *testing.T) {
+	var h history
+	now := time.Now()
+	for i := range 3 {
+		h.read(now, "chip", false, i > 0)
+	}
+	h.read(now, "chip", true, false)
+	h.read(now, "stripe", false, false)
+	h.read(now, "stripe", true, true)
+	f := h.evidence(now, report.Event{}).Facts
+	cards, _ := f.Num("cards_1h")
+	failed, _ := f.Num("cards_failed_1h")
+	if cards != 3 || failed != 1 || f.Counts("entry_failures")["chip"] != 3 || f.Counts("entry_failures")["stripe"] != 1 {
+		t.Errorf("got %v, want 3 cards, 1 of them unread after 3 tries", f)
+	}
+	if f = h.evidence(now.Add(2*hour), report.Event{}).Facts; f["cards_1h"] != nil {
+		t.Errorf("two hours later: %v", f)
+	}
+}
+
+func TestReplayGivesTheSameBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		l := start(t, f, slow("net.tcp", report.Bad, report.Facts{"target": "host-primary", "outcome": "refused", "ms": 3}, time.Millisecond, 100))
+		one := <-submit(t, l, answeredCode("96", "1")).Final
+		a, err := json.Marshal(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(f.kept()[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(a, b) {
+			t.Errorf("what was told and what was kept differ:\n%s\n%s", a, b)
+		}
+	})
+}
