@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -209,26 +210,41 @@ func TestParseIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzParse feeds foreign bytes as a table of codes and as the steps.
-func FuzzParse(f *testing.F) {
-	for _, name := range []string{"codes/emv-arc.tsv", "codes/cb2a-fr.tsv", "rules.tsv", "forbidden.tsv"} {
+// FuzzTables feeds foreign bytes to every reader of a table, with the rest of the knowledge in place.
+func FuzzTables(f *testing.F) {
+	for _, name := range []string{"codes/emv-arc.tsv", "overrides/host-mm.tsv", "sources.tsv", "schemes.tsv", "checks.tsv", "causes.tsv",
+		"steps.tsv", "remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv", "VERSION"} {
 		b, err := os.ReadFile(filepath.Join("data", name))
 		if err != nil {
 			f.Fatal(err)
 		}
+		if lines := bytes.SplitAfterN(b, []byte("\n"), 5); len(lines) == 5 {
+			b = bytes.Join(lines[:4], nil)
+		}
 		f.Add(b)
 	}
-	base := dataFiles(f)
+	built := Builtin()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, name := range []string{"codes/emv-arc.tsv", "rules.tsv", "forbidden.tsv"} {
-			m := fstest.MapFS{}
-			for n, file := range base {
-				if !strings.HasPrefix(n, "codes/") || n == "codes/emv-arc.tsv" {
-					m[n] = file
-				}
-			}
-			m[name] = &fstest.MapFile{Data: b}
-			Parse(m)
+		p := &parser{k: &Knowledge{Schemes: built.Schemes, Sources: built.Sources, Checks: built.Checks, Causes: slices.Clone(built.Causes),
+			Profiles: slices.Clone(built.Profiles)}, files: map[string][]byte{}}
+		for _, name := range []string{"steps.tsv", "remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
+			"codes/visa.tsv", "overrides/host-mm.tsv"} {
+			p.files[name] = b
+		}
+		p.meanings("codes/visa.tsv", "visa", &p.k.Meanings)
+		p.steps()
+		p.coverage()
+		p.claims()
+		p.forbidden()
+		p.profiles()
+		q := &parser{k: &Knowledge{}, files: map[string][]byte{"sources.tsv": b, "schemes.tsv": b, "checks.tsv": b, "causes.tsv": b, "VERSION": b}}
+		q.sources()
+		q.schemes()
+		q.checks()
+		q.causes()
+		q.version()
+		if len(p.problems) == 0 && len(q.problems) == 0 {
+			t.Errorf("%q is every table at once", b)
 		}
 	})
 }

@@ -78,30 +78,38 @@ func makeKey(file string) error {
 }
 
 func makePack(out, keyFile, version, folder string) error {
-	b, err := os.ReadFile(keyFile)
+	key, err := readKey(keyFile)
 	if err != nil {
 		return err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return fmt.Errorf("read %q: no PEM", keyFile)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return fmt.Errorf("read %q: %w", keyFile, err)
-	}
-	private, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return fmt.Errorf("read %q: the key is not ed25519", keyFile)
 	}
 	if _, err := load(folder); err != nil {
 		return err
 	}
-	pack, err := codes.Pack(os.DirFS(folder), version, private)
+	pack, err := codes.Pack(os.DirFS(folder), version, key)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(out, pack, 0o644)
+}
+
+func readKey(file string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("read %q: no PEM", file)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", file, err)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read %q: the key is not ed25519", file)
+	}
+	return private, nil
 }
 
 // load parses a folder and turns its problems into one error, a line for each.
