@@ -273,6 +273,12 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "+CMEE=0", "+CMEE=1", "+CMEE=2":
 		m.cmee = int(c[6] - '0')
 		return nil, "OK"
+	case "+WS46=?":
+		return one("+WS46: (12,22,25,28,29)")
+	case "+CGDCONT=?":
+		return []string{`+CGDCONT: (1-16),"IP",,,(0),(0)`, `+CGDCONT: (1-16),"IPV6",,,(0),(0)`}, "OK"
+	case "+CESQ=?":
+		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
 	case "+CFUN?":
 		return one("+CFUN: 1")
 	case "+CPIN?":
