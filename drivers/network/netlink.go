@@ -301,7 +301,8 @@ func parseRoute(m syscall.NetlinkMessage) (r Route, table uint32, ok bool) {
 		case unix.RTA_MULTIPATH: // the first of several ways stands for all
 			if len(v) >= unix.SizeofRtNexthop && r.Index == 0 {
 				r.Index = int(int32(u32(v[4:])))
-				attrs(v[unix.SizeofRtNexthop:min(len(v), int(binary.NativeEndian.Uint16(v)))], func(t uint16, v []byte) {
+				end := min(len(v), max(unix.SizeofRtNexthop, int(binary.NativeEndian.Uint16(v))))
+				attrs(v[unix.SizeofRtNexthop:end], func(t uint16, v []byte) {
 					if t == unix.RTA_GATEWAY {
 						r.Gateway, _ = netip.AddrFromSlice(v)
 					}

@@ -200,6 +200,10 @@ func FuzzNetlink(f *testing.F) {
 		}
 	}
 	f.Add(uint16(unix.RTM_NEWROUTE), make([]byte, unix.SizeofRtMsg+3))
+	multipath := make([]byte, unix.SizeofRtMsg) // a next hop that claims to be shorter than itself
+	multipath[0], multipath[7] = unix.AF_INET, unix.RTN_UNICAST
+	multipath = append(multipath, 12, 0, unix.RTA_MULTIPATH, 0, 3, 0, 0, 0, 9, 0, 0, 0)
+	f.Add(uint16(unix.RTM_NEWROUTE), multipath)
 	f.Fuzz(func(t *testing.T, kind uint16, b []byte) {
 		m := syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: kind}, Data: b}
 		if l, ok := parseLink(m); ok && l.Name == "" {

@@ -1,0 +1,478 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+func board(t testing.TB, name string) fstest.MapFS {
+	t.Helper()
+	a, err := txtar.ParseFile(filepath.Join("testdata/boards", name+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := fstest.MapFS{}
+	for _, f := range a.Files {
+		m[f.Name] = &fstest.MapFile{Data: f.Data}
+	}
+	return m
+}
+
+func TestBoards(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		power             Power
+		powerErr          error
+		thermal           Thermal
+		thermalErr        error
+		flash             []Flash
+		memory            Memory
+		cpu               CPU
+		reason            string
+		dataType, dataDev string
+	}{
+		{
+			name: "imx6ull-emmc", powerErr: fs.ErrNotExist,
+			thermal: Thermal{Zone: "imx_thermal_zone", Celsius: 58.231, Critical: 100},
+			flash:   []Flash{{Name: "mmcblk1", LifePct: 30, LifeKnown: true, PreEOL: "normal"}},
+			memory:  Memory{TotalKB: 246532, AvailableKB: 120364, Pressure: 0.4, PressureKnown: true, OOMKills: 2, OOMKnown: true},
+			cpu:     CPU{Load1: 0.61, Processors: 1, Pressure: 3.2, PressureKnown: true},
+			reason:  HardwareWatchdog, dataType: "ext4", dataDev: "/dev/mmcblk1p3",
+		},
+		{
+			name: "at91-nand", power: Power{Source: "battery", Millivolts: 3712, BatteryPct: 38, BatteryKnown: true, Health: "Good"},
+			thermalErr: fs.ErrNotExist,
+			flash:      []Flash{{Name: "ubi0", LifePct: 61, LifeKnown: true, PreEOL: "warning", BadBlocks: 33}},
+			memory:     Memory{TotalKB: 124288, AvailableKB: 52340},
+			cpu:        CPU{Load1: 1.9},
+			reason:     BrownOutReset, dataType: "ubifs", dataDev: "ubi0:rootfs",
+		},
+		{
+			name: "mt6739-android", power: Power{Source: "mains", BatteryPct: 97, BatteryKnown: true, Health: "Overheat"},
+			thermal: Thermal{Zone: "mtktscpu", Celsius: 88.4, Throttled: true},
+			flash:   []Flash{{Name: "mmcblk0", LifePct: 110, LifeKnown: true, PreEOL: "urgent"}},
+			memory:  Memory{TotalKB: 904532, AvailableKB: 42568, Estimated: true},
+			cpu:     CPU{Load1: 9.12, Processors: 3},
+			reason:  HardwareWatchdog, dataType: "f2fs", dataDev: "/dev/block/mmcblk0p35",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := board(t, c.name)
+			power, err := ReadPower(root)
+			if diff := cmp.Diff(c.power, power); diff != "" || !errors.Is(err, c.powerErr) {
+				t.Errorf("power %v %s", err, diff)
+			}
+			thermal, err := ReadThermal(root)
+			if diff := cmp.Diff(c.thermal, thermal); diff != "" || !errors.Is(err, c.thermalErr) {
+				t.Errorf("thermal %v %s", err, diff)
+			}
+			flash, err := ReadFlash(root)
+			if diff := cmp.Diff(c.flash, flash); diff != "" || err != nil {
+				t.Errorf("flash %v %s", err, diff)
+			}
+			memory, err := ReadMemory(root)
+			if diff := cmp.Diff(c.memory, memory); diff != "" || err != nil {
+				t.Errorf("memory %v %s", err, diff)
+			}
+			cpu, err := ReadCPU(root)
+			if diff := cmp.Diff(c.cpu, cpu); diff != "" || err != nil {
+				t.Errorf("cpu %v %s", err, diff)
+			}
+			if got := ResetReason(root); got != c.reason {
+				t.Errorf("reset reason %s, want %s", got, c.reason)
+			}
+			s, err := ReadStorage(root, func(string) (Statfs, error) {
+				return Statfs{BlockSize: 4096, Blocks: 1000, Free: 150, Available: 100}, nil
+			}, "/data/x")
+			if err != nil || s.Type != c.dataType || s.Device != c.dataDev || s.InodesKnown {
+				t.Errorf("storage %+v %v", s, err)
+			}
+			if id, err := BootID(root); err != nil || len(id) != 36 {
+				t.Errorf("boot id %q %v", id, err)
+			}
+			if up, err := Uptime(root); err != nil || up < time.Minute {
+				t.Errorf("uptime %v %v", up, err)
+			}
+		})
+	}
+}
+
+// faults wraps a tree so that every file, or every read, goes wrong in one way.
+type faults struct {
+	fs.FS
+	open, read error
+	data       io.Reader
+}
+
+type faultyFile struct {
+	fs.File
+	f faults
+}
+
+func (f faults) Open(name string) (fs.File, error) {
+	file, err := f.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || info.IsDir() {
+		return file, err
+	}
+	if f.open != nil {
+		file.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: f.open}
+	}
+	return faultyFile{file, f}, nil
+}
+
+func (f faultyFile) Read(b []byte) (int, error) {
+	if f.f.read != nil {
+		return 0, f.f.read
+	}
+	return f.f.data.Read(b)
+}
+
+// endless never ends, as a huge file would not.
+type endless string
+
+func (e endless) Read(b []byte) (int, error) {
+	return copy(b, strings.Repeat(string(e), len(b)/len(e)+1)), nil
+}
+
+func TestSourcesThatFail(t *testing.T) {
+	gone := errors.New("no such device")
+	for name, c := range map[string]struct {
+		f    func(fs.FS) fs.FS
+		want error
+	}{
+		"missing":    {func(fs.FS) fs.FS { return fstest.MapFS{} }, fs.ErrNotExist},
+		"forbidden":  {func(f fs.FS) fs.FS { return faults{FS: f, open: fs.ErrPermission} }, fs.ErrPermission},
+		"vanished":   {func(f fs.FS) fs.FS { return faults{FS: f, read: gone} }, ErrSilent},
+		"unreadable": {func(f fs.FS) fs.FS { return faults{FS: f, read: fs.ErrPermission} }, fs.ErrPermission},
+		"empty":      {func(f fs.FS) fs.FS { return faults{FS: f, data: strings.NewReader("")} }, ErrSilent},
+		"huge":       {func(f fs.FS) fs.FS { return faults{FS: f, data: endless("9")} }, ErrSilent},
+		"rubbish":    {func(f fs.FS) fs.FS { return faults{FS: f, data: endless("\x00\xff: \n")} }, ErrSilent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := c.f(board(t, "imx6ull-emmc"))
+			for what, read := range map[string]func() error{
+				"memory": func() error { _, err := ReadMemory(root); return err },
+				"cpu":    func() error { _, err := ReadCPU(root); return err },
+				"uptime": func() error { _, err := Uptime(root); return err },
+			} {
+				if err := read(); !errors.Is(err, c.want) {
+					t.Errorf("%s: %v, want %v", what, err, c.want)
+				}
+			}
+			if p, err := ReadPower(root); err == nil {
+				t.Errorf("power %+v", p)
+			}
+			if h, err := ReadThermal(root); err == nil {
+				t.Errorf("heat %+v", h)
+			}
+			if f, err := ReadFlash(root); err == nil {
+				t.Errorf("flash %+v", f)
+			}
+			if r := ResetReason(root); r != UnknownReset {
+				t.Errorf("reset reason %s", r)
+			}
+		})
+	}
+}
+
+func TestStorage(t *testing.T) {
+	for _, c := range []struct {
+		st    Statfs
+		free  float64
+		inode float64
+		known bool
+		bytes uint64
+		ok    bool
+	}{
+		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 100, Available: 100, Inodes: 200, InodesFree: 4}, 10, 2, true, 409600, true},
+		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 50, Available: 0, Inodes: 0}, 0, 0, false, 0, true}, // all that is left is root's
+		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 1000, Available: 0}, 0, 0, false, 0, true},
+		{Statfs{}, 0, 0, false, 0, false},
+		{Statfs{Blocks: 10, Free: 11}, 0, 0, false, 0, false},
+	} {
+		s, err := ReadStorage(fstest.MapFS{}, func(string) (Statfs, error) { return c.st, nil }, "/data")
+		if (err == nil) != c.ok || s.FreePct != c.free || s.InodesFreePct != c.inode || s.InodesKnown != c.known || s.FreeBytes != c.bytes {
+			t.Errorf("%+v: %+v %v", c.st, s, err)
+		}
+	}
+	if _, err := ReadStorage(fstest.MapFS{}, KernelStatfs, "/nowhere/at/all"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if s, err := ReadStorage(os.DirFS("/"), KernelStatfs, "/"); err != nil || s.FreePct < 0 || s.FreePct > 100 {
+		t.Errorf("%+v %v", s, err)
+	}
+	all := parseMounts(string(board(t, "imx6ull-emmc")["proc/mounts"].Data))
+	for name, want := range map[string]string{"/data": "/dev/mmcblk1p3", "/database": "/dev/mmcblk1p2", "/data/run/x": "tmpfs", "/media/usb stick/f": "/dev/sda1"} {
+		if m, ok := mountOf(all, name); !ok || m.device != want {
+			t.Errorf("%s is on %+v, want %s", name, m, want)
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	floor := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := floor.AddDate(0, 6, 0)
+	chip := func(at time.Time) fs.FS {
+		return fstest.MapFS{"sys/class/rtc/rtc0/since_epoch": {Data: strconv.AppendInt(nil, at.Unix(), 10)}}
+	}
+	none := fstest.MapFS{}
+	ntp := Timex{Synchronised: true, Offset: -3 * time.Millisecond}
+	for _, c := range []struct {
+		name string
+		root fs.FS
+		now  time.Time
+		tx   Timex
+		ref  *Reference
+		want Clock
+	}{
+		{"disciplined", none, now, ntp, nil, Clock{Trusted: true, Source: "ntp", Offset: 3 * time.Millisecond, OffsetKnown: true}},
+		{"chip agrees", chip(now.Add(-time.Second)), now, Timex{}, nil, Clock{Trusted: true, Source: "rtc"}},
+		{"chip differs", chip(now.Add(-time.Hour)), now, Timex{}, nil, Clock{Source: "none"}},
+		{"chip forgot", chip(time.Unix(12, 0)), now, Timex{}, nil, Clock{Source: "none", FlatCell: true}},
+		{"nothing", none, now, Timex{}, nil, Clock{Source: "none"}},
+		{"1970", chip(time.Unix(12, 0)), time.Unix(15, 0), Timex{}, nil, Clock{Source: "none", BeforeBuild: true, FlatCell: true}},
+		{"1970, called disciplined", none, time.Unix(15, 0), ntp, nil, Clock{Source: "none", BeforeBuild: true}},
+		{"host agrees", none, now, Timex{}, &Reference{Offset: 2 * time.Second}, Clock{Trusted: true, Source: "host", Offset: 2 * time.Second, OffsetKnown: true}},
+		{"host differs", chip(now), now, Timex{}, &Reference{Offset: -time.Hour}, Clock{Source: "host", Offset: -time.Hour, OffsetKnown: true}},
+		{"host differs from NTP", none, now, ntp, &Reference{Offset: -time.Hour}, Clock{Source: "ntp", Offset: -time.Hour, OffsetKnown: true}},
+		{"host spoke long ago", chip(now), now, Timex{}, &Reference{Offset: -time.Hour, Age: 48 * time.Hour}, Clock{Trusted: true, Source: "rtc"}},
+	} {
+		if got := JudgeClock(c.root, c.now, floor, c.tx, c.ref); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	if tx, err := ReadTimex(); err != nil || tx.MaxError < 0 {
+		t.Errorf("this kernel's clock: %+v %v", tx, err)
+	}
+}
+
+func TestBootList(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	var l Boots
+	for i := range 100 {
+		l, _ = l.Note(strings.Repeat("x", i+1), now.Add(time.Duration(i-100)*time.Hour))
+	}
+	if len(l) != maxBoots {
+		t.Errorf("%d starts kept", len(l))
+	}
+	if n := l.Within(now, 24*time.Hour); n != 24 {
+		t.Errorf("%d starts in a day, want 24", n)
+	}
+	again, isNew := l.Note(l[3].ID, now)
+	if isNew || len(again) != len(l) {
+		t.Error("a start was counted twice")
+	}
+	back, err := ParseBoots(l.Encode())
+	if diff := cmp.Diff(l, back); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+	if len(l.Encode()) > 6000 {
+		t.Errorf("%d bytes", len(l.Encode()))
+	}
+	future := Boots{{"a", now.AddDate(10, 0, 0)}, {"b", now.AddDate(10, 0, 0)}, {"c", now.AddDate(10, 0, 0)}}
+	if n := future.Within(now, 24*time.Hour); n != 1 {
+		t.Errorf("%d starts from the future, want this one only", n)
+	}
+	if _, err := ParseBoots([]byte("{")); err == nil {
+		t.Error("rubbish was a list")
+	}
+}
+
+func TestResetReasons(t *testing.T) {
+	for words, want := range map[string]string{
+		"POR": PowerOnReset, "regular power-up": PowerOnReset, "power_key": PowerOnReset, "usb_chg": PowerOnReset,
+		"brown-out reset": BrownOutReset, "watchdog timeout": HardwareWatchdog, "WDOG": HardwareWatchdog, "sw_wdt": SoftwareWatchdog,
+		"kernel_panic": KernelPanic, "software reset": UserReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
+	} {
+		if got := reasonOf(words); got != want {
+			t.Errorf("%q: %s, want %s", words, got, want)
+		}
+	}
+	if got := ResetReason(fstest.MapFS{"sys/fs/pstore/dmesg-ramoops-0": {}, "proc/cmdline": {Data: []byte("bootreason=reboot")}}); got != KernelPanic {
+		t.Errorf("%s", got)
+	}
+	if got := ResetReason(fstest.MapFS{"sys/class/watchdog/watchdog0/bootstatus": {Data: []byte("16\n")}}); got != BrownOutReset {
+		t.Errorf("%s", got)
+	}
+	if got := ResetReason(fstest.MapFS{"sys/class/watchdog/watchdog0/bootstatus": {Data: []byte("0\n")}}); got != UnknownReset {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestVoltageMonitor(t *testing.T) {
+	root := fstest.MapFS{"sys/class/hwmon/hwmon1/name": {Data: []byte("rpi_volt")}, "sys/class/hwmon/hwmon1/in0_lcrit_alarm": {Data: []byte("1\n")},
+		"sys/class/power_supply/x/type": {Data: []byte("Mains")}, "sys/class/power_supply/x/online": {Data: []byte("1")}}
+	if p, err := ReadPower(root); err != nil || !p.UnderVoltage || p.Source != "mains" {
+		t.Errorf("%+v %v", p, err)
+	}
+}
+
+var complaints = map[string]Complaint{
+	"usb 1-1.2: USB disconnect, device number 5":                                                USBDisconnect,
+	"mmc0: error -110 whilst initialising SD card":                                              IOError,
+	"mmcblk0: error -5 transferring data, sector 1234, nr 8, cmd response 0x900, card status 0": IOError,
+	"blk_update_request: I/O error, dev mmcblk0, sector 77":                                     IOError,
+	"EXT4-fs error (device mmcblk0p2): ext4_find_entry:1455: inode #2":                          IOError,
+	"UBIFS error (ubi0:0 pid 1): ubifs_read_node: bad node type":                                IOError,
+	"EXT4-fs (mmcblk0p2): Remounting filesystem read-only":                                      ReadOnly,
+	"hwmon hwmon1: Undervoltage detected!":                                                      UnderVoltage,
+	"Under-voltage detected! (0x00050005)":                                                      UnderVoltage,
+	"usb usb1-port2: over-current change #3":                                                    UnderVoltage,
+	"INFO: task mmcqd/0:85 blocked for more than 120 seconds.":                                  HungTask,
+	"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [posapp:411]":                            HungTask,
+	"Out of memory: Killed process 1234 (posapp) total-vm:1kB":                                  OutOfMemory,
+	"posapp invoked oom-killer: gfp_mask=0x100":                                                 "",
+	"fec 20b4000.ethernet eth0: Link is Down":                                                   LinkDown,
+	"posapp[411]: segfault at 0 ip 00007f sp 00007f error 4 in posapp":                          Segfault,
+	"posapp: unhandled page fault (11) at 0x00000000, code 0x017":                               Segfault,
+	"ttyS1: 3 input overrun(s)":                                                                 SerialOverrun,
+	"thermal thermal_zone0: critical temperature reached":                                       Overheat,
+	"usb 1-1: new full-speed USB device number 4 using dwc2":                                    "",
+	"mmc0: new HS400 MMC card at address 0001":                                                  "",
+}
+
+func TestRecords(t *testing.T) {
+	for text, want := range complaints {
+		r, ok := ParseRecord([]byte("3,77,5000000,-;" + text + "\n SUBSYSTEM=usb\n"))
+		if !ok || r.Class != want || r.Seq != 77 || r.Since != 5*time.Second {
+			t.Errorf("%q: %+v %v, want %q", text, r, ok, want)
+		}
+	}
+	if r, ok := ParseRecord([]byte("12,1,5,-;usb 1-1: USB disconnect\n")); !ok || r.Class != "" {
+		t.Errorf("a program's line was believed: %+v", r)
+	}
+	if r, ok := ParseRecord([]byte("6,1,5,-;fine\n NOTE=USB disconnect\n")); !ok || r.Class != "" {
+		t.Errorf("a dictionary was read as text: %+v", r)
+	}
+	for _, s := range []string{"", ";", "6;x", "a,1,2,-;x", "6,1,-5,-;x", "6,1,99999999999999999999,-;x"} {
+		if r, ok := ParseRecord([]byte(s)); ok {
+			t.Errorf("%q: %+v", s, r)
+		}
+	}
+}
+
+func TestLogCounts(t *testing.T) {
+	k := NewKernelLog()
+	if !errors.Is(k.Err(), ErrSilent) {
+		t.Error("an unread log is no clean one")
+	}
+	for i := range 1000 {
+		k.Add(Record{Seq: uint64(i), Since: time.Duration(i) * time.Minute, Class: USBDisconnect})
+	}
+	k.Add(Record{Seq: 5, Since: 999 * time.Minute, Class: IOError}) // read before
+	k.Add(Record{Seq: 1010, Since: 999 * time.Minute, Class: IOError})
+	now := 999 * time.Minute
+	if n := k.Count(USBDisconnect, now, time.Hour); n != 61 {
+		t.Errorf("%d in an hour, want 61", n)
+	}
+	if n := k.Count(USBDisconnect, now, 48*time.Hour); n != maxMoments {
+		t.Errorf("%d, want the bound", n)
+	}
+	if n := k.Count(USBDisconnect, now+48*time.Hour, 48*time.Hour); n != 0 {
+		t.Errorf("%d after two days", n)
+	}
+	if k.Count(IOError, now, time.Hour) != 1 || k.Lost() != 10 {
+		t.Errorf("%d errors, %d lost", k.Count(IOError, now, time.Hour), k.Lost())
+	}
+}
+
+func TestKernelsOwnLog(t *testing.T) {
+	k := NewKernelLog()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx, "/dev/kmsg") }()
+	for end := time.Now().Add(20 * time.Second); errors.Is(k.Err(), ErrSilent); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing was read")
+		}
+	}
+	err := k.Err()
+	cancel()
+	if e := <-done; e != nil {
+		t.Error(e)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		t.Skip("needs the right to read /dev/kmsg: ", err)
+	}
+	if err != nil || k.next == 0 {
+		t.Errorf("%v after %d records", err, k.next)
+	}
+}
+
+func TestLogThatMayNotBeRead(t *testing.T) {
+	k := NewKernelLog()
+	if err := k.Run(t.Context(), filepath.Join(t.TempDir(), "kmsg")); err != nil || !errors.Is(k.Err(), fs.ErrNotExist) {
+		t.Errorf("%v %v", err, k.Err())
+	}
+}
+
+func FuzzFiles(f *testing.F) {
+	for _, s := range []string{"0x03 0x01", "some avg10=0.40 avg60=0.22", "MemTotal: 5 kB\nMemFree: 2 kB\n", "0-3,6", "/dev/a /data\\040x ext4 rw 0 0\n", "1.5 2.0", "-1", "1795262400"} {
+		f.Add(s)
+	}
+	names := []string{}
+	for name := range board(f, "imx6ull-emmc") {
+		names = append(names, name)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		root := fstest.MapFS{}
+		for _, n := range names {
+			root[n] = &fstest.MapFile{Data: []byte(s)}
+		}
+		if m, err := ReadMemory(root); err == nil && (m.AvailableKB > m.TotalKB || m.Pressure > 100) {
+			t.Errorf("%+v", m)
+		}
+		if c, err := ReadCPU(root); err == nil && (c.Load1 < 0 || c.Processors < 0) {
+			t.Errorf("%+v", c)
+		}
+		if p, err := ReadPower(root); err == nil && (p.BatteryPct < 0 || p.BatteryPct > 100 || p.Millivolts < 0) {
+			t.Errorf("%+v", p)
+		}
+		if h, err := ReadThermal(root); err == nil && (h.Celsius < coldest || h.Celsius > hottest) {
+			t.Errorf("%+v", h)
+		}
+		if l, err := ReadFlash(root); err == nil {
+			for _, x := range l {
+				if x.LifePct < 0 || x.LifePct > 110 {
+					t.Errorf("%+v", x)
+				}
+			}
+		}
+		ResetReason(root)
+		_, _ = Uptime(root)
+		JudgeClock(root, time.Unix(1, 0), time.Unix(2, 0), Timex{}, nil)
+		mountOf(parseMounts(s), "/data/x")
+		_, _ = ParseBoots([]byte(s))
+	})
+}
+
+func FuzzRecord(f *testing.F) {
+	for text := range complaints {
+		f.Add([]byte("3,77,5000000,-;" + text + "\n"))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k := NewKernelLog()
+		if r, ok := ParseRecord(b); ok {
+			if r.Since < 0 {
+				t.Errorf("%+v", r)
+			}
+			k.Add(r)
+		}
+	})
+}

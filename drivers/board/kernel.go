@@ -1,0 +1,268 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Complaint is a class of kernel messages.
+type Complaint string
+
+// Classes of messages that matter to a payment.
+const (
+	USBDisconnect Complaint = "usb_disconnect"
+	IOError       Complaint = "io_error"      // of a disk, eMMC, NAND or filesystem
+	UnderVoltage  Complaint = "under_voltage" // or a USB port over its current
+	HungTask      Complaint = "hung_task"
+	OutOfMemory   Complaint = "oom"
+	LinkDown      Complaint = "link_down"
+	Segfault      Complaint = "segfault"
+	ReadOnly      Complaint = "read_only" // a filesystem went read-only
+	SerialOverrun Complaint = "serial_overrun"
+	Overheat      Complaint = "overheat"
+)
+
+// patterns are looked for in a message in lower case; the first that fits decides. Taken from the sources of the
+// kernel: usb/core/hub.c, block/blk-core.c, mmc/core, ext4, ubifs, jffs2, hung_task.c, mm/oom_kill.c, drivers/tty.
+var patterns = [...]struct {
+	all   []string
+	class Complaint
+}{
+	{[]string{"remounting filesystem read-only"}, ReadOnly},
+	{[]string{"switched to read-only mode"}, ReadOnly}, // ubifs
+	{[]string{"usb disconnect"}, USBDisconnect},
+	{[]string{"under-voltage"}, UnderVoltage},
+	{[]string{"undervoltage"}, UnderVoltage},
+	{[]string{"over-current"}, UnderVoltage},
+	{[]string{"low voltage", "detect"}, UnderVoltage},
+	{[]string{"blocked for more than", "seconds"}, HungTask},
+	{[]string{"soft lockup"}, HungTask},
+	{[]string{"out of memory"}, OutOfMemory},
+	{[]string{"segfault at"}, Segfault},
+	{[]string{"unhandled", "fault", "at 0x"}, Segfault}, // how ARM says it
+	{[]string{"link is down"}, LinkDown},
+	{[]string{"link becomes not ready"}, LinkDown},
+	{[]string{"input overrun"}, SerialOverrun},
+	{[]string{"critical temperature"}, Overheat},
+	{[]string{"temperature above threshold"}, Overheat},
+	{[]string{"i/o error"}, IOError},
+	{[]string{"ext4-fs error"}, IOError},
+	{[]string{"ubifs error"}, IOError},
+	{[]string{"ubi error"}, IOError},
+	{[]string{"jffs2 error"}, IOError},
+	{[]string{"f2fs-fs", "error"}, IOError},
+	{[]string{"mmc", "error"}, IOError},
+	{[]string{"mmc", "timeout"}, IOError},
+	{[]string{"mmc", "timed out"}, IOError},
+	{[]string{"uncorrectable ecc"}, IOError},
+}
+
+// A Record is one line of the kernel's log (Documentation/ABI/testing/dev-kmsg).
+type Record struct {
+	Seq   uint64
+	Since time.Duration // since boot
+	Class Complaint     // empty: nothing that matters
+}
+
+// ParseRecord reads "6,1234,5678901,-;text"; false for what is no record. Programs may write into the log too (facility
+// not 0): those lines prove nothing and have no class. The text is classed and forgotten.
+func ParseRecord(b []byte) (Record, bool) {
+	head, text, ok := strings.Cut(string(b), ";")
+	if !ok {
+		return Record{}, false
+	}
+	f := strings.SplitN(head, ",", 4)
+	if len(f) < 3 {
+		return Record{}, false
+	}
+	prio, ok1 := count(f[0])
+	seq, ok2 := count(f[1])
+	usec, err := strconv.ParseInt(f[2], 10, 64)
+	if !ok1 || !ok2 || err != nil || usec < 0 || usec > 1<<53 {
+		return Record{}, false
+	}
+	r := Record{Seq: seq, Since: time.Duration(usec) * time.Microsecond}
+	if prio>>3 == 0 {
+		text, _, _ = strings.Cut(text, "\n")
+		r.Class = classOf(text)
+	}
+	return r, true
+}
+
+func classOf(text string) Complaint {
+	text = strings.ToLower(text)
+next:
+	for _, p := range patterns {
+		for _, w := range p.all {
+			if !strings.Contains(text, w) {
+				continue next
+			}
+		}
+		return p.class
+	}
+	return ""
+}
+
+// Bounds of the log's memory: 10 classes of 256 moments are 20 kB.
+const (
+	maxMoments = 256
+	logDay     = 24 * time.Hour
+	logPause   = time.Second // the log is read at most this often, however fast it fills
+	maxRecord  = 8192        // CONSOLE_EXT_LOG_MAX
+)
+
+// A KernelLog counts the kernel's complaints of the last 24 hours in memory. Moments are since boot, so the wall clock
+// may jump.
+type KernelLog struct {
+	mu      sync.Mutex
+	moments map[Complaint][]time.Duration
+	next    uint64 // sequence number expected
+	lost    uint64
+	reading bool
+	why     error
+}
+
+// NewKernelLog returns a log that has read nothing yet.
+func NewKernelLog() *KernelLog {
+	return &KernelLog{moments: make(map[Complaint][]time.Duration), why: ErrSilent}
+}
+
+// Add counts a record. Records that the kernel overwrote before they were read are counted as lost.
+func (k *KernelLog) Add(r Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.Seq < k.next {
+		return // read before
+	}
+	if k.next > 0 {
+		k.lost += r.Seq - k.next
+	}
+	k.next = r.Seq + 1
+	if r.Class == "" {
+		return
+	}
+	list := k.moments[r.Class]
+	if len(list) == maxMoments {
+		list = append(list[:0], list[1:]...)
+	}
+	k.moments[r.Class] = append(list, r.Since)
+}
+
+// Count is how often a complaint came in the last d, at most 24 hours, before the moment since boot. 256 stands for
+// more.
+func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for _, at := range k.moments[c] {
+		if uptime-at <= min(d, logDay) {
+			n++
+		}
+	}
+	return n
+}
+
+// Lost is how many records were overwritten before they could be read.
+func (k *KernelLog) Lost() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lost
+}
+
+// Err tells why there is nothing to count: fs.ErrPermission, fs.ErrNotExist, or ErrSilent before the first read. Nil
+// while the log is being read.
+func (k *KernelLog) Err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reading {
+		return nil
+	}
+	return k.why
+}
+
+func (k *KernelLog) state(reading bool, why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reading, k.why = reading, why
+}
+
+// Run reads the kernel's log at path, /dev/kmsg, from the oldest line kept and then as lines come, until ctx ends. A
+// log that may not be read ends it without an error: that is a finding, told by Err, and no reason to stop.
+func (k *KernelLog) Run(ctx context.Context, path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		k.state(false, fmt.Errorf("open %s: %w", path, err))
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
+	b := make([]byte, maxRecord)
+	for ctx.Err() == nil {
+		n, err := f.Read(b)
+		switch {
+		case err == nil:
+			if r, ok := ParseRecord(b[:n]); ok {
+				k.Add(r)
+			}
+			k.state(true, nil)
+			if err := k.drain(ctx, f, b); err != nil {
+				k.state(false, fmt.Errorf("read %s: %w", path, err))
+				return nil
+			}
+			pause(ctx, logPause)
+		case errors.Is(err, unix.EPIPE): // overwritten: the next read goes on with the oldest that is left
+		case ctx.Err() != nil:
+		default:
+			k.state(false, fmt.Errorf("read %s: %w", path, err))
+			return nil
+		}
+	}
+	return nil
+}
+
+// drain takes all lines that are there.
+func (k *KernelLog) drain(ctx context.Context, f *os.File, b []byte) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		for ctx.Err() == nil {
+			n, err := unix.Read(int(fd), b)
+			switch {
+			case err == unix.EAGAIN:
+				return
+			case err == unix.EPIPE || err == unix.EINTR:
+				continue
+			case err != nil:
+				failed = err
+				return
+			case n == 0:
+				return
+			}
+			if r, ok := ParseRecord(b[:n]); ok {
+				k.Add(r)
+			}
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

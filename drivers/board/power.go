@@ -1,0 +1,103 @@
+package board
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Power is how the board is fed (Documentation/ABI/testing/sysfs-class-power).
+type Power struct {
+	Source       string // mains or battery
+	Millivolts   int    // of what feeds it; 0: not known
+	BatteryPct   int
+	BatteryKnown bool
+	Health       string // of the battery, in the kernel's words: Good Overheat Dead "Over voltage" Cold …; empty: not known
+	UnderVoltage bool   // a voltage monitor says so now
+}
+
+// ReadPower reads the power supplies. fs.ErrNotExist: the board tells nothing of its power.
+func ReadPower(root fs.FS) (Power, error) {
+	dirs, err := list(root, "sys/class/power_supply")
+	if err != nil {
+		return Power{}, err
+	}
+	var p Power
+	var mains, online, battery, discharging bool
+	var mainsMV, batteryMV int
+	for _, d := range dirs {
+		if scope, _ := read(root, d+"/scope"); scope == "Device" {
+			continue // the battery of something plugged in
+		}
+		kind, err := read(root, d+"/type")
+		if err != nil {
+			continue
+		}
+		mv := 0
+		if uv, err := number(root, d+"/voltage_now"); err == nil && uv > 0 && uv < 1_000_000_000 {
+			mv = int(uv / 1000)
+		}
+		if kind != "Battery" {
+			mains = true
+			if on, err := number(root, d+"/online"); err == nil && on > 0 {
+				online = true
+				mainsMV = max(mainsMV, mv)
+			}
+			continue
+		}
+		if present, err := number(root, d+"/present"); err == nil && present == 0 {
+			continue
+		}
+		battery = true
+		batteryMV = max(batteryMV, mv)
+		if pct, err := number(root, d+"/capacity"); err == nil && pct >= 0 && pct <= 100 {
+			p.BatteryPct, p.BatteryKnown = int(pct), true
+		}
+		if s, err := read(root, d+"/status"); err == nil {
+			discharging = discharging || s == "Discharging"
+			// A battery that is charging or full is fed by something, even if that has no entry of its own.
+			online = online || s == "Charging" || s == "Full"
+		}
+		if h, err := read(root, d+"/health"); err == nil && h != "Unknown" && len(h) <= 32 {
+			p.Health = h
+		}
+	}
+	switch {
+	case online && !discharging, mains && online:
+		p.Source, p.Millivolts = "mains", mainsMV
+	case battery && (discharging || mains):
+		p.Source, p.Millivolts = "battery", batteryMV
+	case !mains && !battery:
+		return Power{}, fmt.Errorf("read power: %w", fs.ErrNotExist)
+	case battery:
+		p.Millivolts = batteryMV
+	}
+	p.UnderVoltage = alarms(root)
+	if p.Source == "" && !p.UnderVoltage {
+		return p, fmt.Errorf("read power source: %w", ErrSilent)
+	}
+	return p, nil
+}
+
+// alarms asks the voltage monitors (Documentation/hwmon/sysfs-interface.rst; on a Raspberry Pi it is rpi_volt).
+func alarms(root fs.FS) bool {
+	dirs, err := list(root, "sys/class/hwmon")
+	if err != nil {
+		return false
+	}
+	for _, d := range dirs {
+		files, err := list(root, d)
+		if err != nil {
+			continue
+		}
+		for _, f := range files {
+			if !strings.HasSuffix(f, "_lcrit_alarm") || !strings.Contains(f, "/in") {
+				continue
+			}
+			if n, err := number(root, f); err == nil && n == 1 {
+				return true
+			}
+		}
+	}
+	return false
+}
