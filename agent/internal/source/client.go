@@ -26,7 +26,6 @@ var ErrNoDaemon = errors.New("no daemon")
 // A Client speaks to the daemon over its socket, with one connection per request.
 type Client struct {
 	Path string
-	Lang string // "zh" or "en": the language of diagnoses; empty leaves it to the daemon
 }
 
 // Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
@@ -113,9 +112,9 @@ func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence
 	return ev, err
 }
 
-// Diagnose asks why a code appeared and gives each revision to next.
-func (c Client) Diagnose(ctx context.Context, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
-	q := CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: c.Lang, Full: true}
+// Diagnose asks why a code appeared and gives each revision, in the language "zh" or "en", to next.
+func (c Client) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+	q := CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
 	return c.Do(ctx, q, func(a Answer) {
 		if a.Diagnosis != nil {
 			next(*a.Diagnosis)
@@ -126,7 +125,6 @@ func (c Client) Diagnose(ctx context.Context, code, scheme string, origin report
 // Local speaks to a daemon in the same process, as a Client does to one elsewhere.
 type Local struct {
 	Daemon Daemon
-	Lang   string
 }
 
 // State is as Client.State.
@@ -138,11 +136,11 @@ func (l Local) Check(ctx context.Context, names []string) ([]report.Evidence, er
 }
 
 // Diagnose is as Client.Diagnose.
-func (l Local) Diagnose(ctx context.Context, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+func (l Local) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
 	if problem := codeProblem(code); problem != "" {
 		return fmt.Errorf("code: %s", problem)
 	}
-	t, err := l.Daemon.Event(ctx, Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Time: time.Now(), Lang: l.Lang})
+	t, err := l.Daemon.Event(ctx, Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Time: time.Now(), Lang: lang})
 	if err != nil {
 		return err
 	}

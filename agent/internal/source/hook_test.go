@@ -446,13 +446,13 @@ func TestClient(t *testing.T) {
 	}
 	var revisions []int
 	next := func(d report.Diagnosis) { revisions = append(revisions, d.Revision) }
-	if err := c.Diagnose(ctx, "96", "", report.OriginHost, next); err != nil || fmt.Sprint(revisions) != "[1 2]" {
+	if err := c.Diagnose(ctx, "en", "96", "", report.OriginHost, next); err != nil || fmt.Sprint(revisions) != "[1 2]" {
 		t.Errorf("Diagnose: got %v, %v", revisions, err)
 	}
-	if err := c.Diagnose(ctx, "4761739001010010", "", "", next); err == nil || strings.Contains(err.Error(), "4761") {
+	if err := c.Diagnose(ctx, "en", "4761739001010010", "", "", next); err == nil || strings.Contains(err.Error(), "4761") {
 		t.Errorf("Diagnose of a card number: got %v", err)
 	}
-	if err := (Local{Daemon: newDaemon()}).Diagnose(ctx, "4761739001010010", "", "", next); err == nil {
+	if err := (Local{Daemon: newDaemon()}).Diagnose(ctx, "en", "4761739001010010", "", "", next); err == nil {
 		t.Error("Local.Diagnose took a card number")
 	}
 	if _, err := (Client{Path: path + "x"}).State(ctx); !errors.Is(err, ErrNoDaemon) || !strings.Contains(err.Error(), "posdx run") {

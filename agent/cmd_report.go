@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
+)
+
+// pairs are the values of a flag that is given as name=value, several times.
+type pairs map[string]any
+
+func (p pairs) String() string { return "" }
+
+// Set takes one name=value. The daemon checks both; here a value only gets the type that its name asks for.
+func (p pairs) Set(s string) error {
+	name, v, ok := strings.Cut(s, "=")
+	if !ok || name == "" {
+		return errors.New("want name=value, such as stan=000123")
+	}
+	switch {
+	case v == "true" || v == "false":
+		p[name] = v == "true"
+	case strings.HasSuffix(name, "_ms"):
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s: want whole milliseconds", name)
+		}
+		p[name] = n
+	default:
+		p[name] = v
+	}
+	return nil
+}
+
+// isLang checks a language flag. Empty leaves the choice to the configuration.
+func isLang(s stdio, command, lang string) bool {
+	if lang == "" || lang == "zh" || lang == "en" {
+		return true
+	}
+	fmt.Fprintf(s.err, "posdx %s: no language %q; there are zh and en\n", command, lang)
+	return false
+}
+
+func runReport(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final]",
+		"Hands a response code to the running daemon and prints what it found.\n\n"+
+			"Of a transaction these are taken: mti stan terminal_id entry connect_ms response_ms sent host_answer_seen.\n"+
+			"Never give a card number, an amount or a name: they are refused.\n\n"+
+			"Exit code: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage;\n"+
+			"3 the evidence does not suffice to decide.",
+		"posdx report --code 96 --origin host --txn stan=000123 --txn host_answer_seen=true")
+	q := source.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
+	origin := ""
+	f.StringVar(&q.Code, "code", "", "the response `code` as the payment app shows it")
+	f.StringVar(&origin, "origin", "", "`who` wrote the code: host terminal cashier unknown")
+	f.StringVar(&q.Scheme, "scheme", "", "code `table`, such as unionpay; default: the configured profile's")
+	f.Var(pairs(q.Txn), "txn", "`name=value` of the transaction, may be repeated")
+	f.StringVar(&q.Wait, "wait", "final", "until `when` to wait: none first final")
+	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	asJSON := f.Bool("json", false, "print the daemon's answers, one JSON object a line")
+	lang := f.String("lang", "", "`language` of the texts: zh en")
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	if q.Code == "" && len(words) == 1 {
+		q.Code, words = words[0], nil
+	}
+	if q.Code == "" || len(words) > 0 {
+		f.Usage()
+		return exitUsage
+	}
+	if !isLang(s, "report", *lang) {
+		return exitUsage
+	}
+	q.Origin, q.Lang = report.Origin(origin), *lang
+	var last source.Answer
+	err := source.Client{Path: *socket}.Do(ctx, q, func(a source.Answer) {
+		for _, w := range a.Warnings {
+			fmt.Fprintf(s.err, "posdx report: left out %s\n", w)
+		}
+		if len(a.Ignored) > 0 {
+			fmt.Fprintf(s.err, "posdx report: not known and left out: %s\n", strings.Join(a.Ignored, " "))
+		}
+		if *asJSON {
+			json.NewEncoder(s.out).Encode(a)
+		}
+		last = a
+	})
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx report: %v\n", err)
+		return exitFailed
+	}
+	if last.Diagnosis == nil {
+		if !*asJSON {
+			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
+		}
+		if last.Why != "" {
+			fmt.Fprintf(s.err, "posdx report: %s\n", last.Why)
+		}
+		return exitOK
+	}
+	if !*asJSON {
+		printVerdict(s, *last.Diagnosis, *lang)
+	}
+	if last.Diagnosis.Abstained {
+		return exitAbstain
+	}
+	return exitOK
+}
+
+// printVerdict prints a diagnosis in the language asked for, else in the one it speaks.
+func printVerdict(s stdio, d report.Diagnosis, lang string) {
+	if lang == "" && !strings.ContainsFunc(d.Money.Say, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+		lang = "en"
+	}
+	fmt.Fprint(s.out, diagnose.Render(d, lang, renderWidth))
+}

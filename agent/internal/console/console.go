@@ -1,0 +1,348 @@
+// Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line, keys
+// that every terminal program has, Chinese and English.
+//
+// It asks nobody who he is: login on a serial line is the business of the system's getty, which may start
+// "posdx console" for a user.
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A Backend is the daemon, in this process or behind its socket.
+type Backend interface {
+	State(ctx context.Context) (report.State, error)
+	Check(ctx context.Context, names []string) ([]report.Evidence, error)
+	Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error
+}
+
+// Times of the console.
+const (
+	refresh    = 10 * time.Second // of a screen that is looked at
+	lookedAt   = 10 * time.Minute // after the last key
+	askTimeout = 5 * time.Second
+	jobTimeout = 90 * time.Second
+	probeWait  = time.Second      // for the terminal to say what it is: 20 characters at 300 baud
+	writeWait  = 20 * time.Second // a full screen at 1200 baud; after that the line is held (XOFF) or unplugged
+)
+
+// A Console serves one terminal.
+type Console struct {
+	Backend   Backend
+	Knowledge *codes.Knowledge
+	Lang      string // "zh" or "en"
+	GB18030   bool   // the terminal is set to GBK or GB18030, not UTF-8
+	Plain     bool   // do not ask, the terminal has no cursor addressing
+	Stay      bool   // after Q wait for the next person instead of returning: for a line that is always open
+}
+
+// Run serves rw until ctx ends, the person leaves, or rw fails. One goroutine goes on reading until the caller closes
+// rw, which it has to do after Run has returned.
+//
+// Whatever comes in is taken as keys, one at a time and at the pace at which screens go out: rubbish at a wrong speed or
+// an endless stream only makes it paint what changed.
+func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s := &session{c: c, rw: rw, in: make(chan []byte), readErr: make(chan error, 1), events: make(chan func(*model), 4)}
+	if c.GB18030 {
+		s.encode = simplifiedchinese.GB18030.NewEncoder()
+	}
+	go s.read(ctx)
+	return s.run(ctx)
+}
+
+// A session is one Run. All of it belongs to run's goroutine but what reads and the jobs, which send functions to it.
+type session struct {
+	c       *Console
+	rw      io.ReadWriter
+	encode  *encoding.Encoder
+	in      chan []byte
+	readErr chan error
+	events  chan func(*model)
+
+	keys    decoder
+	model   model
+	screen  screen
+	phase   byte // 'w' waits for a person, 'a' asks the terminal what it is, 's' serves
+	dumb    bool
+	text    string // what a dumb terminal shows
+	typing  bool   // it shows an entry
+	lastKey time.Time
+	idle    bool
+	asked   bool // a state is being asked for
+}
+
+func (s *session) read(ctx context.Context) {
+	for {
+		b := make([]byte, 64)
+		n, err := s.rw.Read(b)
+		if n > 0 {
+			select {
+			case s.in <- b[:n]:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			s.readErr <- err
+			return
+		}
+	}
+}
+
+func (s *session) run(ctx context.Context) error {
+	var probe <-chan time.Time
+	if err := s.wait(); err != nil {
+		return err
+	}
+	if !s.c.Stay {
+		if err := s.ask(&probe); err != nil {
+			return err
+		}
+	}
+	for {
+		var err error
+		var tick <-chan time.Time
+		if s.phase == 's' && !s.idle {
+			tick = time.After(refresh)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.readErr:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		case b := <-s.in:
+			s.lastKey, s.idle = time.Now(), false
+			var left bool
+			if left, err = s.take(ctx, b, &probe); left && err == nil {
+				s.write([]byte("\r\n" + wordBye.In(s.model.lang) + "\r\n"))
+				return nil
+			}
+		case <-probe:
+			probe = nil
+			err = s.begin(ctx, true, false)
+		case f := <-s.events:
+			f(&s.model)
+			if s.phase == 's' {
+				err = s.paint()
+			}
+		case <-tick:
+			switch {
+			case time.Since(s.lastKey) < lookedAt:
+				if !s.dumb { // a dumb terminal would be sent everything again
+					s.state(ctx)
+				}
+			case s.c.Stay:
+				err = s.wait()
+			default:
+				s.idle = true // nobody looks: no more questions
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && s.c.Stay {
+			err = s.wait() // nobody takes our bytes: the line is held or unplugged
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take reads keys and paints once for all of them.
+func (s *session) take(ctx context.Context, b []byte, probe *<-chan time.Time) (left bool, err error) {
+	changed := false
+	for _, c := range b {
+		k, ok := s.keys.push(c)
+		if !ok {
+			continue
+		}
+		switch s.phase {
+		case 'w':
+			if k.r == keyEnter {
+				if err := s.ask(probe); err != nil {
+					return false, err
+				}
+			}
+			continue
+		case 'a':
+			if k.r == keyCursor {
+				*probe = nil
+				if err := s.begin(ctx, false, k.column == 3); err != nil {
+					return false, err
+				}
+			}
+			continue
+		}
+		if k.r == keyCursor {
+			continue
+		}
+		changed = true
+		switch a := s.model.press(k); a.kind {
+		case 'q':
+			if !s.c.Stay {
+				return true, nil
+			}
+			return false, s.wait()
+		case 'p':
+			if err := s.ask(probe); err != nil {
+				return false, err
+			}
+			changed = false
+		case 'r':
+			s.state(ctx)
+		case 'c':
+			s.job(ctx, func(in context.Context) error {
+				list, err := s.c.Backend.Check(in, a.names)
+				if err == nil {
+					s.tell(ctx, func(m *model) { m.gotResults(list) })
+				}
+				return err
+			})
+		case 'd':
+			lang := s.model.lang
+			s.job(ctx, func(in context.Context) error {
+				return s.c.Backend.Diagnose(in, lang, a.code, "", report.OriginUnknown, func(d report.Diagnosis) {
+					s.tell(ctx, func(m *model) { m.gotDiagnosis(d) })
+				})
+			})
+		}
+	}
+	if changed && s.phase == 's' {
+		return false, s.paint()
+	}
+	return false, nil
+}
+
+// wait shows that somebody is at home, and nothing more, until Enter is pressed.
+func (s *session) wait() error {
+	s.phase = 'w'
+	s.model = model{lang: s.c.Lang, know: s.c.Knowledge, screen: screenVerdict}
+	s.screen = screen{}
+	if !s.c.Stay {
+		return nil
+	}
+	return s.write([]byte("\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+}
+
+// ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
+// column. A VT100 answers; it is 3 if the character was shown as one.
+func (s *session) ask(probe *<-chan time.Time) error {
+	if s.c.Plain {
+		return s.begin(context.Background(), true, true)
+	}
+	s.phase = 'a'
+	*probe = time.After(probeWait)
+	return s.write([]byte("\r中\x1b[6n"))
+}
+
+// begin serves, with or without cursor addressing.
+func (s *session) begin(ctx context.Context, dumb, chinese bool) error {
+	s.phase, s.dumb, s.screen, s.text, s.typing = 's', dumb, screen{}, "", false
+	if !chinese && !s.c.GB18030 {
+		s.model.lang = "en"
+	}
+	if dumb {
+		s.write([]byte("\r      \r\n"))
+	}
+	s.state(ctx)
+	return s.paint()
+}
+
+// state asks the backend what is known now, one question at a time.
+func (s *session) state(ctx context.Context) {
+	if s.asked {
+		return
+	}
+	s.asked = true
+	go func() {
+		in, stop := context.WithTimeout(ctx, askTimeout)
+		defer stop()
+		st, err := s.c.Backend.State(in)
+		s.tell(ctx, func(m *model) {
+			s.asked = false
+			if err != nil {
+				m.note = clean(err.Error())
+				return
+			}
+			m.gotState(st)
+		})
+	}()
+}
+
+// job runs what takes time. The model allows one at a time.
+func (s *session) job(ctx context.Context, f func(context.Context) error) {
+	go func() {
+		in, stop := context.WithTimeout(ctx, jobTimeout)
+		defer stop()
+		err := f(in)
+		s.tell(ctx, func(m *model) {
+			m.done()
+			if err != nil {
+				m.failed(err)
+			}
+		})
+	}()
+}
+
+// tell has run's goroutine do something with the model.
+func (s *session) tell(ctx context.Context, f func(*model)) {
+	select {
+	case s.events <- f:
+	case <-ctx.Done():
+	}
+}
+
+// paint shows the model. A dumb terminal is sent the whole screen when it changed, and an entry as it is typed.
+func (s *session) paint() error {
+	lines := s.model.view()
+	if !s.dumb {
+		return s.write(s.screen.paint(lines))
+	}
+	text := string(plain(lines))
+	if s.model.entering() {
+		echo := "\r> " + s.model.entry + " \b"
+		if s.typing {
+			return s.write([]byte(echo))
+		}
+		s.typing = true
+		return s.write([]byte("\r\n" + s.model.body()[0] + "\r\n" + echo))
+	}
+	s.typing = false
+	if text == s.text {
+		return nil
+	}
+	s.text = text
+	return s.write([]byte("\r\n" + text))
+}
+
+func (s *session) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if s.encode != nil {
+		if e, err := encoding.ReplaceUnsupported(s.encode).Bytes(b); err == nil {
+			b = e
+		}
+	}
+	if d, ok := s.rw.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		d.SetWriteDeadline(time.Now().Add(writeWait))
+	}
+	_, err := s.rw.Write(b)
+	return err
+}

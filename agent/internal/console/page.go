@@ -1,0 +1,213 @@
+package console
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// Verdict lays a diagnosis out for a technician: the money, the cause, three proofs, what to do, the next test, the
+// hand-off code. The words of causes come from the knowledge, so they follow the language of the screen.
+func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (lines []string) {
+	if d == nil {
+		return wrap(wordNone.In(lang), cols, 0)
+	}
+	item := func(label, text string) {
+		const indent = 9
+		if text = clean(text); text != "" {
+			lines = append(lines, wrap(pad(label, indent)+text, cols, indent)...)
+		}
+	}
+	code := d.Event.Code
+	if !d.Code.Known {
+		code += "  " + wordUnknown.In(lang)
+	} else {
+		code += "  " + d.Code.Scheme + "  " + inLanguage(d.Code.Meaning, lang, func() string {
+			m, _ := k.Lookup(d.Code.Scheme, d.Code.Code)
+			return m.Text.In(lang)
+		})
+		if d.Code.Disputed {
+			code += " (" + wordDisputed.In(lang) + ")"
+		}
+	}
+	if d.Repeats > 0 {
+		code += "  " + fmt.Sprintf(wordRepeats.In(lang), d.Repeats)
+	}
+	item(wordCode.In(lang), code)
+	item("", d.Event.Time.Format("2006-01-02 15:04:05 MST"))
+	if !d.Final {
+		item("", wordPartial.In(lang))
+	}
+	item(wordMoney.In(lang), in(moneyWords, d.Money.State, lang)+"; "+in(retryWords, d.Money.Retry, lang))
+	if d.Abstained {
+		titles := make([]string, len(d.CannotSeparate))
+		for i, id := range d.CannotSeparate {
+			titles[i] = title(k, id, id, lang)
+		}
+		item(wordCause.In(lang), wordAbstain.In(lang)+strings.Join(titles, " / "))
+	}
+	for i, c := range d.Causes {
+		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), in(verdictWords, c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
+		if i > 0 {
+			if i <= 2 && c.Probability >= 0.05 {
+				item(wordElse.In(lang), what)
+			}
+			continue
+		}
+		if !d.Abstained {
+			item(wordCause.In(lang), what)
+		} else {
+			item("", what)
+		}
+		label := wordFor.In(lang)
+		for _, r := range c.For[:min(3, len(c.For))] {
+			item(label, r.Check+": "+r.Say)
+			label = ""
+		}
+		if len(c.Against) > 0 {
+			item(wordAgainst.In(lang), c.Against[0].Check+": "+c.Against[0].Say)
+		}
+		visit := wordNoVisit
+		if c.Act.Visit {
+			visit = wordVisit
+		}
+		step := c.Act.Step
+		if know, ok := k.Cause(c.ID); ok {
+			step = inLanguage(step, lang, func() string { return know.Step.In(lang) })
+		}
+		item(wordAct.In(lang), in(actWords, c.Act.By, lang)+" ("+visit.In(lang)+"): "+step)
+	}
+	if d.NextTest != nil {
+		item(wordNext.In(lang), d.NextTest.Check+": "+d.NextTest.How)
+	}
+	item(wordHandoff.In(lang), d.Handoff)
+	return lines
+}
+
+func title(k *codes.Knowledge, id, written, lang string) string {
+	if c, ok := k.Cause(id); ok {
+		return c.Title.In(lang)
+	}
+	return written
+}
+
+// inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
+// language.
+func inLanguage(text, lang string, own func() string) string {
+	han := strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+	if han == (lang != "en") {
+		return text
+	}
+	if t := own(); t != "" {
+		return t
+	}
+	return text
+}
+
+// Table lays evidence out, one line each: check, subject, outcome, facts. Bad news first.
+func Table(list []report.Evidence, lang string, cols int) (lines []string) {
+	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b report.Evidence) int { return slices.Index(order, a.Status) - slices.Index(order, b.Status) })
+	for _, e := range list {
+		line := pad(clean(e.Check), 19) + " " + pad(clean(e.Subject), 13) + " " + pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
+		lines = append(lines, cut(line, cols))
+	}
+	return lines
+}
+
+// facts writes facts as name=value, the telling ones first.
+func facts(f report.Facts) string {
+	names := make([]string, 0, len(f))
+	for name := range f {
+		names = append(names, name)
+	}
+	first := []string{"reason", "outcome", "state", "level"}
+	rank := func(name string) int {
+		if i := slices.Index(first, name); i >= 0 {
+			return i
+		}
+		return len(first)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for i, name := range names {
+		names[i] = name + "=" + value(f[name])
+	}
+	return clean(strings.Join(names, " "))
+}
+
+func value(v any) string {
+	switch v := v.(type) {
+	case string:
+		if strings.ContainsRune(v, ' ') {
+			return strconv.Quote(v)
+		}
+		return v
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
+	case float64:
+		return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
+
+// Head says in one line what this terminal is and how it stands with the fleet.
+func Head(s report.State, lang string) string {
+	parts := []string{"posdx", s.Terminal, s.Time.Format("15:04")}
+	if !s.ClockTrusted {
+		parts = append(parts, wordNoClock.In(lang))
+	}
+	if s.Uplink.Connected {
+		parts = append(parts, wordOnline.In(lang))
+	} else {
+		parts = append(parts, wordOffline.In(lang))
+	}
+	if s.Uplink.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf(wordWaiting.In(lang), s.Uplink.Waiting))
+	}
+	if s.InSale {
+		parts = append(parts, wordInSale.In(lang))
+	}
+	return clean(strings.Join(parts, "  "))
+}
+
+// Meanings lays out what the tables say about a code.
+func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) {
+	all := k.All(code)
+	if len(all) == 0 {
+		return []string{clean(fmt.Sprintf(wordNoneOf.In(lang), code))}
+	}
+	for _, m := range all {
+		text := m.Text.In(lang)
+		if m.Class != "" {
+			text += " [" + m.Class + "]"
+		}
+		if m.Disputed {
+			text += " (" + wordDisputed.In(lang) + ")"
+		}
+		lines = append(lines, wrap(pad(clean(m.Scheme), 19)+" "+pad(clean(m.Code), 8)+" "+clean(text), cols, 29)...)
+	}
+	return lines
+}
+
+// handoff spells the hand-off code of a diagnosis for the phone.
+func handoff(d *report.Diagnosis, lang string, cols int) []string {
+	if d == nil || d.Handoff == "" {
+		return wrap(wordNone.In(lang), cols, 0)
+	}
+	return []string{wordReadOut.In(lang), "", "    " + strings.Join(strings.Split(clean(d.Handoff), ""), " "), "", wordDecode.In(lang)}
+}

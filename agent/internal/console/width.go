@@ -1,0 +1,138 @@
+package console
+
+import (
+	"strings"
+	"unicode"
+)
+
+// columns returns how many columns a character takes on a terminal: none for what joins the one before, two for
+// Chinese, Japanese and Korean writing, its marks and full-width forms (Unicode annex 11, W and F), else one.
+func columns(r rune) int {
+	switch {
+	case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Me, r), unicode.Is(unicode.Cf, r):
+		return 0
+	case r < 0x1100:
+		return 1
+	case r <= 0x115f, r >= 0x2e80 && r <= 0x303e, r >= 0x3041 && r <= 0x33ff, r >= 0x3400 && r <= 0x4dbf, r >= 0x4e00 && r <= 0xa4cf,
+		r >= 0xa960 && r <= 0xa97c, r >= 0xac00 && r <= 0xd7a3, r >= 0xf900 && r <= 0xfaff, r >= 0xfe30 && r <= 0xfe6f,
+		r >= 0xff01 && r <= 0xff60, r >= 0xffe0 && r <= 0xffe6, r >= 0x1f300 && r <= 0x1f64f, r >= 0x1f900 && r <= 0x1f9ff,
+		r >= 0x20000 && r <= 0x3fffd:
+		return 2
+	}
+	return 1
+}
+
+func width(s string) (n int) {
+	for _, r := range s {
+		n += columns(r)
+	}
+	return n
+}
+
+// clean leaves what a terminal shows: no control characters, so that no text from elsewhere steers the terminal, and
+// one column where Western and Chinese terminals disagree.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '“', '”', '„':
+			return '"'
+		case '‘', '’':
+			return '\''
+		case '—', '–', '―':
+			return '-'
+		case '·', '•':
+			return '.'
+		case '→':
+			return '>'
+		case '\n', '\t', '\u00a0':
+			return ' '
+		case '…', '×', '±', '≥', '≤', '①', '②', '③', '④', '⑤', '⑥', '℃', '°':
+			return r // ambiguous, and rare enough: lines end before the margin
+		}
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// cut shortens s to n columns and says so with two dots.
+func cut(s string, n int) string {
+	if width(s) <= n {
+		return s
+	}
+	used := 0
+	for i, r := range s {
+		if used+columns(r) > n-2 {
+			return s[:i] + ".."
+		}
+		used += columns(r)
+	}
+	return s
+}
+
+// pad makes s exactly n columns wide.
+func pad(s string, n int) string {
+	s = cut(s, n)
+	return s + strings.Repeat(" ", n-width(s))
+}
+
+// Marks that may not begin or end a line.
+const (
+	closing = "，。、；：！？）》”’,.;:!?)"
+	opening = "（《“‘("
+)
+
+// wrap breaks s into lines of at most n columns, the later ones indented: at blanks, and between Chinese characters.
+func wrap(s string, n, indent int) (lines []string) {
+	margin := strings.Repeat(" ", indent)
+	line, used := "", 0
+	flush := func() {
+		lines = append(lines, strings.TrimRight(line, " "))
+		line, used = margin, indent
+	}
+	for _, w := range breakable(s) {
+		k := width(strings.TrimRight(w, " "))
+		if used+k > n && strings.TrimSpace(line) != "" {
+			flush()
+		}
+		for used+k > n { // a word longer than a line
+			head := ""
+			for _, r := range w {
+				if used+width(head)+columns(r) > n {
+					break
+				}
+				head += string(r)
+			}
+			if head == "" {
+				return append(lines, line)
+			}
+			line += head
+			flush()
+			w = w[len(head):]
+			k = width(strings.TrimRight(w, " "))
+		}
+		line += w
+		used += width(w)
+	}
+	if strings.TrimSpace(line) != "" {
+		flush()
+	}
+	return lines
+}
+
+// breakable cuts s where a line may end.
+func breakable(s string) (parts []string) {
+	start, before := 0, rune(0)
+	for i, r := range s {
+		if i > 0 {
+			wide := columns(before) == 2 || columns(r) == 2
+			if before == ' ' && r != ' ' || wide && r != ' ' && !strings.ContainsRune(closing, r) && !strings.ContainsRune(opening, before) {
+				parts = append(parts, s[start:i])
+				start = i
+			}
+		}
+		before = r
+	}
+	return append(parts, s[start:])
+}
