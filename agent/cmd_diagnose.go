@@ -20,11 +20,11 @@ const maxReplay = 4 << 20
 const renderWidth = 80
 
 func runDiagnose(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "diagnose", "--replay FILE [--lang zh|en] [--json | --explain]",
-		"Explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded diagnosis, of which it\n"+
+	f := flags(s, "diagnose", "[--code C] | --replay FILE  [--lang zh|en] [--json | --explain]",
+		"Examines this terminal now, through the daemon or, if none runs, by itself. With --replay it explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded diagnosis, of which it\n"+
 			"then says whether the verdict is still the same. FILE - is the standard input.\n"+
 			"Exit 0 explained, 3 abstained, 1 unreadable, 2 usage.",
-		"posdx diagnose --replay case.json --lang en\nposdx diagnose --replay case.json --explain")
+		"posdx diagnose --code 96\nposdx diagnose --replay case.json --lang en\nposdx diagnose --replay case.json --explain")
 	replay := f.String("replay", "", "explain this file")
 	lang := f.String("lang", "zh", "zh or en")
 	profile := f.String("profile", "unionpay", "how this acquirer's codes are read")
@@ -48,7 +48,7 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	case *replay != "":
 		return replayFile(s, *replay, o, *asJSON, *explain)
 	default:
-		return diagnoseLive(ctx, s, f, live, o, *asJSON, *explain)
+		return diagnoseLive(ctx, s, live, o, *asJSON, *explain)
 	}
 	return exitUsage
 }

@@ -2,19 +2,110 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/probe"
+	"posdx/agent/internal/source"
+	"posdx/agent/internal/triage"
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/drivers/reader"
 )
 
+// anyCode stands for a terminal that is examined without a code: it is in no table, so the evidence alone decides.
+const anyCode = "?"
+
 // liveFlags are the flags of a diagnosis made now.
-type liveFlags struct{}
+type liveFlags struct {
+	code, scheme, origin, config, socket *string
+}
 
-func addLiveFlags(*flag.FlagSet) *liveFlags { return &liveFlags{} }
+func addLiveFlags(f *flag.FlagSet) *liveFlags {
+	return &liveFlags{
+		code:   f.String("code", anyCode, "the response code; without one the terminal is examined as it is"),
+		scheme: f.String("scheme", "", "the code's table; empty for the configured one"),
+		origin: f.String("origin", "unknown", "who wrote the code: host, terminal, cashier or unknown"),
+		config: f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers"),
+		socket: f.String("socket", defaults().Hook.Socket, "the daemon's socket `PATH`"),
+	}
+}
 
-// diagnoseLive examines the terminal now.
-func diagnoseLive(_ context.Context, s stdio, f *flag.FlagSet, _ *liveFlags, _ diagnose.Options, _, _ bool) int {
-	fmt.Fprintln(s.err, "posdx diagnose: --replay FILE is missing; examining this terminal is not built in")
-	return exitUsage
+// diagnoseLive examines the terminal now: through the daemon, which owns the devices, or itself if none runs.
+func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
+	switch report.Origin(*live.origin) {
+	case report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown:
+	default:
+		fmt.Fprintf(s.err, "posdx diagnose: no origin %q: host, terminal, cashier or unknown\n", *live.origin)
+		return exitUsage
+	}
+	if len(*live.code) > 64 {
+		fmt.Fprintf(s.err, "posdx diagnose: a code of %d characters, want at most 64\n", len(*live.code))
+		return exitUsage
+	}
+	d, err := viaDaemon(ctx, live, o.Lang)
+	if err != nil && !errors.Is(err, source.ErrNoDaemon) {
+		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+		return exitFailed
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", *live.socket, triage.Deadline)
+		if d, err = examine(ctx, live, o); err != nil {
+			fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+			return exitFailed
+		}
+	}
+	code := printDiagnosis(s, &d, o, asJSON)
+	if explain {
+		fmt.Fprint(s.out, "\n", diagnose.Ledger(d.Event, d.Evidence, codes.Builtin(), o))
+	}
+	return code
+}
+
+func viaDaemon(ctx context.Context, live *liveFlags, lang string) (d report.Diagnosis, err error) {
+	err = source.Client{Path: *live.socket}.Diagnose(ctx, lang, *live.code, *live.scheme, report.Origin(*live.origin), func(r report.Diagnosis) { d = r })
+	if err == nil && d.Revision == 0 {
+		err = errors.New("the daemon gave no diagnosis")
+	}
+	return d, err
+}
+
+// examine asks every check once and explains what they found.
+func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.Diagnosis, error) {
+	r, profile, err := local(*live.config)
+	if err != nil {
+		return report.Diagnosis{}, err
+	}
+	if profile.Base != "" {
+		o.Profile = profile
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, triage.Deadline)
+	defer cancel()
+	r.Run(ctx, r.Probes(), nil)
+	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
+	newStamper(0).event(&ev)
+	o.TookMS = time.Since(start).Milliseconds()
+	return diagnose.Explain(ev, r.Known(time.Now()), codes.Builtin(), o), nil
+}
+
+// local makes the checks of a configuration for a command that runs without a daemon. A terminal that has no
+// configuration yet is examined with the defaults.
+func local(path string) (*probe.Runner, codes.Profile, error) {
+	c, err := readConfig(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && path == defaultConfig:
+		c = defaults()
+	case err != nil:
+		return nil, codes.Profile{}, err
+	}
+	profile, err := chooseProfile(codes.Builtin(), c.Profile)
+	if err != nil {
+		return nil, profile, err
+	}
+	return probe.NewRunner(sense(c, &reader.Reads{}).probes), profile, nil
 }
