@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:890072f4baffd676d95b86e72f834e5105c030854930dd329c5419c4427bac05", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c2408922d29392d040f87d4a60fa67f6eb9ae1dbca5b76fbd24e", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1195,7 +1195,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:890072f4baffd676d95
 	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list111, Sources: list109, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
 	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
 	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list115, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list120, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: comment"},
+	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list120, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: only in a comment"},
 	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "终端无效（仅一家收单机构使用）", EN: "Invalid terminal (one acquirer only)"}, Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list29, Note: "not UnionPay"},
 	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list121, Note: "absent from CUP15 and newer POS tables"},
 	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list109},
