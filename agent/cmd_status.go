@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // Exit codes of check: the worst of what was found.
@@ -47,17 +49,20 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 	}
 	if st.Last != nil {
 		fmt.Fprintln(s.out)
-		printVerdict(s, *st.Last, *lang)
+		for _, line := range console.Verdict(st.Last, codes.Builtin(), *lang, renderWidth) {
+			fmt.Fprintln(s.out, line)
+		}
 	}
 	return exitOK
 }
 
 func runCheck(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "check", "[NAME…] [--json] [--lang zh|en]",
-		"Has the running daemon check devices and network now, all of them or those named, and prints what it found. A device\nthat is in use and a sale that is running are left in peace.\n\n"+
-			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 no daemon answers or it refused; 2 wrong usage. What is not fitted or not configured does not count.",
+		"Checks devices and network now, all of them or those named, and prints what was found; through the daemon, which owns\nthe devices, or by itself if none runs. A device\nthat is in use and a sale that is running are left in peace.\n\n"+
+			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage. What is not fitted or not configured does not count.",
 		"posdx check net.tcp reader.port")
 	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	config := f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers")
 	asJSON := f.Bool("json", false, "print JSON")
 	lang := f.String("lang", "", "`language` of the texts: zh en")
 	names, code, ok := parse(s, f, args)
@@ -68,6 +73,10 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	list, err := source.Client{Path: *socket}.Check(ctx, names)
+	if errors.Is(err, source.ErrNoDaemon) {
+		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", *socket)
+		list, err = checkHere(ctx, *config, names)
+	}
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx check: %v\n", err)
 		return exitFailed

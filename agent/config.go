@@ -89,16 +89,15 @@ type appConfig struct {
 }
 
 type brokerConfig struct {
-	URL          string   `toml:"url"`
-	CA           string   `toml:"ca"`
-	Cert         string   `toml:"cert"`
-	Key          string   `toml:"key"`
-	ServerName   string   `toml:"server_name"`
-	User         string   `toml:"user"`
-	PasswordFile string   `toml:"password_file"`
-	KeepAlive    duration `toml:"keepalive"`
-	Delivery     string   `toml:"delivery"`
-	DailyBytes   int64    `toml:"daily_bytes"`
+	URL        []string `toml:"url"`
+	CA         string   `toml:"ca"`
+	Cert       string   `toml:"cert"`
+	Key        string   `toml:"key"`
+	ServerName string   `toml:"server_name"`
+	UserFile   string   `toml:"user_file"`
+	KeepAlive  duration `toml:"keepalive"`
+	Delivery   string   `toml:"delivery"`
+	DailyBytes int64    `toml:"daily_bytes"`
 }
 
 type outboxConfig struct {

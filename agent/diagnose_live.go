@@ -93,6 +93,15 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	return diagnose.Explain(ev, r.Known(time.Now()), codes.Builtin(), o), nil
 }
 
+// checkHere asks the named checks, or all, without a daemon.
+func checkHere(ctx context.Context, config string, names []string) ([]report.Evidence, error) {
+	r, _, err := local(config)
+	if err != nil {
+		return nil, err
+	}
+	return checkNow(ctx, r, names)
+}
+
 // local makes the checks of a configuration for a command that runs without a daemon. A terminal that has no
 // configuration yet is examined with the defaults.
 func local(path string) (*probe.Runner, codes.Profile, error) {

@@ -1,8 +1,56 @@
 package main
 
-import "context"
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"posdx/agent/internal/uplink"
+	"posdx/agent/report"
+)
+
+// A fleetSession is the way to the fleet as the daemon sees it.
+type fleetSession struct{ *uplink.Uplink }
 
 // connect makes the way to the fleet; run is nil without a broker.
-func connect(c config, d *daemon) (fleetLink, func(context.Context) error, error) {
-	return nil, nil, nil
+func connect(c config, d *daemon) (link fleetLink, run func(context.Context) error, err error) {
+	if len(c.Broker.URL) == 0 {
+		return nil, nil, nil
+	}
+	u, err := uplink.New(uplink.Config{
+		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
+		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
+		KeepAlive: time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, DayBytes: c.Broker.DailyBytes,
+		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"),
+	}, d.box, uplink.Handlers{
+		Birth: d.birth, Command: d.command, Log: d.log,
+		Advisory: func(scope, key string, a report.Advisory, gone bool) {
+			if gone {
+				d.loop.Advise(scope, key, nil)
+				return
+			}
+			d.loop.Advise(scope, key, &a)
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return fleetSession{u}, u.Run, nil
+}
+
+// State is the session for people.
+func (f fleetSession) State() report.Uplink {
+	s := f.Uplink.State()
+	why := s.LastError
+	if why == "" {
+		why = s.Warning
+	}
+	return report.Uplink{Connected: s.Connected, Since: s.Since.UTC(), Why: why}
+}
+
+// Counts adds what the session counts to a snapshot of health.
+func (f fleetSession) Counts(m map[string]int64) {
+	c := f.Uplink.Counters()
+	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
+	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
 }

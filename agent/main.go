@@ -43,7 +43,7 @@ func commands() []command {
 		{"run", "run the daemon", runDaemon},
 		{"report", "hand a response code to the daemon, print the verdict", runReport},
 		{"status", "print what the daemon knows now", runStatus},
-		{"check", "have the daemon check devices and network", runCheck},
+		{"check", "check devices and network now", runCheck},
 		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
 		{"decode", "read a hand-off code", runDecode},
