@@ -49,12 +49,15 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))
 		}
 	}
+	mem := memory{path: filepath.Join(c.StateDir, "memory.json"), loop: d.loop, log: log}
+	mem.load()
 	open := unfinished(box)
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
 		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log}).Run},
 		{"tally", d.tallies},
+		{"memory", mem.run},
 	}
 	if len(logs.Files) > 0 {
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})

@@ -10,6 +10,35 @@ import (
 // snapshot remembers what the terminal was when a sale was last approved, to tell what has changed since.
 type snapshot struct {
 	now, then map[string]string
+	at        time.Time // of then, by the wall clock
+}
+
+// Memory is what must outlive a restart of the agent: when a sale was last approved and what the terminal was then. A
+// terminal that was reconfigured and restarted must still be seen to have changed.
+type Memory struct {
+	Approved time.Time         `json:"approved"`
+	Then     map[string]string `json:"then"`
+}
+
+// Memory returns what is worth keeping; its Approved is zero as long as no approval is known.
+func (l *Loop) Memory() Memory {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Memory{Approved: l.app.at, Then: maps.Clone(l.app.then)}
+}
+
+// Restore takes in what was kept. It must be called before Run. A time in the future was written by another clock and
+// only says that there was an approval.
+func (l *Loop) Restore(m Memory) {
+	if m.Approved.IsZero() {
+		return
+	}
+	if now := time.Now(); m.Approved.After(now) {
+		m.Approved = now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.app.at, l.app.then, l.approvedBefore = m.Approved, m.Then, m.Approved
 }
 
 // Note takes the present value of something that may change: app_version, terminal_id, host_address, …
@@ -35,7 +64,7 @@ func (l *Loop) Changed() (names []string, known bool) {
 	}
 	names = []string{}
 	for _, n := range Changeable {
-		if then, ok := l.app.then[n]; ok && then != l.app.now[n] {
+		if then, ok := l.app.then[n]; ok && l.app.now[n] != "" && then != l.app.now[n] {
 			names = append(names, n)
 		}
 	}
@@ -47,7 +76,7 @@ var Changeable = [...]string{"app_version", "kernel_version", "terminal_id", "me
 	"phone_number", "certificate", "ip_config", "reader_firmware", "parameters"}
 
 // approved takes a copy of the present values. The caller holds the loop's lock.
-func (s *snapshot) approved() { s.then = maps.Clone(s.now) }
+func (s *snapshot) approved(at time.Time) { s.then, s.at = maps.Clone(s.now), at }
 
 // changes adds to app.config what the agent itself saw change, unless the payment application says so itself.
 func (l *Loop) changes(list []report.Evidence, now time.Time) []report.Evidence {

@@ -26,6 +26,7 @@ type history struct {
 	first     map[string]time.Time // code to its first appearance since the last sale that ended without it
 	approvals int                  // since the payment application was updated
 	cards     []card
+	since     time.Time // when counting began
 }
 
 // A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
@@ -118,7 +119,10 @@ func (h *history) updated() { h.approvals = 0 }
 // evidence is the txn.history of the contract as seen from an event.
 func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	h.trim(now)
-	f := report.Facts{"approvals_since_update": h.approvals}
+	f := report.Facts{}
+	if h.approvals > 0 {
+		f["approvals_since_update"] = h.approvals
+	}
 	var same, approvals, declines int
 	by, failures := map[string]float64{}, map[string]float64{}
 	for _, s := range h.seen {
@@ -147,7 +151,11 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	if len(h.cards) > 0 {
 		f["cards_1h"], f["cards_failed_1h"] = len(h.cards), unread
 	}
-	f["same_code_1h"], f["approvals_1h"], f["declines_1h"] = same, approvals, declines
+	f["same_code_1h"] = same
+	// An agent that started a moment ago has seen no approval, which says nothing of the terminal.
+	if !h.approved.IsZero() || now.Sub(h.since) >= hour {
+		f["approvals_1h"], f["declines_1h"] = approvals, declines
+	}
 	if len(by) > 0 {
 		f["approvals_by"] = by
 	}

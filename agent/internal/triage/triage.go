@@ -70,6 +70,8 @@ type Loop struct {
 	since    time.Time
 	app      snapshot
 	advised  map[string]report.Advisory
+
+	approvedBefore time.Time // the last approval before this start; set before Run
 }
 
 // A Code is one appearance of a response code as a source hands it in. The event needs code, scheme, origin and
@@ -137,7 +139,7 @@ func (l *Loop) Approved(entry string) {
 	l.tell(func(h *history) { h.approve(now, entry) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.app.approved()
+	l.app.approved(now)
 }
 
 // Updated tells the loop that the payment application has another version now.
@@ -193,7 +195,7 @@ func cmpStrings(pairs ...string) int {
 //	   \--same code as one of these: repeat, gets that one's answers
 func (l *Loop) Run(ctx context.Context) error {
 	var (
-		h       history
+		h       = history{since: time.Now(), approved: l.approvedBefore}
 		open    []*run // in the order they came; the first without an end is being probed
 		active  *run
 		probed  = make(chan struct{}, 1)
@@ -350,7 +352,7 @@ func (l *Loop) count(h *history, r *run) (class string) {
 		l.tally[c]++
 	}
 	if class == "A" && answered(r.ev) {
-		l.app.approved()
+		l.app.approved(r.ev.Time)
 	}
 	return class
 }

@@ -268,6 +268,40 @@ func TestChangedSinceApproval(t *testing.T) {
 	})
 }
 
+func TestMemoryOutlivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{})
+		a := answeredCode("00", "1")
+		a.Event.Txn.TerminalID = "10043871"
+		<-submit(t, l, a).Final
+		m := l.Memory()
+		time.Sleep(time.Minute)
+		again := New(l.c)
+		again.Restore(m)
+		go again.Run(t.Context())
+		b := answeredCode("97", "2")
+		b.Event.Txn.TerminalID = "10043817"
+		d := <-submit(t, again, b).Final
+		h, c := d.Evidence[1].Facts, d.Evidence[2].Facts
+		if age, _ := h.Num("last_approval_age_s"); age != 60 || !slices.Equal(c.Strings("changed_since_approval"), []string{"terminal_id"}) {
+			t.Errorf("got %v and %v, want an approval 60 s ago and terminal_id changed since", h, c)
+		}
+	})
+}
+
+func TestFreshAgentClaimsNoHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{})
+		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] != nil {
+			t.Errorf("a moment after the start: %v, want no count of approvals", f)
+		}
+		time.Sleep(hour)
+		if f := (<-submit(t, l, answeredCode("97", "1")).Final).Evidence[1].Facts; f["approvals_1h"] == nil {
+			t.Errorf("an hour after the start: %v, want a count of approvals", f)
+		}
+	})
+}
+
 func TestResumeEndsWhatAPowerCutLeft(t *testing.T) {
 	f := &flash{}
 	l := New(Config{Knowledge: codes.Builtin, Lang: "en", Runner: probe.NewRunner(nil), Store: f, Stamp: func(*report.Event) {}, Log: slog.New(slog.DiscardHandler)})
