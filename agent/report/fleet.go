@@ -63,6 +63,9 @@ type Dropped struct {
 	Last   uint64         `json:"last"`
 	Counts map[string]int `json:"counts"` // by kind
 	Reason string         `json:"reason"` // space age corrupt io
+	// Ranges are the dropped sequences exactly, ascending pairs of first and last. Without them all that is known is
+	// that they lie between First and Last.
+	Ranges [][2]uint64 `json:"ranges,omitempty"`
 }
 
 // Ack is the fleet's word that everything up to Seq is committed.
