@@ -67,8 +67,10 @@ func (f *fleet) ackable(epoch string) uint64 {
 
 func (f *fleet) explained(epoch string, seq uint64) bool {
 	for _, d := range f.dropped[epoch] {
-		if d.First <= seq && seq <= d.Last {
-			return true
+		for _, r := range d.Ranges {
+			if r[0] <= seq && seq <= r[1] {
+				return true
+			}
 		}
 	}
 	return false

@@ -37,10 +37,10 @@ type disk struct {
 	acked   uint64
 	onBase  uint32 // how long the box had been open before this Open
 	opened  time.Time
-	segs    [streams][]*segment // ascending; the last may be open
-	file    [streams]File       // of the open segment
-	loaded  [streams]*segment   // whose index is in memory, apart from the open one
-	names   int                 // segments made by this run
+	segs    [streams][]*segment  // ascending; the last may be open
+	file    [streams]File        // of the open segment
+	loaded  [streams][2]*segment // being given out: for the first time, and again to a fleet that lags
+	names   int                  // segments made by this run
 	limit   int64
 	segSize int64
 	maxAge  time.Duration
@@ -74,17 +74,30 @@ type place struct {
 
 // A loss is what was dropped and is not yet reported.
 type loss struct {
-	first, last uint64
-	counts      map[string]int
-	reason      string
+	spans  [][2]uint64 // ascending, apart from each other
+	doubts [][2]uint64 // lost but for what the other stream holds there
+	counts map[string]int
+	reason string
 }
 
 func (l *loss) add(first, last uint64, reason string) {
 	if l.counts == nil {
-		*l = loss{first, last, map[string]int{}, reason}
-		return
+		l.counts, l.reason = map[string]int{}, reason
 	}
-	l.first, l.last = min(l.first, first), max(l.last, last)
+	i, _ := slices.BinarySearchFunc(l.spans, first, func(s [2]uint64, seq uint64) int { return cmp.Compare(s[1]+1, seq) })
+	j := i
+	for j < len(l.spans) && l.spans[j][0] <= last+1 {
+		first, last = min(first, l.spans[j][0]), max(last, l.spans[j][1])
+		j++
+	}
+	l.spans = slices.Replace(l.spans, i, j, [2]uint64{first, last})
+}
+
+func (l *loss) doubt(first, last uint64) {
+	if l.counts == nil {
+		l.counts, l.reason = map[string]int{}, "corrupt"
+	}
+	l.doubts = append(l.doubts, [2]uint64{first, last})
 }
 
 func (l *loss) count(kind string, n int) {
@@ -94,6 +107,64 @@ func (l *loss) count(kind string, n int) {
 }
 
 func (l *loss) open() bool { return l.counts != nil }
+
+// join adds another loss.
+func (l *loss) join(m loss) {
+	for _, s := range m.spans {
+		l.add(s[0], s[1], m.reason)
+	}
+	for k, n := range m.counts {
+		l.count(k, n)
+	}
+}
+
+// absorb takes over what an older report said, for it will not be read.
+func (l *loss) absorb(doc []byte, reason string) {
+	var r report.Dropped
+	if json.Unmarshal(doc, &r) != nil {
+		return
+	}
+	for _, s := range spans(r) {
+		l.add(s[0], s[1], reason)
+	}
+	for k, n := range r.Counts {
+		l.count(k, n)
+	}
+}
+
+// spans are the sequences that a report names.
+func spans(r report.Dropped) [][2]uint64 {
+	if len(r.Ranges) > 0 {
+		return r.Ranges
+	}
+	if r.First > 0 && r.First <= r.Last {
+		return [][2]uint64{{r.First, r.Last}}
+	}
+	return nil
+}
+
+// resolve turns doubts into certainties by looking at what is still held.
+func (d *disk) resolve() {
+	for len(d.loss.doubts) > 0 {
+		span := d.loss.doubts[0]
+		d.loss.doubts = d.loss.doubts[1:]
+		for at := span[0]; at <= span[1]; {
+			held := span[1] + 1
+			for st := range d.segs {
+				if _, p, ok := d.seek(st, at-1); ok {
+					held = min(held, p.seq)
+				}
+			}
+			if held > at {
+				d.loss.add(at, held-1, "corrupt")
+			}
+			at = held + 1
+		}
+	}
+	if len(d.loss.spans) == 0 {
+		d.loss = loss{} // nothing is missing after all
+	}
+}
 
 // now is how long the box has been open in its life.
 func (d *disk) now() uint32 { return d.onBase + seconds(time.Since(d.opened)) }
@@ -144,7 +215,7 @@ func (d *disk) recover() error {
 	d.meta = m
 	d.acked, d.next, d.onBase = m.acked, max(m.next, 1), m.on
 	var seqs []uint64
-	var known []report.Dropped
+	var known [][2]uint64
 	last := m.boot
 	for _, s := range segs {
 		if s.ok && s.h.epoch != m.epoch {
@@ -181,7 +252,7 @@ func (d *disk) recover() error {
 				d.reports = append(d.reports, f.seq)
 				var r report.Dropped
 				if json.Unmarshal(f.doc, &r) == nil {
-					known = append(known, r)
+					known = append(known, spans(r)...)
 				}
 			}
 		})
@@ -222,13 +293,13 @@ func (d *disk) recover() error {
 
 // findLoss looks for sequences that should be there and are not: acknowledged ones were acknowledged, dropped ones have
 // a report among the records, the rest was damaged or taken away.
-func (d *disk) findLoss(seqs []uint64, known []report.Dropped, haveMeta bool, newest uint64) {
+func (d *disk) findLoss(seqs []uint64, known [][2]uint64, haveMeta bool, newest uint64) {
 	slices.Sort(seqs)
 	prev := d.acked
 	if !haveMeta && len(seqs) > 0 {
 		prev = max(prev, seqs[0]-1) // how far the cursor had come is not known
 	}
-	slices.SortFunc(known, func(a, b report.Dropped) int { return cmp.Compare(a.First, b.First) })
+	slices.SortFunc(known, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
 	lost := func(first, last uint64) {
 		if first <= last {
 			d.loss.add(first, last, "corrupt")
@@ -237,13 +308,13 @@ func (d *disk) findLoss(seqs []uint64, known []report.Dropped, haveMeta bool, ne
 	}
 	gap := func(first, last uint64) {
 		for _, k := range known {
-			if k.Last < first || k.First > last {
+			if k[1] < first || k[0] > last {
 				continue
 			}
-			if k.First > first {
-				lost(first, k.First-1)
+			if k[0] > first {
+				lost(first, k[0]-1)
 			}
-			first = k.Last + 1
+			first = k[1] + 1
 		}
 		lost(first, last)
 	}
@@ -340,9 +411,6 @@ func (d *disk) isOpen(st int, s *segment) bool {
 func (d *disk) remove(st int, s *segment) bool {
 	if d.fs.Remove(s.name) != nil {
 		return false
-	}
-	if d.loaded[st] == s {
-		d.loaded[st] = nil
 	}
 	return true
 }
@@ -516,32 +584,23 @@ func (d *disk) drop(st int, reason string) bool {
 				last = f.seq
 				left--
 				gone.add(f.seq, f.seq, reason)
-				var r report.Dropped
-				if f.kind == report.KindDropped && json.Unmarshal(f.doc, &r) == nil && r.First > 0 {
-					// A report that goes unread lives on in the next one.
-					gone.add(r.First, r.Last, reason)
-					for k, n := range r.Counts {
-						gone.count(k, n)
-					}
+				if f.kind == report.KindDropped {
+					gone.absorb(f.doc, reason)
 				}
 				gone.count(f.kind, 1)
 			})
 		}
 		if left > 0 {
-			gone.add(max(s.first, d.acked+1), s.last, reason)
-			gone.count("unknown", left)
+			d.corrupt++
+			d.loss.doubt(max(s.first, d.acked+1), s.last)
+			d.loss.count("unknown", left)
 		}
 	}
 	if !d.remove(st, s) {
 		return false
 	}
 	d.segs[st] = d.segs[st][1:]
-	if gone.open() {
-		d.loss.add(gone.first, gone.last, reason)
-		for k, n := range gone.counts {
-			d.loss.count(k, n)
-		}
-	}
+	d.loss.join(gone)
 	return true
 }
 
@@ -646,7 +705,7 @@ func (d *disk) trim(st int) {
 		if s.live > 0 {
 			head = false
 		}
-		if !first && s != d.loaded[st] && !d.isOpen(st, s) {
+		if !first && !slices.Contains(d.loaded[st][:], s) && !d.isOpen(st, s) {
 			s.index = nil
 		}
 	}
@@ -692,10 +751,10 @@ func (d *disk) load(st int, s *segment) bool {
 	i, _ := slices.BinarySearchFunc(s.index, d.acked+1, placeOf)
 	if s.live = len(s.index) - i; s.live < had {
 		d.corrupt++
-		d.loss.add(max(s.first, d.acked+1), s.last, "corrupt")
+		d.loss.doubt(max(s.first, d.acked+1), s.last)
 		d.loss.count("unknown", had-s.live)
 	}
-	d.loaded[st] = s
+	d.loaded[st] = [2]*segment{s, d.loaded[st][0]}
 	d.trim(st)
 	return len(s.index) > 0
 }

@@ -69,7 +69,7 @@ type Stats struct {
 	Records  int    // kept and not acknowledged
 	Bytes    int64  // on flash
 	RAM      int    // of Records, those that only memory holds
-	Oldest   uint64 // lowest sequence held on flash, or the next one
+	Oldest   uint64 // lowest sequence held in this epoch, or the next one
 	Next     uint64
 	Acked    uint64
 	Dropped  map[string]int // by kind, since Open
@@ -107,6 +107,14 @@ func (p Pos) After(r Record) Pos {
 		p.disk = r.Seq
 	}
 	return p
+}
+
+// Past tells whether p lies behind r: Next has given r out on the way to p.
+func (p Pos) Past(r Record) bool {
+	if r.ram {
+		return r.Seq <= p.ram
+	}
+	return r.Seq <= p.disk || r.Kind == report.KindDropped && r.Seq <= p.report
 }
 
 // Open opens the box in dir, making it if need be. It succeeds whatever state the directory is in; an error means that
@@ -271,29 +279,29 @@ func (b *Box) boot() uint64 {
 
 // settle reports losses and publishes the figures.
 func (b *Box) settle() {
-	if d := b.d; d != nil && d.loss.open() && b.why == "" {
-		l := d.loss
-		if doc, err := l.document(time.Now()); err == nil {
+	if d := b.d; d != nil && b.why == "" {
+		d.resolve()
+		for n := 0; n < maxReports && d.loss.open(); n++ { // making room for a report may drop more: the next turn reports that
+			l := d.loss
 			d.loss = loss{}
-			if _, err := d.append(frame{time: nano(time.Now()), critical: true, kind: report.KindDropped, doc: doc}); err != nil {
-				d.loss.add(l.first, l.last, l.reason)
-				for k, n := range l.counts {
-					d.loss.count(k, n)
-				}
+			part, rest := l.split()
+			_, err := d.append(part.frame(d.meta.boot))
+			if err != nil {
+				d.loss.join(l)
 				b.fail(err)
-			} else {
-				b.note(l)
+				break
 			}
+			d.loss.join(rest)
+			b.note(part)
 		}
 	}
-	s := Stats{Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs), Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
+	s := Stats{Oldest: b.r.oldest(), Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs), Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
 	if d := b.d; d != nil {
 		s.Records += d.live()
 		s.Bytes, s.Written, s.Syncs, s.Corrupt = d.bytes(), d.written, d.syncs, d.corrupt
 		if b.why == "" {
-			s.Epoch, s.Next, s.Acked = d.meta.epoch.String(), d.next, d.acked
+			s.Epoch, s.Next, s.Acked, s.Oldest = d.meta.epoch.String(), d.next, d.acked, d.oldest()
 		}
-		s.Oldest = d.oldest()
 	}
 	b.smu.Lock()
 	defer b.smu.Unlock()
@@ -310,8 +318,34 @@ func (b *Box) note(l loss) {
 	}
 }
 
-func (l *loss) document(now time.Time) ([]byte, error) {
-	return json.Marshal(report.Dropped{Time: now.UTC(), First: l.first, Last: l.last, Counts: l.counts, Reason: l.reason})
+// maxSpans bounds the ranges in one report.
+const maxSpans = 256
+
+// maxReports bounds the reports written in one turn.
+const maxReports = 8
+
+// split takes off as much as fits into one report.
+func (l *loss) split() (part, rest loss) {
+	if len(l.spans) <= maxSpans {
+		return *l, loss{}
+	}
+	part, rest = *l, loss{counts: map[string]int{}, reason: l.reason, spans: l.spans[maxSpans:]}
+	part.spans = l.spans[:maxSpans:maxSpans]
+	return part, rest
+}
+
+// frame is the report of a loss.
+func (l *loss) frame(boot uint64) frame {
+	now := time.Now()
+	r := report.Dropped{Time: now.UTC(), Counts: l.counts, Reason: l.reason, Ranges: l.spans}
+	if n := len(l.spans); n > 0 {
+		r.First, r.Last = l.spans[0][0], l.spans[n-1][1]
+	}
+	doc, err := json.Marshal(r)
+	if err != nil {
+		panic("outbox: a report of loss is always JSON: " + err.Error())
+	}
+	return frame{boot: boot, time: nano(now), critical: true, kind: report.KindDropped, doc: doc}
 }
 
 // count notes a record that got no number of its own: one number is given up to stand for all such.
@@ -355,13 +389,10 @@ func (b *Box) next(after Pos) (Record, bool, error) {
 	r := b.r
 	f, ok := r.nextAfter(after.ram)
 	if !ok && r.loss.open() {
-		doc, err := r.loss.document(time.Now())
-		if err != nil {
-			return Record{}, false, fmt.Errorf("report losses: %w", err)
-		}
-		b.note(r.loss)
+		l := r.loss
 		r.loss = loss{}
-		r.append(frame{boot: b.boot(), time: nano(time.Now()), critical: true, kind: report.KindDropped, doc: doc})
+		b.note(l)
+		r.append(l.frame(b.boot()))
 		f, ok = r.nextAfter(after.ram)
 	}
 	if !ok {

@@ -68,6 +68,13 @@ func (r *ring) nextAfter(seq uint64) (frame, bool) {
 	return frame{}, false
 }
 
+func (r *ring) oldest() uint64 {
+	if len(r.recs) > 0 {
+		return r.recs[0].seq
+	}
+	return r.next
+}
+
 // move hands the records that nobody has seen yet to flash, oldest first, until keep fails.
 func (r *ring) move(keep func(frame) error) error {
 	var first, last uint64

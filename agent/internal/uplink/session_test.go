@@ -1,0 +1,410 @@
+package uplink
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"posdx/agent/internal/outbox"
+	"posdx/agent/report"
+)
+
+// The tests below run in a bubble with its own clock: hours pass in milliseconds, and a goroutine left behind fails
+// the test.
+
+func TestDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 3)
+		r := start(t, newScript(t), box, Config{}, Handlers{})
+		time.Sleep(time.Minute)
+		fill(t, box, 2)
+		time.Sleep(time.Second)
+		if n, again := r.stored(box.Epoch()); n != 5 || again != 0 {
+			t.Errorf("stored %d, %d of them again; want 5, 0", n, again)
+		}
+		if r.historic != 3 {
+			t.Errorf("%d historical, want the 3 from before the connection", r.historic)
+		}
+		if s := box.Stats(); s.Records != 0 {
+			t.Errorf("%d records stay in the box after the ack", s.Records)
+		}
+		if st := r.State(); !st.Connected || st.LastError != "" {
+			t.Errorf("state %+v", st)
+		}
+		r.stop()
+		var order []string
+		for _, c := range r.controls("") {
+			order = append(order, c.topic+fmt.Sprint(c.retained))
+		}
+		if got, want := strings.Join(order, " "), "statustrue birthtrue statustrue"; got != want {
+			t.Errorf("controls %q, want %q", got, want)
+		}
+		c := r.controls("status")
+		if !strings.Contains(c[0].payload, "online") || !strings.Contains(c[1].payload, "stopped") || len(r.wills) != 0 {
+			t.Errorf("status %+v, wills %+v: want online, offline stopped, and no will", c, r.wills)
+		}
+	})
+}
+
+// A token or a PUBACK is not delivery: for days the fleet confirms nothing, and nothing is forgotten.
+func TestForgetsOnlyOnAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 100)
+		s := newScript(t)
+		s.noFleet = true
+		r := start(t, s, box, Config{}, Handlers{})
+		time.Sleep(48 * time.Hour)
+		if n := box.Stats().Records; n != 100 {
+			t.Errorf("%d records left without an ack, want 100", n)
+		}
+		if n, _ := r.stored(box.Epoch()); n != 100 {
+			t.Errorf("%d of 100 arrived", n)
+		}
+		// The line must not be worn out by repeating: at most a window per quarter of an hour, and rebuilt sessions.
+		if c := r.Counters(); c.Resent > 48*4*maxWindow || c.Resent == 0 {
+			t.Errorf("%d records sent again in 48 h", c.Resent)
+		}
+		t.Logf("48 h without ack: sessions %d, resent %d, sent %d, wire out %d bytes", r.Counters().Sessions, r.Counters().Resent, r.Counters().Sent["diagnosis"], r.Counters().WireOut)
+		s.mu.Lock()
+		s.noFleet = false
+		s.mu.Unlock()
+		fill(t, box, 1)
+		time.Sleep(time.Minute)
+		if n := box.Stats().Records; n != 0 {
+			t.Errorf("%d records left after a late ack", n)
+		}
+		r.stop()
+	})
+}
+
+func TestBrokerThatNeverAcknowledges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 20)
+		s := newScript(t)
+		s.publish = func(l *link, p *packets.PublishPacket) string {
+			if l.n <= 2 && strings.HasSuffix(p.TopicName, "diagnosis") {
+				return "swallow"
+			}
+			return ""
+		}
+		r := start(t, s, box, Config{}, Handlers{})
+		time.Sleep(10 * time.Minute)
+		if n, _ := r.stored(box.Epoch()); n != 20 || box.Stats().Records != 0 {
+			t.Errorf("stored %d of 20, %d left", n, box.Stats().Records)
+		}
+		if r.conns != 3 {
+			t.Errorf("%d connections, want 3: two that made no progress", r.conns)
+		}
+		if s.most > defaultWindow {
+			t.Errorf("%d in flight, window %d", s.most, defaultWindow)
+		}
+		r.stop()
+	})
+}
+
+// The library completes tokens without a PUBACK when it resumes; ours never resumes. With delivery by broker a record
+// goes only when its PUBACK came on its own connection.
+func TestPubackOnItsOwnConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 10)
+		s := newScript(t)
+		s.noFleet = true
+		s.publish = func(l *link, p *packets.PublishPacket) string {
+			switch {
+			case !strings.HasSuffix(p.TopicName, "diagnosis"):
+				return ""
+			case l.n == 1 && strings.Contains(string(p.Payload), `"seq":4,`):
+				return "cut" // taken, but the terminal cannot know
+			case l.n == 1 && len(box2(box)) == 7:
+				return ""
+			}
+			return ""
+		}
+		r := start(t, s, box, Config{Delivery: DeliveryBroker}, Handlers{})
+		time.Sleep(5 * time.Minute)
+		n, again := r.stored(box.Epoch())
+		if n != 10 || again == 0 || box.Stats().Records != 0 {
+			t.Errorf("stored %d of 10, %d again, %d left: want 10, at least 1 (the one cut), 0", n, again, box.Stats().Records)
+		}
+		r.stop()
+	})
+}
+
+func box2(b *outbox.Box) (seqs []uint64) {
+	b.Scan(func(r outbox.Record) bool { seqs = append(seqs, r.Seq); return true })
+	return seqs
+}
+
+func TestHalfOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		s := newScript(t)
+		s.dead = func(n int) bool { return n == 1 }
+		r := start(t, s, box, Config{}, Handlers{})
+		fill(t, box, 1)
+		time.Sleep(3 * time.Minute)
+		if r.conns < 2 || box.Stats().Records != 0 {
+			t.Errorf("%d connections, %d records left: the dead line was not given up", r.conns, box.Stats().Records)
+		}
+		// And one that dies while idle: the ping finds it.
+		s.current().dead = true
+		before := r.conns
+		time.Sleep(defaultKeepAlive + pingTimeout + firstSpread + 10*time.Second)
+		if r.conns != before+1 {
+			t.Errorf("%d connections after the line died idle, want %d", r.conns, before+1)
+		}
+		r.stop()
+	})
+}
+
+// A broker whose queue is full acknowledges and loses; the gap is filled, and faster than one window per timeout.
+func TestBrokerThatLoses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 300)
+		s := newScript(t)
+		n := 0
+		s.publish = func(l *link, p *packets.PublishPacket) string {
+			if strings.HasSuffix(p.TopicName, "diagnosis") {
+				if n++; n <= 200 && n%3 != 0 {
+					return "lose"
+				}
+			}
+			return ""
+		}
+		r := start(t, s, box, Config{}, Handlers{})
+		time.Sleep(time.Hour)
+		if got, _ := r.stored(box.Epoch()); got != 300 || box.Stats().Records != 0 {
+			t.Errorf("stored %d of 300, %d left", got, box.Stats().Records)
+		}
+		t.Logf("resent %d, sessions %d", r.Counters().Resent, r.Counters().Sessions)
+		r.stop()
+	})
+}
+
+func TestStrayAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		s := newScript(t)
+		s.noFleet = true
+		r := start(t, s, box, Config{}, Handlers{})
+		fill(t, box, 5)
+		time.Sleep(time.Minute / 2)
+		l := s.current()
+		for _, p := range []string{
+			`{"epoch":"00000000000000000000000000000000","boot":1,"seq":5}`, `{"seq":5}`, `rubbish`, ``,
+			`{"epoch":"` + box.Epoch() + `","seq":-1}`, `{"epoch":"` + box.Epoch() + `","boot":1,"seq":99999999999999999999}`,
+			strings.Repeat("x", 10000),
+		} {
+			l.say(at.Topic("ack"), false, []byte(p))
+		}
+		l.say("pos/v1/shop/t2/ack", false, []byte(`{"epoch":"`+box.Epoch()+`","seq":5}`))
+		time.Sleep(time.Second)
+		if n := box.Stats().Records; n != 5 {
+			t.Errorf("%d records left, a stray ack removed some", n)
+		}
+		for range 3 { // late, and again
+			l.say(at.Topic("ack"), false, []byte(`{"epoch":"`+box.Epoch()+`","boot":1,"seq":3}`))
+		}
+		l.say(at.Topic("ack"), false, []byte(`{"epoch":"`+box.Epoch()+`","boot":1,"seq":1}`))
+		time.Sleep(time.Second)
+		if n := box.Stats().Records; n != 2 {
+			t.Errorf("%d records left, want 2", n)
+		}
+		r.stop()
+	})
+}
+
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const days, each = 3, 3400
+		box := newBox(t)
+		s := newScript(t)
+		s.refuse = true
+		r := start(t, s, box, Config{}, Handlers{})
+		for range days {
+			fill(t, box, each)
+			time.Sleep(24 * time.Hour)
+		}
+		tries := len(s.dials())
+		if most := days * 24 * 3600 / 20; tries > most || tries < 100 {
+			t.Errorf("%d attempts in 72 h", tries)
+		}
+		s.mu.Lock()
+		s.refuse = false
+		s.mu.Unlock()
+		time.Sleep(15 * time.Minute)
+		n, again := r.stored(box.Epoch())
+		if n != days*each || again != 0 || r.historic != n {
+			t.Errorf("stored %d, %d again, %d historical; want %d, 0, all", n, again, r.historic, days*each)
+		}
+		for i, e := range r.got {
+			if e.Seq != uint64(i+1) {
+				t.Fatalf("document %d has sequence %d: out of order", i, e.Seq)
+			}
+		}
+		if s.most > defaultWindow {
+			t.Errorf("%d in flight, window %d", s.most, defaultWindow)
+		}
+		t.Logf("%d attempts in 72 h", tries)
+		r.stop()
+	})
+}
+
+// Another client with our id: each connect throws the other out. We must not fight at full speed for ever.
+func TestTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		s := newScript(t)
+		s.publish = func(l *link, p *packets.PublishPacket) string {
+			if strings.HasSuffix(p.TopicName, "birth") {
+				return "cut"
+			}
+			return ""
+		}
+		r := start(t, s, box, Config{}, Handlers{})
+		time.Sleep(10 * time.Hour)
+		if n := len(s.dials()); n > 10*20 {
+			t.Errorf("%d connects in 10 hours of fighting", n)
+		}
+		if w := r.State().Warning; !strings.Contains(w, "another client") {
+			t.Errorf("warning %q does not name the likely reason", w)
+		}
+		if len(r.wills) == 0 {
+			t.Error("no last will was left behind")
+		}
+		t.Logf("%d connects in 10 h", len(s.dials()))
+		r.stop()
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	for code, want := range map[byte]string{
+		packets.ErrRefusedIDRejected: "client id", packets.ErrRefusedServerUnavailable: "not available",
+		packets.ErrRefusedBadUsernameOrPassword: "password is wrong", packets.ErrRefusedNotAuthorised: "does not let",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript(t)
+			s.connack = func(int) byte { return code }
+			r := start(t, s, newBox(t), Config{}, Handlers{})
+			time.Sleep(time.Minute)
+			if e := r.State().LastError; !strings.Contains(e, want) {
+				t.Errorf("code %d: %q does not say %q", code, e, want)
+			}
+			r.stop()
+		})
+	}
+}
+
+// A hostile or broken broker announces 256 MB: the connection goes, the memory stays.
+func TestBigPacket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		r := start(t, s, newBox(t), Config{}, Handlers{})
+		time.Sleep(time.Second)
+		l := s.current()
+		l.conn.Write([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
+		time.Sleep(100 * time.Millisecond)
+		if e := r.State().LastError; !strings.Contains(e, "size limit") {
+			t.Errorf("last error %q", e)
+		}
+		r.stop()
+	})
+}
+
+// Reports of loss go first, or the fleet could never acknowledge what lies behind the gap.
+func TestGapDoesNotBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box, err := outbox.Open("", outbox.Options{FS: newSmallFS(), MaxBytes: outbox.MinBytes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc := []byte(`{"pad":"` + strings.Repeat("x", 1000) + `"}`)
+		for i := range 1000 {
+			kind := report.KindTally
+			if i%10 == 0 {
+				kind = report.KindDiagnosis
+			}
+			if _, err := box.Append(kind, kind == report.KindDiagnosis, time.Now(), doc); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dropped := box.Stats().Dropped[report.KindTally]
+		if dropped == 0 || box.Stats().Dropped[report.KindDiagnosis] != 0 {
+			t.Fatalf("dropped %v: want tallies, and no diagnosis", box.Stats().Dropped)
+		}
+		r := start(t, newScript(t), box, Config{}, Handlers{})
+		time.Sleep(5 * time.Minute)
+		if n := box.Stats().Records; n != 0 {
+			t.Errorf("%d records stay: the fleet cannot get past the gap", n)
+		}
+		told := 0
+		for _, d := range r.expl[box.Epoch()] {
+			told += d.Counts[report.KindTally]
+		}
+		n, _ := r.stored(box.Epoch())
+		if reports := len(r.expl[box.Epoch()]); n-reports+told != 1000 {
+			t.Errorf("stored %d + reported dropped %d != 1000 produced", n-reports, told)
+		}
+		r.stop()
+	})
+}
+
+func TestHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		r := start(t, s, newBox(t), Config{}, Handlers{})
+		r.PublishHealth([]byte(`{"n":1}`))
+		r.PublishHealth([]byte(`{"n":2}`))
+		time.Sleep(time.Minute)
+		r.PublishHealth([]byte(`{"n":3}`))
+		time.Sleep(time.Minute)
+		s.current().conn.Close()
+		time.Sleep(time.Minute)
+		var got []string
+		for _, c := range r.controls("health") {
+			var e report.Envelope
+			if err := json.Unmarshal([]byte(c.payload), &e); err != nil || e.Type != "posdx.health.v1" || !c.retained {
+				t.Errorf("health %+v: %v", c, err)
+			}
+			got = append(got, string(e.Data))
+		}
+		if g := strings.Join(got, " "); g != `{"n":2} {"n":3} {"n":3}` {
+			t.Errorf("health came as %s; want the newest at each connect and each change", g)
+		}
+		r.stop()
+	})
+}
+
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 1000)
+		r := start(t, newScript(t), box, Config{DayBytes: 100_000}, Handlers{})
+		time.Sleep(time.Hour)
+		first, _ := r.stored(box.Epoch())
+		c := r.Counters()
+		if c.BudgetLeft > 0 || first == 1000 || c.WireIn+c.WireOut > 140_000 {
+			t.Errorf("after an hour %d arrived, %d bytes on the wire, %d left of the budget", first, c.WireIn+c.WireOut, c.BudgetLeft)
+		}
+		r.PublishHealth([]byte(`{}`))
+		time.Sleep(time.Minute)
+		if len(r.controls("health")) != 0 {
+			t.Error("health was sent over budget")
+		}
+		time.Sleep(24 * time.Hour)
+		if n := box.Stats().Records; n != 0 {
+			t.Errorf("%d records left a day later: the budget must slow, not stop", n)
+		}
+		r.stop()
+	})
+}

@@ -1,0 +1,342 @@
+// Package uplink is the MQTT session that carries the outbox to the fleet and commands to the terminal.
+//
+// The client library keeps nothing and reconnects nothing: every connection is a new client object, the queue is the
+// outbox, and a record is forgotten on the fleet's ack topic alone (or, when no fleet stands behind the broker, on a
+// PUBACK seen on the connection that carried it). A session that makes no progress is given up and built anew.
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"posdx/agent/internal/outbox"
+	"posdx/agent/report"
+)
+
+// Bounds and timeouts.
+const (
+	connectTimeout = 30 * time.Second // DNS, TCP, TLS and CONNACK together
+	writeTimeout   = 20 * time.Second
+	pingTimeout    = 20 * time.Second // cellular round trips reach seconds
+	stallTimeout   = 45 * time.Second // without a PUBACK the connection counts as dead
+	ackTimeout     = 60 * time.Second // without the fleet's ack a record is sent again
+	ackTimeoutMax  = 15 * time.Minute
+	rebuildEvery   = 3                // every so many ack timeouts the session is built anew
+	stable         = time.Minute      // a session that lasts this long ends a series of failures
+	firstSpread    = 30 * time.Second // a whole fleet loses its broker in one moment; it must not return in one
+	fightAfter     = 5                // short sessions in a row: another client may have our id
+	fightFactor    = 10               // then the longest wait grows by this
+	fleetWindow    = 64               // records sent and not yet confirmed by the fleet
+	drainPerSecond = 20               // records of the past
+	overBudgetWait = time.Minute      // between records of the past once the day's bytes are spent
+	maxReplies     = 16               // waiting to be sent
+	maxAcks        = 16               // not yet looked at
+	farewell       = 2 * time.Second
+	warnExpiry     = 30 * 24 * time.Hour
+
+	defaultKeepAlive = time.Minute
+	defaultWindow    = 8
+	maxWindow        = 16 // in memory; the outbox is the queue
+	defaultMin       = 500 * time.Millisecond
+	defaultMax       = time.Minute
+)
+
+// Ways of delivery: what makes the terminal forget a record.
+const (
+	DeliveryFleet  = "fleet"  // the fleet's ack
+	DeliveryBroker = "broker" // a PUBACK: no posdx fleet is behind the broker
+)
+
+// Config says where the fleet is and how to reach it. Zero values mean the defaults. Files are read at every connect,
+// so a renewed certificate needs no restart.
+type Config struct {
+	Brokers    []string // tcp://host:1883 or ssl://host:8883, tried in turn
+	Address    report.Address
+	BootID     string
+	CAFile     string // PEM; empty means the system's
+	CertFile   string // client certificate, PEM
+	KeyFile    string
+	ServerName string // expected in the broker's certificate, if it is not the URL's host
+	UserFile   string // first line the user, second line the password
+
+	KeepAlive    time.Duration
+	Delivery     string // DeliveryFleet when empty
+	Window       int    // messages without PUBACK, at most 16
+	ReconnectMin time.Duration
+	ReconnectMax time.Duration
+	DayBytes     int64     // on the wire in 24 hours; 0 without bound
+	TimeFloor    time.Time // it cannot be earlier than this: the build, or the latest NotBefore of State
+	AuditFile    string    // record of commands; empty keeps none over a restart
+}
+
+// Handlers connect the uplink to the rest of the agent. They must return soon, Command apart.
+type Handlers struct {
+	Birth    func() report.Birth // Epoch, Boot and Oldest are filled in
+	Command  func(ctx context.Context, name string, cmd report.Command) report.Reply
+	Advisory func(scope, key string, a report.Advisory, gone bool)
+	Log      *slog.Logger
+}
+
+// State is how the session stands.
+type State struct {
+	Connected   bool
+	Since       time.Time // of that
+	Broker      string
+	LastError   string    // of the last attempt or session; empty after a good connect
+	Warning     string    // works, but will not for long or not as meant
+	CertExpires time.Time // of the client certificate; zero without one
+	NotBefore   time.Time // latest start of a verified broker certificate: a floor for the time, worth keeping
+}
+
+// Counters count since the start.
+type Counters struct {
+	Sessions    int64
+	Failures    int64 // attempts that did not become a session
+	Sent        map[string]int64
+	Bytes       map[string]int64 // payload and topic by kind of document
+	Resent      int64
+	Confirmed   int64 // acks that moved the cursor
+	WireOut     int64 // above TCP, TLS included
+	WireIn      int64
+	BudgetLeft  int64 // of the day's bytes; negative when overdrawn, 0 without a bound
+	Commands    int64
+	Refused     int64 // commands
+	BadMessages int64 // from the broker, unreadable or out of place
+	Lost        int64 // replies that no session took
+}
+
+// An Uplink is made with New and started with Run. The other methods may be called from any goroutine at any time.
+type Uplink struct {
+	cfg  Config
+	h    Handlers
+	box  *outbox.Box
+	log  *slog.Logger
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	kick     chan struct{}
+	wake     chan struct{} // something to publish: health or a reply
+	commands chan order
+	seen     *audit
+	budget   *budget
+	out, in  atomic.Int64
+
+	// Of the goroutine that runs the sessions.
+	silent  int        // ack timeouts in a row
+	moved   time.Time  // last ack that moved the cursor, or the first send after none was waiting
+	reached outbox.Pos // by the session before
+
+	mu       sync.Mutex
+	state    State
+	count    Counters
+	health   []byte
+	healthAt time.Time
+	dirty    bool
+	replies  []outReply
+}
+
+// New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
+func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
+	if err := cfg.Address.Check(); err != nil {
+		return nil, fmt.Errorf("uplink: %w", err)
+	}
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("uplink: no broker given")
+	}
+	for _, b := range cfg.Brokers {
+		if _, err := parseBroker(b); err != nil {
+			return nil, fmt.Errorf("uplink: %w", err)
+		}
+	}
+	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
+		return nil, errors.New("uplink: a client certificate needs both the certificate and the key")
+	}
+	switch cfg.Delivery {
+	case "":
+		cfg.Delivery = DeliveryFleet
+	case DeliveryFleet, DeliveryBroker:
+	default:
+		return nil, fmt.Errorf("uplink: delivery %q: want %s or %s", cfg.Delivery, DeliveryFleet, DeliveryBroker)
+	}
+	if cfg.KeepAlive <= 0 {
+		cfg.KeepAlive = defaultKeepAlive
+	}
+	cfg.KeepAlive = max(cfg.KeepAlive, time.Second)
+	if cfg.Window <= 0 {
+		cfg.Window = defaultWindow
+	}
+	cfg.Window = min(cfg.Window, maxWindow)
+	if cfg.ReconnectMin <= 0 {
+		cfg.ReconnectMin = defaultMin
+	}
+	if cfg.ReconnectMax <= 0 {
+		cfg.ReconnectMax = defaultMax
+	}
+	cfg.ReconnectMax = max(cfg.ReconnectMax, cfg.ReconnectMin)
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	u := &Uplink{
+		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
+		kick: make(chan struct{}, 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
+		seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
+		state: State{Since: time.Now()},
+		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
+	}
+	return u, nil
+}
+
+// Run keeps a session with the broker until the context ends. No fault of the network, the broker or a file ends it.
+func (u *Uplink) Run(ctx context.Context) error {
+	var worker sync.WaitGroup
+	worker.Go(func() { u.obey(ctx) })
+	defer worker.Wait()
+	failures, short := 0, 0
+	for i := 0; ctx.Err() == nil; i++ {
+		broker := u.cfg.Brokers[i%len(u.cfg.Brokers)]
+		up, lasted, err := u.session(ctx, broker)
+		if ctx.Err() != nil {
+			break
+		}
+		u.ended(broker, up, err)
+		switch {
+		case lasted >= stable:
+			failures, short = 0, 0
+		case up:
+			short++
+		}
+		wait := u.backoff(failures, short, lasted >= stable)
+		failures++
+		if short >= fightAfter {
+			u.warn("sessions end soon after they begin: does another client use the id " + u.cfg.Address.Terminal + "?")
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-u.kick:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// backoff is full jitter: a whole fleet that lost its broker comes back spread out.
+func (u *Uplink) backoff(failures, short int, wasGood bool) time.Duration {
+	top := u.cfg.ReconnectMax
+	ceiling := top
+	if !wasGood {
+		ceiling = min(top, u.cfg.ReconnectMin<<min(failures+1, 20))
+	} else {
+		ceiling = min(top, firstSpread)
+	}
+	if short >= fightAfter {
+		ceiling = top * fightFactor
+	}
+	ceiling = max(ceiling, u.cfg.ReconnectMin)
+	return u.cfg.ReconnectMin + rand.N(ceiling-u.cfg.ReconnectMin+1)
+}
+
+// ended notes the end of a session or attempt; the log hears of a fault once, not at every attempt.
+func (u *Uplink) ended(broker string, up bool, err error) {
+	text := "session ended"
+	if err != nil {
+		text = err.Error()
+	}
+	u.mu.Lock()
+	again := u.state.LastError == text
+	if u.state.Connected {
+		u.state.Since = time.Now()
+	}
+	u.state.Connected = false
+	u.state.LastError = text
+	if !up {
+		u.count.Failures++
+	}
+	u.mu.Unlock()
+	if !again {
+		u.log.Warn("uplink down", "broker", broker, "error", text)
+	}
+}
+
+func (u *Uplink) warn(text string) {
+	u.mu.Lock()
+	again := u.state.Warning == text
+	u.state.Warning = text
+	u.mu.Unlock()
+	if !again && text != "" {
+		u.log.Warn("uplink", "warning", text)
+	}
+}
+
+// Kick makes a waiting uplink try at once; for when a link has come up.
+func (u *Uplink) Kick() { signal(u.kick) }
+
+// PublishHealth replaces the retained health document. Only the newest waits for a connection.
+func (u *Uplink) PublishHealth(doc []byte) {
+	u.mu.Lock()
+	u.health, u.healthAt, u.dirty = slices.Clone(doc), time.Now(), true
+	u.mu.Unlock()
+	signal(u.wake)
+}
+
+// State returns how the session stands.
+func (u *Uplink) State() State {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.state
+}
+
+// Counters returns the counts so far.
+func (u *Uplink) Counters() Counters {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := u.count
+	c.Sent, c.Bytes = maps.Clone(c.Sent), maps.Clone(c.Bytes)
+	c.WireOut, c.WireIn = u.out.Load(), u.in.Load()
+	c.BudgetLeft = u.budget.left(time.Now())
+	return c
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// parseBroker checks a broker's URL and adds the usual port.
+func parseBroker(s string) (*url.URL, error) {
+	b, err := url.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("broker %q: not a URL", s)
+	}
+	port := ""
+	switch b.Scheme {
+	case "tcp", "mqtt":
+		b.Scheme, port = "tcp", "1883"
+	case "ssl", "tls", "mqtts":
+		b.Scheme, port = "ssl", "8883"
+	default:
+		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+	}
+	if b.User != nil {
+		return nil, fmt.Errorf("broker %q: put user and password into a file, not into the address", b.Redacted())
+	}
+	if b.Hostname() == "" || b.Path != "" && b.Path != "/" {
+		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+	}
+	if b.Port() == "" {
+		b.Host = net.JoinHostPort(b.Hostname(), port)
+	}
+	return b, nil
+}
