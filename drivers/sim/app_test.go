@@ -90,7 +90,7 @@ func shop(t *testing.T) (*App, *Host, *Reader, func() []map[string]any) {
 
 func TestAppSells(t *testing.T) {
 	a, h, r, lines := shop(t)
-	if o := a.SignIn(t.Context()); o.Code != "00" || o.Origin != "host" {
+	if o := a.SignIn(t.Context(), false); o.Code != "00" || o.Origin != "host" {
 		t.Fatalf("sign-in: %+v", o)
 	}
 	r.Insert()

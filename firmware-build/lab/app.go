@@ -18,7 +18,7 @@ import (
 const appTimeout = 4 * time.Second
 
 // serveApp is the payment application, a process of its own inside the terminal: it takes one word per line, signin,
-// sell, sell-any or scan, and answers with an Outcome as one line of JSON.
+// signin-auto, sell, sell-any or scan, and answers with an Outcome as one line of JSON.
 func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want the lab's folder and a language")
@@ -41,7 +41,9 @@ func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 		var o sim.Outcome
 		switch s.Text() {
 		case "signin":
-			o = a.SignIn(ctx)
+			o = a.SignIn(ctx, false)
+		case "signin-auto":
+			o = a.SignIn(ctx, true)
 		case "sell":
 			o = a.Sell(ctx, false)
 		case "sell-any":

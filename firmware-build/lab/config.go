@@ -48,8 +48,6 @@ func (l *lab) config() string {
 	w("\n[hook]\nsocket = %q", l.p.hook())
 	w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"host\"", l.p.paylog())
 	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 应答码=(?P<code>[0-9A-Z]{2})']")
-	w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"terminal\"", l.p.paylog())
-	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 错误码=(?P<code>[0-9A-Za-z:.-]+)']")
 	w("\n[[reader]]\nname = \"reader0\"\nport = %q\nbaud = %d\nprotocol = \"ccid\"", l.p.reader(), readerBaud)
 	if l.s.cellular {
 		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q", l.p.modem(), readerBaud, apn)
@@ -59,7 +57,7 @@ func (l *lab) config() string {
 	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", brokerName, brokerPort)
 	w("\n[storage]\npaths = [%q]", l.p.data())
 	w("\n[app]\nprocess = %q\nexpected_version = %q", appProcess, appVersion)
-	w("\n[broker]\nurl = \"tcp://%s:%d\"\nkeepalive = \"30s\"", brokerName, brokerPort)
+	w("\n[broker]\nurl = [\"tcp://%s:%d\"]\nkeepalive = \"30s\"", brokerName, brokerPort)
 	w("\n[profile]\nscheme = \"unionpay\"")
 	return b.String()
 }

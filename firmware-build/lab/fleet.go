@@ -24,7 +24,7 @@ func (l *lab) onFleetPage(ctx context.Context, d report.Diagnosis) error {
 		return (&net.Dialer{}).DialContext(ctx, "unix", l.p.sock(webSocket))
 	}}}
 	defer client.CloseIdleConnections()
-	url := "http://fleet/api/v1/diagnoses/" + estate + "/" + terminal + "/" + d.ID
+	url := "http://" + l.o.listen + "/api/v1/diagnoses/" + estate + "/" + terminal + "/" + d.ID
 	why := "it never answered"
 	end := time.After(fleetWait)
 	for {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 )
@@ -25,6 +26,7 @@ const (
 	agentReady = 15 * time.Second
 	saleWait   = 60 * time.Second // of one command to the payment application
 	goodSales  = 3
+	columns    = 80
 	// dataSize is the size of the terminal's data file system.
 	dataSize = 4 << 20
 )
@@ -94,17 +96,17 @@ func inside(ctx context.Context, args []string, out, talk io.Writer) int {
 func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) {
 	var none report.Diagnosis
 	begun := time.Now()
-	l.say("场景 %s：%s", "Scenario %s: %s", l.s.name, l.s.does)
+	l.say("场景 %s：%s", "Scenario %s: %s", l.s.name, l.s.in(l.o.lang))
 	if err := l.build(ctx); err != nil {
 		return none, err
 	}
-	l.say("模拟终端已就绪（%.1f 秒）：posdx、支付应用、读卡器%s、收单主机、域名服务器", "The simulated terminal is up (%.1f s): posdx, payment app, reader%s, acquirer host, resolver",
-		time.Since(begun).Seconds(), map[bool]string{true: ", modem"}[l.s.cellular])
+	l.say("模拟终端已就绪（%.1f 秒）：posdx、支付应用、读卡器、%s、收单主机、域名服务器", "The simulated terminal is up (%.1f s): posdx, payment app, reader, %s, acquirer host, resolver",
+		time.Since(begun).Seconds(), l.s.iface())
 	if err := l.sellWell(ctx); err != nil {
 		return none, err
 	}
 	if l.s.breaks != nil {
-		l.say("现在弄坏：%s", "Now breaking: %s", l.s.does)
+		l.say("现在弄坏：%s", "Now breaking: %s", l.s.in(l.o.lang))
 		if err := l.s.breaks(ctx, l); err != nil {
 			return none, fmt.Errorf("break: %w", err)
 		}
@@ -122,7 +124,7 @@ func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) 
 	}
 	l.say("支付应用显示 %s（%s）；首个结论 %d 毫秒，最终结论 %d 毫秒", "The payment app shows %s (%s); first revision after %d ms, final after %d ms", o.Code, o.Origin, o.FirstMS, o.FinalMS)
 	fmt.Fprintln(out)
-	io.WriteString(out, render(d, l.o.lang))
+	io.WriteString(out, diagnose.Render(d, l.o.lang, columns))
 	if l.o.record != "" {
 		if err := record(l.o.record, l.s, d); err != nil {
 			return d, err

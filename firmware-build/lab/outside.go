@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	if !ok {
 		fmt.Fprintf(talk, "posdx-lab: no scenario %q; there are:\n", o.scenario)
 		for _, s := range scenarios() {
-			fmt.Fprintf(talk, "  %-22s %s\n", s.name, s.does)
+			fmt.Fprintf(talk, "  %-22s %s\n", s.name, s.in(o.lang))
 		}
 		return 2
 	}
@@ -57,6 +57,9 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 		}
 	}
 	// A new world each time: nothing of an old terminal's memory may explain the new one's trouble.
+	for _, old := range []string{"posdx.log", "payapp.log", "fleet.log"} {
+		os.Remove(filepath.Join(o.dir, old))
+	}
 	for _, old := range []string{"terminal", "fleet", "sock"} {
 		os.RemoveAll(filepath.Join(o.dir, old))
 		if err := os.MkdirAll(filepath.Join(o.dir, old), 0o755); err != nil {
