@@ -3,22 +3,23 @@ package codes
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
 // causes reads the catalogue; the steps follow in their own file.
 func (p *parser) causes() {
+	seen := lines{}
 	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "zh", "en") {
 		p.k.Causes = append(p.k.Causes, Cause{
-			ID:      r.must("id"),
+			ID:      r.once(seen, "id"),
 			Segment: r.one("segment", segments...),
 			Act:     r.one("act", actors...),
 			Visit:   r.one("visit", "yes", "no") == "yes",
 			Title:   r.text("zh", "en"),
 		})
 	}
-	slices.SortFunc(p.k.Causes, func(a, b Cause) int { return strings.Compare(a.ID, b.ID) })
-	p.unique("causes.tsv", "cause", len(p.k.Causes), func(i int) string { return p.k.Causes[i].ID })
+	sort.Slice(p.k.Causes, func(i, j int) bool { return p.k.Causes[i].ID < p.k.Causes[j].ID })
 	for _, id := range []string{"none", "unexplained"} {
 		if _, ok := p.k.Cause(id); !ok {
 			p.problem("causes.tsv", 0, "cause %q is missing", id)
@@ -84,16 +85,14 @@ func compareIDs(a, b string) int {
 // remedies reads the remedies; they are rows of the coverage table too.
 func (p *parser) remedies() map[string]bool {
 	known := map[string]bool{}
+	seen := lines{}
 	for _, r := range p.rows("remedies.tsv", "id", "zh", "en", "seeds", "checks", "hidden_zh", "hidden_en") {
 		c := Coverage{
-			ID:     r.must("id"),
+			ID:     r.once(seen, "id"),
 			What:   r.text("zh", "en"),
 			Seeds:  r.list("seeds"),
 			Checks: r.listOf("checks", "check", p.isCheck),
 			Hidden: r.textOrNone("hidden_zh", "hidden_en"),
-		}
-		if known[c.ID] {
-			r.problem("remedy %q twice", c.ID)
 		}
 		known[c.ID] = true
 		p.k.Coverage = append(p.k.Coverage, c)
@@ -105,20 +104,16 @@ func (p *parser) remedies() map[string]bool {
 func (p *parser) coverage() {
 	offered := p.k.Coverage
 	p.k.Coverage = nil
-	seen := map[string]bool{}
+	seen := lines{}
 	for _, r := range p.rows("coverage.tsv", "id", "zh", "en", "seeds", "causes", "checks", "hidden_zh", "hidden_en") {
 		c := Coverage{
-			ID:     r.must("id"),
+			ID:     r.once(seen, "id"),
 			What:   r.text("zh", "en"),
 			Seeds:  r.list("seeds"),
 			Causes: r.listOf("causes", "cause", p.isCause),
 			Checks: r.listOf("checks", "check", p.isCheck),
 			Hidden: r.textOrNone("hidden_zh", "hidden_en"),
 		}
-		if seen[c.ID] {
-			r.problem("row %q twice", c.ID)
-		}
-		seen[c.ID] = true
 		for _, id := range c.Causes {
 			cause, _ := p.k.Cause(id)
 			for _, remedy := range cause.Remedies {
@@ -143,7 +138,7 @@ func (p *parser) coverage() {
 		p.mapped("remedies.tsv", 0, c)
 		p.k.Coverage = append(p.k.Coverage, c)
 	}
-	slices.SortFunc(p.k.Coverage, func(a, b Coverage) int { return compareIDs(a.ID, b.ID) })
+	sort.Slice(p.k.Coverage, func(i, j int) bool { return compareIDs(p.k.Coverage[i].ID, p.k.Coverage[j].ID) < 0 })
 }
 
 // mapped holds every row to one of its ends: a cause with a check, or the reason why it cannot be observed.

@@ -2,6 +2,7 @@ package codes
 
 import (
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -21,19 +22,19 @@ const maxCode = 64
 func isWriter(w string) bool { return slices.Contains(writers, w) }
 
 func (p *parser) sources() {
+	seen := lines{}
 	for _, r := range p.rows("sources.tsv", "key", "what") {
-		p.k.Sources = append(p.k.Sources, Source{r.must("key"), r.must("what")})
+		p.k.Sources = append(p.k.Sources, Source{r.once(seen, "key"), r.must("what")})
 	}
-	slices.SortFunc(p.k.Sources, func(a, b Source) int { return strings.Compare(a.Key, b.Key) })
-	p.unique("sources.tsv", "key", len(p.k.Sources), func(i int) string { return p.k.Sources[i].Key })
+	sort.Slice(p.k.Sources, func(i, j int) bool { return p.k.Sources[i].Key < p.k.Sources[j].Key })
 }
 
 func (p *parser) schemes() {
+	seen := lines{}
 	for _, r := range p.rows("schemes.tsv", "name", "zh", "en", "writers") {
-		p.k.Schemes = append(p.k.Schemes, Scheme{r.must("name"), r.text("zh", "en"), r.listOf("writers", "writer", isWriter)})
+		p.k.Schemes = append(p.k.Schemes, Scheme{r.once(seen, "name"), r.text("zh", "en"), r.listOf("writers", "writer", isWriter)})
 	}
-	slices.SortFunc(p.k.Schemes, func(a, b Scheme) int { return strings.Compare(a.Name, b.Name) })
-	p.unique("schemes.tsv", "name", len(p.k.Schemes), func(i int) string { return p.k.Schemes[i].Name })
+	sort.Slice(p.k.Schemes, func(i, j int) bool { return p.k.Schemes[i].Name < p.k.Schemes[j].Name })
 	for _, s := range p.k.Schemes {
 		if p.files["codes/"+s.Name+".tsv"] == nil {
 			p.problem("codes/"+s.Name+".tsv", 0, "the file of scheme %q is missing", s.Name)
@@ -42,20 +43,11 @@ func (p *parser) schemes() {
 }
 
 func (p *parser) checks() {
+	seen := lines{}
 	for _, r := range p.rows("checks.tsv", "name", "zh", "en") {
-		p.k.Checks = append(p.k.Checks, Check{r.must("name"), r.text("zh", "en")})
+		p.k.Checks = append(p.k.Checks, Check{r.once(seen, "name"), r.text("zh", "en")})
 	}
-	slices.SortFunc(p.k.Checks, func(a, b Check) int { return strings.Compare(a.Name, b.Name) })
-	p.unique("checks.tsv", "name", len(p.k.Checks), func(i int) string { return p.k.Checks[i].Name })
-}
-
-// unique reports keys that stand twice in a sorted list.
-func (p *parser) unique(file, what string, n int, key func(int) string) {
-	for i := 1; i < n; i++ {
-		if key(i) == key(i-1) {
-			p.problem(file, 0, "%s %q twice", what, key(i))
-		}
-	}
+	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
 }
 
 // meanings reads one table of codes. The rows of a shared code space may hold a code several times, once for each

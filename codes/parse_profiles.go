@@ -3,6 +3,7 @@ package codes
 import (
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -10,9 +11,10 @@ import (
 // scheme's.
 func (p *parser) profiles() {
 	isScheme := func(name string) bool { _, ok := p.k.Scheme(name); return ok }
+	seen := lines{}
 	for _, r := range p.rows("profiles.tsv", "name", "zh", "en", "base", "also", "source") {
 		q := Profile{
-			Name:   r.must("name"),
+			Name:   r.once(seen, "name"),
 			Title:  r.text("zh", "en"),
 			Base:   r.must("base"),
 			Also:   r.listOf("also", "scheme", isScheme),
@@ -26,8 +28,7 @@ func (p *parser) profiles() {
 		}
 		p.k.Profiles = append(p.k.Profiles, q)
 	}
-	slices.SortFunc(p.k.Profiles, func(a, b Profile) int { return strings.Compare(a.Name, b.Name) })
-	p.unique("profiles.tsv", "profile", len(p.k.Profiles), func(i int) string { return p.k.Profiles[i].Name })
+	sort.Slice(p.k.Profiles, func(i, j int) bool { return p.k.Profiles[i].Name < p.k.Profiles[j].Name })
 
 	for _, r := range p.rows("rules.tsv", "profile", "pattern", "note") {
 		q := p.k.profile(r.must("profile"))
@@ -49,7 +50,7 @@ func (p *parser) profiles() {
 			continue
 		}
 		p.meanings(file, q.Base, &q.Overrides)
-		slices.SortStableFunc(q.Overrides, orderMeanings)
+		sortMeanings(q.Overrides)
 	}
 }
 

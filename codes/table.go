@@ -88,6 +88,19 @@ func (r row) must(column string) string {
 	return s
 }
 
+// lines says in which line a key stood first.
+type lines map[string]int
+
+// once returns a cell that may not be empty, nor stand in an earlier row.
+func (r row) once(seen lines, column string) string {
+	s := r.must(column)
+	if line, ok := seen[s]; ok {
+		r.problem("%s %q stands in line %d already", column, s, line)
+	}
+	seen[s] = r.line
+	return s
+}
+
 // one returns a cell that holds one of these words.
 func (r row) one(column string, words ...string) string {
 	s := r.str(column)
