@@ -1,0 +1,132 @@
+package incident
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/ingest"
+	"posdx/fleet/sample"
+	"posdx/fleet/store"
+)
+
+// A shelf is what a broker retains.
+type shelf struct {
+	kept map[string]string
+	puts int
+	down bool
+}
+
+func (s *shelf) publish(_ context.Context, topic string, payload []byte) error {
+	if s.down {
+		return errors.New("down")
+	}
+	s.puts++
+	if len(payload) == 0 {
+		delete(s.kept, topic)
+	} else {
+		s.kept[topic] = string(payload)
+	}
+	return nil
+}
+
+func TestWatch(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	report96 := func(n int, from, to int, when time.Time) {
+		t.Helper()
+		var docs []store.Document
+		for i := from; i < to; i++ {
+			a := sample.New("shop", at(i).Terminal)
+			a.Seq = uint64(n)
+			topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+			docs = append(docs, ingest.Decode(topic, payload, when))
+		}
+		if _, err := db.Commit(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &shelf{kept: map[string]string{"pos/v1/shop/advisory/acquirer/stale": `{"scope":"acquirer"}`}}
+	fresh := func() *Watch {
+		w := &Watch{Source: db, Publish: s.publish, Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
+		for topic, payload := range s.kept { // as the broker tells at each connection
+			w.Told(topic, []byte(payload))
+		}
+		return w
+	}
+	w := fresh()
+	look := func(now time.Time) {
+		t.Helper()
+		if err := w.Look(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const topic = "pos/v1/shop/advisory/acquirer/unionpay"
+
+	look(t0)
+	if len(s.kept) != 0 {
+		t.Errorf("what an earlier run left is not cleared: %v", s.kept)
+	}
+	report96(0, 0, 6, t0)
+	look(t0.Add(time.Second))
+	var a report.Advisory
+	if json.Unmarshal([]byte(s.kept[topic]), &a); a.Terminals != 6 || a.Code != "96" || a.SharePct != 100 {
+		t.Fatalf("advisory %q", s.kept[topic])
+	}
+	puts := s.puts
+	look(t0.Add(16 * time.Second))
+	if s.puts != puts {
+		t.Error("published again though nothing changed")
+	}
+	look(t0.Add(6 * time.Minute))
+	if s.puts != puts+1 {
+		t.Error("not repeated while it lasts")
+	}
+
+	// A broker that is away is told when it is back.
+	s.down = true
+	report96(1, 6, 9, t0.Add(7*time.Minute))
+	if err := w.Look(t.Context(), t0.Add(7*time.Minute)); err == nil {
+		t.Error("no error though nothing could be published")
+	}
+	s.down = false
+	look(t0.Add(8 * time.Minute))
+	if json.Unmarshal([]byte(s.kept[topic]), &a); a.Terminals != 9 {
+		t.Errorf("advisory %q", s.kept[topic])
+	}
+
+	// The fleet is restarted; the incident ends; the advisory goes.
+	w = fresh()
+	look(t0.Add(30 * time.Minute))
+	if len(s.kept) != 0 {
+		t.Errorf("not cleared: %v", s.kept)
+	}
+	list, err := db.Incidents(t.Context(), 0)
+	if err != nil || len(list) != 1 || list[0].Closed.IsZero() || list[0].Peak != 9 {
+		t.Errorf("%v %+v", err, list)
+	}
+
+	// What waited at the terminals tells of the past.
+	a2 := sample.New("shop", "t1")
+	for i := range 9 {
+		a2.At.Terminal, a2.Epoch, a2.Seq = at(i).Terminal, "late", 0
+		topic, payload := a2.Wrap(report.KindDiagnosis, a2.Diagnosis(50+i, 2, "96", "host.malfunction", "acquirer"))
+		d := ingest.Decode(topic, payload, t0.Add(2*time.Hour))
+		d.Historical = true
+		if _, err := db.Commit(t.Context(), []store.Document{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(t0.Add(2 * time.Hour))
+	if len(s.kept) != 0 {
+		t.Errorf("old news made an incident: %v", s.kept)
+	}
+}

@@ -1,0 +1,126 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+// A brittle store refuses what it is told to.
+type brittle struct {
+	mu     sync.Mutex
+	down   bool            // everything fails
+	poison map[uint64]bool // sequences it cannot take unless rejected
+	stored []uint64
+	failed []uint64 // taken as rejected
+	sizes  []int
+}
+
+func (b *brittle) Alive(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down {
+		return errors.New("down")
+	}
+	return nil
+}
+
+func (b *brittle) Commit(_ context.Context, docs []store.Document) (store.Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down {
+		return store.Result{}, errors.New("down")
+	}
+	for _, d := range docs {
+		if b.poison[d.Seq] && d.Reason == "" {
+			return store.Result{}, errors.New("poison")
+		}
+	}
+	b.sizes = append(b.sizes, len(docs))
+	r := store.Result{}
+	for _, d := range docs {
+		if d.Reason != "" {
+			b.failed = append(b.failed, d.Seq)
+			r.Rejected++
+			continue
+		}
+		b.stored = append(b.stored, d.Seq)
+		r.Stored++
+	}
+	last := docs[len(docs)-1]
+	r.Acks = []store.Ack{{To: last.At, Ack: report.Ack{Epoch: "e", Seq: last.Seq}}}
+	return r, nil
+}
+
+func newWriter(s committer) *writer {
+	m := NewMetrics(prometheus.NewRegistry())
+	return &writer{store: s, queue: make(chan message, maxQueue), acks: newAcker(m), changed: func() {}, metrics: m, log: slog.New(slog.DiscardHandler)}
+}
+
+func TestWriterOutlastsAStoreThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &brittle{down: true}
+		w := newWriter(b)
+		ctx, cancel := context.WithCancel(t.Context())
+		acked := 0
+		for seq := range uint64(1200) {
+			w.queue <- message{store.Document{Seq: seq + 1}, func() { acked++ }}
+		}
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		time5(t)
+		if acked != 0 || len(w.acks.take()) != 0 {
+			t.Fatalf("%d acknowledged while nothing was committed", acked)
+		}
+		b.mu.Lock()
+		b.down = false
+		b.mu.Unlock()
+		time5(t)
+		cancel()
+		<-done
+		if acked != 1200 || len(b.stored) != 1200 || !slices.IsSorted(b.stored) {
+			t.Errorf("acknowledged %d, stored %d", acked, len(b.stored))
+		}
+		if len(b.sizes) != 3 || b.sizes[0] != maxBatch {
+			t.Errorf("batches of %v, want full ones", b.sizes)
+		}
+	})
+}
+
+func TestWriterFindsThePoison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &brittle{poison: map[uint64]bool{7: true, 40: true}}
+		w := newWriter(b)
+		ctx, cancel := context.WithCancel(t.Context())
+		acked := 0
+		for seq := range uint64(60) {
+			w.queue <- message{store.Document{Seq: seq + 1}, func() { acked++ }}
+		}
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		time5(t)
+		time5(t)
+		cancel()
+		<-done
+		if acked != 60 || len(b.stored) != 58 || !slices.Equal(b.failed, []uint64{7, 40}) {
+			t.Errorf("acknowledged %d, stored %d, rejected %v", acked, len(b.stored), b.failed)
+		}
+	})
+}
+
+// time5 lets five fake retries pass.
+func time5(t *testing.T) {
+	t.Helper()
+	time.Sleep(5 * retryAfter)
+	synctest.Wait()
+}

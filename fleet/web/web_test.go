@@ -1,0 +1,309 @@
+package web
+
+import (
+	"bufio"
+	"encoding/json"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/fleet/ingest"
+	"posdx/fleet/sample"
+	"posdx/fleet/store"
+)
+
+var t0 = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// site serves a fresh store.
+func site(t *testing.T, token string) (*httptest.Server, *store.Store, *Hub) {
+	t.Helper()
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := new(Hub)
+	s := &Site{Source: db, Hub: hub, Knowledge: codes.Builtin(), Metrics: http.NotFoundHandler(), Connected: func() bool { return true }, Token: token,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Stop: t.Context()}
+	h, err := s.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close(); db.Close() })
+	return server, db, hub
+}
+
+func put(t *testing.T, db *store.Store, topic string, payload []byte) {
+	t.Helper()
+	d := ingest.Decode(topic, payload, t0)
+	if d.Reason != "" {
+		t.Fatalf("%s: %s", topic, d.Reason)
+	}
+	if _, err := db.Commit(t.Context(), []store.Document{d}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, url string, header ...string) (int, string, http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body), answer.Header
+}
+
+// evil is what a hostile terminal would like to see on the page as markup.
+const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>{{.}}'`
+
+func hostile(t *testing.T, db *store.Store) *sample.Terminal {
+	a := sample.New("shop", "t1")
+	d := a.Diagnosis(1, 2, evil[:60], evil, evil)
+	d.Code.Meaning, d.Code.Class, d.Money.Say, d.Money.State, d.Handoff, d.Event.Channel = evil, evil, evil, evil, evil, report.Channel(evil)
+	d.Code.Known, d.Code.Code = true, "no such"
+	d.Causes[0].Title, d.Causes[0].Act.Step, d.Causes[0].Act.By, d.Causes[0].For[0].Say = evil, evil, evil, evil
+	d.Evidence[0].Check, d.Evidence[0].Subject, d.Evidence[0].Status = evil, evil, report.Status(evil)
+	d.Evidence[0].Facts = report.Facts{evil: evil, "list": []string{evil}, "table": map[string]float64{evil: 1}}
+	d.Agent.Version, d.Masked, d.NextTest.How = evil, []string{evil}, evil
+	put2 := func(topic string, payload []byte) { put(t, db, topic, payload) }
+	put2(a.Wrap(report.KindDiagnosis, d))
+	h := a.Health()
+	h.Evidence = d.Evidence
+	h.Self = map[string]int64{evil: 3}
+	put2(a.Uncounted(report.KindHealth, h))
+	b := a.Birth(1)
+	b.Devices[0] = report.Device{Name: evil, Kind: evil, Port: evil}
+	put2(a.Uncounted(report.KindBirth, b))
+	put2(a.At.Topic("status"), []byte(`{"state":"online","reason":"<script>alert(3)</script>","boot_id":"b"}`))
+	put2(a.At.Topic("reply/ping"), []byte(`{"id":"<script>alert(4)</script>","result":"done"}`))
+	return a
+}
+
+func TestNothingOfATerminalBecomesMarkup(t *testing.T) {
+	server, db, _ := site(t, "")
+	a := hostile(t, db)
+	for _, path := range []string{"/", "/terminals", "/terminal/shop/t1", "/diagnosis/shop/t1/" + a.EventID(1), "/incidents", "/rejected",
+		"/?q=" + "%3Cscript%3Ealert(5)%3C/script%3E", "/?code=%22%3E%3Cscript%3E", "/nowhere/%3Cscript%3Ealert(6)"} {
+		for _, lang := range []string{"zh", "en"} {
+			status, body, header := get(t, server.URL+path, "Accept-Language", lang)
+			if status != 200 && !strings.HasPrefix(path, "/nowhere") {
+				t.Errorf("%s: %d", path, status)
+			}
+			bare := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(body, `""`)
+			if strings.Contains(body, "<script>") || strings.Contains(body, "<img") || regexp.MustCompile(`<[^>]* on\w+=`).MatchString(bare) {
+				t.Errorf("%s: markup of a terminal on the page", path)
+			}
+			if strings.Contains(body, "style=") {
+				t.Errorf("%s: an inline style, which the policy forbids", path)
+			}
+			if !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") || header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s: not guarded: %v", path, header)
+			}
+		}
+	}
+}
+
+func TestPagesSayWhatIsStored(t *testing.T) {
+	server, db, _ := site(t, "")
+	a := sample.New("shop", "t1")
+	d := a.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")
+	d.Event.ClockTrusted = false
+	put2 := func(topic string, payload []byte) { put(t, db, topic, payload) }
+	put2(a.Wrap(report.KindDiagnosis, d))
+	put2(a.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"b"}`))
+	put2(a.Uncounted(report.KindHealth, a.Health()))
+	put2(a.Uncounted(report.KindBirth, a.Birth(1)))
+	a.Seq = 5
+	put2(a.Wrap(report.KindDiagnosis, a.Diagnosis(2, 2, "97", "terminal.not-registered", "acquirer")))
+
+	cause, ok := codes.Builtin().Cause("host.malfunction")
+	if !ok {
+		cause.Title = codes.Text{ZH: "收单处理中心故障", EN: "收单处理中心故障"} // the catalogue is not compiled in: as the terminal wrote it
+	}
+	for path, says := range map[string][]string{
+		"/?lang=zh":                                       {cause.Title.ZH, "在线", "96", "97", "86 %", "稍后再试", "终端时钟不可信", `href="/terminal/shop/t1"`},
+		"/?lang=en":                                       {cause.Title.EN, "online", "retry later", "clock not trusted"},
+		"/?lang=en&code=96":                               {"<b>96</b>"},
+		"/terminal/shop/t1?lang=en":                       {"reader0", "/dev/ttyS1", "outcome</i> gone", "2–5", "may still come", "modem.signal"},
+		"/terminal/shop/t1?lang=zh":                       {"缺号", "等待中", "故障"},
+		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "未扣款", "主机 0.8 秒内应答", "+12.0", "host_answer_seen", "stan</i> 000123", `<meter min="0" max="1" value="0.86">`},
+		"/diagnosis/shop/t1/" + a.EventID(1) + "?lang=en": {"Hand-off code", "declined", cause.Title.EN},
+		"/terminals?lang=en&state=online":                 {"t1"},
+		"/terminals?lang=en&state=offline":                {"Nothing here"},
+		"/incidents?lang=en":                              {"Nothing here"},
+		"/api/v1/diagnoses":                               {`"seq": 6`, `"code": "96"`},
+		"/api/v1/diagnoses?limit=1":                       {`"next": "`},
+		"/api/v1/diagnoses/shop/t1/" + a.EventID(2):       {`"97"`},
+		"/api/v1/terminals":                               {`"state": "online"`},
+		"/api/v1/terminals/shop/t1":                       {`"last": 5`, `"health"`, "reader.port"},
+		"/api/v1/summary":                                 {`"terminals_with_gaps": 1`},
+		"/api/v1/incidents":                               {`"incidents": []`},
+		"/api/v1/rejected":                                {`"rejected": []`},
+		"/healthz":                                        {`"store": true`},
+	} {
+		status, body, _ := get(t, server.URL+path)
+		if status != 200 {
+			t.Errorf("%s: %d", path, status)
+		}
+		for _, s := range says {
+			if !strings.Contains(html.UnescapeString(body), s) {
+				t.Errorf("%s does not say %q", path, s)
+			}
+		}
+		if strings.HasPrefix(path, "/api/") && !json.Valid([]byte(body)) {
+			t.Errorf("%s is not JSON", path)
+		}
+	}
+	if _, body, _ := get(t, server.URL+"/?code=96"); strings.Contains(body, "<b>97</b>") {
+		t.Error("the filter lets through what it should not")
+	}
+	for path, status := range map[string]int{
+		"/terminal/shop/t9": 404, "/diagnosis/shop/t1/none": 404, "/api/v1/diagnoses/shop/t1/none": 404, "/api/v1/terminals/a/b": 404, "/static/../web.go": 404, "/nowhere": 404,
+		"/api/v1/diagnoses?limit=0": 400, "/api/v1/diagnoses?limit=99999": 400, "/api/v1/diagnoses?before=x": 400, "/?before=1-2": 400,
+	} {
+		if got, _, _ := get(t, server.URL+path); got != status {
+			t.Errorf("%s: %d, want %d", path, got, status)
+		}
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	server, _, _ := site(t, "")
+	for _, c := range []struct{ accept, cookie, query, want string }{
+		{"", "", "", "zh-CN"}, {"en-GB,en;q=0.9", "", "", "en"}, {"de", "", "", "zh-CN"}, {"de,en;q=0.3", "", "", "en"}, {"zh-TW", "", "", "zh-CN"},
+		{"en", "lang=zh", "", "zh-CN"}, {"en", "lang=zh", "en", "en"}, {"zh", "lang=xx", "", "zh-CN"}, {";;;", "", "", "zh-CN"},
+	} {
+		_, body, _ := get(t, server.URL+"/?lang="+c.query, "Accept-Language", c.accept, "Cookie", c.cookie)
+		if !strings.Contains(body, `<html lang="`+c.want+`">`) {
+			t.Errorf("%+v: another language", c)
+		}
+	}
+}
+
+func TestWhoMayRead(t *testing.T) {
+	open, _, _ := site(t, "")
+	for host, status := range map[string]int{"localhost": 200, "localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "evil.example": 421, "localhost.evil.example:80": 421} {
+		if got, _, _ := get(t, open.URL+"/api/v1/summary", "Host", host); got != status {
+			t.Errorf("host %s: %d, want %d", host, got, status)
+		}
+	}
+	closed, _, _ := site(t, "correct-horse-battery")
+	for _, c := range []struct {
+		header string
+		status int
+	}{
+		{"", 401}, {"Bearer wrong", 401}, {"Bearer ", 401}, {"Basic bm9ib2R5Og==", 401}, {"Bearer correct-horse-battery", 200}, {"Basic eDpjb3JyZWN0LWhvcnNlLWJhdHRlcnk=", 200},
+	} {
+		for _, path := range []string{"/", "/api/v1/diagnoses", "/static/style.css", "/metrics"} {
+			got, _, h := get(t, closed.URL+path, "Authorization", c.header, "Host", "fleet.example")
+			if got != c.status && !(path == "/metrics" && got == 404 && c.status == 200) {
+				t.Errorf("%q %s: %d, want %d", c.header, path, got, c.status)
+			}
+			if got == 401 && h.Get("WWW-Authenticate") == "" {
+				t.Error("the browser is not told to ask")
+			}
+		}
+	}
+}
+
+func TestLive(t *testing.T) {
+	server, _, hub := site(t, "")
+	answer, err := http.Get(server.URL + "/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	next := func(prefix string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), prefix) {
+				return
+			}
+		}
+		t.Fatalf("the stream ended before %q: %v", prefix, lines.Err())
+	}
+	next("retry:")
+	for range 3 {
+		hub.Changed()
+		next("data: changed")
+	}
+}
+
+func TestHubIsBounded(t *testing.T) {
+	h := new(Hub)
+	for range maxViewers {
+		if h.join() == nil {
+			t.Fatal("refused below the bound")
+		}
+	}
+	if h.join() != nil {
+		t.Error("joined above the bound")
+	}
+	for range 10 { // must never wait, though nobody reads
+		h.Changed()
+	}
+}
+
+// Every text that a template names exists, in both languages.
+func TestTexts(t *testing.T) {
+	files, err := filepath.Glob("templates/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\.T "([a-z.]+)"(\s+[.(\$])?`)
+	for _, f := range append(files, "pages.go") {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(b), -1) {
+			if m[2] != "" { // a group
+				found := false
+				for k := range texts {
+					found = found || strings.HasPrefix(k, m[1]+".")
+				}
+				if !found {
+					t.Errorf("%s: no text of group %q", f, m[1])
+				}
+			} else if _, ok := texts[m[1]]; !ok {
+				t.Errorf("%s: no text %q", f, m[1])
+			}
+		}
+	}
+	for k, v := range texts {
+		if v.ZH == "" || v.EN == "" {
+			t.Errorf("%s: a language is missing", k)
+		}
+	}
+	for _, s := range segments {
+		if _, ok := texts["segment."+s]; !ok {
+			t.Errorf("segment %s has no text", s)
+		}
+	}
+}
