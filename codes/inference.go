@@ -235,7 +235,7 @@ func (p *inferenceParser) parseSettings() {
 			r.problem("column name: no setting %q, or twice", r.str("name"))
 			continue
 		}
-		*field = r.number("value", 0, 100)
+		*field = r.number("value", -30, 100)
 		delete(fields, r.str("name"))
 	}
 	for name := range fields {

@@ -150,7 +150,8 @@ func (r *reader) advisories() {
 		share, shareKnown := it.num("share_pct")
 		if !it.bad() {
 			if terminals <= 3 && (!shareKnown || share <= 5) {
-				r.add("adv.alone-"+scope, it, max(fade, 0.2))
+				// Codes of the terminal's own differ from model to model: that others lack this one says less.
+				r.add("adv.alone-"+scope, it, max(fade, 0.2)*choose(r.txn.answered(r.ev.Origin), 1, 0.6))
 			}
 			continue
 		}

@@ -1,10 +1,6 @@
 package diagnose
 
-import (
-	"strings"
-
-	"posdx/agent/report"
-)
+import "strings"
 
 // application reads what the payment program says of itself: session, keys, journal, parameters, version.
 func (r *reader) application() {
@@ -156,25 +152,7 @@ func (r *reader) board() {
 		}
 	}
 	r.storage()
-	lists := [...]string{"board.memory", "board.cpu"}
-	for _, check := range lists {
-		it := r.v.first(check)
-		if it == nil {
-			continue
-		}
-		pressure, _ := it.num("pressure_avg10")
-		load, _ := it.num("load1")
-		switch {
-		case check == "board.memory" && (it.atLeast("oom_kills_24h", 1) || it.atMost("available_mb", 8) || pressure >= 25 || it.level() == "bad"):
-			r.add("memory.low", it, choose(it.atLeast("oom_kills_24h", 2) || pressure >= 40 || it.atMost("available_mb", 8), 1, 0.75))
-		case check == "board.cpu" && (pressure >= 50 || load >= 8 || it.level() == "bad"):
-			r.add("cpu.high", it, choose(pressure >= 60 || load >= 8, 1, 0.8))
-		case pressure >= 20 || load >= 4 || it.bad():
-			r.add("cpu.raised", it, 1)
-		default:
-			r.add("load.ok", it, 0.6)
-		}
-	}
+	r.load()
 	if it := r.v.first("board.clock"); it != nil {
 		offset, known := it.num("offset_s")
 		if offset < 0 {
@@ -218,6 +196,35 @@ func (r *reader) board() {
 				r.add(k.sign, it, 0.3+0.7*ramp(n, 0, k.full))
 			}
 		}
+	}
+}
+
+// load reads processor and memory; either of them can starve the payment program.
+func (r *reader) load() {
+	var fine *item
+	tight := false
+	for _, check := range [...]string{"board.memory", "board.cpu"} {
+		it := r.v.first(check)
+		if it == nil {
+			continue
+		}
+		pressure, _ := it.num("pressure_avg10")
+		load, _ := it.num("load1")
+		kills := it.atLeast("oom_kills_24h", 1)
+		tight = true
+		switch {
+		case check == "board.memory" && (kills || it.atMost("available_mb", 8) || pressure >= 25 || it.level() == "bad"):
+			r.add("memory.low", it, choose(kills || pressure >= 40 || it.atMost("available_mb", 8), 1, 0.75))
+		case check == "board.cpu" && (pressure >= 50 || load >= 8 || it.level() == "bad"):
+			r.add("cpu.high", it, choose(pressure >= 60 || load >= 8, 1, 0.8))
+		case pressure >= 20 || load >= 4 || it.bad():
+			r.add("cpu.raised", it, 1)
+		default:
+			fine, tight = it, r.has("memory.low")
+		}
+	}
+	if fine != nil && !tight {
+		r.add("load.ok", fine, 1)
 	}
 }
 
@@ -374,5 +381,3 @@ func (r *reader) reads(it *item) {
 		r.add("reads.good", it, ramp(cards, 0, 6))
 	}
 }
-
-var _ = report.OK

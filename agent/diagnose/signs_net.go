@@ -99,6 +99,11 @@ func (r *reader) links() {
 			r.add("wifi.ok", it, 1)
 		}
 	}
+	if r.kind != "" {
+		// Said as a finding of its own, so that it shows among the reasons.
+		names := map[string]string{"ethernet": "bearer.ethernet", "wifi": "bearer.wifi", "cellular": "bearer.cellular", "ppp": "bearer.dial"}
+		r.put(names[r.kind], r.v.first("net.bearer"), nil, 1)
+	}
 	if it := r.v.first("net.bearer"); it != nil {
 		n, known := it.num("changes_1h")
 		switch {
@@ -162,7 +167,7 @@ func (r *reader) addresses() {
 			r.add("gateway.dead", it, 1)
 		case known && loss >= 95: // it answers ARP and drops pings: many routers do
 		case known && loss >= lossPct:
-			r.add("gateway.flaky", it, ramp(loss, 0, heavyLossPct))
+			r.add(pick(r.kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, ramp(loss, 0, heavyLossPct))
 			r.add("path.gateway-loss", it, 1)
 		default:
 			r.add("gateway.ok", it, choose(neighbour == "stale" && !known, 0.5, 1))
@@ -482,6 +487,14 @@ func (r *reader) certificates() {
 		}
 	}
 	if hostBad == nil {
+		if otherBad != nil && !r.has("tls.ok") {
+			switch otherBad.str("outcome") {
+			case "expired", "not-yet-valid":
+				r.add("tls.elsewhere-dates", otherBad, 1)
+			case "name-mismatch", "unknown-ca":
+				r.add("tls.elsewhere-bad", otherBad, 1)
+			}
+		}
 		return
 	}
 	outcome := hostBad.str("outcome")

@@ -173,9 +173,10 @@ func (r *reader) history() {
 	firstSeen, firstKnown := it.num("first_seen_age_s")
 	last, lastKnown := it.num("last_approval_age_s")
 
+	answered := r.txn.answered(r.ev.Origin)
 	switch {
 	case cardsKnown && cards >= 2:
-		r.add("hist.many-cards", it, ramp(cards, 0, 4))
+		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
 		r.add("hist.one-card", it, ramp(approvals, -2, 4))
 	case !cardsKnown && same == 1 && approvals >= 3:
@@ -194,7 +195,7 @@ func (r *reader) history() {
 	case !approvalsKnown:
 	case approvals == 0 && !lastKnown && same > 0:
 		r.add("hist.never-approved", it, 1)
-	case approvals == 0 && same >= 2:
+	case approvals == 0 && same >= 2 && answered:
 		r.add("hist.all-fail", it, ramp(same, 0, 5))
 	case lastKnown && same >= 2 && (firstKnown && last < firstSeen || !firstKnown && last < 600 && approvals >= 2):
 		r.add("hist.others-ok", it, 1)

@@ -24,6 +24,31 @@ type trial struct {
 	ev       report.Event
 	evidence []report.Evidence
 	blind    bool // nothing that could tell was looked at: the answer is to abstain
+	starved  bool // the one check that decides was not made, or long ago
+}
+
+// decisive names the checks of which at least one must have been made for a cause to be told at all. Causes that the code
+// itself tells are not here.
+var decisive = map[string][]string{
+	"lan.cable": {"net.link"}, "lan.wifi": {"net.wifi"}, "lan.address": {"net.address"}, "lan.gateway": {"net.gateway"},
+	"lan.conflict": {"net.address"}, "lan.noise": {"net.errors"}, "lan.firewall": {"net.tcp"}, "wan.outage": {"net.internet"},
+	"wan.dns": {"net.dns"}, "wan.loss": {"net.path"}, "wan.slow": {"net.path"}, "wan.mtu": {"net.mtu"}, "wan.tls": {"net.tls"},
+	"bearer.flapping": {"net.bearer"}, "host.unreachable": {"net.tcp"}, "host.port-closed": {"net.tcp"}, "host.tls": {"net.tls"},
+	"modem.absent": {"modem.port"}, "modem.sim": {"modem.sim"}, "modem.denied": {"modem.registration"},
+	"modem.signal-weak": {"modem.signal"}, "modem.apn": {"modem.bearer"}, "modem.line": {"modem.line"}, "modem.dial": {"modem.line"},
+	"terminal.storage-full": {"board.storage"}, "terminal.storage-fault": {"board.storage", "board.flash"}, "terminal.app-crash": {"app.process"},
+	"terminal.overloaded": {"board.memory", "board.cpu"}, "terminal.power": {"board.power", "board.reboots"}, "terminal.heat": {"board.thermal"},
+	"terminal.clock": {"board.clock", "net.tls"}, "reader.disconnected": {"reader.port"}, "reader.fault": {"reader.selftest"},
+	"reader.dirty": {"reader.reads", "txn.history"}, "reader.line-noise": {"reader.line"}, "card.damaged": {"reader.reads", "txn.history"},
+	"terminal.config": {"app.config"},
+}
+
+// starves tells whether none of the deciding checks found anything in time.
+func (t *trial) starves() bool {
+	checks := decisive[t.fault.cause]
+	return len(checks) > 0 && !slices.ContainsFunc(t.evidence, func(e report.Evidence) bool {
+		return slices.Contains(checks, e.Check) && (e.Status == report.Bad || e.Check == "txn.history" && e.Status == report.OK) && e.AgeMS < 600_000
+	})
 }
 
 // make builds the n-th case of a fault.
@@ -44,6 +69,7 @@ func makeTrial(f fault, seed uint64, blind bool) trial {
 		harmless.failing = "one"
 	}
 	t.evidence = l.run()
+	t.starved = !blind && t.starves()
 	return t
 }
 
@@ -54,11 +80,12 @@ func testing(f fault) bool { return hash(f.name)%2 == 1 }
 
 // A score is what came out of many trials.
 type score struct {
-	n, top1, top3, wrongSafe, forbidden int
-	abstained, blind, blindAbstained    int
-	binN, binRight                      [10]int
-	binP                                [10]float64
-	misses                              map[string]int
+	n, top1, top3, wrongSafe, forbidden     int
+	abstained, blind, blindAbstained        int
+	binN, binRight                          [10]int
+	binP                                    [10]float64
+	starved, starvedRight, starvedAbstained int
+	misses                                  map[string]int
 }
 
 func (s *score) add(t *trial, d *report.Diagnosis) {
@@ -78,8 +105,19 @@ func (s *score) add(t *trial, d *report.Diagnosis) {
 		return
 	}
 	right := func(id string) bool { return id == t.fault.cause || slices.Contains(t.fault.also, id) }
-	s.n++
 	top := d.Causes[0]
+	if t.starved {
+		s.starved++
+		if d.Abstained {
+			s.starvedAbstained++
+		}
+		if right(top.ID) {
+			s.starvedRight++
+		}
+		s.calibrate(top, right(top.ID))
+		return
+	}
+	s.n++
 	if right(top.ID) {
 		s.top1++
 	} else {
@@ -97,13 +135,18 @@ func (s *score) add(t *trial, d *report.Diagnosis) {
 	if d.Abstained {
 		s.abstained++
 	}
+	s.calibrate(top, right(top.ID))
+}
+
+// calibrate notes what was said of a first cause, and whether it was right.
+func (s *score) calibrate(top report.Cause, right bool) {
 	if top.ID == report.Unexplained {
 		return
 	}
 	b := min(9, int(top.Probability*10))
 	s.binN[b]++
 	s.binP[b] += top.Probability
-	if right(top.ID) {
+	if right {
 		s.binRight[b]++
 	}
 }
@@ -127,6 +170,7 @@ func (s *score) print(w io.Writer, name string) {
 	fmt.Fprintf(w, "  forbidden first   %6d\n  wrong safe        %6d\n", s.forbidden, s.wrongSafe)
 	fmt.Fprintf(w, "  calibration error %6.3f     (goal 0.05)\n", s.ece())
 	fmt.Fprintf(w, "  abstained         %6.1f %%   (goal below 5); on the %d that nothing can tell %.1f %% (goal 80)\n", pct(s.abstained, s.n), s.blind, pct(s.blindAbstained, s.blind))
+	fmt.Fprintf(w, "  deciding check not made: %d cases, first right %.1f %%, abstained %.1f %%\n", s.starved, pct(s.starvedRight, s.starved), pct(s.starvedAbstained, s.starved))
 	fmt.Fprintf(w, "  said      n  meant  right\n")
 	for b := range s.binN {
 		if s.binN[b] > 0 {
@@ -198,7 +242,7 @@ func showMiss(k *codes.Knowledge, name string, n int, seed uint64) {
 		for i := range n {
 			t := makeTrial(f, seed+uint64(i), false)
 			d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
-			if top := d.Causes[0].ID; top == f.cause || slices.Contains(f.also, top) {
+			if top := d.Causes[0].ID; t.starved || top == f.cause || slices.Contains(f.also, top) {
 				continue
 			}
 			fmt.Printf("%+v %+v\n", t.ev, *t.ev.Txn)

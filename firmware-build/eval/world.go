@@ -229,6 +229,10 @@ func (w *world) sale() report.Event {
 	case w.host == "slow" && w.chance(0.6) || w.pathLoss() > 12 || w.roundTrip() > 1500 || w.changes > 5:
 		w.connectMS = w.roundTrip() * (1.1 + w.pathLoss()/20)
 		localFail("sent", "newpos:E7", "mpt:0xD4", "mpt:net-noanswer", "newpos:comm-timeout", "CommunicationError", "rc17:FF")
+	case w.code == "":
+		// The trouble spared the connection and hit the answer.
+		w.connectMS = w.roundTrip() * 1.1
+		localFail("sent", "newpos:E7", "mpt:0xD4", "newpos:comm-timeout", "CommunicationError")
 	default:
 		w.answer(&ev, txn)
 	}
