@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c2408922d29392d040f87d4a60fa67f6eb9ae1dbca5b76fbd24e", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc4958644b99e551f69aa0a6b28b57e954adb7392e07bfb8b7cfd", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -140,7 +140,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Check{Name: "txn.answer", Title: Text{ZH: "主机是否应答、用时多少", EN: "Whether and how fast the host answered"}},
 	Check{Name: "txn.history", Title: Text{ZH: "近期交易成败", EN: "Recent payments, good and bad"}},
 }, Meanings: []Meaning{
-	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "成功", EN: "Success (almost every 4-digit family)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list7, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "成功（几乎各家相同）", EN: "Success (almost every 4-digit family)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list7, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "正常", EN: "Normal"}, Domain: "none", Retry: "no", Sources: list8, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "0008", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Network connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "0012", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Socket connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list9},
@@ -155,21 +155,21 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "acquirer-4", Code: "1011", Text: Text{ZH: "MAC错误，请签到后重试", EN: "MAC error: device working key wrong, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1202", Text: Text{ZH: "商户已停用", EN: "Merchant disabled"}, Domain: "merchant-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1302", Text: Text{ZH: "门店已关闭", EN: "Store closed"}, Domain: "merchant-config", Retry: "no", Sources: list9},
-	Meaning{Scheme: "acquirer-4", Code: "1401", Text: Text{ZH: "终端不存在", EN: "Terminal does not exist (illegal terminal)"}, Domain: "terminal-config", Retry: "no", Sources: list9},
+	Meaning{Scheme: "acquirer-4", Code: "1401", Text: Text{ZH: "终端不存在（非法终端）", EN: "Terminal does not exist (illegal terminal)"}, Domain: "terminal-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1402", Text: Text{ZH: "设备重复绑定", EN: "Device bound twice"}, Domain: "merchant-config", Retry: "no", Sources: list9},
-	Meaning{Scheme: "acquirer-4", Code: "1403", Text: Text{ZH: "终端号非法", EN: "Terminal number illegal (not activated)"}, Domain: "terminal-config", Retry: "no", Sources: list9},
+	Meaning{Scheme: "acquirer-4", Code: "1403", Text: Text{ZH: "终端号非法（未激活）", EN: "Terminal number illegal (not activated)"}, Domain: "terminal-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1404", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1405", Text: Text{ZH: "应用参数不完整，请签到后重试", EN: "Application parameters incomplete, sign in and retry"}, Domain: "terminal-config", Retry: "after-signin", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1407", Text: Text{ZH: "风险冻结", EN: "Risk freeze"}, Domain: "risk", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1502", Text: Text{ZH: "应用未激活", EN: "Application not activated"}, Domain: "merchant-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "1503", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key for terminal, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list9},
-	Meaning{Scheme: "acquirer-4", Code: "20xx", Pattern: true, Text: Text{ZH: "20+39域应答码", EN: "Pattern: 20 followed by the DE39 value (2097 = DE39 97, 2096 = 96, 2077 = 77, 20A7 = A7); A0 stays A0"}, Domain: "unknown", Retry: "unknown", Sources: list9},
+	Meaning{Scheme: "acquirer-4", Code: "20xx", Pattern: true, Text: Text{ZH: "20后接39域应答码：2097即97，20A7即A7；A0不变", EN: "Pattern: 20 followed by the DE39 value (2097 = DE39 97, 2096 = 96, 2077 = 77, 20A7 = A7); A0 stays A0"}, Domain: "unknown", Retry: "unknown", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "2101", Text: Text{ZH: "渠道签到失败，请签到后重试", EN: "Channel sign-in failed, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "2102", Text: Text{ZH: "原交易信息不匹配，交易失败", EN: "Answer does not match the original"}, Domain: "acquirer-host", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "2301", Text: Text{ZH: "渠道信息不存在", EN: "Channel information missing"}, Domain: "acquirer-host", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "3001", Text: Text{ZH: "渠道商户信息未生效", EN: "Channel merchant not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "3002", Text: Text{ZH: "渠道终端信息未生效", EN: "Channel terminal not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list9},
-	Meaning{Scheme: "acquirer-4", Code: "4001", Text: Text{ZH: "请换卡重试", EN: "Card BIN not found, use another card"}, Domain: "card-medium", Retry: "yes", Sources: list9},
+	Meaning{Scheme: "acquirer-4", Code: "4001", Text: Text{ZH: "卡号段不支持，请换卡", EN: "Card BIN not found, use another card"}, Domain: "card-medium", Retry: "yes", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "5003", Text: Text{ZH: "交易失败，机构异常", EN: "Institution abnormal"}, Domain: "acquirer-host", Retry: "yes", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "6001", Text: Text{ZH: "该设备已绑定", EN: "Device already bound"}, Domain: "merchant-config", Retry: "no", Sources: list9},
 	Meaning{Scheme: "acquirer-4", Code: "6004", Text: Text{ZH: "该设备秘钥未同步", EN: "Device key not synchronised"}, Domain: "terminal-keys", Retry: "no", Sources: list9},
@@ -180,37 +180,37 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "acquirer-4", Code: "9913", Text: Text{ZH: "商户确认失败（Redsys）", EN: "Merchant confirmation to gateway failed (Redsys)"}, Class: "error", Domain: "merchant-config", Retry: "yes", Sources: list10},
 	Meaning{Scheme: "acquirer-4", Code: "9914", Text: Text{ZH: "商户回复KO（Redsys）", EN: "Merchant answered KO (Redsys)"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list10},
 	Meaning{Scheme: "acquirer-4", Code: "9915", Text: Text{ZH: "用户取消（Redsys）", EN: "Cancelled by user (Redsys)"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list11},
-	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "交易失败", EN: "Transaction failed (voucher platform)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list12, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "交易失败（卡券平台）", EN: "Transaction failed (voucher platform)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list12, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "连接后线库超时", EN: "Back-end database connection timed out"}, Domain: "acquirer-host", Retry: "yes", Sources: list9, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9991", Text: Text{ZH: "mac错误", EN: "MAC error (coupon platform)"}, Class: "error", Domain: "terminal-keys", Retry: "unknown", Sources: list13},
-	Meaning{Scheme: "acquirer-4", Code: "9992", Text: Text{ZH: "参数不足", EN: "Missing parameters (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13},
-	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "报文异常", EN: "Message abnormal (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "授权失败", EN: "Authorisation failed (cross-border PSP)"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list14, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "其它错误", EN: "Other error (coupon platform)"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list13, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "请求频次过高", EN: "Requests too frequent (cross-border PSP)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list14, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "交易已退汇", EN: "Transaction returned by bank (payout API)"}, Class: "error", Domain: "issuer", Retry: "no", Sources: list15, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "请求被第三方拒绝", EN: "Refused by third party risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list14, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "未在配置文件配置交易类型", EN: "Transaction type not configured (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list16, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "参数值出错", EN: "Parameter value wrong (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "交易已退货", EN: "Already refunded (payout API)"}, Class: "error", Domain: "operator", Retry: "no", Sources: list15, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "请求拒绝", EN: "Request refused by processor risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list14, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "载入配置文件出错", EN: "Failed to load configuration file (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list16, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易结果未知", EN: "Transaction result unknown (payment API)"}, Class: "unknown", Domain: "acquirer-host", Retry: "unknown", Sources: list17, Disputed: true, Note: "two copies from one company family"},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易代码不存在", EN: "Transaction code does not exist (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "参数校验错误", EN: "Parameter check error (lending platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list18, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "运行时异常", EN: "Runtime exception (invoice gateway)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list19, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "系统异常", EN: "System exception with text (application framework)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list20, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "插入数据出错", EN: "Insert into database failed (merchant app)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list21, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9991", Text: Text{ZH: "mac错误（优惠券平台）", EN: "MAC error (coupon platform)"}, Class: "error", Domain: "terminal-keys", Retry: "unknown", Sources: list13},
+	Meaning{Scheme: "acquirer-4", Code: "9992", Text: Text{ZH: "参数不足（优惠券平台）", EN: "Missing parameters (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13},
+	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "报文异常（优惠券平台）", EN: "Message abnormal (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "授权失败（跨境支付平台）", EN: "Authorisation failed (cross-border PSP)"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list14, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "其它错误（优惠券平台）", EN: "Other error (coupon platform)"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list13, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "请求频次过高（跨境支付平台）", EN: "Requests too frequent (cross-border PSP)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list14, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "交易已退汇（代付接口）", EN: "Transaction returned by bank (payout API)"}, Class: "error", Domain: "issuer", Retry: "no", Sources: list15, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "请求被第三方拒绝（跨境支付平台）", EN: "Refused by third party risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list14, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "未在配置文件配置交易类型（收单POS前置）", EN: "Transaction type not configured (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list16, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "参数值出错（优惠券平台）", EN: "Parameter value wrong (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "交易已退货（代付接口）", EN: "Already refunded (payout API)"}, Class: "error", Domain: "operator", Retry: "no", Sources: list15, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "请求拒绝（跨境支付平台）", EN: "Request refused by processor risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list14, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "载入配置文件出错（收单POS前置）", EN: "Failed to load configuration file (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list16, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易结果未知（支付接口）", EN: "Transaction result unknown (payment API)"}, Class: "unknown", Domain: "acquirer-host", Retry: "unknown", Sources: list17, Disputed: true, Note: "two copies from one company family"},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易代码不存在（优惠券平台）", EN: "Transaction code does not exist (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list13, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "参数校验错误（信贷平台）", EN: "Parameter check error (lending platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list18, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "运行时异常（票据网关）", EN: "Runtime exception (invoice gateway)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list19, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "系统异常（应用框架）", EN: "System exception with text (application framework)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list20, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "插入数据出错（商户应用）", EN: "Insert into database failed (merchant app)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list21, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "同一张卡有另一笔交易在处理（西班牙Redsys）", EN: "Another transaction is in progress with the same card (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "yes", Sources: list11, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "成功；或无法验证（软文）", EN: "SEO articles: success; or unable to verify"}, Domain: "unknown", Retry: "unknown", Sources: list22, Disputed: true, Note: "no real source supports either"},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统未知状态", EN: "System unknown state (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list16, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "失败", EN: "Failed (payment API)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list17, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "接口超时", EN: "Interface timeout (voucher platform)"}, Class: "timeout", Domain: "acquirer-host", Retry: "unknown", Sources: list12, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "第三方连接出错", EN: "Third-party connection error (coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list13, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统异常", EN: "System exception (lending platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list18, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统未知状态（收单POS前置）", EN: "System unknown state (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list16, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "失败（支付接口）", EN: "Failed (payment API)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list17, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "接口超时（卡券平台）", EN: "Interface timeout (voucher platform)"}, Class: "timeout", Domain: "acquirer-host", Retry: "unknown", Sources: list12, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "第三方连接出错（优惠券平台）", EN: "Third-party connection error (coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list13, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统异常（信贷平台）", EN: "System exception (lending platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list18, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "正在请求卡数据（Redsys）", EN: "Card data being requested (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "unknown", Sources: list11, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误", EN: "System error (acquirer POS front end, coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list23, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统异常", EN: "System exception (payment API)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list24, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误（收单POS前置、优惠券平台）", EN: "System error (acquirer POS front end, coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list23, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统异常（支付接口）", EN: "System exception (payment API)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list24, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "参数无效，如终端未找到（Tinkoff）", EN: "Invalid parameters, for example terminal not found (Tinkoff, Russia)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list25, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "已转发卡行认证（Redsys）", EN: "Redirected to issuer for authentication (Redsys, Spain)"}, Class: "pending", Domain: "issuer", Retry: "unknown", Sources: list11, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "一般拒绝（jPOS）", EN: "General decline (jPOS CMF)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list26, Disputed: true},
@@ -307,8 +307,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "acquirer-ext", Code: "BF", Text: Text{ZH: "支付号/授权码与银行卡号不匹配", EN: "Payment number and card do not match"}, Domain: "cardholder-account", Retry: "no", SentBy: list1, Sources: list29},
 	Meaning{Scheme: "acquirer-ext", Code: "E1", Text: Text{ZH: "程序异常", EN: "Gateway: program exception"}, Class: "E", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list30},
 	Meaning{Scheme: "acquirer-ext", Code: "E2", Text: Text{ZH: "配置错误", EN: "Gateway: configuration error"}, Class: "E", Domain: "acquirer-host", Retry: "no", SentBy: list1, Sources: list30},
-	Meaning{Scheme: "acquirer-ext", Code: "ER", Text: Text{ZH: "参见具体返回信息", EN: "See the returned text (ChinaUMS API)"}, Domain: "unknown", Retry: "unknown", SentBy: list1, Sources: list8},
-	Meaning{Scheme: "acquirer-ext", Code: "FF", Text: Text{ZH: "查不到交易信息", EN: "Transaction information not found (ChinaUMS API)"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list8, Disputed: true, Note: "POS-RC17 uses FF locally for network failure"},
+	Meaning{Scheme: "acquirer-ext", Code: "ER", Text: Text{ZH: "参见具体返回信息（银联商务）", EN: "See the returned text (ChinaUMS API)"}, Domain: "unknown", Retry: "unknown", SentBy: list1, Sources: list8},
+	Meaning{Scheme: "acquirer-ext", Code: "FF", Text: Text{ZH: "查不到交易信息（银联商务）", EN: "Transaction information not found (ChinaUMS API)"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list8, Disputed: true, Note: "POS-RC17 uses FF locally for network failure"},
 	Meaning{Scheme: "acquirer-ext", Code: "H3", Text: Text{ZH: "上送产品码或业务代码有误", EN: "Product or business code wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list31},
 	Meaning{Scheme: "acquirer-ext", Code: "J0", Text: Text{ZH: "系统忙，请稍后重试", EN: "System busy"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list31},
 	Meaning{Scheme: "acquirer-ext", Code: "J1", Text: Text{ZH: "非法的激活码", EN: "Illegal activation code"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list31},
@@ -327,7 +327,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "acquirer-ext", Code: "ZB", Text: Text{ZH: "内部系统操作超时", EN: "Internal operation timeout"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list30},
 	Meaning{Scheme: "acquirer-ext", Code: "ZC", Text: Text{ZH: "渠道验签错误", EN: "Channel signature verification failed"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list30},
 	Meaning{Scheme: "cb2a-fr", Code: "31", Text: Text{ZH: "收单机构号未知", EN: "Acquirer id unknown"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list35},
-	Meaning{Scheme: "cb2a-fr", Code: "58", Text: Text{ZH: "不允许终端", EN: "Transaction forbidden to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list35},
+	Meaning{Scheme: "cb2a-fr", Code: "58", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Transaction forbidden to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list35},
 	Meaning{Scheme: "cb2a-fr", Code: "68", Text: Text{ZH: "应答未到或过迟", EN: "Response missing or too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "after-reversal", Sources: list36, Note: "LEMONWAY: 168"},
 	Meaning{Scheme: "cb2a-fr", Code: "90", Text: Text{ZH: "系统暂停", EN: "System temporarily stopped"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list36, Note: "LEMONWAY: 190"},
 	Meaning{Scheme: "cb2a-fr", Code: "91", Text: Text{ZH: "发卡行不可达", EN: "Issuer not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list35},
@@ -451,27 +451,27 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "gicc-de", Code: "03", Text: Text{ZH: "商户号无效", EN: "Invalid merchant number"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list41},
 	Meaning{Scheme: "gicc-de", Code: "04", Text: Text{ZH: "没收卡", EN: "Retain card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list41},
 	Meaning{Scheme: "gicc-de", Code: "05", Text: Text{ZH: "授权被拒", EN: "Authorisation declined"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list41},
-	Meaning{Scheme: "gicc-de", Code: "06", Text: Text{ZH: "序号错，终端须做诊断", EN: "Sequence number error: terminal must run diagnosis or reconciliation"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list42},
-	Meaning{Scheme: "gicc-de", Code: "09", Text: Text{ZH: "请等待", EN: "Wait message, up to 30 s more"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list42},
+	Meaning{Scheme: "gicc-de", Code: "06", Text: Text{ZH: "序号错，终端须做诊断或对账", EN: "Sequence number error: terminal must run diagnosis or reconciliation"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list42},
+	Meaning{Scheme: "gicc-de", Code: "09", Text: Text{ZH: "请等待，最多再等30秒", EN: "Wait message, up to 30 s more"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list42},
 	Meaning{Scheme: "gicc-de", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list41},
 	Meaning{Scheme: "gicc-de", Code: "56", Text: Text{ZH: "卡不在授权库", EN: "Card not in authoriser database"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list41},
 	Meaning{Scheme: "gicc-de", Code: "58", Text: Text{ZH: "终端号未知", EN: "Terminal id unknown"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list41, Note: "the German counterpart of UnionPay 97"},
-	Meaning{Scheme: "gicc-de", Code: "64", Text: Text{ZH: "金额高于原交易", EN: "Amount of referencing transaction higher than original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list42},
+	Meaning{Scheme: "gicc-de", Code: "64", Text: Text{ZH: "关联交易金额高于原交易", EN: "Amount of referencing transaction higher than original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list42},
 	Meaning{Scheme: "gicc-de", Code: "76", Text: Text{ZH: "密钥索引不允许", EN: "Key index not allowed"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list43},
 	Meaning{Scheme: "gicc-de", Code: "77", Text: Text{ZH: "需要输入密码", EN: "PIN entry necessary"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list43},
 	Meaning{Scheme: "gicc-de", Code: "78", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44},
-	Meaning{Scheme: "gicc-de", Code: "79", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44},
+	Meaning{Scheme: "gicc-de", Code: "79", Text: Text{ZH: "持卡人撤销了授权指令", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44},
 	Meaning{Scheme: "gicc-de", Code: "80", Text: Text{ZH: "金额不再可用", EN: "Amount no longer available"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44},
 	Meaning{Scheme: "gicc-de", Code: "81", Text: Text{ZH: "报文流程错误", EN: "Message-flow error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list44},
-	Meaning{Scheme: "gicc-de", Code: "82", Text: Text{ZH: "发卡行超时", EN: "Timeout at issuer system (IPAY: pre-initialisation not allowed, terminal blocked)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list45, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "gicc-de", Code: "82", Text: Text{ZH: "发卡行系统超时（另一说：不允许预初始化，终端被封）", EN: "Timeout at issuer system (IPAY: pre-initialisation not allowed, terminal blocked)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list45, Disputed: true, Note: "conflict"},
 	Meaning{Scheme: "gicc-de", Code: "86", Text: Text{ZH: "商户未知", EN: "Merchant unknown"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list46},
-	Meaning{Scheme: "gicc-de", Code: "87", Text: Text{ZH: "终端或密码键盘未知", EN: "Unknown terminal or PIN pad (elsewhere: purchase only)"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list47, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "gicc-de", Code: "87", Text: Text{ZH: "终端或密码键盘未知（另一说：仅限消费）", EN: "Unknown terminal or PIN pad (elsewhere: purchase only)"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list47, Disputed: true, Note: "conflict"},
 	Meaning{Scheme: "gicc-de", Code: "89", Text: Text{ZH: "CRC错误", EN: "CRC wrong"}, Class: "error", Domain: "terminal-config", Retry: "yes", Sources: list48},
 	Meaning{Scheme: "gicc-de", Code: "91", Text: Text{ZH: "发卡行暂时不可达", EN: "Issuer temporarily not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list49},
 	Meaning{Scheme: "gicc-de", Code: "92", Text: Text{ZH: "授权中心不处理该卡种", EN: "Card type not processed by authorisation centre"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list49},
 	Meaning{Scheme: "gicc-de", Code: "96", Text: Text{ZH: "暂时无法处理", EN: "Processing temporarily not possible"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list49},
-	Meaning{Scheme: "gicc-de", Code: "97", Text: Text{ZH: "MAC校验错误", EN: "Security breach: MAC check indicates an error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list50, Note: "different from UnionPay 97"},
-	Meaning{Scheme: "gicc-de", Code: "98", Text: Text{ZH: "日期时间不合理（终端须校时）", EN: "Date and time not plausible (terminal must take host time); IPAY: trace number not sequential"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list50, Disputed: true, Note: "different from UnionPay 98"},
+	Meaning{Scheme: "gicc-de", Code: "97", Text: Text{ZH: "安全校验不通过：报文MAC错误", EN: "Security breach: MAC check indicates an error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list50, Note: "different from UnionPay 97"},
+	Meaning{Scheme: "gicc-de", Code: "98", Text: Text{ZH: "日期时间不合理，终端须取主机时间（另一说：流水号不连续）", EN: "Date and time not plausible (terminal must take host time); IPAY: trace number not sequential"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list50, Disputed: true, Note: "different from UnionPay 98"},
 	Meaning{Scheme: "gicc-de", Code: "99", Text: Text{ZH: "PIN加密错误", EN: "Error in PAC (PIN encryption)"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list49},
 	Meaning{Scheme: "iso8583-1987", Code: "00", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "01", Text: Text{ZH: "与发卡行联系", EN: "Refer to card issuer"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list51},
@@ -492,7 +492,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1987", Code: "16", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3"}, Class: "approve", Domain: "none", Retry: "no", Sources: list53},
 	Meaning{Scheme: "iso8583-1987", Code: "17", Text: Text{ZH: "客户取消", EN: "Customer cancellation"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "18", Text: Text{ZH: "客户争议", EN: "Customer dispute"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list51},
-	Meaning{Scheme: "iso8583-1987", Code: "19", Text: Text{ZH: "重新送入交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "unknown", Retry: "yes", Sources: list51},
+	Meaning{Scheme: "iso8583-1987", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "unknown", Retry: "yes", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Network addition: strong customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list54},
 	Meaning{Scheme: "iso8583-1987", Code: "20", Text: Text{ZH: "无效响应", EN: "Invalid response"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "21", Text: Text{ZH: "未采取行动", EN: "No action taken"}, Class: "decline", Domain: "scheme-switch", Retry: "no", Sources: list51},
@@ -502,8 +502,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1987", Code: "25", Text: Text{ZH: "找不到记录", EN: "Unable to locate record on file"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "26", Text: Text{ZH: "重复的文件更新记录", EN: "Duplicate file update record, old record replaced"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "27", Text: Text{ZH: "文件更新字段编辑错", EN: "File update field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list51},
-	Meaning{Scheme: "iso8583-1987", Code: "28", Text: Text{ZH: "文件被锁", EN: "File update file locked out (also: file temporarily unavailable)"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list55},
-	Meaning{Scheme: "iso8583-1987", Code: "29", Text: Text{ZH: "文件更新失败", EN: "File update not successful, contact acquirer"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list51},
+	Meaning{Scheme: "iso8583-1987", Code: "28", Text: Text{ZH: "文件被锁，或暂时不可用", EN: "File update file locked out (also: file temporarily unavailable)"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list55},
+	Meaning{Scheme: "iso8583-1987", Code: "29", Text: Text{ZH: "文件更新失败，请联系收单行", EN: "File update not successful, contact acquirer"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list51},
 	Meaning{Scheme: "iso8583-1987", Code: "31", Text: Text{ZH: "交换中心不支持的银行", EN: "Bank not supported by switch"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list51, Note: "CREDORAX: issuer signed off"},
 	Meaning{Scheme: "iso8583-1987", Code: "32", Text: Text{ZH: "部分完成", EN: "Completed partially"}, Class: "partial", Domain: "scheme-switch", Retry: "unknown", Sources: list56},
@@ -519,8 +519,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1987", Code: "42", Text: Text{ZH: "无通用账户", EN: "No universal account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list53},
 	Meaning{Scheme: "iso8583-1987", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list53},
 	Meaning{Scheme: "iso8583-1987", Code: "44", Text: Text{ZH: "无投资账户", EN: "No investment account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list53},
-	Meaning{Scheme: "iso8583-1987", Code: "45", Text: Text{ZH: "ISO保留", EN: "Reserved for ISO use; networks: account closed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list57, Note: "NEAPAY: 45-50 reserved"},
-	Meaning{Scheme: "iso8583-1987", Code: "46", Text: Text{ZH: "ISO保留", EN: "Reserved for ISO use; networks: closed account or identification required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list58, Disputed: true, Note: "CREDORAX and NORTH closed account vs TXP identification required"},
+	Meaning{Scheme: "iso8583-1987", Code: "45", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭", EN: "Reserved for ISO use; networks: account closed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list57, Note: "NEAPAY: 45-50 reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "46", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭或需核实身份", EN: "Reserved for ISO use; networks: closed account or identification required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list58, Disputed: true, Note: "CREDORAX and NORTH closed account vs TXP identification required"},
 	Meaning{Scheme: "iso8583-1987", Code: "51", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list53},
 	Meaning{Scheme: "iso8583-1987", Code: "52", Text: Text{ZH: "无支票账户", EN: "No chequing account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list53},
 	Meaning{Scheme: "iso8583-1987", Code: "53", Text: Text{ZH: "无储蓄账户", EN: "No savings account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list53},
@@ -540,55 +540,55 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1987", Code: "66", Text: Text{ZH: "受卡方联系收单行安全部门", EN: "Card acceptor call acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list59},
 	Meaning{Scheme: "iso8583-1987", Code: "67", Text: Text{ZH: "强行没收", EN: "Hard capture"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list59},
 	Meaning{Scheme: "iso8583-1987", Code: "68", Text: Text{ZH: "响应过迟", EN: "Response received too late"}, Class: "timeout", Domain: "issuer", Retry: "after-reversal", Sources: list59},
-	Meaning{Scheme: "iso8583-1987", Code: "69", Text: Text{ZH: "保留", EN: "Reserved; one network: advice received too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "unknown", Sources: list61, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "69", Text: Text{ZH: "保留；有的网络用作通知收到太迟", EN: "Reserved; one network: advice received too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "unknown", Sources: list61, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Network addition (Visa): cardholder identity verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list62},
 	Meaning{Scheme: "iso8583-1987", Code: "70", Text: Text{ZH: "需要密码或联系发卡行（网络扩展）", EN: "Network addition: PIN data required or contact issuer"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list63},
 	Meaning{Scheme: "iso8583-1987", Code: "71", Text: Text{ZH: "密码未修改（网络扩展）", EN: "Network addition: PIN not changed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list64},
 	Meaning{Scheme: "iso8583-1987", Code: "72", Text: Text{ZH: "账户未激活（网络扩展）", EN: "Network addition: account not yet activated"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list62},
 	Meaning{Scheme: "iso8583-1987", Code: "75", Text: Text{ZH: "密码次数超限", EN: "Allowable PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list59},
-	Meaning{Scheme: "iso8583-1987", Code: "76", Text: Text{ZH: "私有保留（各网络不同）", EN: "Reserved for private use (networks differ)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list65, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "77", Text: Text{ZH: "私有保留（各网络不同）", EN: "Reserved for private use: Zone and TXP say intervene or inconsistent repeat, Mastercard invalid from account, UnionPay sign in again"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list66, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "78", Text: Text{ZH: "私有保留（各网络不同）", EN: "Reserved for private use: blocked at first use, invalid account, or partial approval needs intervention"}, Class: "decline", Domain: "cardholder-account", Retry: "unknown", Sources: list67, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "76", Text: Text{ZH: "私有保留，各网络含义不同", EN: "Reserved for private use (networks differ)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list65, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "77", Text: Text{ZH: "私有保留：有的作重发不一致，万事达作转出账户无效，银联作重新签到", EN: "Reserved for private use: Zone and TXP say intervene or inconsistent repeat, Mastercard invalid from account, UnionPay sign in again"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list66, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "78", Text: Text{ZH: "私有保留：新卡首次使用被封、账户无效或部分批准需处理", EN: "Reserved for private use: blocked at first use, invalid account, or partial approval needs intervention"}, Class: "decline", Domain: "cardholder-account", Retry: "unknown", Sources: list67, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "79", Text: Text{ZH: "生命周期拒绝或已冲正（网络扩展）", EN: "Network addition: lifecycle decline or already reversed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list68, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "80", Text: Text{ZH: "网络错误或无资金影响（网络扩展）", EN: "Network addition: network error or no financial impact"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list68, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "81", Text: Text{ZH: "密码加密错（网络扩展）", EN: "Network addition: PIN cryptographic error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list68, Disputed: true, Note: "Mastercard 81 differs"},
 	Meaning{Scheme: "iso8583-1987", Code: "82", Text: Text{ZH: "CVV或CAM校验失败（网络扩展）", EN: "Network addition: CVV, CAM or dCVV failure, or policy decline"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list69, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "83", Text: Text{ZH: "无法验证密码或安全拒绝（网络扩展）", EN: "Network addition: unable to verify PIN, or fraud and security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list70, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "84", Text: Text{ZH: "授权生命周期无效（网络扩展）", EN: "Network addition: invalid authorisation life cycle or pre-authorisation timed out"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list71, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "84", Text: Text{ZH: "授权生命周期无效，或预授权已超时（网络扩展）", EN: "Network addition: invalid authorisation life cycle or pre-authorisation timed out"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list71, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "85", Text: Text{ZH: "无拒绝理由（账户验证）", EN: "Network addition: no reason to decline (account verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list72},
 	Meaning{Scheme: "iso8583-1987", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Network addition: cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list71},
 	Meaning{Scheme: "iso8583-1987", Code: "87", Text: Text{ZH: "仅批准消费，不允许返现", EN: "Network addition: purchase amount only, no cash back"}, Class: "partial", Domain: "issuer", Retry: "no", Sources: list64},
-	Meaning{Scheme: "iso8583-1987", Code: "88", Text: Text{ZH: "加密失败", EN: "Network addition: cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list64},
-	Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "鉴权失败（部分主机：终端号无效）", EN: "Network addition: authentication failure or unacceptable PIN; some hosts: bad terminal id"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list73, Disputed: true, Note: "conflict: HOST-MM and MPT use 89 for invalid terminal id"},
+	Meaning{Scheme: "iso8583-1987", Code: "88", Text: Text{ZH: "加密处理失败（网络扩展）", EN: "Network addition: cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list64},
+	Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "鉴权失败或密码不可接受（部分主机：终端号无效）", EN: "Network addition: authentication failure or unacceptable PIN; some hosts: bad terminal id"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list73, Disputed: true, Note: "conflict: HOST-MM and MPT use 89 for invalid terminal id"},
 	Meaning{Scheme: "iso8583-1987", Code: "90", Text: Text{ZH: "日切处理中", EN: "Cut-off in progress"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list74},
 	Meaning{Scheme: "iso8583-1987", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list75},
-	Meaning{Scheme: "iso8583-1987", Code: "92", Text: Text{ZH: "无法路由", EN: "Financial institution or intermediate network cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list75},
+	Meaning{Scheme: "iso8583-1987", Code: "92", Text: Text{ZH: "找不到对方机构或中间网络，无法路由", EN: "Financial institution or intermediate network cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list75},
 	Meaning{Scheme: "iso8583-1987", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list75},
 	Meaning{Scheme: "iso8583-1987", Code: "94", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list75},
 	Meaning{Scheme: "iso8583-1987", Code: "95", Text: Text{ZH: "对账错误", EN: "Reconcile error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list68},
 	Meaning{Scheme: "iso8583-1987", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list75},
-	Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "ISO未分配（国内自定义）", EN: "Not assigned by ISO (national use); meaning is local: see unionpay, gicc-de, cb2a-fr"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list76, Disputed: true, Note: "CREDORAX declined by processor; CKO reconciliation totals reset; HOST-MM account currency error; not checked against the ISO text; POSTILION: reserved; TXP: reserved"},
-	Meaning{Scheme: "iso8583-1987", Code: "98", Text: Text{ZH: "ISO未分配", EN: "Not assigned by ISO; Postilion family: exceeds cash limit; Checkout.com: MAC error"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list77, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "99", Text: Text{ZH: "ISO未分配", EN: "Not assigned by ISO; UnionPay: PIN format error; Checkout.com: other"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list78, Disputed: true, Note: "POSTILION: reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "ISO未分配，各国自定：见unionpay、gicc-de、cb2a-fr表", EN: "Not assigned by ISO (national use); meaning is local: see unionpay, gicc-de, cb2a-fr"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list76, Disputed: true, Note: "CREDORAX declined by processor; CKO reconciliation totals reset; HOST-MM account currency error; not checked against the ISO text; POSTILION: reserved; TXP: reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "98", Text: Text{ZH: "ISO未分配（Postilion：超现金限额；Checkout.com：MAC错）", EN: "Not assigned by ISO; Postilion family: exceeds cash limit; Checkout.com: MAC error"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list77, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "99", Text: Text{ZH: "ISO未分配（银联：PIN格式错；Checkout.com：其他）", EN: "Not assigned by ISO; UnionPay: PIN format error; Checkout.com: other"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list78, Disputed: true, Note: "POSTILION: reserved"},
 	Meaning{Scheme: "iso8583-1987", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Network addition (Visa): blocked by cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list60},
-	Meaning{Scheme: "iso8583-1987", Code: "A1", Text: Text{ZH: "ATC未递增", EN: "Postilion family: ATC not incremented"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A1"},
-	Meaning{Scheme: "iso8583-1987", Code: "A2", Text: Text{ZH: "ATC超限", EN: "Postilion family: ATC limit exceeded"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A2, which is a success"},
+	Meaning{Scheme: "iso8583-1987", Code: "A1", Text: Text{ZH: "芯片交易计数器（ATC）未递增", EN: "Postilion family: ATC not incremented"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A1"},
+	Meaning{Scheme: "iso8583-1987", Code: "A2", Text: Text{ZH: "芯片交易计数器（ATC）超限", EN: "Postilion family: ATC limit exceeded"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A2, which is a success"},
 	Meaning{Scheme: "iso8583-1987", Code: "A4", Text: Text{ZH: "CVR检查失败", EN: "Postilion family: CVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A4, which is a success"},
 	Meaning{Scheme: "iso8583-1987", Code: "A6", Text: Text{ZH: "TVR检查失败", EN: "Postilion family: TVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list79, Note: "collides with UnionPay A6, which is a success"},
 	Meaning{Scheme: "iso8583-1987", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Network addition: surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list80},
-	Meaning{Scheme: "iso8583-1987", Code: "B2", Text: Text{ZH: "不支持加收费用", EN: "Network addition: surcharge not supported by debit network"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list61},
+	Meaning{Scheme: "iso8583-1987", Code: "B2", Text: Text{ZH: "借记网络不支持加收费用", EN: "Network addition: surcharge not supported by debit network"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "C0", Text: Text{ZH: "不可接受的密码", EN: "Postilion family: unacceptable PIN (TXP prints it as C1)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list81, Disputed: true},
 	Meaning{Scheme: "iso8583-1987", Code: "D1", Text: Text{ZH: "MAC错误", EN: "Postilion family: MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list79},
 	Meaning{Scheme: "iso8583-1987", Code: "E1", Text: Text{ZH: "预付错误", EN: "Postilion family: prepay error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list79},
-	Meaning{Scheme: "iso8583-1987", Code: "N0", Text: Text{ZH: "强制代授权", EN: "Network addition: force stand-in processing"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list82},
+	Meaning{Scheme: "iso8583-1987", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Network addition: force stand-in processing"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list82},
 	Meaning{Scheme: "iso8583-1987", Code: "N1", Text: Text{ZH: "网关平台网络错误", EN: "Gateway addition: network error inside the gateway platform"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "N3", Text: Text{ZH: "取现服务不可用", EN: "Network addition: cash service not available"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list68},
 	Meaning{Scheme: "iso8583-1987", Code: "N4", Text: Text{ZH: "取现超限", EN: "Network addition: cash request exceeds issuer limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list68},
-	Meaning{Scheme: "iso8583-1987", Code: "N5", Text: Text{ZH: "不可重提", EN: "Network addition: ineligible for resubmission"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
+	Meaning{Scheme: "iso8583-1987", Code: "N5", Text: Text{ZH: "这笔交易不可再次提交", EN: "Network addition: ineligible for resubmission"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "Network addition: CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list69},
 	Meaning{Scheme: "iso8583-1987", Code: "N8", Text: Text{ZH: "金额超过预授权金额", EN: "Network addition: amount exceeds pre-authorised amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "P0", Text: Text{ZH: "批准（PVID缺失或过期）", EN: "Network addition: approved, PVID missing, invalid or expired"}, Class: "approve", Domain: "none", Retry: "no", Sources: list61},
-	Meaning{Scheme: "iso8583-1987", Code: "P1", Text: Text{ZH: "拒绝（PVID缺失）", EN: "Network addition: declined, PVID missing or expired; elsewhere over daily limit"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list82, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "iso8583-1987", Code: "P1", Text: Text{ZH: "拒绝：PVID缺失或过期（另一说：超日限额）", EN: "Network addition: declined, PVID missing or expired; elsewhere over daily limit"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list82, Disputed: true, Note: "conflict"},
 	Meaning{Scheme: "iso8583-1987", Code: "P2", Text: Text{ZH: "账单信息无效", EN: "Network addition: invalid biller information"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "P9", Text: Text{ZH: "超限，请减小金额", EN: "Gateway addition: limit exceeded, enter a lesser value"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list62},
 	Meaning{Scheme: "iso8583-1987", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Network addition: card authentication failed"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list83, Disputed: true, Note: "PayWay uses Q1 for unknown buyer"},
@@ -596,8 +596,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1987", Code: "R1", Text: Text{ZH: "撤销授权指令", EN: "Network addition: revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list84},
 	Meaning{Scheme: "iso8583-1987", Code: "R3", Text: Text{ZH: "撤销全部授权指令", EN: "Network addition: revocation of all authorisation orders"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list85},
 	Meaning{Scheme: "iso8583-1987", Code: "T2", Text: Text{ZH: "交易日期无效", EN: "Host addition: invalid transaction date"}, Class: "decline", Domain: "terminal-config", Retry: "yes", Sources: list62},
-	Meaning{Scheme: "iso8583-1987", Code: "XA", Text: Text{ZH: "转发卡行", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list61},
-	Meaning{Scheme: "iso8583-1987", Code: "XD", Text: Text{ZH: "转发卡行", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list61},
+	Meaning{Scheme: "iso8583-1987", Code: "XA", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list61},
+	Meaning{Scheme: "iso8583-1987", Code: "XD", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list61},
 	Meaning{Scheme: "iso8583-1987", Code: "Z5", Text: Text{ZH: "账户有效但金额不支持", EN: "Network addition (Visa): valid account, amount not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list39},
 	Meaning{Scheme: "iso8583-1993", Code: "000", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list86},
 	Meaning{Scheme: "iso8583-1993", Code: "001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list87},
@@ -617,17 +617,17 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1993", Code: "107", Text: Text{ZH: "联系发卡行", EN: "Refer to card issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "108", Text: Text{ZH: "联系发卡行，特殊条件", EN: "Refer to card issuer, special conditions"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "109", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list89},
-	Meaning{Scheme: "iso8583-1993", Code: "110", Text: Text{ZH: "无效金额", EN: "Invalid amount (UTCODEC: original amount incorrect)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list89, Disputed: true},
+	Meaning{Scheme: "iso8583-1993", Code: "110", Text: Text{ZH: "无效金额（另一说：原始金额错）", EN: "Invalid amount (UTCODEC: original amount incorrect)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list89, Disputed: true},
 	Meaning{Scheme: "iso8583-1993", Code: "111", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list89},
-	Meaning{Scheme: "iso8583-1993", Code: "112", Text: Text{ZH: "需要密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list89},
+	Meaning{Scheme: "iso8583-1993", Code: "112", Text: Text{ZH: "需要输入密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "113", Text: Text{ZH: "不可接受的费用", EN: "Unacceptable fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "114", Text: Text{ZH: "无该类型账户", EN: "No account of type requested"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "115", Text: Text{ZH: "请求的功能不支持", EN: "Requested function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "116", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "117", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "118", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
-	Meaning{Scheme: "iso8583-1993", Code: "119", Text: Text{ZH: "不允许持卡人", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
-	Meaning{Scheme: "iso8583-1993", Code: "120", Text: Text{ZH: "不允许终端", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list89},
+	Meaning{Scheme: "iso8583-1993", Code: "119", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
+	Meaning{Scheme: "iso8583-1993", Code: "120", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "121", Text: Text{ZH: "超出金额限制", EN: "Exceeds withdrawal amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "122", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list89},
 	Meaning{Scheme: "iso8583-1993", Code: "123", Text: Text{ZH: "超出次数限制", EN: "Exceeds withdrawal frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list89},
@@ -676,7 +676,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-1993", Code: "900", Text: Text{ZH: "通知已确认，不承担责任", EN: "Advice acknowledged, no financial liability"}, Class: "advice", Domain: "none", Retry: "no", Sources: list91},
 	Meaning{Scheme: "iso8583-1993", Code: "901", Text: Text{ZH: "通知已确认，承担责任", EN: "Advice acknowledged, liability accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list92},
 	Meaning{Scheme: "iso8583-1993", Code: "902", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list92},
-	Meaning{Scheme: "iso8583-1993", Code: "903", Text: Text{ZH: "重新送入交易", EN: "Re-enter transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list92},
+	Meaning{Scheme: "iso8583-1993", Code: "903", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list92},
 	Meaning{Scheme: "iso8583-1993", Code: "904", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list92},
 	Meaning{Scheme: "iso8583-1993", Code: "905", Text: Text{ZH: "交换中心不支持该收单行", EN: "Acquirer not supported by switch"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list92},
 	Meaning{Scheme: "iso8583-1993", Code: "906", Text: Text{ZH: "日切处理中", EN: "Cutover in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list92},
@@ -703,7 +703,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-2003", Code: "0001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "0002", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "0003", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list93},
-	Meaning{Scheme: "iso8583-2003", Code: "0004", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3 (jPOS-CMF document: purchase only, no cash back)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list93, Disputed: true},
+	Meaning{Scheme: "iso8583-2003", Code: "0004", Text: Text{ZH: "批准，更新第三磁道（另一说：仅消费，不返现）", EN: "Approved, update track 3 (jPOS-CMF document: purchase only, no cash back)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list93, Disputed: true},
 	Meaning{Scheme: "iso8583-2003", Code: "0005", Text: Text{ZH: "批准，账户由发卡行指定", EN: "Approved, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "0006", Text: Text{ZH: "部分批准，账户由发卡行指定", EN: "Partial approval, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "0007", Text: Text{ZH: "姓名格式错", EN: "jPOS: name format error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list26},
@@ -733,8 +733,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-2003", Code: "1016", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "1017", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "1018", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
-	Meaning{Scheme: "iso8583-2003", Code: "1019", Text: Text{ZH: "不允许持卡人", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
-	Meaning{Scheme: "iso8583-2003", Code: "1020", Text: Text{ZH: "不允许终端", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list93},
+	Meaning{Scheme: "iso8583-2003", Code: "1019", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
+	Meaning{Scheme: "iso8583-2003", Code: "1020", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "1021", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "1022", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list93},
 	Meaning{Scheme: "iso8583-2003", Code: "1023", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list93},
@@ -862,7 +862,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "iso8583-2003", Code: "9001", Text: Text{ZH: "通知已接受", EN: "Advice accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "9100", Text: Text{ZH: "报文错误", EN: "Message error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "9102", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list93},
-	Meaning{Scheme: "iso8583-2003", Code: "9103", Text: Text{ZH: "重新送入交易", EN: "Retry transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list26},
+	Meaning{Scheme: "iso8583-2003", Code: "9103", Text: Text{ZH: "请重新提交交易", EN: "Retry transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "9105", Text: Text{ZH: "不支持该收单行", EN: "Acquirer not supported"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "9106", Text: Text{ZH: "日切处理中", EN: "Cut-over in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list26},
 	Meaning{Scheme: "iso8583-2003", Code: "9107", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list93},
@@ -902,7 +902,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "mastercard", Code: "78", Text: Text{ZH: "账户无效", EN: "Invalid or nonexistent account (general)"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list96},
 	Meaning{Scheme: "mastercard", Code: "79", Text: Text{ZH: "生命周期拒绝", EN: "Lifecycle decline"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list97, Note: "CKO: 20179"},
 	Meaning{Scheme: "mastercard", Code: "81", Text: Text{ZH: "不允许境内借记交易", EN: "Domestic debit transaction not allowed (regional)"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list94},
-	Meaning{Scheme: "mastercard", Code: "82", Text: Text{ZH: "政策拒绝", EN: "Policy decline"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list97, Note: "CKO: 20182"},
+	Meaning{Scheme: "mastercard", Code: "82", Text: Text{ZH: "因发卡行政策拒绝", EN: "Policy decline"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list97, Note: "CKO: 20182"},
 	Meaning{Scheme: "mastercard", Code: "83", Text: Text{ZH: "安全拒绝", EN: "Fraud or security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list62, Note: "CKO: 20183"},
 	Meaning{Scheme: "mastercard", Code: "84", Text: Text{ZH: "授权生命周期无效", EN: "Invalid authorisation life cycle"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list96},
 	Meaning{Scheme: "mastercard", Code: "85", Text: Text{ZH: "未拒绝（零金额验证）", EN: "Not declined (zero amount verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list94},
@@ -931,7 +931,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "abecs:044", Text: Text{ZH: "暂不能输入密码", EN: "PIN capture temporarily refused"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:047", Text: Text{ZH: "因安全原因结束", EN: "Ended for security reasons"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:060", Text: Text{ZH: "芯片卡无响应", EN: "Chip card mute"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
-	Meaning{Scheme: "terminal-local", Code: "abecs:061", Text: Text{ZH: "与卡通讯错误", EN: "Communication error with chip or contactless card"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
+	Meaning{Scheme: "terminal-local", Code: "abecs:061", Text: Text{ZH: "与芯片卡或非接卡通讯错误", EN: "Communication error with chip or contactless card"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:067", Text: Text{ZH: "卡已失效", EN: "Card invalidated"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:068", Text: Text{ZH: "芯片卡异常", EN: "Chip card problem"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:076", Text: Text{ZH: "芯片错误，可降级", EN: "Chip error, fallback allowed"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
@@ -939,7 +939,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "abecs:080", Text: Text{ZH: "多张非接卡", EN: "More than one contactless card"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:081", Text: Text{ZH: "非接通讯错误", EN: "Contactless communication error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘忙", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list101},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list101},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5906", Text: Text{ZH: "密码键盘连接超时", EN: "PIN pad connection timed out (merchant internet)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list101},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5907", Text: Text{ZH: "交易中密码键盘断开", EN: "PIN pad disconnected during transaction"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list101},
 	Meaning{Scheme: "terminal-local", Code: "moneris-go:5908", Text: Text{ZH: "密码键盘无法连接云", EN: "PIN pad cannot reach cloud service"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list101},
@@ -947,7 +947,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x04", Text: Text{ZH: "读写卡错误", EN: "Card read or write error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list102},
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x05", Text: Text{ZH: "系统函数错误", EN: "OS function error"}, Class: "software", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x09", Text: Text{ZH: "拨号出错", EN: "Dial error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误（再看主机返回码）", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list102},
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x0E", Text: Text{ZH: "交易流水满，请结算", EN: "Journal full, settle first"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list102},
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x10", Text: Text{ZH: "GPRS拨号出错", EN: "GPRS dial error (constant named invalid PSAM)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
 	Meaning{Scheme: "terminal-local", Code: "mpt:0x11", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list102},
@@ -1017,20 +1017,20 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1031", Text: Text{ZH: "网络无载波", EN: "Link closed, no carrier"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1033", Text: Text{ZH: "已断开无线网络", EN: "Detached from mobile network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1034", Text: Text{ZH: "正在查找网络", EN: "Searching for network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "检查SIM卡", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "SIM卡受限，请检查SIM卡（多为欠费或停机）", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list103},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1037", Text: Text{ZH: "正在通讯中", EN: "Call in progress"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1038", Text: Text{ZH: "模块正在拨号", EN: "Module is dialling"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "未知错误码", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "未知错误码", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "通讯模块类型未知", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "通讯模块异常错误", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list103},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1041", Text: Text{ZH: "无通讯模块", EN: "No radio module in unit"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1042", Text: Text{ZH: "需要复位模块", EN: "Modem needs reset"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1045", Text: Text{ZH: "SIM忙", EN: "SIM busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1046", Text: Text{ZH: "网络注册被禁止", EN: "Network registration forbidden"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1047", Text: Text{ZH: "服务器拒绝", EN: "Server rejects"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x01", Text: Text{ZH: "密码键盘已锁", EN: "PIN entry device locked (tamper or self-protection)"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x01", Text: Text{ZH: "密码键盘已锁（被拆动或自我保护）", EN: "PIN entry device locked (tamper or self-protection)"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x02", Text: Text{ZH: "密码键盘其他错误", EN: "PIN entry device other error"}, Class: "keys", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x03", Text: Text{ZH: "与密码键盘通讯失败", EN: "Communication with PIN entry device failed"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x04", Text: Text{ZH: "需要授权", EN: "Authentication needed or expired"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x04", Text: Text{ZH: "密码键盘需要授权，或授权已过期", EN: "Authentication needed or expired"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x08", Text: Text{ZH: "密钥索引错误", EN: "Key index incorrect"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x09", Text: Text{ZH: "无指定密钥", EN: "Designated key not present"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0A", Text: Text{ZH: "密钥空间满", EN: "Key space full"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
@@ -1060,20 +1060,20 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "newpos:E11", Text: Text{ZH: "原交易已撤销", EN: "Original already voided"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E12", Text: Text{ZH: "刷卡错误", EN: "Card swipe error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E13", Text: Text{ZH: "文件操作失败", EN: "File operation failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E14", Text: Text{ZH: "密钥错误", EN: "PIN pad or key error (text: key error)"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E14", Text: Text{ZH: "密码键盘或密钥错误", EN: "PIN pad or key error (text: key error)"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E18", Text: Text{ZH: "打开文件错", EN: "Open file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E19", Text: Text{ZH: "定位文件错", EN: "Seek file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E2", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E20", Text: Text{ZH: "读文件错", EN: "Read file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E21", Text: Text{ZH: "写文件错", EN: "Write file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E22", Text: Text{ZH: "收包MAC校验错", EN: "Answer MAC check failed; terminal marks the reversal with DE39=A0"}, Class: "keys", Domain: "terminal-keys", Retry: "after-reversal", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E22", Text: Text{ZH: "应答MAC校验错误（终端将以A0冲正）", EN: "Answer MAC check failed; terminal marks the reversal with DE39=A0"}, Class: "keys", Domain: "terminal-keys", Retry: "after-reversal", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E23", Text: Text{ZH: "卡被锁定（显示：非芯片卡）", EN: "Card blocked (text: not a chip card)"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E25", Text: Text{ZH: "交易拒绝", EN: "Transaction refused by card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E3", Text: Text{ZH: "无交易", EN: "No transaction"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E4", Text: Text{ZH: "打包错误", EN: "Request packing error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E5", Text: Text{ZH: "联接失败", EN: "Connect failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E6", Text: Text{ZH: "数据发送失败", EN: "Data send failed"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E7", Text: Text{ZH: "数据接收失败", EN: "Data receive failed (timeout or short packet); terminal marks the reversal with DE39=98"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E7", Text: Text{ZH: "数据接收失败：超时或报文不完整（终端将以98冲正）", EN: "Data receive failed (timeout or short packet); terminal marks the reversal with DE39=98"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E8", Text: Text{ZH: "解包错误", EN: "Answer unpack error"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:E9", Text: Text{ZH: "冲正失败", EN: "Reversal failed"}, Class: "reversal", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:battery", Text: Text{ZH: "电量低，请充电", EN: "Battery low, charge"}, Class: "power", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
@@ -1086,31 +1086,31 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "terminal-local", Code: "newpos:not-signed-in", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:para", Text: Text{ZH: "参数下载失败", EN: "Parameter download failed"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:reversal-fail", Text: Text{ZH: "冲正不成功，请与客服联系", EN: "Automatic reversal not successful, contact service"}, Class: "reversal", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "交易失败 错误码:[xx]", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list98},
+	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "返回码不在本机码表，显示“交易失败”加两位码", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:workkey", Text: Text{ZH: "下载工作密钥失败，请确认主密钥下载", EN: "Working key download failed, check master key"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "网络连接故障", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "xx:交易失败", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "返回码不在本机码表，显示返回码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名，最接近本机的通讯超时）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
 	Meaning{Scheme: "terminal-local", Code: "seed:ConnectError", Text: Text{ZH: "连接失败（通用异常名）", EN: "Generic exception name; no POS vendor table found uses it"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
 	Meaning{Scheme: "terminal-local", Code: "seed:DataTransferError", Text: Text{ZH: "数据传输错误（通用异常名）", EN: "Generic exception name (mobile and cloud libraries)"}, Class: "string", Domain: "network-path", Retry: "unknown", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名，最接近39域的94）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
 	Meaning{Scheme: "terminal-local", Code: "seed:TransactionFailed", Text: Text{ZH: "交易失败（通用异常名）", EN: "Generic exception name; says nothing about cause"}, Class: "string", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
 	Meaning{Scheme: "terminal-local", Code: "windcave:E1", Text: Text{ZH: "卡应用已锁", EN: "Card application blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list106},
 	Meaning{Scheme: "terminal-local", Code: "windcave:E2", Text: Text{ZH: "芯片卡被拔出", EN: "Chip card removed"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list106},
 	Meaning{Scheme: "terminal-local", Code: "windcave:P0", Text: Text{ZH: "无打印机", EN: "Printer not present"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list106},
 	Meaning{Scheme: "terminal-local", Code: "windcave:P1", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list106},
 	Meaning{Scheme: "terminal-local", Code: "windcave:V0", Text: Text{ZH: "协议版本不符", EN: "Protocol version mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡不可读", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡读不出（LRC或奇偶校验错）", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x65", Text: Text{ZH: "无卡数据", EN: "Card data not present"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x66", Text: Text{ZH: "处理错误（含读卡机构）", EN: "Processing error, also reader mechanism"}, Class: "card", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x6A", Text: Text{ZH: "交易文件满", EN: "Turnover file full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "终端未注册", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "功能停用，终端未在收银机登记", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x6C", Text: Text{ZH: "超时或取消", EN: "Abort by timeout or abort key"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x72", Text: Text{ZH: "芯片错误", EN: "Chip error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x74", Text: Text{ZH: "DUKPT耗尽", EN: "DUKPT engine exhausted"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x77", Text: Text{ZH: "无法日结", EN: "End-of-day not possible"}, Class: "journal", Domain: "operator", Retry: "unknown", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通讯模块无应答", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通讯模块无应答或缺失", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x85", Text: Text{ZH: "密钥缺失", EN: "Key missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x89", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
 	Meaning{Scheme: "terminal-local", Code: "zvt:0x9A", Text: Text{ZH: "协议错误", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
@@ -1257,8 +1257,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
 	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
 	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
-	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn位元出错，t为错误类型", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
-	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t为错误类型", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn域出错，t为错误类型：1总长度，2位图不允许，3长度含非法字符，4长度超限，5内容非法，6缺必填域", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t含义同上（例：10352为第35域不允许出现）", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
 	Meaning{Scheme: "unionpay-reject", Code: "20000", Text: Text{ZH: "银联处理中心系统忙，请求未被处理", EN: "Processing centre busy, request not processed"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
 	Meaning{Scheme: "unionpay-reject", Code: "20001", Text: Text{ZH: "银联处理中心出错，交易被拒绝", EN: "Processing centre error, transaction refused"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
 	Meaning{Scheme: "unionpay-reject", Code: "20002", Text: Text{ZH: "银联处理中心处于灾备切换状态", EN: "Processing centre switching to disaster recovery"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
@@ -1268,28 +1268,28 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "visa", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "14", Text: Text{ZH: "账号无效", EN: "Invalid account number"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "重新送入交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Additional customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list54, Note: "category not confirmed"},
 	Meaning{Scheme: "visa", Code: "28", Text: Text{ZH: "文件暂时不可用", EN: "File temporarily unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list95},
-	Meaning{Scheme: "visa", Code: "34", Text: Text{ZH: "致电", EN: "Call (network display)"}, Class: "refer", Domain: "risk", Retry: "no", Sources: list95, Note: "single source"},
+	Meaning{Scheme: "visa", Code: "34", Text: Text{ZH: "请致电发卡行（网络显示）", EN: "Call (network display)"}, Class: "refer", Domain: "risk", Retry: "no", Sources: list95, Note: "single source"},
 	Meaning{Scheme: "visa", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "46", Text: Text{ZH: "账户已关闭", EN: "Closed account, or deactivated token"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list134, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Cardholder verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list62, Note: "category not confirmed"},
-	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "非接需联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list106},
+	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "挥卡交易需要联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list106},
 	Meaning{Scheme: "visa", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "76", Text: Text{ZH: "找不到先前报文", EN: "Unable to locate previous message"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "visa", Code: "77", Text: Text{ZH: "重发或冲正与原交易不一致", EN: "Repeat or reversal inconsistent with original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61, Note: "collides with UnionPay 77"},
-	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡首次使用，尚未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "79", Text: Text{ZH: "已冲正", EN: "Already reversed at switch"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
-	Meaning{Scheme: "visa", Code: "80", Text: Text{ZH: "无资金影响", EN: "No financial impact; elsewhere issuer unavailable"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list61, Disputed: true},
+	Meaning{Scheme: "visa", Code: "80", Text: Text{ZH: "没有资金影响（另一说：发卡行不可用）", EN: "No financial impact; elsewhere issuer unavailable"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list61, Disputed: true},
 	Meaning{Scheme: "visa", Code: "81", Text: Text{ZH: "密码加密错", EN: "PIN cryptographic error found by security module"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list82},
 	Meaning{Scheme: "visa", Code: "82", Text: Text{ZH: "CAM或CVV校验失败", EN: "Negative online CAM, dCVV, iCVV or CVV result"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list137},
 	Meaning{Scheme: "visa", Code: "83", Text: Text{ZH: "安全拒绝（Visa专用）", EN: "Fraud or security, Visa use only (from 2026-10-25)"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list138, Note: "Visa category 2: may be retried within the network's limits"},
@@ -1299,9 +1299,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Meaning{Scheme: "visa", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list80},
-	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list137},
+	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list137},
 	Meaning{Scheme: "visa", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list139},
 	Meaning{Scheme: "visa", Code: "R0", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list138, Note: "Visa category 1: never retry"},
 	Meaning{Scheme: "visa", Code: "R1", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
@@ -1472,190 +1472,190 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list210, Causes: list360, Checks: list361, Remedies: list362},
 	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list221, Causes: list363, Checks: list364, Remedies: list365},
 	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list240, Causes: list241, Checks: list366, Remedies: list367},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list240, Checks: list368, Hidden: Text{ZH: "网口只能由检查项（net.link、board.kernel）判断；店员能做的只有换线换口（R2）、换网络（R6）", EN: "The network port is judged by the checks net.link and board.kernel; people there can only change cable or socket (R2) or the network (R6)"}},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list235, Causes: list369, Checks: list370, Remedies: list371},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list240, Causes: list307, Checks: list372, Remedies: list373},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list262, Causes: list374, Checks: list375, Remedies: list376},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list206, Causes: list377, Checks: list378, Remedies: list379},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list317, Causes: list284, Checks: list285, Remedies: list380},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list240, Causes: list286, Checks: list287, Remedies: list381},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list382, Causes: list294, Checks: list298, Remedies: list383},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list278, Causes: list299, Checks: list300, Remedies: list384},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list218, Causes: list286, Checks: list332, Remedies: list385},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list386, Causes: list387, Checks: list388, Remedies: list389},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list349, Causes: list390, Checks: list391, Remedies: list157},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list317, Causes: list392, Checks: list320, Remedies: list393},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list270, Causes: list394, Checks: list339, Remedies: list395},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list317, Causes: list318, Checks: list261, Remedies: list396},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list324, Causes: list397, Checks: list323, Remedies: list152},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list240, Causes: list398, Checks: list261, Remedies: list399},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list240, Causes: list400, Checks: list401, Remedies: list176},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list240, Causes: list402, Checks: list403, Remedies: list404},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list240, Causes: list368, Checks: list369, Remedies: list370},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list235, Causes: list371, Checks: list372, Remedies: list373},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list240, Causes: list307, Checks: list374, Remedies: list375},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list262, Causes: list376, Checks: list377, Remedies: list378},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list206, Causes: list379, Checks: list380, Remedies: list381},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list317, Causes: list284, Checks: list285, Remedies: list382},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list240, Causes: list286, Checks: list287, Remedies: list383},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list384, Causes: list294, Checks: list298, Remedies: list385},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list278, Causes: list299, Checks: list300, Remedies: list386},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list218, Causes: list286, Checks: list332, Remedies: list387},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list388, Causes: list389, Checks: list390, Remedies: list391},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list349, Causes: list392, Checks: list393, Remedies: list157},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list317, Causes: list394, Checks: list320, Remedies: list395},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list270, Causes: list396, Checks: list339, Remedies: list397},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list317, Causes: list318, Checks: list261, Remedies: list398},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list324, Causes: list399, Checks: list323, Remedies: list152},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list240, Causes: list400, Checks: list261, Remedies: list401},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list240, Causes: list402, Checks: list403, Remedies: list176},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list240, Causes: list404, Checks: list405, Remedies: list406},
 	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list240, Checks: list332, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list240, Causes: list333, Checks: list405, Remedies: list406},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list240, Causes: list333, Checks: list407, Remedies: list408},
 	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list221, Checks: list256, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
 	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list336, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
 	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list270, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
 	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list251, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
 	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list336, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
 	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list278, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list407, Causes: list408, Checks: list261, Remedies: list409},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list240, Checks: list410, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list407, Checks: list332, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list411, Causes: list329, Checks: list412, Remedies: list413},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list409, Causes: list410, Checks: list261, Remedies: list411},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list240, Checks: list412, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list409, Checks: list332, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list413, Causes: list329, Checks: list414, Remedies: list415},
 	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list221, Checks: list289, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
 	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list240, Checks: list276, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list221, Causes: list258, Checks: list340, Remedies: list414},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list415, Checks: list416, Remedies: list417},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list309, Checks: list418, Remedies: list419},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list420, Checks: list303, Remedies: list421},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list422, Checks: list423, Remedies: list424},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list425, Checks: list403, Remedies: list426},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list322, Checks: list410, Remedies: list427},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list428, Checks: list429, Remedies: list430},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list431, Checks: list257, Remedies: list432},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list433, Checks: list410, Remedies: list434},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list221, Causes: list258, Checks: list340, Remedies: list416},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list417, Checks: list418, Remedies: list419},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list309, Checks: list420, Remedies: list421},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list422, Checks: list303, Remedies: list423},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list424, Checks: list425, Remedies: list426},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list427, Checks: list405, Remedies: list428},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list322, Checks: list412, Remedies: list429},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list430, Checks: list431, Remedies: list432},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list433, Checks: list257, Remedies: list434},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list435, Checks: list412, Remedies: list436},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list436, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list435, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list438, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list439, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list439, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list440, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list439, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list442, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list442, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list442, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list442, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list443, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list437, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list444, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list445, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list446, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list447, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list448, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list449, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list450, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list451, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list439, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list438, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list440, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list442, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list443, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list445, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list446, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list447, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list448, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list449, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list450, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list451, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list452, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list453, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list441, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list452, Origin: "host", Remedies: list352, Causes: list453, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list452, Origin: "host", Remedies: list393, Causes: list453, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list454, Origin: "host", Remedies: list396, Causes: list455, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list435, Origin: "host", Remedies: list379, Causes: list456, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list457, Causes: list458, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Scale: 1, UncheckedDB: 6, AbstainBelow: 0.5, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12}, Topics: []TopicRule{
-	TopicRule{Topic: "success", Codes: list459, Domains: list460},
-	TopicRule{Topic: "uncertain-approval", Domains: list460, Words: list461},
-	TopicRule{Topic: "local-any", Schemes: list462, Domains: list460},
-	TopicRule{Topic: "success", Domains: list460},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list463, Codes: list438},
-	TopicRule{Topic: "reversal-mac", Schemes: list463, Codes: list464},
-	TopicRule{Topic: "reversal-other", Schemes: list463},
-	TopicRule{Topic: "version", Schemes: list465, Codes: list466},
-	TopicRule{Topic: "no-answer", Schemes: list467, Codes: list468},
-	TopicRule{Topic: "no-answer", Schemes: list462, Codes: list469},
-	TopicRule{Topic: "offline", Schemes: list141, Codes: list470},
-	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list471},
-	TopicRule{Topic: "data-transfer", Schemes: list462, Codes: list472},
-	TopicRule{Topic: "network", Schemes: list462, Codes: list473},
-	TopicRule{Topic: "duplicate", Schemes: list462, Codes: list474},
-	TopicRule{Topic: "settle", Schemes: list462, Codes: list475},
-	TopicRule{Topic: "serial", Schemes: list462, Codes: list476, Domains: list477},
-	TopicRule{Topic: "funds", Domains: list478, Words: list479},
-	TopicRule{Topic: "state", Domains: list478, Words: list480},
-	TopicRule{Topic: "pin-locked", Domains: list478, Words: list481},
-	TopicRule{Topic: "pin", Domains: list478, Words: list482},
-	TopicRule{Topic: "expired", Domains: list478, Words: list483},
-	TopicRule{Topic: "limit", Domains: list478, Words: list484},
-	TopicRule{Topic: "state", Domains: list478},
-	TopicRule{Topic: "limit", Domains: list485, Words: list486},
-	TopicRule{Topic: "merchant-unknown", Domains: list485, Words: list487},
-	TopicRule{Topic: "terminal-unknown", Domains: list485, Words: list488},
-	TopicRule{Topic: "fraud", Domains: list485},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list489},
-	TopicRule{Topic: "issuer-late", Domains: list490, Words: list491},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list492},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list493},
+	Forbidden{Scheme: "unionpay", Codes: list454, Origin: "host", Remedies: list352, Causes: list455, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list454, Origin: "host", Remedies: list395, Causes: list455, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list398, Causes: list457, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+}, Inference: Inference{Settings: Settings{Scale: 1.25, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.5, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12}, Topics: []TopicRule{
+	TopicRule{Topic: "success", Codes: list461, Domains: list462},
+	TopicRule{Topic: "uncertain-approval", Domains: list462, Words: list463},
+	TopicRule{Topic: "local-any", Schemes: list464, Domains: list462},
+	TopicRule{Topic: "success", Domains: list462},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list465, Codes: list440},
+	TopicRule{Topic: "reversal-mac", Schemes: list465, Codes: list466},
+	TopicRule{Topic: "reversal-other", Schemes: list465},
+	TopicRule{Topic: "version", Schemes: list467, Codes: list468},
+	TopicRule{Topic: "no-answer", Schemes: list469, Codes: list470},
+	TopicRule{Topic: "no-answer", Schemes: list464, Codes: list471},
+	TopicRule{Topic: "offline", Schemes: list141, Codes: list472},
+	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list473},
+	TopicRule{Topic: "data-transfer", Schemes: list464, Codes: list474},
+	TopicRule{Topic: "network", Schemes: list464, Codes: list475},
+	TopicRule{Topic: "duplicate", Schemes: list464, Codes: list476},
+	TopicRule{Topic: "settle", Schemes: list464, Codes: list477},
+	TopicRule{Topic: "serial", Schemes: list464, Codes: list478, Domains: list479},
+	TopicRule{Topic: "funds", Domains: list480, Words: list481},
+	TopicRule{Topic: "state", Domains: list480, Words: list482},
+	TopicRule{Topic: "pin-locked", Domains: list480, Words: list483},
+	TopicRule{Topic: "pin", Domains: list480, Words: list484},
+	TopicRule{Topic: "expired", Domains: list480, Words: list485},
+	TopicRule{Topic: "limit", Domains: list480, Words: list486},
+	TopicRule{Topic: "state", Domains: list480},
+	TopicRule{Topic: "limit", Domains: list487, Words: list488},
+	TopicRule{Topic: "merchant-unknown", Domains: list487, Words: list489},
+	TopicRule{Topic: "terminal-unknown", Domains: list487, Words: list490},
+	TopicRule{Topic: "fraud", Domains: list487},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list491},
+	TopicRule{Topic: "issuer-late", Domains: list492, Words: list493},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list494},
+	TopicRule{Topic: "not-accepted", Domains: list111, Words: list495},
 	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list494, Words: list495},
-	TopicRule{Topic: "cutover", Domains: list496, Words: list497},
-	TopicRule{Topic: "centre", Domains: list496, Words: list498},
-	TopicRule{Topic: "security", Domains: list496, Words: list499},
-	TopicRule{Topic: "switch", Domains: list496},
-	TopicRule{Topic: "busy", Domains: list500, Words: list501},
-	TopicRule{Topic: "host-late", Domains: list500, Words: list502},
-	TopicRule{Topic: "answer-bad", Schemes: list462, Domains: list500},
-	TopicRule{Topic: "not-permitted", Domains: list500, Words: list503},
-	TopicRule{Topic: "journal", Domains: list500, Words: list504},
-	TopicRule{Topic: "host-fault", Domains: list500},
-	TopicRule{Topic: "terminal-unknown", Domains: list505, Words: list506},
-	TopicRule{Topic: "merchant-unknown", Domains: list505, Words: list507},
-	TopicRule{Topic: "not-permitted", Domains: list505},
-	TopicRule{Topic: "terminal-unknown", Domains: list508, Words: list509},
-	TopicRule{Topic: "version", Domains: list508, Words: list510},
-	TopicRule{Topic: "session", Domains: list508, Words: list511},
-	TopicRule{Topic: "duplicate", Domains: list508, Words: list512},
-	TopicRule{Topic: "journal", Domains: list508, Words: list513},
-	TopicRule{Topic: "clock", Domains: list508, Words: list514},
-	TopicRule{Topic: "identity", Domains: list508, Words: list515},
-	TopicRule{Topic: "sim", Domains: list508, Words: list516},
-	TopicRule{Topic: "dial", Domains: list508, Words: list517},
-	TopicRule{Topic: "format", Domains: list508, Words: list518},
-	TopicRule{Topic: "config", Domains: list508},
-	TopicRule{Topic: "keys-local", Schemes: list462, Domains: list519},
-	TopicRule{Topic: "keys", Domains: list519},
-	TopicRule{Topic: "permission", Domains: list520, Words: list521},
-	TopicRule{Topic: "settle", Domains: list520, Words: list522},
-	TopicRule{Topic: "original", Domains: list520, Words: list523},
-	TopicRule{Topic: "cancelled", Domains: list520, Words: list524},
-	TopicRule{Topic: "entry", Domains: list520},
-	TopicRule{Topic: "wrong-method", Domains: list525, Words: list526},
-	TopicRule{Topic: "card-number", Domains: list525, Words: list527},
-	TopicRule{Topic: "card-refused", Domains: list525, Words: list528},
-	TopicRule{Topic: "swipe", Domains: list525, Words: list529},
-	TopicRule{Topic: "contactless", Domains: list525, Words: list530},
-	TopicRule{Topic: "chip-read", Domains: list525},
-	TopicRule{Topic: "paper", Domains: list477, Words: list531},
-	TopicRule{Topic: "printer", Domains: list477, Words: list532},
-	TopicRule{Topic: "tamper", Domains: list477, Words: list533},
-	TopicRule{Topic: "pinpad", Domains: list477, Words: list534},
-	TopicRule{Topic: "sim", Domains: list477, Words: list516},
-	TopicRule{Topic: "modem", Domains: list477, Words: list535},
-	TopicRule{Topic: "reader", Domains: list477, Words: list536},
-	TopicRule{Topic: "power", Domains: list477, Words: list537},
-	TopicRule{Topic: "storage", Domains: list477, Words: list538},
-	TopicRule{Topic: "device", Domains: list477},
-	TopicRule{Topic: "signal", Domains: list539, Words: list540},
-	TopicRule{Topic: "phone-line", Domains: list539, Words: list541},
-	TopicRule{Topic: "dial", Domains: list539, Words: list542},
-	TopicRule{Topic: "registration", Domains: list539, Words: list543},
-	TopicRule{Topic: "refused", Domains: list539, Words: list544},
-	TopicRule{Topic: "connect", Domains: list539, Words: list545},
-	TopicRule{Topic: "send", Domains: list539, Words: list546},
-	TopicRule{Topic: "no-answer", Domains: list539, Words: list547},
-	TopicRule{Topic: "network", Domains: list539},
+	TopicRule{Topic: "pending", Domains: list496, Words: list497},
+	TopicRule{Topic: "cutover", Domains: list498, Words: list499},
+	TopicRule{Topic: "centre", Domains: list498, Words: list500},
+	TopicRule{Topic: "security", Domains: list498, Words: list501},
+	TopicRule{Topic: "switch", Domains: list498},
+	TopicRule{Topic: "busy", Domains: list502, Words: list503},
+	TopicRule{Topic: "host-late", Domains: list502, Words: list504},
+	TopicRule{Topic: "answer-bad", Schemes: list464, Domains: list502},
+	TopicRule{Topic: "not-permitted", Domains: list502, Words: list505},
+	TopicRule{Topic: "journal", Domains: list502, Words: list506},
+	TopicRule{Topic: "host-fault", Domains: list502},
+	TopicRule{Topic: "terminal-unknown", Domains: list507, Words: list508},
+	TopicRule{Topic: "merchant-unknown", Domains: list507, Words: list509},
+	TopicRule{Topic: "not-permitted", Domains: list507},
+	TopicRule{Topic: "terminal-unknown", Domains: list510, Words: list511},
+	TopicRule{Topic: "version", Domains: list510, Words: list512},
+	TopicRule{Topic: "session", Domains: list510, Words: list513},
+	TopicRule{Topic: "duplicate", Domains: list510, Words: list514},
+	TopicRule{Topic: "journal", Domains: list510, Words: list515},
+	TopicRule{Topic: "clock", Domains: list510, Words: list516},
+	TopicRule{Topic: "identity", Domains: list510, Words: list517},
+	TopicRule{Topic: "sim", Domains: list510, Words: list518},
+	TopicRule{Topic: "dial", Domains: list510, Words: list519},
+	TopicRule{Topic: "format", Domains: list510, Words: list520},
+	TopicRule{Topic: "config", Domains: list510},
+	TopicRule{Topic: "keys-local", Schemes: list464, Domains: list521},
+	TopicRule{Topic: "keys", Domains: list521},
+	TopicRule{Topic: "permission", Domains: list522, Words: list523},
+	TopicRule{Topic: "settle", Domains: list522, Words: list524},
+	TopicRule{Topic: "original", Domains: list522, Words: list525},
+	TopicRule{Topic: "cancelled", Domains: list522, Words: list526},
+	TopicRule{Topic: "entry", Domains: list522},
+	TopicRule{Topic: "wrong-method", Domains: list527, Words: list528},
+	TopicRule{Topic: "card-number", Domains: list527, Words: list529},
+	TopicRule{Topic: "card-refused", Domains: list527, Words: list530},
+	TopicRule{Topic: "swipe", Domains: list527, Words: list531},
+	TopicRule{Topic: "contactless", Domains: list527, Words: list532},
+	TopicRule{Topic: "chip-read", Domains: list527},
+	TopicRule{Topic: "paper", Domains: list479, Words: list533},
+	TopicRule{Topic: "printer", Domains: list479, Words: list534},
+	TopicRule{Topic: "tamper", Domains: list479, Words: list535},
+	TopicRule{Topic: "pinpad", Domains: list479, Words: list536},
+	TopicRule{Topic: "sim", Domains: list479, Words: list518},
+	TopicRule{Topic: "modem", Domains: list479, Words: list537},
+	TopicRule{Topic: "reader", Domains: list479, Words: list538},
+	TopicRule{Topic: "power", Domains: list479, Words: list539},
+	TopicRule{Topic: "storage", Domains: list479, Words: list540},
+	TopicRule{Topic: "device", Domains: list479},
+	TopicRule{Topic: "signal", Domains: list541, Words: list542},
+	TopicRule{Topic: "phone-line", Domains: list541, Words: list543},
+	TopicRule{Topic: "dial", Domains: list541, Words: list544},
+	TopicRule{Topic: "registration", Domains: list541, Words: list545},
+	TopicRule{Topic: "refused", Domains: list541, Words: list546},
+	TopicRule{Topic: "connect", Domains: list541, Words: list547},
+	TopicRule{Topic: "send", Domains: list541, Words: list548},
+	TopicRule{Topic: "no-answer", Domains: list541, Words: list549},
+	TopicRule{Topic: "network", Domains: list541},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -1666,7 +1666,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.protocol"},
 		Weight{Cause: "wan.loss", DB: -12},
 	}, Text: Text{ZH: "收到的应答解不开", EN: "an answer came that could not be unpacked"}},
-	Prior{Topic: "any", Floor: -15, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "any", Floor: -15, Unexplained: -3, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -12},
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "host.overloaded", DB: -10},
@@ -1680,21 +1680,27 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "lan.conflict", DB: -12},
 		Weight{Cause: "lan.firewall", DB: -12},
 		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "lan.noise", DB: -13},
+		Weight{Cause: "lan.noise", DB: -12},
 		Weight{Cause: "lan.wifi", DB: -10},
 		Weight{Cause: "modem.absent", DB: -11},
 		Weight{Cause: "modem.apn", DB: -11},
 		Weight{Cause: "modem.denied", DB: -10},
+		Weight{Cause: "modem.dial", DB: -12},
+		Weight{Cause: "modem.line", DB: -12},
 		Weight{Cause: "modem.signal-weak", DB: -10},
 		Weight{Cause: "modem.sim", DB: -10},
 		Weight{Cause: "none", DB: -30},
 		Weight{Cause: "printer.fault", DB: -17},
 		Weight{Cause: "switch.malfunction", DB: -13},
 		Weight{Cause: "terminal.app-crash", DB: -9},
+		Weight{Cause: "terminal.clock", DB: -12},
 		Weight{Cause: "terminal.config", DB: -12},
+		Weight{Cause: "terminal.heat", DB: -13},
 		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.power", DB: -12},
+		Weight{Cause: "terminal.overloaded", DB: -12},
+		Weight{Cause: "terminal.power", DB: -11},
 		Weight{Cause: "terminal.session", DB: -11},
+		Weight{Cause: "terminal.storage-fault", DB: -12},
 		Weight{Cause: "terminal.storage-full", DB: -11},
 		Weight{Cause: "wan.dns", DB: -10},
 		Weight{Cause: "wan.loss", DB: -10},
@@ -1762,7 +1768,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.protocol", DB: -8},
 		Weight{Cause: "terminal.session", DB: -9},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Floor: -19, Unexplained: -2, Retry: "safe", Weights: []Weight{
+	Prior{Topic: "connect", Floor: -19, Unexplained: -4, Retry: "safe", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -11},
 		Weight{Cause: "host.overloaded", DB: -12},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -1973,7 +1979,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "issuer.declined", DB: -16},
 		Weight{Cause: "merchant.not-permitted", DB: -14},
 	}, Text: Text{ZH: "代码说的是金额或次数超限", EN: "the code speaks of a limit of amount or count"}},
-	Prior{Topic: "local-any", Floor: -15, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "local-any", Floor: -15, Unexplained: -3, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -12},
 		Weight{Cause: "host.overloaded", DB: -10},
 		Weight{Cause: "host.port-closed", DB: -11},
@@ -1989,6 +1995,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "modem.absent", DB: -11},
 		Weight{Cause: "modem.apn", DB: -11},
 		Weight{Cause: "modem.denied", DB: -10},
+		Weight{Cause: "modem.dial", DB: -12},
+		Weight{Cause: "modem.line", DB: -12},
 		Weight{Cause: "modem.signal-weak", DB: -10},
 		Weight{Cause: "modem.sim", DB: -10},
 		Weight{Cause: "none", DB: -30},
@@ -1996,10 +2004,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "reader.disconnected", DB: -11},
 		Weight{Cause: "reader.fault", DB: -11},
 		Weight{Cause: "terminal.app-crash", DB: -9},
+		Weight{Cause: "terminal.clock", DB: -12},
 		Weight{Cause: "terminal.config", DB: -11},
+		Weight{Cause: "terminal.heat", DB: -13},
 		Weight{Cause: "terminal.keys", DB: -11},
+		Weight{Cause: "terminal.overloaded", DB: -12},
 		Weight{Cause: "terminal.power", DB: -11},
 		Weight{Cause: "terminal.session", DB: -11},
+		Weight{Cause: "terminal.storage-fault", DB: -12},
 		Weight{Cause: "terminal.storage-full", DB: -11},
 		Weight{Cause: "wan.dns", DB: -10},
 		Weight{Cause: "wan.loss", DB: -10},
@@ -2024,7 +2036,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.config", DB: -12},
 		Weight{Cause: "terminal.power", DB: -9},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Floor: -19, Unexplained: -2, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "network", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -9},
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -9},
@@ -2053,7 +2065,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -12},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Floor: -19, Unexplained: -2, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "no-answer", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -8},
 		Weight{Cause: "host.malfunction", DB: -8},
 		Weight{Cause: "host.overloaded", DB: -5},
@@ -2092,7 +2104,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.config", DB: -11},
 		Weight{Cause: "terminal.not-registered", DB: -11},
 	}, Text: Text{ZH: "主机不允许这个商户或终端做这种交易", EN: "the host does not permit this kind of sale to this merchant or terminal"}},
-	Prior{Topic: "offline", Floor: -19, Unexplained: -2, Retry: "later", Weights: []Weight{
+	Prior{Topic: "offline", Floor: -19, Unexplained: -4, Retry: "later", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -9},
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -9},
@@ -2207,7 +2219,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.session", DB: -7},
 		Weight{Cause: "wan.loss", DB: -14},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Floor: -19, Unexplained: -2, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "reversal-no-answer", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -8},
 		Weight{Cause: "host.malfunction", DB: -9},
 		Weight{Cause: "host.overloaded", DB: -5},
@@ -2255,7 +2267,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "switch.malfunction"},
 		Weight{Cause: "terminal.keys", DB: -5},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Floor: -19, Unexplained: -2, Retry: "query-first", Weights: []Weight{
+	Prior{Topic: "send", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -8},
 		Weight{Cause: "host.overloaded", DB: -10},
 		Weight{Cause: "host.tls", DB: -9},
@@ -2375,10 +2387,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list548, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list550, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 21},
-	}, Masks: list549, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list551, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
@@ -2392,7 +2404,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "address.wrong", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 22},
 		Weight{Cause: "lan.gateway", DB: -4},
-	}, Masks: list549, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list551, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2445,15 +2457,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -12},
 		Weight{Cause: "host.overloaded", DB: -11},
-		Weight{Cause: "host.port-closed", DB: -10},
+		Weight{Cause: "host.port-closed", DB: -8},
 		Weight{Cause: "host.tls", DB: -10},
 		Weight{Cause: "host.unreachable", DB: -12},
 		Weight{Cause: "issuer.unavailable", DB: -3},
 		Weight{Cause: "lan.firewall", DB: 2},
 		Weight{Cause: "switch.malfunction", DB: -10},
-		Weight{Cause: "terminal.config", DB: 1},
-		Weight{Cause: "terminal.keys", DB: 2},
-		Weight{Cause: "terminal.not-registered", DB: 2},
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
 	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -5},
@@ -2631,14 +2640,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "apn.bad", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 24},
 		Weight{Cause: "wan.outage", DB: -6},
-	}, Masks: list550, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list552, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 4},
 		Weight{Cause: "modem.denied", DB: 20},
-	}, Masks: list550, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list552, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 17},
-	}, Masks: list550, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list552, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -2779,15 +2788,59 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.not-registered", DB: -16},
 		Weight{Cause: "terminal.session", DB: 8},
 	}, Text: Text{ZH: "重新签到后成功了", EN: "after a new sign-in it works"}},
+	Sign{Name: "bearer.cellular", Check: "net.bearer", Weights: []Weight{
+		Weight{Cause: "lan.address", DB: -22},
+		Weight{Cause: "lan.cable", DB: -22},
+		Weight{Cause: "lan.conflict", DB: -22},
+		Weight{Cause: "lan.firewall", DB: -22},
+		Weight{Cause: "lan.gateway", DB: -22},
+		Weight{Cause: "lan.noise", DB: -22},
+		Weight{Cause: "lan.wifi", DB: -22},
+		Weight{Cause: "modem.dial", DB: -12},
+		Weight{Cause: "modem.line", DB: -22},
+	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 20},
 	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	Sign{Name: "bearer.dial", Check: "net.bearer", Weights: []Weight{
+		Weight{Cause: "lan.address", DB: -22},
+		Weight{Cause: "lan.cable", DB: -22},
+		Weight{Cause: "lan.conflict", DB: -22},
+		Weight{Cause: "lan.firewall", DB: -22},
+		Weight{Cause: "lan.gateway", DB: -22},
+		Weight{Cause: "lan.noise", DB: -22},
+		Weight{Cause: "lan.wifi", DB: -22},
+		Weight{Cause: "modem.apn", DB: -8},
+		Weight{Cause: "modem.denied", DB: -8},
+		Weight{Cause: "modem.sim", DB: -8},
+		Weight{Cause: "wan.dns", DB: -12},
+	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
+	Sign{Name: "bearer.ethernet", Check: "net.bearer", Weights: []Weight{
+		Weight{Cause: "lan.wifi", DB: -22},
+		Weight{Cause: "modem.absent", DB: -22},
+		Weight{Cause: "modem.apn", DB: -22},
+		Weight{Cause: "modem.denied", DB: -22},
+		Weight{Cause: "modem.dial", DB: -22},
+		Weight{Cause: "modem.line", DB: -22},
+		Weight{Cause: "modem.signal-weak", DB: -22},
+		Weight{Cause: "modem.sim", DB: -22},
+	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 6},
 	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -13},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
+	Sign{Name: "bearer.wifi", Check: "net.bearer", Weights: []Weight{
+		Weight{Cause: "lan.cable", DB: -14},
+		Weight{Cause: "modem.absent", DB: -22},
+		Weight{Cause: "modem.apn", DB: -22},
+		Weight{Cause: "modem.denied", DB: -22},
+		Weight{Cause: "modem.dial", DB: -22},
+		Weight{Cause: "modem.line", DB: -22},
+		Weight{Cause: "modem.signal-weak", DB: -22},
+		Weight{Cause: "modem.sim", DB: -22},
+	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
 	Sign{Name: "changed.app", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -3},
 		Weight{Cause: "terminal.app-crash", DB: 4},
@@ -2844,7 +2897,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list551, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list553, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -2891,7 +2944,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "wan.tls", DB: 5},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 15},
+		Weight{Cause: "terminal.overloaded", DB: 18},
 	}, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 4},
@@ -2900,15 +2953,15 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list552, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list554, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
-	}, Masks: list552, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list554, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-internet-ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list552, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list554, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -2916,7 +2969,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list552, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list554, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -2958,13 +3011,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list553, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list555, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list554, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list556, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -2976,21 +3029,26 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "lan.cable", DB: -3},
 		Weight{Cause: "lan.gateway", DB: 23},
 		Weight{Cause: "wan.outage", DB: -5},
-	}, Masks: list555, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list557, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 5},
-		Weight{Cause: "lan.conflict", DB: 3},
-		Weight{Cause: "lan.gateway", DB: 6},
-		Weight{Cause: "lan.noise", DB: 6},
-		Weight{Cause: "lan.wifi", DB: 5},
-	}, Masks: list556, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+		Weight{Cause: "lan.cable", DB: 7},
+		Weight{Cause: "lan.conflict", DB: 4},
+		Weight{Cause: "lan.gateway", DB: 3},
+		Weight{Cause: "lan.noise", DB: 7},
+	}, Masks: list558, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
+		Weight{Cause: "lan.conflict", DB: 1},
+		Weight{Cause: "lan.gateway", DB: 3},
+		Weight{Cause: "lan.noise", DB: 1},
+		Weight{Cause: "lan.wifi", DB: 11},
+	}, Masks: list558, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
-		Weight{Cause: "lan.cable", DB: -8},
+		Weight{Cause: "lan.cable", DB: -4},
 		Weight{Cause: "lan.conflict", DB: -4},
 		Weight{Cause: "lan.gateway", DB: -16},
 		Weight{Cause: "lan.noise", DB: -4},
-		Weight{Cause: "lan.wifi", DB: -4},
+		Weight{Cause: "lan.wifi", DB: -3},
 	}, Text: Text{ZH: "路由器有应答", EN: "the router answers"}},
 	Sign{Name: "gateway.slow", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", DB: 3},
@@ -2999,7 +3057,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list557, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list559, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3061,6 +3119,17 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.keys", DB: 5},
 		Weight{Cause: "terminal.not-registered", DB: 3},
 		Weight{Cause: "terminal.protocol", DB: 5},
+	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
+	Sign{Name: "hist.many-cards-local", Check: "txn.history", Weights: []Weight{
+		Weight{Cause: "account.funds", DB: -9},
+		Weight{Cause: "account.limit", DB: -9},
+		Weight{Cause: "account.pin", DB: -9},
+		Weight{Cause: "account.state", DB: -9},
+		Weight{Cause: "card.damaged", DB: -8},
+		Weight{Cause: "card.data-mistyped", DB: -5},
+		Weight{Cause: "card.expired", DB: -12},
+		Weight{Cause: "issuer.declined", DB: -4},
+		Weight{Cause: "risk.fraud", DB: -4},
 	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
 	Sign{Name: "hist.many-issuers", Check: "txn.history", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -6},
@@ -3190,9 +3259,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	}, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -15},
+		Weight{Cause: "lan.cable", DB: -5},
 		Weight{Cause: "lan.gateway", DB: -15},
-		Weight{Cause: "lan.wifi", DB: -8},
+		Weight{Cause: "lan.wifi", DB: -3},
 		Weight{Cause: "modem.absent", DB: -14},
 		Weight{Cause: "modem.apn", DB: -12},
 		Weight{Cause: "modem.denied", DB: -14},
@@ -3239,7 +3308,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list558, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list560, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3253,7 +3322,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list559, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list561, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3291,7 +3360,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list559, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list561, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 16},
@@ -3318,37 +3387,37 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list559, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list561, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -12},
-		Weight{Cause: "lan.wifi", DB: -6},
+		Weight{Cause: "lan.wifi", DB: -3},
 	}, Text: Text{ZH: "无线网已连上", EN: "the wireless network is connected"}},
 	Sign{Name: "load.ok", Check: "board.cpu", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: -11},
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list554, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list556, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
 	Sign{Name: "modem.gone", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 24},
-	}, Masks: list560, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list562, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 21},
-	}, Masks: list560, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list562, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list561, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list563, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3426,11 +3495,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "phone.fails", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: 22},
 		Weight{Cause: "modem.line", DB: -8},
-	}, Masks: list559, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list561, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -6},
 		Weight{Cause: "modem.line", DB: 25},
-	}, Masks: list559, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list561, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3444,13 +3513,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list562, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list564, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list563, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list565, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3471,7 +3540,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list564, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list566, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3484,7 +3553,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list565, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list567, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3494,11 +3563,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list565, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list567, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list566, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list568, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3543,11 +3612,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "modem.denied", DB: 25},
 		Weight{Cause: "modem.signal-weak", DB: -5},
 		Weight{Cause: "modem.sim", DB: -6},
-	}, Masks: list567, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list569, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list568, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list570, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3557,13 +3626,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list568, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list570, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list568, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list570, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -3643,7 +3712,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list569, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list571, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -3653,7 +3722,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "sim.bad", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.sim", DB: 25},
-	}, Masks: list570, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list572, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -3670,14 +3739,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list571, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list573, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list571, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list573, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -3708,10 +3777,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "host.port-closed", DB: -21},
 		Weight{Cause: "host.unreachable", DB: -20},
 		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -14},
+		Weight{Cause: "lan.cable", DB: -4},
 		Weight{Cause: "lan.firewall", DB: -15},
 		Weight{Cause: "lan.gateway", DB: -14},
-		Weight{Cause: "lan.wifi", DB: -7},
+		Weight{Cause: "lan.wifi", DB: -2},
 		Weight{Cause: "modem.absent", DB: -14},
 		Weight{Cause: "modem.apn", DB: -13},
 		Weight{Cause: "modem.denied", DB: -14},
@@ -3790,6 +3859,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "terminal.protocol", DB: 3},
 		Weight{Cause: "wan.tls", DB: 6},
 	}, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Weights: []Weight{
+		Weight{Cause: "wan.tls", DB: 15},
+	}, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Weights: []Weight{
+		Weight{Cause: "terminal.clock", DB: 14},
+	}, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: 19},
 		Weight{Cause: "terminal.clock", DB: 4},
@@ -3839,13 +3914,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	}, Text: Text{ZH: "程序是{installed}，应该是{expected}", EN: "the program is {installed}, expected is {expected}"}},
 	Sign{Name: "wifi.auth", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 24},
-	}, Masks: list559, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list561, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
 	Sign{Name: "wifi.off", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 22},
-	}, Masks: list559, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list561, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -3853,7 +3928,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list572, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list574, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -3863,10 +3938,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2d731519e910c240892
 	Fresh{Check: "app.session", Seconds: 900},
 	Fresh{Check: "app.version", Seconds: 86400},
 	Fresh{Check: "board.clock", Seconds: 3600},
-	Fresh{Check: "board.cpu", Seconds: 120},
+	Fresh{Check: "board.cpu", Seconds: 300},
 	Fresh{Check: "board.flash", Seconds: 86400},
 	Fresh{Check: "board.kernel", Seconds: 3600},
-	Fresh{Check: "board.memory", Seconds: 300},
+	Fresh{Check: "board.memory", Seconds: 600},
 	Fresh{Check: "board.power", Seconds: 600},
 	Fresh{Check: "board.reboots", Seconds: 86400},
 	Fresh{Check: "board.storage", Seconds: 1200},
@@ -4370,7 +4445,7 @@ var (
 	list158 = []string{"R21", "S5"}
 	list159 = []string{"S5", "S8"}
 	list160 = []string{"R5", "R11"}
-	list161 = []string{"R2", "R20"}
+	list161 = []string{"R2", "R10", "R20"}
 	list162 = []string{"R8", "R11", "R20"}
 	list163 = []string{"R6", "R9"}
 	list164 = []string{"R2", "R5", "R6"}
@@ -4426,7 +4501,7 @@ var (
 	list214 = []string{"001", "002", "003", "004"}
 	list215 = []string{"lan.cable", "lan.wifi", "wan.outage"}
 	list216 = []string{"net.link", "net.wifi", "net.internet"}
-	list217 = []string{"R2", "R5", "R6", "R7", "R20", "R21"}
+	list217 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
 	list218 = []string{"001"}
 	list219 = []string{"wan.slow"}
 	list220 = []string{"net.path", "txn.answer"}
@@ -4438,7 +4513,7 @@ var (
 	list226 = []string{"net.errors", "reader.line"}
 	list227 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
 	list228 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list229 = []string{"R2", "R11", "R13", "R20", "R25", "S8"}
+	list229 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
 	list230 = []string{"wan.loss", "wan.mtu", "lan.noise"}
 	list231 = []string{"net.path", "net.mtu", "net.errors"}
 	list232 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
@@ -4455,7 +4530,7 @@ var (
 	list243 = []string{"R6", "R9", "R21"}
 	list244 = []string{"modem.absent", "lan.cable"}
 	list245 = []string{"modem.port", "net.link", "board.kernel"}
-	list246 = []string{"R2", "R3", "R6", "R13", "R20"}
+	list246 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
 	list247 = []string{"host.overloaded"}
 	list248 = []string{"txn.answer", "fleet.advisory"}
 	list249 = []string{"host.malfunction", "host.unreachable", "host.tls"}
@@ -4577,209 +4652,211 @@ var (
 	list365 = []string{"R8"}
 	list366 = []string{"net.tcp"}
 	list367 = []string{"R9"}
-	list368 = []string{"net.link", "board.kernel"}
-	list369 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list370 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list371 = []string{"R11"}
-	list372 = []string{"app.version", "app.config", "net.tls"}
-	list373 = []string{"R12"}
-	list374 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list375 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list376 = []string{"R13"}
-	list377 = []string{"reader.dirty", "terminal.heat"}
-	list378 = []string{"reader.reads", "board.thermal"}
-	list379 = []string{"R14"}
-	list380 = []string{"R15"}
-	list381 = []string{"R16"}
-	list382 = []string{"000", "001", "002", "003", "004"}
-	list383 = []string{"R17"}
-	list384 = []string{"R18"}
-	list385 = []string{"R19"}
-	list386 = []string{"000", "002", "003", "004"}
-	list387 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list388 = []string{"reader.selftest", "app.process", "net.link"}
-	list389 = []string{"R20"}
-	list390 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
-	list391 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list392 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list393 = []string{"R22"}
-	list394 = []string{"account.state", "card.damaged", "card.expired"}
-	list395 = []string{"R23"}
-	list396 = []string{"R24"}
-	list397 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list398 = []string{"account.limit", "merchant.not-permitted"}
-	list399 = []string{"R26"}
-	list400 = []string{"operator.permission"}
-	list401 = []string{"app.operator"}
-	list402 = []string{"printer.fault", "terminal.journal"}
-	list403 = []string{"app.journal", "txn.answer"}
-	list404 = []string{"R28"}
-	list405 = []string{"reader.selftest", "txn.answer"}
-	list406 = []string{"R30"}
-	list407 = []string{"002", "004"}
-	list408 = []string{"unexplained"}
-	list409 = []string{"R37"}
-	list410 = []string{"txn.history"}
-	list411 = []string{"002", "003"}
-	list412 = []string{"app.operator", "txn.history"}
-	list413 = []string{"R40"}
-	list414 = []string{"R43"}
-	list415 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list416 = []string{"app.session", "app.keys"}
-	list417 = []string{"S1"}
-	list418 = []string{"app.keys"}
-	list419 = []string{"S2"}
-	list420 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list421 = []string{"S3"}
-	list422 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list423 = []string{"app.journal", "board.storage"}
-	list424 = []string{"S4"}
-	list425 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list426 = []string{"S5"}
-	list427 = []string{"S6"}
-	list428 = []string{"terminal.clock"}
-	list429 = []string{"board.clock"}
-	list430 = []string{"S7"}
-	list431 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list432 = []string{"S8"}
-	list433 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list434 = []string{"S9"}
-	list435 = []string{"97"}
-	list436 = []string{"97", "unknown"}
-	list437 = []string{"96"}
-	list438 = []string{"98"}
-	list439 = []string{"unknown"}
-	list440 = []string{"unknown", "13", "64", "30"}
-	list441 = []string{"unknown", "23"}
-	list442 = []string{"9997"}
-	list443 = []string{"9997", "unknown"}
-	list444 = []string{"1", "01"}
-	list445 = []string{"2", "02"}
-	list446 = []string{"3", "03"}
-	list447 = []string{"4", "04"}
-	list448 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list449 = []string{"94", "DuplicateTransactionError"}
-	list450 = []string{"CommunicationError"}
-	list451 = []string{"DataTransferError"}
-	list452 = []string{"96", "97"}
-	list453 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list454 = []string{"96", "97", "98"}
-	list455 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list456 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list457 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list458 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list459 = []string{"00", "0000"}
-	list460 = []string{"none"}
-	list461 = []string{"defective success"}
-	list462 = []string{"terminal-local"}
-	list463 = []string{"reversal-reason"}
-	list464 = []string{"A0"}
-	list465 = []string{"acquirer-ext"}
-	list466 = []string{"YQ"}
-	list467 = []string{"rc17:*"}
-	list468 = []string{"FF"}
-	list469 = []string{"rc17:FF"}
-	list470 = []string{"Z3", "Y3"}
-	list471 = []string{"Z1", "Z2"}
-	list472 = []string{"seed:DataTransferError"}
-	list473 = []string{"seed:CommunicationError"}
-	list474 = []string{"seed:DuplicateTransactionError"}
-	list475 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list476 = []string{"newpos-port:*"}
-	list477 = []string{"terminal-hardware"}
-	list478 = []string{"cardholder-account"}
-	list479 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list480 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list481 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list482 = []string{"pin", "password"}
-	list483 = []string{"expir"}
-	list484 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list485 = []string{"risk"}
-	list486 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list487 = []string{"merchant blacklist", "merchant on blacklist"}
-	list488 = []string{"terminal blacklist"}
-	list489 = []string{"inoperative", "signed off"}
-	list490 = []string{"issuer", "scheme-switch"}
-	list491 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list492 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list493 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list494 = []string{"scheme-switch", "acquirer-host"}
-	list495 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list496 = []string{"scheme-switch"}
-	list497 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list498 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list499 = []string{"security processing"}
-	list500 = []string{"acquirer-host"}
-	list501 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list502 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list503 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list504 = []string{"original", "reconcil", "not found"}
-	list505 = []string{"merchant-config"}
-	list506 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list507 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list508 = []string{"terminal-config"}
-	list509 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list510 = []string{"version"}
-	list511 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list512 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list513 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list514 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list515 = []string{"id mismatch", "mismatch"}
-	list516 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list517 = []string{"number unobtainable", "called"}
-	list518 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list519 = []string{"terminal-keys"}
-	list520 = []string{"operator"}
-	list521 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list522 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list523 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list524 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list525 = []string{"card-medium"}
-	list526 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list527 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list528 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list529 = []string{"swipe", "stripe", "magnetic", "track"}
-	list530 = []string{"contactless"}
-	list531 = []string{"paper"}
-	list532 = []string{"print", "font"}
-	list533 = []string{"tamper", "for security reasons", "security violation"}
-	list534 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list535 = []string{"radio module", "modem", "module", "dial"}
-	list536 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list537 = []string{"battery", "voltage", "power"}
-	list538 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list539 = []string{"network-path"}
-	list540 = []string{"signal"}
-	list541 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list542 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list543 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list544 = []string{"reject", "refused"}
-	list545 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list546 = []string{"send failed", "send error", "transmitting"}
-	list547 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list548 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list549 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list550 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list551 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list552 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list553 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list554 = []string{"app.crashed-some", "app.crashing"}
-	list555 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list556 = []string{"path.loss", "path.loss-all"}
-	list557 = []string{"cpu.high", "cpu.raised"}
-	list558 = []string{"hist.many-unread", "reads.many-fail"}
-	list559 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list560 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list561 = []string{"tls.broken", "tls.timeout"}
-	list562 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list563 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list564 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list565 = []string{"hist.many-unread", "hist.mode-all"}
-	list566 = []string{"pinpad.bad", "reader.fault"}
-	list567 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list568 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list569 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list570 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list571 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list572 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list368 = []string{"lan.cable"}
+	list369 = []string{"net.link", "board.kernel"}
+	list370 = []string{"R10"}
+	list371 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list372 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list373 = []string{"R11"}
+	list374 = []string{"app.version", "app.config", "net.tls"}
+	list375 = []string{"R12"}
+	list376 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list377 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list378 = []string{"R13"}
+	list379 = []string{"reader.dirty", "terminal.heat"}
+	list380 = []string{"reader.reads", "board.thermal"}
+	list381 = []string{"R14"}
+	list382 = []string{"R15"}
+	list383 = []string{"R16"}
+	list384 = []string{"000", "001", "002", "003", "004"}
+	list385 = []string{"R17"}
+	list386 = []string{"R18"}
+	list387 = []string{"R19"}
+	list388 = []string{"000", "002", "003", "004"}
+	list389 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list390 = []string{"reader.selftest", "app.process", "net.link"}
+	list391 = []string{"R20"}
+	list392 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
+	list393 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list394 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list395 = []string{"R22"}
+	list396 = []string{"account.state", "card.damaged", "card.expired"}
+	list397 = []string{"R23"}
+	list398 = []string{"R24"}
+	list399 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list400 = []string{"account.limit", "merchant.not-permitted"}
+	list401 = []string{"R26"}
+	list402 = []string{"operator.permission"}
+	list403 = []string{"app.operator"}
+	list404 = []string{"printer.fault", "terminal.journal"}
+	list405 = []string{"app.journal", "txn.answer"}
+	list406 = []string{"R28"}
+	list407 = []string{"reader.selftest", "txn.answer"}
+	list408 = []string{"R30"}
+	list409 = []string{"002", "004"}
+	list410 = []string{"unexplained"}
+	list411 = []string{"R37"}
+	list412 = []string{"txn.history"}
+	list413 = []string{"002", "003"}
+	list414 = []string{"app.operator", "txn.history"}
+	list415 = []string{"R40"}
+	list416 = []string{"R43"}
+	list417 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list418 = []string{"app.session", "app.keys"}
+	list419 = []string{"S1"}
+	list420 = []string{"app.keys"}
+	list421 = []string{"S2"}
+	list422 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list423 = []string{"S3"}
+	list424 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list425 = []string{"app.journal", "board.storage"}
+	list426 = []string{"S4"}
+	list427 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list428 = []string{"S5"}
+	list429 = []string{"S6"}
+	list430 = []string{"terminal.clock"}
+	list431 = []string{"board.clock"}
+	list432 = []string{"S7"}
+	list433 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list434 = []string{"S8"}
+	list435 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list436 = []string{"S9"}
+	list437 = []string{"97"}
+	list438 = []string{"97", "unknown"}
+	list439 = []string{"96"}
+	list440 = []string{"98"}
+	list441 = []string{"unknown"}
+	list442 = []string{"unknown", "13", "64", "30"}
+	list443 = []string{"unknown", "23"}
+	list444 = []string{"9997"}
+	list445 = []string{"9997", "unknown"}
+	list446 = []string{"1", "01"}
+	list447 = []string{"2", "02"}
+	list448 = []string{"3", "03"}
+	list449 = []string{"4", "04"}
+	list450 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list451 = []string{"94", "DuplicateTransactionError"}
+	list452 = []string{"CommunicationError"}
+	list453 = []string{"DataTransferError"}
+	list454 = []string{"96", "97"}
+	list455 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list456 = []string{"96", "97", "98"}
+	list457 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list458 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list459 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list460 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list461 = []string{"00", "0000"}
+	list462 = []string{"none"}
+	list463 = []string{"defective success"}
+	list464 = []string{"terminal-local"}
+	list465 = []string{"reversal-reason"}
+	list466 = []string{"A0"}
+	list467 = []string{"acquirer-ext"}
+	list468 = []string{"YQ"}
+	list469 = []string{"rc17:*"}
+	list470 = []string{"FF"}
+	list471 = []string{"rc17:FF"}
+	list472 = []string{"Z3", "Y3"}
+	list473 = []string{"Z1", "Z2"}
+	list474 = []string{"seed:DataTransferError"}
+	list475 = []string{"seed:CommunicationError"}
+	list476 = []string{"seed:DuplicateTransactionError"}
+	list477 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list478 = []string{"newpos-port:*"}
+	list479 = []string{"terminal-hardware"}
+	list480 = []string{"cardholder-account"}
+	list481 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list482 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list483 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list484 = []string{"pin", "password"}
+	list485 = []string{"expir"}
+	list486 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list487 = []string{"risk"}
+	list488 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list489 = []string{"merchant blacklist", "merchant on blacklist"}
+	list490 = []string{"terminal blacklist"}
+	list491 = []string{"inoperative", "signed off"}
+	list492 = []string{"issuer", "scheme-switch"}
+	list493 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list494 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list495 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list496 = []string{"scheme-switch", "acquirer-host"}
+	list497 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list498 = []string{"scheme-switch"}
+	list499 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list500 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list501 = []string{"security processing"}
+	list502 = []string{"acquirer-host"}
+	list503 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list504 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list505 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list506 = []string{"original", "reconcil", "not found"}
+	list507 = []string{"merchant-config"}
+	list508 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list509 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list510 = []string{"terminal-config"}
+	list511 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list512 = []string{"version"}
+	list513 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list514 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list515 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list516 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list517 = []string{"id mismatch", "mismatch"}
+	list518 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list519 = []string{"number unobtainable", "called"}
+	list520 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list521 = []string{"terminal-keys"}
+	list522 = []string{"operator"}
+	list523 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list524 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list525 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list526 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list527 = []string{"card-medium"}
+	list528 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list529 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list530 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list531 = []string{"swipe", "stripe", "magnetic", "track"}
+	list532 = []string{"contactless"}
+	list533 = []string{"paper"}
+	list534 = []string{"print", "font"}
+	list535 = []string{"tamper", "for security reasons", "security violation"}
+	list536 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list537 = []string{"radio module", "modem", "module", "dial"}
+	list538 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list539 = []string{"battery", "voltage", "power"}
+	list540 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list541 = []string{"network-path"}
+	list542 = []string{"signal"}
+	list543 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list544 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list545 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list546 = []string{"reject", "refused"}
+	list547 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list548 = []string{"send failed", "send error", "transmitting"}
+	list549 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list550 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list551 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list552 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list553 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list554 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list555 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list556 = []string{"app.crashed-some", "app.crashing"}
+	list557 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list558 = []string{"path.loss", "path.loss-all"}
+	list559 = []string{"cpu.high", "cpu.raised"}
+	list560 = []string{"hist.many-unread", "reads.many-fail"}
+	list561 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list562 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list563 = []string{"tls.broken", "tls.timeout"}
+	list564 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list565 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list566 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list567 = []string{"hist.many-unread", "hist.mode-all"}
+	list568 = []string{"pinpad.bad", "reader.fault"}
+	list569 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list570 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list571 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list572 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list573 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list574 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

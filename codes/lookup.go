@@ -222,8 +222,7 @@ func (k *Knowledge) resolveIn(r *Resolution, p Profile, scheme, code string) boo
 	if len(rows) == 0 {
 		return k.decode(r, p, scheme, code)
 	}
-	r.Meaning, r.Rows, r.Usable = rows[0], len(rows), len(rows) == 1
-	r.Meaning.Disputed = r.Meaning.Disputed || len(rows) > 1
+	r.Meaning, r.Rows, r.Usable = shared(rows), len(rows), len(rows) == 1
 	if scheme == SchemeAcquirer {
 		// Every acquirer gives these characters its own meaning: without knowing whose they are, none holds.
 		r.Usable, r.Meaning.Disputed = false, true
@@ -244,6 +243,26 @@ func (k *Knowledge) resolveIn(r *Resolution, p Profile, scheme, code string) boo
 	}
 	r.Decoded = r.Meaning.Maps
 	return true
+}
+
+// ambiguous is what a code means that nobody agrees on. A code with several meanings must not be shown as the first one.
+var ambiguous = Text{"各系统对此码的定义不同，单凭此码无法判断", "Every system gives this code its own meaning; by itself it says nothing"}
+
+// shared returns what the rows of one code have in common.
+func shared(rows []Meaning) Meaning {
+	m := rows[0]
+	for _, n := range rows[1:] {
+		m.Disputed = true
+		if n.Domain != m.Domain {
+			m.Code, m.Text, m.Class, m.Domain, m.Retry, m.Maps, m.Note = rows[0].Code, ambiguous, "", "unknown", "unknown", "", ""
+		}
+		for _, s := range n.Sources {
+			if !slices.Contains(m.Sources, s) {
+				m.Sources = append(slices.Clip(m.Sources), s)
+			}
+		}
+	}
+	return m
 }
 
 // decode tries the profile's rules where the base scheme, or the shared code space, has no such code itself.

@@ -161,6 +161,32 @@ func TestResolveTakesTheSourceOfTheProfile(t *testing.T) {
 	}
 }
 
+// TestResolveDoesNotPickOneOfMany: nine systems print nine meanings for 9997, and a merchant must not be shown the first.
+func TestResolveDoesNotPickOneOfMany(t *testing.T) {
+	k := Builtin()
+	p, _ := k.Profile("unionpay")
+	tests := []struct {
+		code, origin, text, domain string
+		sources                    int
+	}{
+		{"9997", "cashier", ambiguous.EN, "unknown", 10},
+		{"0x02", "terminal", ambiguous.EN, "unknown", 1},
+		{"0000", "cashier", "Success (almost every 4-digit family)", "none", 7}, // here all agree
+		{"1401", "cashier", "Terminal does not exist (illegal terminal)", "terminal-config", 1},
+	}
+	before := len(k.Meanings[0].Sources)
+	for _, tt := range tests {
+		r := k.Resolve(p, "", tt.code, tt.origin)
+		m := r.Meaning
+		if r.Usable || m.Text.EN != tt.text || m.Domain != tt.domain || len(m.Sources) != tt.sources || !m.Disputed {
+			t.Errorf("%s: %q %s, sources %v, usable %v, disputed %v", tt.code, m.Text.EN, m.Domain, m.Sources, r.Usable, m.Disputed)
+		}
+	}
+	if len(k.Meanings[0].Sources) != before {
+		t.Error("the table has changed")
+	}
+}
+
 func TestResolveSaysWhereItLooked(t *testing.T) {
 	k := Builtin()
 	p, _ := k.Profile("unionpay")
