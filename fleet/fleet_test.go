@@ -1,0 +1,508 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	neturl "net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"posdx/agent/report"
+	"posdx/fleet/sample"
+	"posdx/fleet/store"
+)
+
+// asFleet makes the test binary be posdx-fleet, so that it can be killed as a process of its own.
+const asFleet = "POSDX_TEST_AS_FLEET"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asFleet) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// soon bounds every wait; it is far above what a busy machine needs.
+const soon = 60 * time.Second
+
+// A fleet is a running posdx-fleet serve.
+type fleet struct {
+	cmd  *exec.Cmd
+	page string // http://127.0.0.1:port
+	mqtt string // tcp://127.0.0.1:port of the embedded broker, else empty
+	dir  string
+	done chan struct{}
+}
+
+// start runs posdx-fleet serve over a data directory and waits until it is ready and connected.
+func start(t testing.TB, dir string, args ...string) *fleet {
+	t.Helper()
+	f := &fleet{dir: dir, done: make(chan struct{})}
+	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	f.cmd.Env = append(os.Environ(), asFleet+"=1")
+	out, err := f.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan bool, 1)
+	var mu sync.Mutex
+	var said []string
+	go func() {
+		defer close(f.done)
+		page, address := regexp.MustCompile(`page=(\S+?)/ `), regexp.MustCompile(`"broker listens" address=(\S+)`)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			line := lines.Text()
+			mu.Lock()
+			said = append(said, line)
+			mu.Unlock()
+			if m := page.FindStringSubmatch(line); m != nil {
+				f.page = m[1]
+			}
+			if m := address.FindStringSubmatch(line); m != nil {
+				f.mqtt = "tcp://" + m[1]
+			}
+			if strings.Contains(line, "session with the broker") && strings.Contains(line, "level=INFO") {
+				select {
+				case ready <- true:
+				default:
+				}
+			}
+		}
+		f.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		f.kill()
+		if t.Failed() {
+			mu.Lock()
+			t.Log(strings.Join(said[max(0, len(said)-30):], "\n"))
+			mu.Unlock()
+		}
+	})
+	select {
+	case <-ready:
+	case <-f.done:
+		mu.Lock()
+		t.Fatalf("the fleet ended: %s", strings.Join(said, "\n"))
+	case <-time.After(soon):
+		t.Fatal("the fleet is not ready in time")
+	}
+	return f
+}
+
+func (f *fleet) kill() {
+	f.cmd.Process.Kill()
+	<-f.done
+}
+
+func (f *fleet) stop(t testing.TB) {
+	t.Helper()
+	f.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-f.done:
+	case <-time.After(soon):
+		t.Fatal("the fleet does not end on SIGTERM")
+	}
+	if code := f.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func (f *fleet) get(t testing.TB, path string, into any) {
+	t.Helper()
+	answer, err := http.Get(f.page + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		t.Fatalf("%s: %v in %.200s", path, err, body)
+	}
+}
+
+// eventually waits until something is so.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
+
+type diagnosesAnswer struct {
+	Diagnoses []store.Row `json:"diagnoses"`
+	Next      string      `json:"next"`
+}
+
+// all reads every diagnosis, page by page.
+func (f *fleet) all(t testing.TB) []store.Row {
+	t.Helper()
+	var rows []store.Row
+	for before := ""; ; {
+		var a diagnosesAnswer
+		f.get(t, "/api/v1/diagnoses?limit=500&before="+before, &a)
+		rows = append(rows, a.Diagnoses...)
+		if before = a.Next; before == "" {
+			return rows
+		}
+	}
+}
+
+// An uplink plays a terminal: it publishes a list of documents in order and repeats what is not acknowledged.
+type uplink struct {
+	*sample.Terminal
+	client mqtt.Client
+	line   net.Conn // closing it is a cable pulled
+	acks   chan report.Ack
+}
+
+func dial(t testing.TB, url string, a *sample.Terminal, more ...func(*mqtt.ClientOptions)) *uplink {
+	t.Helper()
+	u := &uplink{Terminal: a, acks: make(chan report.Ack, 10_000)}
+	o := mqtt.NewClientOptions().AddBroker(url).SetClientID(a.At.Terminal).SetAutoReconnect(false).
+		SetWill(a.At.Topic("status"), `{"state":"offline","reason":"will","boot_id":"boot-1"}`, 1, true).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			var ack report.Ack
+			if json.Unmarshal(m.Payload(), &ack) == nil {
+				u.acks <- ack
+			}
+		})
+	for _, f := range more {
+		f(o)
+	}
+	if strings.HasPrefix(url, "tcp:") {
+		o.SetCustomOpenConnectionFn(func(to *neturl.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+			var err error
+			u.line, err = net.Dial("tcp", to.Host)
+			return u.line, err
+		})
+	}
+	u.client = mqtt.NewClient(o)
+	eventually(t, "connect", func() bool {
+		token := u.client.Connect()
+		return token.WaitTimeout(soon) && token.Error() == nil
+	})
+	if token := u.client.Subscribe(a.At.Topic("ack"), 1, nil); !token.WaitTimeout(soon) || token.Error() != nil {
+		t.Fatal("subscribe:", token.Error())
+	}
+	return u
+}
+
+func (u *uplink) publish(t testing.TB, retained bool, topic string, payload []byte) {
+	t.Helper()
+	if token := u.client.Publish(topic, 1, retained, payload); !token.WaitTimeout(soon) || token.Error() != nil {
+		t.Fatal("publish:", token.Error())
+	}
+}
+
+func (u *uplink) say(t testing.TB) func(topic string, payload []byte) {
+	return func(topic string, payload []byte) {
+		t.Helper()
+		u.publish(t, false, topic, payload)
+	}
+}
+
+func (u *uplink) wantAck(t testing.TB, want report.Ack) {
+	t.Helper()
+	for bound := time.After(soon); ; {
+		select {
+		case got := <-u.acks:
+			if got == want {
+				return
+			}
+			if got.Epoch == want.Epoch && got.Seq > want.Seq {
+				t.Fatalf("ack %+v, want %+v", got, want)
+			}
+		case <-bound:
+			t.Fatalf("no ack %+v", want)
+		}
+	}
+}
+
+// brokers runs a test with the embedded broker and with a mosquitto.
+func brokers(t *testing.T, test func(t *testing.T, start func() *fleet, url func(*fleet) string)) {
+	t.Run("embedded", func(t *testing.T) {
+		dir, port := t.TempDir(), freePort(t)
+		test(t, func() *fleet { return start(t, dir, "--mqtt-listen", "127.0.0.1:"+port) }, func(f *fleet) string { return f.mqtt })
+	})
+	t.Run("mosquitto", func(t *testing.T) {
+		url, dir := mosquitto(t, "allow_anonymous true\n"), t.TempDir()
+		test(t, func() *fleet { return start(t, dir, "--broker", url) }, func(*fleet) string { return url })
+	})
+}
+
+func TestEndToEnd(t *testing.T) {
+	brokers(t, func(t *testing.T, start func() *fleet, url func(*fleet) string) {
+		f := start()
+		u := dial(t, url(f), sample.New("shop", "t1"))
+		u.publish(t, true, u.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
+		topic, birth := u.Uncounted(report.KindBirth, u.Birth(1))
+		u.publish(t, true, topic, birth)
+		topic, health := u.Uncounted(report.KindHealth, u.Health())
+		u.publish(t, true, topic, health)
+
+		began := time.Now()
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
+		eventually(t, "the diagnosis on the page", func() bool { return len(f.all(t)) == 1 })
+		t.Logf("from publish to the API: %v", time.Since(began))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
+
+		// The same again, the final revision, a tally; then a hole that a report explains.
+		u.Seq = 0
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "switch.malfunction", "switch")))
+		u.say(t)(u.Wrap(report.KindTally, sample.Tally(map[string]int{"00": 30, "96": 1})))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 3})
+		u.Seq = 6
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(2, 2, "97", "terminal.not-registered", "acquirer")))
+		eventually(t, "the one behind the hole", func() bool { return len(f.all(t)) == 2 })
+		var term store.Terminal
+		f.get(t, "/api/v1/terminals/shop/t1", &term)
+		if len(term.Streams) != 1 || len(term.Streams[0].Gaps) != 1 || term.Streams[0].Gaps[0].First != 4 || term.Streams[0].Gaps[0].Last != 6 {
+			t.Errorf("gaps %+v", term.Streams)
+		}
+		u.say(t)(u.Wrap(report.KindDropped, report.Dropped{First: 4, Last: 6, Counts: map[string]int{"tally": 3}, Reason: "space"}))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 8})
+		rows := f.all(t)
+		if len(rows) != 2 || !strings.Contains(string(rows[1].Body), `"revision": 2`) {
+			t.Errorf("%d rows: %s", len(rows), rows[len(rows)-1].Body)
+		}
+
+		// A hostile client beside it disturbs nothing.
+		h := dial(t, url(f), sample.New("shop", "evil"))
+		for _, m := range []struct{ topic, payload string }{
+			{"pos/v1/shop/t1/diagnosis", `{"specversion":"1.0"}`}, {"pos/v1/shop/t1/diagnosis", "\xff\x00"}, {"pos/v1/shop/t1/status", "[]"},
+			{"pos/v1/shop/evil/diagnosis", strings.Repeat("[", 20_000)}, {"pos/v1/shop/evil/dropped", `{"specversion":"1.0","source":"/shop/evil","type":"posdx.dropped.v1","epoch":"e","seq":18446744073709551615,"data":{}}`},
+			{"pos/v1/shop/evil/reply/x", "{"}, {"pos/v1/shop/evil/diagnosis", strings.Repeat("x", 100_000)},
+		} {
+			h.say(t)(m.topic, []byte(m.payload))
+		}
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(3, 2, "51", "account.funds", "issuer")))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 9})
+		eventually(t, "the rejected ones counted", func() bool {
+			var a struct{ Rejected []store.Rejection }
+			f.get(t, "/api/v1/rejected", &a)
+			return len(a.Rejected) == 7
+		})
+
+		// The last will.
+		state := func() string { f.get(t, "/api/v1/terminals/shop/t1", &term); return term.State }
+		eventually(t, "online", func() bool { return state() == "online" })
+		var list strings.Builder
+		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang", "en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
+			t.Errorf("list: %d %q", code, list.String())
+		}
+		list.Reset()
+		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"show", "shop/t1", "--url", f.page}); code != exitOK || !strings.Contains(list.String(), "online") || !strings.Contains(list.String(), "gap 4-6 dropped") {
+			t.Errorf("show: %d %q", code, list.String())
+		}
+		u.line.Close()
+		eventually(t, "offline", func() bool { return state() == "offline" })
+		f.stop(t)
+	})
+}
+
+// Kill the fleet again and again while terminals report: what was acknowledged is never lost, and in the end everything
+// is stored once.
+func TestKilledAnywhere(t *testing.T) {
+	brokers(t, func(t *testing.T, start func() *fleet, url func(*fleet) string) {
+		const kills, each, terminals = 6, 60, 3
+		f := start()
+		outbox := make([][][2]string, terminals) // all documents so far
+		lines := make([]*sample.Terminal, terminals)
+		acked := make([]uint64, terminals)
+		for i := range lines {
+			lines[i] = sample.New("shop", fmt.Sprint("k", i))
+		}
+		for round := range kills + 1 {
+			last := round == kills
+			half := make(chan struct{}, terminals)
+			var wg sync.WaitGroup
+			for i, a := range lines {
+				for range each {
+					topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(int(a.Seq), 2, "96", "host.malfunction", "acquirer"))
+					outbox[i] = append(outbox[i], [2]string{topic, string(payload)})
+				}
+				u := dial(t, url(f), a)
+				wg.Go(func() {
+					defer u.client.Disconnect(0)
+					for n, d := range outbox[i][acked[i]:] { // what is not acknowledged is sent again
+						if !last && n >= each/2 {
+							half <- struct{}{} // in full flow: now it may be killed
+							break
+						}
+						u.client.Publish(d[0], 1, false, d[1]).WaitTimeout(time.Second)
+					}
+					for bound := time.After(soon); last && acked[i] < uint64(len(outbox[i])); {
+						select {
+						case ack := <-u.acks:
+							acked[i] = max(acked[i], ack.Seq)
+						case <-bound:
+							t.Errorf("terminal %d: acknowledged to %d of %d", i, acked[i], len(outbox[i]))
+							return
+						}
+					}
+					for len(u.acks) > 0 {
+						acked[i] = max(acked[i], (<-u.acks).Seq)
+					}
+				})
+			}
+			if last {
+				wg.Wait()
+				break
+			}
+			for range lines {
+				<-half
+			}
+			f.kill()
+			wg.Wait()
+			f = start()
+			for i, a := range lines {
+				if acked[i] == 0 {
+					continue
+				}
+				var term store.Terminal
+				f.get(t, "/api/v1/terminals/shop/"+a.At.Terminal, &term)
+				if len(term.Streams) != 1 || term.Streams[0].Ack().Seq < acked[i] {
+					t.Fatalf("terminal %d: acknowledged to %d, after the kill the store has %+v", i, acked[i], term.Streams)
+				}
+			}
+			t.Logf("kill %d: acknowledged %v", round+1, acked)
+		}
+		seen := map[string]int{}
+		for _, r := range f.all(t) {
+			seen[fmt.Sprint(r.Terminal, " ", r.Seq)]++
+		}
+		if want := terminals * each * (kills + 1); len(seen) != want {
+			t.Errorf("%d diagnoses, want %d", len(seen), want)
+		}
+		for k, n := range seen {
+			if n != 1 {
+				t.Errorf("%s is there %d times", k, n)
+			}
+		}
+	})
+}
+
+// What terminals publish while the fleet is away waits at a broker of its own.
+func TestBrokerKeepsWhileAway(t *testing.T) {
+	url, dir := mosquitto(t, "allow_anonymous true\nmax_queued_messages 0\n"), t.TempDir()
+	start(t, dir, "--broker", url).stop(t)
+	u := dial(t, url, sample.New("shop", "t1"))
+	for n := range 300 {
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(n, 2, "96", "host.malfunction", "acquirer")))
+	}
+	f := start(t, dir, "--broker", url)
+	u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 300})
+	if n := len(f.all(t)); n != 300 {
+		t.Errorf("%d diagnoses, want 300", n)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	os.WriteFile(token, []byte("short\n"), 0o600)
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"", 2, "usage: posdx-fleet COMMAND"}, {"help", 0, "serve"}, {"dance", 2, `no command "dance"`},
+		{"serve --help", 0, "example:"}, {"list --help", 0, "example:"}, {"show --help", 0, "example:"}, {"version --help", 0, "example:"},
+		{"version", 0, "posdx-fleet dev"}, {"version --json", 0, `"knowledge"`},
+		{"serve --port 1", 2, "flag provided but not defined"}, {"serve now", 2, "1 arguments, want 0"}, {"show", 2, "want 1"}, {"show a", 2, "ESTATE/TERMINAL"},
+		{"serve --listen 0.0.0.0:0", 1, "--token-file"}, {"serve --token-file /no/such", 1, "no such file"}, {"serve --token-file " + token, 1, "at least 16"},
+		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
+		{"serve --inventory /no/such", 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
+	} {
+		var out, err strings.Builder
+		code := run(t.Context(), stdio{&out, &err}, strings.Fields(c.args))
+		if code != c.code || !strings.Contains(out.String()+err.String(), c.says) {
+			t.Errorf("posdx-fleet %s: %d %q %q, want %d %q", c.args, code, out.String(), err.String(), c.code, c.says)
+		}
+		if code == 0 && err.Len() > 0 || code != 0 && out.Len() > 0 {
+			t.Errorf("posdx-fleet %s: results on stdout, talk on stderr: %q, %q", c.args, out.String(), err.String())
+		}
+	}
+}
+
+// BenchmarkIngest is documents from the first publish to the last ack, committed on the way:
+// go test ./fleet -run - -bench Ingest -benchtime 20000x
+func BenchmarkIngest(b *testing.B) {
+	for _, kind := range []string{"embedded", "mosquitto"} {
+		b.Run(kind, func(b *testing.B) {
+			var f *fleet
+			var url string
+			if kind == "embedded" {
+				f = start(b, b.TempDir(), "--mqtt-listen", "127.0.0.1:0")
+				url = f.mqtt
+			} else {
+				url = mosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n")
+				f = start(b, b.TempDir(), "--broker", url)
+			}
+			const terminals = 20
+			docs := make([][][2]string, terminals)
+			lines := make([]*uplink, terminals)
+			for i := range lines {
+				a := sample.New("shop", fmt.Sprint("b", i))
+				lines[i] = dial(b, url, a)
+				for n := range b.N / terminals {
+					topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer"))
+					docs[i] = append(docs[i], [2]string{topic, string(payload)})
+				}
+			}
+			b.SetBytes(int64(len(docs[0][0:1])))
+			b.ResetTimer()
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
+			defer cancel()
+			var wg sync.WaitGroup
+			for i, u := range lines {
+				wg.Go(func() {
+					const window = 64
+					var acked uint64
+					for sent := 0; acked < uint64(len(docs[i])); {
+						if sent < len(docs[i]) && sent-int(acked) < window {
+							u.client.Publish(docs[i][sent][0], 1, false, docs[i][sent][1])
+							sent++
+							continue
+						}
+						select {
+						case a := <-u.acks:
+							acked = max(acked, a.Seq)
+						case <-ctx.Done():
+							b.Errorf("terminal %d: acknowledged to %d of %d", i, acked, len(docs[i]))
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "docs/s")
+			b.StopTimer()
+			f.stop(b)
+		})
+	}
+}

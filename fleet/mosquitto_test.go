@@ -1,0 +1,162 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"posdx/agent/report"
+	"posdx/fleet/sample"
+)
+
+// mosquitto starts a broker with these lines of configuration and returns its URL.
+func mosquitto(t testing.TB, config string) string {
+	t.Helper()
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		path = "/usr/sbin/mosquitto"
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("no mosquitto here (Debian: mosquitto)")
+		}
+	}
+	dir, port := t.TempDir(), freePort(t)
+	file := filepath.Join(dir, "mosquitto.conf")
+	if err := os.WriteFile(file, []byte("listener "+port+" 127.0.0.1\nuser root\n"+config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "-c", file)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	eventually(t, "mosquitto listens", func() bool {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	if strings.Contains(config, "cafile") {
+		return "ssl://127.0.0.1:" + port
+	}
+	return "tcp://127.0.0.1:" + port
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// certificates writes ca.pem and, for each name, NAME.pem and NAME.key, and returns their folder.
+func certificates(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ca *x509.Certificate
+	var caKey *ecdsa.PrivateKey
+	for i, name := range append([]string{"ca"}, names...) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			IsCA: i == 0, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		if i == 0 {
+			ca, caKey = c, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, &key.PublicKey, caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(name+".pem", "CERTIFICATE", der)
+		write(name+".key", "PRIVATE KEY", secret)
+	}
+	return dir
+}
+
+// The fleet behind a broker as one would really run it: TLS, client certificates that are the users, and access rules.
+func TestMosquittoWithCertificates(t *testing.T) {
+	dir := certificates(t, "server", "posdx-fleet", "t1")
+	at := func(name string) string { return filepath.Join(dir, name) }
+	rules := "user posdx-fleet\ntopic read pos/v1/#\ntopic write pos/v1/+/+/ack\ntopic write pos/v1/+/advisory/+/+\ntopic write pos/v1/+/+/cmd/+\npattern readwrite pos/v1/+/%u/#\n"
+	if err := os.WriteFile(at("acl"), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := mosquitto(t, "cafile "+at("ca.pem")+"\ncertfile "+at("server.pem")+"\nkeyfile "+at("server.key")+"\nrequire_certificate true\nuse_identity_as_username true\nacl_file "+at("acl")+"\n")
+	f := start(t, t.TempDir(), "--broker", url, "--ca", at("ca.pem"), "--cert", at("posdx-fleet.pem"), "--key", at("posdx-fleet.key"))
+
+	pair, err := tls.LoadX509KeyPair(at("t1.pem"), at("t1.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, _ := os.ReadFile(at("ca.pem"))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	u := dial(t, url, sample.New("shop", "t1"), func(o *mqtt.ClientOptions) {
+		o.SetTLSConfig(&tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool})
+	})
+	other := sample.New("shop", "t2")
+	u.say(t)(other.Wrap(report.KindDiagnosis, other.Diagnosis(1, 2, "96", "host.malfunction", "acquirer"))) // the broker takes it and throws it away
+	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
+	u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
+	if rows := f.all(t); len(rows) != 1 || rows[0].Terminal != "t1" {
+		t.Errorf("%+v", rows)
+	}
+}
+
+// A broker that refuses is named with its reason, and the fleet goes on trying.
+func TestBrokerRefuses(t *testing.T) {
+	url := mosquitto(t, "allow_anonymous false\n")
+	var says strings.Builder
+	done := make(chan int, 1)
+	sink := &lockedBuilder{b: &says, seen: make(chan struct{}, 100)}
+	ctx, cancel := withCancel(t)
+	dir := t.TempDir()
+	go func() {
+		done <- run(ctx, stdio{sink, sink}, []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--broker", url, "--user", "u", "--password-file", "/no/such"})
+	}()
+	sink.wait(t, "/no/such")
+	cancel()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	ctx, cancel = withCancel(t)
+	go func() {
+		done <- run(ctx, stdio{sink, sink}, []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--broker", url})
+	}()
+	sink.wait(t, "ot Authorized") // paho's word for it
+	sink.wait(t, "trying again")
+	cancel()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
