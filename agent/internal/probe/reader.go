@@ -41,7 +41,7 @@ type ReaderConfig struct {
 	Name     string // subject of its evidence: reader0
 	Port     string // device node or usb:VID:PID…; empty for none
 	Baud     int    // 0 for the protocol's own
-	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2
+	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo for ID TECH
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
@@ -127,6 +127,8 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		how.Echo = reader.EchoNo
 	case "gemcore-simpro2": // wakes at 9600 and is switched up by whoever uses it
 		how.Echo, bauds = reader.EchoNo, []int{line.Baud, 9600}
+	case "neo":
+		line.StopBits, line.RTSLow = 1, false
 	default:
 		return reader.Report{}, errors.ErrUnsupported
 	}
@@ -138,7 +140,11 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		if p, err = openOurs(line, c.Dedicated); err != nil {
 			return r, err
 		}
-		r, err = reader.AskCCID(ctx, p, how)
+		if c.Protocol == "neo" {
+			r, err = reader.AskNEO(ctx, p)
+		} else {
+			r, err = reader.AskCCID(ctx, p, how)
+		}
 		p.Close()
 		if err == nil || errors.Is(err, serial.ErrGone) || ctx.Err() != nil {
 			break

@@ -119,6 +119,42 @@ func TestReader(t *testing.T) {
 	}
 }
 
+func TestNEOReader(t *testing.T) {
+	s := sim.NewNEOReader()
+	l := plugged(t, s)
+	probes := Reader(ReaderConfig{Port: l.Path(), Protocol: "neo"})
+	for _, c := range []struct {
+		name           string
+		state          sim.NEOState
+		port, selftest string
+	}{
+		{"healthy", sim.NEOState{Firmware: "NEO v1.00.043"}, "ok ok NEO v1.00.043", "ok ok -"},
+		{"sums the other way round", sim.NEOState{Firmware: "NEO v1.00.043", Swapped: true}, "ok ok NEO v1.00.043", "ok ok -"},
+		{"opened", sim.NEOState{Tampered: true}, "ok ok - -", "bad tamper 1D"},
+		{"insecure", sim.NEOState{Insecure: true}, "ok ok - -", "bad fault 12"},
+		{"silent", sim.NEOState{Silent: true}, "bad silent - -", "cannot-tell - -"},
+	} {
+		s.Change(func(s *sim.NEOState) { *s = c.state })
+		got := ran(t, probes)
+		if port := show(got["reader.port"], "outcome", "model", "firmware"); port != c.port {
+			t.Errorf("%s: got %s, want %s", c.name, port, c.port)
+		}
+		if st := show(got["reader.selftest"], "outcome", "code"); st != c.selftest {
+			t.Errorf("%s: got %s, want %s", c.name, st, c.selftest)
+		}
+	}
+}
+
+func TestDialUpModem(t *testing.T) {
+	l := plugged(t, sim.NewModem(sim.Plain(), sim.GoodModem(), 1))
+	got := ran(t, Modem(ModemConfig{Port: l.Path(), DialUp: true}))
+	for check, want := range map[string]string{"modem.port": "ok -", "modem.sim": "not-run absent", "modem.registration": "not-run absent", "modem.line": "not-run policy"} {
+		if s := show(got[check], "reason"); s != want {
+			t.Errorf("%s: %s, want %s", check, s, want)
+		}
+	}
+}
+
 func TestReaderInUse(t *testing.T) {
 	l := plugged(t, sim.NewReader(sim.GemPCTwin(), 1))
 	hold(t, l.Path())

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"posdx/drivers/reader"
+)
+
+// NEOState is what a simulated ID TECH reader is and suffers.
+type NEOState struct {
+	Firmware string
+	Silent   bool
+	Tampered bool // its case was opened
+	Insecure bool // its secure interface has failed
+	Swapped  bool // check sums in the other order, as some firmware has them
+}
+
+// A NEOReader is an ID TECH reader that speaks ViVOtech2. Its methods may be called from any goroutine.
+type NEOReader struct {
+	mu    sync.Mutex
+	state NEOState
+	asked map[byte]uint64
+	out   io.Writer
+}
+
+// NewNEOReader makes a healthy reader.
+func NewNEOReader() *NEOReader {
+	return &NEOReader{state: NEOState{Firmware: "NEO v1.00.043"}, asked: map[byte]uint64{}}
+}
+
+// Change changes the state of a reader.
+func (r *NEOReader) Change(f func(*NEOState)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.state)
+}
+
+// Asked says how many commands of a kind have come.
+func (r *NEOReader) Asked(command byte) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked[command]
+}
+
+// Boot says, unasked, that the reader has started, as after a dip of its supply.
+func (r *NEOReader) Boot() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out != nil {
+		r.out.Write(reader.NEOFrame(nil, reader.NEOMessage{Command: reader.NEOBooted, Status: 0x01}, true))
+	}
+}
+
+// Serve answers commands until the line or the context ends.
+func (r *NEOReader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	defer stop()
+	r.mu.Lock()
+	r.out = rw
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.out = nil
+	}()
+	var dec reader.NEODecoder
+	in := make([]byte, 256)
+	for {
+		n, err := rw.Read(in)
+		if err != nil {
+			return err
+		}
+		for _, c := range in[:n] {
+			if token, m, ok := dec.Push(c); ok && token == reader.TokenMessage {
+				if _, err := rw.Write(r.answer(m)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+func (r *NEOReader) answer(m reader.NEOMessage) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.Silent {
+		return nil
+	}
+	r.asked[m.Command]++
+	a := reader.NEOMessage{Command: m.Command, Status: reader.NEOOk}
+	switch {
+	case r.state.Tampered:
+		a.Status = reader.NEOTamper
+	case r.state.Insecure:
+		a.Status = reader.NEOInsecure
+	case m.Command == reader.NEOVersion && m.Status == 0x00:
+		a.Data = []byte(r.state.Firmware)
+	case m.Command != reader.NEOPing:
+		a.Status = 0x02 // unknown command
+	}
+	return reader.NEOFrame(nil, a, !r.state.Swapped)
+}
