@@ -13,8 +13,9 @@ import (
 const (
 	pathEchoes   = 20
 	pathGap      = 50 * time.Millisecond
-	pathWait     = 1200 * time.Millisecond // a longer round trip is as good as lost to a payment
+	pathWait     = time.Second             // a longer round trip makes TCP repeat itself
 	pathConnects = 5                       // where echoes are not answered
+	pathConnect  = 1800 * time.Millisecond // allows for one lost SYN
 	connectGap   = 50 * time.Millisecond
 )
 
@@ -40,7 +41,7 @@ func MeasurePath(ctx context.Context, w Way) (PathView, error) {
 		if i > 0 && !sleep(ctx, connectGap) {
 			break
 		}
-		conn, c := connect(ctx, w)
+		conn, c := connect(ctx, w, pathConnect)
 		if conn != nil {
 			conn.Close()
 		}

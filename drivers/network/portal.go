@@ -34,7 +34,7 @@ func AskPortal(ctx context.Context, w Way, host, path string) (Portal, int) {
 	}
 	try, cancel := context.WithTimeout(ctx, portalWait)
 	defer cancel()
-	conn, c := connect(try, w)
+	conn, c := connect(try, w, portalWait)
 	if conn == nil {
 		return PortalUnknown, c.Bytes
 	}

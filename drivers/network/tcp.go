@@ -43,7 +43,7 @@ type Connect struct {
 // TryConnect opens a connection and closes it; nothing is sent. A peer or a device in between that accepts and hangs
 // up at once shows as Reset.
 func TryConnect(ctx context.Context, w Way) Connect {
-	conn, c := connect(ctx, w)
+	conn, c := connect(ctx, w, connectWait)
 	if conn == nil {
 		return c
 	}
@@ -58,8 +58,8 @@ func TryConnect(ctx context.Context, w Way) Connect {
 }
 
 // connect is the first half of TryConnect and TryTLS. conn is nil unless the outcome is OK.
-func connect(ctx context.Context, w Way) (*net.TCPConn, Connect) {
-	try, cancel := context.WithTimeout(ctx, connectWait)
+func connect(ctx context.Context, w Way, wait time.Duration) (*net.TCPConn, Connect) {
+	try, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	start := time.Now()
 	conn, err := w.dialer().DialContext(try, "tcp", w.Addr.String())

@@ -38,7 +38,7 @@ var errJudged = errors.New("certificate not accepted")
 // ourselves, so that the reason has a name; a chain that does not pass ends the handshake there. Old versions and
 // ciphers are offered too: the question is what the payment application would meet, and nothing secret is sent.
 func TryTLS(ctx context.Context, w Way, trust Trust) Handshake {
-	conn, c := connect(ctx, w)
+	conn, c := connect(ctx, w, connectWait)
 	h := Handshake{Connect: c}
 	if conn == nil {
 		return h

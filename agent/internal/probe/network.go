@@ -1,0 +1,532 @@
+package probe
+
+import (
+	"context"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/network"
+)
+
+// NetworkConfig says what the network checks look at.
+type NetworkConfig struct {
+	Interfaces []string         // to judge, and expected to work; empty: whatever looks like a way out
+	Resolvers  []netip.AddrPort // to ask; empty: those of ResolvConf
+	ResolvConf string           // empty: /etc/resolv.conf
+	HostsFile  string           // empty: /etc/hosts
+	Targets    []Target
+	Metered    []string         // interfaces whose bytes cost money: by name or kind (cellular)
+	DailyBytes int64            // what checks may spend on those in 24 h; 0: 200 kB
+	SSID       string           // the network that Wi-Fi should be on; empty: any
+	Sys, Proc  fs.FS            // roots of sysfs and procfs
+	Now        func() time.Time // at which certificates must be valid; nil: the terminal's clock, as its programs use it
+}
+
+// A Target is a place that must be reached. Its name is one of the contract's: host-primary, host-backup, broker,
+// internet; host-primary@wwan0 goes by that interface on purpose.
+type Target struct {
+	Name       string
+	Host       string // name or IP address
+	Port       int
+	TLS        bool
+	ServerName string // in the certificate; empty: Host
+	CAFile     string // empty: the system's roots, which cost 1.5 MB of memory when first used
+	Via        string // interface to use; empty: as the routes say
+	PortalPath string // page that answers 204 on Port, to find captive portals; never for an acquirer
+}
+
+// Bounds and freshness. The local check costs less than a millisecond and keeps revision 1 fresh; everything that sends
+// is asked only when a code has appeared.
+const (
+	localFresh        = 2 * time.Minute
+	lanFresh          = 30 * time.Second
+	reachFresh        = 15 * time.Second
+	pathFresh         = 2 * time.Minute
+	mtuFresh          = 30 * time.Minute
+	localLimit        = time.Second
+	lanLimit          = 3500 * time.Millisecond
+	reachLimit        = 4700 * time.Millisecond // names 1.5 s and a connect of 3 s; the whole diagnosis has 5 s
+	pathLimit         = 4500 * time.Millisecond
+	defaultDailyBytes = 200_000
+	ownersMemory      = 10 * time.Minute // the network's answer is believed for so long
+	countersKept      = 10 * time.Minute
+)
+
+// Thresholds that decide between ok and bad, beside those of the facts' own names.
+const (
+	flapsBad       = 5 // in an hour: every twelve minutes a payment meets one
+	flapsPoor      = 3
+	changesBad     = 5
+	changesPoor    = 3
+	errorsBad      = 100   // an hour, and at least errorShare of what came
+	errorShare     = 0.001 // 802.3 allows one bad frame in 10^8; one in a thousand is a bad cable or plug
+	errorsSome     = 20
+	rssiBadDBm     = -80 // below this 802.11 falls back to its slowest rates and loses frames
+	rssiPoorDBm    = -74
+	gatewayLossBad = 20 // per cent of 20 echoes on the site's own network
+	gatewayRTTPoor = 100
+)
+
+// Network holds what the network checks share: the history of the links and the names already resolved. Make one, run
+// its Run beside the probes.
+type Network struct {
+	c       NetworkConfig
+	monitor *network.Monitor
+	names   *names
+
+	mu       sync.Mutex
+	owners   map[string]asked // by interface
+	counters []counted
+	window   time.Time // start of the 24 h of metered bytes
+	spent    int64
+	metered  bool
+}
+
+// asked is what the network answered to the question who else has our address.
+type asked struct {
+	at  time.Time
+	two bool
+}
+
+type counted struct {
+	at  time.Time
+	tcp network.TCPCounters
+}
+
+// NewNetwork returns the network checks for a configuration.
+func NewNetwork(c NetworkConfig) *Network {
+	if c.ResolvConf == "" {
+		c.ResolvConf = "/etc/resolv.conf"
+	}
+	if c.HostsFile == "" {
+		c.HostsFile = "/etc/hosts"
+	}
+	if c.DailyBytes == 0 {
+		c.DailyBytes = defaultDailyBytes
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}}
+	n.names = newNames(c)
+	return n
+}
+
+// Run keeps the history of links and bearers until ctx ends. Without it flaps and changes are seen only when a check
+// happens to look.
+func (n *Network) Run(ctx context.Context) error { return n.monitor.Run(ctx) }
+
+// Probes are the checks net.*.
+func (n *Network) Probes() []Probe {
+	list := []Probe{
+		{
+			Checks:  []string{"net.link", "net.address", "net.errors", "net.bearer", "net.wifi"},
+			Subject: "uplink", Depth: report.Internal, Timeout: localLimit, Fresh: localFresh, Idle: true, Run: n.local,
+		},
+		{
+			Checks: []string{"net.gateway", "net.address"}, Subject: "gateway", Depth: report.External,
+			Timeout: lanLimit, Fresh: lanFresh, Run: n.lan,
+		},
+	}
+	var host, internet bool
+	for _, t := range n.c.Targets {
+		host = host || t.check() == "net.tcp"
+		internet = internet || t.check() == "net.internet"
+		list = append(list, n.targetProbes(t)...)
+	}
+	if !host {
+		list = append(list, Absent("host-primary", "net.tcp", "net.dns", "net.tls", "net.path", "net.mtu"))
+	}
+	if !internet {
+		list = append(list, Absent("internet", "net.internet"))
+	}
+	return list
+}
+
+func fact(check, subject string, status report.Status, f report.Facts) report.Evidence {
+	return report.Evidence{Check: check, Subject: subject, Status: status, Facts: f}
+}
+
+// look reads the kernel's tables and lets the monitor see them.
+func (n *Network) look() (network.Tables, time.Time, error) {
+	t, err := network.ReadTables()
+	now := time.Now()
+	if err != nil {
+		return t, now, err
+	}
+	n.monitor.Observe(t, now)
+	bearer, _, _ := t.Bearer()
+	n.mu.Lock()
+	n.metered = slices.Contains(n.c.Metered, bearer.Name) || slices.Contains(n.c.Metered, string(network.KindOf(bearer, n.c.Sys)))
+	n.mu.Unlock()
+	return t, now, nil
+}
+
+// local judges everything that the kernel knows without asking anybody.
+func (n *Network) local(context.Context) []report.Evidence {
+	t, now, err := n.look()
+	if err != nil {
+		var list []report.Evidence
+		for _, c := range []string{"net.link", "net.address", "net.errors", "net.bearer", "net.wifi"} {
+			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonUnsupported))
+		}
+		return list
+	}
+	n.sampleTCP(now)
+	list := []report.Evidence{n.bearer(t, now)}
+	wifi := false
+	links := n.candidates(t)
+	for _, l := range links {
+		list = append(list, n.link(t, l, now), n.address(t, l, now), n.errors(l, now))
+		if network.KindOf(l, n.c.Sys) == network.Wifi {
+			wifi = true
+			list = append(list, n.wifi(l))
+		}
+	}
+	for _, name := range n.c.Interfaces {
+		if _, ok := t.Link(name); !ok {
+			list = append(list, n.missing(name))
+			links = append(links, network.Link{Name: name})
+			list = append(list, doubtful("net.address", name, report.NotRun, report.ReasonMasked), doubtful("net.errors", name, report.NotRun, report.ReasonMasked))
+		}
+	}
+	if len(links) == 0 {
+		for _, c := range []string{"net.link", "net.address", "net.errors"} {
+			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonAbsent))
+		}
+	}
+	if !wifi {
+		list = append(list, doubtful("net.wifi", "wifi", report.NotRun, report.ReasonAbsent))
+	}
+	return list
+}
+
+// candidates are the links to judge: those configured, else all that are hardware, up or once in use.
+func (n *Network) candidates(t network.Tables) []network.Link {
+	var list []network.Link
+	bearer, _, _ := t.Bearer()
+	for _, l := range t.Links {
+		if len(n.c.Interfaces) > 0 {
+			if slices.Contains(n.c.Interfaces, l.Name) {
+				list = append(list, l)
+			}
+			continue
+		}
+		_, carried := n.monitor.Seen(l.Name)
+		switch network.KindOf(l, n.c.Sys) {
+		case network.Loopback:
+		case network.Virtual:
+			if l.Index == bearer.Index {
+				list = append(list, l)
+			}
+		default:
+			if l.Up || carried {
+				list = append(list, l)
+			}
+		}
+	}
+	return list
+}
+
+// link judges one interface. One without a carrier is bad only if somebody relies on it: it is configured, a default
+// route uses it, it had a carrier before, or nothing else leads out. An empty socket beside a working modem is no fault.
+func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.Evidence {
+	f := report.Facts{"iface": l.Name, "carrier": l.Carrier, "flaps_1h": n.monitor.Flaps(l.Name, now)}
+	if k := network.KindOf(l, n.c.Sys); k != network.Virtual && k != network.Loopback {
+		f["kind"] = string(k)
+	}
+	if s := network.SpeedMbps(l.Name, n.c.Sys); s > 0 && l.Carrier {
+		f["speed_mbps"] = s
+	}
+	f["watched_s"] = int(n.monitor.Watched(now).Seconds())
+	flaps := n.monitor.Flaps(l.Name, now)
+	switch {
+	case !l.Carrier:
+		_, carried := n.monitor.Seen(l.Name)
+		_, _, out := t.Bearer()
+		relied := slices.Contains(n.c.Interfaces, l.Name) || carried || !out
+		for _, r := range t.Routes {
+			relied = relied || r.Default() && r.Index == l.Index
+		}
+		if !relied {
+			delete(f, "carrier") // not known to matter
+			f["reason"] = report.ReasonAbsent
+			return fact("net.link", l.Name, report.CannotTell, f)
+		}
+		if !l.Up {
+			f["enabled"] = false
+		}
+		f["level"] = "bad"
+		return fact("net.link", l.Name, report.Bad, f)
+	case flaps >= flapsBad:
+		f["level"] = "bad"
+		return fact("net.link", l.Name, report.Bad, f)
+	case flaps >= flapsPoor:
+		f["level"] = "poor"
+	case flaps > 0:
+		f["level"] = "fair"
+	default:
+		f["level"] = "good"
+	}
+	return fact("net.link", l.Name, report.OK, f)
+}
+
+// missing judges an interface that is configured and not there.
+func (n *Network) missing(name string) report.Evidence {
+	if seen, _ := n.monitor.Seen(name); seen {
+		return fact("net.link", name, report.Bad, report.Facts{"iface": name, "carrier": false, "outcome": "gone", "level": "bad"})
+	}
+	return doubtful("net.link", name, report.CannotTell, report.ReasonAbsent)
+}
+
+// address judges one interface's addressing as far as the kernel knows it, and what ARP has found lately.
+func (n *Network) address(t network.Tables, l network.Link, now time.Time) report.Evidence {
+	if !l.Carrier {
+		return doubtful("net.address", l.Name, report.NotRun, report.ReasonMasked)
+	}
+	v := t.View(l)
+	f := report.Facts{"iface": l.Name, "default_routes": v.DefaultRoutes}
+	if v.Address.IsValid() {
+		f["address"], f["prefix"] = v.Address.Addr().String(), v.Address.Bits()
+	}
+	if v.GatewayKnown {
+		f["gateway"], f["gateway_in_subnet"] = v.Gateway.String(), v.GatewayInSubnet
+	}
+	if v.DHCPKnown {
+		f["dhcp"] = v.DHCP
+	}
+	n.mu.Lock()
+	other := n.owners[l.Name]
+	n.mu.Unlock()
+	known := !other.at.IsZero() && now.Sub(other.at) < ownersMemory
+	two := v.Duplicate || known && other.two
+	if known || two {
+		f["duplicate"] = two
+	}
+	status := report.OK
+	switch {
+	case !v.Address.IsValid() || v.LinkLocal,
+		two,
+		v.GatewayKnown && !v.GatewayInSubnet,
+		v.Conflict:
+		status = report.Bad
+	case v.DefaultRoutes == 0:
+		// A leased line needs no default route if its hosts have their own.
+		if n.reachableByRoute() {
+			delete(f, "default_routes")
+		} else {
+			status = report.Bad
+		}
+	}
+	return fact("net.address", l.Name, status, f)
+}
+
+// reachableByRoute tells whether the acquirer's host, given as an address, has a way of its own.
+func (n *Network) reachableByRoute() bool {
+	for _, t := range n.c.Targets {
+		if ip, err := netip.ParseAddr(t.Host); err == nil && t.check() == "net.tcp" && usable(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// usable tells whether there is a route to an address over a link with a carrier.
+func usable(ip netip.Addr) bool {
+	if ip.IsLoopback() {
+		return true
+	}
+	r, err := network.RouteTo(ip)
+	if err != nil {
+		return false
+	}
+	t, err := network.ReadTables()
+	if err != nil {
+		return true // in doubt the question is asked
+	}
+	for _, l := range t.Links {
+		if l.Index == r.Index {
+			return l.Up && (l.Carrier || !l.CarrierKnown)
+		}
+	}
+	return true
+}
+
+// errors judges how an interface's error counters grew over the last hour.
+func (n *Network) errors(l network.Link, now time.Time) report.Evidence {
+	if !l.Carrier {
+		return doubtful("net.errors", l.Name, report.NotRun, report.ReasonMasked)
+	}
+	if !l.StatsKnown {
+		return doubtful("net.errors", l.Name, report.CannotTell, report.ReasonUnsupported)
+	}
+	g, window, ok := n.monitor.Growth(l, now)
+	if !ok {
+		return doubtful("net.errors", l.Name, report.CannotTell, report.ReasonTooFew)
+	}
+	f := report.Facts{"iface": l.Name, "rx_errors": g.RxErrors, "crc_errors": g.CRCErrors, "drops": g.RxDropped + g.TxDropped,
+		"window_s": int(window.Seconds())}
+	perHour := float64(g.Errors()) * float64(time.Hour) / float64(window)
+	status := report.OK
+	switch {
+	case g.Errors() >= errorsSome && perHour >= errorsBad && float64(g.Errors()) >= errorShare*float64(g.RxPackets+g.TxPackets):
+		status, f["level"] = report.Bad, "bad"
+	case g.Errors() >= errorsSome:
+		f["level"] = "poor"
+	case g.Errors() > 0:
+		f["level"] = "fair"
+	default:
+		f["level"] = "good"
+	}
+	return fact("net.errors", l.Name, status, f)
+}
+
+// wifi judges a wireless link. The network's name is compared and forgotten.
+func (n *Network) wifi(l network.Link) report.Evidence {
+	text, err := readAll(n.c.Proc, "net/wireless")
+	v := network.ReadWifi(l.Name, text)
+	if err != nil && !v.SSIDKnown {
+		return doubtful("net.wifi", l.Name, report.CannotTell, reasonFor(err))
+	}
+	v.Associated = v.Associated || l.Carrier
+	// Why an access point refuses is known to wpa_supplicant only, which is not asked.
+	f := report.Facts{"associated": v.Associated, "auth": "unknown"}
+	status := report.OK
+	if !v.Associated {
+		status, f["level"] = report.Bad, "bad"
+		return fact("net.wifi", l.Name, status, f)
+	}
+	f["auth"] = "ok"
+	if v.SSIDKnown && n.c.SSID != "" {
+		f["ssid_ok"] = v.SSID == n.c.SSID
+		if v.SSID != n.c.SSID {
+			status = report.Bad
+		}
+	}
+	if v.RSSIKnown {
+		f["rssi_dbm"] = v.RSSI
+		switch {
+		case v.RSSI <= rssiBadDBm:
+			status, f["level"] = report.Bad, "bad"
+		case v.RSSI <= rssiPoorDBm:
+			f["level"] = "poor"
+		case v.RSSI <= rssiPoorDBm+10:
+			f["level"] = "fair"
+		default:
+			f["level"] = "good"
+		}
+	}
+	return fact("net.wifi", l.Name, status, f)
+}
+
+// bearer says what carries the terminal's traffic.
+func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
+	changes := n.monitor.BearerChanges(now)
+	f := report.Facts{"changes_1h": changes, "watched_s": int(n.monitor.Watched(now).Seconds())}
+	l, _, ok := t.Bearer()
+	if !ok {
+		if n.reachableByRoute() {
+			return doubtful("net.bearer", "uplink", report.CannotTell, report.ReasonUnsupported)
+		}
+		f["active"], f["level"] = string(network.None), "bad"
+		return fact("net.bearer", "uplink", report.Bad, f)
+	}
+	if k := network.KindOf(l, n.c.Sys); k != network.Virtual {
+		f["active"] = string(k)
+	}
+	f["iface"] = l.Name
+	status := report.OK
+	switch {
+	case changes >= changesBad:
+		status, f["level"] = report.Bad, "bad"
+	case changes >= changesPoor:
+		f["level"] = "poor"
+	default:
+		f["level"] = "good"
+	}
+	return fact("net.bearer", "uplink", status, f)
+}
+
+// lan asks the router, and the network whether somebody else has our address: frames that never leave the site.
+func (n *Network) lan(ctx context.Context) []report.Evidence {
+	t, now, err := n.look()
+	if err != nil {
+		return []report.Evidence{doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonUnsupported),
+			doubtful("net.address", "uplink", report.CannotTell, report.ReasonUnsupported)}
+	}
+	l, r, ok := t.Bearer()
+	if !ok {
+		return append(n.addresses(t, now), doubtful("net.gateway", "gateway", report.NotRun, n.noGateway()))
+	}
+	own := t.View(l).Address.Addr()
+	owner := make(chan struct{})
+	go func() { // beside the question to the router: silence takes its time
+		defer close(owner)
+		if !own.Is4() || network.KindOf(l, n.c.Sys) == network.PPP {
+			return
+		}
+		if two, err := network.SecondOwner(ctx, l, own); err == nil {
+			n.mu.Lock()
+			n.owners[l.Name] = asked{now, two}
+			n.mu.Unlock()
+		}
+	}()
+	gateway := doubtful("net.gateway", "gateway", report.NotRun, report.ReasonAbsent)
+	if r.Gateway.IsValid() { // else point to point: there is no router to ask
+		gateway = doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonTimeout)
+		if g, err := network.AskGateway(ctx, l, r.Gateway, own); err == nil {
+			gateway = gatewayEvidence(r.Gateway, g)
+		}
+	}
+	<-owner
+	return append(n.addresses(t, now), gateway)
+}
+
+func (n *Network) addresses(t network.Tables, now time.Time) []report.Evidence {
+	var list []report.Evidence
+	for _, l := range n.candidates(t) {
+		list = append(list, n.address(t, l, now))
+	}
+	if len(list) == 0 {
+		list = append(list, doubtful("net.address", "uplink", report.CannotTell, report.ReasonAbsent))
+	}
+	return list
+}
+
+// noGateway is why no router was asked: none is needed, or what it hangs on is broken.
+func (n *Network) noGateway() string {
+	if n.reachableByRoute() {
+		return report.ReasonAbsent
+	}
+	return report.ReasonMasked
+}
+
+func gatewayEvidence(ip netip.Addr, g network.GatewayView) report.Evidence {
+	f := report.Facts{"ip": ip.String()}
+	if g.Neighbour != "" {
+		f["neighbour"] = g.Neighbour
+	}
+	if g.LossKnown {
+		f["loss_pct"] = round(g.LossPct)
+	}
+	if g.RTT > 0 && g.Alive {
+		f["rtt_ms"] = millis(g.RTT)
+	}
+	status := report.OK
+	switch {
+	case g.Neighbour == network.NeighbourFailed || g.LossKnown && g.LossPct >= gatewayLossBad:
+		status, f["level"] = report.Bad, "bad"
+	case !g.Alive && g.Neighbour != network.NeighbourReachable:
+		f["reason"] = report.ReasonTimeout
+		return fact("net.gateway", "gateway", report.CannotTell, f)
+	case g.LossPct > 0 || g.RTT >= gatewayRTTPoor*time.Millisecond:
+		f["level"] = "poor"
+	default:
+		f["level"] = "good"
+	}
+	return fact("net.gateway", "gateway", status, f)
+}

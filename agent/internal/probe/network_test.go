@@ -1,0 +1,388 @@
+package probe
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+
+	"posdx/agent/report"
+)
+
+// insideLab marks the child that runs in network and mount namespaces of its own.
+const insideLab = "POSDX_PROBE_LAB"
+
+// TestNetworkInNamespaces runs TestNetworkFaults where it may break the network.
+func TestNetworkInNamespaces(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, iproute2 and nftables: makes network namespaces")
+	}
+	for _, tool := range []string{"ip", "nft"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs the Debian packages iproute2 and nftables: ", err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestNetworkFaults$", "-test.v", "-test.timeout", "3m")
+	cmd.Env = append(os.Environ(), insideLab+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Skip("needs the right to make namespaces: ", err)
+	}
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func run(t testing.TB, lines string) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", strings.TrimSpace(line), err, out)
+		}
+	}
+}
+
+func filter(t testing.TB, rules string) {
+	t.Helper()
+	cmd := exec.Command("ip", "netns", "exec", "r", "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader("flush ruleset\ntable inet lab {\nchain i {\ntype filter hook input priority 0\n" + rules + "\n}\n}\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+}
+
+// routerDoes runs f on a thread inside the router's namespace.
+func routerDoes(t testing.TB, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		fd, err := unix.Open("/run/netns/r", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Setns(fd, unix.CLONE_NEWNET)
+			unix.Close(fd)
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The network of these tests: eth0 10.77.0.2/24 to a router 10.77.0.1 that is also the host 10.78.0.2, the internet
+// 10.79.0.1 and the resolver on its own address.
+func buildLab(t *testing.T) {
+	t.Helper()
+	for _, err := range []error{
+		unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""),
+		os.MkdirAll("/run/netns", 0o755),
+		unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, ""),
+		unix.Mount("sysfs", "/sys", "sysfs", 0, ""),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, `ip netns add r
+		ip link set lo up
+		ip link add eth0 type veth peer name r0 netns r
+		ip addr add 10.77.0.2/24 dev eth0
+		ip link set eth0 up
+		ip -n r addr add 10.77.0.1/24 dev r0
+		ip -n r addr add 10.78.0.2/32 dev lo
+		ip -n r addr add 10.79.0.1/32 dev lo
+		ip -n r link set lo up
+		ip -n r link set r0 up
+		ip route add default via 10.77.0.1`)
+	for _, addr := range []string{"10.78.0.2:9000", "10.79.0.1:8883"} {
+		routerDoes(t, func() error {
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				return err
+			}
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() { // the acquirer's host must never be sent anything
+						if n, _ := c.Read(make([]byte, 10)); n > 0 && addr == "10.78.0.2:9000" {
+							t.Errorf("%s was sent %d bytes", addr, n)
+						}
+						c.Close()
+					}()
+				}
+			}()
+			return nil
+		})
+	}
+	routerDoes(t, func() error {
+		u, err := net.ListenPacket("udp", "10.77.0.1:53")
+		if err != nil {
+			return err
+		}
+		go func() {
+			b := make([]byte, 1500)
+			for {
+				n, from, err := u.ReadFrom(b)
+				if err != nil {
+					return
+				}
+				var m dnsmessage.Message
+				if m.Unpack(b[:n]) != nil {
+					continue
+				}
+				m.Response = true
+				q := m.Questions[0]
+				switch {
+				case q.Name.String() != "pos.example.":
+					m.RCode = dnsmessage.RCodeNameError
+				case q.Type == dnsmessage.TypeA:
+					m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
+						Body: &dnsmessage.AResource{A: [4]byte{10, 78, 0, 2}}}}
+				}
+				if out, err := m.Pack(); err == nil {
+					_, _ = u.WriteTo(out, from)
+				}
+			}
+		}()
+		return nil
+	})
+}
+
+func TestNetworkFaults(t *testing.T) {
+	if os.Getenv(insideLab) == "" {
+		t.Skip("run by TestNetworkInNamespaces")
+	}
+	buildLab(t)
+	hosts := filepath.Join(t.TempDir(), "hosts")
+	fresh := func() *Network {
+		return NewNetwork(NetworkConfig{
+			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("10.77.0.1:53")}, HostsFile: hosts,
+			Targets: []Target{{Name: "host-primary", Host: "pos.example", Port: 9000}, {Name: "broker", Host: "10.79.0.1", Port: 8883}},
+			Sys:     os.DirFS("/sys"), Proc: os.DirFS("/proc"),
+		})
+	}
+	n := fresh()
+	seen := map[string]report.Evidence{}
+	ask := func(n *Network) {
+		t.Helper()
+		r := NewRunner(n.Probes())
+		start := time.Now()
+		r.Run(t.Context(), n.Probes(), nil)
+		for _, e := range r.Known(time.Now()) {
+			seen[e.Check+" "+e.Subject] = e
+		}
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("took %v", took)
+		}
+		n.names.mu.Lock()
+		for _, e := range n.names.last { // the next fault is another day
+			e.at = time.Time{}
+		}
+		n.names.mu.Unlock()
+	}
+	want := func(what string, status report.Status, facts report.Facts) {
+		t.Helper()
+		e, ok := seen[what]
+		if !ok {
+			t.Errorf("no %s", what)
+			return
+		}
+		if e.Status != status {
+			t.Errorf("%s is %s %v, want %s", what, e.Status, e.Facts, status)
+		}
+		for k, v := range facts {
+			if e.Facts[k] != v {
+				t.Errorf("%s: %s is %v in %v, want %v", what, k, e.Facts[k], e.Facts, v)
+			}
+		}
+	}
+	masked := report.Facts{"reason": "masked"}
+
+	t.Log("healthy")
+	ask(n)
+	want("net.link eth0", report.OK, report.Facts{"carrier": true, "kind": "ethernet", "flaps_1h": 0})
+	want("net.address eth0", report.OK, report.Facts{"address": "10.77.0.2", "prefix": 24, "gateway": "10.77.0.1", "gateway_in_subnet": true, "default_routes": 1, "duplicate": false})
+	want("net.gateway gateway", report.OK, report.Facts{"ip": "10.77.0.1", "neighbour": "reachable", "loss_pct": 0.0})
+	want("net.bearer uplink", report.OK, report.Facts{"active": "ethernet", "changes_1h": 0})
+	want("net.errors eth0", report.CannotTell, report.Facts{"reason": "too-few"})
+	want("net.wifi wifi", report.NotRun, report.Facts{"reason": "absent"})
+	want("net.dns host-primary", report.OK, report.Facts{"outcome": "ok", "name": "pos.example"})
+	want("net.tcp host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary"})
+	want("net.path host-primary", report.OK, report.Facts{"loss_pct": 0.0, "samples": 20})
+	want("net.mtu host-primary", report.OK, report.Facts{"outcome": "ok", "largest_ok_bytes": 1500})
+	want("net.internet broker", report.OK, report.Facts{"outcome": "ok"})
+	want("net.dns broker", report.NotRun, report.Facts{"reason": "absent"})
+
+	t.Log("the port is closed")
+	filter(t, "tcp dport 9000 reject with tcp reset")
+	ask(n)
+	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "refused"})
+	want("net.internet broker", report.OK, nil)
+
+	t.Log("the host drops packets")
+	filter(t, "ip daddr 10.78.0.2 drop")
+	ask(n)
+	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "timeout"})
+	want("net.path host-primary", report.Bad, report.Facts{"loss_pct": 100.0})
+	want("net.internet broker", report.OK, nil)
+
+	t.Log("names are not answered: the host's last address still serves")
+	filter(t, "udp dport 53 drop")
+	ask(n)
+	want("net.dns host-primary", report.Bad, report.Facts{"outcome": "timeout"})
+	want("net.tcp host-primary", report.OK, nil)
+	ask(fresh()) // an agent that never knew the address
+	want("net.dns host-primary", report.Bad, report.Facts{"outcome": "timeout"})
+	want("net.tcp host-primary", report.NotRun, masked)
+	want("net.path host-primary", report.NotRun, masked)
+	filter(t, "")
+
+	t.Log("two own the address")
+	run(t, "ip -n r addr add 10.77.0.2/32 dev r0")
+	ask(n)
+	want("net.address eth0", report.Bad, report.Facts{"duplicate": true})
+	run(t, "ip -n r addr del 10.77.0.2/32 dev r0")
+
+	t.Log("the router is dead")
+	run(t, "ip -n r addr del 10.77.0.1/24 dev r0\nip neigh flush dev eth0")
+	ask(n)
+	want("net.gateway gateway", report.Bad, report.Facts{"neighbour": "failed", "loss_pct": 100.0})
+	want("net.address eth0", report.OK, report.Facts{"duplicate": false})
+	want("net.internet broker", report.Bad, nil)
+	run(t, "ip -n r addr add 10.77.0.1/24 dev r0\nip neigh flush dev eth0")
+
+	t.Log("the cable is out")
+	run(t, "ip -n r link set r0 down")
+	ask(n)
+	want("net.link eth0", report.Bad, report.Facts{"carrier": false, "flaps_1h": 1})
+	want("net.address eth0", report.NotRun, masked)
+	want("net.gateway gateway", report.NotRun, masked)
+	want("net.bearer uplink", report.Bad, report.Facts{"active": "none"})
+	want("net.dns host-primary", report.Bad, report.Facts{"outcome": "unreachable"})
+	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "unreachable"})
+	want("net.path host-primary", report.NotRun, masked)
+	want("net.internet broker", report.Bad, report.Facts{"outcome": "unreachable"})
+	run(t, "ip -n r link set r0 up")
+
+	t.Log("no default route")
+	run(t, "ip route del default")
+	ask(n)
+	want("net.address eth0", report.Bad, report.Facts{"default_routes": 0})
+	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "unreachable"})
+	run(t, "ip route add default via 10.77.0.1")
+
+	t.Log("a sale stops everything at once")
+	filter(t, "drop")
+	run(t, "ip neigh flush dev eth0")
+	r := NewRunner(n.Probes())
+	var ended time.Time
+	stop := time.AfterFunc(150*time.Millisecond, func() { ended = time.Now(); r.SaleBegins(ended) })
+	r.Run(t.Context(), n.Probes(), nil)
+	if stop.Stop() {
+		t.Error("was over before the sale began")
+	} else if late := time.Since(ended); late > time.Second { // 100 ms by measure
+		t.Errorf("a sale waited %v", late)
+	} else {
+		t.Logf("quiet %v after the sale began", late)
+	}
+}
+
+func TestSubjectsAreFixed(t *testing.T) {
+	for _, c := range []struct{ target, check, name string }{
+		{"host-primary", "net.tcp", "host-primary"}, {"host-backup", "net.tcp", "host-backup"}, {"host-primary@wwan0", "net.tcp", "host-primary"},
+		{"broker", "net.internet", "broker"}, {"internet", "net.internet", "internet"},
+	} {
+		x := Target{Name: c.target}
+		if x.check() != c.check || x.name() != c.name {
+			t.Errorf("%s: %s of %s", c.target, x.check(), x.name())
+		}
+	}
+	checks := map[string]bool{}
+	for _, p := range NewNetwork(NetworkConfig{}).Probes() {
+		for _, c := range p.Checks {
+			checks[c] = true
+		}
+		if p.Idle && (p.Bytes > 0 || p.Depth != report.Internal) {
+			t.Errorf("%v sends in the background", p.Checks)
+		}
+	}
+	for _, c := range []string{"net.link", "net.address", "net.gateway", "net.dns", "net.path", "net.tcp", "net.mtu", "net.tls", "net.internet", "net.errors", "net.wifi", "net.bearer"} {
+		if !checks[c] {
+			t.Errorf("nobody answers %s", c)
+		}
+	}
+}
+
+func TestMeteredBytesAreCapped(t *testing.T) {
+	n := NewNetwork(NetworkConfig{DailyBytes: 10_000, Targets: []Target{{Name: "host-primary", Host: "127.0.0.1", Port: 9}}})
+	n.metered = true
+	n.maySpend(0, 1) // the day begins
+	n.spend(4_000)
+	if !n.maySpend(1_000, 1) || n.maySpend(2_000, 2) {
+		t.Error("half of the day's bytes are for connects only")
+	}
+	n.spend(6_000)
+	for _, e := range n.reach(t.Context(), n.c.Targets[0]) {
+		if e.Status != report.NotRun || e.Facts["reason"] != report.ReasonBudget {
+			t.Errorf("%+v", e)
+		}
+	}
+	n.window = time.Now().Add(-25 * time.Hour)
+	if !n.maySpend(1_000, 1) {
+		t.Error("a new day has new bytes")
+	}
+	n.metered = false
+	n.spend(1 << 40)
+	if !n.maySpend(1<<30, 1) {
+		t.Error("a cable costs nothing")
+	}
+}
+
+func TestEveryCheckIsAnsweredWhenStopped(t *testing.T) {
+	n := NewNetwork(NetworkConfig{HostsFile: "/nowhere", ResolvConf: "/nowhere", Targets: []Target{{Name: "host-primary", Host: "pos.example", Port: 9, TLS: true}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, p := range n.Probes() {
+		got := map[string]bool{}
+		for _, e := range p.Run(ctx) {
+			got[e.Check] = true
+			if e.Subject == "" || e.Status == "" || e.Status != report.OK && e.Status != report.Bad && e.Facts["reason"] == nil {
+				t.Errorf("%+v", e)
+			}
+		}
+		for _, c := range p.Checks {
+			if !got[c] {
+				t.Errorf("%s gave no %s", p.Subject, c)
+			}
+		}
+	}
+}
+
+func BenchmarkLocal(b *testing.B) {
+	n := NewNetwork(NetworkConfig{Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc")})
+	for b.Loop() {
+		n.local(context.Background())
+	}
+}

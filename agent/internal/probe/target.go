@@ -1,0 +1,510 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/network"
+)
+
+// What the checks of a target cost on the wire, roughly: names and a connect, a handshake, a row of echoes, the search
+// for the largest packet.
+const (
+	reachBytes = 800
+	tlsBytes   = 6000
+	pathBytes  = 1500
+	mtuBytes   = 3500
+	// maxMTUBytes is what the search may cost in a black hole.
+	maxMTUBytes = 20_000
+)
+
+// Thresholds of a path. ITU-T Y.1541 gives 400 ms and 50 ms of jitter for interactive classes; a round trip above a
+// second makes TCP repeat every SYN (RFC 6298).
+const (
+	lossBadPct      = 8 // with 20 packets: two lost; one may be chance
+	rttBad          = time.Second
+	rttPoor         = 400 * time.Millisecond
+	jitterPoor      = 50 * time.Millisecond
+	connectPoor     = time.Second // a SYN was lost, or the host is far beyond its normal
+	resolvePoor     = time.Second
+	certificatePoor = 14 // days left: renewal is overdue
+)
+
+// check is the name under which a connect to the target is reported.
+func (t Target) check() string {
+	if strings.HasPrefix(t.Name, "host") {
+		return "net.tcp"
+	}
+	return "net.internet" // a second, independent place
+}
+
+// name is the target without the bearer it is asked by.
+func (t Target) name() string {
+	name, _, _ := strings.Cut(t.Name, "@")
+	return name
+}
+
+func (n *Network) targetProbes(t Target) []Probe {
+	reach := Probe{Checks: []string{t.check(), "net.dns"}, Subject: t.Name, Depth: report.External, Timeout: reachLimit,
+		Fresh: reachFresh, Bytes: reachBytes, Run: func(ctx context.Context) []report.Evidence { return n.reach(ctx, t) }}
+	if t.TLS {
+		reach.Checks = append(reach.Checks, "net.tls")
+		reach.Bytes += tlsBytes
+	}
+	return []Probe{
+		reach,
+		{Checks: []string{"net.path"}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: pathFresh,
+			Bytes: pathBytes, Run: func(ctx context.Context) []report.Evidence { return n.path(ctx, t) }},
+		{Checks: []string{"net.mtu"}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: mtuFresh,
+			Bytes: mtuBytes, Run: func(ctx context.Context) []report.Evidence { return n.mtu(ctx, t) }},
+	}
+}
+
+// reach resolves a target's name, connects, and does the TLS handshake: one connection for three answers. A layer that
+// fails masks those above it (not-run, masked) with one exception: a connect that has no route or no carrier is bad at
+// once, with the outcome unreachable, because that is what the payment application meets. A name that cannot be
+// resolved is not the host's fault: the address it last had is tried.
+func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
+	all := func(reason string, checks ...string) (list []report.Evidence) {
+		for _, c := range checks {
+			if c != "net.tls" || t.TLS {
+				list = append(list, doubtful(c, t.Name, report.NotRun, reason))
+			}
+		}
+		return list
+	}
+	if !n.maySpend(reachBytes, 1) {
+		return all(report.ReasonBudget, t.check(), "net.dns", "net.tls")
+	}
+	dns, addresses := n.resolve(ctx, t)
+	list := []report.Evidence{dns}
+	if len(addresses) == 0 {
+		return append(list, all(report.ReasonMasked, t.check(), "net.tls")...)
+	}
+	var way network.Way
+	found := false
+	for _, ip := range addresses {
+		if usable(ip) || t.Via != "" {
+			way, found = network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, true
+			break
+		}
+	}
+	if !found {
+		f := report.Facts{"target": t.name(), "outcome": string(network.Unreachable), "ms": 0}
+		return append(append(list, fact(t.check(), t.Name, report.Bad, f)), all(report.ReasonMasked, "net.tls")...)
+	}
+	if !t.TLS {
+		c := network.TryConnect(ctx, way)
+		n.spend(c.Bytes)
+		return append(list, n.portal(ctx, t, way, connectEvidence(t, c)))
+	}
+	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
+	if trust.Name == "" {
+		trust.Name = t.Host
+	}
+	if t.CAFile != "" {
+		roots, err := network.LoadRoots(t.CAFile)
+		if err != nil {
+			c := network.TryConnect(ctx, way)
+			n.spend(c.Bytes)
+			return append(list, connectEvidence(t, c), doubtful("net.tls", t.Name, report.CannotTell, reasonFor(err)))
+		}
+		trust.Roots = roots
+	}
+	h := network.TryTLS(ctx, way, trust)
+	n.spend(h.Bytes)
+	list = append(list, connectEvidence(t, h.Connect))
+	if h.Outcome != network.OK {
+		return append(list, all(report.ReasonMasked, "net.tls")...)
+	}
+	return append(list, tlsEvidence(t, h))
+}
+
+func connectEvidence(t Target, c network.Connect) report.Evidence {
+	if c.Outcome == network.Stopped {
+		return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)
+	}
+	f := report.Facts{"target": t.name(), "outcome": string(c.Outcome), "ms": millis(c.Took)}
+	if c.Retrans > 0 {
+		f["retrans"] = c.Retrans
+	}
+	if c.Outcome != network.OK {
+		return fact(t.check(), t.Name, report.Bad, f)
+	}
+	f["level"] = "good"
+	if c.Took >= connectPoor {
+		f["level"] = "poor"
+	}
+	return fact(t.check(), t.Name, report.OK, f)
+}
+
+func tlsEvidence(t Target, h network.Handshake) report.Evidence {
+	if h.TLS == network.Stopped {
+		return doubtful("net.tls", t.Name, report.CannotTell, report.ReasonTimeout)
+	}
+	f := report.Facts{"target": t.name(), "outcome": string(h.TLS), "ms": millis(h.Took)}
+	if h.DaysKnown {
+		f["days_left"] = h.DaysLeft
+	}
+	if h.Reset {
+		f["reset"] = true
+	}
+	if h.OldVersion {
+		f["old_version"] = true
+	}
+	if h.TLS != network.OK {
+		return fact("net.tls", t.Name, report.Bad, f)
+	}
+	f["level"] = "good"
+	if h.DaysLeft < certificatePoor {
+		f["level"] = "poor"
+	}
+	return fact("net.tls", t.Name, report.OK, f)
+}
+
+// portal asks for the fleet's page if one is configured, and turns the evidence bad if somebody else answers.
+func (n *Network) portal(ctx context.Context, t Target, w network.Way, e report.Evidence) report.Evidence {
+	if t.PortalPath == "" || t.check() != "net.internet" || e.Status != report.OK {
+		return e
+	}
+	p, bytes := network.AskPortal(ctx, w, t.Host, t.PortalPath)
+	n.spend(bytes)
+	if p == network.PortalUnknown {
+		return e
+	}
+	e.Facts["portal"] = p == network.PortalFound
+	if p == network.PortalFound {
+		e.Status, e.Facts["level"] = report.Bad, "bad"
+	}
+	return e
+}
+
+// resolve finds a target's addresses and says how that went.
+func (n *Network) resolve(ctx context.Context, t Target) (report.Evidence, []netip.Addr) {
+	if ip, err := netip.ParseAddr(t.Host); err == nil {
+		return doubtful("net.dns", t.Name, report.NotRun, report.ReasonAbsent), []netip.Addr{ip} // no name to resolve
+	}
+	a := n.names.find(ctx, t.Host)
+	n.spend(a.bytes)
+	f := report.Facts{"name": t.Host}
+	switch {
+	case a.fromFile:
+		f["outcome"], f["ms"], f["source"] = string(network.OK), 0, "hosts"
+		return fact("net.dns", t.Name, report.OK, f), a.addresses
+	case a.outcome == network.Stopped:
+		return doubtful("net.dns", t.Name, report.CannotTell, report.ReasonTimeout), a.addresses
+	}
+	f["outcome"], f["ms"] = string(a.outcome), millis(a.took)
+	if a.failed > 0 {
+		f["resolvers_failed"] = a.failed
+	}
+	if a.blocked {
+		f["blocked"] = true
+	}
+	if a.noData {
+		f["no_address"] = true
+	}
+	if a.outcome != network.OK {
+		return fact("net.dns", t.Name, report.Bad, f), a.addresses
+	}
+	f["level"] = "good"
+	if a.failed > 0 || a.took >= resolvePoor {
+		f["level"] = "poor"
+	}
+	return fact("net.dns", t.Name, report.OK, f), a.addresses
+}
+
+// ready finds the way for a check of the path's quality; reason is why there is none.
+func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
+	if !n.maySpend(bytes, 2) {
+		return way, report.ReasonBudget
+	}
+	_, addresses := n.resolve(ctx, t)
+	for _, ip := range addresses {
+		if usable(ip) || t.Via != "" {
+			return network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, ""
+		}
+	}
+	return way, report.ReasonMasked
+}
+
+func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
+	way, reason := n.ready(ctx, t, pathBytes)
+	if reason != "" {
+		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, reason)}
+	}
+	v, err := network.MeasurePath(ctx, way)
+	n.spend(v.Bytes)
+	if err != nil && v.Received < 3 { // cut short before it could show anything
+		return []report.Evidence{doubtful("net.path", t.Name, report.CannotTell, report.ReasonTimeout)}
+	}
+	if v.Unreachable && v.Received == 0 {
+		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
+	}
+	e := pathEvidence(t, v)
+	if pct, ok := n.retrans(time.Now()); ok {
+		e.Facts["retrans_pct"] = round(pct)
+	}
+	return []report.Evidence{e}
+}
+
+func pathEvidence(t Target, v network.PathView) report.Evidence {
+	loss := v.LossPct()
+	f := report.Facts{"target": t.name(), "loss_pct": round(loss), "samples": v.Sent, "by": v.By}
+	if v.Received > 0 {
+		f["rtt_ms"] = millis(v.RTT)
+	}
+	if v.Received > 1 {
+		f["jitter_ms"] = millis(v.Jitter)
+	}
+	status := report.OK
+	switch {
+	case v.Sent-v.Received >= 2 && loss >= lossBadPct || v.RTT >= rttBad:
+		status, f["level"] = report.Bad, "bad"
+	case v.Sent > v.Received || v.RTT >= rttPoor || v.Jitter >= jitterPoor:
+		f["level"] = "poor"
+	case v.RTT >= rttPoor/2:
+		f["level"] = "fair"
+	default:
+		f["level"] = "good"
+	}
+	return fact("net.path", t.Name, status, f)
+}
+
+func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
+	way, reason := n.ready(ctx, t, maxMTUBytes)
+	if reason != "" {
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, reason)}
+	}
+	mtu := 1500
+	if r, err := network.RouteTo(way.Addr.Addr()); err == nil {
+		if tables, err := network.ReadTables(); err == nil {
+			for _, l := range tables.Links {
+				if l.Index == r.Index && l.MTU > 0 {
+					mtu = min(l.MTU, mtu)
+				}
+			}
+		}
+	}
+	v, err := network.FindMTU(ctx, way.Addr.Addr(), way.Via, mtu)
+	n.spend(v.Bytes)
+	switch {
+	case errors.Is(err, network.ErrNotPermitted):
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonPermission)}
+	case err != nil:
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+	case v.Outcome == network.Stopped:
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonTimeout)}
+	case v.Outcome == network.Unreachable:
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, report.ReasonMasked)}
+	case v.Outcome == network.Timeout: // no echo is answered, so the size of one proves nothing
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+	}
+	f := report.Facts{"target": t.name(), "outcome": string(v.Outcome)}
+	if v.LargestOK > 0 {
+		f["largest_ok_bytes"] = v.LargestOK
+	}
+	if v.Outcome == network.Blackhole {
+		return []report.Evidence{fact("net.mtu", t.Name, report.Bad, f)}
+	}
+	return []report.Evidence{fact("net.mtu", t.Name, report.OK, f)}
+}
+
+// maySpend tells whether a check of so many bytes fits into 1/share of the day's bytes; on a bearer that costs nothing
+// it always does.
+func (n *Network) maySpend(bytes, share int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := time.Now(); n.window.IsZero() || now.Sub(n.window) > 24*time.Hour {
+		n.window, n.spent = now, 0
+	}
+	return !n.metered || n.spent+int64(bytes) <= n.c.DailyBytes/int64(share)
+}
+
+func (n *Network) spend(bytes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.metered {
+		n.spent += int64(bytes)
+	}
+}
+
+// sampleTCP remembers the machine's TCP counters, so that a later check can say how many segments were repeated since.
+func (n *Network) sampleTCP(now time.Time) {
+	if n.c.Proc == nil {
+		return
+	}
+	c, ok := network.ReadTCPCounters(n.c.Proc)
+	if !ok {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for len(n.counters) > 1 && now.Sub(n.counters[0].at) > countersKept {
+		n.counters = append(n.counters[:0], n.counters[1:]...)
+	}
+	n.counters = append(n.counters, counted{now, c})
+}
+
+func (n *Network) retrans(now time.Time) (float64, bool) {
+	if n.c.Proc == nil {
+		return 0, false
+	}
+	c, ok := network.ReadTCPCounters(n.c.Proc)
+	if !ok {
+		return 0, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.counters) == 0 || now.Sub(n.counters[0].at) > 2*countersKept {
+		return 0, false
+	}
+	return c.RetransPct(n.counters[0].tcp)
+}
+
+// names remembers addresses, so that checks of one target ask once, and a host can be tried when its name cannot be
+// resolved any more.
+type names struct {
+	c    NetworkConfig
+	mu   sync.Mutex
+	last map[string]*name
+}
+
+type name struct {
+	asking chan struct{} // closed when the answer is there; nil: nobody asks
+	at     time.Time
+	found  found
+	good   []netip.Addr // the last addresses that an answer gave
+}
+
+type found struct {
+	outcome         network.Outcome
+	took            time.Duration
+	failed, bytes   int
+	blocked, noData bool
+	fromFile        bool
+	addresses       []netip.Addr
+}
+
+// sameAnswer is for how long one answer serves the checks of one run.
+const sameAnswer = 10 * time.Second
+
+func newNames(c NetworkConfig) *names { return &names{c: c, last: map[string]*name{}} }
+
+func (n *names) find(ctx context.Context, host string) found {
+	n.mu.Lock()
+	e := n.last[host]
+	if e == nil { // one for each configured target: the map is bounded by the configuration
+		e = &name{}
+		n.last[host] = e
+	}
+	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < sameAnswer {
+		defer n.mu.Unlock()
+		f := e.found
+		f.bytes = 0 // paid once
+		return f
+	}
+	if asking := e.asking; asking != nil {
+		n.mu.Unlock()
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return found{outcome: network.Stopped}
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		f := e.found
+		f.bytes = 0
+		return f
+	}
+	e.asking = make(chan struct{})
+	n.mu.Unlock()
+
+	f := n.ask(ctx, host)
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(e.asking)
+	e.asking = nil
+	if f.outcome == network.OK {
+		e.good = f.addresses
+	} else if f.outcome != network.NXDomain { // a name that is gone has no address any more
+		f.addresses = e.good
+	}
+	e.found = f
+	if f.outcome != network.Stopped {
+		e.at = time.Now()
+	}
+	return f
+}
+
+func (n *names) ask(ctx context.Context, host string) found {
+	if list := network.HostsFile(n.c.HostsFile, host); len(list) > 0 {
+		return found{outcome: network.OK, fromFile: true, addresses: list}
+	}
+	resolvers := n.c.Resolvers
+	if len(resolvers) == 0 {
+		var err error
+		if resolvers, err = network.Resolvers(n.c.ResolvConf); err != nil {
+			resolvers = nil
+		}
+	}
+	reachable := resolvers[:0:0]
+	for _, r := range resolvers {
+		if usable(r.Addr()) {
+			reachable = append(reachable, r)
+		}
+	}
+	if len(reachable) == 0 {
+		return found{outcome: network.Unreachable}
+	}
+	l := network.Resolve(ctx, host, reachable)
+	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses}
+}
+
+// reasonFor is the contract's reason for a source that could not be read.
+func reasonFor(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return report.ReasonAbsent
+	case errors.Is(err, fs.ErrPermission):
+		return report.ReasonPermission
+	}
+	return report.ReasonUnsupported
+}
+
+// maxText bounds a file of procfs.
+const maxText = 64 << 10
+
+func readAll(root fs.FS, name string) (string, error) {
+	if root == nil {
+		return "", fs.ErrNotExist
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxText))
+	return string(b), err
+}
+
+// millis is a duration in milliseconds: tenths below ten, whole ones above.
+func millis(d time.Duration) float64 {
+	ms := float64(d) / float64(time.Millisecond)
+	if ms < 10 {
+		return math.Round(ms*10) / 10
+	}
+	return math.Round(ms)
+}
+
+// round keeps one digit after the point.
+func round(f float64) float64 { return math.Round(f*10) / 10 }
