@@ -326,9 +326,9 @@ func (r *reader) names(n reachability) {
 	case otherOK != nil:
 		r.add("dns.only-host", any, 1)
 	case n.internetOK != nil && (n.internetOK.Check == "net.internet" || otherFail != nil):
-		r.add("dns.fail-internet-ok", any, choose(n.hostOK, 0.4, 1))
+		r.add("dns.fail-internet-ok", any, 1)
 		if hostFail != nil && otherFail != nil {
-			r.add("dns.fail-all", any, choose(n.hostOK, 0.2, 0.5))
+			r.add("dns.fail-all", any, 0.5)
 		}
 	case hostFail != nil && otherFail != nil && n.internetFail == nil:
 		r.add("dns.fail-all", any, choose(n.hostOK, 0.4, 1))
@@ -341,6 +341,7 @@ func (r *reader) names(n reachability) {
 func (r *reader) paths() {
 	list := r.v.all("net.path")
 	var lossy, slow, clean []*item
+	var fast *item
 	for i := range list {
 		it := &list[i]
 		if it.bearer != "" && r.other(kindOf(it.bearer)) {
@@ -366,6 +367,8 @@ func (r *reader) paths() {
 		}
 		if rttKnown && rtt >= slowishRTTms || jitter >= slowRTTms {
 			slow = append(slow, it)
+		} else if rttKnown {
+			fast = it
 		}
 	}
 	for _, it := range lossy {
@@ -384,8 +387,11 @@ func (r *reader) paths() {
 		rtt, _ := it.num("rtt_ms")
 		r.add(pick(rtt >= slowRTTms, "path.slow", "path.slow-some"), it, choose(len(clean) > 0, 0.5, 1))
 	}
-	if len(lossy)+len(slow) == 0 && len(clean) > 0 {
+	switch {
+	case len(lossy)+len(slow) == 0 && len(clean) > 0:
 		r.add("path.ok", clean[0], 1)
+	case len(slow) == 0 && fast != nil:
+		r.add("path.fast", fast, 1)
 	}
 }
 

@@ -185,10 +185,8 @@ func (r *reader) history() {
 	switch {
 	case issuersKnown && issuers >= 2:
 		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
-	case issuersKnown && issuers == 1 && (same >= 2 || cards >= 2):
-		r.add("hist.one-issuer", it, 1)
-	case issuersKnown && issuers == 1 && approvals > 0:
-		r.add("hist.one-issuer", it, 0.6)
+	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
+		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
 	}
 	// "First seen" counts from the last sale without this code, so an approval since then can only be one in between.
 	switch {
@@ -280,7 +278,7 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 	origin, scheme := string(ev.Origin), ev.Scheme
 	answered := t.answered(ev.Origin)
 	// A reversal request carries the terminal's own reason in field 39; the answer to one carries the host's verdict.
-	ownReason := codes.IsReversal(t.mti) && ev.Origin != report.OriginHost && len(ev.Code) <= 2
+	ownReason := codes.IsReversal(t.mti) && (ev.Origin == report.OriginTerminal || ev.Origin == report.OriginUnknown) && len(ev.Code) <= 2
 	switch {
 	case ownReason:
 		scheme, origin = codes.SchemeReversal, string(report.OriginTerminal)
