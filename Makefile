@@ -90,7 +90,7 @@ soak-short:
 
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
-	$(GO) run ./agent/diagnose/eval
+	$(GO) run ./firmware-build/eval
 
 .PHONY: package
 package: arm ## tar.gz, deb and ipk for every ARM into dist/

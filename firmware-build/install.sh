@@ -68,6 +68,7 @@ fresh=no
 if [ ! -f "$root/etc/posdx/posdx.toml" ]; then
 	fresh=yes
 	put 640 "$here/posdx.toml" "$root/etc/posdx/posdx.toml"
+	[ -d "$root/run" ] || sed -i 's#/run/posdx/#/var/run/posdx/#' "$root/etc/posdx/posdx.toml"
 fi
 put 644 "$here/posdx.toml" "$root/etc/posdx/posdx.toml.example"
 chown "0:$gid" "$root/etc/posdx/posdx.toml"

@@ -49,7 +49,8 @@ func (l *lab) onFleetPage(ctx context.Context, d report.Diagnosis) error {
 }
 
 func get(ctx context.Context, client *http.Client, url string) (report.Diagnosis, error) {
-	var d report.Diagnosis
+	var row struct{ Diagnosis report.Diagnosis }
+	d := report.Diagnosis{}
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return d, err
@@ -66,10 +67,10 @@ func get(ctx context.Context, client *http.Client, url string) (report.Diagnosis
 	if r.StatusCode != http.StatusOK {
 		return d, fmt.Errorf("%s: %s", url, r.Status)
 	}
-	if err := json.Unmarshal(b, &d); err != nil {
+	if err := json.Unmarshal(b, &row); err != nil {
 		return d, fmt.Errorf("%s: %w", url, err)
 	}
-	return d, nil
+	return row.Diagnosis, nil
 }
 
 // A caseFile is one recorded moment, in the form that posdx diagnose --replay reads.

@@ -59,24 +59,26 @@ func answers(code string) func(context.Context, *lab) error {
 	}
 }
 
-// hostFault makes the host answer everything with its own fault; the next automatic sign-in, which goes no further than
-// the acquirer, fails too.
-func hostFault(ctx context.Context, l *lab) error {
-	l.out.host.Change(func(s *sim.HostState) { s.Sale, s.SignIn = "96", "96" })
-	_, err := l.do(ctx, "signin-auto")
-	return err
+// answersAll makes the host answer everything with a code; the next automatic sign-in, which goes no further than the
+// acquirer, fails too.
+func answersAll(code string) func(context.Context, *lab) error {
+	return func(ctx context.Context, l *lab) error {
+		l.out.host.Change(func(s *sim.HostState) { s.Sale, s.SignIn = code, code })
+		_, err := l.do(ctx, "signin-auto")
+		return err
+	}
 }
 
 func scenarios() []scenario {
 	never := []string{"query-first"}
 	notSent := []string{"safe", "later"}
 	return []scenario{
-		{name: "host-96", zh: "主机应答 96：收单系统自身故障", does: "the host answers 96: its own fault", breaks: hostFault, sale: "sell",
+		{name: "host-96", zh: "主机应答 96：收单系统自身故障", does: "the host answers 96: its own fault", breaks: answersAll("96"), sale: "sell",
 			want: []string{"host.malfunction"}, retry: []string{"later"},
 			why: "The acquirer's host answers everything with 96, sign-in included, which goes no further. The answer itself proves that line, terminal and session work."},
-		{name: "not-registered-97", zh: "主机应答 97：主机不认识这台终端", does: "the host answers 97: it does not know this terminal", breaks: answers("97"), sale: "sell",
+		{name: "not-registered-97", zh: "主机应答 97：主机不认识这台终端", does: "the host answers 97: it does not know this terminal", breaks: answersAll("97"), sale: "sell",
 			want: []string{"terminal.not-registered"}, retry: []string{"no"},
-			why: "The acquirer's host answers every sale with 97; nothing at the terminal changed since its last approval."},
+			why: "The acquirer's host answers everything with 97, sign-in included; nothing at the terminal changed since its last approval."},
 		{name: "unknown-9997", zh: "收银软件返回 9997，而终端一切正常", does: "a cashier's SDK says 9997 and nothing is wrong here", sale: "scan", retry: never,
 			why: "The wallet gateway could not tell the result in time and the SDK knows only 9997 for that. Nothing at the terminal is broken and nobody knows whether the payer was charged."},
 		{name: "unknown-9997-line-cut", zh: "同样的 9997，但网线已断", does: "the same 9997, with the cable out", sale: "scan",
