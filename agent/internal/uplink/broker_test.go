@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -23,12 +25,11 @@ import (
 type script struct {
 	t *testing.T
 
-	connack  func(n int) byte                                    // by number of the connection, from 1
-	publish  func(l *link, p *packets.PublishPacket) (do string) // "": take and acknowledge; else see onPublish
-	dead     func(n int) bool                                    // does the connection go nowhere after CONNACK?
-	noFleet  bool                                                // the fleet acknowledges nothing
-	refuse   bool                                                // nobody listens
-	pingless bool
+	connack func(n int) byte                                    // by number of the connection, from 1
+	publish func(l *link, p *packets.PublishPacket) (do string) // "": take and acknowledge; else see onPublish
+	dead    func(n int) bool                                    // does the connection go nowhere after CONNACK?
+	noFleet bool                                                // the fleet acknowledges nothing
+	refuse  bool                                                // nobody listens
 
 	mu       sync.Mutex
 	conns    int
@@ -57,7 +58,7 @@ type link struct {
 	out   chan packets.ControlPacket
 	will  *control
 	clean bool // DISCONNECT came
-	dead  bool
+	dead  atomic.Bool
 }
 
 func newScript(t *testing.T) *script {
@@ -106,7 +107,7 @@ func (l *link) read() {
 		if err != nil {
 			return
 		}
-		if l.dead {
+		if l.dead.Load() {
 			continue
 		}
 		switch p := p.(type) {
@@ -117,7 +118,7 @@ func (l *link) read() {
 				a.ReturnCode = l.s.connack(l.n)
 			}
 			l.out <- a
-			l.dead = l.s.dead != nil && l.s.dead(l.n)
+			l.dead.Store(l.s.dead != nil && l.s.dead(l.n))
 		case *packets.SubscribePacket:
 			a := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
 			a.MessageID = p.MessageID
@@ -126,9 +127,7 @@ func (l *link) read() {
 		case *packets.PublishPacket:
 			l.s.onPublish(l, p)
 		case *packets.PingreqPacket:
-			if !l.s.pingless {
-				l.out <- packets.NewControlPacket(packets.Pingresp)
-			}
+			l.out <- packets.NewControlPacket(packets.Pingresp)
 		case *packets.DisconnectPacket:
 			l.clean = true
 			return
@@ -264,6 +263,12 @@ func (s *script) dials() []time.Time {
 	return slices.Clone(s.attempts)
 }
 
+func (s *script) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns
+}
+
 func (s *script) current() *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,8 +312,14 @@ func start(t *testing.T, s *script, box *outbox.Box, cfg Config, h Handlers) rig
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		time.Sleep(5 * time.Minute) // fake: whatever still runs after this is a leak, and the bubble says so
+		rest(5 * time.Minute) // fake: whatever still runs after this is a leak, and the bubble says so
 	}}
+}
+
+// rest lets time pass and everyone come to rest.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func fill(t *testing.T, b *outbox.Box, n int) {

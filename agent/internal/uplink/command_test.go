@@ -30,11 +30,11 @@ func TestCommands(t *testing.T) {
 		s := newScript(t)
 		file := filepath.Join(t.TempDir(), "audit")
 		r := start(t, s, newBox(t), Config{AuditFile: file}, h)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		say := func(name, payload string, retained bool) (replies []report.Reply) {
 			before := len(r.controls("reply/"))
 			s.current().say(at.Topic("cmd/"+name), retained, []byte(payload))
-			time.Sleep(time.Second)
+			rest(time.Second)
 			for _, c := range r.controls("reply/")[before:] {
 				var a report.Reply
 				if err := json.Unmarshal([]byte(c.payload), &a); err != nil || c.retained {
@@ -68,12 +68,12 @@ func TestCommands(t *testing.T) {
 		for i := range maxOrders + 3 {
 			s.current().say(at.Topic("cmd/diagnose"), false, fmt.Appendf(nil, `{"id":"b%d"}`, i))
 		}
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if refused := len(r.controls("reply/")) - n; refused != 2 {
 			t.Errorf("%d refused of %d, want 2: one runs, %d wait", refused, maxOrders+3, maxOrders)
 		}
 		close(release)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if all := len(r.controls("reply/")) - n; all != maxOrders+3 {
 			t.Errorf("%d answers to %d commands", all, maxOrders+3)
 		}
@@ -82,9 +82,9 @@ func TestCommands(t *testing.T) {
 		// After a restart the ids are still known.
 		s2 := newScript(t)
 		r2 := start(t, s2, newBox(t), Config{AuditFile: file}, h)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		s2.current().say(at.Topic("cmd/health"), false, []byte(`{"id":"a2"}`))
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if c := r2.controls("reply/"); len(c) != 1 || !strings.Contains(c[0].payload, "taken before") {
 			t.Errorf("replay after a restart: %+v", c)
 		}
@@ -104,14 +104,14 @@ func TestAdvisories(t *testing.T) {
 		}}
 		s := newScript(t)
 		r := start(t, s, newBox(t), Config{}, h)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		l := s.current()
 		l.say("pos/v1/shop/advisory/acquirer/bank-1", true, []byte(`{"scope":"acquirer","key":"bank-1","code":"96","terminals":12}`))
 		l.say("pos/v1/shop/advisory/acquirer/bank-1", true, nil)
 		l.say("pos/v1/shop/advisory/acquirer/bank-1", true, []byte(`[]`))
 		l.say("pos/v1/shop/advisory/acquirer/bank-1", true, []byte(`{"code":"`+strings.Repeat("x", maxAdvisory)+`"}`))
 		l.say("pos/v1/other/advisory/acquirer/bank-1", true, []byte(`{}`))
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if g := strings.Join(got, ", "); g != "acquirer/bank-1 96 12 false, acquirer/bank-1  0 true" {
 			t.Errorf("got %s", g)
 		}

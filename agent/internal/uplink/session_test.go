@@ -22,9 +22,9 @@ func TestDelivers(t *testing.T) {
 		box := newBox(t)
 		fill(t, box, 3)
 		r := start(t, newScript(t), box, Config{}, Handlers{})
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		fill(t, box, 2)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if n, again := r.stored(box.Epoch()); n != 5 || again != 0 {
 			t.Errorf("stored %d, %d of them again; want 5, 0", n, again)
 		}
@@ -60,7 +60,7 @@ func TestForgetsOnlyOnAck(t *testing.T) {
 		s := newScript(t)
 		s.noFleet = true
 		r := start(t, s, box, Config{}, Handlers{})
-		time.Sleep(48 * time.Hour)
+		rest(48 * time.Hour)
 		if n := box.Stats().Records; n != 100 {
 			t.Errorf("%d records left without an ack, want 100", n)
 		}
@@ -76,7 +76,7 @@ func TestForgetsOnlyOnAck(t *testing.T) {
 		s.noFleet = false
 		s.mu.Unlock()
 		fill(t, box, 1)
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if n := box.Stats().Records; n != 0 {
 			t.Errorf("%d records left after a late ack", n)
 		}
@@ -96,12 +96,12 @@ func TestBrokerThatNeverAcknowledges(t *testing.T) {
 			return ""
 		}
 		r := start(t, s, box, Config{}, Handlers{})
-		time.Sleep(10 * time.Minute)
+		rest(10 * time.Minute)
 		if n, _ := r.stored(box.Epoch()); n != 20 || box.Stats().Records != 0 {
 			t.Errorf("stored %d of 20, %d left", n, box.Stats().Records)
 		}
-		if r.conns != 3 {
-			t.Errorf("%d connections, want 3: two that made no progress", r.conns)
+		if r.connections() != 3 {
+			t.Errorf("%d connections, want 3: two that made no progress", r.connections())
 		}
 		if s.most > defaultWindow {
 			t.Errorf("%d in flight, window %d", s.most, defaultWindow)
@@ -119,29 +119,19 @@ func TestPubackOnItsOwnConnection(t *testing.T) {
 		s := newScript(t)
 		s.noFleet = true
 		s.publish = func(l *link, p *packets.PublishPacket) string {
-			switch {
-			case !strings.HasSuffix(p.TopicName, "diagnosis"):
-				return ""
-			case l.n == 1 && strings.Contains(string(p.Payload), `"seq":4,`):
+			if l.n == 1 && strings.Contains(string(p.Payload), `"seq":4,`) {
 				return "cut" // taken, but the terminal cannot know
-			case l.n == 1 && len(box2(box)) == 7:
-				return ""
 			}
 			return ""
 		}
 		r := start(t, s, box, Config{Delivery: DeliveryBroker}, Handlers{})
-		time.Sleep(5 * time.Minute)
+		rest(5 * time.Minute)
 		n, again := r.stored(box.Epoch())
 		if n != 10 || again == 0 || box.Stats().Records != 0 {
 			t.Errorf("stored %d of 10, %d again, %d left: want 10, at least 1 (the one cut), 0", n, again, box.Stats().Records)
 		}
 		r.stop()
 	})
-}
-
-func box2(b *outbox.Box) (seqs []uint64) {
-	b.Scan(func(r outbox.Record) bool { seqs = append(seqs, r.Seq); return true })
-	return seqs
 }
 
 func TestHalfOpen(t *testing.T) {
@@ -151,16 +141,16 @@ func TestHalfOpen(t *testing.T) {
 		s.dead = func(n int) bool { return n == 1 }
 		r := start(t, s, box, Config{}, Handlers{})
 		fill(t, box, 1)
-		time.Sleep(3 * time.Minute)
-		if r.conns < 2 || box.Stats().Records != 0 {
-			t.Errorf("%d connections, %d records left: the dead line was not given up", r.conns, box.Stats().Records)
+		rest(3 * time.Minute)
+		if r.connections() < 2 || box.Stats().Records != 0 {
+			t.Errorf("%d connections, %d records left: the dead line was not given up", r.connections(), box.Stats().Records)
 		}
 		// And one that dies while idle: the ping finds it.
-		s.current().dead = true
-		before := r.conns
-		time.Sleep(defaultKeepAlive + pingTimeout + firstSpread + 10*time.Second)
-		if r.conns != before+1 {
-			t.Errorf("%d connections after the line died idle, want %d", r.conns, before+1)
+		s.current().dead.Store(true)
+		before := r.connections()
+		rest(defaultKeepAlive + pingTimeout + firstSpread + 10*time.Second)
+		if r.connections() != before+1 {
+			t.Errorf("%d connections after the line died idle, want %d", r.connections(), before+1)
 		}
 		r.stop()
 	})
@@ -182,7 +172,7 @@ func TestBrokerThatLoses(t *testing.T) {
 			return ""
 		}
 		r := start(t, s, box, Config{}, Handlers{})
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if got, _ := r.stored(box.Epoch()); got != 300 || box.Stats().Records != 0 {
 			t.Errorf("stored %d of 300, %d left", got, box.Stats().Records)
 		}
@@ -198,7 +188,7 @@ func TestStrayAcks(t *testing.T) {
 		s.noFleet = true
 		r := start(t, s, box, Config{}, Handlers{})
 		fill(t, box, 5)
-		time.Sleep(time.Minute / 2)
+		rest(time.Minute / 2)
 		l := s.current()
 		for _, p := range []string{
 			`{"epoch":"00000000000000000000000000000000","boot":1,"seq":5}`, `{"seq":5}`, `rubbish`, ``,
@@ -208,7 +198,7 @@ func TestStrayAcks(t *testing.T) {
 			l.say(at.Topic("ack"), false, []byte(p))
 		}
 		l.say("pos/v1/shop/t2/ack", false, []byte(`{"epoch":"`+box.Epoch()+`","seq":5}`))
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if n := box.Stats().Records; n != 5 {
 			t.Errorf("%d records left, a stray ack removed some", n)
 		}
@@ -216,7 +206,7 @@ func TestStrayAcks(t *testing.T) {
 			l.say(at.Topic("ack"), false, []byte(`{"epoch":"`+box.Epoch()+`","boot":1,"seq":3}`))
 		}
 		l.say(at.Topic("ack"), false, []byte(`{"epoch":"`+box.Epoch()+`","boot":1,"seq":1}`))
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if n := box.Stats().Records; n != 2 {
 			t.Errorf("%d records left, want 2", n)
 		}
@@ -233,7 +223,7 @@ func TestOutage(t *testing.T) {
 		r := start(t, s, box, Config{}, Handlers{})
 		for range days {
 			fill(t, box, each)
-			time.Sleep(24 * time.Hour)
+			rest(24 * time.Hour)
 		}
 		tries := len(s.dials())
 		if most := days * 24 * 3600 / 20; tries > most || tries < 100 {
@@ -242,7 +232,7 @@ func TestOutage(t *testing.T) {
 		s.mu.Lock()
 		s.refuse = false
 		s.mu.Unlock()
-		time.Sleep(15 * time.Minute)
+		rest(15 * time.Minute)
 		n, again := r.stored(box.Epoch())
 		if n != days*each || again != 0 || r.historic != n {
 			t.Errorf("stored %d, %d again, %d historical; want %d, 0, all", n, again, r.historic, days*each)
@@ -272,7 +262,7 @@ func TestTakeover(t *testing.T) {
 			return ""
 		}
 		r := start(t, s, box, Config{}, Handlers{})
-		time.Sleep(10 * time.Hour)
+		rest(10 * time.Hour)
 		if n := len(s.dials()); n > 10*20 {
 			t.Errorf("%d connects in 10 hours of fighting", n)
 		}
@@ -296,7 +286,7 @@ func TestRefusals(t *testing.T) {
 			s := newScript(t)
 			s.connack = func(int) byte { return code }
 			r := start(t, s, newBox(t), Config{}, Handlers{})
-			time.Sleep(time.Minute)
+			rest(time.Minute)
 			if e := r.State().LastError; !strings.Contains(e, want) {
 				t.Errorf("code %d: %q does not say %q", code, e, want)
 			}
@@ -310,10 +300,10 @@ func TestBigPacket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(t)
 		r := start(t, s, newBox(t), Config{}, Handlers{})
-		time.Sleep(time.Second)
+		rest(time.Second)
 		l := s.current()
 		l.conn.Write([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
-		time.Sleep(100 * time.Millisecond)
+		rest(100 * time.Millisecond)
 		if e := r.State().LastError; !strings.Contains(e, "size limit") {
 			t.Errorf("last error %q", e)
 		}
@@ -343,7 +333,7 @@ func TestGapDoesNotBlock(t *testing.T) {
 			t.Fatalf("dropped %v: want tallies, and no diagnosis", box.Stats().Dropped)
 		}
 		r := start(t, newScript(t), box, Config{}, Handlers{})
-		time.Sleep(5 * time.Minute)
+		rest(5 * time.Minute)
 		if n := box.Stats().Records; n != 0 {
 			t.Errorf("%d records stay: the fleet cannot get past the gap", n)
 		}
@@ -365,11 +355,11 @@ func TestHealth(t *testing.T) {
 		r := start(t, s, newBox(t), Config{}, Handlers{})
 		r.PublishHealth([]byte(`{"n":1}`))
 		r.PublishHealth([]byte(`{"n":2}`))
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		r.PublishHealth([]byte(`{"n":3}`))
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		s.current().conn.Close()
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		var got []string
 		for _, c := range r.controls("health") {
 			var e report.Envelope
@@ -390,18 +380,18 @@ func TestBudget(t *testing.T) {
 		box := newBox(t)
 		fill(t, box, 1000)
 		r := start(t, newScript(t), box, Config{DayBytes: 100_000}, Handlers{})
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		first, _ := r.stored(box.Epoch())
 		c := r.Counters()
 		if c.BudgetLeft > 0 || first == 1000 || c.WireIn+c.WireOut > 140_000 {
 			t.Errorf("after an hour %d arrived, %d bytes on the wire, %d left of the budget", first, c.WireIn+c.WireOut, c.BudgetLeft)
 		}
 		r.PublishHealth([]byte(`{}`))
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if len(r.controls("health")) != 0 {
 			t.Error("health was sent over budget")
 		}
-		time.Sleep(24 * time.Hour)
+		rest(24 * time.Hour)
 		if n := box.Stats().Records; n != 0 {
 			t.Errorf("%d records left a day later: the budget must slow, not stop", n)
 		}

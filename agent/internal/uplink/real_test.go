@@ -1,0 +1,387 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"posdx/agent/internal/outbox"
+	"posdx/agent/report"
+)
+
+// patience is how long a test waits for what should take a second; the machine may be busy.
+const patience = 90 * time.Second
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not within %v: %s", patience, what)
+}
+
+// A mosquitto runs Debian's mosquitto with the rules we ship.
+type mosquitto struct {
+	t    *testing.T
+	conf string
+	port string
+	cmd  *exec.Cmd
+}
+
+func newMosquitto(t *testing.T, p *pki) *mosquitto {
+	if _, err := exec.LookPath("mosquitto"); err != nil {
+		t.Skip("no mosquitto: install the Debian package mosquitto")
+	}
+	conf, err := os.ReadFile("../../../firmware-build/broker/mosquitto/posdx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acl, err := filepath.Abs("../../../firmware-build/broker/mosquitto/posdx.acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := p.files("broker", "127.0.0.1")
+	m := &mosquitto{t: t, port: freePort(t)}
+	text := strings.NewReplacer(
+		"/etc/mosquitto/posdx.acl", acl, "/etc/mosquitto/certs/terminals-ca.pem", p.write("ca.pem", p.pem, 0o644),
+		"/etc/mosquitto/certs/broker.pem", cert, "/etc/mosquitto/certs/broker.key", key,
+		"/var/lib/mosquitto/", t.TempDir()+"/", "listener 8883", "listener "+m.port+" 127.0.0.1", "autosave_interval 60", "autosave_interval 1\nuser root",
+	).Replace(string(conf))
+	m.conf = p.write("mosquitto.conf", []byte(text), 0o644)
+	m.start()
+	t.Cleanup(m.kill)
+	return m
+}
+
+func freePort(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func (m *mosquitto) start() {
+	m.cmd = exec.Command("mosquitto", "-c", m.conf)
+	if testing.Verbose() {
+		m.cmd.Stderr = os.Stderr
+	}
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	listening(m.t, m.port)
+}
+
+func listening(t *testing.T, port string) {
+	t.Helper()
+	eventually(t, "the broker listens", func() bool {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+func (m *mosquitto) kill() {
+	m.cmd.Process.Kill()
+	m.cmd.Wait()
+}
+
+// A listener is a small fleet: it stores and acknowledges.
+type listener struct {
+	mu     sync.Mutex
+	client mqtt.Client
+	seen   map[string]map[uint64]int
+	states []string
+	others map[string]int // messages by topic
+}
+
+func newListener(t *testing.T, url string, p *pki, cn string) *listener {
+	l := &listener{seen: map[string]map[uint64]int{}, others: map[string]int{}}
+	o := mqtt.NewClientOptions().AddBroker(url).SetClientID(cn).SetCleanSession(false).SetTLSConfig(p.config(cn)).
+		SetMaxReconnectInterval(200 * time.Millisecond).SetConnectRetry(true).SetConnectRetryInterval(200 * time.Millisecond)
+	o.SetDefaultPublishHandler(l.take)
+	o.SetOnConnectHandler(func(c mqtt.Client) {
+		go c.SubscribeMultiple(map[string]byte{"pos/v1/shop/+/+": 1, "pos/v1/shop/+/reply/+": 1}, nil)
+	})
+	l.client = mqtt.NewClient(o)
+	if tok := l.client.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("the fleet cannot connect: %v", tok.Error())
+	}
+	t.Cleanup(func() { l.client.Disconnect(100) })
+	return l
+}
+
+func (l *listener) take(_ mqtt.Client, m mqtt.Message) {
+	a, kind, err := report.ParseTopic(m.Topic())
+	if err != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.others[m.Topic()]++
+	if kind == report.KindStatus {
+		var p report.Presence
+		json.Unmarshal(m.Payload(), &p)
+		l.states = append(l.states, p.State)
+		return
+	}
+	var e report.Envelope
+	if kind == "ack" || json.Unmarshal(m.Payload(), &e) != nil || e.Seq == 0 {
+		return // its own acks come back to it
+	}
+	if l.seen[e.Epoch] == nil {
+		l.seen[e.Epoch] = map[uint64]int{}
+	}
+	l.seen[e.Epoch][e.Seq]++
+	seq := uint64(0)
+	for l.seen[e.Epoch][seq+1] > 0 {
+		seq++
+	}
+	b, _ := json.Marshal(report.Ack{Epoch: e.Epoch, Boot: e.Boot, Seq: seq})
+	go l.client.Publish(a.Topic("ack"), 1, false, b)
+}
+
+func (l *listener) count(topic string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.others[topic]
+}
+
+func (l *listener) stored(epoch string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.seen[epoch])
+}
+
+func run(t *testing.T, cfg Config, box *outbox.Box, h Handlers) (*Uplink, func()) {
+	t.Helper()
+	cfg.ReconnectMin, cfg.ReconnectMax, cfg.BootID = 50*time.Millisecond, 300*time.Millisecond, "boot-1"
+	if cfg.Address == (report.Address{}) {
+		cfg.Address = at
+	}
+	h.Birth = func() report.Birth { return report.Birth{Time: time.Now()} }
+	u, err := New(cfg, box, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { u.Run(ctx); close(done) }()
+	var once sync.Once
+	stop := func() { once.Do(func() { cancel(); <-done }) }
+	t.Cleanup(stop)
+	return u, stop
+}
+
+func TestMosquitto(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts and kills a broker")
+	}
+	p := newPKI(t)
+	m := newMosquitto(t, p)
+	url := "ssl://127.0.0.1:" + m.port
+	fleet := newListener(t, url, p, "posdx-fleet")
+	cert, key := p.files("t1")
+	cfg := Config{Brokers: []string{url}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+
+	dir := t.TempDir()
+	box, err := outbox.Open(dir, outbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, box, 40)
+	u, stop := run(t, cfg, box, Handlers{})
+	eventually(t, "40 records confirmed", func() bool { return box.Stats().Records == 0 })
+
+	for range 3 { // the broker dies in the middle, and comes back
+		fill(t, box, 20)
+		m.kill()
+		fill(t, box, 20)
+		m.start()
+		eventually(t, "records confirmed after a restart of the broker", func() bool { return box.Stats().Records == 0 })
+	}
+	if n := fleet.stored(box.Epoch()); n != 160 {
+		t.Errorf("the fleet has %d of 160", n)
+	}
+
+	// A ping from the fleet is answered.
+	fleet.client.Publish(at.Topic("cmd/ping"), 1, false, `{"id":"p1"}`).WaitTimeout(patience)
+	eventually(t, "ping answered", func() bool { return fleet.count(at.Topic("reply/ping")) == 1 })
+
+	// Another terminal, with a good certificate of its own, pretends to be t1: nothing of it may arrive, and it hears
+	// nothing of t1's.
+	heard := make(chan string, 100)
+	thief := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("t1").SetTLSConfig(p.config("t2")).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() }))
+	if tok := thief.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("t2: %v", tok.Error())
+	}
+	defer thief.Disconnect(100)
+	sub := thief.SubscribeMultiple(map[string]byte{"pos/v1/shop/+/+": 1, "pos/v1/shop/t1/cmd/+": 1, "#": 1, "pos/v1/shop/advisory/+/+": 1}, nil)
+	if !sub.WaitTimeout(patience) {
+		t.Fatal("t2 gets no SUBACK")
+	}
+	before := fleet.count(at.Topic("diagnosis"))
+	for _, topic := range []string{at.Topic("diagnosis"), at.Topic("status"), at.Topic("ack"), at.Topic("cmd/ping"), "pos/v1/shop/advisory/acquirer/bank"} {
+		thief.Publish(topic, 1, true, `{"state":"offline","id":"evil","seq":99}`).WaitTimeout(patience)
+	}
+	if tok := thief.Publish("pos/v1/shop/t2/tally", 1, false, "{}"); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("t2: %v", tok.Error())
+	}
+	eventually(t, "t2's own topic passes", func() bool { return fleet.count("pos/v1/shop/t2/tally") == 1 })
+	fill(t, box, 1)
+	eventually(t, "t1 goes on", func() bool { return box.Stats().Records == 0 })
+	if n := fleet.count(at.Topic("diagnosis")); n != before+1 {
+		t.Errorf("%d diagnoses on t1's topic, want its own one", n-before)
+	}
+	fleet.client.Publish("pos/v1/shop/advisory/acquirer/bank", 1, false, `{}`).WaitTimeout(patience)
+	eventually(t, "t2 hears the advisory", func() bool { return len(heard) > 0 })
+	for len(heard) > 0 {
+		if topic := <-heard; topic != "pos/v1/shop/advisory/acquirer/bank" && topic != "pos/v1/shop/t2/tally" {
+			t.Errorf("t2 hears %s", topic)
+		}
+	}
+	if s := u.Counters().Sessions; s != 4 {
+		t.Errorf("%d sessions, want 4: one and three restarts; t2 took over t1's", s)
+	}
+	stop()
+	eventually(t, "status says offline at the end", func() bool {
+		fleet.mu.Lock()
+		defer fleet.mu.Unlock()
+		return len(fleet.states) > 0 && fleet.states[len(fleet.states)-1] == "offline"
+	})
+	if err := box.Close(); err != nil {
+		t.Error(err)
+	}
+	c := u.Counters()
+	t.Logf("sent %v, bytes %v, wire out %d in %d, resent %d", c.Sent, c.Bytes, c.WireOut, c.WireIn, c.Resent)
+}
+
+// TestRenewal starts with a certificate that the broker does not take and puts a good one in its place.
+func TestRenewal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p, other := newPKI(t), newPKI(t)
+	m := newMosquitto(t, p)
+	cert, key := other.files("t1")
+	cfg := Config{Brokers: []string{"ssl://127.0.0.1:" + m.port}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+	u, _ := run(t, cfg, newBox(t), Handlers{})
+	eventually(t, "a refusal that names the certificate", func() bool { return strings.Contains(u.State().LastError, cert) })
+	c, k := p.issue("t1", time.Now().Add(-time.Hour), time.Now().Add(10*24*time.Hour))
+	other.write("t1.pem", c, 0o644)
+	other.write("t1.key", k, 0o600)
+	eventually(t, "connected with the renewed certificate", func() bool { return u.State().Connected })
+	if w := u.State().Warning; !strings.Contains(w, "expires on") || !strings.Contains(w, cert) {
+		t.Errorf("warning %q: want the expiry, which is 10 days off", w)
+	}
+}
+
+// TestNATSRules holds the rules for nats-server: another terminal's topics are refused, one's own pass.
+func TestNATSRules(t *testing.T) {
+	conf, err := os.ReadFile("../../../firmware-build/broker/nats/posdx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPKI(t)
+	cert, key := p.files("broker", "127.0.0.1")
+	port := freePort(t)
+	second := strings.NewReplacer("t1", "t2")
+	text := string(conf)
+	from := strings.Index(text, `    { user: "CN=t1"`)
+	to := strings.LastIndex(text, "  ]\n}")
+	text = text[:to] + second.Replace(text[from:to]) + text[to:]
+	text = strings.NewReplacer("/var/lib/nats", t.TempDir(), "0.0.0.0:8883", "127.0.0.1:"+port, "/etc/nats/terminals-ca.pem", p.write("ca.pem", p.pem, 0o644),
+		"/etc/nats/broker.pem", cert, "/etc/nats/broker.key", key).Replace(text)
+	o, err := server.ProcessConfigFile(p.write("nats.conf", []byte("listen: \"127.0.0.1:-1\"\n"+text), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.NoSigs, o.NoLog = true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("nats-server does not start")
+	}
+	url := "ssl://127.0.0.1:" + port
+	fleet := newListener(t, url, p, "posdx-fleet")
+	tcert, tkey := p.files("t1")
+	box := newBox(t)
+	fill(t, box, 20)
+	run(t, Config{Brokers: []string{url}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: tcert, KeyFile: tkey}, box, Handlers{})
+	eventually(t, "20 records confirmed", func() bool { return box.Stats().Records == 0 })
+
+	thief := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("thief").SetTLSConfig(p.config("t2")))
+	if tok := thief.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
+		t.Fatalf("t2: %v", tok.Error())
+	}
+	defer thief.Disconnect(100)
+	before := fleet.count(at.Topic("diagnosis"))
+	thief.Publish(at.Topic("diagnosis"), 1, false, "{}").WaitTimeout(time.Second) // refused: may never be acknowledged
+	eventually(t, "t2's own topic passes", func() bool {
+		thief.Publish("pos/v1/shop/t2/tally", 1, false, "{}").WaitTimeout(time.Second)
+		return fleet.count("pos/v1/shop/t2/tally") > 0
+	})
+	if n := fleet.count(at.Topic("diagnosis")); n != before {
+		t.Errorf("t2 speaks as t1: %d", n-before)
+	}
+}
+
+// TestHeapStaysFlat queues what a long outage brings on real files: it lies there and not in memory.
+func TestHeapStaysFlat(t *testing.T) {
+	box, err := outbox.Open(t.TempDir(), outbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	doc := fmt.Appendf(nil, `{"pad":%q}`, strings.Repeat("x", 580))
+	if heap := grown(func() {
+		for range 10_000 {
+			if _, err := box.Append(report.KindDiagnosis, true, time.Now(), doc); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); heap > 512<<10 {
+		t.Errorf("10 000 queued records hold %d bytes of heap", heap)
+	}
+	var pos outbox.Pos
+	n := 0
+	if heap := grown(func() {
+		for {
+			r, ok, err := box.Next(pos)
+			if err != nil || !ok {
+				break
+			}
+			pos = pos.After(r)
+			n++
+		}
+	}); heap > 512<<10 || n != 10_000 {
+		t.Errorf("draining %d records holds %d bytes of heap", n, heap)
+	}
+	s := box.Stats()
+	t.Logf("10 000 records of %d bytes: %d bytes and %d syncs to flash, %.3f times the payload", len(doc), s.Written, s.Syncs, float64(s.Written)/float64(10_000*len(doc)))
+	if s.Written > 2*10_000*int64(len(doc)) {
+		t.Errorf("flash written %d, over twice the payload", s.Written)
+	}
+}
