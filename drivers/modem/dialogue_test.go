@@ -108,7 +108,8 @@ func TestCommand(t *testing.T) {
 
 // An answer that comes after its command's deadline must not be taken for the next command's.
 func TestLateAnswer(t *testing.T) {
-	for _, late := range []time.Duration{commandLimit + 10*time.Millisecond, commandLimit + quietLimit + 50*time.Millisecond, commandLimit + quietLimit + 900*time.Millisecond} {
+	for _, late := range []time.Duration{commandLimit + 10*time.Millisecond, commandLimit + quietLimit + 50*time.Millisecond,
+		commandLimit + 2*quietLimit + 50*time.Millisecond, commandLimit + quietLimit + 900*time.Millisecond} {
 		t.Run(late.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				link := transcript(t, func(line string, say func(string, time.Duration)) {
@@ -116,7 +117,7 @@ func TestLateAnswer(t *testing.T) {
 					case "AT+CSQ":
 						say("\r\n+CSQ: 31,99\r\n\r\nOK\r\n", late)
 					case "AT+CGATT?":
-						say("\r\n+CGATT: 1\r\n\r\nOK\r\n", 0)
+						say("\r\n+CGATT: 1\r\n\r\nOK\r\n", 200*time.Millisecond)
 					default:
 						say("\r\nOK\r\n", 0)
 					}
@@ -146,7 +147,11 @@ func TestLateRefusal(t *testing.T) {
 				say("\r\n+CME ERROR: 10\r\n", commandLimit+quietLimit+100*time.Millisecond)
 				return
 			}
-			answers(map[string]string{"AT+CGATT?": "\r\n+CGATT: 1\r\n\r\nOK\r\n"})(line, say)
+			if line == "AT+CGATT?" {
+				say("\r\n+CGATT: 1\r\n\r\nOK\r\n", 200*time.Millisecond)
+				return
+			}
+			say("\r\nOK\r\n", 0)
 		}))
 		d.Command(t.Context(), "AT+CPIN?", "+CPIN:")
 		if lines, err := d.Command(t.Context(), "AT+CGATT?", "+CGATT:"); err != nil || len(lines) != 1 {

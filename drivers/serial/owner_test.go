@@ -5,10 +5,36 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
+
+// Who may not look into other processes must know that he is blind.
+func TestBlind(t *testing.T) {
+	if os.Getenv("POSDX_BLIND") != "" {
+		use, err := Look(os.Getenv("POSDX_BLIND"))
+		fmt.Printf("held %v, blind %v, %v\n", use.Held, use.Blind, err)
+		return
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become nobody")
+	}
+	device, path := plug(t)
+	_ = device
+	if use, err := Look(path); err != nil || use.Blind || use.Held {
+		t.Errorf("root: %+v, %v", use, err)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestBlind$")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "POSDX_BLIND="+path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "held false, blind true, <nil>") {
+		t.Errorf("nobody: %v\n%s", err, out)
+	}
+}
 
 // inode names a file as /proc/locks does.
 func inode(t *testing.T, path string) string {

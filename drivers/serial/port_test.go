@@ -214,6 +214,24 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
+// stuck is a library whose Write comes back only after the deadline, as one does that an emptied queue has set free.
+type stuck struct{ line }
+
+func (s stuck) Write(b []byte) (int, error) {
+	time.Sleep(60 * time.Millisecond)
+	return len(b), nil
+}
+
+func TestWriteThatWasThrownAway(t *testing.T) {
+	_, path := plug(t)
+	p := open(t, Config{Path: path})
+	p.line = stuck{p.line}
+	p.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := p.Write([]byte("x")); !errors.Is(err, ErrIdle) {
+		t.Errorf("the library says it was written, but it was not: %v", err)
+	}
+}
+
 func TestDiscard(t *testing.T) {
 	device, path := plug(t)
 	p := open(t, Config{Path: path})

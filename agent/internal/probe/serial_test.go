@@ -170,6 +170,35 @@ func TestReaderInUse(t *testing.T) {
 	}
 }
 
+// Who cannot see whether somebody holds a port stays away from it, unless it is his alone.
+func TestBlindStaysAway(t *testing.T) {
+	if path := os.Getenv("POSDX_BLIND"); path != "" {
+		for _, dedicated := range []bool{false, true} {
+			fmt.Printf("dedicated %v: %s\n", dedicated, show(ran(t, Reader(ReaderConfig{Port: path, Dedicated: dedicated}))["reader.port"], "outcome", "reason"))
+		}
+		return
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become nobody")
+	}
+	const nobody = 65534
+	l := plugged(t, sim.NewReader(sim.GemPCTwin(), 1))
+	tty, err := filepath.EvalSymlinks(l.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(tty, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestBlindStaysAway$")
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "POSDX_BLIND="+tty)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if want := "dedicated false: cannot-tell - permission\ndedicated true: ok ok -\n"; err != nil || !strings.HasPrefix(string(out), want) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestNothingFitted(t *testing.T) {
 	for _, list := range [][]Probe{Reader(ReaderConfig{}), Modem(ModemConfig{}), {Absent("pinpad0", "pinpad.port"), Absent("printer0", "printer.status")}} {
 		for check, e := range ran(t, list) {
