@@ -392,7 +392,7 @@ func (b *Box) next(after Pos) (Record, bool, error) {
 		l := r.loss
 		r.loss = loss{}
 		b.note(l)
-		r.append(l.frame(b.boot()))
+		r.add(l.frame(b.boot()))
 		f, ok = r.nextAfter(after.ram)
 	}
 	if !ok {

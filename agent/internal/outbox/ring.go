@@ -31,19 +31,27 @@ func newRing(limit int) (*ring, error) {
 
 // append keeps a record, dropping the oldest plain ones and then the oldest of all to make room.
 func (r *ring) append(f frame) uint64 {
+	seq := r.add(f)
+	for r.bytes > r.limit && len(r.recs) > 1 {
+		i := max(slices.IndexFunc(r.recs, func(f frame) bool { return !f.critical }), 0)
+		g := r.recs[i]
+		r.loss.add(g.seq, g.seq, "space")
+		if g.kind == report.KindDropped {
+			r.loss.absorb(g.doc, "space")
+		}
+		r.loss.count(g.kind, 1)
+		r.cut(i)
+	}
+	return seq
+}
+
+// add keeps a record whatever the bound says; for a report of loss, which must not cause another.
+func (r *ring) add(f frame) uint64 {
 	f.seq = r.next
 	f.doc = slices.Clone(f.doc)
 	r.next++
 	r.recs = append(r.recs, f)
 	r.bytes += len(f.doc) + ringOverhead
-	for r.bytes > r.limit && len(r.recs) > 1 {
-		i := slices.IndexFunc(r.recs, func(f frame) bool { return !f.critical })
-		i = max(i, 0)
-		g := r.recs[i]
-		r.loss.add(g.seq, g.seq, "space")
-		r.loss.count(g.kind, 1)
-		r.cut(i)
-	}
 	return f.seq
 }
 
