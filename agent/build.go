@@ -38,7 +38,11 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, log: log,
 	}
 	d.know.Store(k)
-	sensed := sense(c, d.reads)
+	sensed, err := sense(c, c.StateDir, d.reads, log)
+	if err != nil {
+		box.Close()
+		return nil, nil, err
+	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
 		Knowledge: d.know.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: box,
@@ -62,9 +66,7 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 	if len(logs.Files) > 0 {
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
-	if sensed.run != nil {
-		tasks = append(tasks, task{"network", sensed.run})
-	}
+	tasks = append(tasks, sensed.tasks...)
 	if up, run, err := connect(c, d); err != nil {
 		box.Close()
 		return nil, nil, err

@@ -68,6 +68,8 @@ type networkConfig struct {
 	Resolvers  []string `toml:"resolvers"`
 	ResolvConf string   `toml:"resolv_conf"`
 	Metered    []string `toml:"metered"`
+	DailyBytes int64    `toml:"daily_bytes"`
+	SSID       string   `toml:"ssid"`
 }
 
 type targetConfig struct {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"posdx/agent/diagnose"
@@ -116,5 +117,9 @@ func local(path string) (*probe.Runner, codes.Profile, error) {
 	if err != nil {
 		return nil, profile, err
 	}
-	return probe.NewRunner(sense(c, &reader.Reads{}).probes), profile, nil
+	s, err := sense(c, "", &reader.Reads{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, profile, err
+	}
+	return probe.NewRunner(s.probes), profile, nil
 }

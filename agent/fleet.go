@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"posdx/agent/internal/uplink"
@@ -53,4 +56,23 @@ func (f fleetSession) Counts(m map[string]int64) {
 	c := f.Uplink.Counters()
 	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
 	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
+}
+
+// brokerAddress splits a broker's URL into what a check needs.
+func brokerAddress(s string) (host string, port int, secure bool, err error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", 0, false, err
+	}
+	secure = u.Scheme != "tcp" && u.Scheme != "mqtt"
+	port = 1883
+	if secure {
+		port = 8883
+	}
+	if p := u.Port(); p != "" {
+		if port, err = strconv.Atoi(p); err != nil {
+			return "", 0, false, fmt.Errorf("broker %q: port %q is no number", s, p)
+		}
+	}
+	return u.Hostname(), port, secure, nil
 }

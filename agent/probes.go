@@ -2,38 +2,117 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"posdx/agent/internal/probe"
 	"posdx/drivers/reader"
 )
 
-// senses are the checks of this terminal and what they need besides.
+// senses are the checks of this terminal and what must run beside them.
 type senses struct {
 	probes  []probe.Probe
 	metered func() bool
-	run     func(context.Context) error // watches the links; nil if nothing needs watching
+	tasks   []task
 }
 
-// sense lists every check of the product: the architecture on one screen.
-func sense(c config, reads *reader.Reads) senses {
-	var s senses
-	for _, r := range c.Reader {
-		s.probes = append(s.probes, probe.Reader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads})...)
+// cellular is the kind of interface whose bytes cost money unless the configuration says otherwise.
+const cellular = "cellular"
+
+// sense lists every check of the product: the architecture on one screen. The directory may be empty for a command that
+// keeps nothing.
+func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (senses, error) {
+	resolvers, err := addresses(c.Network.Resolvers)
+	if err != nil {
+		return senses{}, err
 	}
-	if len(c.Reader) == 0 {
-		s.probes = append(s.probes, probe.Reader(probe.ReaderConfig{Reads: reads})...)
+	metered := c.Network.Metered
+	if len(metered) == 0 {
+		metered = []string{cellular}
 	}
-	for _, m := range c.Modem {
+	net := probe.NewNetwork(probe.NetworkConfig{
+		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
+		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
+	})
+	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: floor}
+	if len(board.Paths) == 0 {
+		board.Paths = []string{c.StateDir}
+	}
+	if stateDir != "" {
+		if board.Boots, err = probe.NoteBoot(board.Root, filepath.Join(stateDir, "boots"), time.Now()); err != nil {
+			log.Warn("the count of restarts begins anew", "err", err)
+		}
+	}
+	metal := probe.NewBoard(board)
+	s := senses{metered: net.Metered, tasks: []task{
+		{"network", net.Run},
+		{"kernel log", func(ctx context.Context) error {
+			if err := metal.Run(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("the kernel's log is not read", "err", err)
+				<-ctx.Done() // its check answers cannot-tell; the others go on
+			}
+			return nil
+		}},
+	}}
+	s.probes = append(s.probes, net.Probes()...)
+	s.probes = append(s.probes, metal.Probes()...)
+	for _, m := range orNone(c.Modem) {
 		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp})...)
 	}
-	if len(c.Modem) == 0 {
-		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{})...)
+	for _, r := range orNone(c.Reader) {
+		s.probes = append(s.probes, probe.Reader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads})...)
 	}
 	s.probes = append(s.probes,
-		probe.Process(os.DirFS("/proc"), c.App.Process),
 		probe.Absent("pinpad0", "pinpad.port"),
 		probe.Absent("printer0", "printer.status"),
+		probe.Process(os.DirFS("/proc"), c.App.Process),
 	)
-	return s
+	return s, nil
+}
+
+// orNone gives the nameless device that is not there to a terminal without any, so that its checks say so.
+func orNone(list []portConfig) []portConfig {
+	if len(list) == 0 {
+		return []portConfig{{}}
+	}
+	return list
+}
+
+// targets are the places that are asked. Where no independent place is named, the broker serves: it is far from the
+// acquirer and asked by the uplink anyway.
+func targets(c config) []probe.Target {
+	var list []probe.Target
+	internet := false
+	for _, t := range c.Target {
+		internet = internet || t.Name == "internet"
+		list = append(list, probe.Target{Name: t.Name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA})
+	}
+	if len(c.Broker.URL) > 0 && !internet {
+		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {
+			list = append(list, probe.Target{Name: "broker", Host: host, Port: port, TLS: secure, ServerName: c.Broker.ServerName, CAFile: c.Broker.CA})
+		}
+	}
+	return list
+}
+
+// addresses reads name servers, with or without a port.
+func addresses(list []string) ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	for _, s := range list {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			a, e := netip.ParseAddr(strings.Trim(s, "[]"))
+			if e != nil {
+				return nil, fmt.Errorf("config: network.resolvers: %q is no IP address", s)
+			}
+			ap = netip.AddrPortFrom(a, 53)
+		}
+		out = append(out, ap)
+	}
+	return out, nil
 }

@@ -16,8 +16,8 @@ const recent = 3 * time.Second
 func plan(ev report.Event, stale []probe.Probe, metered bool) []probe.Probe {
 	var list []probe.Probe
 	for _, p := range stale {
-		if p.Depth != report.Internal {
-			continue // anything deeper needs a person who asks for it
+		if p.Depth == report.Interactive {
+			continue // needs a person
 		}
 		if p.Bytes > 0 && metered && answered(ev) {
 			continue

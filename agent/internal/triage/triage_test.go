@@ -220,9 +220,9 @@ func TestAnsweredCodeSpendsNoSIMData(t *testing.T) {
 			t.Errorf("%s: %d probes, want %d", c.name, got, c.want)
 		}
 	}
-	p[1].Depth = report.External
+	p[1].Depth = report.Interactive
 	if got := len(plan(cashier, p, false)); got != 1 {
-		t.Errorf("a check that reaches outside was planned by itself")
+		t.Errorf("a check that needs a person was planned by itself")
 	}
 }
 
