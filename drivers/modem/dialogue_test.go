@@ -17,10 +17,13 @@ import (
 // A transcript is a modem made of a function: it hears a line and says bytes, now or later.
 func transcript(t *testing.T, hear func(line string, say func(string, time.Duration))) serial.Link {
 	host, device := net.Pipe()
-	out := make(chan string, 1000)
+	out, over := make(chan string, 1000), make(chan struct{})
 	go func() {
-		for s := range out {
-			if _, err := io.WriteString(device, s); err != nil {
+		for {
+			select {
+			case s := <-out:
+				io.WriteString(device, s)
+			case <-over:
 				return
 			}
 		}
@@ -49,7 +52,7 @@ func transcript(t *testing.T, hear func(line string, say func(string, time.Durat
 			line = line[:0]
 		}
 	}()
-	t.Cleanup(func() { host.Close(); device.Close(); <-heard; time.Sleep(time.Hour); close(out) })
+	t.Cleanup(func() { host.Close(); device.Close(); close(over); <-heard })
 	return host
 }
 

@@ -94,6 +94,8 @@ func TestModemTroubles(t *testing.T) {
 				t.Errorf("%+v, %v", r, err)
 			}
 			// It may ask for numbers instead of plain ERROR, but must put that back.
+			sim.mu.Lock()
+			defer sim.mu.Unlock()
 			if sim.cmee != 0 {
 				t.Errorf("left +CMEE at %d", sim.cmee)
 			}
