@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc4958644b99e551f69aa0a6b28b57e954adb7392e07bfb8b7cfd", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de49c72bba105ecb0ad3c34e06a5a15fa6b03522d2b9aad", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1566,96 +1566,172 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
 }, Inference: Inference{Settings: Settings{Scale: 1.25, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.5, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12}, Topics: []TopicRule{
-	TopicRule{Topic: "success", Codes: list461, Domains: list462},
-	TopicRule{Topic: "uncertain-approval", Domains: list462, Words: list463},
-	TopicRule{Topic: "local-any", Schemes: list464, Domains: list462},
-	TopicRule{Topic: "success", Domains: list462},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list465, Codes: list440},
-	TopicRule{Topic: "reversal-mac", Schemes: list465, Codes: list466},
-	TopicRule{Topic: "reversal-other", Schemes: list465},
-	TopicRule{Topic: "version", Schemes: list467, Codes: list468},
-	TopicRule{Topic: "no-answer", Schemes: list469, Codes: list470},
-	TopicRule{Topic: "no-answer", Schemes: list464, Codes: list471},
-	TopicRule{Topic: "offline", Schemes: list141, Codes: list472},
-	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list473},
-	TopicRule{Topic: "data-transfer", Schemes: list464, Codes: list474},
-	TopicRule{Topic: "network", Schemes: list464, Codes: list475},
-	TopicRule{Topic: "duplicate", Schemes: list464, Codes: list476},
-	TopicRule{Topic: "settle", Schemes: list464, Codes: list477},
-	TopicRule{Topic: "serial", Schemes: list464, Codes: list478, Domains: list479},
-	TopicRule{Topic: "funds", Domains: list480, Words: list481},
-	TopicRule{Topic: "state", Domains: list480, Words: list482},
-	TopicRule{Topic: "pin-locked", Domains: list480, Words: list483},
-	TopicRule{Topic: "pin", Domains: list480, Words: list484},
-	TopicRule{Topic: "expired", Domains: list480, Words: list485},
-	TopicRule{Topic: "limit", Domains: list480, Words: list486},
-	TopicRule{Topic: "state", Domains: list480},
-	TopicRule{Topic: "limit", Domains: list487, Words: list488},
-	TopicRule{Topic: "merchant-unknown", Domains: list487, Words: list489},
-	TopicRule{Topic: "terminal-unknown", Domains: list487, Words: list490},
-	TopicRule{Topic: "fraud", Domains: list487},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list491},
-	TopicRule{Topic: "issuer-late", Domains: list492, Words: list493},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list494},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list495},
+	TopicRule{Topic: "funds", Schemes: list461, Codes: list462},
+	TopicRule{Topic: "limit", Schemes: list461, Codes: list463},
+	TopicRule{Topic: "limit", Schemes: list464, Codes: list465},
+	TopicRule{Topic: "state", Schemes: list464, Codes: list466},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list461, Codes: list467},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list468, Codes: list469},
+	TopicRule{Topic: "pin", Schemes: list461, Codes: list470},
+	TopicRule{Topic: "pin-locked", Schemes: list461, Codes: list471},
+	TopicRule{Topic: "expired", Schemes: list461, Codes: list472},
+	TopicRule{Topic: "lost-card", Schemes: list461, Codes: list473},
+	TopicRule{Topic: "lost-card", Schemes: list468, Codes: list474},
+	TopicRule{Topic: "lost-card", Schemes: list475, Codes: list476},
+	TopicRule{Topic: "fraud", Schemes: list464, Codes: list477},
+	TopicRule{Topic: "do-not-honour", Schemes: list464, Codes: list478},
+	TopicRule{Topic: "do-not-honour", Schemes: list475, Codes: list478},
+	TopicRule{Topic: "error", Schemes: list464, Codes: list479},
+	TopicRule{Topic: "issuer-decline", Schemes: list464, Codes: list480},
+	TopicRule{Topic: "function-unsupported", Schemes: list461, Codes: list481},
+	TopicRule{Topic: "function-unsupported", Schemes: list468, Codes: list482},
+	TopicRule{Topic: "not-accepted", Schemes: list464, Codes: list483},
+	TopicRule{Topic: "issuer-down", Schemes: list464, Codes: list484},
+	TopicRule{Topic: "issuer-late", Schemes: list464, Codes: list485},
+	TopicRule{Topic: "cutover", Schemes: list464, Codes: list486},
+	TopicRule{Topic: "centre", Schemes: list464, Codes: list439},
+	TopicRule{Topic: "security", Schemes: list464, Codes: list487},
+	TopicRule{Topic: "switch", Schemes: list464, Codes: list488},
+	TopicRule{Topic: "pending", Schemes: list464, Codes: list489},
+	TopicRule{Topic: "busy", Schemes: list490, Codes: list491},
+	TopicRule{Topic: "centre", Schemes: list490, Codes: list492},
+	TopicRule{Topic: "merchant-unknown", Schemes: list464, Codes: list493},
+	TopicRule{Topic: "not-permitted", Schemes: list464, Codes: list494},
+	TopicRule{Topic: "terminal-unknown", Schemes: list464, Codes: list495},
+	TopicRule{Topic: "session", Schemes: list464, Codes: list496},
+	TopicRule{Topic: "duplicate", Schemes: list464, Codes: list497},
+	TopicRule{Topic: "journal", Schemes: list464, Codes: list498},
+	TopicRule{Topic: "original", Schemes: list464, Codes: list499},
+	TopicRule{Topic: "original", Schemes: list500, Codes: list501},
+	TopicRule{Topic: "keys", Schemes: list464, Codes: list502},
+	TopicRule{Topic: "format", Schemes: list464, Codes: list503},
+	TopicRule{Topic: "entry", Schemes: list464, Codes: list504},
+	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list505},
+	TopicRule{Topic: "card-number", Schemes: list464, Codes: list506},
+	TopicRule{Topic: "swipe", Schemes: list464, Codes: list507},
+	TopicRule{Topic: "invalid", Schemes: list508, Codes: list509},
+	TopicRule{Topic: "invalid", Schemes: list468, Codes: list510},
+	TopicRule{Topic: "invalid", Schemes: list511, Codes: list512},
+	TopicRule{Topic: "invalid", Schemes: list475, Codes: list509},
+	TopicRule{Topic: "re-enter", Schemes: list508, Codes: list507},
+	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list513},
+	TopicRule{Topic: "re-enter", Schemes: list511, Codes: list514},
+	TopicRule{Topic: "wrong-method", Schemes: list515, Codes: list516},
+	TopicRule{Topic: "wrong-method", Schemes: list517, Codes: list518},
+	TopicRule{Topic: "card-number", Schemes: list515, Codes: list519},
+	TopicRule{Topic: "card-number", Schemes: list517, Codes: list520},
+	TopicRule{Topic: "clock", Schemes: list521, Codes: list440},
+	TopicRule{Topic: "journal", Schemes: list521, Codes: list479},
+	TopicRule{Topic: "wrong-method", Schemes: list521, Codes: list496},
+	TopicRule{Topic: "duplicate", Schemes: list517, Codes: list522},
+	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list523},
+	TopicRule{Topic: "config", Schemes: list475, Codes: list524},
+	TopicRule{Topic: "config", Schemes: list525, Codes: list526},
+	TopicRule{Topic: "not-accepted", Schemes: list475, Codes: list496},
+	TopicRule{Topic: "security", Schemes: list468, Codes: list527},
+	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list528},
+	TopicRule{Topic: "merchant-unknown", Schemes: list511, Codes: list529},
+	TopicRule{Topic: "terminal-unknown", Schemes: list511, Codes: list530},
+	TopicRule{Topic: "original", Schemes: list531, Codes: list532},
+	TopicRule{Topic: "not-permitted", Schemes: list531, Codes: list533},
+	TopicRule{Topic: "cutover", Schemes: list534, Codes: list486},
+	TopicRule{Topic: "issuer-decline", Schemes: list511, Codes: list535},
+	TopicRule{Topic: "registration", Schemes: list536, Codes: list537},
+	TopicRule{Topic: "phone-line", Schemes: list536, Codes: list538},
+	TopicRule{Topic: "config", Schemes: list536, Codes: list539},
+	TopicRule{Topic: "card-refused", Schemes: list536, Codes: list540},
+	TopicRule{Topic: "success", Codes: list541, Domains: list542},
+	TopicRule{Topic: "uncertain-approval", Domains: list542, Words: list543},
+	TopicRule{Topic: "local-any", Schemes: list536, Domains: list542},
+	TopicRule{Topic: "success", Domains: list542},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list544, Codes: list440},
+	TopicRule{Topic: "reversal-mac", Schemes: list544, Codes: list545},
+	TopicRule{Topic: "reversal-other", Schemes: list544},
+	TopicRule{Topic: "version", Schemes: list531, Codes: list546},
+	TopicRule{Topic: "no-answer", Schemes: list547, Codes: list548},
+	TopicRule{Topic: "no-answer", Schemes: list536, Codes: list549},
+	TopicRule{Topic: "offline", Schemes: list141, Codes: list550},
+	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list551},
+	TopicRule{Topic: "data-transfer", Schemes: list536, Codes: list552},
+	TopicRule{Topic: "network", Schemes: list536, Codes: list553},
+	TopicRule{Topic: "duplicate", Schemes: list536, Codes: list554},
+	TopicRule{Topic: "settle", Schemes: list536, Codes: list555},
+	TopicRule{Topic: "serial", Schemes: list536, Codes: list556, Domains: list557},
+	TopicRule{Topic: "funds", Domains: list558, Words: list559},
+	TopicRule{Topic: "state", Domains: list558, Words: list560},
+	TopicRule{Topic: "pin-locked", Domains: list558, Words: list561},
+	TopicRule{Topic: "pin", Domains: list558, Words: list562},
+	TopicRule{Topic: "expired", Domains: list558, Words: list563},
+	TopicRule{Topic: "limit", Domains: list558, Words: list564},
+	TopicRule{Topic: "state", Domains: list558},
+	TopicRule{Topic: "limit", Domains: list565, Words: list566},
+	TopicRule{Topic: "merchant-unknown", Domains: list565, Words: list567},
+	TopicRule{Topic: "terminal-unknown", Domains: list565, Words: list568},
+	TopicRule{Topic: "fraud", Domains: list565},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list569},
+	TopicRule{Topic: "issuer-late", Domains: list570, Words: list571},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list572},
+	TopicRule{Topic: "not-accepted", Domains: list111, Words: list573},
 	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list496, Words: list497},
-	TopicRule{Topic: "cutover", Domains: list498, Words: list499},
-	TopicRule{Topic: "centre", Domains: list498, Words: list500},
-	TopicRule{Topic: "security", Domains: list498, Words: list501},
-	TopicRule{Topic: "switch", Domains: list498},
-	TopicRule{Topic: "busy", Domains: list502, Words: list503},
-	TopicRule{Topic: "host-late", Domains: list502, Words: list504},
-	TopicRule{Topic: "answer-bad", Schemes: list464, Domains: list502},
-	TopicRule{Topic: "not-permitted", Domains: list502, Words: list505},
-	TopicRule{Topic: "journal", Domains: list502, Words: list506},
-	TopicRule{Topic: "host-fault", Domains: list502},
-	TopicRule{Topic: "terminal-unknown", Domains: list507, Words: list508},
-	TopicRule{Topic: "merchant-unknown", Domains: list507, Words: list509},
-	TopicRule{Topic: "not-permitted", Domains: list507},
-	TopicRule{Topic: "terminal-unknown", Domains: list510, Words: list511},
-	TopicRule{Topic: "version", Domains: list510, Words: list512},
-	TopicRule{Topic: "session", Domains: list510, Words: list513},
-	TopicRule{Topic: "duplicate", Domains: list510, Words: list514},
-	TopicRule{Topic: "journal", Domains: list510, Words: list515},
-	TopicRule{Topic: "clock", Domains: list510, Words: list516},
-	TopicRule{Topic: "identity", Domains: list510, Words: list517},
-	TopicRule{Topic: "sim", Domains: list510, Words: list518},
-	TopicRule{Topic: "dial", Domains: list510, Words: list519},
-	TopicRule{Topic: "format", Domains: list510, Words: list520},
-	TopicRule{Topic: "config", Domains: list510},
-	TopicRule{Topic: "keys-local", Schemes: list464, Domains: list521},
-	TopicRule{Topic: "keys", Domains: list521},
-	TopicRule{Topic: "permission", Domains: list522, Words: list523},
-	TopicRule{Topic: "settle", Domains: list522, Words: list524},
-	TopicRule{Topic: "original", Domains: list522, Words: list525},
-	TopicRule{Topic: "cancelled", Domains: list522, Words: list526},
-	TopicRule{Topic: "entry", Domains: list522},
-	TopicRule{Topic: "wrong-method", Domains: list527, Words: list528},
-	TopicRule{Topic: "card-number", Domains: list527, Words: list529},
-	TopicRule{Topic: "card-refused", Domains: list527, Words: list530},
-	TopicRule{Topic: "swipe", Domains: list527, Words: list531},
-	TopicRule{Topic: "contactless", Domains: list527, Words: list532},
-	TopicRule{Topic: "chip-read", Domains: list527},
-	TopicRule{Topic: "paper", Domains: list479, Words: list533},
-	TopicRule{Topic: "printer", Domains: list479, Words: list534},
-	TopicRule{Topic: "tamper", Domains: list479, Words: list535},
-	TopicRule{Topic: "pinpad", Domains: list479, Words: list536},
-	TopicRule{Topic: "sim", Domains: list479, Words: list518},
-	TopicRule{Topic: "modem", Domains: list479, Words: list537},
-	TopicRule{Topic: "reader", Domains: list479, Words: list538},
-	TopicRule{Topic: "power", Domains: list479, Words: list539},
-	TopicRule{Topic: "storage", Domains: list479, Words: list540},
-	TopicRule{Topic: "device", Domains: list479},
-	TopicRule{Topic: "signal", Domains: list541, Words: list542},
-	TopicRule{Topic: "phone-line", Domains: list541, Words: list543},
-	TopicRule{Topic: "dial", Domains: list541, Words: list544},
-	TopicRule{Topic: "registration", Domains: list541, Words: list545},
-	TopicRule{Topic: "refused", Domains: list541, Words: list546},
-	TopicRule{Topic: "connect", Domains: list541, Words: list547},
-	TopicRule{Topic: "send", Domains: list541, Words: list548},
-	TopicRule{Topic: "no-answer", Domains: list541, Words: list549},
-	TopicRule{Topic: "network", Domains: list541},
+	TopicRule{Topic: "pending", Domains: list574, Words: list575},
+	TopicRule{Topic: "cutover", Domains: list576, Words: list577},
+	TopicRule{Topic: "centre", Domains: list576, Words: list578},
+	TopicRule{Topic: "security", Domains: list576, Words: list579},
+	TopicRule{Topic: "switch", Domains: list576},
+	TopicRule{Topic: "busy", Domains: list580, Words: list581},
+	TopicRule{Topic: "host-late", Domains: list580, Words: list582},
+	TopicRule{Topic: "refused", Schemes: list536, Domains: list580, Words: list583},
+	TopicRule{Topic: "answer-bad", Schemes: list536, Domains: list580},
+	TopicRule{Topic: "not-permitted", Domains: list580, Words: list584},
+	TopicRule{Topic: "journal", Domains: list580, Words: list585},
+	TopicRule{Topic: "host-fault", Domains: list580},
+	TopicRule{Topic: "terminal-unknown", Domains: list586, Words: list587},
+	TopicRule{Topic: "merchant-unknown", Domains: list586, Words: list588},
+	TopicRule{Topic: "not-permitted", Domains: list586},
+	TopicRule{Topic: "terminal-unknown", Domains: list589, Words: list590},
+	TopicRule{Topic: "version", Domains: list589, Words: list591},
+	TopicRule{Topic: "session", Domains: list589, Words: list592},
+	TopicRule{Topic: "duplicate", Domains: list589, Words: list593},
+	TopicRule{Topic: "journal", Domains: list589, Words: list594},
+	TopicRule{Topic: "clock", Domains: list589, Words: list595},
+	TopicRule{Topic: "identity", Domains: list589, Words: list596},
+	TopicRule{Topic: "sim", Domains: list589, Words: list597},
+	TopicRule{Topic: "dial", Domains: list589, Words: list598},
+	TopicRule{Topic: "format-local", Schemes: list536, Domains: list589, Words: list599},
+	TopicRule{Topic: "format", Domains: list589, Words: list600},
+	TopicRule{Topic: "config", Domains: list589},
+	TopicRule{Topic: "keys-local", Schemes: list536, Domains: list601},
+	TopicRule{Topic: "keys", Domains: list601},
+	TopicRule{Topic: "permission", Domains: list602, Words: list603},
+	TopicRule{Topic: "settle", Domains: list602, Words: list604},
+	TopicRule{Topic: "original", Domains: list602, Words: list605},
+	TopicRule{Topic: "cancelled", Domains: list602, Words: list606},
+	TopicRule{Topic: "entry", Domains: list602},
+	TopicRule{Topic: "wrong-method", Domains: list607, Words: list608},
+	TopicRule{Topic: "card-number", Domains: list607, Words: list609},
+	TopicRule{Topic: "card-refused", Domains: list607, Words: list610},
+	TopicRule{Topic: "swipe", Domains: list607, Words: list611},
+	TopicRule{Topic: "contactless", Domains: list607, Words: list612},
+	TopicRule{Topic: "chip-read", Domains: list607},
+	TopicRule{Topic: "paper", Domains: list557, Words: list613},
+	TopicRule{Topic: "printer", Domains: list557, Words: list614},
+	TopicRule{Topic: "tamper", Domains: list557, Words: list615},
+	TopicRule{Topic: "pinpad", Domains: list557, Words: list616},
+	TopicRule{Topic: "sim", Domains: list557, Words: list597},
+	TopicRule{Topic: "modem", Domains: list557, Words: list617},
+	TopicRule{Topic: "reader", Domains: list557, Words: list618},
+	TopicRule{Topic: "power", Domains: list557, Words: list619},
+	TopicRule{Topic: "storage", Domains: list557, Words: list620},
+	TopicRule{Topic: "device", Domains: list557},
+	TopicRule{Topic: "signal", Domains: list621, Words: list622},
+	TopicRule{Topic: "phone-line", Domains: list621, Words: list623},
+	TopicRule{Topic: "dial", Domains: list621, Words: list624},
+	TopicRule{Topic: "registration", Domains: list621, Words: list625},
+	TopicRule{Topic: "refused", Domains: list621, Words: list583},
+	TopicRule{Topic: "connect", Domains: list621, Words: list626},
+	TopicRule{Topic: "send", Domains: list621, Words: list627},
+	TopicRule{Topic: "no-answer", Domains: list621, Words: list628},
+	TopicRule{Topic: "network", Domains: list621},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -1738,13 +1814,21 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "issuer.declined", DB: -2},
 		Weight{Cause: "risk.fraud", DB: -10},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
+	Prior{Topic: "cardholder-not-permitted", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
+		Weight{Cause: "account.limit", DB: -9},
+		Weight{Cause: "account.state"},
+		Weight{Cause: "card.wrong-method", DB: -8},
+		Weight{Cause: "issuer.declined", DB: -4},
+		Weight{Cause: "merchant.not-permitted", DB: -5},
+		Weight{Cause: "risk.fraud", DB: -12},
+	}, Text: Text{ZH: "这张卡不允许做这种交易", EN: "this card may not do this kind of sale"}},
 	Prior{Topic: "centre", Floor: -26, Unexplained: -9, Retry: "later", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction"},
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "issuer.unavailable", DB: -14},
 		Weight{Cause: "switch.malfunction", DB: -4},
 		Weight{Cause: "terminal.keys", DB: -16},
-		Weight{Cause: "terminal.not-registered", DB: -14},
+		Weight{Cause: "terminal.not-registered", DB: -12},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
 	Prior{Topic: "chip-read", Floor: -22, Unexplained: -6, Retry: "other-means", Weights: []Weight{
 		Weight{Cause: "card.damaged"},
@@ -1760,7 +1844,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.config", DB: -11},
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.keys", DB: -14},
-	}, Text: Text{ZH: "主机说终端的日期或时间不对", EN: "the host says the terminal's date or time is wrong"}},
+	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
 	Prior{Topic: "config", Floor: -24, Unexplained: -7, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "terminal.config"},
 		Weight{Cause: "terminal.keys", DB: -12},
@@ -1850,6 +1934,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "modem.sim", DB: -9},
 		Weight{Cause: "terminal.config", DB: -9},
 	}, Text: Text{ZH: "程序说拨号没有接通", EN: "the program reports that the call was not completed"}},
+	Prior{Topic: "do-not-honour", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
+		Weight{Cause: "account.funds", DB: -12},
+		Weight{Cause: "account.limit", DB: -12},
+		Weight{Cause: "account.pin", DB: -8},
+		Weight{Cause: "account.state", DB: -6},
+		Weight{Cause: "issuer.declined"},
+		Weight{Cause: "risk.fraud", DB: -10},
+	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
 	Prior{Topic: "duplicate", Floor: -26, Unexplained: -9, Retry: "query-first", Settled: true, Weights: []Weight{
 		Weight{Cause: "operator.entry", DB: -12},
 		Weight{Cause: "terminal.app-old", DB: -15},
@@ -1864,6 +1956,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.protocol", DB: -11},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
+	Prior{Topic: "error", Floor: -24, Unexplained: -6, Retry: "no", Settled: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: -4},
+		Weight{Cause: "issuer.declined"},
+		Weight{Cause: "issuer.unavailable", DB: -7},
+		Weight{Cause: "merchant.not-permitted", DB: -9},
+		Weight{Cause: "switch.malfunction", DB: -5},
+		Weight{Cause: "terminal.protocol", DB: -8},
+	}, Text: Text{ZH: "应答只说出错，没有说哪里错", EN: "the answer only says error, not where"}},
 	Prior{Topic: "expired", Floor: -30, Unexplained: -13, Retry: "other-means", Settled: true, Weights: []Weight{
 		Weight{Cause: "account.state", DB: -14},
 		Weight{Cause: "card.data-mistyped", DB: -12},
@@ -1881,11 +1981,28 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
+	Prior{Topic: "format-local", Floor: -21, Unexplained: -5, Retry: "no", Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: -10},
+		Weight{Cause: "terminal.app-crash", DB: -10},
+		Weight{Cause: "terminal.app-old", DB: -5},
+		Weight{Cause: "terminal.config", DB: -4},
+		Weight{Cause: "terminal.protocol"},
+		Weight{Cause: "terminal.storage-full", DB: -14},
+		Weight{Cause: "wan.loss", DB: -13},
+	}, Text: Text{ZH: "终端自己打包或解包报文出错", EN: "the terminal could not pack or unpack a message"}},
 	Prior{Topic: "fraud", Floor: -30, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "account.state", DB: -10},
 		Weight{Cause: "issuer.declined", DB: -12},
 		Weight{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
+	Prior{Topic: "function-unsupported", Floor: -26, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
+		Weight{Cause: "account.state", DB: -8},
+		Weight{Cause: "card.wrong-method", DB: -9},
+		Weight{Cause: "issuer.declined", DB: -3},
+		Weight{Cause: "merchant.not-permitted"},
+		Weight{Cause: "operator.entry", DB: -10},
+		Weight{Cause: "terminal.config", DB: -11},
+	}, Text: Text{ZH: "不支持这种交易", EN: "this kind of transaction is not supported"}},
 	Prior{Topic: "funds", Floor: -30, Unexplained: -14, Retry: "other-means", Settled: true, Weights: []Weight{
 		Weight{Cause: "account.funds"},
 		Weight{Cause: "account.limit", DB: -12},
@@ -1928,6 +2045,15 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.journal", DB: -8},
 		Weight{Cause: "terminal.not-registered", DB: -8},
 	}, Text: Text{ZH: "终端号或参数对不上", EN: "terminal id or parameters do not agree"}},
+	Prior{Topic: "invalid", Floor: -24, Unexplained: -6, Retry: "no", Settled: true, Weights: []Weight{
+		Weight{Cause: "card.wrong-method", DB: -9},
+		Weight{Cause: "issuer.declined", DB: -5},
+		Weight{Cause: "merchant.not-permitted", DB: -2},
+		Weight{Cause: "operator.entry", DB: -2},
+		Weight{Cause: "terminal.config", DB: -8},
+		Weight{Cause: "terminal.journal", DB: -7},
+		Weight{Cause: "terminal.protocol", DB: -5},
+	}, Text: Text{ZH: "主机说这是无效交易", EN: "the host calls the transaction invalid"}},
 	Prior{Topic: "issuer-decline", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -12},
@@ -1953,6 +2079,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "switch.malfunction", DB: -8},
 		Weight{Cause: "wan.slow", DB: -20},
 	}, Text: Text{ZH: "中心没有按时等到发卡行应答", EN: "the centre did not hear from the issuer in time"}},
+	Prior{Topic: "issuer-line", Floor: -28, Unexplained: -10, Retry: "later", Settled: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: -11},
+		Weight{Cause: "issuer.unavailable"},
+		Weight{Cause: "switch.malfunction", DB: -2},
+	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
 	Prior{Topic: "journal", Floor: -26, Unexplained: -8, Retry: "query-first", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "operator.entry", DB: -9},
@@ -2020,13 +2151,18 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.slow", DB: -11},
 		Weight{Cause: "wan.tls", DB: -12},
 	}, Text: Text{ZH: "终端自己写的代码，没有公认的意义", EN: "the terminal wrote this code itself; it has no agreed meaning"}},
+	Prior{Topic: "lost-card", Floor: -30, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
+		Weight{Cause: "account.state", DB: -5},
+		Weight{Cause: "issuer.declined", DB: -12},
+		Weight{Cause: "risk.fraud"},
+	}, Text: Text{ZH: "发卡行说这张卡已挂失或被盗，要求留卡", EN: "the issuer says the card is lost or stolen and wants it kept"}},
 	Prior{Topic: "merchant-unknown", Floor: -28, Unexplained: -10, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -14},
 		Weight{Cause: "merchant.not-permitted", DB: -9},
 		Weight{Cause: "merchant.not-registered"},
 		Weight{Cause: "terminal.config", DB: -8},
 		Weight{Cause: "terminal.not-registered", DB: -10},
-	}, Text: Text{ZH: "主机不认识这个商户，或商户已停用", EN: "the host does not know this merchant or has closed it"}},
+	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
 	Prior{Topic: "modem", Floor: -20, Unexplained: -6, Retry: "safe", Weights: []Weight{
 		Weight{Cause: "modem.absent"},
 		Weight{Cause: "modem.dial", DB: -9},
@@ -2103,7 +2239,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "operator.entry", DB: -14},
 		Weight{Cause: "terminal.config", DB: -11},
 		Weight{Cause: "terminal.not-registered", DB: -11},
-	}, Text: Text{ZH: "主机不允许这个商户或终端做这种交易", EN: "the host does not permit this kind of sale to this merchant or terminal"}},
+	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
 	Prior{Topic: "offline", Floor: -19, Unexplained: -4, Retry: "later", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: -9},
 		Weight{Cause: "host.overloaded", DB: -8},
@@ -2185,6 +2321,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.heat", DB: -14},
 		Weight{Cause: "terminal.power", DB: -14},
 	}, Text: Text{ZH: "程序说打印机有问题", EN: "the program reports a printer problem"}},
+	Prior{Topic: "re-enter", Floor: -24, Unexplained: -6, Retry: "safe", Settled: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", DB: -2},
+		Weight{Cause: "issuer.declined", DB: -5},
+		Weight{Cause: "operator.entry", DB: -6},
+		Weight{Cause: "reader.dirty", DB: -7},
+		Weight{Cause: "switch.malfunction", DB: -7},
+		Weight{Cause: "terminal.protocol", DB: -9},
+	}, Text: Text{ZH: "主机要求重新送入交易", EN: "the host asks to enter the sale again"}},
 	Prior{Topic: "reader", Floor: -20, Unexplained: -5, Retry: "other-means", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -9},
 		Weight{Cause: "reader.dirty", DB: -9},
@@ -2302,7 +2446,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.keys", DB: -12},
 		Weight{Cause: "terminal.not-registered", DB: -14},
 		Weight{Cause: "terminal.session"},
-	}, Text: Text{ZH: "主机要求重新签到", EN: "the host asks for a new sign-in"}},
+	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
 	Prior{Topic: "settle", Floor: -26, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "operator.entry", DB: -11},
 		Weight{Cause: "terminal.journal"},
@@ -2366,7 +2510,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.config", DB: -6},
 		Weight{Cause: "terminal.not-registered"},
 		Weight{Cause: "terminal.session", DB: -16},
-	}, Text: Text{ZH: "主机不认识这个终端号", EN: "the host does not know this terminal id"}},
+	}, Text: Text{ZH: "终端号没有登记", EN: "the terminal id is not registered"}},
 	Prior{Topic: "uncertain-approval", Floor: -45, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "issuer.unavailable", DB: -10},
 		Weight{Cause: "none"},
@@ -2375,36 +2519,58 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.app-old"},
 		Weight{Cause: "terminal.config", DB: -11},
 		Weight{Cause: "terminal.protocol", DB: -8},
-	}, Text: Text{ZH: "主机说程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
+	}, Text: Text{ZH: "程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
 	Prior{Topic: "wrong-method", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -9},
+		Weight{Cause: "card.damaged", DB: -14},
 		Weight{Cause: "card.wrong-method"},
 		Weight{Cause: "operator.entry", DB: -12},
-		Weight{Cause: "reader.dirty", DB: -11},
+		Weight{Cause: "reader.dirty", DB: -15},
 		Weight{Cause: "reader.fault", DB: -12},
 	}, Text: Text{ZH: "这张卡要换一种读卡方式", EN: "this card must be read in another way"}},
 }, Signs: []Sign{
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list550, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list629, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "lan.address", DB: 21},
-	}, Masks: list551, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list630, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "lan.conflict", DB: 17},
-	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+		Weight{Cause: "lan.conflict", DB: 20},
+	}, Masks: list631, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "lan.address", DB: 22},
 		Weight{Cause: "lan.gateway", DB: -4},
-	}, Masks: list551, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list630, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2638,16 +2804,48 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "switch.malfunction", DB: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.apn", DB: 24},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
 		Weight{Cause: "wan.outage", DB: -6},
-	}, Masks: list552, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list632, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
-		Weight{Cause: "modem.apn", DB: 4},
-		Weight{Cause: "modem.denied", DB: 20},
-	}, Masks: list552, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
+		Weight{Cause: "modem.apn", DB: 14},
+		Weight{Cause: "modem.denied", DB: 36},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list632, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.apn", DB: 17},
-	}, Masks: list552, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list632, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -2897,7 +3095,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list553, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list633, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -2930,7 +3128,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "host.tls", DB: 5},
 		Weight{Cause: "host.unreachable", DB: -9},
 		Weight{Cause: "lan.address", DB: -10},
-		Weight{Cause: "lan.cable", DB: -6},
+		Weight{Cause: "lan.cable", DB: -3},
 		Weight{Cause: "lan.firewall", DB: -5},
 		Weight{Cause: "lan.gateway", DB: -7},
 		Weight{Cause: "modem.absent", DB: -11},
@@ -2953,15 +3151,15 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list554, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list634, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
-	}, Masks: list554, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list634, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-internet-ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list554, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list634, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -2969,7 +3167,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list554, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list634, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -3001,8 +3199,8 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "reader.disconnected", DB: -3},
 	}, Text: Text{ZH: "卡已经读出来了", EN: "the card had been read"}},
 	Sign{Name: "entry.stripe", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 3},
-		Weight{Cause: "card.wrong-method", DB: 5},
+		Weight{Cause: "card.damaged", DB: 2},
+		Weight{Cause: "card.wrong-method", DB: 6},
 		Weight{Cause: "reader.dirty", DB: 2},
 	}, Text: Text{ZH: "这次刷的是磁条", EN: "the stripe was used"}},
 	Sign{Name: "errors.drops", Check: "net.errors", Weights: []Weight{
@@ -3011,13 +3209,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list555, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list635, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list556, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list636, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -3025,23 +3223,33 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.storage-fault", DB: 8},
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "lan.address", DB: -1},
 		Weight{Cause: "lan.cable", DB: -3},
 		Weight{Cause: "lan.gateway", DB: 23},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
 		Weight{Cause: "wan.outage", DB: -5},
-	}, Masks: list557, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list637, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list558, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list631, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 1},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 1},
 		Weight{Cause: "lan.wifi", DB: 11},
-	}, Masks: list558, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list631, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -3057,7 +3265,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list559, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list638, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3308,7 +3516,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list560, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list639, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3322,7 +3530,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list561, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list640, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3360,11 +3568,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list561, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list640, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
-		Weight{Cause: "lan.cable", DB: 16},
-	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+		Weight{Cause: "lan.cable", DB: 20},
+	}, Masks: list641, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -3387,7 +3595,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list561, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list640, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3400,24 +3608,46 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list556, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list636, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
 	Sign{Name: "modem.gone", Check: "modem.port", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.absent", DB: 24},
-	}, Masks: list562, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list642, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.absent", DB: 21},
-	}, Masks: list562, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list642, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list563, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list643, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3459,6 +3689,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	Sign{Name: "operator.role", Check: "app.operator", Weights: []Weight{
 		Weight{Cause: "operator.permission", DB: 22},
 	}, Text: Text{ZH: "这个操作员没有这个权限", EN: "this operator has no right to do this"}},
+	Sign{Name: "path.fast", Check: "net.path", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", DB: -2},
+		Weight{Cause: "wan.slow", DB: -11},
+	}, Text: Text{ZH: "延迟正常，{rtt_ms}毫秒", EN: "the delay is normal, {rtt_ms} ms"}},
 	Sign{Name: "path.gateway-loss", Check: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", DB: -10},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
@@ -3493,13 +3727,35 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.slow", DB: 7},
 	}, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.dial", DB: 22},
 		Weight{Cause: "modem.line", DB: -8},
-	}, Masks: list561, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list640, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.dial", DB: -6},
 		Weight{Cause: "modem.line", DB: 25},
-	}, Masks: list561, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list640, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3513,13 +3769,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list564, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list644, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list565, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list645, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3540,7 +3796,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list566, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list646, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3553,7 +3809,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list567, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list647, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3563,11 +3819,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list567, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list647, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list568, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list648, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3609,14 +3865,25 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.power", DB: 4},
 	}, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.denied", DB: 25},
 		Weight{Cause: "modem.signal-weak", DB: -5},
 		Weight{Cause: "modem.sim", DB: -6},
-	}, Masks: list569, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list649, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list570, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list650, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3626,13 +3893,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list570, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list650, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list570, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list650, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -3668,6 +3935,15 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.mtu", DB: 3},
 		Weight{Cause: "wan.slow", DB: 5},
 	}, Text: Text{ZH: "请求发出去了，但没有收到应答", EN: "the request left and no answer came"}},
+	Sign{Name: "session.alone", Check: "app.session", Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: -4},
+		Weight{Cause: "issuer.declined", DB: -12},
+		Weight{Cause: "issuer.unavailable", DB: -12},
+		Weight{Cause: "merchant.not-registered", DB: 5},
+		Weight{Cause: "switch.malfunction", DB: -10},
+		Weight{Cause: "terminal.keys", DB: 6},
+		Weight{Cause: "terminal.not-registered", DB: 12},
+	}, Text: Text{ZH: "只有这台终端签到不成：多半是中心没有它的登记或密钥", EN: "only this terminal cannot sign in: the centre probably lacks its entry or keys"}},
 	Sign{Name: "session.fresh", Check: "app.session", Weights: []Weight{
 		Weight{Cause: "terminal.keys", DB: 8},
 		Weight{Cause: "terminal.session", DB: -12},
@@ -3712,17 +3988,43 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list571, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list651, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
 	Sign{Name: "signal.poor", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: 9},
 	}, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
+	Sign{Name: "signin.message", Check: "txn.answer", Weights: []Weight{
+		Weight{Cause: "account.funds", DB: -20},
+		Weight{Cause: "account.limit", DB: -20},
+		Weight{Cause: "account.pin", DB: -20},
+		Weight{Cause: "account.state", DB: -20},
+		Weight{Cause: "card.damaged", DB: -20},
+		Weight{Cause: "card.data-mistyped", DB: -20},
+		Weight{Cause: "card.expired", DB: -20},
+		Weight{Cause: "card.wrong-method", DB: -20},
+		Weight{Cause: "issuer.declined", DB: -18},
+		Weight{Cause: "issuer.unavailable", DB: -18},
+		Weight{Cause: "merchant.not-permitted", DB: -4},
+		Weight{Cause: "operator.entry", DB: -8},
+		Weight{Cause: "switch.malfunction", DB: -8},
+	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.sim", DB: 25},
-	}, Masks: list572, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list652, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -3739,14 +4041,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list573, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list653, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list573, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list653, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -3788,7 +4090,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "modem.line", DB: -12},
 		Weight{Cause: "modem.sim", DB: -14},
 		Weight{Cause: "terminal.config", DB: -3},
-		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.dns", DB: -4},
 		Weight{Cause: "wan.outage", DB: -14},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
 	Sign{Name: "tcp.other-bearer", Check: "net.tcp", Weights: []Weight{
@@ -3871,9 +4173,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "wan.tls", DB: 3},
 	}, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.name", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 17},
+		Weight{Cause: "host.tls", DB: 15},
 		Weight{Cause: "terminal.config", DB: 2},
-		Weight{Cause: "wan.tls", DB: 8},
+		Weight{Cause: "wan.tls", DB: 10},
 	}, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: 6},
@@ -3913,14 +4215,36 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "terminal.protocol", DB: 1},
 	}, Text: Text{ZH: "程序是{installed}，应该是{expected}", EN: "the program is {installed}, expected is {expected}"}},
 	Sign{Name: "wifi.auth", Check: "net.wifi", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "lan.wifi", DB: 24},
-	}, Masks: list561, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list640, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
 	Sign{Name: "wifi.off", Check: "net.wifi", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "lan.wifi", DB: 22},
-	}, Masks: list561, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list640, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -3928,7 +4252,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:fc3df25e6aafc495864
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list574, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list654, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -4745,118 +5069,198 @@ var (
 	list458 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
 	list459 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
 	list460 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list461 = []string{"00", "0000"}
-	list462 = []string{"none"}
-	list463 = []string{"defective success"}
-	list464 = []string{"terminal-local"}
-	list465 = []string{"reversal-reason"}
-	list466 = []string{"A0"}
-	list467 = []string{"acquirer-ext"}
-	list468 = []string{"YQ"}
-	list469 = []string{"rc17:*"}
-	list470 = []string{"FF"}
-	list471 = []string{"rc17:FF"}
-	list472 = []string{"Z3", "Y3"}
-	list473 = []string{"Z1", "Z2"}
-	list474 = []string{"seed:DataTransferError"}
-	list475 = []string{"seed:CommunicationError"}
-	list476 = []string{"seed:DuplicateTransactionError"}
-	list477 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list478 = []string{"newpos-port:*"}
-	list479 = []string{"terminal-hardware"}
-	list480 = []string{"cardholder-account"}
-	list481 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list482 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list483 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list484 = []string{"pin", "password"}
-	list485 = []string{"expir"}
-	list486 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list487 = []string{"risk"}
-	list488 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list489 = []string{"merchant blacklist", "merchant on blacklist"}
-	list490 = []string{"terminal blacklist"}
-	list491 = []string{"inoperative", "signed off"}
-	list492 = []string{"issuer", "scheme-switch"}
-	list493 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list494 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list495 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list496 = []string{"scheme-switch", "acquirer-host"}
-	list497 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list498 = []string{"scheme-switch"}
-	list499 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list500 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list501 = []string{"security processing"}
-	list502 = []string{"acquirer-host"}
-	list503 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list504 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list505 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list506 = []string{"original", "reconcil", "not found"}
-	list507 = []string{"merchant-config"}
-	list508 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list509 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list510 = []string{"terminal-config"}
-	list511 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list512 = []string{"version"}
-	list513 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list514 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list515 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list516 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list517 = []string{"id mismatch", "mismatch"}
-	list518 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list519 = []string{"number unobtainable", "called"}
-	list520 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list521 = []string{"terminal-keys"}
-	list522 = []string{"operator"}
-	list523 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list524 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list525 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list526 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list527 = []string{"card-medium"}
-	list528 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list529 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list530 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list531 = []string{"swipe", "stripe", "magnetic", "track"}
-	list532 = []string{"contactless"}
-	list533 = []string{"paper"}
-	list534 = []string{"print", "font"}
-	list535 = []string{"tamper", "for security reasons", "security violation"}
-	list536 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list537 = []string{"radio module", "modem", "module", "dial"}
-	list538 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list539 = []string{"battery", "voltage", "power"}
-	list540 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list541 = []string{"network-path"}
-	list542 = []string{"signal"}
-	list543 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list544 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list545 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list546 = []string{"reject", "refused"}
-	list547 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list548 = []string{"send failed", "send error", "transmitting"}
-	list549 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list550 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list551 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list552 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list553 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list554 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list555 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list556 = []string{"app.crashed-some", "app.crashing"}
-	list557 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list558 = []string{"path.loss", "path.loss-all"}
-	list559 = []string{"cpu.high", "cpu.raised"}
-	list560 = []string{"hist.many-unread", "reads.many-fail"}
-	list561 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list562 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list563 = []string{"tls.broken", "tls.timeout"}
-	list564 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list565 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list566 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list567 = []string{"hist.many-unread", "hist.mode-all"}
-	list568 = []string{"pinpad.bad", "reader.fault"}
-	list569 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list570 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list571 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list572 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list573 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list574 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list461 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list462 = []string{"51"}
+	list463 = []string{"61", "65"}
+	list464 = []string{"unionpay"}
+	list465 = []string{"N1", "N2"}
+	list466 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list467 = []string{"57"}
+	list468 = []string{"iso8583-1993"}
+	list469 = []string{"119"}
+	list470 = []string{"55"}
+	list471 = []string{"38", "75"}
+	list472 = []string{"33", "54"}
+	list473 = []string{"41", "43"}
+	list474 = []string{"208", "209"}
+	list475 = []string{"channel-cn"}
+	list476 = []string{"17", "18", "41", "43"}
+	list477 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list478 = []string{"05"}
+	list479 = []string{"06"}
+	list480 = []string{"01", "02", "17"}
+	list481 = []string{"40"}
+	list482 = []string{"115"}
+	list483 = []string{"15", "31", "B3"}
+	list484 = []string{"91"}
+	list485 = []string{"68", "98"}
+	list486 = []string{"90"}
+	list487 = []string{"A7"}
+	list488 = []string{"20", "92"}
+	list489 = []string{"09", "32"}
+	list490 = []string{"unionpay-reject"}
+	list491 = []string{"20000"}
+	list492 = []string{"20001", "20002"}
+	list493 = []string{"03"}
+	list494 = []string{"58"}
+	list495 = []string{"78", "97"}
+	list496 = []string{"77"}
+	list497 = []string{"94"}
+	list498 = []string{"79", "95"}
+	list499 = []string{"12", "22", "25", "64"}
+	list500 = []string{"iso8583-1987"}
+	list501 = []string{"25"}
+	list502 = []string{"99", "A0", "A9"}
+	list503 = []string{"30"}
+	list504 = []string{"13", "A1", "OT"}
+	list505 = []string{"45"}
+	list506 = []string{"14", "59"}
+	list507 = []string{"19"}
+	list508 = []string{"iso8583-1987", "visa"}
+	list509 = []string{"12"}
+	list510 = []string{"902"}
+	list511 = []string{"iso8583-2003"}
+	list512 = []string{"9102"}
+	list513 = []string{"903"}
+	list514 = []string{"9103"}
+	list515 = []string{"visa", "iso8583-1987"}
+	list516 = []string{"1A"}
+	list517 = []string{"visa"}
+	list518 = []string{"70"}
+	list519 = []string{"N7"}
+	list520 = []string{"14"}
+	list521 = []string{"gicc-de"}
+	list522 = []string{"84"}
+	list523 = []string{"70", "92"}
+	list524 = []string{"46"}
+	list525 = []string{"acquirer-4"}
+	list526 = []string{"A158"}
+	list527 = []string{"920", "921"}
+	list528 = []string{"922"}
+	list529 = []string{"1009", "1054", "1055"}
+	list530 = []string{"1820"}
+	list531 = []string{"acquirer-ext"}
+	list532 = []string{"Y3"}
+	list533 = []string{"T3"}
+	list534 = []string{"cb2a-fr"}
+	list535 = []string{"1061"}
+	list536 = []string{"terminal-local"}
+	list537 = []string{"mpt:0x10"}
+	list538 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list539 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list540 = []string{"newpos:E23", "abecs:067"}
+	list541 = []string{"00", "0000"}
+	list542 = []string{"none"}
+	list543 = []string{"defective success"}
+	list544 = []string{"reversal-reason"}
+	list545 = []string{"A0"}
+	list546 = []string{"YQ"}
+	list547 = []string{"rc17:*"}
+	list548 = []string{"FF"}
+	list549 = []string{"rc17:FF"}
+	list550 = []string{"Z3", "Y3"}
+	list551 = []string{"Z1", "Z2"}
+	list552 = []string{"seed:DataTransferError"}
+	list553 = []string{"seed:CommunicationError"}
+	list554 = []string{"seed:DuplicateTransactionError"}
+	list555 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list556 = []string{"newpos-port:*"}
+	list557 = []string{"terminal-hardware"}
+	list558 = []string{"cardholder-account"}
+	list559 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list560 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list561 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list562 = []string{"pin", "password"}
+	list563 = []string{"expir"}
+	list564 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list565 = []string{"risk"}
+	list566 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list567 = []string{"merchant blacklist", "merchant on blacklist"}
+	list568 = []string{"terminal blacklist"}
+	list569 = []string{"inoperative", "signed off"}
+	list570 = []string{"issuer", "scheme-switch"}
+	list571 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list572 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list573 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list574 = []string{"scheme-switch", "acquirer-host"}
+	list575 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list576 = []string{"scheme-switch"}
+	list577 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list578 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list579 = []string{"security processing"}
+	list580 = []string{"acquirer-host"}
+	list581 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list582 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list583 = []string{"reject", "refused"}
+	list584 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list585 = []string{"original", "reconcil", "not found"}
+	list586 = []string{"merchant-config"}
+	list587 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list588 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list589 = []string{"terminal-config"}
+	list590 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list591 = []string{"version"}
+	list592 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list593 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list594 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list595 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list596 = []string{"id mismatch", "mismatch"}
+	list597 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list598 = []string{"number unobtainable", "called"}
+	list599 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list600 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list601 = []string{"terminal-keys"}
+	list602 = []string{"operator"}
+	list603 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list604 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list605 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list606 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list607 = []string{"card-medium"}
+	list608 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list609 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list610 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list611 = []string{"swipe", "stripe", "magnetic", "track"}
+	list612 = []string{"contactless"}
+	list613 = []string{"paper"}
+	list614 = []string{"print", "font"}
+	list615 = []string{"tamper", "for security reasons", "security violation"}
+	list616 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list617 = []string{"radio module", "modem", "module", "dial"}
+	list618 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list619 = []string{"battery", "voltage", "power"}
+	list620 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list621 = []string{"network-path"}
+	list622 = []string{"signal"}
+	list623 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list624 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list625 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list626 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list627 = []string{"send failed", "send error", "transmitting"}
+	list628 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list629 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list630 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list631 = []string{"path.loss", "path.loss-all"}
+	list632 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list633 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list634 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list635 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list636 = []string{"app.crashed-some", "app.crashing"}
+	list637 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list638 = []string{"cpu.high", "cpu.raised"}
+	list639 = []string{"hist.many-unread", "reads.many-fail"}
+	list640 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list641 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list642 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list643 = []string{"tls.broken", "tls.timeout"}
+	list644 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list645 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list646 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list647 = []string{"hist.many-unread", "hist.mode-all"}
+	list648 = []string{"pinpad.bad", "reader.fault"}
+	list649 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list650 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list651 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list652 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list653 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list654 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

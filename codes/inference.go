@@ -41,7 +41,7 @@ type TopicRule struct {
 	Schemes []string // a trailing * stands for any end
 	Codes   []string // likewise
 	Domains []string
-	Words   []string // one of them is in the English meaning, lower case
+	Words   []string // with one of them a word of the English meaning begins, lower case
 }
 
 // A Prior is what a topic says about the causes before any check.
@@ -144,11 +144,25 @@ func (f *Inference) Topic(m Meaning) string {
 	for i := range f.Topics {
 		r := &f.Topics[i]
 		if anyMatch(r.Schemes, m.Scheme) && anyMatch(r.Codes, m.Code) && anyMatch(r.Domains, m.Domain) &&
-			(len(r.Words) == 0 || slices.ContainsFunc(r.Words, func(w string) bool { return strings.Contains(text, w) })) {
+			(len(r.Words) == 0 || slices.ContainsFunc(r.Words, func(w string) bool { return containsWord(text, w) })) {
 			return r.Topic
 		}
 	}
 	return "any"
+}
+
+// containsWord tells whether some word of a text begins with w: "line" is in "line fault", not in "declined".
+func containsWord(text, w string) bool {
+	for from := 0; ; {
+		i := strings.Index(text[from:], w)
+		if i < 0 {
+			return false
+		}
+		if i += from; i == 0 || text[i-1] < 'a' || text[i-1] > 'z' {
+			return true
+		}
+		from = i + 1
+	}
 }
 
 func anyMatch(list []string, s string) bool {

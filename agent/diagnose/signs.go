@@ -82,6 +82,9 @@ func readSigns(r *reader) {
 	r.modem()
 	r.beyond()
 	r.advisories()
+	if r.has("adv.alone-acquirer") && r.has("session.same-code") && r.has("hist.never-approved") {
+		r.put("session.alone", r.v.first("app.session"), nil, r.strengthOf("adv.alone-acquirer"))
+	}
 	r.answers()
 	r.mask()
 }

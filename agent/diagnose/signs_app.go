@@ -76,7 +76,7 @@ func (r *reader) session() {
 	switch {
 	case result == "none":
 		r.add("session.no-reply", it, 1)
-	case !good && result == r.ev.Code && saleCode:
+	case !good && result == r.ev.Code && r.txn.answered(r.ev.Origin):
 		r.add("session.same-code", it, 1)
 	}
 	if saleCode && good && it.is("signed_in") && dated && age < 3600 {

@@ -154,6 +154,9 @@ func (r *reader) transaction() {
 		say("entry.not-manual", 1)
 		say("entry.qr", 1)
 	}
+	if len(t.mti) == 4 && t.mti[1] == '8' {
+		say("signin.message", 1)
+	}
 	if t.mti != "" && t.entry != "" && t.entry != "code" && !strings.HasPrefix(t.mti, "08") && (yes(t.sent) || t.connectMS != nil) {
 		say("entry.read", 1)
 	}
@@ -301,6 +304,9 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		return res, "any", 1
 	}
 	topic = k.Inference.Topic(res.Meaning)
+	if topic == "any" && answered && origin == string(report.OriginHost) {
+		topic = "host-any"
+	}
 	switch {
 	case own:
 		trust = 1
