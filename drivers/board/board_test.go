@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/sys/unix"
 )
 
 func board(t testing.TB, name string) fstest.MapFS {
@@ -475,4 +476,48 @@ func FuzzRecord(f *testing.F) {
 			k.Add(r)
 		}
 	})
+}
+
+// A pipe in packet mode gives one record a read, as the kernel's log does, and lets the test say when lines come.
+func TestLogAsLinesCome(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kmsg")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	write := func(s string) {
+		t.Helper()
+		if _, err := w.WriteString(s + "\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := NewKernelLog()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx, path) }()
+	wait := func(c Complaint, n int) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); k.Count(c, time.Minute, time.Hour) != n; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d times %s, want %d", k.Count(c, time.Minute, time.Hour), c, n)
+			}
+		}
+	}
+	write("6,1,1,-;Booting Linux")
+	write("6,2,2000000,-;usb 1-1: USB disconnect, device number 4")
+	wait(USBDisconnect, 1)
+	write("what is this")
+	write("3,7,3000000,-;INFO: task mmcqd/0:85 blocked for more than 120 seconds.")
+	wait(HungTask, 1)
+	if k.Lost() != 4 {
+		t.Errorf("%d lines lost, want 4", k.Lost())
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
