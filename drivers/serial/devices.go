@@ -35,46 +35,47 @@ func devices(sys string) ([]Device, error) {
 	}
 	var list []Device
 	for _, n := range names {
-		dir, err := filepath.EvalSymlinks(filepath.Join(class, n.Name(), "device"))
-		if err != nil { // consoles and ptys have no device
-			continue
+		if d, ok := device(sys, n.Name()); ok {
+			list = append(list, d)
 		}
-		if word(filepath.Join(class, n.Name(), "type")) == "0" { // a place for a UART, and none in it
-			continue
-		}
-		d := Device{Path: "/dev/" + n.Name()}
-		if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
-			d.Driver = filepath.Base(link)
-		}
-		for up, i := dir, 0; i < usbDepth && len(up) > len(sys); up, i = filepath.Dir(up), i+1 {
-			if d.Interface == "" {
-				d.Interface = word(filepath.Join(up, "bInterfaceNumber"))
-			}
-			if v := word(filepath.Join(up, "idVendor")); v != "" {
-				d.Vendor, d.Product, d.Serial = v, word(filepath.Join(up, "idProduct")), word(filepath.Join(up, "serial"))
-				d.Number, _ = strconv.Atoi(word(filepath.Join(up, "devnum")))
-				break
-			}
-		}
-		list = append(list, d)
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	return list, nil
 }
 
-// DeviceOf finds a port in sysfs by its device node, or a link to it.
+// DeviceOf finds a port in sysfs by its device node, or a link to it. What sysfs does not know is ErrGone.
 func DeviceOf(path string) (Device, error) {
-	all, err := Devices()
-	if err != nil {
-		return Device{}, err
-	}
-	want := real(path)
-	for _, d := range all {
-		if d.Path == want {
-			return d, nil
-		}
+	if d, ok := device("/sys", filepath.Base(real(path))); ok {
+		return d, nil
 	}
 	return Device{}, fmt.Errorf("port %s: not in sysfs: %w", path, ErrGone)
+}
+
+// device reads one tty's folders; false if it has no chip behind it.
+func device(sys, name string) (Device, bool) {
+	class := filepath.Join(sys, "class/tty", name)
+	dir, err := filepath.EvalSymlinks(filepath.Join(class, "device"))
+	if err != nil { // consoles and ptys have no device
+		return Device{}, false
+	}
+	if word(filepath.Join(class, "type")) == "0" { // a place for a UART, and none in it
+		return Device{}, false
+	}
+	d := Device{Path: "/dev/" + name}
+	if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
+		d.Driver = filepath.Base(link)
+	}
+	for up, i := dir, 0; i < usbDepth && len(up) > len(sys); up, i = filepath.Dir(up), i+1 {
+		if d.Interface == "" {
+			d.Interface = word(filepath.Join(up, "bInterfaceNumber"))
+		}
+		if v := word(filepath.Join(up, "idVendor")); v != "" {
+			d.Vendor, d.Product, d.Serial = v, word(filepath.Join(up, "idProduct")), word(filepath.Join(up, "serial"))
+			d.Number, _ = strconv.Atoi(word(filepath.Join(up, "devnum")))
+			break
+		}
+	}
+	return d, true
 }
 
 func word(path string) string {

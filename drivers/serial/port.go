@@ -58,6 +58,9 @@ func Open(c Config) (*Port, error) {
 		if use.Held {
 			return nil, &BusyError{Path: path, Owner: use.Owner}
 		}
+		if use.Blind && c.MustSee {
+			return nil, fmt.Errorf("open %s: cannot see who holds it: %w", path, fs.ErrPermission)
+		}
 	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -74,6 +74,9 @@ type Config struct {
 	// Shared leaves the port open to others: no owner is looked for and no advisory lock taken. Every byte we read is
 	// then lost to them, so it is right for a dedicated tap line only. go.bug.st takes TIOCEXCL all the same.
 	Shared bool
+	// MustSee refuses, with fs.ErrPermission, a port that looks free while some process did not let us see whether it has
+	// it open.
+	MustSee bool
 }
 
 func (c Config) framing() (bits, stop int, err error) {

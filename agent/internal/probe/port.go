@@ -53,20 +53,7 @@ func outcome(err error) (outcome, reason string) {
 // openOurs opens a port that nobody else holds. A port whose other holders we are not allowed to see counts as held, unless
 // it is dedicated to us: in doubt nothing is touched.
 func openOurs(c serial.Config, dedicated bool) (*serial.Port, error) {
-	path, err := serial.Resolve(c.Path)
-	if err != nil {
-		return nil, err
-	}
-	c.Path = path
-	if !dedicated {
-		use, err := serial.Look(path)
-		if err != nil {
-			return nil, err
-		}
-		if use.Blind && !use.Held {
-			return nil, fs.ErrPermission
-		}
-	}
+	c.MustSee = !dedicated
 	p, err := serial.Open(c)
 	if errors.Is(err, serial.ErrNot8N1) && c.StopBits == 2 { // a receiver takes a second stop bit for a pause
 		c.StopBits = 1
