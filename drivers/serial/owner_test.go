@@ -1,7 +1,9 @@
 package serial
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -31,6 +33,9 @@ func TestBlind(t *testing.T) {
 	cmd.Env = append(os.Environ(), "POSDX_BLIND="+path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
+	if errors.Is(err, fs.ErrPermission) {
+		t.Skip("an emulated program cannot start itself as nobody")
+	}
 	if err != nil || !strings.Contains(string(out), "held false, blind true, <nil>") {
 		t.Errorf("nobody: %v\n%s", err, out)
 	}

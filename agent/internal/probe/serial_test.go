@@ -2,7 +2,9 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -194,6 +196,9 @@ func TestBlindStaysAway(t *testing.T) {
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), "POSDX_BLIND="+tty)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()
+	if errors.Is(err, fs.ErrPermission) {
+		t.Skip("an emulated program cannot start itself as nobody")
+	}
 	if want := "dedicated false: cannot-tell - permission\ndedicated true: ok ok -\n"; err != nil || !strings.HasPrefix(string(out), want) {
 		t.Errorf("%v\n%s", err, out)
 	}
