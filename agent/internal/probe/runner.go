@@ -27,7 +27,7 @@ type Runner struct {
 	mu      sync.Mutex
 	latest  map[key]report.Evidence
 	order   []key             // of first appearance, so that documents are the same from run to run
-	ran     map[key]time.Time // by first check and subject of the probe
+	ran     map[key]time.Time // when a probe was last begun, by its first check and subject
 	sale    time.Time
 	cancels map[int]context.CancelFunc
 	next    int
@@ -90,11 +90,12 @@ func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evid
 	answers := make(chan []report.Evidence, len(probes))
 	for _, p := range probes {
 		go func() {
+			asked := time.Now()
 			e := r.ask(ctx, p)
 			r.remember(e)
 			if !cutShort(e) {
 				r.mu.Lock()
-				r.ran[p.key()] = time.Now()
+				r.ran[p.key()] = asked
 				r.mu.Unlock()
 			}
 			answers <- e
@@ -250,13 +251,13 @@ func (r *Runner) Known(now time.Time) []report.Evidence {
 	return list
 }
 
-// Stale returns the probes that were last asked longer ago than limit or than their own freshness, whichever is less.
-func (r *Runner) Stale(now time.Time, limit time.Duration) []Probe {
+// Stale returns the probes that were last asked before a moment: what they said then says nothing of what came after.
+func (r *Runner) Stale(since time.Time) []Probe {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var list []Probe
 	for _, p := range r.probes {
-		if ran, ok := r.ran[p.key()]; !ok || now.Sub(ran) > min(limit, p.Fresh) {
+		if r.ran[p.key()].Before(since) {
 			list = append(list, p)
 		}
 	}

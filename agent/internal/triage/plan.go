@@ -1,16 +1,11 @@
 package triage
 
 import (
-	"time"
-
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 )
 
-// recent is how old an answer may be to count as one about this event. Longer, and the fault may have come after it.
-const recent = 3 * time.Second
-
-// plan chooses the probes worth asking for an event: those whose answer is not already new, less those that would
+// plan chooses the probes worth asking for an event: those not asked since the code appeared, less those that would
 // spend SIM data on a question the code has answered. An answered code proves the way to the host, so on a metered
 // bearer nothing is sent over the network for it.
 func plan(ev report.Event, stale []probe.Probe, metered bool) []probe.Probe {

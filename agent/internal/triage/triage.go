@@ -413,7 +413,7 @@ func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	metered := l.c.Metered != nil && l.c.Metered()
-	l.c.Runner.Run(ctx, plan(r.ev, l.c.Runner.Stale(time.Now(), recent), metered), nil)
+	l.c.Runner.Run(ctx, plan(r.ev, l.c.Runner.Stale(r.start), metered), nil)
 }
 
 // closeQuiet ends the diagnoses that have been quiet long enough, telling the fleet how often the code came again.
