@@ -484,11 +484,14 @@ func TestLogAsLinesCome(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	w, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFL, unix.O_DIRECT); err != nil {
+		t.Fatal(err)
+	}
 	write := func(s string) {
 		t.Helper()
 		if _, err := w.WriteString(s + "\n"); err != nil {

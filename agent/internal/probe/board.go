@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"posdx/agent/report"
@@ -71,8 +72,9 @@ const (
 
 // Board holds the kernel log's counts. Make one, run its Run beside the probes.
 type Board struct {
-	c   BoardConfig
-	log *board.KernelLog
+	c      BoardConfig
+	log    *board.KernelLog
+	reason func() string // why the machine started: it does not change, and the search walks through sysfs
 }
 
 // NewBoard returns the board checks for a configuration.
@@ -92,7 +94,7 @@ func NewBoard(c BoardConfig) *Board {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Board{c: c, log: board.NewKernelLog()}
+	return &Board{c: c, log: board.NewKernelLog(), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
 }
 
 // Run reads the kernel's log until ctx ends. Without it board.kernel cannot tell.
@@ -334,7 +336,7 @@ func (b *Board) clock() []report.Evidence {
 }
 
 func (b *Board) reboots() []report.Evidence {
-	reason := board.ResetReason(b.c.Root)
+	reason := b.reason()
 	f := report.Facts{"last_reason": reason}
 	n := len(b.c.Boots)
 	if n == 0 {
