@@ -231,13 +231,17 @@ func (s *session) take(ctx context.Context, b []byte, probe *<-chan time.Time) (
 
 // wait shows that somebody is at home, and nothing more, until Enter is pressed.
 func (s *session) wait() error {
+	clear := ""
+	if s.phase == 's' && !s.dumb {
+		clear = "\x1b[0m\x1b[2J\x1b[H"
+	}
 	s.phase = 'w'
 	s.model = model{lang: s.c.Lang, know: s.c.Knowledge, screen: screenVerdict}
 	s.screen = screen{}
 	if !s.c.Stay {
 		return nil
 	}
-	return s.write([]byte("\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
+	return s.write([]byte(clear + "\r\nposdx: " + wordPress.EN + " / " + wordPress.ZH + "\r\n"))
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
@@ -324,6 +328,9 @@ func (s *session) paint() error {
 		return s.write([]byte("\r\n" + s.model.body()[0] + "\r\n" + echo))
 	}
 	s.typing = false
+	if s.model.busy {
+		text = wordBusy.In(s.model.lang) + "\r\n"
+	}
 	if text == s.text {
 		return nil
 	}

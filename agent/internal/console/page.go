@@ -110,14 +110,14 @@ func inLanguage(text, lang string, own func() string) string {
 	return text
 }
 
-// Table lays evidence out, one line each: check, subject, outcome, facts. Bad news first.
+// Table lays evidence out: check, subject, outcome, facts. Bad news first.
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b report.Evidence) int { return slices.Index(order, a.Status) - slices.Index(order, b.Status) })
 	for _, e := range list {
 		line := pad(clean(e.Check), 19) + " " + pad(clean(e.Subject), 13) + " " + pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
-		lines = append(lines, cut(line, cols))
+		lines = append(lines, wrap(line, cols, 46)...)
 	}
 	return lines
 }

@@ -17,7 +17,7 @@ var (
 	wordAct      = codes.Text{ZH: "处理", EN: "To do"}
 	wordVisit    = codes.Text{ZH: "需上门", EN: "visit needed"}
 	wordNoVisit  = codes.Text{ZH: "无需上门", EN: "no visit"}
-	wordNext     = codes.Text{ZH: "下一步测试", EN: "Next test"}
+	wordNext     = codes.Text{ZH: "下一步", EN: "Next"}
 	wordHandoff  = codes.Text{ZH: "交接码", EN: "Hand-off"}
 	wordAbstain  = codes.Text{ZH: "证据不足，不下结论。无法区分：", EN: "Not enough evidence to decide. Cannot tell apart: "}
 	wordPartial  = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
@@ -40,7 +40,7 @@ var (
 	wordNoFacts  = codes.Text{ZH: "还没有检查结果。按 3 进行检查。", EN: "Nothing was checked yet. Press 3."}
 	wordReadOut  = codes.Text{ZH: "请在电话中逐字读给对方：", EN: "Read this out on the phone, sign by sign:"}
 	wordDecode   = codes.Text{ZH: "对方用 posdx decode 可离线读出诊断。", EN: "The other side reads it offline with: posdx decode"}
-	wordKeys     = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 R刷新 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off R)efresh L=Chinese ?help Q)uit"}
+	wordKeys     = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 R刷新 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off Refresh L=Chinese ?help Quit"}
 	wordPress    = codes.Text{ZH: "按回车开始", EN: "press Enter"}
 	wordBye      = codes.Text{ZH: "再见", EN: "bye"}
 )
@@ -109,7 +109,7 @@ var actWords = map[string]codes.Text{
 	"carrier":    {ZH: "通信运营商", EN: "carrier"},
 	"issuer":     {ZH: "发卡行", EN: "card issuer"},
 	"cardholder": {ZH: "持卡人", EN: "cardholder"},
-	"none":       {ZH: "等待恢复", EN: "nobody, wait"},
+	"none":       {ZH: "暂时不用派人", EN: "nobody for now"},
 }
 
 var verdictWords = map[string]codes.Text{

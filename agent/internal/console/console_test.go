@@ -1,0 +1,580 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+var update = flag.Bool("update", false, "write the golden screens")
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func someState() report.State {
+	d := report.Diagnosis{
+		ID: "7c-000000012f", Revision: 2, Final: true, Repeats: 2,
+		Event: report.Event{ID: "7c-000000012f", Code: "96", Time: noon, Origin: report.OriginHost},
+		Code:  report.CodeInfo{Scheme: "unionpay", Code: "96", Known: true, Meaning: "系统异常"},
+		Money: report.Money{State: report.MoneyDeclined, Retry: report.RetryLater},
+		Causes: []report.Cause{
+			{ID: "host.malfunction", Segment: "acquirer", Probability: 0.86, Verdict: "likely", Act: report.Act{By: "acquirer", Step: "联系收单机构"}, Title: "处理中心故障",
+				For:     []report.Reason{{Check: "txn.answer", Say: "主机 0.8 秒内应答"}, {Check: "fleet.advisory", Say: "同一收单机构 412 台终端都见到 96"}, {Check: "net.tcp", Say: "41 毫秒接通"}, {Check: "net.dns", Say: "第四条不显示"}},
+				Against: []report.Reason{{Check: "app.version", Say: "应用不是最新版本"}}},
+			{ID: "switch.malfunction", Probability: 0.08, Verdict: "possible", Title: "转接故障"},
+			{ID: report.Unexplained, Probability: 0.06, Verdict: "indeterminate"},
+		},
+		NextTest: &report.NextTest{Check: "net.tcp", How: "换备用线路再试"}, Handoff: "K7QF-3MXP-9TWA",
+	}
+	return report.State{
+		Time: noon.Add(3 * time.Second), ClockTrusted: true, Terminal: "shop/t1", Uplink: report.Uplink{Waiting: 3}, InSale: true, Last: &d,
+		Evidence: []report.Evidence{
+			{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.25}},
+			{Check: "reader.port", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"outcome": "gone", "model": "GemPC Twin"}},
+			{Check: "modem.sim", Subject: "modem0", Status: report.CannotTell, Facts: report.Facts{"reason": "in-use"}},
+			{Check: "printer.status", Subject: "printer0", Status: report.NotRun, Facts: report.Facts{"reason": "absent"}},
+		},
+	}
+}
+
+// know is knowledge of the test's own: the golden screens must not change with every sentence of the catalogue.
+func know() *codes.Knowledge {
+	return &codes.Knowledge{
+		Schemes: []codes.Scheme{{Name: "channel-cn"}, {Name: "unionpay"}},
+		Meanings: []codes.Meaning{
+			{Scheme: "channel-cn", Code: "97", Text: codes.Text{ZH: "终端号未登记", EN: "Terminal not registered"}},
+			{Scheme: "unionpay", Code: "96", Text: codes.Text{ZH: "银联处理中心系统异常或维护", EN: "The processing centre is at fault or in maintenance"}, Class: "C"},
+			{Scheme: "unionpay", Code: "97", Text: codes.Text{ZH: "终端未登记：中心或银行找不到这个终端号，请联系收单机构核对", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Disputed: true},
+		},
+		Causes: []codes.Cause{
+			{ID: "host.malfunction", Title: codes.Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"},
+				Step: codes.Text{ZH: "1. 等几分钟再试。 2. 仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again. 2. If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
+			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
+		},
+	}
+}
+
+func newModel(lang string) *model {
+	return &model{lang: lang, know: know(), screen: screenVerdict, state: someState()}
+}
+
+func typeText(m *model, s string) (last action) {
+	for _, r := range s {
+		last = m.press(key{r: r})
+	}
+	return last
+}
+
+func TestScreens(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		for _, c := range []struct {
+			name string
+			set  func(*model)
+		}{
+			{"verdict", func(m *model) {}},
+			{"nothing", func(m *model) { m.state = report.State{} }},
+			{"abstained", func(m *model) {
+				m.state.Last.Abstained, m.state.Last.CannotSeparate = true, []string{"host.malfunction", "wan.outage"}
+			}},
+			{"unknown", func(m *model) {
+				m.state.Last.Code = report.CodeInfo{Code: "9997"}
+				m.state.Last.Event.Code = "9997"
+			}},
+			{"devices", func(m *model) { m.press(key{r: '2'}) }},
+			{"check", func(m *model) { m.press(key{r: '3'}) }},
+			{"checked", func(m *model) { typeText(m, "3a"); m.gotResults(m.state.Evidence) }},
+			{"enter", func(m *model) { typeText(m, "4\x15A0") }},
+			{"lookup", func(m *model) { typeText(m, "597\r") }},
+			{"handoff", func(m *model) { m.press(key{r: '6'}) }},
+			{"help", func(m *model) { m.press(key{r: '?'}) }},
+			{"failed", func(m *model) { m.failed(errors.New("no daemon listens on /run/posdx/hook.sock")) }},
+		} {
+			t.Run(c.name+"-"+lang, func(t *testing.T) {
+				m := newModel(lang)
+				c.set(m)
+				lines := m.view()
+				for i, l := range lines {
+					if width(l) > cols || len(lines) != rows {
+						t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), width(l), l)
+					}
+				}
+				got := strings.Join(lines, "\n") + "\n"
+				file := filepath.Join("testdata", c.name+"-"+lang+".txt")
+				if *update {
+					os.WriteFile(file, []byte(got), 0o644)
+				}
+				want, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(string(want), got); d != "" {
+					t.Errorf("screen differs from %s (-update writes it):\n%s", file, d)
+				}
+			})
+		}
+	}
+}
+
+// vt is a VT100 as far as the console uses one; anything else fails the test.
+type vt struct {
+	cell     [rows][cols + 1]rune
+	row, col int
+}
+
+func (v *vt) write(b []byte) error {
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == 0x1b {
+			end := bytes.IndexFunc(b[2:], func(r rune) bool { return r >= 0x40 }) + 3
+			switch seq := string(b[:end]); {
+			case seq == "\x1b[0m":
+			case seq == "\x1b[2J":
+				v.cell = [rows][cols + 1]rune{}
+			case seq == "\x1b[K":
+				clear(v.cell[v.row][v.col:])
+			case strings.HasSuffix(seq, "H"):
+				if _, err := fmt.Sscanf(seq, "\x1b[%d;%dH", &v.row, &v.col); err != nil {
+					return err
+				}
+				v.row, v.col = v.row-1, v.col-1
+			default:
+				return fmt.Errorf("sequence %q", seq)
+			}
+			b = b[end:]
+			continue
+		}
+		if r < 0x20 || v.col+columns(r) > cols || v.row >= rows {
+			return fmt.Errorf("%q at row %d, column %d", r, v.row+1, v.col+1)
+		}
+		v.cell[v.row][v.col] = r
+		if columns(r) == 2 {
+			v.cell[v.row][v.col+1] = -1
+		}
+		v.col += columns(r)
+		b = b[n:]
+	}
+	return nil
+}
+
+func (v *vt) lines() []string {
+	lines := make([]string, rows)
+	for i, row := range v.cell {
+		var s strings.Builder
+		for _, r := range row {
+			switch r {
+			case 0:
+				s.WriteByte(' ')
+			case -1:
+			default:
+				s.WriteRune(r)
+			}
+		}
+		lines[i] = strings.TrimRight(s.String(), " ")
+	}
+	return lines
+}
+
+// Whatever screens follow each other, the terminal shows the last one.
+func TestPaintShowsTheScreen(t *testing.T) {
+	text := rapid.StringOfN(rapid.SampledFrom([]rune("ab 12中文，。A")), 0, 39, -1)
+	rapid.Check(t, func(t *rapid.T) {
+		var s screen
+		var v vt
+		for range rapid.IntRange(1, 6).Draw(t, "screens") {
+			lines := make([]string, rows)
+			for i := range lines {
+				if rapid.Bool().Draw(t, "set") {
+					lines[i] = text.Draw(t, "line")
+				}
+			}
+			if err := v.write(s.paint(lines)); err != nil {
+				t.Fatal(err)
+			}
+			for i := range lines {
+				lines[i] = strings.TrimRight(lines[i], " ")
+			}
+			if d := cmp.Diff(lines, v.lines()); d != "" {
+				t.Fatal(d)
+			}
+		}
+	})
+}
+
+// At 9600 baud a second is 960 bytes.
+func TestPaintIsFrugal(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := newModel(lang)
+		var s screen
+		first := len(s.paint(m.view()))
+		t.Logf("%s: first verdict %d bytes", lang, first)
+		if first > 2000 {
+			t.Errorf("%s: the first screen takes %d bytes", lang, first)
+		}
+		if n := len(s.paint(m.view())); n != 0 {
+			t.Errorf("%s: nothing changed and %d bytes were sent", lang, n)
+		}
+		m.state.Time = m.state.Time.Add(time.Minute)
+		if n := len(s.paint(m.view())); n > 120 {
+			t.Errorf("%s: a minute passed and %d bytes were sent", lang, n)
+		}
+		m.press(key{r: '2'})
+		t.Logf("%s: to the devices %d bytes", lang, len(s.paint(m.view())))
+		m.state.Evidence[0].Status = report.Bad
+		if n := len(s.paint(m.view())); n > 400 {
+			t.Errorf("%s: one check changed and %d bytes were sent", lang, n)
+		}
+		m.press(key{r: '4'})
+		s.paint(m.view())
+		m.press(key{r: '7'})
+		if n := len(s.paint(m.view())); n > 20 {
+			t.Errorf("%s: a key was typed and %d bytes were sent", lang, n)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"one two three", 8, "one two|  three"},
+		{"收单机构故障，请稍后再试", 10, "收单机构故|  障，请稍|  后再试"},
+		{"一二三四五，六", 10, "一二三四|  五，六"},
+		{"", 10, ""},
+		{"abcdefghijkl", 6, "abcdef|  ghij|  kl"},
+		{"http://中文", 4, "http|  :/|  /|  中|  文"},
+	} {
+		if got := strings.Join(wrap(c.in, c.n, 2), "|"); got != c.want {
+			t.Errorf("wrap(%q, %d): got %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s, n := clean(rapid.String().Draw(t, "text")), rapid.IntRange(6, 80).Draw(t, "n")
+		for _, l := range wrap(s, n, 3) {
+			if width(l) > n {
+				t.Fatalf("wrap(%q, %d) made %q, %d wide", s, n, l, width(l))
+			}
+		}
+		if p := pad(s, n); width(p) != n {
+			t.Fatalf("pad(%q, %d) made %q, %d wide", s, n, p, width(p))
+		}
+	})
+}
+
+// No text from elsewhere steers the terminal.
+func TestHostileTextStaysText(t *testing.T) {
+	m := newModel("en")
+	evil := "\x1b[2J\x07\r\n\u009b31m"
+	d := m.state.Last
+	d.Event.Code, d.Code.Meaning, d.Handoff, d.Causes[0].Title, d.Causes[0].ID = evil, evil, evil, evil, evil
+	d.Causes[0].For[0].Say, d.NextTest.How, d.Money.State, d.Causes[0].Act.By = evil, evil, evil, evil
+	m.state.Terminal = evil
+	m.state.Evidence[0].Facts = report.Facts{evil: evil, "a": []string{evil}}
+	m.state.Evidence[0].Subject = evil
+	m.failed(errors.New(evil))
+	for _, k := range "1263?" {
+		m.press(key{r: k})
+		m.note = clean(evil)
+		for _, l := range m.view() {
+			if strings.ContainsFunc(l, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) {
+				t.Errorf("screen %c: control characters in %q", k, l)
+			}
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"a1", "a 1"}, {"\r\n", "13"}, {"\n", "13"}, {"\r\r", "13 13"}, {"\x1b[A\x1bOPx", "x"}, {"\x1b[24;3R", "-1:3"}, {"\x1b[3R", ""},
+		{"\x00\x00\xff\x80q", "q"}, {"\x1b[" + strings.Repeat("1", 100) + "q", ""}, {"\x1b\x1b[Aq", "q"}, {"\x1b[1;\x00q", "q"}, {"\b\x7f", "127 127"},
+	} {
+		var d decoder
+		var got []string
+		for i := range len(c.in) {
+			if k, ok := d.push(c.in[i]); ok {
+				switch {
+				case k.r == keyCursor:
+					got = append(got, fmt.Sprintf("%d:%d", k.r, k.column))
+				case k.r > 0x20 && k.r < 0x7f:
+					got = append(got, string(k.r))
+				default:
+					got = append(got, fmt.Sprint(int(k.r)))
+				}
+			}
+		}
+		if c.in[0] == 0x1b && strings.Contains(c.in, "1111") {
+			got = nil // the rest of a sequence that is too long may come out as keys; it must only end
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%q: got %q, want %q", c.in, s, c.want)
+		}
+	}
+}
+
+// FuzzConsole presses any keys and paints after each: no panic, no line too wide, memory bounded.
+func FuzzConsole(f *testing.F) {
+	f.Add([]byte("1234567\r l 2nnpp 5 96\rq"))
+	f.Add([]byte("4\x15\xff\x00\x1b[99999999999999999999;99999999999999R4" + strings.Repeat("9", 200) + "\r"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := newModel("zh")
+		var d decoder
+		var s screen
+		var v vt
+		for _, c := range b[:min(len(b), 200)] {
+			k, ok := d.push(c)
+			if !ok {
+				continue
+			}
+			switch a := m.press(k); a.kind {
+			case 'c':
+				m.gotResults(m.state.Evidence)
+			case 'd':
+				if a.code == "" || len(a.code) > maxEntry {
+					t.Fatalf("asks for code %q", a.code)
+				}
+				m.done()
+			}
+			if err := v.write(s.paint(m.view())); err != nil {
+				t.Fatalf("%q: %v", b, err)
+			}
+		}
+		if len(m.entry) > maxEntry || len(d.seq) > maxSequence+1 {
+			t.Fatalf("entry %d, sequence %d", len(m.entry), len(d.seq))
+		}
+	})
+}
+
+// fakeBackend is a daemon whose diagnosis takes as long as the test wants.
+type fakeBackend struct {
+	mu     sync.Mutex
+	states int
+	asked  []string
+	wait   chan struct{}
+}
+
+func (f *fakeBackend) State(context.Context) (report.State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.states++
+	return someState(), nil
+}
+
+func (f *fakeBackend) Check(_ context.Context, names []string) ([]report.Evidence, error) {
+	return someState().Evidence, nil
+}
+
+func (f *fakeBackend) Diagnose(ctx context.Context, lang, code, _ string, _ report.Origin, next func(report.Diagnosis)) error {
+	f.mu.Lock()
+	f.asked = append(f.asked, lang+" "+code)
+	f.mu.Unlock()
+	d := *someState().Last
+	d.ID, d.Event.Code, d.Final = "7c-0000000130", code, false
+	next(d)
+	if f.wait != nil {
+		select {
+		case <-f.wait:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	d.Final = true
+	next(d)
+	return nil
+}
+
+// A terminal is the far end of a line: it answers questions for the cursor and keeps what it was sent.
+type terminal struct {
+	net.Conn
+	mu     sync.Mutex
+	got    bytes.Buffer
+	column int // answered for the cursor; 0: no answer
+	held   bool
+}
+
+func (t *terminal) run() {
+	b := make([]byte, 4096)
+	for {
+		n, err := t.Conn.Read(b)
+		t.mu.Lock()
+		t.got.Write(b[:n])
+		t.mu.Unlock()
+		if t.column > 0 && bytes.Contains(b[:n], []byte("\x1b[6n")) {
+			fmt.Fprintf(t.Conn, "\x1b[1;%dR", t.column)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (t *terminal) sent() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.got.String()
+	t.got.Reset()
+	return s
+}
+
+// serve runs a console on one end of a line inside a bubble of time and gives the other to f.
+func serve(t *testing.T, c Console, column int, f func(*terminal, *fakeBackend)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		back := &fakeBackend{}
+		c.Backend, c.Knowledge = back, know()
+		if c.Lang == "" {
+			c.Lang = "zh"
+		}
+		term := &terminal{Conn: far, column: column}
+		go term.run()
+		ctx, stop := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- c.Run(ctx, near) }()
+		synctest.Wait()
+		f(term, back)
+		stop()
+		near.Close()
+		far.Close()
+		if err := <-over; err != nil && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("Run: %v", err)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestConsoleOnATerminal(t *testing.T) {
+	serve(t, Console{}, 3, func(term *terminal, back *fakeBackend) {
+		if s := term.sent(); !strings.Contains(s, "\x1b[2J") || !strings.Contains(s, "款项") {
+			t.Errorf("got %q, want a Chinese screen", s)
+		}
+		fmt.Fprint(term, "4\x15A0\r")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "A0") || len(back.asked) != 1 || back.asked[0] != "zh A0" {
+			t.Errorf("got %q, asked %q", s, back.asked)
+		}
+		before := back.states
+		time.Sleep(time.Minute)
+		if n := back.states - before; n < 5 || n > 7 {
+			t.Errorf("%d states in a minute, want 6", n)
+		}
+		time.Sleep(lookedAt)
+		before = back.states
+		time.Sleep(time.Hour)
+		if back.states != before {
+			t.Errorf("%d states asked for while nobody looks", back.states-before)
+		}
+	})
+}
+
+func TestConsoleWithoutChinese(t *testing.T) {
+	serve(t, Console{}, 4, func(term *terminal, _ *fakeBackend) {
+		if s := term.sent(); !strings.Contains(s, "\x1b[2J") || !strings.Contains(s, "Money") {
+			t.Errorf("got %q, want an English screen", s)
+		}
+	})
+}
+
+func TestConsoleOnADumbTerminal(t *testing.T) {
+	serve(t, Console{}, 0, func(term *terminal, back *fakeBackend) {
+		time.Sleep(probeWait + time.Millisecond)
+		synctest.Wait()
+		s := strings.TrimPrefix(term.sent(), "\r中\x1b[6n")
+		if strings.Contains(s, "\x1b") || !strings.Contains(s, "Money") {
+			t.Errorf("got %q, want English lines without sequences", s)
+		}
+		fmt.Fprint(term, "4\x1597")
+		synctest.Wait()
+		fmt.Fprint(term, "\r")
+		synctest.Wait()
+		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") || len(back.asked) != 1 {
+			t.Errorf("got %q, asked %q", s, back.asked)
+		}
+		time.Sleep(5 * time.Minute)
+		if s := term.sent(); s != "" {
+			t.Errorf("unasked: %q", s)
+		}
+	})
+}
+
+func TestConsoleOnALineThatIsAlwaysOpen(t *testing.T) {
+	serve(t, Console{Stay: true}, 3, func(term *terminal, back *fakeBackend) {
+		if s := term.sent(); !strings.Contains(s, "press Enter") || back.states != 0 {
+			t.Errorf("got %q and %d states before anybody came", s, back.states)
+		}
+		rubbish := bytes.Repeat([]byte("\x00\xffq1234\x1b[[["), 1000)
+		term.Write(rubbish)
+		synctest.Wait()
+		if s := term.sent(); s != "" {
+			t.Errorf("rubbish before Enter was answered: %q", s)
+		}
+		fmt.Fprint(term, "\r")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "款项") {
+			t.Errorf("got %q, want the verdict", s)
+		}
+		fmt.Fprint(term, "q")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "press Enter") {
+			t.Errorf("got %q after q", s)
+		}
+		fmt.Fprint(term, "\r")
+		time.Sleep(lookedAt + 2*refresh)
+		synctest.Wait()
+		if s := term.sent(); !strings.HasSuffix(s, "按回车开始\r\n") {
+			t.Errorf("got %q after ten silent minutes, want the door closed", s)
+		}
+	})
+}
+
+// An endless stream is answered with no more than the screen that it leads to.
+func TestConsoleFlood(t *testing.T) {
+	serve(t, Console{}, 3, func(term *terminal, _ *fakeBackend) {
+		term.sent()
+		for range 200 {
+			term.Write(bytes.Repeat([]byte("1"), 512))
+		}
+		synctest.Wait()
+		if n := len(term.sent()); n > 4000 {
+			t.Errorf("100 kB of keys made %d bytes", n)
+		}
+	})
+}
+
+func TestConsoleBusy(t *testing.T) {
+	serve(t, Console{}, 3, func(term *terminal, b *fakeBackend) {
+		b.wait = make(chan struct{})
+		fmt.Fprint(term, "4\x1596\r")
+		synctest.Wait()
+		fmt.Fprint(term, "4\x1597\r")
+		synctest.Wait()
+		if len(b.asked) != 1 {
+			t.Errorf("asked %q beside a running diagnosis", b.asked)
+		}
+		time.Sleep(2 * jobTimeout) // and one that hangs is given up
+		fmt.Fprint(term, "\x03")
+		fmt.Fprint(term, "4\x1598\r")
+		synctest.Wait()
+		if len(b.asked) != 2 {
+			t.Errorf("asked %q after the first was given up", b.asked)
+		}
+	})
+}
