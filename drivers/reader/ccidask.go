@@ -32,8 +32,7 @@ const (
 
 // CCIDConfig says what is known of a reader beforehand; the zero value finds out.
 type CCIDConfig struct {
-	Echo  Echo
-	First byte // first sequence number; a payment application's dialogue is not disturbed by ours, but readers differ
+	Echo Echo
 }
 
 // AskCCID asks a CCID reader who it is and what stands in its slot. It sends GetSlotStatus and the Escape that reads
@@ -41,7 +40,7 @@ type CCIDConfig struct {
 // serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone
 // or the context's.
 func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error) {
-	d := ccidDialogue{link: link, echo: c.Echo, seq: c.First}
+	d := ccidDialogue{link: link, echo: c.Echo}
 	r := Report{}
 	defer func() { clear(d.in[:]) }()
 	if err := d.drain(); err != nil {

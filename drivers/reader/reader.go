@@ -2,8 +2,6 @@
 // counters. It never powers a card, never moves one, and no byte of a card's data leaves its decoders.
 package reader
 
-import "errors"
-
 // Slot is what stands in a reader's slot.
 type Slot byte
 
@@ -29,9 +27,6 @@ type Report struct {
 	Tamper   bool
 	Health   Health // of this dialogue
 }
-
-// ErrRefused says that the reader is there, answers well-formed frames, and will not do what it was asked.
-var ErrRefused = errors.New("reader refused the command")
 
 // Health counts what went wrong on the way to a reader and in its slot.
 type Health struct {

@@ -84,9 +84,15 @@ func Open(c Config) (*Port, error) {
 		}
 	}
 	if p.line, err = openLine(c); err != nil {
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, p.before)
 		unix.Close(fd)
 		return nil, openError(path, err)
 	}
+	exclusive := uint(unix.TIOCEXCL) // one library sets it always, the other never
+	if c.Shared {
+		exclusive = unix.TIOCNXCL
+	}
+	_ = unix.IoctlSetInt(fd, exclusive, 0)
 	if c.RTSLow {
 		_ = unix.IoctlSetPointerInt(fd, unix.TIOCMBIC, unix.TIOCM_RTS) // ENOTTY on ttys without modem lines
 	}
@@ -269,6 +275,7 @@ func (p *Port) Close() error {
 	_ = p.raw.Control(func(fd uintptr) {
 		_ = unix.IoctlSetInt(int(fd), unix.TCFLSH, unix.TCOFLUSH)
 		_ = unix.IoctlSetTermios(int(fd), unix.TCSETS, p.before)
+		_ = unix.IoctlSetInt(int(fd), unix.TIOCNXCL, 0)
 	})
 	done := make(chan error, 1)
 	go func() {

@@ -367,6 +367,34 @@ func TestBusyWithAnother(t *testing.T) {
 	}
 }
 
+// Both libraries must leave the tty exclusive, or open to all, as Config says.
+func TestExclusive(t *testing.T) {
+	device, path := plug(t)
+	_ = device
+	other, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	exclusive := func() int {
+		n, err := unix.IoctlGetInt(int(other.Fd()), unix.TIOCGEXCL)
+		if err != nil {
+			t.Skipf("cannot ask: %v", err) // qemu-user does not know this question
+		}
+		return n
+	}
+	for _, shared := range []bool{false, true} {
+		p := open(t, Config{Path: path, Shared: shared})
+		if (exclusive() != 0) == shared {
+			t.Errorf("shared %v: exclusive %d", shared, exclusive())
+		}
+		p.Close()
+		if exclusive() != 0 {
+			t.Errorf("shared %v: still exclusive after Close", shared)
+		}
+	}
+}
+
 func TestNobodyIsLeftBehind(t *testing.T) {
 	cycles := 300
 	if os.Getenv("POSDX_LONG") != "" {

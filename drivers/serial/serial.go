@@ -71,8 +71,8 @@ type Config struct {
 	RTSLow   bool // drop RTS after opening, as the GemPC readers want; a tty without modem lines ignores it
 	HoldDTR  bool // leave DTR up after Close: some readers forget their settings, and modems hang up, when it falls
 
-	// Shared leaves the port open to others: no owner is looked for and no advisory lock taken. Every byte we read is
-	// then lost to them, so it is right for a dedicated tap line only. go.bug.st takes TIOCEXCL all the same.
+	// Shared leaves the port open to others: no owner is looked for, and no lock taken. Every byte we read is then lost
+	// to them, so it is right for a dedicated tap line only. Otherwise the tty is exclusive (TIOCEXCL) and locked (flock).
 	Shared bool
 	// MustSee refuses, with fs.ErrPermission, a port that looks free while some process did not let us see whether it has
 	// it open.
