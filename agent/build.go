@@ -20,20 +20,26 @@ import (
 // build puts the daemon together. The error is about the configuration; a device, a directory or a broker that is not
 // there is no error but something to find out and to say.
 func build(c config, log *slog.Logger) (tasks []task, closing func(), err error) {
+	_, tasks, closing, err = assemble(c, log)
+	return tasks, closing, err
+}
+
+func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func(), err error) {
+	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
 	k := codes.Builtin()
 	profile, err := chooseProfile(k, c.Profile)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	logs, err := follow(c, log)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
-	d := &daemon{
+	d = &daemon{
 		address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
 		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, log: log,
 	}
@@ -41,7 +47,7 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 	sensed, err := sense(c, c.StateDir, d.reads, log)
 	if err != nil {
 		box.Close()
-		return nil, nil, err
+		return fail(err)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
@@ -69,13 +75,13 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 	tasks = append(tasks, sensed.tasks...)
 	if up, run, err := connect(c, d); err != nil {
 		box.Close()
-		return nil, nil, err
+		return fail(err)
 	} else if run != nil {
 		d.up = up
 		tasks = append(tasks, task{"uplink", run})
 	}
 	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
-	return tasks, func() { box.Close() }, nil
+	return d, tasks, func() { box.Close() }, nil
 }
 
 // chooseProfile finds how this acquirer's codes are read.

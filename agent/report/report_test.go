@@ -1,59 +1,15 @@
 package report_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
-	"posdx/agent/report/schema"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"posdx/agent/report/schema/schematest"
 )
-
-const base = "https://posdx.example/schema/v1/"
-
-func compiler(t *testing.T) *jsonschema.Compiler {
-	t.Helper()
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	names, err := fs.Glob(schema.Files, "*.json")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("schemas: %v %v", names, err)
-	}
-	for _, n := range names {
-		b, _ := schema.Files.ReadFile(n)
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-		if err != nil {
-			t.Fatalf("schema %s: %v", n, err)
-		}
-		if err := c.AddResource(base+n, doc); err != nil {
-			t.Fatalf("schema %s: %v", n, err)
-		}
-	}
-	return c
-}
-
-func validate(t *testing.T, c *jsonschema.Compiler, kind string, doc any) error {
-	t.Helper()
-	s, err := c.Compile(base + kind + ".json")
-	if err != nil {
-		t.Fatalf("schema %s: %v", kind, err)
-	}
-	b, err := json.Marshal(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(v)
-}
 
 // full returns a value of the type with every member set, so that a member that one side lacks is seen.
 func full(v reflect.Value) {
@@ -97,7 +53,6 @@ func full(v reflect.Value) {
 }
 
 func TestTypesMatchSchemas(t *testing.T) {
-	c := compiler(t)
 	event := func(e *report.Event) {
 		e.Origin, e.Channel, e.Txn.MTI, e.Txn.Entry = report.OriginHost, report.ChannelHook, "0210", "chip"
 	}
@@ -137,20 +92,19 @@ func TestTypesMatchSchemas(t *testing.T) {
 		case *report.Envelope:
 			d.SpecVersion, d.Type, d.ContentType = "1.0", report.Type(report.KindTally), "application/json"
 		}
-		if err := validate(t, c, kind, doc); err != nil {
+		if err := schematest.Check(kind, doc); err != nil {
 			t.Errorf("%s with every member set: %v", kind, err)
 		}
 	}
 }
 
 func TestSchemaRefuses(t *testing.T) {
-	c := compiler(t)
 	for name, doc := range map[string]string{
 		"a card number beside the event": `{"id":"1","time":"2026-11-21T12:00:00Z","uptime_ms":1,"boot_id":"b","clock_trusted":true,"code":"96","scheme":"","origin":"host","channel":"hook","pan":"4"}`,
 		"an origin of its own":           `{"id":"1","time":"2026-11-21T12:00:00Z","uptime_ms":1,"boot_id":"b","clock_trusted":true,"code":"96","scheme":"","origin":"bank","channel":"hook"}`,
 		"no code":                        `{"id":"1","time":"2026-11-21T12:00:00Z","uptime_ms":1,"boot_id":"b","clock_trusted":true,"code":"","scheme":"","origin":"host","channel":"hook"}`,
 	} {
-		if err := validate(t, c, "event", json.RawMessage(doc)); err == nil {
+		if err := schematest.Check("event", json.RawMessage(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -170,7 +124,7 @@ func TestEnvelopeAndTopics(t *testing.T) {
 	if e.Kind() != "tally" || e.ID != "ab12-0000000102" || e.Source != "/shop/t-1" || !e.Historical || string(e.Data) != `{"x":1}` {
 		t.Errorf("got %s", b)
 	}
-	if err := validate(t, compiler(t), "envelope", e); err != nil {
+	if err := schematest.Check("envelope", e); err != nil {
 		t.Error(err)
 	}
 	for topic, want := range map[string]string{
