@@ -17,6 +17,9 @@ const (
 	// Every is the time between two looks.
 	Every = 15 * time.Second
 
+	// again is the time after a look that failed, at the start because the broker is not yet connected.
+	again = 2 * time.Second
+
 	// repeat is how old a retained advisory may grow while its incident lasts; agents weigh it by its age.
 	repeat = 5 * time.Minute
 
@@ -74,16 +77,16 @@ func (w *Watch) Told(topic string, payload []byte) {
 
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
 	for {
+		wait := Every
 		if err := w.Look(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			w.Log.Error("cannot look for incidents", "error", err)
+			w.Log.Warn("cannot look for incidents; trying again", "error", err)
+			wait = again
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }

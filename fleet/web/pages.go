@@ -296,6 +296,12 @@ func facts(f report.Facts) []fact {
 	return list
 }
 
+// level is the grade of a graded check, empty if it has none.
+func level(f report.Facts) string {
+	l, _ := f.Str("level")
+	return l
+}
+
 func show(v any) string {
 	switch v := v.(type) {
 	case string:

@@ -112,6 +112,9 @@ var texts = map[string]codes.Text{
 	"incident.peak":   {ZH: "最多", EN: "peak"},
 	"incident.see":    {ZH: "台终端", EN: "terminals"},
 
+	"state":  {ZH: "状态", EN: "State"},
+	"scheme": {ZH: "码表", EN: "Code table"},
+
 	"scope.acquirer": {ZH: "收单机构", EN: "acquirer"},
 	"scope.carrier":  {ZH: "运营商", EN: "carrier"},
 	"scope.site":     {ZH: "门店", EN: "site"},
@@ -173,6 +176,11 @@ var texts = map[string]codes.Text{
 	"result.bad":         {ZH: "故障", EN: "bad"},
 	"result.cannot-tell": {ZH: "无法判断", EN: "cannot tell"},
 	"result.not-run":     {ZH: "未检查", EN: "not run"},
+
+	"level.good": {ZH: "良好", EN: "good"},
+	"level.fair": {ZH: "一般", EN: "fair"},
+	"level.poor": {ZH: "较差", EN: "poor"},
+	"level.bad":  {ZH: "很差", EN: "bad"},
 
 	"origin.host":     {ZH: "主机", EN: "host"},
 	"origin.terminal": {ZH: "终端", EN: "terminal"},

@@ -64,7 +64,7 @@ type asset struct {
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
 	for _, name := range []string{"home", "terminals", "terminal", "diagnosis", "incidents", "rejected", "error"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"facts": facts, "list": func(v ...any) []any { return v }}).
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"facts": facts, "level": level, "list": func(v ...any) []any { return v }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err

@@ -5,7 +5,7 @@
   const say = (on) => {
     sign.hidden = false;
     sign.className = on ? "live on" : "live off";
-    sign.textContent = on ? sign.dataset.on : sign.dataset.off;
+    sign.textContent = on ? sign.dataset.words : sign.dataset.lost;
   };
   let busy = false, again = false;
   const refresh = async () => {
