@@ -20,8 +20,8 @@ else
 fi
 need=$(($(wc -c <"$here/posdx") / 1024 + 512))
 mkdir -p "$root/usr/bin" "$root/etc/posdx" "$root/etc/init.d" "$root/var/lib/posdx" "$root/var/run"
-free=$(df -P -k "$root/usr/bin" | awk 'NR==2 {print $4}')
-[ "$free" -gt "$need" ] || die "$root/usr/bin has $free kB free, $need are needed"
+free=$(df -P -k "$root/usr/bin" 2>/dev/null | awk 'NR==2 {print $4}')
+[ -z "$free" ] || [ "$free" -gt "$need" ] || die "$root/usr/bin has $free kB free, $need are needed"
 
 # The user. Terminals have busybox's adduser, useradd, or neither: the files are the same everywhere.
 if ! grep -q '^posdx:' "$root/etc/group" 2>/dev/null; then
