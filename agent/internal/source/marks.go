@@ -32,12 +32,17 @@ func loadMarks(path string) (map[string]*mark, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	sensible(m)
+	return m, nil
+}
+
+// sensible removes places that cannot be.
+func sensible(m map[string]*mark) {
 	for name, p := range m {
 		if p == nil || p.Offset < 0 {
 			delete(m, name)
 		}
 	}
-	return m, nil
 }
 
 // saveMarks writes the places so that after a power cut either the old or the new ones are there.
