@@ -26,7 +26,11 @@ func build(c config, log *slog.Logger) (tasks []task, closing func(), err error)
 
 func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func(), err error) {
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
-	k := codes.Builtin()
+	lib, err := newLibrary(c, log)
+	if err != nil {
+		return fail(err)
+	}
+	k := lib.now.Load()
 	profile, err := chooseProfile(k, c.Profile)
 	if err != nil {
 		return fail(err)
@@ -41,9 +45,8 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 	}
 	d = &daemon{
 		address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, log: log,
+		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, log: log,
 	}
-	d.know.Store(k)
 	sensed, err := sense(c, c.StateDir, d.reads, log)
 	if err != nil {
 		box.Close()
@@ -51,7 +54,7 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
-		Knowledge: d.know.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: box,
+		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: box,
 		Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
 	})
 	for _, t := range c.Target {
@@ -68,6 +71,7 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.run},
+		{"knowledge", lib.run},
 	}
 	if len(logs.Files) > 0 {
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})

@@ -37,6 +37,12 @@ type config struct {
 	Outbox  outboxConfig   `toml:"outbox"`
 	Profile profileConfig  `toml:"profile"`
 	Console consoleConfig  `toml:"console"`
+
+	Knowledge knowledgeConfig `toml:"knowledge"`
+}
+
+type knowledgeConfig struct {
+	Keys []string `toml:"keys"`
 }
 
 type hookConfig struct {

@@ -18,7 +18,6 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
-	"posdx/codes"
 	"posdx/drivers/reader"
 )
 
@@ -34,7 +33,7 @@ type fleetLink interface {
 type daemon struct {
 	address report.Address
 	devices []report.Device
-	know    atomic.Pointer[codes.Knowledge]
+	lib     *library
 	stamp   *stamper
 	runner  *probe.Runner
 	loop    *triage.Loop
@@ -49,7 +48,7 @@ type daemon struct {
 }
 
 func (d *daemon) agent() report.Agent {
-	return report.Agent{Version: version, Knowledge: d.know.Load().Hash}
+	return report.Agent{Version: version, Knowledge: d.lib.now.Load().Hash}
 }
 
 // Seen takes in a code that nobody waits on.
@@ -240,6 +239,15 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 	case "health":
 		reply.Data = d.health()
 		d.publishHealth()
+	case "knowledge":
+		b, err := packOf(c.Args)
+		if err == nil {
+			_, err = d.lib.install(b)
+		}
+		if err != nil {
+			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}
+		}
+		reply.Data = d.agent()
 	case "diagnose":
 		code, _ := c.Args["code"].(string)
 		scheme, _ := c.Args["scheme"].(string)

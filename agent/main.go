@@ -47,6 +47,7 @@ func commands() []command {
 		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
 		{"decode", "read a hand-off code", runDecode},
+		{"knowledge", "print or replace the code tables and weights", runKnowledge},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }
@@ -66,7 +67,7 @@ func run(ctx context.Context, s stdio, args []string) int {
 		}
 		fmt.Fprintln(w, "posdx finds out why a payment terminal could not complete a sale.\n\nusage: posdx COMMAND [ARGUMENTS]   (posdx COMMAND --help tells more)")
 		for _, c := range commands() {
-			fmt.Fprintf(w, "  %-10s %s\n", c.name, c.does)
+			fmt.Fprintf(w, "  %-11s%s\n", c.name, c.does)
 		}
 		if len(args) == 0 {
 			return exitUsage

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+func signedPack(t *testing.T, version string, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	b, err := codes.Pack(os.DirFS("../codes/data"), version, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestKnowledgeIsReplacedAndFallsBack(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stranger, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := defaults()
+	c.StateDir = t.TempDir()
+	c.Knowledge.Keys = []string{base64.StdEncoding.EncodeToString(public)}
+	var talk bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&talk, nil))
+	l, err := newLibrary(c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := signedPack(t, "2999.01.01", private)
+	damaged := bytes.Clone(good)
+	damaged[len(damaged)-9] ^= 1
+	for name, p := range map[string]struct {
+		pack []byte
+		want string
+	}{
+		"a stranger's":            {signedPack(t, "2999.01.01", stranger), "no trusted key"},
+		"a damaged one":           {damaged, "damaged"},
+		"an old one":              {signedPack(t, "2001.01.01", private), "not newer"},
+		"half of one":             {good[:len(good)/2], ""},
+		"nothing":                 {nil, ""},
+		"something else":          {[]byte("<html>captive portal</html>"), ""},
+		"one of the same version": {signedPack(t, codes.Builtin().Version, private), "not newer"},
+	} {
+		if _, err := l.install(p.pack); err == nil || !strings.Contains(err.Error(), p.want) {
+			t.Errorf("%s: got %v, want a refusal with %q", name, err, p.want)
+		}
+		if l.now.Load() != codes.Builtin() {
+			t.Fatalf("%s replaced the knowledge", name)
+		}
+	}
+	if _, err := l.install(good); err != nil {
+		t.Fatal(err)
+	}
+	if v := l.now.Load().Version; v != "2999.01.01" {
+		t.Errorf("in force: %s", v)
+	}
+	again, err := newLibrary(c, log)
+	if err != nil || again.now.Load().Version != "2999.01.01" {
+		t.Errorf("after a restart: %s, %v", again.now.Load().Version, err)
+	}
+	if err := os.WriteFile(filepath.Join(c.StateDir, "knowledge.pack"), damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	talk.Reset()
+	again, err = newLibrary(c, log)
+	if err != nil || again.now.Load() != codes.Builtin() || !strings.Contains(talk.String(), "not used") {
+		t.Errorf("a pack that went bad on flash: %v, said %q; want the built-in knowledge and a word about it", err, talk.String())
+	}
+	c.Knowledge.Keys = []string{"short"}
+	if _, err := newLibrary(c, log); err == nil || !strings.Contains(err.Error(), "knowledge.keys[0]") {
+		t.Errorf("a bad key: %v", err)
+	}
+}
+
+func TestFleetReplacesKnowledge(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing()
+	before := d.agent().Knowledge
+	r := d.command(t.Context(), "knowledge", report.Command{ID: "1", Args: map[string]any{"pack": "bm90IGEgcGFjaw=="}})
+	if r.Result != "refused" || r.Why == "" || d.agent().Knowledge != before {
+		t.Errorf("no pack: %+v", r)
+	}
+	r = d.command(t.Context(), "knowledge", report.Command{ID: "2", Args: map[string]any{"pack": base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))}})
+	if r.Result != "done" || d.lib.now.Load().Version != "2999.01.01" {
+		t.Errorf("a good pack: %+v", r)
+	}
+	r = d.command(t.Context(), "format-disk", report.Command{ID: "3"})
+	if r.Result != "refused" {
+		t.Errorf("an unknown command: %+v", r)
+	}
+}
