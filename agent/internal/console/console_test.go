@@ -368,7 +368,7 @@ type fakeBackend struct {
 	mu     sync.Mutex
 	states int
 	asked  []string
-	wait   chan struct{}
+	wait   chan struct{} // closed when a diagnosis may end; nil: at once
 }
 
 func (f *fakeBackend) State(context.Context) (report.State, error) {
@@ -378,6 +378,25 @@ func (f *fakeBackend) State(context.Context) (report.State, error) {
 	return someState(), nil
 }
 
+func (f *fakeBackend) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.states
+}
+
+func (f *fakeBackend) questions() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.asked...)
+}
+
+// hang makes every diagnosis take for ever.
+func (f *fakeBackend) hang() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wait = make(chan struct{})
+}
+
 func (f *fakeBackend) Check(_ context.Context, names []string) ([]report.Evidence, error) {
 	return someState().Evidence, nil
 }
@@ -385,13 +404,14 @@ func (f *fakeBackend) Check(_ context.Context, names []string) ([]report.Evidenc
 func (f *fakeBackend) Diagnose(ctx context.Context, lang, code, _ string, _ report.Origin, next func(report.Diagnosis)) error {
 	f.mu.Lock()
 	f.asked = append(f.asked, lang+" "+code)
+	wait := f.wait
 	f.mu.Unlock()
 	d := *someState().Last
 	d.ID, d.Event.Code, d.Final = "7c-0000000130", code, false
 	next(d)
-	if f.wait != nil {
+	if wait != nil {
 		select {
-		case <-f.wait:
+		case <-wait:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -468,19 +488,19 @@ func TestConsoleOnATerminal(t *testing.T) {
 		}
 		fmt.Fprint(term, "4\x15A0\r")
 		synctest.Wait()
-		if s := term.sent(); !strings.Contains(s, "A0") || len(back.asked) != 1 || back.asked[0] != "zh A0" {
-			t.Errorf("got %q, asked %q", s, back.asked)
+		if s := term.sent(); !strings.Contains(s, "A0") || len(back.questions()) != 1 || back.questions()[0] != "zh A0" {
+			t.Errorf("got %q, asked %q", s, back.questions())
 		}
-		before := back.states
+		before := back.count()
 		time.Sleep(time.Minute)
-		if n := back.states - before; n < 5 || n > 7 {
+		if n := back.count() - before; n < 5 || n > 7 {
 			t.Errorf("%d states in a minute, want 6", n)
 		}
 		time.Sleep(lookedAt)
-		before = back.states
+		before = back.count()
 		time.Sleep(time.Hour)
-		if back.states != before {
-			t.Errorf("%d states asked for while nobody looks", back.states-before)
+		if back.count() != before {
+			t.Errorf("%d states asked for while nobody looks", back.count()-before)
 		}
 	})
 }
@@ -505,8 +525,8 @@ func TestConsoleOnADumbTerminal(t *testing.T) {
 		synctest.Wait()
 		fmt.Fprint(term, "\r")
 		synctest.Wait()
-		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") || len(back.asked) != 1 {
-			t.Errorf("got %q, asked %q", s, back.asked)
+		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") || len(back.questions()) != 1 {
+			t.Errorf("got %q, asked %q", s, back.questions())
 		}
 		time.Sleep(5 * time.Minute)
 		if s := term.sent(); s != "" {
@@ -517,8 +537,8 @@ func TestConsoleOnADumbTerminal(t *testing.T) {
 
 func TestConsoleOnALineThatIsAlwaysOpen(t *testing.T) {
 	serve(t, Console{Stay: true}, 3, func(term *terminal, back *fakeBackend) {
-		if s := term.sent(); !strings.Contains(s, "press Enter") || back.states != 0 {
-			t.Errorf("got %q and %d states before anybody came", s, back.states)
+		if s := term.sent(); !strings.Contains(s, "press Enter") || back.count() != 0 {
+			t.Errorf("got %q and %d states before anybody came", s, back.count())
 		}
 		rubbish := bytes.Repeat([]byte("\x00\xffq1234\x1b[[["), 1000)
 		term.Write(rubbish)
@@ -561,20 +581,20 @@ func TestConsoleFlood(t *testing.T) {
 
 func TestConsoleBusy(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, b *fakeBackend) {
-		b.wait = make(chan struct{})
+		b.hang()
 		fmt.Fprint(term, "4\x1596\r")
 		synctest.Wait()
 		fmt.Fprint(term, "4\x1597\r")
 		synctest.Wait()
-		if len(b.asked) != 1 {
-			t.Errorf("asked %q beside a running diagnosis", b.asked)
+		if len(b.questions()) != 1 {
+			t.Errorf("asked %q beside a running diagnosis", b.questions())
 		}
 		time.Sleep(2 * jobTimeout) // and one that hangs is given up
 		fmt.Fprint(term, "\x03")
 		fmt.Fprint(term, "4\x1598\r")
 		synctest.Wait()
-		if len(b.asked) != 2 {
-			t.Errorf("asked %q after the first was given up", b.asked)
+		if len(b.questions()) != 2 {
+			t.Errorf("asked %q after the first was given up", b.questions())
 		}
 	})
 }
