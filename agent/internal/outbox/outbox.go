@@ -7,7 +7,6 @@
 package outbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -316,36 +315,6 @@ func (b *Box) note(l loss) {
 	for k, n := range l.counts {
 		b.stats.Dropped[k] += n
 	}
-}
-
-// maxSpans bounds the ranges in one report.
-const maxSpans = 256
-
-// maxReports bounds the reports written in one turn.
-const maxReports = 8
-
-// split takes off as much as fits into one report.
-func (l *loss) split() (part, rest loss) {
-	if len(l.spans) <= maxSpans {
-		return *l, loss{}
-	}
-	part, rest = *l, loss{counts: map[string]int{}, reason: l.reason, spans: l.spans[maxSpans:]}
-	part.spans = l.spans[:maxSpans:maxSpans]
-	return part, rest
-}
-
-// frame is the report of a loss.
-func (l *loss) frame(boot uint64) frame {
-	now := time.Now()
-	r := report.Dropped{Time: now.UTC(), Counts: l.counts, Reason: l.reason, Ranges: l.spans}
-	if n := len(l.spans); n > 0 {
-		r.First, r.Last = l.spans[0][0], l.spans[n-1][1]
-	}
-	doc, err := json.Marshal(r)
-	if err != nil {
-		panic("outbox: a report of loss is always JSON: " + err.Error())
-	}
-	return frame{boot: boot, time: nano(now), critical: true, kind: report.KindDropped, doc: doc}
 }
 
 // count notes a record that got no number of its own: one number is given up to stand for all such.

@@ -398,3 +398,75 @@ func TestBudget(t *testing.T) {
 		r.stop()
 	})
 }
+
+// A hundred thousand terminals that lose their broker in one moment must not come back in one.
+func TestJitter(t *testing.T) {
+	const fleet = 100_000
+	u, err := New(Config{Brokers: []string{"tcp://b"}, Address: at}, newBox(t), Handlers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	perSecond := map[int]int{}
+	for range fleet {
+		d := u.backoff(0, true)
+		if d < defaultMin || d > firstSpread {
+			t.Fatalf("first wait %v", d)
+		}
+		perSecond[int(d/time.Second)]++
+	}
+	for s, n := range perSecond {
+		if n > fleet/20 {
+			t.Errorf("%d of %d come back in second %d", n, fleet, s)
+		}
+	}
+	for failures := range 100 {
+		if d := u.backoff(failures, false); d < defaultMin || d > defaultMax {
+			t.Errorf("wait %v after %d failures", d, failures)
+		}
+	}
+}
+
+func TestKick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		s.refuse = true
+		r := start(t, s, newBox(t), Config{ReconnectMin: time.Hour, ReconnectMax: time.Hour}, Handlers{})
+		rest(time.Minute)
+		s.mu.Lock()
+		s.refuse = false
+		s.mu.Unlock()
+		if n := len(s.dials()); n != 1 {
+			t.Fatalf("%d attempts, want 1", n)
+		}
+		r.Kick()
+		rest(time.Second)
+		if !r.State().Connected {
+			t.Error("a link that came up does not end the wait")
+		}
+		r.stop()
+	})
+}
+
+// TestBytes measures; the limits are those of the budget for a metered line, with a keep-alive fit for it.
+func TestBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		r := start(t, newScript(t), box, Config{KeepAlive: 15 * time.Minute}, Handlers{})
+		rest(time.Minute)
+		wire := func() int64 { c := r.Counters(); return c.WireIn + c.WireOut }
+		begun := wire()
+		rest(24 * time.Hour)
+		idle := wire() - begun
+		doc := []byte(`{"pad":"` + strings.Repeat("x", 588) + `"}`)
+		if _, err := box.Append(report.KindDiagnosis, true, time.Now(), doc); err != nil {
+			t.Fatal(err)
+		}
+		rest(time.Second)
+		one := wire() - begun - idle
+		t.Logf("MQTT bytes without TLS: session %d, a day's keep-alive %d, one diagnosis of %d bytes %d, ack included", begun, idle, len(doc), one)
+		if over := one - int64(len(doc)); over > 700 {
+			t.Errorf("one diagnosis costs %d bytes beside itself", over)
+		}
+		r.stop()
+	})
+}

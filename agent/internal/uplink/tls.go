@@ -61,6 +61,7 @@ func (u *Uplink) tlsConfig(host string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.note(warning)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate %s and key %s: %s", u.cfg.CertFile, u.cfg.KeyFile, plainTLS(err))
@@ -70,13 +71,13 @@ func (u *Uplink) tlsConfig(host string) (*tls.Config, error) {
 	left := leaf.NotAfter.Sub(u.now())
 	switch {
 	case left <= 0:
-		warning = fmt.Sprintf("certificate %s expired on %s: renew it", u.cfg.CertFile, leaf.NotAfter.Format(time.DateOnly))
+		u.note(fmt.Sprintf("certificate %s expired on %s: renew it", u.cfg.CertFile, leaf.NotAfter.Format(time.DateOnly)))
 	case left < warnExpiry:
-		warning = fmt.Sprintf("certificate %s expires on %s, in %d days: renew it", u.cfg.CertFile, leaf.NotAfter.Format(time.DateOnly), int(left.Hours()/24))
-	case leaf.Subject.CommonName != u.cfg.Address.Terminal:
-		warning = fmt.Sprintf("certificate %s is for %q, the terminal is %q: the broker will take us for the other", u.cfg.CertFile, leaf.Subject.CommonName, u.cfg.Address.Terminal)
+		u.note(fmt.Sprintf("certificate %s expires on %s, in %d days: renew it", u.cfg.CertFile, leaf.NotAfter.Format(time.DateOnly), int(left.Hours()/24)))
 	}
-	u.warn(warning)
+	if leaf.Subject.CommonName != u.cfg.Address.Terminal {
+		u.note(fmt.Sprintf("certificate %s is for %q, the terminal is %q: the broker will take us for the other", u.cfg.CertFile, leaf.Subject.CommonName, u.cfg.Address.Terminal))
+	}
 	u.mu.Lock()
 	u.state.CertExpires = leaf.NotAfter
 	u.mu.Unlock()
@@ -92,11 +93,11 @@ func (u *Uplink) credentials() (user, password string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if warning, err := keyMode("user file", u.cfg.UserFile); err != nil {
+	warning, err := keyMode("user file", u.cfg.UserFile)
+	if err != nil {
 		return "", "", err
-	} else if warning != "" {
-		u.warn(warning)
 	}
+	u.note(warning)
 	user, password, _ = strings.Cut(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n")
 	password, _, _ = strings.Cut(password, "\n")
 	if user == "" {

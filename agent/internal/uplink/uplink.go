@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,8 @@ type Uplink struct {
 	out, in  atomic.Int64
 
 	// Of the goroutine that runs the sessions.
+	short   int        // sessions in a row that ended soon
+	notes   []string   // warnings of this attempt
 	silent  int        // ack timeouts in a row
 	moved   time.Time  // last ack that moved the cursor, or the first send after none was waiting
 	reached outbox.Pos // by the session before
@@ -200,7 +203,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	var worker sync.WaitGroup
 	worker.Go(func() { u.obey(ctx) })
 	defer worker.Wait()
-	failures, short := 0, 0
+	failures := 0
 	for i := 0; ctx.Err() == nil; i++ {
 		broker := u.cfg.Brokers[i%len(u.cfg.Brokers)]
 		up, lasted, err := u.session(ctx, broker)
@@ -210,15 +213,12 @@ func (u *Uplink) Run(ctx context.Context) error {
 		u.ended(broker, up, err)
 		switch {
 		case lasted >= stable:
-			failures, short = 0, 0
+			failures, u.short = 0, 0
 		case up:
-			short++
+			u.short++
 		}
-		wait := u.backoff(failures, short, lasted >= stable)
+		wait := u.backoff(failures, lasted >= stable)
 		failures++
-		if short >= fightAfter {
-			u.warn("sessions end soon after they begin: does another client use the id " + u.cfg.Address.Terminal + "?")
-		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -231,7 +231,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 }
 
 // backoff is full jitter: a whole fleet that lost its broker comes back spread out.
-func (u *Uplink) backoff(failures, short int, wasGood bool) time.Duration {
+func (u *Uplink) backoff(failures int, wasGood bool) time.Duration {
 	top := u.cfg.ReconnectMax
 	ceiling := top
 	if !wasGood {
@@ -239,7 +239,7 @@ func (u *Uplink) backoff(failures, short int, wasGood bool) time.Duration {
 	} else {
 		ceiling = min(top, firstSpread)
 	}
-	if short >= fightAfter {
+	if u.short >= fightAfter {
 		ceiling = top * fightFactor
 	}
 	ceiling = max(ceiling, u.cfg.ReconnectMin)
@@ -268,7 +268,16 @@ func (u *Uplink) ended(broker string, up bool, err error) {
 	}
 }
 
-func (u *Uplink) warn(text string) {
+// note adds a warning to those of this attempt.
+func (u *Uplink) note(text string) {
+	if text != "" {
+		u.notes = append(u.notes, text)
+	}
+}
+
+// warn publishes the warnings of this attempt; the log hears of a change only.
+func (u *Uplink) warn() {
+	text := strings.Join(u.notes, "; ")
 	u.mu.Lock()
 	again := u.state.Warning == text
 	u.state.Warning = text
