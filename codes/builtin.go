@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de49c72bba105ecb0ad3c34e06a5a15fa6b03522d2b9aad", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d67dd5b9654be4a3e1fd6b7629b0be7329c00bbcbdbd547", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1824,9 +1824,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 	}, Text: Text{ZH: "这张卡不允许做这种交易", EN: "this card may not do this kind of sale"}},
 	Prior{Topic: "centre", Floor: -26, Unexplained: -9, Retry: "later", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction"},
-		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.overloaded", DB: -9},
 		Weight{Cause: "issuer.unavailable", DB: -14},
-		Weight{Cause: "switch.malfunction", DB: -4},
+		Weight{Cause: "switch.malfunction", DB: -6},
 		Weight{Cause: "terminal.keys", DB: -16},
 		Weight{Cause: "terminal.not-registered", DB: -12},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
@@ -1956,9 +1956,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.protocol", DB: -11},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
-	Prior{Topic: "error", Floor: -24, Unexplained: -6, Retry: "no", Settled: true, Weights: []Weight{
+	Prior{Topic: "error", Floor: -24, Unexplained: -2, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "issuer.declined"},
+		Weight{Cause: "issuer.declined", DB: -2},
 		Weight{Cause: "issuer.unavailable", DB: -7},
 		Weight{Cause: "merchant.not-permitted", DB: -9},
 		Weight{Cause: "switch.malfunction", DB: -5},
@@ -3118,12 +3118,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "modem.dial", DB: 14},
 		Weight{Cause: "terminal.config", DB: 11},
 	}, Text: Text{ZH: "拨号号码和登记的不一样", EN: "the phone number differs from the record"}},
-	Sign{Name: "connect.slow", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: 4},
-		Weight{Cause: "wan.loss", DB: 4},
-		Weight{Cause: "wan.slow", DB: 5},
-	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
-	Sign{Name: "connected", Check: "txn.answer", Weights: []Weight{
+	Sign{Name: "connect.made", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "host.port-closed", DB: -18},
 		Weight{Cause: "host.tls", DB: 5},
 		Weight{Cause: "host.unreachable", DB: -9},
@@ -3141,6 +3136,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.tls", DB: 5},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
+	Sign{Name: "connect.slow", Check: "txn.answer", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", DB: 4},
+		Weight{Cause: "wan.loss", DB: 4},
+		Weight{Cause: "wan.slow", DB: 5},
+	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 18},
 	}, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
@@ -3397,6 +3397,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "merchant.not-registered", DB: -10},
 		Weight{Cause: "risk.fraud", DB: 2},
 		Weight{Cause: "switch.malfunction", DB: -4},
+		Weight{Cause: "terminal.app-old", DB: -6},
 		Weight{Cause: "terminal.config", DB: -8},
 		Weight{Cause: "terminal.keys", DB: -6},
 		Weight{Cause: "terminal.not-registered", DB: -10},
@@ -3428,6 +3429,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "issuer.unavailable", DB: 2},
 		Weight{Cause: "merchant.not-registered", DB: -8},
 		Weight{Cause: "switch.malfunction", DB: -2},
+		Weight{Cause: "terminal.app-old", DB: -6},
 		Weight{Cause: "terminal.config", DB: -6},
 		Weight{Cause: "terminal.keys", DB: -6},
 		Weight{Cause: "terminal.not-registered", DB: -9},
@@ -3603,7 +3605,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:9cd58e0e99719bf18de
 		Weight{Cause: "lan.cable", DB: -12},
 		Weight{Cause: "lan.wifi", DB: -3},
 	}, Text: Text{ZH: "无线网已连上", EN: "the wireless network is connected"}},
-	Sign{Name: "load.ok", Check: "board.cpu", Weights: []Weight{
+	Sign{Name: "load.ok", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: -11},
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{

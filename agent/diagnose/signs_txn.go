@@ -123,7 +123,7 @@ func (r *reader) transaction() {
 		say("no.answer", 1)
 	}
 	if !answered && t.connectMS != nil {
-		say("connected", 1)
+		say("connect.made", 1)
 		if *t.connectMS >= slowConnectMS {
 			say("connect.slow", ramp(*t.connectMS, slowConnectMS/2, 3*slowConnectMS))
 		}
@@ -322,7 +322,7 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 	case origin == string(report.OriginCashier):
 		trust = choose(answered, 0.6, choose(t.answer == nil && t.sent == nil, 0.25, 0.08))
 	default:
-		trust = choose(answered, 0.85, choose(no(t.answer), 0.15, 0.5))
+		trust = choose(answered, choose(isResponse(t.mti), 0.95, 0.85), choose(no(t.answer), 0.15, 0.5))
 	}
 	if !res.Usable && !own && (origin == string(report.OriginHost) || res.Rows > 1) {
 		trust *= 0.35

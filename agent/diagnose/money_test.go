@@ -1,0 +1,147 @@
+package diagnose
+
+import (
+	"fmt"
+	"testing"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A cut is one point of a transaction at which the link, the terminal or the host can fail, and what the world then knows.
+type cut struct {
+	name             string
+	sent, answer     bool   // the truth: did the request leave, did the host's verdict arrive whole
+	mti              string // of the message that carries the code
+	couldHaveCharged bool   // the truth that the advice must respect
+}
+
+// cuts are all points of a sale and of its reversal.
+var cuts = []cut{
+	{"before the card was read", false, false, "", false},
+	{"before connecting", false, false, "0200", false},
+	{"connected, nothing sent", false, false, "0200", false},
+	{"request partly sent", true, false, "0200", true},
+	{"request sent, link cut", true, false, "0200", true},
+	{"answer partly received", true, false, "0200", true},
+	{"answer received, its MAC wrong", true, true, "0400", true},
+	{"terminal lost power while waiting", true, false, "0400", true},
+	{"reversal pending", true, false, "0400", true},
+	{"reversal sent, not acknowledged", true, false, "0420", true},
+	{"reversal answered: original not found", true, true, "0410", true},
+	{"answered by the host", true, true, "0210", false},
+}
+
+// known says what a witness tells of a fact: the truth, or nothing. A witness that lies is tested apart.
+func known(fact, told bool) *bool {
+	if !told {
+		return nil
+	}
+	return &fact
+}
+
+// TestMoneyAtEveryCut walks every point at which a sale can be cut, everything that may be known of it, every writer of
+// a code and many codes: neither safe nor later is said where the customer may have been charged.
+func TestMoneyAtEveryCut(t *testing.T) {
+	k := knowledge(t)
+	evidence := map[string][]report.Evidence{
+		"nothing":  nil,
+		"reversal": {{Check: "app.journal", Status: report.Bad, Facts: report.Facts{"pending_reversals": 1.0}}},
+		"cable":    {{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"kind": "ethernet", "carrier": false}}},
+		"healthy":  {{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 40.0}}},
+	}
+	said := map[string]int{}
+	for _, c := range cuts {
+		for _, tell := range []struct{ sent, answer, event bool }{{true, true, true}, {true, false, true}, {false, true, true}, {false, false, true}, {true, true, false}} {
+			for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown, ""} {
+				if origin == report.OriginHost && !c.answer {
+					continue // a lie, tested apart
+				}
+				for _, code := range []string{"96", "91", "55", "51", "00", "98", "A0", "06", "68", "94", "newpos:E5", "newpos:E7", "mpt:0x04", "ConnectError", "9997", "0000", "X", "Y1", "Z3", "13"} {
+					for _, scheme := range []string{"", "unionpay", "terminal-local", "gicc-de"} {
+						for name, list := range evidence {
+							ev := report.Event{Code: code, Scheme: scheme, Origin: origin, Txn: &report.Txn{MTI: c.mti}}
+							if tell.event {
+								ev.Txn.Sent, ev.Txn.HostAnswerSeen = known(c.sent, tell.sent), known(c.answer, tell.answer)
+							} else {
+								f := report.Facts{}
+								if tell.sent {
+									f["sent"] = c.sent
+								}
+								if tell.answer {
+									f["host_answer_seen"] = c.answer
+								}
+								list = append(list[:len(list):len(list)], report.Evidence{Check: "txn.answer", Status: report.Bad, Facts: f})
+							}
+							d := Explain(ev, list, k, Options{})
+							said[d.Money.Retry]++
+							free := d.Money.Retry == report.RetrySafe || d.Money.Retry == report.RetryLater
+							if c.couldHaveCharged && free {
+								t.Fatalf("%s, sent told %v, answer told %v, by %q, code %s/%s, %s: %s although the customer may have been charged",
+									c.name, tell.sent, tell.answer, origin, scheme, code, name, d.Money.Retry)
+							}
+							// What is not known to be unsent must not be taken for it either.
+							if free && ev.Origin != report.OriginHost && !(tell.sent && !c.sent) && !c.answer {
+								t.Fatalf("%s: %s though it is not known whether the request left", c.name, d.Money.Retry)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if said[report.RetrySafe] == 0 || said[report.RetryLater] == 0 || said[report.RetryQueryFirst] == 0 {
+		t.Fatalf("the test is blind: %v", said)
+	}
+}
+
+// TestMoneyContradiction lets two witnesses, or the event itself, contradict each other about what was sent.
+func TestMoneyContradiction(t *testing.T) {
+	k := knowledge(t)
+	yes, no := true, false
+	for name, x := range map[string]struct {
+		txn   report.Txn
+		facts report.Facts
+		by    report.Origin
+	}{
+		"event says unsent, check says sent":     {report.Txn{Sent: &no}, report.Facts{"sent": true}, report.OriginTerminal},
+		"event says sent, check says unsent":     {report.Txn{Sent: &yes}, report.Facts{"sent": false}, report.OriginTerminal},
+		"answered but never sent":                {report.Txn{Sent: &no, HostAnswerSeen: &yes}, nil, report.OriginHost},
+		"host's code, no answer seen, sent":      {report.Txn{Sent: &yes, HostAnswerSeen: &no}, nil, report.OriginHost},
+		"host's code, no answer seen, sent open": {report.Txn{HostAnswerSeen: &no}, nil, report.OriginHost},
+		"answer seen by the event alone":         {report.Txn{HostAnswerSeen: &yes}, report.Facts{"host_answer_seen": false}, report.OriginHost},
+	} {
+		for _, code := range []string{"96", "55", "91", "newpos:E5", "13"} {
+			txn := x.txn
+			d := Explain(report.Event{Code: code, Scheme: "unionpay", Origin: x.by, Txn: &txn},
+				[]report.Evidence{{Check: "txn.answer", Status: report.OK, Facts: x.facts}}, k, Options{})
+			if d.Money.Retry == report.RetrySafe || d.Money.Retry == report.RetryLater {
+				t.Errorf("%s, code %s: %s", name, code, d.Money.Retry)
+			}
+		}
+	}
+}
+
+// TestMoneyDeclined checks the advice for codes that a host answered.
+func TestMoneyDeclined(t *testing.T) {
+	k := knowledge(t)
+	yes := true
+	for _, c := range []struct{ scheme, code, state, retry string }{
+		{"unionpay", "00", "approved", "no"}, {"unionpay", "10", "approved", "no"}, {"unionpay", "51", "declined", "other-means"},
+		{"unionpay", "55", "declined", "safe"}, {"unionpay", "75", "declined", "other-means"}, {"unionpay", "96", "declined", "later"},
+		{"unionpay", "91", "declined", "later"}, {"unionpay", "92", "declined", "later"}, {"unionpay", "97", "declined", "no"},
+		{"unionpay", "03", "declined", "no"}, {"unionpay", "A0", "declined", "after-signin"}, {"unionpay", "77", "declined", "after-signin"},
+		{"unionpay", "99", "declined", "after-signin"}, {"unionpay", "94", "unknown", "query-first"}, {"unionpay", "68", "unknown", "query-first"},
+		{"unionpay", "98", "unknown", "query-first"}, {"unionpay", "13", "declined", "safe"}, {"unionpay", "30", "declined", "no"},
+		{"gicc-de", "97", "declined", "after-signin"}, {"gicc-de", "98", "declined", "no"}, {"unionpay", "A2", "approved", "query-first"},
+		{"unionpay", "ZZ", "unknown", "query-first"}, {"acquirer-4", "9997", "unknown", "query-first"}, {"channel-cn", "73", "declined", "after-signin"},
+	} {
+		ev := report.Event{Code: c.code, Scheme: c.scheme, Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+		d := Explain(ev, nil, k, Options{})
+		if got := fmt.Sprint(d.Money.State, " ", d.Money.Retry); got != c.state+" "+c.retry {
+			t.Errorf("%s %s: %s, want %s %s", c.scheme, c.code, got, c.state, c.retry)
+		}
+	}
+}
+
+var _ = codes.Builtin
