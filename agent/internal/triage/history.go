@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -57,8 +58,8 @@ func (h *history) add(now time.Time, ev report.Event, class string) {
 			}
 		}
 	}
-	s.approved = class == "A" && answered
-	s.declined = answered && !s.approved
+	s.approved = class == "A" && answered && isSale(ev)
+	s.declined = answered && class != "A" && isSale(ev)
 	if h.first == nil {
 		h.first = map[string]time.Time{}
 	}
@@ -84,6 +85,13 @@ func (h *history) trim(now time.Time) {
 		cut++
 	}
 	h.seen = slices.Delete(h.seen, 0, cut)
+}
+
+// isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that goes
+// well is no approval. A message whose type is not known is taken for a payment.
+func isSale(ev report.Event) bool {
+	mti := txn(ev).MTI
+	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
 }
 
 // approve counts a sale that ended well unless its code came in a moment ago.
@@ -163,13 +171,16 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 		f["entry_failures"] = failures
 	}
 	if !h.approved.IsZero() {
-		f["last_approval_age_s"] = int64(now.Sub(h.approved) / time.Second)
+		f["last_approval_age_s"] = tenths(now.Sub(h.approved))
 	}
 	if t, ok := h.first[ev.Code]; ok {
-		f["first_seen_age_s"] = int64(now.Sub(t) / time.Second)
+		f["first_seen_age_s"] = tenths(now.Sub(t))
 	}
 	return report.Evidence{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: f, Depth: report.Internal}
 }
+
+// tenths gives seconds with one decimal: which of two things came first matters more than either age.
+func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
 
 // answer is the txn.answer of the contract: what the event itself says of the way to the host and back.
 func (h *history) answer(ev report.Event) report.Evidence {

@@ -351,7 +351,7 @@ func (l *Loop) count(h *history, r *run) (class string) {
 	if _, ok := l.tally[c]; ok || len(l.tally) < maxHistory {
 		l.tally[c]++
 	}
-	if class == "A" && answered(r.ev) {
+	if class == "A" && answered(r.ev) && isSale(r.ev) {
 		l.app.approved(r.ev.Time)
 	}
 	return class

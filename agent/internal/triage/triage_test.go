@@ -196,7 +196,10 @@ func TestApprovalIsCountedNotDiagnosed(t *testing.T) {
 		if d.Causes[0].ID != "none" || !d.Final || asked || len(f.kept()) != 0 {
 			t.Errorf("approval: cause %s, final %v, probed %v, %d documents", d.Causes[0].ID, d.Final, asked, len(f.kept()))
 		}
-		h := <-submit(t, l, answeredCode("96", "2")).First
+		signin := answeredCode("00", "2")
+		signin.Event.Txn.MTI = "0810"
+		<-submit(t, l, signin).Final
+		h := <-submit(t, l, answeredCode("96", "3")).First
 		i := slices.IndexFunc(h.Evidence, func(e report.Evidence) bool { return e.Check == "txn.history" })
 		if n, _ := h.Evidence[i].Facts.Num("approvals_1h"); n != 1 {
 			t.Errorf("history: %v, want one approval", h.Evidence[i].Facts)
