@@ -139,7 +139,7 @@ func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) 
 	if err := l.onFleetPage(ctx, d); err != nil {
 		return d, err
 	}
-	l.say("\n车队网页：http://%s/ 也已显示这条诊断（全程 %.1f 秒）", "\nFleet page: http://%s/ shows this diagnosis too (%.1f s in all)", l.o.listen, time.Since(begun).Seconds())
+	l.say("\n平台网页：http://%s/ 也已显示这条诊断（全程 %.1f 秒）", "\nFleet page: http://%s/ shows this diagnosis too (%.1f s in all)", l.o.listen, time.Since(begun).Seconds())
 	return d, nil
 }
 
