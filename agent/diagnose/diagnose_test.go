@@ -250,7 +250,7 @@ func TestHandoff(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.Name, err)
 		}
-		if h.Code != c.Event.Code && (len(c.Event.Code) <= 4 || d.Code.Known) {
+		if h.Code != c.Event.Code && d.Code.Known {
 			t.Errorf("%s: code %q, want %q", c.Name, h.Code, c.Event.Code)
 		}
 		if h.Origin != c.Event.Origin || len(h.Causes) == 0 || h.Causes[0] != d.Causes[0].ID || h.Retry != d.Money.Retry || h.State != d.Money.State {

@@ -96,11 +96,19 @@ func weightOf(list []codes.Weight, cause string, otherwise float64) float64 {
 }
 
 func (s *state) cause(id string) *scored {
-	i, ok := slices.BinarySearchFunc(s.causes, id, func(c scored, id string) int { return strings.Compare(c.ID, id) })
-	if !ok {
-		return &scored{}
+	if i := s.causeIndex(id); i >= 0 {
+		return &s.causes[i]
 	}
-	return &s.causes[i]
+	return &scored{Cause: &codes.Cause{}}
+}
+
+// causeIndex returns where a cause stands in the catalogue, -1 if it is not in it.
+func (s *state) causeIndex(id string) int {
+	i, ok := slices.BinarySearchFunc(s.k.Causes, id, func(c codes.Cause, id string) int { return strings.Compare(c.ID, id) })
+	if !ok {
+		return -1
+	}
+	return i
 }
 
 // unchecked tells whether a code that only checks can settle came with hardly any.

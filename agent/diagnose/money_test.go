@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"posdx/agent/report"
-	"posdx/codes"
 )
 
 // A cut is one point of a transaction at which the link, the terminal or the host can fail, and what the world then knows.
@@ -51,6 +50,7 @@ func TestMoneyAtEveryCut(t *testing.T) {
 		"healthy":  {{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 40.0}}},
 	}
 	said := map[string]int{}
+	profile, _ := k.Profile("unionpay")
 	for _, c := range cuts {
 		for _, tell := range []struct{ sent, answer, event bool }{{true, true, true}, {true, false, true}, {false, true, true}, {false, false, true}, {true, true, false}} {
 			for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown, ""} {
@@ -73,16 +73,17 @@ func TestMoneyAtEveryCut(t *testing.T) {
 								}
 								list = append(list[:len(list):len(list)], report.Evidence{Check: "txn.answer", Status: report.Bad, Facts: f})
 							}
-							d := Explain(ev, list, k, Options{})
-							said[d.Money.Retry]++
-							free := d.Money.Retry == report.RetrySafe || d.Money.Retry == report.RetryLater
+							inferred := infer(&ev, list, k, profile)
+							retry := inferred.money(inferred.ranked()[0].ID, "en").Retry
+							said[retry]++
+							free := retry == report.RetrySafe || retry == report.RetryLater
 							if c.couldHaveCharged && free {
 								t.Fatalf("%s, sent told %v, answer told %v, by %q, code %s/%s, %s: %s although the customer may have been charged",
-									c.name, tell.sent, tell.answer, origin, scheme, code, name, d.Money.Retry)
+									c.name, tell.sent, tell.answer, origin, scheme, code, name, retry)
 							}
 							// What is not known to be unsent must not be taken for it either.
 							if free && ev.Origin != report.OriginHost && !(tell.sent && !c.sent) && !c.answer {
-								t.Fatalf("%s: %s though it is not known whether the request left", c.name, d.Money.Retry)
+								t.Fatalf("%s: %s though it is not known whether the request left", c.name, retry)
 							}
 						}
 					}
@@ -143,5 +144,3 @@ func TestMoneyDeclined(t *testing.T) {
 		}
 	}
 }
-
-var _ = codes.Builtin

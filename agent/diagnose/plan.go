@@ -117,39 +117,59 @@ func (s *state) applies(t *codes.Test) bool {
 	return true
 }
 
+// negligible is a probability that moves no expectation; causes below it are left out.
+const negligible = 1e-5
+
 // gain returns the expected information of a test in bits, and what would be known after each of its ends. How probable
 // an end is under a cause follows from the same weights that its sign has as evidence.
 func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
-	n := len(t.Outcomes)
-	joint := make([]float64, n*len(s.causes)) // by outcome, then cause
-	total := make([]float64, n)
-	for c := range s.causes {
-		sum := 0.0
-		for _, out := range t.Outcomes {
-			sum += out.Share * math.Pow(10, s.f.Settings.Scale*weightOf(s.f.Sign(out.Sign).Weights, s.causes[c].ID, 0)/10)
+	// The likelihood of each end, by outcome, then cause; a cause that a sign does not weigh has the usual share.
+	n := len(s.causes)
+	joint := make([]float64, len(t.Outcomes)*n)
+	for o, out := range t.Outcomes {
+		row := joint[o*n : (o+1)*n]
+		for c := range row {
+			row[c] = out.Share
 		}
-		for o, out := range t.Outcomes {
-			like := out.Share * math.Pow(10, s.f.Settings.Scale*weightOf(s.f.Sign(out.Sign).Weights, s.causes[c].ID, 0)/10) / sum
-			joint[o*len(s.causes)+c] = s.causes[c].p * like
-			total[o] += s.causes[c].p * like
+		for _, w := range s.f.Sign(out.Sign).Weights {
+			if c := s.causeIndex(w.Cause); c >= 0 {
+				row[c] *= math.Pow(10, s.f.Settings.Scale*w.DB/10)
+			}
 		}
 	}
+	total := make([]float64, len(t.Outcomes))
 	before := 0.0
 	for c := range s.causes {
-		before += entropy(s.causes[c].p)
+		p := s.causes[c].p
+		if p < negligible {
+			continue
+		}
+		before += entropy(p)
+		sum := 0.0
+		for o := range t.Outcomes {
+			sum += joint[o*n+c]
+		}
+		for o := range t.Outcomes {
+			joint[o*n+c] *= p / sum
+			total[o] += joint[o*n+c]
+		}
 	}
 	after := 0.0
+	answers = make([]Answer, len(t.Outcomes))
 	for o := range t.Outcomes {
-		a := Answer{Sign: t.Outcomes[o].Sign, Probability: round(total[o], 3)}
+		a := &answers[o]
+		a.Sign, a.Probability = t.Outcomes[o].Sign, round(total[o], 3)
 		for c := range s.causes {
-			p := joint[o*len(s.causes)+c] / max(total[o], 1e-12)
+			if s.causes[c].p < negligible {
+				continue
+			}
+			p := joint[o*n+c] / max(total[o], negligible)
 			after += total[o] * entropy(p)
 			if p > a.FirstP {
 				a.First, a.FirstP = s.causes[c].ID, p
 			}
 		}
 		a.FirstP = round(a.FirstP, 3)
-		answers = append(answers, a)
 	}
 	return max(0, before-after), answers
 }

@@ -57,7 +57,7 @@ type view struct {
 
 func newView(evidence []report.Evidence, f *codes.Inference) view {
 	var v view
-	order := make([]*report.Evidence, 0, min(len(evidence), 4*maxEvidence))
+	order := make([]*report.Evidence, 0, min(len(evidence), 16*maxEvidence))
 	for i := range evidence {
 		if f.FreshFor(evidence[i].Check) == 0 && !strings.HasPrefix(evidence[i].Check, "ask.") {
 			continue // an unknown check teaches nothing
