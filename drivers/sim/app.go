@@ -96,6 +96,9 @@ func (a *App) SignIn(ctx context.Context, automatic bool) Outcome {
 	return o
 }
 
+// Age makes the last sign-in so much older: the simulated world has no time for a day to pass.
+func (a *App) Age(by time.Duration) { a.signedIn = a.signedIn.Add(-by) }
+
 // Sell makes one sale by chip; with other, a card whose chip is not read is taken contactless. If the sale does not end
 // in an approval the hook is told the code, and Sell waits for the final verdict.
 func (a *App) Sell(ctx context.Context, other bool) Outcome {

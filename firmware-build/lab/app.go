@@ -17,8 +17,11 @@ import (
 // appTimeout is the payment application's own patience; a real one has 60 s, which nobody wants to watch.
 const appTimeout = 4 * time.Second
 
+// dayOld is how much older the order age makes a sign-in.
+const dayOld = 20 * time.Hour
+
 // serveApp is the payment application, a process of its own inside the terminal: it takes one word per line, signin,
-// signin-auto, sell, sell-any or scan, and answers with an Outcome as one line of JSON.
+// signin-auto, age, sell, sell-any or scan, and answers with an Outcome as one line of JSON.
 func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want the lab's folder and a language")
@@ -44,6 +47,8 @@ func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 			o = a.SignIn(ctx, false)
 		case "signin-auto":
 			o = a.SignIn(ctx, true)
+		case "age":
+			a.Age(dayOld)
 		case "sell":
 			o = a.Sell(ctx, false)
 		case "sell-any":

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"posdx/drivers/sim"
 )
 
@@ -54,7 +56,7 @@ func (l *lab) config() string {
 	}
 	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), sim.ResolverIP)
 	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", hostName, hostPort, hostName, l.out.caFile())
-	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", brokerName, brokerPort)
+	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", sim.BrokerIP, brokerPort) // by address: it must not need the resolver
 	w("\n[storage]\npaths = [%q]", l.p.data())
 	w("\n[app]\nprocess = %q\nexpected_version = %q", appProcess, appVersion)
 	w("\n[broker]\nurl = [\"tcp://%s:%d\"]\nkeepalive = \"30s\"", brokerName, brokerPort)
@@ -68,4 +70,32 @@ func (l *lab) writeConfig() error {
 		return err
 	}
 	return os.WriteFile(l.p.config(), []byte(l.config()), 0o644)
+}
+
+// still are files of the kernel as an idle terminal has them. They cover this machine's, which builds other things at
+// the same time: its load is no evidence about the simulated terminal.
+var still = map[string]string{
+	"/proc/loadavg":         "0.08 0.03 0.01 1/84 1021\n",
+	"/proc/pressure/cpu":    pressure,
+	"/proc/pressure/memory": pressure,
+	"/proc/pressure/io":     pressure,
+}
+
+const pressure = "some avg10=0.12 avg60=0.08 avg300=0.05 total=1203311\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=210044\n"
+
+// calm covers the files of still, where the kernel has them.
+func (l *lab) calm() error {
+	for path, text := range still {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		cover := l.p.in(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"))
+		if err := os.WriteFile(cover, []byte(text), 0o444); err != nil {
+			return err
+		}
+		if err := unix.Mount(cover, path, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("cover %s: %w", path, err)
+		}
+	}
+	return nil
 }

@@ -26,6 +26,7 @@ const (
 	agentReady = 15 * time.Second
 	saleWait   = 60 * time.Second // of one command to the payment application
 	goodSales  = 3
+	pause      = 2500 * time.Millisecond // between the last good sale and the fault
 	columns    = 80
 	// dataSize is the size of the terminal's data file system.
 	dataSize = 4 << 20
@@ -105,6 +106,12 @@ func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) 
 	if err := l.sellWell(ctx); err != nil {
 		return none, err
 	}
+	// Evidence counts in seconds: what happens in the same one has no order.
+	select {
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case <-time.After(pause):
+	}
 	if l.s.breaks != nil {
 		l.say("现在弄坏：%s", "Now breaking: %s", l.s.in(l.o.lang))
 		if err := l.s.breaks(ctx, l); err != nil {
@@ -165,6 +172,9 @@ func (l *lab) judge(d report.Diagnosis) error {
 // build makes the world and starts everything in it.
 func (l *lab) build(ctx context.Context) (err error) {
 	if err = privateMounts(); err != nil {
+		return err
+	}
+	if err = l.calm(); err != nil {
 		return err
 	}
 	if l.world, err = sim.NewWorld(l.s.iface()); err != nil {
@@ -279,7 +289,7 @@ func (l *lab) startApp() error {
 
 // do has a customer come, gives the payment application one order and waits for its outcome.
 func (l *lab) do(ctx context.Context, order string) (sim.Outcome, error) {
-	if order != "scan" && order != "signin" {
+	if strings.HasPrefix(order, "sell") {
 		l.reader.Insert()
 		defer l.reader.Remove()
 	}

@@ -69,6 +69,13 @@ func answersAll(code string) func(context.Context, *lab) error {
 	}
 }
 
+// dayEnd lets the host close its day: who signed in before has to do so again.
+func dayEnd(ctx context.Context, l *lab) error {
+	l.out.host.Change(func(s *sim.HostState) { s.Sale = "77" })
+	_, err := l.do(ctx, "age")
+	return err
+}
+
 func scenarios() []scenario {
 	never := []string{"query-first"}
 	notSent := []string{"safe", "later"}
@@ -140,9 +147,9 @@ func scenarios() []scenario {
 			},
 			want: []string{"host.tls"}, retry: notSent,
 			why: "The host presents a certificate that ended yesterday; the terminal's clock is right."},
-		{name: "session-77", zh: "主机应答 77：请重新签到", does: "the host answers 77: sign in again", breaks: answers("77"), sale: "sell",
+		{name: "session-77", zh: "主机应答 77：请重新签到", does: "the host answers 77: sign in again", breaks: dayEnd, sale: "sell",
 			want: []string{"terminal.session"}, retry: []string{"after-signin"},
-			why: "The host answers every sale with 77, batch number differs: the terminal has to sign in."},
+			why: "The host closed its day after the last sign-in, 20 h ago, and answers every sale with 77, batch number differs: the terminal has to sign in."},
 		{name: "keys-A0", zh: "主机应答 A0：MAC 校验错", does: "the host answers A0: message authentication fails", breaks: answers("A0"), sale: "sell",
 			want: []string{"terminal.keys"}, retry: []string{"after-signin", "no"},
 			why: "The host answers every sale with A0, wrong MAC: the working keys do not match."},
