@@ -3,8 +3,13 @@ package network
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -273,7 +278,7 @@ func TestLoss(t *testing.T) {
 func TestLossWithoutEchoes(t *testing.T) {
 	lab(t, 0)
 	listen(t, "h", ":9000", hold(nil))
-	nft(t, "r", forward("icmp type echo-request drop\ntcp flags syn numgen inc mod 2 0 drop"))
+	nft(t, "r", forward("icmp type echo-request drop\ntcp flags & (syn|ack) == syn numgen inc mod 2 0 drop"))
 	p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
 	if err != nil || p.By != "connect" || p.Received != pathConnects || p.Sent <= pathConnects {
 		t.Errorf("every second SYN lost: %+v %v", p, err)
@@ -385,5 +390,89 @@ func TestMonitorRun(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// More notices than the socket holds: the monitor must live on and still see what comes after (ENOBUFS).
+func TestMonitorOverrun(t *testing.T) {
+	lab(t, 0)
+	var flood strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&flood, "addr add 10.200.%d.%d/32 dev eth0\naddr del 10.200.%d.%d/32 dev eth0\n", i/250, i%250+1, i/250, i%250+1)
+	}
+	batch := filepath.Join(t.TempDir(), "batch")
+	if err := os.WriteFile(batch, []byte(flood.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m := NewMonitor()
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	for end := time.Now().Add(20 * time.Second); m.Watched(time.Now()) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the monitor never looked")
+		}
+	}
+	must(t, "ip -batch "+batch)
+	must(t, "ip -n r link set r0 down")
+	for end := time.Now().Add(20 * time.Second); m.Flaps("eth0", time.Now()) != 1; time.Sleep(20 * time.Millisecond) {
+		select {
+		case err := <-done:
+			t.Fatal("the monitor ended: ", err)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("the flap after the flood was not seen")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Ten thousand questions leave nothing behind: no descriptor, no goroutine.
+func TestNothingLeaks(t *testing.T) {
+	lab(t, 0)
+	nft(t, "r", forward("tcp dport 9000 reject with tcp reset"))
+	_, l := link(t, "eth0")
+	host := way(hostIP + ":9000")
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	round := func(n int) {
+		for range n {
+			TryConnect(t.Context(), host)
+			// On loopback: elsewhere the kernel limits how often it says that a port is closed.
+			Resolve(t.Context(), "pos.example", []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")})
+			_, _ = Echo(t.Context(), netip.MustParseAddr(routerIP), "", 1, 0, 50*time.Millisecond)
+			_, _, _, _ = AskARP(t.Context(), l, netip.MustParseAddr(routerIP), netip.MustParseAddr(terminal))
+			_, _ = RouteTo(host.Addr.Addr())
+			_, _ = ReadTables()
+			TryTLS(stopped, host, Trust{Name: "x"})
+			_, _ = FindMTU(stopped, host.Addr.Addr(), "", 1500)
+			_, _ = MeasurePath(stopped, host)
+			_, _ = SecondOwner(stopped, l, netip.MustParseAddr(terminal))
+		}
+	}
+	round(10) // what is opened once and kept
+	runtime.GC()
+	fds, routines := descriptors(), runtime.NumGoroutine()
+	rounds := 1000
+	if testing.Short() {
+		rounds = 50
+	}
+	round(rounds)
+	settled := func() bool { return descriptors() <= fds && runtime.NumGoroutine() <= routines }
+	for end := time.Now().Add(10 * time.Second); !settled() && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	}
+	if !settled() {
+		t.Errorf("descriptors %d to %d, goroutines %d to %d", fds, descriptors(), routines, runtime.NumGoroutine())
 	}
 }

@@ -73,7 +73,7 @@ func (m *Monitor) Observe(t Tables, at time.Time) {
 			h.add(2, at)
 			h.samples = nil
 		case h.last.ChangesKnown && l.ChangesKnown:
-			h.add(int(l.CarrierChanges-h.last.CarrierChanges), at)
+			h.add(int(min(l.CarrierChanges-h.last.CarrierChanges, maxEvents)), at) // bounded before it may be 32 bits of sign
 		case h.last.Carrier != l.Carrier:
 			h.add(1, at)
 		}
@@ -93,7 +93,7 @@ func (m *Monitor) Observe(t Tables, at time.Time) {
 }
 
 func (h *linkHistory) add(n int, at time.Time) {
-	for range min(max(n, 0), maxEvents) {
+	for range n {
 		h.changes = append(h.changes, at)
 	}
 	h.changes = within(h.changes, at)

@@ -61,6 +61,8 @@ func MeasurePath(ctx context.Context, w Way) (PathView, error) {
 		case Refused: // an answer too, and its time is the way's
 			v.Received++
 			rtts = append(rtts, c.Took)
+		case Timeout:
+			v.Sent++ // the first SYN was repeated after a second
 		case Unreachable:
 			v.Unreachable = true
 		}
