@@ -12,9 +12,9 @@ import (
 const (
 	maxGaps = 256 // kept per stream; a document that would tear one more is refused and comes again later
 
-	// Patience is how long an open gap holds the ack back while documents keep coming and none fills it. Twice the time
-	// after which an uplink sends again what was not acked, so what a terminal still holds comes in time.
-	Patience = 2 * time.Minute
+	// Patience is how long an open gap holds the ack back while documents keep coming and none fills it. An uplink repeats
+	// what is not acknowledged after one minute and then after two more, so what a terminal still holds comes in time.
+	Patience = 5 * time.Minute
 )
 
 // States of a gap.
@@ -160,7 +160,7 @@ func (s *Stream) Held(oldest uint64, now time.Time) {
 		return
 	}
 	state := GapLost
-	if s.Highest == 0 {
+	if s.Received == 0 {
 		state = GapBefore
 	}
 	if oldest > s.Highest+1 {

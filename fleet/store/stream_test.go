@@ -35,6 +35,7 @@ func TestStream(t *testing.T) {
 		{"first contact in the middle", []func(*Stream){take(100)}, 0, []Gap{{First: 1, Last: 99, State: GapOpen}}, 0},
 		{"the terminal holds nothing older", []func(*Stream){take(100), func(s *Stream) { s.Held(100, t0) }}, 100, []Gap{{First: 1, Last: 99, State: GapLost, Reason: "not-held"}}, 0},
 		{"birth before the first document", []func(*Stream){func(s *Stream) { s.Held(100, t0) }, take(100, 101)}, 101, []Gap{{First: 1, Last: 99, State: GapBefore, Reason: "not-held"}}, 0},
+		{"two births before the first document", []func(*Stream){func(s *Stream) { s.Held(3, t0); s.Held(9, t0) }, take(9)}, 9, []Gap{{First: 1, Last: 2, State: GapBefore, Reason: "not-held"}, {First: 3, Last: 8, State: GapBefore, Reason: "not-held"}}, 0},
 		{"birth of an empty outbox", []func(*Stream){take(1, 2, 3), func(s *Stream) { s.Held(4, t0) }}, 3, nil, 0},
 		{"an old birth changes nothing", []func(*Stream){take(1, 2, 3, 7), func(s *Stream) { s.Held(2, t0) }}, 3, []Gap{{First: 4, Last: 6, State: GapOpen}}, 0},
 		{"lost after all comes", []func(*Stream){take(5), func(s *Stream) { s.Held(5, t0) }, take(3)}, 5,
