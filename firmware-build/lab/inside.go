@@ -47,7 +47,7 @@ type lab struct {
 	modemLine  *sim.Line
 	agent      *process
 	app        *process
-	orders     io.Writer
+	orders     io.WriteCloser
 	outcomes   chan sim.Outcome
 }
 
@@ -214,6 +214,9 @@ func (l *lab) build(ctx context.Context) (err error) {
 }
 
 func (l *lab) close() {
+	if l.orders != nil {
+		l.orders.Close() // without orders the payment application ends
+	}
 	for _, p := range []*process{l.app, l.agent} {
 		if p != nil {
 			p.stop()
