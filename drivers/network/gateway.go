@@ -51,17 +51,11 @@ func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, e
 			v.Bytes += 2 * arpSize
 			if ok {
 				v.Alive, v.MAC, v.RTT = true, mac, took
-			} else {
-				v.Neighbour = NeighbourFailed
 			}
 		}
 	}
 	if ctx.Err() != nil {
 		return v, ctx.Err()
-	}
-	if v.Neighbour == NeighbourFailed { // nobody there to echo
-		v.LossPct, v.LossKnown = 100, true
-		return v, nil
 	}
 	dst := ip
 	if ip.Is6() && ip.IsLinkLocalUnicast() {
@@ -83,7 +77,7 @@ func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, e
 		}
 		v.Alive, v.RTT, v.LossPct, v.LossKnown = true, q.RTT, q.LossPct(), true
 	}
-	if !v.Alive {
+	if !v.Alive && !arpAsked {
 		for _, port := range gatewayPorts {
 			conn, c := connect(ctx, Way{Addr: netip.AddrPortFrom(dst, port)}, gatewayConnect)
 			v.Bytes += c.Bytes
@@ -103,7 +97,8 @@ func AskGateway(ctx context.Context, l Link, ip, own netip.Addr) (GatewayView, e
 	switch {
 	case v.Alive:
 		v.Neighbour = NeighbourReachable
-	case state&(unix.NUD_FAILED|unix.NUD_INCOMPLETE) != 0:
+	case arpAsked, state&(unix.NUD_FAILED|unix.NUD_INCOMPLETE) != 0:
+		// Neither ARP nor echoes were answered; what the kernel still believes is up to 45 s old.
 		// Incomplete: asked all this time and not answered; the kernel gives up after 3 s, we have waited 1.5.
 		v.Neighbour, v.LossPct, v.LossKnown = NeighbourFailed, 100, true
 	case state&(unix.NUD_REACHABLE|unix.NUD_PERMANENT) != 0:

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -43,6 +44,7 @@ type Target struct {
 // is asked only when a code has appeared.
 const (
 	localFresh        = 2 * time.Minute
+	deadFresh         = 2 * time.Second // a dead router found by the same run
 	lanFresh          = 30 * time.Second
 	reachFresh        = 15 * time.Second
 	pathFresh         = 2 * time.Minute
@@ -80,6 +82,10 @@ type Network struct {
 
 	mu       sync.Mutex
 	owners   map[string]asked // by interface
+	dead     netip.Addr       // the router that did not answer, when it was asked last
+	deadAt   time.Time
+	guarded  map[int]guard // checks under way that depend on a router
+	next     int
 	counters []counted
 	window   time.Time // start of the 24 h of metered bytes
 	spent    int64
@@ -90,6 +96,12 @@ type Network struct {
 type asked struct {
 	at  time.Time
 	two bool
+}
+
+// guard stops a check whose router turns out to be dead.
+type guard struct {
+	gateway netip.Addr
+	stop    context.CancelCauseFunc
 }
 
 type counted struct {
@@ -111,7 +123,7 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}}
 	n.names = newNames(c)
 	return n
 }
@@ -480,11 +492,58 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 		gateway = doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonTimeout)
 		if g, err := network.AskGateway(ctx, l, r.Gateway, own); err == nil {
 			gateway = gatewayEvidence(r.Gateway, g)
+			n.judged(r.Gateway, g.Neighbour == network.NeighbourFailed)
 		}
 	}
 	<-owner
 	return append(n.addresses(t, now), gateway)
 }
+
+// judged remembers what became of a router, and stops the checks that go through a dead one: nothing they could find
+// would be news.
+func (n *Network) judged(gateway netip.Addr, dead bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !dead {
+		n.dead = netip.Addr{}
+		return
+	}
+	n.dead, n.deadAt = gateway, time.Now()
+	for _, g := range n.guarded {
+		if g.gateway == gateway {
+			g.stop(errGatewayDead)
+		}
+	}
+}
+
+// errGatewayDead is why a check was stopped.
+var errGatewayDead = errors.New("the router does not answer")
+
+// guard returns a context that ends when the router on the way out is found dead, or has just been.
+func (n *Network) guard(ctx context.Context) (context.Context, func()) {
+	ctx, stop := context.WithCancelCause(ctx)
+	t, err := network.ReadTables()
+	_, r, ok := t.Bearer()
+	if err != nil || !ok || !r.Gateway.IsValid() {
+		return ctx, func() { stop(nil) }
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dead == r.Gateway && time.Since(n.deadAt) < deadFresh {
+		stop(errGatewayDead)
+	}
+	id := n.next
+	n.next++
+	n.guarded[id] = guard{r.Gateway, stop}
+	return ctx, func() {
+		n.mu.Lock()
+		delete(n.guarded, id)
+		n.mu.Unlock()
+		stop(nil)
+	}
+}
+
+func gatewayDead(ctx context.Context) bool { return context.Cause(ctx) == errGatewayDead }
 
 func (n *Network) addresses(t network.Tables, now time.Time) []report.Evidence {
 	var list []report.Evidence

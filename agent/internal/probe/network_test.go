@@ -272,7 +272,10 @@ func TestNetworkFaults(t *testing.T) {
 	ask(n)
 	want("net.gateway gateway", report.Bad, report.Facts{"neighbour": "failed", "loss_pct": 100.0})
 	want("net.address eth0", report.OK, report.Facts{"duplicate": false})
-	want("net.internet broker", report.Bad, nil)
+	want("net.internet broker", report.Bad, report.Facts{"outcome": "unreachable"})
+	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "unreachable"})
+	want("net.dns host-primary", report.Bad, nil)
+	want("net.path host-primary", report.NotRun, masked)
 	run(t, "ip -n r addr add 10.77.0.1/24 dev r0\nip neigh flush dev eth0")
 
 	t.Log("the cable is out")

@@ -71,7 +71,8 @@ func (n *Network) targetProbes(t Target) []Probe {
 // reach resolves a target's name, connects, and does the TLS handshake: one connection for three answers. A layer that
 // fails masks those above it (not-run, masked) with one exception: a connect that has no route or no carrier is bad at
 // once, with the outcome unreachable, because that is what the payment application meets. A name that cannot be
-// resolved is not the host's fault: the address it last had is tried.
+// resolved is not the host's fault: the address it last had is tried. When the router turns out to be dead meanwhile,
+// what goes through it is unreachable there and then, instead of after the three seconds the kernel takes to say so.
 func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	all := func(reason string, checks ...string) (list []report.Evidence) {
 		for _, c := range checks {
@@ -84,6 +85,8 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	if !n.maySpend(reachBytes, 1) {
 		return all(report.ReasonBudget, t.check(), "net.dns", "net.tls")
 	}
+	ctx, done := n.guard(ctx)
+	defer done()
 	dns, addresses := n.resolve(ctx, t)
 	list := []report.Evidence{dns}
 	if len(addresses) == 0 {
@@ -97,13 +100,19 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 			break
 		}
 	}
-	if !found {
-		f := report.Facts{"target": t.name(), "outcome": string(network.Unreachable), "ms": 0}
+	unreachable := func() []report.Evidence {
+		f := report.Facts{"target": t.name(), "outcome": string(network.Unreachable), "ms": 0, "level": "bad"}
 		return append(append(list, fact(t.check(), t.Name, report.Bad, f)), all(report.ReasonMasked, "net.tls")...)
+	}
+	if !found {
+		return unreachable()
 	}
 	if !t.TLS {
 		c := network.TryConnect(ctx, way)
 		n.spend(c.Bytes)
+		if gatewayDead(ctx) && c.Outcome != network.OK {
+			return unreachable()
+		}
 		return append(list, n.portal(ctx, t, way, connectEvidence(t, c)))
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
@@ -121,6 +130,9 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	}
 	h := network.TryTLS(ctx, way, trust)
 	n.spend(h.Bytes)
+	if gatewayDead(ctx) && h.Outcome != network.OK {
+		return unreachable()
+	}
 	list = append(list, connectEvidence(t, h.Connect))
 	if h.Outcome != network.OK {
 		return append(list, all(report.ReasonMasked, "net.tls")...)
@@ -199,6 +211,8 @@ func (n *Network) resolve(ctx context.Context, t Target) (report.Evidence, []net
 	case a.fromFile:
 		f["outcome"], f["ms"], f["source"] = string(network.OK), 0, "hosts"
 		return fact("net.dns", t.Name, report.OK, f), a.addresses
+	case a.outcome == network.Stopped && gatewayDead(ctx):
+		a.outcome = network.Unreachable
 	case a.outcome == network.Stopped:
 		return doubtful("net.dns", t.Name, report.CannotTell, report.ReasonTimeout), a.addresses
 	}
@@ -241,8 +255,13 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	if reason != "" {
 		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, reason)}
 	}
+	ctx, done := n.guard(ctx)
+	defer done()
 	v, err := network.MeasurePath(ctx, way)
 	n.spend(v.Bytes)
+	if gatewayDead(ctx) {
+		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
+	}
 	if err != nil && v.Received < 3 { // cut short before it could show anything
 		return []report.Evidence{doubtful("net.path", t.Name, report.CannotTell, report.ReasonTimeout)}
 	}
@@ -294,6 +313,8 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 			}
 		}
 	}
+	ctx, done := n.guard(ctx)
+	defer done()
 	v, err := network.FindMTU(ctx, way.Addr.Addr(), way.Via, mtu)
 	n.spend(v.Bytes)
 	switch {
@@ -301,6 +322,8 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonPermission)}
 	case err != nil:
 		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+	case gatewayDead(ctx):
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, report.ReasonMasked)}
 	case v.Outcome == network.Stopped:
 		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonTimeout)}
 	case v.Outcome == network.Unreachable:
@@ -417,7 +440,9 @@ func (n *names) find(ctx context.Context, host string) found {
 		select {
 		case <-asking:
 		case <-ctx.Done():
-			return found{outcome: network.Stopped}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return found{outcome: network.Stopped, addresses: e.good}
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
