@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d67dd5b9654be4a3e1fd6b7629b0be7329c00bbcbdbd547", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47fffb1863d1cc37f405e0ae79e2ae541d8744c22b834cab", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1565,7 +1565,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list398, Causes: list457, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Scale: 1.25, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.5, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Scale: 1.4, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list461, Codes: list462},
 	TopicRule{Topic: "limit", Schemes: list461, Codes: list463},
 	TopicRule{Topic: "limit", Schemes: list464, Codes: list465},
@@ -2546,6 +2546,22 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
 	}, Masks: list630, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
+		Weight{Cause: "lan.address", DB: 13},
+		Weight{Cause: "lan.cable", DB: 13},
+		Weight{Cause: "lan.wifi", DB: 7},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list630, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
@@ -3154,8 +3170,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 	}, Masks: list634, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
+		Weight{Cause: "wan.outage", DB: 9},
 	}, Masks: list634, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
-	Sign{Name: "dns.fail-internet-ok", Check: "net.dns", Weights: []Weight{
+	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
@@ -3238,6 +3255,23 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
 	}, Masks: list637, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -8},
+		Weight{Cause: "host.port-closed", DB: -8},
+		Weight{Cause: "host.tls", DB: -8},
+		Weight{Cause: "host.unreachable", DB: -8},
+		Weight{Cause: "lan.address", DB: 14},
+		Weight{Cause: "lan.cable", DB: 8},
+		Weight{Cause: "lan.gateway", DB: 21},
+		Weight{Cause: "lan.wifi", DB: 6},
+		Weight{Cause: "terminal.clock", DB: -6},
+		Weight{Cause: "wan.dns", DB: -8},
+		Weight{Cause: "wan.loss", DB: -8},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -8},
+		Weight{Cause: "wan.tls", DB: -8},
+	}, Masks: list637, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
@@ -3344,11 +3378,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 		Weight{Cause: "account.limit", DB: -6},
 		Weight{Cause: "account.pin", DB: -6},
 		Weight{Cause: "account.state", DB: -6},
-		Weight{Cause: "host.malfunction", DB: 6},
+		Weight{Cause: "host.malfunction", DB: 5},
 		Weight{Cause: "host.overloaded", DB: 4},
 		Weight{Cause: "issuer.declined", DB: -8},
 		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "switch.malfunction", DB: 9},
+		Weight{Cause: "switch.malfunction", DB: 11},
 	}, Text: Text{ZH: "{issuers_same_code_1h}家发卡行的卡都遇到这个代码", EN: "cards of {issuers_same_code_1h} issuers met this code"}},
 	Sign{Name: "hist.many-unread", Check: "txn.history", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -14},
@@ -3457,7 +3491,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 		Weight{Cause: "terminal.config", DB: -5},
 		Weight{Cause: "wan.outage", DB: 4},
 	}, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
-	Sign{Name: "internet.fail-gateway-ok", Check: "net.internet", Weights: []Weight{
+	Sign{Name: "internet.fail-beyond", Check: "net.internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "host.overloaded", DB: -10},
 		Weight{Cause: "host.port-closed", DB: -10},
@@ -4435,7 +4469,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 	}, Text: Text{ZH: "联系路由器", EN: "ask the router for an answer"}},
 	Test{Name: "net.internet", CostS: 4, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "internet.ok", Share: 6},
-		Outcome{Sign: "internet.fail-gateway-ok", Share: 1},
+		Outcome{Sign: "internet.fail-beyond", Share: 1},
 	}, Text: Text{ZH: "连接互联网上另一个地方", EN: "connect to another place on the internet"}},
 	Test{Name: "net.link", CostS: 1, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "link.ok", Share: 6},
@@ -4518,11 +4552,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:08072663a6ef28484d6
 	CauseRetry{Cause: "reader.fault", Retry: "other-means"},
 	CauseRetry{Cause: "reader.line-noise", Retry: "other-means"},
 	CauseRetry{Cause: "risk.fraud", Retry: "no"},
-	CauseRetry{Cause: "terminal.config", Retry: "no"},
 	CauseRetry{Cause: "terminal.journal", Retry: "query-first"},
 	CauseRetry{Cause: "terminal.keys", Retry: "no"},
 	CauseRetry{Cause: "terminal.not-registered", Retry: "no"},
-	CauseRetry{Cause: "terminal.protocol", Retry: "no"},
 	CauseRetry{Cause: "terminal.session", Retry: "after-signin"},
 	CauseRetry{Cause: "terminal.tamper", Retry: "no"},
 }, Numbers: []Number{
@@ -5240,29 +5272,29 @@ var (
 	list627 = []string{"send failed", "send error", "transmitting"}
 	list628 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
 	list629 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list630 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list630 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list631 = []string{"path.loss", "path.loss-all"}
-	list632 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list632 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list633 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
 	list634 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list635 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
 	list636 = []string{"app.crashed-some", "app.crashing"}
-	list637 = []string{"dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list637 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list638 = []string{"cpu.high", "cpu.raised"}
 	list639 = []string{"hist.many-unread", "reads.many-fail"}
-	list640 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list640 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list641 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list642 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list642 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list643 = []string{"tls.broken", "tls.timeout"}
 	list644 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
 	list645 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
 	list646 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
 	list647 = []string{"hist.many-unread", "hist.mode-all"}
 	list648 = []string{"pinpad.bad", "reader.fault"}
-	list649 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list650 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list651 = []string{"bearer.some", "dns.slow", "internet.fail", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list652 = []string{"address.duplicate", "address.none", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.only-host", "dns.slow", "gateway.dead", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list649 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list650 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list651 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list652 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
 	list653 = []string{"app.crashed-some", "app.crashing", "app.down"}
 	list654 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

@@ -33,6 +33,7 @@ type Settings struct {
 	Likely        float64 // probability from which a cause is likely
 	Confirmed     float64 // and from which it is confirmed, given decisive evidence
 	DecisiveDB    float64 // weight that decides by itself
+	ModelError    float64 // probability kept for unexplained however clear the evidence: causes nobody has thought of
 }
 
 // A TopicRule tells what a code is about from its table row. An empty list stands for any.
@@ -242,7 +243,7 @@ func (p *inferenceParser) parseGroups() {
 func (p *inferenceParser) parseSettings() {
 	s := &p.f.Settings
 	fields := map[string]*float64{"scale": &s.Scale, "unexplained_db": &s.UnexplainedDB, "unchecked_db": &s.UncheckedDB,
-		"abstain_below": &s.AbstainBelow, "stale_floor": &s.StaleFloor, "likely": &s.Likely, "confirmed": &s.Confirmed, "decisive_db": &s.DecisiveDB}
+		"abstain_below": &s.AbstainBelow, "stale_floor": &s.StaleFloor, "likely": &s.Likely, "confirmed": &s.Confirmed, "decisive_db": &s.DecisiveDB, "model_error": &s.ModelError}
 	for _, r := range p.rows(inferenceFile("settings"), "name", "value", "why") {
 		field, ok := fields[r.must("name")]
 		if !ok {

@@ -194,6 +194,41 @@ func TestStaleCountsLess(t *testing.T) {
 	}
 }
 
+// TestAnyShape explains made-up documents: known checks with any facts of any type.
+func TestAnyShape(t *testing.T) {
+	k := knowledge(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	var seen []report.Evidence
+	for _, c := range readCases(t, "testdata/cases") {
+		seen = append(seen, c.Evidence...)
+	}
+	values := []any{nil, true, false, -1.0, 0.0, 1.0, 1e308, math.NaN(), math.Inf(1), "", "ok", "bad", "\x1b[2J\u202e", "none", "host-primary@@", []any{1.0, "x"}, []string{"apn"},
+		map[string]any{"pin": "x"}, map[string]float64{"chip": 9, "contactless": 9, "pin": 0, "no_pin": 3}, int64(-5), uint64(7)}
+	for range 3000 {
+		ev := report.Event{Code: pick(r.IntN(2) == 0, "96", string([]byte{byte(r.IntN(256)), byte(r.IntN(256))})), Origin: report.Origin(pick(r.IntN(2) == 0, "host", "terminal"))}
+		var list []report.Evidence
+		for range r.IntN(40) {
+			e := seen[r.IntN(len(seen))]
+			facts := report.Facts{}
+			for name, v := range e.Facts {
+				if facts[name] = v; r.IntN(3) == 0 {
+					facts[name] = values[r.IntN(len(values))]
+				}
+			}
+			e.Facts, e.AgeMS = facts, r.Int64N(1<<40)-1000
+			list = append(list, e)
+		}
+		d := Explain(ev, list, k, Options{})
+		check(t, &d, k)
+		if b, err := json.Marshal(d.Causes); err != nil || len(b) == 0 {
+			t.Fatal(err)
+		}
+		if h, err := DecodeHandoff(d.Handoff, k); err != nil {
+			t.Fatal(h, err)
+		}
+	}
+}
+
 // TestFlood explains ten thousand pieces of evidence.
 func TestFlood(t *testing.T) {
 	k := knowledge(t)

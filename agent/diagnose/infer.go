@@ -137,9 +137,11 @@ func (s *state) normalise() {
 		c.p = math.Pow(10, s.f.Settings.Scale*(c.prior+c.evidence-top)/10)
 		sum += c.p
 	}
+	spare := min(s.f.Settings.ModelError, 0.5)
 	for i := range s.causes {
-		s.causes[i].p /= sum
+		s.causes[i].p *= (1 - spare) / sum
 	}
+	s.cause(report.Unexplained).p += spare
 }
 
 // ranked returns the causes, most probable first.

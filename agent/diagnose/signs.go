@@ -41,7 +41,7 @@ func (r *reader) add(name string, it *item, clear float64) {
 }
 
 func (r *reader) put(name string, it *item, facts report.Facts, strength float64) {
-	if strength <= 0 {
+	if !(strength > 0) { // not a number included
 		return
 	}
 	for i := range r.signs {

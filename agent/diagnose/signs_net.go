@@ -1,6 +1,9 @@
 package diagnose
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Limits on a path. Below them is everyday life of a shop's line: one lost ping is nothing.
 const (
@@ -30,14 +33,14 @@ func (r *reader) other(kind string) bool {
 // links reads everything between the terminal and the first router.
 func (r *reader) links() {
 	list := r.v.all("net.link")
+	up, _, _ := r.v.linkStates()
 	for i := range list {
 		it := &list[i]
-		kind := linkKind(it)
-		if r.other(kind) {
-			continue
+		kind, down := linkKind(it), linkDown(it)
+		if r.other(kind) || down && slices.Contains(up, kind) {
+			continue // not this sale's, or a second socket that nothing is plugged into
 		}
 		flaps, _ := it.num("flaps_1h")
-		down := it.isNot("carrier") || it.bad() && !it.is("carrier") && flaps < flapsSome
 		switch {
 		case kind == "wifi" && down:
 			r.add("link.wifi-down", it, 1)
@@ -141,7 +144,8 @@ func (r *reader) addresses() {
 			r.add("address.wrong", it, 1)
 		case known && routes == 0 || address == "" && it.bad():
 			if linkKind(it) != "cellular" && linkKind(it) != "ppp" {
-				r.add("address.none", it, 1)
+				linked := r.has("link.ok") || r.has("link.wifi-ok") || r.has("link.down") || r.has("link.wifi-down")
+				r.add(pick(linked, "address.none", "address.none-blind"), it, 1)
 			}
 		case routes >= 2 && it.bad():
 			r.add("address.two-routes", it, 1)
@@ -164,7 +168,7 @@ func (r *reader) addresses() {
 		rtt, _ := it.num("rtt_ms")
 		switch {
 		case neighbour == "failed" || known && loss >= 95 && neighbour != "reachable":
-			r.add("gateway.dead", it, 1)
+			r.add(pick(r.has("address.ok") || r.has("address.wrong"), "gateway.dead", "gateway.dead-blind"), it, 1)
 		case known && loss >= 95: // it answers ARP and drops pings: many routers do
 		case known && loss >= lossPct:
 			r.add(pick(r.kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, ramp(loss, 0, heavyLossPct))
@@ -261,7 +265,7 @@ func (r *reader) beyond() {
 	if n.internetFail != nil && n.internetOK == nil {
 		// The way out is at fault only if what lies before it is known to work.
 		if r.has("gateway.ok") || r.has("apn.ok") || r.has("link.cellular-ok") && r.has("reg.ok") {
-			r.add("internet.fail-gateway-ok", n.internetFail, 1)
+			r.add("internet.fail-beyond", n.internetFail, 1)
 		} else {
 			r.add("internet.fail", n.internetFail, 1)
 		}
@@ -326,7 +330,7 @@ func (r *reader) names(n reachability) {
 	case otherOK != nil:
 		r.add("dns.only-host", any, 1)
 	case n.internetOK != nil && (n.internetOK.Check == "net.internet" || otherFail != nil):
-		r.add("dns.fail-internet-ok", any, 1)
+		r.add("dns.fail-beyond", any, 1)
 		if hostFail != nil && otherFail != nil {
 			r.add("dns.fail-all", any, 0.5)
 		}

@@ -165,49 +165,76 @@ func linkKind(it *item) string {
 }
 
 // activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active, else
-// the one whose link is up, else the only one that there is any word of, else the one the approvals came by.
+// the only one that is up, else the one the approvals came by, else the one that went down within the hour, else the only
+// one that there is any word of.
 func (v *view) activeBearer() string {
 	if it := v.first("net.bearer"); it != nil {
 		if k := kindOf(it.str("active")); k != "" {
 			return k
 		}
 	}
-	up, down := "", ""
-	ups, downs := 0, 0
-	links := v.all("net.link")
-	for i := range links {
-		kind := linkKind(&links[i])
-		if kind == "" {
-			continue
-		}
-		if links[i].isNot("carrier") || links[i].bad() && !links[i].is("carrier") {
-			if kind != down {
-				down, downs = kind, downs+1
-			}
-		} else if kind != up {
-			up, ups = kind, ups+1
-		}
-	}
-	if ups == 1 {
-		return up
+	up, down, fell := v.linkStates()
+	if len(up) == 1 {
+		return up[0]
 	}
 	if by := v.approvedBy(); by != "" {
 		return by
 	}
 	modem := len(v.all("modem.registration"))+len(v.all("modem.sim"))+len(v.all("modem.bearer")) > 0
 	switch {
-	case ups > 1:
+	case len(up) > 1:
 		return "" // several are up: none can be left out
-	case downs == 1 && (down != "ethernet" && down != "wifi" || !modem):
-		return down
-	case downs == 0 && modem && len(v.all("net.wifi")) == 0:
+	case len(fell) == 1:
+		return fell[0]
+	case len(down) == 1 && (down[0] != "ethernet" && down[0] != "wifi" || !modem):
+		return down[0]
+	case len(down) == 0 && modem && len(v.all("net.wifi")) == 0:
 		return "cellular"
-	case downs == 0 && !modem && len(v.all("net.wifi")) > 0:
+	case len(down) == 0 && !modem && len(v.all("net.wifi")) > 0:
 		return "wifi"
-	case downs == 0 && len(v.all("modem.line")) > 0 && !modem:
+	case len(down) == 0 && len(v.all("modem.line")) > 0 && !modem:
 		return "ppp"
 	}
 	return ""
+}
+
+// linkStates returns the kinds of links that are up, those that are not, and of these the ones that were up within the
+// hour. A link that was down all hour while sales were approved did not carry them and is left out.
+func (v *view) linkStates() (up, down, fell []string) {
+	approved := false
+	if h := v.first("txn.history"); h != nil {
+		approved = h.atLeast("approvals_1h", 1)
+	}
+	note := func(list []string, kind string) []string {
+		if kind == "" || slices.Contains(list, kind) {
+			return list
+		}
+		return append(list, kind)
+	}
+	links := v.all("net.link")
+	for i := range links {
+		if !linkDown(&links[i]) {
+			up = note(up, linkKind(&links[i]))
+		}
+	}
+	for i := range links {
+		it := &links[i]
+		kind := linkKind(it)
+		still := it.atMost("flaps_1h", 0) && (kind == "ethernet" || kind == "wifi")
+		if !linkDown(it) || slices.Contains(up, kind) || still && approved {
+			continue
+		}
+		down = note(down, kind)
+		if it.atLeast("flaps_1h", 1) {
+			fell = note(fell, kind)
+		}
+	}
+	return up, down, fell
+}
+
+// linkDown tells whether a link has no carrier. One that flaps is bad, but up.
+func linkDown(it *item) bool {
+	return it.isNot("carrier") || it.bad() && !it.is("carrier") && !it.atLeast("flaps_1h", flapsSome)
 }
 
 // approvedBy returns the kind of bearer that all recent approvals came by, "" if there is no such word.

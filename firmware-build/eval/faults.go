@@ -94,7 +94,7 @@ func faults() []fault {
 		answers("format gicc", "terminal.protocol", "gicc-de", "30", "all", func(w *world) { w.badUpdate, w.changed = true, []string{"app_version"} }),
 		answers("version", "terminal.app-old", "channel-cn", "M2", "all", func(w *world) { w.oldApp = true }),
 		answers("version ext", "terminal.app-old", "acquirer-ext", "YQ", "all", func(w *world) { w.oldApp = true }),
-		answers("duplicate", "terminal.journal", "unionpay", "94", "one", func(w *world) { w.reused = true }),
+		answers("duplicate trace", "terminal.journal", "unionpay", "94", "one", func(w *world) { w.reused = true }),
 		or(answers("no original", "terminal.journal", "unionpay", "25", "one"), "operator.entry"),
 		answers("clock host", "terminal.clock", "gicc-de", "98", "all", func(w *world) { w.clock = 5000 + 80000*w.Float64() }),
 		answers("amount", "operator.entry", "unionpay", "13", "one"),

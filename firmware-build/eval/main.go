@@ -75,8 +75,8 @@ func makeTrial(f fault, seed uint64, blind bool) trial {
 
 func hash(s string) uint32 { h := fnv.New32a(); h.Write([]byte(s)); return h.Sum32() }
 
-// testing tells the half of the faults that is judged by.
-func testing(f fault) bool { return hash(f.name)%2 == 1 }
+// judging tells the half of the faults that is judged by.
+func judging(f fault) bool { return hash(f.name)%2 == 1 }
 
 // A score is what came out of many trials.
 type score struct {
@@ -113,6 +113,8 @@ func (s *score) add(t *trial, d *report.Diagnosis) {
 		}
 		if right(top.ID) {
 			s.starvedRight++
+		} else if !d.Abstained {
+			s.misses["(deciding check not made) "+t.fault.name+": "+top.ID]++
 		}
 		s.calibrate(top, right(top.ID))
 		return
@@ -183,7 +185,7 @@ func (s *score) print(w io.Writer, name string) {
 func evaluate(k *codes.Knowledge, n int, test bool, seed uint64) score {
 	var s score
 	for _, f := range faults() {
-		if testing(f) != test {
+		if judging(f) != test {
 			continue
 		}
 		for i := range n {
