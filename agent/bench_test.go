@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/source"
+	"posdx/agent/report"
 )
 
 // BenchmarkCodeToFirst measures from a code handed to the daemon to revision 1 given back, with the
@@ -17,7 +18,7 @@ func BenchmarkCodeToFirst(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler))
+	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,12 +19,12 @@ import (
 
 // build puts the daemon together. The error is about the configuration; a device, a directory or a broker that is not
 // there is no error but something to find out and to say.
-func build(c config, log *slog.Logger) (tasks []task, closing func(), err error) {
-	_, tasks, closing, err = assemble(c, log)
+func build(c config, log *slog.Logger, gate *report.Gate) (tasks []task, closing func(), err error) {
+	_, tasks, closing, err = assemble(c, log, gate)
 	return tasks, closing, err
 }
 
-func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func(), err error) {
+func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks []task, closing func(), err error) {
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
 	lib, err := newLibrary(c, log)
 	if err != nil {
@@ -45,7 +45,7 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 	}
 	d = &daemon{
 		address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, log: log,
+		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	sensed, err := sense(c, c.StateDir, d.reads, log)
 	if err != nil {
@@ -54,7 +54,7 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: box,
+		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
 		Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
 	})
 	for _, t := range c.Target {
@@ -68,7 +68,7 @@ func assemble(c config, log *slog.Logger) (d *daemon, tasks []task, closing func
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log}).Run},
+		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.run},
 		{"knowledge", lib.run},
@@ -112,9 +112,16 @@ func follow(c config, log *slog.Logger) (*source.Logs, error) {
 	for i, f := range c.Log {
 		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
 		for j, expr := range f.Patterns {
-			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme})
+			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
 				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
+			}
+			file.Patterns = append(file.Patterns, p)
+		}
+		for j, s := range f.Step {
+			p, err := source.CompilePattern(s.Pattern, source.PatternOptions{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
+			if err != nil {
+				return nil, fmt.Errorf("config: log[%d].step[%d].pattern: %w", i, j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
@@ -206,3 +213,13 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 }
 
 var _ source.Daemon = (*daemon)(nil)
+
+// gated is the outbox behind the gate: nothing reaches flash that may not leave.
+type gated struct {
+	box  *outbox.Box
+	gate *report.Gate
+}
+
+func (g gated) Append(kind string, critical bool, t time.Time, doc []byte) (uint64, error) {
+	return g.box.Append(kind, critical, t, g.gate.Out(doc))
+}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/report"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -44,9 +46,10 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	if *verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	gate := &report.Gate{}
+	log := slog.New(slog.NewTextHandler(gate.Writer(s.err), &slog.HandlerOptions{Level: level}))
 	settle(log)
-	tasks, closing, err := build(c, log)
+	tasks, closing, err := build(c, log, gate)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx: %v\n", err)
 		return exitConfig

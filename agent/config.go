@@ -56,6 +56,16 @@ type logConfig struct {
 	Patterns []string `toml:"patterns"`
 	Scheme   string   `toml:"scheme"`
 	Origin   string   `toml:"origin"`
+	Time     string   `toml:"time_layout"`
+
+	Step []stepConfig `toml:"step"`
+}
+
+// stepConfig reads steps of a transaction from a log: without them the agent cannot know that a sale is running.
+type stepConfig struct {
+	Pattern string `toml:"pattern"`
+	Phase   string `toml:"phase"`
+	Result  string `toml:"result"`
 }
 
 type portConfig struct {
@@ -216,6 +226,10 @@ func (c *config) check() error {
 		}
 		oneOf(key+".encoding", l.Encoding, "", "utf-8", "gb18030")
 		oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
+		for j, st := range l.Step {
+			oneOf(fmt.Sprintf("%s.step[%d].phase", key, j), st.Phase, "start", "sent", "answered", "end")
+			oneOf(fmt.Sprintf("%s.step[%d].result", key, j), st.Result, "", "approved", "declined", "failed", "cancelled")
+		}
 		if len(l.Patterns) == 0 {
 			bad(key+".patterns", "is empty; give a regular expression with a group named code")
 		}

@@ -40,6 +40,7 @@ type daemon struct {
 	box     *outbox.Box
 	reads   *reader.Reads // how cards were read, as the payment application tells
 	up      fleetLink     // nil without a broker
+	gate    *report.Gate
 	log     *slog.Logger
 
 	sale    atomic.Bool
@@ -185,7 +186,7 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 
 // self counts what the agent itself uses and has lost.
 func (d *daemon) self() map[string]int64 {
-	m := map[string]int64{"goroutines": int64(runtime.NumGoroutine()), "lost": d.lost.Load(), "rss_kb": rssKB()}
+	m := map[string]int64{"goroutines": int64(runtime.NumGoroutine()), "lost": d.lost.Load(), "rss_kb": rssKB(), "scrubbed": d.gate.Stopped()}
 	if f, err := os.ReadDir("/proc/self/fd"); err == nil {
 		m["descriptors"] = int64(len(f))
 	}
@@ -287,7 +288,7 @@ func (d *daemon) publishHealth() {
 		d.log.Error("publish health", "err", err)
 		return
 	}
-	d.up.PublishHealth(doc)
+	d.up.PublishHealth(d.gate.Out(doc))
 }
 
 // tallies keeps the counts of every hour for the fleet; an hour without a code writes nothing.
@@ -313,7 +314,7 @@ func (d *daemon) keepTally() {
 	}
 	doc, err := json.Marshal(tally)
 	if err == nil {
-		_, err = d.box.Append(report.KindTally, false, now, doc)
+		_, err = gated{d.box, d.gate}.Append(report.KindTally, false, now, doc)
 	}
 	if err != nil {
 		d.log.Error("keep tally", "err", err)

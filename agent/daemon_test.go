@@ -31,10 +31,16 @@ func start(t *testing.T, more string) (client source.Client, dir string, stop fu
 
 func startIn(t *testing.T, c config) (source.Client, func()) {
 	t.Helper()
-	tasks, closing, err := build(c, slog.New(slog.DiscardHandler))
+	tasks, closing, err := build(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, c, tasks, closing)
+}
+
+// serve runs the tasks of a daemon until stop is called.
+func serve(t *testing.T, c config, tasks []task, closing func()) (source.Client, func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- runAll(ctx, tasks) }()
@@ -55,6 +61,15 @@ func startIn(t *testing.T, c config) (source.Client, func()) {
 	stop()
 	t.Fatal("the hook does not answer")
 	return client, stop
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // ask sends one request and returns all answers.
@@ -113,7 +128,7 @@ func TestHealthAndBirthObeyTheSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler))
+	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func TestFleetReplacesKnowledge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler))
+	d, _, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package report
 
-import "bytes"
+import (
+	"bytes"
+	"io"
+	"sync/atomic"
+)
 
 // Scrub is the last line of defence before bytes leave the agent: it overwrites what could be a card number and returns
 // how many such places it found. In correct operation it finds none, because no type outside the decoders can hold one;
@@ -298,3 +302,35 @@ func digit(c byte) bool     { return c >= '0' && c <= '9' }
 func separator(c byte) bool { return c == ' ' || c == '-' }
 func letter(c byte) bool    { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' }
 func idChar(c byte) bool    { return digit(c) || letter(c) || c == '-' }
+
+// A Gate is what every byte passes on its way out. It counts what Scrub stopped; in correct operation that is zero. The
+// zero value is ready, a nil one lets nothing be counted but still scrubs.
+type Gate struct{ stopped atomic.Int64 }
+
+// Out returns b fit to leave.
+func (g *Gate) Out(b []byte) []byte {
+	out, n := Scrub(b)
+	if g != nil && n > 0 {
+		g.stopped.Add(int64(n))
+	}
+	return out
+}
+
+// Stopped is how many places were overwritten so far.
+func (g *Gate) Stopped() int64 { return g.stopped.Load() }
+
+// Writer returns a writer that lets bytes through the gate, one Write at a time: what is written in pieces is judged in
+// pieces, so give it whole lines.
+func (g *Gate) Writer(w io.Writer) io.Writer { return gateWriter{g, w} }
+
+type gateWriter struct {
+	g *Gate
+	w io.Writer
+}
+
+func (w gateWriter) Write(b []byte) (int, error) {
+	if _, err := w.w.Write(w.g.Out(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

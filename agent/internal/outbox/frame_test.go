@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 )
 
@@ -38,3 +39,30 @@ func FuzzScan(f *testing.F) {
 
 // loose tells whether a frame has flag bits that we do not write.
 func loose(b []byte) bool { return b[frameLen+36]&^1 != 0 }
+
+func TestLoss(t *testing.T) {
+	var l loss
+	for _, s := range [][2]uint64{{10, 12}, {20, 20}, {13, 13}, {1, 2}, {30, 40}, {19, 19}, {11, 21}, {35, 50}, {3, 3}} {
+		l.add(s[0], s[1], "space")
+	}
+	if got, want := fmt.Sprint(l.spans), "[[1 3] [10 21] [30 50]]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for i := range uint64(2*maxSpans + 5) {
+		l.add(100+2*i, 100+2*i, "space")
+	}
+	l.count("tally", 7)
+	told, n := 0, 0
+	for l.open() && n < 10 {
+		var part loss
+		part, l = l.split()
+		told += part.counts["tally"]
+		if len(part.spans) > maxSpans {
+			t.Errorf("%d ranges in one report", len(part.spans))
+		}
+		n++
+	}
+	if told != 7 || n != 3 {
+		t.Errorf("told of %d in %d reports, want 7 in 3", told, n)
+	}
+}

@@ -237,6 +237,14 @@ func TestNetworkFaults(t *testing.T) {
 	want("net.internet broker", report.OK, report.Facts{"outcome": "ok"})
 	want("net.dns broker", report.NotRun, report.Facts{"reason": "absent"})
 
+	t.Log("metered")
+	if n.Metered() {
+		t.Error("a cable costs nothing")
+	}
+	if m := NewNetwork(NetworkConfig{Metered: []string{"ethernet"}}); !m.Metered() {
+		t.Error("metered by kind, and not known before a check has run")
+	}
+
 	t.Log("the port is closed")
 	filter(t, "tcp dport 9000 reject with tcp reset")
 	ask(n)

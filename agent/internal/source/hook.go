@@ -42,6 +42,7 @@ type Hook struct {
 	Mode  fs.FileMode // of the socket file; 0 means 0660
 	To    Daemon
 	Log   *slog.Logger
+	Gate  *report.Gate // what every answer passes; may be nil
 
 	now   func() time.Time // nil means time.Now
 	mu    sync.Mutex
@@ -329,7 +330,7 @@ func (k *conn) say(a Answer) {
 		return
 	}
 	select {
-	case k.out <- append(b, '\n'):
+	case k.out <- append(k.h.Gate.Out(b), '\n'):
 	default:
 		k.h.Log.Warn("hook client does not read, dropped")
 		k.stop()

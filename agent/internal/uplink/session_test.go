@@ -60,6 +60,10 @@ func TestForgetsOnlyOnAck(t *testing.T) {
 		s := newScript(t)
 		s.noFleet = true
 		r := start(t, s, box, Config{}, Handlers{})
+		rest(ackTimeout / 2)
+		if n, _ := r.stored(box.Epoch()); n > fleetWindow {
+			t.Errorf("%d records sent that nobody confirms, window %d", n, fleetWindow)
+		}
 		rest(48 * time.Hour)
 		if n := box.Stats().Records; n != 100 {
 			t.Errorf("%d records left without an ack, want 100", n)
@@ -68,8 +72,8 @@ func TestForgetsOnlyOnAck(t *testing.T) {
 			t.Errorf("%d of 100 arrived", n)
 		}
 		// The line must not be worn out by repeating: at most a window per quarter of an hour, and rebuilt sessions.
-		if c := r.Counters(); c.Resent > 48*4*maxWindow || c.Resent == 0 {
-			t.Errorf("%d records sent again in 48 h", c.Resent)
+		if c := r.Counters(); c.Resent > 48*4*maxWindow || c.Resent == 0 || c.Sent["diagnosis"] != 100+c.Resent {
+			t.Errorf("%d records sent again in 48 h, %d sent", c.Resent, c.Sent["diagnosis"])
 		}
 		t.Logf("48 h without ack: sessions %d, resent %d, sent %d, wire out %d bytes", r.Counters().Sessions, r.Counters().Resent, r.Counters().Sent["diagnosis"], r.Counters().WireOut)
 		s.mu.Lock()
@@ -209,6 +213,28 @@ func TestStrayAcks(t *testing.T) {
 		rest(time.Second)
 		if n := box.Stats().Records; n != 2 {
 			t.Errorf("%d records left, want 2", n)
+		}
+		r.stop()
+	})
+}
+
+// A fleet gives up waiting across a gap and confirms a number that we have not come to yet.
+func TestAckAheadOfSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		fill(t, box, 200)
+		s := newScript(t)
+		s.noFleet = true
+		r := start(t, s, box, Config{}, Handlers{})
+		rest(time.Second)
+		n, _ := r.stored(box.Epoch())
+		if n == 0 || n > 50 {
+			t.Fatalf("%d sent in a second", n)
+		}
+		s.current().say(at.Topic("ack"), false, []byte(`{"epoch":"`+box.Epoch()+`","boot":1,"seq":200}`))
+		rest(10 * time.Millisecond)
+		if left := box.Stats().Records; left != 200-n {
+			t.Errorf("%d sent, %d left in the box, want %d", n, left, 200-n)
 		}
 		r.stop()
 	})
