@@ -97,8 +97,17 @@ func NewBoard(c BoardConfig) *Board {
 	return &Board{c: c, log: board.NewKernelLog(), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
 }
 
-// Run reads the kernel's log until ctx ends. Without it board.kernel cannot tell.
-func (b *Board) Run(ctx context.Context) error { return b.log.Run(ctx, b.c.Kmsg) }
+// Run reads the kernel's log until ctx ends. When it ends earlier, its error says why the log cannot be read: a finding,
+// which board.kernel reports, and no reason to stop the agent.
+func (b *Board) Run(ctx context.Context) error {
+	if err := b.log.Run(ctx, b.c.Kmsg); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return b.log.Err()
+}
 
 // Probes are the checks board.*. Each is a device of its own: a driver that hangs delays only itself.
 func (b *Board) Probes() []Probe {

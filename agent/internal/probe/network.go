@@ -589,10 +589,3 @@ func gatewayEvidence(ip netip.Addr, g network.GatewayView) report.Evidence {
 	}
 	return fact("net.gateway", "gateway", status, f)
 }
-
-// Metered tells whether the bearer in use costs money by the byte, as of the last look.
-func (n *Network) Metered() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.metered
-}

@@ -341,6 +341,14 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 	return []report.Evidence{fact("net.mtu", t.Name, report.OK, f)}
 }
 
+// Metered tells whether what leaves the terminal now goes over a bearer whose bytes cost money.
+func (n *Network) Metered() bool {
+	_, _, _ = n.look() // if the tables cannot be read, what was known last stands
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.metered
+}
+
 // maySpend tells whether a check of so many bytes fits into 1/share of the day's bytes; on a bearer that costs nothing
 // it always does.
 func (n *Network) maySpend(bytes, share int) bool {
