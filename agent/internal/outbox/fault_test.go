@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -411,7 +412,9 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
+		if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
+			t.Skip("this binary cannot start itself here: an emulator runs it")
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		n := 1 + rand.IntN(200)
