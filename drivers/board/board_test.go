@@ -416,6 +416,21 @@ func TestKernelsOwnLog(t *testing.T) {
 	}
 }
 
+func TestLogReadOnce(t *testing.T) {
+	k := NewKernelLog()
+	k.Load(t.Context(), "/dev/kmsg")
+	if err := k.Err(); errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		t.Skip("needs the right to read /dev/kmsg: ", err)
+	} else if err != nil || k.next == 0 {
+		t.Errorf("%v after %d records", err, k.next)
+	}
+	before := k.next
+	k.Load(t.Context(), "/dev/kmsg")
+	if k.next < before || k.Lost() != 0 {
+		t.Errorf("%d records, then %d, %d lost", before, k.next, k.Lost())
+	}
+}
+
 func TestLogThatMayNotBeRead(t *testing.T) {
 	k := NewKernelLog()
 	if err := k.Run(t.Context(), filepath.Join(t.TempDir(), "kmsg")); err != nil || !errors.Is(k.Err(), fs.ErrNotExist) {

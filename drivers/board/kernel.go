@@ -197,12 +197,10 @@ func (k *KernelLog) state(reading bool, why error) {
 // Run reads the kernel's log at path, /dev/kmsg, from the oldest line kept and then as lines come, until ctx ends. A
 // log that may not be read ends it without an error: that is a finding, told by Err, and no reason to stop.
 func (k *KernelLog) Run(ctx context.Context, path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	f, err := k.open(path)
 	if err != nil {
-		k.state(false, fmt.Errorf("open %s: %w", path, err))
 		return nil
 	}
-	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
 	b := make([]byte, maxRecord)
@@ -227,6 +225,31 @@ func (k *KernelLog) Run(ctx context.Context, path string) error {
 		}
 	}
 	return nil
+}
+
+// Load reads what the log holds now, without waiting for more: for a program that looks once. What Run has read already
+// is not counted twice. Err tells what became of it.
+func (k *KernelLog) Load(ctx context.Context, path string) {
+	f, err := k.open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	err = k.drain(ctx, f, make([]byte, maxRecord))
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", path, err)
+	}
+	k.state(err == nil, err)
+}
+
+func (k *KernelLog) open(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		err = fmt.Errorf("open %s: %w", path, err)
+		k.state(false, err)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // drain takes all lines that are there.

@@ -97,7 +97,7 @@ func NewBoard(c BoardConfig) *Board {
 	return &Board{c: c, log: board.NewKernelLog(), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
 }
 
-// Run reads the kernel's log until ctx ends. When it ends earlier, its error says why the log cannot be read: a finding,
+// Run reads the kernel's log until ctx ends; without it each check that needs the log reads it once. When it ends earlier, its error says why the log cannot be read: a finding,
 // which board.kernel reports, and no reason to stop the agent.
 func (b *Board) Run(ctx context.Context) error {
 	if err := b.log.Run(ctx, b.c.Kmsg); err != nil {
@@ -113,7 +113,7 @@ func (b *Board) Run(ctx context.Context) error {
 func (b *Board) Probes() []Probe {
 	one := func(check, subject string, fresh time.Duration, f func() []report.Evidence) Probe {
 		return Probe{Checks: []string{check}, Subject: subject, Device: check, Depth: report.Internal, Timeout: boardLimit,
-			Fresh: fresh, Idle: true, Run: func(context.Context) []report.Evidence { return f() }}
+			Fresh: fresh, Idle: true, Run: func(ctx context.Context) []report.Evidence { b.read(ctx); return f() }}
 	}
 	list := []Probe{
 		one("board.power", "supply", powerFresh, b.power),
@@ -134,6 +134,13 @@ func (b *Board) Probes() []Probe {
 		list = append(list, Absent("storage", "board.storage"))
 	}
 	return list
+}
+
+// read looks into the kernel's log once if nobody reads it along, as in a command without the daemon.
+func (b *Board) read(ctx context.Context) {
+	if errors.Is(b.log.Err(), board.ErrSilent) {
+		b.log.Load(ctx, b.c.Kmsg)
+	}
 }
 
 // complaints counts kernel messages of one class over d; false if the log cannot be read.
