@@ -97,8 +97,15 @@ func runList(ctx context.Context, s stdio, args []string) int {
 		Diagnoses []store.Row `json:"diagnoses"`
 		Next      string      `json:"next,omitempty"`
 	}
-	if err := c.get(ctx, "/api/v1/diagnoses?"+q.Encode(), &answer); err != nil {
-		return failed(s, "list", err)
+	for { // a search for what is rare finds nothing in its first answers
+		if err := c.get(ctx, "/api/v1/diagnoses?"+q.Encode(), &answer); err != nil {
+			return failed(s, "list", err)
+		}
+		if len(answer.Diagnoses) > 0 || answer.Next == "" {
+			break
+		}
+		q.Set("before", answer.Next)
+		answer.Next = ""
 	}
 	if *asJSON {
 		return printJSON(s.out, answer)

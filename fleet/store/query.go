@@ -15,6 +15,10 @@ import (
 // MaxRows bounds every list that is asked for.
 const MaxRows = 500
 
+// searchRows is how far one answer looks for what no index finds; the place to read on from then lies beyond them, so that
+// a search of everything is many quick answers.
+const searchRows = 20_000
+
 // ErrNone says that there is no such document.
 var ErrNone = errors.New("not found")
 
@@ -77,7 +81,8 @@ func ParsePlace(s string) (Place, error) {
 	return p, nil
 }
 
-// Diagnoses lists the diagnoses that a filter chooses, newest first, and the place to read on from (zero at the end).
+// Diagnoses lists the diagnoses that a filter chooses, newest first, and the place to read on from (zero at the end). A
+// search may return few or none and yet a place to read on from.
 // The whole fleet's list goes by the order of arrival; one terminal's by its boots and sequence. Neither asks a clock.
 func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	var where []string
@@ -105,6 +110,17 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	} else if f.Before != (Place{}) {
 		add("place < ?", f.Before.Place)
 	}
+	var bottom int64 // where a search ends for now
+	if order == "place DESC" && f.Estate+f.Terminal+f.Segment+f.Text != "" {
+		top := f.Before.Place
+		if top == 0 {
+			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(place), 0) + 1 FROM diagnoses").Scan(&top); err != nil {
+				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
+			}
+		}
+		bottom = max(0, top-searchRows)
+		add("place >= ?", bottom)
+	}
 	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, stream FROM diagnoses"
 	if len(where) > 0 {
 		q += " WHERE " + strings.Join(where, " AND ")
@@ -119,6 +135,15 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
 	}
 	if len(list) <= limit {
+		var oldest int64
+		if bottom > 0 {
+			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(min(place), 0) FROM diagnoses").Scan(&oldest); err != nil {
+				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
+			}
+		}
+		if bottom > oldest {
+			return list, Place{Place: bottom}, nil
+		}
 		return list, Place{}, nil
 	}
 	last := list[limit-1]

@@ -143,6 +143,8 @@ var tables = []string{
 		words TEXT NOT NULL, body TEXT NOT NULL,
 		UNIQUE (estate, terminal, boot_id, id))`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received)`,
+	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
+	`CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
 
 	// The base rate: in how many terminal-hours a code was seen. The empty code counts the terminal-hours themselves.

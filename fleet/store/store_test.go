@@ -166,6 +166,44 @@ func TestPages(t *testing.T) {
 	})
 }
 
+// A search for what is rare goes through everything, a bounded part at a time.
+func TestSearchGoesOn(t *testing.T) {
+	s := open(t, "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	rare := sample.New("shop", "needle")
+	commit(t, s, doc(rare.Wrap(report.KindDiagnosis, rare.Diagnosis(1, 2, "96", "host.malfunction", "acquirer"))))
+	a := sample.New("shop", "hay")
+	topic, payload := a.Wrap(report.KindDiagnosis, a.Diagnosis(1, 2, "97", "terminal.not-registered", "acquirer"))
+	d := doc(topic, payload)
+	for n := 0; n < 45_000; {
+		var docs []store.Document
+		for range 2500 {
+			n++
+			dx := *d.Diagnosis
+			dx.ID = a.EventID(n)
+			next := d
+			next.Seq, next.Diagnosis, next.Body = uint64(n), &dx, []byte("{}")
+			docs = append(docs, next)
+		}
+		commit(t, s, docs...)
+	}
+	for _, f := range []store.Filter{{Text: "needle"}, {Terminal: "needle"}, {Code: "96"}, {Cause: "host.malfunction"}} {
+		found, answers := 0, 0
+		for {
+			rows, next, err := s.Diagnoses(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, answers, f.Before = found+len(rows), answers+1, next
+			if next == (store.Place{}) {
+				break
+			}
+		}
+		if found != 1 || answers != 3 && f.Code+f.Cause == "" || answers != 1 && f.Code+f.Cause != "" {
+			t.Errorf("%+v: found %d in %d answers", f, found, answers)
+		}
+	}
+}
+
 func TestFilters(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		a, b := sample.New("shop", "t1"), sample.New("mall", "t100%")
