@@ -4,7 +4,12 @@ set -eu
 version=$1
 shift
 kit=firmware-build
-plain=$(echo "${version#v}" | sed 's/^\([^0-9]\)/0.0.0-\1/; s/[^A-Za-z0-9.+~-]/./g')
+# What git describes as 1.2-3-gabc came after 1.2, and must sort so; a hash or "dev" comes before every release.
+plain=$(echo "${version#v}" | sed 's/-\([0-9]*\)-g/+\1.g/; s/[^A-Za-z0-9.+]/./g')
+case $plain in
+[0-9]*.[0-9]*) ;;
+*) plain=0.0.0+$plain ;;
+esac
 for arch in "$@"; do
 	name=posdx-$plain-$arch
 	tmp=$(mktemp -d)
