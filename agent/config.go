@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strconv"
@@ -39,6 +40,8 @@ type config struct {
 	Console consoleConfig  `toml:"console"`
 
 	Knowledge knowledgeConfig `toml:"knowledge"`
+
+	Labels map[string]string `toml:"labels"`
 }
 
 type knowledgeConfig struct {
@@ -161,6 +164,9 @@ func defaults() config {
 // readConfig reads and checks a configuration file. The error names every mistake with its line and column.
 func readConfig(path string) (config, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config{}, fmt.Errorf("read config: %w; write it (README.md names every key) or name another with --config", err)
+	}
 	if err != nil {
 		return config{}, fmt.Errorf("read config: %w", err)
 	}
@@ -241,6 +247,9 @@ func (c *config) check() error {
 				bad(fmt.Sprintf("%s.patterns[%d]", key, j), "has no group named code; write (?P<code>…) around the response code")
 			}
 		}
+	}
+	for scope := range c.Labels {
+		oneOf("labels", scope, "acquirer", "carrier", "site", "model")
 	}
 	names := map[string]bool{}
 	port := func(key string, p portConfig) {

@@ -28,6 +28,8 @@ func TestConfig(t *testing.T) {
 		{"bad half a certificate", least + "[broker]\ncert = \"c\"\n", "needs both"},
 		{"bad keepalive", least + "[broker]\nkeepalive = \"1s\"\n", "not between"},
 		{"bad time span", least + "[broker]\nkeepalive = \"soon\"\n", "no time span"},
+		{"OK labels", least + "[labels]\ncarrier = \"cmcc\"\n", ""},
+		{"bad label", least + "[labels]\ncolour = \"red\"\n", "\"colour\" is not one of acquirer"},
 		{"bad outbox", least + "[outbox]\nmax_bytes = 10\n", "64 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,5 +63,20 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	if c.Language != "zh" || c.Profile.Scheme != "unionpay" || time.Duration(c.Broker.KeepAlive) != time.Minute || c.Broker.Delivery != "fleet" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestOnlyAdvisoriesOfThisTerminalCount(t *testing.T) {
+	c, err := parseConfig([]byte(least + "[labels]\ncarrier = \"cmcc\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []struct {
+		scope, key string
+		want       bool
+	}{{"carrier", "cmcc", true}, {"carrier", "other", false}, {"acquirer", "unionpay", true}, {"acquirer", "gicc-de", false}, {"site", "", false}, {"site", "x", false}} {
+		if got := concerns(c, a.scope, a.key); got != a.want {
+			t.Errorf("%s %s: got %v", a.scope, a.key, got)
+		}
 	}
 }

@@ -28,6 +28,9 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {
+			if !concerns(c, scope, key) {
+				return
+			}
 			if gone {
 				d.loop.Advise(scope, key, nil)
 				return
@@ -56,6 +59,16 @@ func (f fleetSession) Counts(m map[string]int64) {
 	c := f.Uplink.Counters()
 	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
 	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
+}
+
+// concerns tells whether what the fleet says of a scope speaks of this terminal: its label there, or, for an acquirer
+// without a label, its code table.
+func concerns(c config, scope, key string) bool {
+	own := c.Labels[scope]
+	if own == "" && scope == "acquirer" {
+		own = c.Profile.Scheme
+	}
+	return own != "" && own == key
 }
 
 // brokerAddress splits a broker's URL into what a check needs.
