@@ -204,6 +204,7 @@ func TestStorage(t *testing.T) {
 		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 100, Available: 100, Inodes: 200, InodesFree: 4}, 10, 2, true, 409600, true},
 		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 50, Available: 0, Inodes: 0}, 0, 0, false, 0, true}, // all that is left is root's
 		{Statfs{BlockSize: 4096, Blocks: 1000, Free: 1000, Available: 0}, 0, 0, false, 0, true},
+		{Statfs{BlockSize: 1, Blocks: 1000, Free: 600, Available: 400}, 50, 0, false, 400, true}, // root's share is neither used nor free
 		{Statfs{}, 0, 0, false, 0, false},
 		{Statfs{Blocks: 10, Free: 11}, 0, 0, false, 0, false},
 	} {
@@ -249,6 +250,7 @@ func TestClock(t *testing.T) {
 		{"nothing", none, now, Timex{}, nil, Clock{Source: "none"}},
 		{"1970", chip(time.Unix(12, 0)), time.Unix(15, 0), Timex{}, nil, Clock{Source: "none", BeforeBuild: true, FlatCell: true}},
 		{"1970, called disciplined", none, time.Unix(15, 0), ntp, nil, Clock{Source: "none", BeforeBuild: true}},
+		{"1970, and the host as well", none, time.Unix(15, 0), Timex{}, &Reference{}, Clock{Source: "host", OffsetKnown: true, BeforeBuild: true}},
 		{"host agrees", none, now, Timex{}, &Reference{Offset: 2 * time.Second}, Clock{Trusted: true, Source: "host", Offset: 2 * time.Second, OffsetKnown: true}},
 		{"host differs", chip(now), now, Timex{}, &Reference{Offset: -time.Hour}, Clock{Source: "host", Offset: -time.Hour, OffsetKnown: true}},
 		{"host differs from NTP", none, now, ntp, &Reference{Offset: -time.Hour}, Clock{Source: "ntp", Offset: -time.Hour, OffsetKnown: true}},

@@ -62,8 +62,7 @@ func AskARP(ctx context.Context, l Link, ip, from netip.Addr) (mac [6]byte, took
 				}
 				return mac, 0, false, fmt.Errorf("ask arp %s on %s: %w", ip, l.Name, err)
 			}
-			sender, who, ok := parseARP(buf[:n])
-			if ok && who == ip && sender != l.MAC {
+			if sender, ok := claims(buf[:n], ip, l.MAC); ok {
 				return sender, time.Since(start), true, nil
 			}
 		}
@@ -81,6 +80,13 @@ func arpRequest(mac [6]byte, from, ip netip.Addr) []byte {
 	}
 	copy(b[24:], ip.AsSlice())
 	return b
+}
+
+// claims tells whether a packet says that another card than our own has ip. Access points send broadcasts back to where
+// they came from.
+func claims(b []byte, ip netip.Addr, own [6]byte) (mac [6]byte, ok bool) {
+	mac, who, ok := parseARP(b)
+	return mac, ok && who == ip && mac != own
 }
 
 // parseARP returns who claims an address: the sender of a reply, or of an announcement.

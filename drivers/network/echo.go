@@ -24,7 +24,6 @@ type echoer struct {
 	conn  net.PacketConn
 	dst   net.Addr
 	six   bool
-	raw   bool // sees everybody's ICMP, so the id must be compared
 	id    uint16
 	nonce [8]byte
 	bytes int
@@ -45,9 +44,10 @@ func openEcho(dst netip.Addr, via string, wholePackets bool) (*echoer, error) {
 	if e.six {
 		family, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
+	raw := false
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
 	if err != nil {
-		e.raw = true
+		raw = true
 		fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
@@ -75,7 +75,7 @@ func openEcho(dst netip.Addr, via string, wholePackets bool) (*echoer, error) {
 	if e.conn, err = net.FilePacketConn(f); err != nil {
 		return nil, fmt.Errorf("echo %s: %w", dst, err)
 	}
-	if e.raw {
+	if raw {
 		e.dst = &net.IPAddr{IP: dst.AsSlice(), Zone: dst.Zone()}
 	} else {
 		e.dst = &net.UDPAddr{IP: dst.AsSlice(), Zone: dst.Zone()}
@@ -144,8 +144,8 @@ func (e *echoer) parseReply(b []byte) (seq uint16, ok bool) {
 	if e.six {
 		want = echoReply6
 	}
-	if b[0] != want || b[1] != 0 || e.raw && binary.BigEndian.Uint16(b[4:]) != e.id ||
-		[8]byte(b[icmpHeader:]) != e.nonce {
+	// The nonce tells ours from those of others; the id would not, the kernel changes it on unprivileged sockets.
+	if b[0] != want || b[1] != 0 || [8]byte(b[icmpHeader:]) != e.nonce {
 		return 0, false
 	}
 	return binary.BigEndian.Uint16(b[6:]), true

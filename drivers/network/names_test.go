@@ -194,6 +194,33 @@ func TestResolverFiles(t *testing.T) {
 	}
 }
 
+// An answer must be to the question that was asked: anybody can send a datagram.
+func TestForgedAnswers(t *testing.T) {
+	qs, err := questions("pos.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := qs[0]
+	for what, change := range map[string]func(*dnsmessage.Message){
+		"right":            func(*dnsmessage.Message) {},
+		"other id":         func(m *dnsmessage.Message) { m.ID++ },
+		"a question":       func(m *dnsmessage.Message) { m.Response = false },
+		"other name":       func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("bad.example.") },
+		"other type":       func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeAAAA },
+		"without question": func(m *dnsmessage.Message) { m.Questions = nil },
+	} {
+		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.id, Response: true}, Questions: []dnsmessage.Question{q.q}, Answers: []dnsmessage.Resource{a("203.0.113.5", q.q)}}
+		change(&m)
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := parseAnswer(b, q); ok != (what == "right") || ok && len(got.addresses) != 1 {
+			t.Errorf("%s: %+v %v", what, got, ok)
+		}
+	}
+}
+
 func TestResolveStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -230,7 +230,7 @@ func FuzzPackets(f *testing.F) {
 	f.Add(arpRequest(mac, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")))
 	f.Add([]byte("HTTP/1.1 204 No Content"))
 	f.Add([]byte{0, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8})
-	e := echoer{raw: true, id: 7, nonce: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}
+	e := echoer{id: 7, nonce: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, ip, ok := parseARP(b); ok && (!ip.Is4() || ip.IsUnspecified()) {
 			t.Errorf("arp claims %v", ip)
@@ -252,6 +252,26 @@ func FuzzProc(f *testing.F) {
 		}
 		parseSNMP(s)
 	})
+}
+
+func TestARPClaims(t *testing.T) {
+	own, other := [6]byte{2, 0, 0, 0, 0, 1}, [6]byte{2, 0, 0, 0, 0, 2}
+	ip, far := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("10.0.0.6")
+	for _, c := range []struct {
+		what string
+		b    []byte
+		want bool
+	}{
+		{"another card's announcement", arpRequest(other, ip, ip), true},
+		{"our own, sent back", arpRequest(own, ip, ip), false},
+		{"another address", arpRequest(other, far, ip), false},
+		{"a probe claims nothing", arpRequest(other, netip.Addr{}, ip), false},
+		{"cut off", arpRequest(other, ip, ip)[:27], false},
+	} {
+		if _, got := claims(c.b, ip, own); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
 }
 
 func TestChecksum(t *testing.T) {
