@@ -288,6 +288,12 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		b.diagnosis(d)
 	case d.Tally != nil:
 		b.tally(d, t)
+	case d.Dropped != nil && len(d.Dropped.Ranges) > 0:
+		// Exact: a report may come before the records that were kept between, and must not wait for them.
+		st := b.streams[streamKey{d.At, d.Epoch}]
+		for _, r := range d.Dropped.Ranges {
+			st.Dropped(r[0], r[1], r[1]-r[0]+1, d.Dropped.Reason, d.Received)
+		}
 	case d.Dropped != nil:
 		var n uint64
 		for _, c := range d.Dropped.Counts {
