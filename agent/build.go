@@ -44,7 +44,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		return fail(err)
 	}
 	d = &daemon{
-		address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
+		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
 		stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	sensed, err := sense(c, c.StateDir, d.reads, log)

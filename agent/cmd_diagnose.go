@@ -113,9 +113,14 @@ func readRecording(s stdio, name string) (recording, error) {
 	return r, nil
 }
 
+// sameVerdict compares what somebody would act on.
+func sameVerdict(then, now *report.Diagnosis) bool {
+	return then.Causes[0].ID == now.Causes[0].ID && then.Abstained == now.Abstained && then.Money.Retry == now.Money.Retry
+}
+
 // compareReplay says whether a recorded verdict still stands, and if not, what has changed.
 func compareReplay(then, now *report.Diagnosis) string {
-	same := then.Causes[0].ID == now.Causes[0].ID && then.Abstained == now.Abstained && then.Money.Retry == now.Money.Retry
+	same := sameVerdict(then, now)
 	if then.Agent.Knowledge == now.Agent.Knowledge {
 		if same {
 			return "the same verdict by the same knowledge"

@@ -31,6 +31,7 @@ type fleetLink interface {
 // A daemon is what stands behind the local socket, the console and the commands of the fleet: it passes work to the
 // loop and the probes and answers from what they know.
 type daemon struct {
+	conf    config
 	address report.Address
 	devices []report.Device
 	lib     *library
@@ -249,6 +250,13 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}
 		}
 		reply.Data = d.agent()
+	case "bundle":
+		send, _ := c.Args["send"].(bool)
+		data, err := d.bundle(send)
+		if err != nil {
+			return report.Reply{ID: c.ID, Result: "failed", Why: err.Error()}
+		}
+		reply.Data = data
 	case "diagnose":
 		code, _ := c.Args["code"].(string)
 		scheme, _ := c.Args["scheme"].(string)

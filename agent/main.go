@@ -47,6 +47,8 @@ func commands() []command {
 		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
 		{"decode", "read a hand-off code", runDecode},
+		{"bundle", "pack what the terminal knows of itself for support", runBundle},
+		{"replay", "explain again what a support bundle holds", runReplay},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+func runBundle(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "bundle", "FILE | --list  [--config FILE] [--socket PATH] [--lang zh|en] [--json]",
+		"Packs what the terminal knows of itself into one zip file for support: the state, the kept diagnoses, the counts, the\nconfiguration without secrets, what the fleet asked. Nothing sensitive is in it, and every byte is searched for card\n"+
+			"numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing.\nIt works without a daemon, and says what is missing then.\n"+
+			"Exit codes: 0 done, 1 the file could not be written, 2 usage.",
+		"posdx bundle --list\nposdx bundle /media/usb/t1.zip")
+	configFile := f.String("config", defaultConfig, "the configuration `FILE`")
+	socket := f.String("socket", "", "the daemon's socket `PATH`; empty for the configured one")
+	list := f.Bool("list", false, "print what would be in it")
+	asJSON := f.Bool("json", false, "print the manifest as JSON")
+	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	if !isLang(s, "bundle", *lang) || len(words) > 1 || (len(words) == 0) != *list {
+		f.Usage()
+		return exitUsage
+	}
+	w := witness{lang: *lang, records: bundleRecords}
+	if c, err := readConfig(*configFile); err != nil {
+		w.confWhy = plain(err)
+		w.scan = func(func(outbox.Record) bool) error {
+			return errors.New("without a configuration it is not known where")
+		}
+	} else {
+		w.conf = &c
+		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
+	}
+	path := *socket
+	switch {
+	case path != "":
+	case w.conf != nil:
+		path = w.conf.Hook.Socket
+	default:
+		path = source.SocketPath
+	}
+	w.state = func() (report.State, error) {
+		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+		defer stop()
+		return source.Client{Path: path}.State(ctx)
+	}
+	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
+	if err == nil && !*list {
+		if words[0] == "-" {
+			_, err = s.out.Write(b)
+		} else {
+			err = replaceFile(words[0], b)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx bundle: %v\n", err)
+		return exitFailed
+	}
+	out := s.out
+	if len(words) == 1 && words[0] == "-" {
+		out = s.err
+	}
+	if *asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", " ")
+		e.Encode(m)
+	} else {
+		fmt.Fprint(out, m.text(*lang, len(b)))
+	}
+	if m.Scrubbed > 0 {
+		fmt.Fprintf(s.err, "posdx bundle: %d places looked like card numbers and were overwritten: this is a defect, please report it\n", m.Scrubbed)
+	}
+	return exitOK
+}
+
+// text is a manifest for people.
+func (m *manifest) text(lang string, packed int) string {
+	var b bytes.Buffer
+	for _, e := range m.Members {
+		fmt.Fprintf(&b, "%-16s %8d  %s\n", e.Name, e.Size, e.Holds)
+	}
+	none, sum := "没有", "共 %d 字节（压缩后），疑似卡号 %d 处\n"
+	if lang == "en" {
+		none, sum = "missing", "%d bytes packed, %d places that looked like a card number\n"
+	}
+	for _, a := range m.Missing {
+		fmt.Fprintf(&b, "%-16s %8s  %s\n", a.Name, none, a.Why)
+	}
+	fmt.Fprintf(&b, sum, packed, m.Scrubbed)
+	return b.String()
+}
+
+// Bounds of a bundle that travels to the fleet, whose largest document is 64 kB.
+const (
+	replyBundle  = 40 << 10 // bytes of the file before base64
+	replyRecords = 256 << 10
+)
+
+// bundle answers the fleet: with the manifest, and with send also with the bundle, of as many of the newest diagnoses
+// as fit.
+func (d *daemon) bundle(send bool) (map[string]any, error) {
+	w := witness{
+		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
+		state: func() (report.State, error) { return d.State(), nil },
+		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
+	}
+	for {
+		b, m, err := w.bundle(time.Now(), d.agent())
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !send:
+			return map[string]any{"manifest": m, "bytes": len(b)}, nil
+		case len(b) <= replyBundle:
+			return map[string]any{"manifest": m, "bytes": len(b), "bundle": base64.StdEncoding.EncodeToString(b)}, nil
+		case w.records == 0:
+			return nil, fmt.Errorf("even without diagnoses it has %d bytes, more than the %d that travel; fetch it with posdx bundle", len(b), replyBundle)
+		}
+		if w.records /= 2; w.records < 4<<10 {
+			w.records = 0
+		}
+	}
+}
+
+// A replayed diagnosis says whether its verdict still stands.
+type replayed struct {
+	ID       string           `json:"id"`
+	Time     time.Time        `json:"time"`
+	Code     string           `json:"code"`
+	Same     bool             `json:"same"`
+	Say      string           `json:"say"`
+	Then     string           `json:"then"` // the first cause as it was
+	Now      string           `json:"now"`
+	Retry    string           `json:"retry"`
+	Explains report.Diagnosis `json:"diagnosis"` // made now
+}
+
+func runReplay(_ context.Context, s stdio, args []string) int {
+	f := flags(s, "replay", "BUNDLE [--lang zh|en] [--json]",
+		"Reads a support bundle, holds every part against its manifest, explains every diagnosis in it again and says whether\nthe verdict is still the same. Nothing is unpacked to disk and nothing is asked of this machine. BUNDLE - is the\nstandard input.\n"+
+			"Exit codes: 0 every verdict is the same, 3 there is no diagnosis in it, 4 a verdict is another now, 1 unreadable or\nnot what its manifest says, 2 usage.",
+		"posdx replay t1.zip --lang en")
+	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	asJSON := f.Bool("json", false, "print JSON")
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	if !isLang(s, "replay", *lang) || len(words) != 1 {
+		f.Usage()
+		return exitUsage
+	}
+	b, err := readInput(s, words[0], maxBundle)
+	var m manifest
+	var content map[string][]byte
+	if err == nil {
+		m, content, err = readBundle(b)
+	}
+	var then []report.Diagnosis
+	if err == nil {
+		then, err = diagnosesIn(content)
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx replay: %v\n", err)
+		return exitFailed
+	}
+	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Format(time.RFC3339), m.Agent.Version, m.System)
+	for _, a := range m.Missing {
+		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
+	}
+	list := replayAll(then, profileIn(content), *lang)
+	code = exitOK
+	for _, r := range list {
+		if !r.Same {
+			code = exitBad
+		}
+		if !*asJSON {
+			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Format(time.RFC3339), r.ID, r.Code, r.Say)
+			fmt.Fprint(s.out, diagnose.Render(r.Explains, *lang, renderWidth), "\n")
+		}
+	}
+	if *asJSON {
+		json.NewEncoder(s.out).Encode(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(s.err, "there is no diagnosis in it")
+		return exitAbstain
+	}
+	return code
+}
+
+// readInput reads a file of at most limit bytes, or the standard input if its name is -.
+func readInput(s stdio, name string, limit int64) ([]byte, error) {
+	if name != "-" {
+		return readBounded(name, limit)
+	}
+	b, err := io.ReadAll(io.LimitReader(s.in, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("read standard input: more than %d bytes", limit)
+	}
+	return b, err
+}
+
+// diagnosesIn returns the newest revision of every diagnosis of a bundle, in the order they were made.
+func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
+	var list []report.Diagnosis
+	at := map[string]int{}
+	take := func(d report.Diagnosis) {
+		i, known := at[d.ID]
+		switch {
+		case d.Event.Code == "" || len(d.Causes) == 0:
+		case !known:
+			at[d.ID] = len(list)
+			list = append(list, d)
+		case d.Revision >= list[i].Revision:
+			list[i] = d
+		}
+	}
+	for i, line := range bytes.Split(content["diagnoses.jsonl"], []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		var d report.Diagnosis
+		if err := json.Unmarshal(line, &d); err != nil {
+			return nil, fmt.Errorf("diagnoses.jsonl: line %d: %w", i+1, err)
+		}
+		take(d)
+	}
+	if body := content["state.json"]; len(body) > 0 {
+		var state report.State
+		if err := json.Unmarshal(body, &state); err != nil {
+			return nil, fmt.Errorf("state.json: %w", err)
+		}
+		if state.Last != nil {
+			take(*state.Last)
+		}
+	}
+	return list, nil
+}
+
+// profileIn is how the terminal's acquirer reads codes, as far as the configuration in a bundle tells.
+func profileIn(content map[string][]byte) codes.Profile {
+	var c struct{ Profile profileConfig }
+	if json.Unmarshal(content["config.json"], &c) == nil {
+		if p, err := chooseProfile(codes.Builtin(), c.Profile); err == nil {
+			return p
+		}
+	}
+	p, _ := chooseProfile(codes.Builtin(), defaults().Profile)
+	return p
+}
+
+func replayAll(then []report.Diagnosis, p codes.Profile, lang string) []replayed {
+	list := []replayed{}
+	for _, d := range then {
+		now := diagnose.Explain(d.Event, d.Evidence, codes.Builtin(), diagnose.Options{
+			Lang: lang, Version: version, Profile: p, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
+		})
+		list = append(list, replayed{
+			ID: d.ID, Time: d.Event.Time, Code: d.Event.Code, Same: sameVerdict(&d, &now), Say: compareReplay(&d, &now),
+			Then: d.Causes[0].ID, Now: now.Causes[0].ID, Retry: now.Money.Retry, Explains: now,
+		})
+	}
+	return list
+}
