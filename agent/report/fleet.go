@@ -11,6 +11,13 @@ type Health struct {
 	Evidence     []Evidence       `json:"evidence"`
 	Agent        Agent            `json:"agent"`
 	Self         map[string]int64 `json:"self"` // goroutines, descriptors, rss_kb, outbox_bytes, outbox_records, dropped, scrubbed, …
+	Watch
+}
+
+// Watch is what the agent has found out about itself. Both members are absent when all is well.
+type Watch struct {
+	LastCrash string `json:"last_crash,omitempty"` // how the latest start that ended badly since boot ended
+	Reduced   string `json:"reduced,omitempty"`    // why only the tables answer, without checks
 }
 
 // A Tally counts the codes of one hour, approvals included: the base rate for incidents.
@@ -47,6 +54,7 @@ type Birth struct {
 	// Oldest is the lowest sequence the outbox still holds, or the next one if it is empty. What the fleet lacks below
 	// it can never come, so a fleet whose store is new need not wait for it. 0 means not said.
 	Oldest uint64 `json:"oldest,omitempty"`
+	Watch
 }
 
 // Device is one fitted device.

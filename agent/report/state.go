@@ -17,6 +17,7 @@ type State struct {
 	Evidence     []Evidence       `json:"evidence"`       // the latest of every check and subject
 	Last         *Diagnosis       `json:"last,omitempty"` // the latest diagnosis, absent if there was none since the start
 	Self         map[string]int64 `json:"self"`           // as in Health
+	Watch
 }
 
 // Uplink is the way to the fleet.
