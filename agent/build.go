@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -15,6 +16,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/reader"
+	"posdx/drivers/serial"
 )
 
 // build puts the daemon together. The error is about the configuration; a device, a directory or a broker that is not
@@ -77,6 +79,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
 	tasks = append(tasks, sensed.tasks...)
+	if c.Console.TTY != "" {
+		tasks = append(tasks, task{"console", func(ctx context.Context) error {
+			face := &console.Console{Backend: source.Local{Daemon: d}, Knowledge: codes.Builtin(), Lang: c.Language}
+			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
+		}})
+	}
 	if up, run, err := connect(c, d); err != nil {
 		box.Close()
 		return fail(err)

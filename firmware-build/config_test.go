@@ -23,7 +23,7 @@ func TestExampleConfigHasEveryKey(t *testing.T) {
 	}
 	for _, k := range keys {
 		name := string(k[1])
-		if !regexp.MustCompile(`(?m)^#?(` + name + ` = |\[\[?` + name + `\]\]?)`).Match(example) {
+		if !regexp.MustCompile(`(?m)^#?(` + name + ` = |\[\[?([a-z]+\.)?` + name + `\]\]?)`).Match(example) {
 			t.Errorf("posdx.toml does not show %s", name)
 		}
 	}
