@@ -31,6 +31,8 @@ type Runner struct {
 	sale    time.Time
 	cancels map[int]context.CancelFunc
 	next    int
+
+	pings chan func()
 }
 
 type key struct{ check, subject string }
@@ -50,7 +52,7 @@ func cutShort(list []report.Evidence) bool {
 func NewRunner(probes []Probe) *Runner {
 	r := &Runner{
 		probes: probes, devices: map[string]chan struct{}{},
-		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{},
+		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{}, pings: make(chan func(), 1),
 	}
 	for _, p := range probes {
 		if p.Device != "" && r.devices[p.Device] == nil {
@@ -291,12 +293,26 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 			}
 		}
 		t := time.NewTimer(max(time.Until(next), minPause))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		case <-t.C:
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				t.Stop()
+				return nil
+			case answer := <-r.pings:
+				answer()
+			case <-t.C:
+				waiting = false
+			}
 		}
+	}
+}
+
+// Ping has the background checks call answer when they come to it; they do not while a check runs. One ping waits, a
+// second is forgotten.
+func (r *Runner) Ping(answer func()) {
+	select {
+	case r.pings <- answer:
+	default:
 	}
 }
 

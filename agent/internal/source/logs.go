@@ -27,6 +27,7 @@ type Logs struct {
 	Files []LogFile
 	State string // file that remembers where reading stopped; empty for no memory
 	Log   *slog.Logger
+	Turn  func() // called after every look at the logs, at least once a minute; may be nil
 
 	now   func() time.Time // nil means time.Now
 	blind bool             // for tests: no help from the kernel
@@ -83,6 +84,9 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 		}
 		if l.due(tails, saved) {
 			saved = l.save(tails, saved, said)
+		}
+		if l.Turn != nil {
+			l.Turn()
 		}
 		wait := slowLook
 		switch {

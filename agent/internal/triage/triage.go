@@ -153,6 +153,10 @@ func (l *Loop) tell(f func(*history)) {
 	}
 }
 
+// Ping has the loop call answer when it comes to it: who is never answered knows that the loop hangs. A ping may be
+// forgotten when the queue is full.
+func (l *Loop) Ping(answer func()) { l.tell(func(*history) { answer() }) }
+
 // Last returns the newest diagnosis.
 func (l *Loop) Last() (report.Diagnosis, bool) {
 	l.mu.Lock()

@@ -312,6 +312,8 @@ func (s *session) work(ctx context.Context) error {
 		case <-changed:
 			s.drained = false
 		case <-u.wake:
+		case answer := <-u.pings:
+			answer()
 		case <-timer.C:
 		}
 		timer.Stop()

@@ -125,6 +125,7 @@ type Uplink struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	kick     chan struct{}
+	pings    chan func()
 	wake     chan struct{} // something to publish: health or a reply
 	commands chan order
 	seen     *audit
@@ -190,7 +191,7 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	}
 	u := &Uplink{
 		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
-		kick: make(chan struct{}, 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
+		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
 		seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
@@ -220,10 +221,16 @@ func (u *Uplink) Run(ctx context.Context) error {
 		wait := u.backoff(failures, lasted >= stable)
 		failures++
 		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-u.kick:
+		for waiting := true; waiting; {
+			waiting = false
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			case <-u.kick:
+			case answer := <-u.pings:
+				answer()
+				waiting = true
+			}
 		}
 		timer.Stop()
 	}
@@ -289,6 +296,15 @@ func (u *Uplink) warn() {
 
 // Kick makes a waiting uplink try at once; for when a link has come up.
 func (u *Uplink) Kick() { signal(u.kick) }
+
+// Ping has the uplink call answer when it comes to it, with or without a broker; connecting takes it more than a minute
+// at worst. One ping waits, a second is forgotten.
+func (u *Uplink) Ping(answer func()) {
+	select {
+	case u.pings <- answer:
+	default:
+	}
+}
 
 // PublishHealth replaces the retained health document. Only the newest waits for a connection.
 func (u *Uplink) PublishHealth(doc []byte) {
