@@ -4,6 +4,8 @@ GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
+# Without inlining the ARM builds are a tenth smaller; the terminal waits for wires, not for the processor.
+ARMBUILD := $(BUILD) -gcflags=all=-l
 SCENARIO ?= host-96
 LABLANG  ?= zh
 ARMS     := armv5 armv6 armv7 arm64
@@ -46,13 +48,13 @@ arm: $(ARMS:%=dist/posdx-%) ## static posdx for GOARM 5, 6, 7 and arm64 into dis
 .PHONY: $(ARMS:%=dist/posdx-%)
 dist/posdx-armv5 dist/posdx-armv6 dist/posdx-armv7: dist/posdx-armv%:
 	@mkdir -p dist
-	GOOS=linux GOARCH=arm GOARM=$* $(BUILD) -o $@ ./agent
+	GOOS=linux GOARCH=arm GOARM=$* $(ARMBUILD) -o $@ ./agent
 dist/posdx-arm64:
 	@mkdir -p dist
-	GOOS=linux GOARCH=arm64 $(BUILD) -o $@ ./agent
+	GOOS=linux GOARCH=arm64 $(ARMBUILD) -o $@ ./agent
 
 .PHONY: size
-size: arm ## sizes of the ARM builds against their budget; fails above it
+size: arm ## sizes of the ARM builds against their budget; fails when they grow past today's
 	@sh $(KIT)/size.sh dist
 
 # What has bytes, 32-bit integers or system calls in it; GOARM=5 on the processor that has nothing more.
@@ -81,7 +83,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 
 .PHONY: fuzz-short
 fuzz-short:
-	@GO="$(GO)" sh $(KIT)/fuzz.sh 2s
+	@GO="$(GO)" sh $(KIT)/fuzz.sh 3000x
 
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
