@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -27,6 +28,10 @@ func build(c config, log *slog.Logger, gate *report.Gate) (tasks []task, closing
 }
 
 func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks []task, closing func(), err error) {
+	reduced, bare := c.life.reduced()
+	if bare {
+		c.Broker.URL = nil
+	}
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
 	lib, err := newLibrary(c, log)
 	if err != nil {
@@ -54,6 +59,9 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		box.Close()
 		return fail(err)
 	}
+	if reduced != "" {
+		sensed.probes, sensed.tasks, logs.Files = nil, nil, nil
+	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
@@ -75,7 +83,13 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		{"memory", mem.run},
 		{"knowledge", lib.run},
 	}
+	d.watch = newWatch(log, findSupervisor(os.Getenv))
+	d.watch.status, d.watch.changed = d.inShort, d.publishHealth
+	d.watch.add("triage", true, d.loop.Ping)
+	d.watch.add("hook", true, d.watch.callHook(c.Hook.Socket))
+	d.watch.add("checks", false, d.runner.Ping)
 	if len(logs.Files) > 0 {
+		logs.Turn = d.watch.add("log", true, nil)
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
 	tasks = append(tasks, sensed.tasks...)
@@ -90,7 +104,13 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		return fail(err)
 	} else if run != nil {
 		d.up = up
+		d.watch.add("uplink", false, up.Ping)
 		tasks = append(tasks, task{"uplink", run})
+	}
+	tasks = append(tasks, task{"watch", d.watch.run})
+	if reduced != "" {
+		log.Error("starts reduced", "why", reduced, "last", c.life.watch().LastCrash)
+		tasks = append(tasks, task{"calm", calm})
 	}
 	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
 	return d, tasks, func() { box.Close() }, nil

@@ -150,6 +150,8 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	add("logs.json", body, err)
 	body, err = readBounded(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
+	body, err = readBounded(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }
 

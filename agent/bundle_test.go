@@ -153,6 +153,9 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	walk = func(typ reflect.Type, prefix string) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
+			if !f.IsExported() {
+				continue
+			}
 			inner := f.Type
 			if inner.Kind() == reflect.Slice {
 				inner = inner.Elem()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -26,7 +27,8 @@ type task struct {
 }
 
 func runDaemon(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "run", "[--config FILE]", "Runs the daemon until it is told to stop.\nExit codes: 0 told to stop, 1 a part failed (restart it), 78 the configuration is wrong (a restart cannot help).", "posdx run --config "+defaultConfig)
+	f := flags(s, "run", "[--config FILE]", "Runs the daemon until it is told to stop.\nA service manager that waits for it (sd_notify) is told when it is ready, and then that every part of it still turns.\n\n"+
+		"Exit codes: 0 told to stop; 1 a part failed, 2 it crashed: start it again; 78 the configuration is wrong: a restart\ncannot help. Each further crash within ten minutes makes the next start later, up to 30 s; after five it starts reduced,\nanswering codes from the tables without checks, and whole again after a quarter of an hour without a crash.", "posdx run --config "+defaultConfig)
 	path := f.String("config", defaultConfig, "the configuration `FILE`")
 	verbose := f.Bool("verbose", false, "log every step")
 	words, code, ok := parse(s, f, args)
@@ -49,17 +51,22 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	gate := &report.Gate{}
 	log := slog.New(slog.NewTextHandler(gate.Writer(s.err), &slog.HandlerOptions{Level: level}))
 	settle(log)
-	tasks, closing, err := build(c, log, gate)
+	c.life = openLives(filepath.Dir(c.Hook.Socket), newStamper(0).bootID, uptimeMS())
+	err = c.life.live(ctx, log, func() error {
+		tasks, closing, err := build(c, log, gate)
+		if err != nil {
+			fmt.Fprintf(s.err, "posdx: %v\n", err)
+			code = exitConfig
+			return nil
+		}
+		defer closing()
+		return runAll(ctx, tasks)
+	})
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx: %v\n", err)
-		return exitConfig
-	}
-	defer closing()
-	if err := runAll(ctx, tasks); err != nil {
 		log.Error("stopped", "err", err)
 		return exitFailed
 	}
-	return exitOK
+	return code
 }
 
 // settle makes the process small and silent: no core with what it read in it, nobody looking in, one processor and a

@@ -42,6 +42,8 @@ type config struct {
 	Knowledge knowledgeConfig `toml:"knowledge"`
 
 	Labels map[string]string `toml:"labels"`
+
+	life *lives // how the starts before this one ended; nil where that does not matter
 }
 
 type knowledgeConfig struct {

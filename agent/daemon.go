@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -25,6 +24,7 @@ import (
 type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
+	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
 
@@ -43,6 +43,7 @@ type daemon struct {
 	up      fleetLink     // nil without a broker
 	gate    *report.Gate
 	log     *slog.Logger
+	watch   *watch
 
 	sale    atomic.Bool
 	lost    atomic.Int64
@@ -133,7 +134,7 @@ func (d *daemon) State() report.State {
 	s := report.State{
 		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
 		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), InSale: d.sale.Load(),
-		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(),
+		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.watch(),
 	}
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
@@ -187,10 +188,9 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 
 // self counts what the agent itself uses and has lost.
 func (d *daemon) self() map[string]int64 {
-	m := map[string]int64{"goroutines": int64(runtime.NumGoroutine()), "lost": d.lost.Load(), "rss_kb": rssKB(), "scrubbed": d.gate.Stopped()}
-	if f, err := os.ReadDir("/proc/self/fd"); err == nil {
-		m["descriptors"] = int64(len(f))
-	}
+	m := usage()
+	m["lost"], m["scrubbed"] = d.lost.Load(), d.gate.Stopped()
+	d.watch.facts(m)
 	stats := d.box.Stats()
 	m["outbox_records"], m["outbox_bytes"], m["outbox_ram"] = int64(stats.Records), stats.Bytes, int64(stats.RAM)
 	m["flash_written"], m["outbox_corrupt"] = stats.Written, stats.Corrupt
@@ -201,6 +201,21 @@ func (d *daemon) self() map[string]int64 {
 		d.up.Counts(m)
 	}
 	return m
+}
+
+// inShort is the state in one line, for the service manager's own status.
+func (d *daemon) inShort() string {
+	text := "no code seen yet"
+	if last, ok := d.loop.Last(); ok {
+		text = fmt.Sprintf("last code %q: %s", last.Event.Code, last.Causes[0].ID)
+	}
+	if d.up != nil {
+		text += fmt.Sprintf("; connected %v, %d records wait", d.up.State().Connected, d.box.Stats().Records)
+	}
+	if why := d.conf.life.watch().Reduced; why != "" {
+		text += "; " + why
+	}
+	return text
 }
 
 // rssKB is the resident memory of this process, 0 where /proc does not say.
@@ -221,7 +236,7 @@ func (d *daemon) health() report.Health {
 	now := time.Now()
 	return report.Health{
 		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
-		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(),
+		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.watch(),
 	}
 }
 
@@ -229,6 +244,7 @@ func (d *daemon) birth() report.Birth {
 	return report.Birth{
 		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
+		Watch: d.conf.life.watch(),
 	}
 }
 
