@@ -52,7 +52,7 @@ func (l *lab) config() string {
 	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 应答码=(?P<code>[0-9A-Z]{2})']")
 	w("\n[[reader]]\nname = \"reader0\"\nport = %q\nbaud = %d\nprotocol = \"ccid\"", l.p.reader(), readerBaud)
 	if l.s.cellular {
-		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q", l.p.modem(), readerBaud, apn)
+		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q\ndedicated = true", l.p.modem(), readerBaud, apn)
 	}
 	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), sim.ResolverIP)
 	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", hostName, hostPort, hostName, l.out.caFile())
