@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -27,6 +28,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 			"much let getty log people in and give them this command instead.",
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600")
 	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	config := f.String("config", defaultConfig, "the configuration `FILE`, for the knowledge that the daemon has in force")
 	tty := f.String("tty", "", "serial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "`speed` of the serial line")
 	lang := f.String("lang", "zh", "`language`: zh en")
@@ -40,7 +42,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c := console.Console{Backend: source.Client{Path: *socket}, Knowledge: codes.Builtin(), Lang: *lang, GB18030: *encoding == "gb18030", Plain: *plain}
+	c := console.Console{Backend: source.Client{Path: *socket}, Knowledge: knowledge(*config), Lang: *lang, GB18030: *encoding == "gb18030", Plain: *plain}
 	var err error
 	if *tty != "" {
 		err = serveLine(ctx, &c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
@@ -52,6 +54,19 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
+func knowledge(config string) func() *codes.Knowledge {
+	if c, err := readConfig(config); err == nil {
+		if lib, err := newLibrary(c, slog.New(slog.DiscardHandler)); err == nil {
+			return func() *codes.Knowledge {
+				lib.look()
+				return lib.now.Load()
+			}
+		}
+	}
+	return codes.Builtin
 }
 
 // serveLine serves a serial line until ctx ends. A line that is in use or unplugged is tried again for ever; say is told

@@ -49,7 +49,8 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 	}
 	if st.Last != nil {
 		fmt.Fprintln(s.out)
-		for _, line := range console.Verdict(st.Last, codes.Builtin(), *lang, renderWidth) {
+		last := console.InLanguage(*st.Last, codes.Builtin(), st.Profile, *lang)
+		for _, line := range console.Verdict(&last, codes.Builtin(), *lang, renderWidth) {
 			fmt.Fprintln(s.out, line)
 		}
 	}
@@ -58,9 +59,10 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 
 func runCheck(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "check", "[NAME…] [--json] [--lang zh|en]",
-		"Checks devices and network now, all of them or those named, and prints what was found; through the daemon, which owns\nthe devices, or by itself if none runs. A device\nthat is in use and a sale that is running are left in peace.\n\n"+
+		"Checks devices and network now and prints what was found; through the daemon, which owns the devices, or by itself if\n"+
+			"none runs. A device that is in use and a sale that is running are left in peace. A NAME is a check's, as net.tcp, or\nthe first part of several, as net or modem; without one everything is checked.\n\n"+
 			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage. What is not fitted or not configured does not count.",
-		"posdx check net.tcp reader.port")
+		"posdx check net.tcp reader\nposdx check modem --json")
 	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
 	config := f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers")
 	asJSON := f.Bool("json", false, "print JSON")

@@ -33,6 +33,7 @@ type fleetLink interface {
 type daemon struct {
 	conf    config
 	address report.Address
+	profile string // how codes are read: a profile's name, or a scheme's that has none
 	devices []report.Device
 	lib     *library
 	stamp   *stamper
@@ -133,7 +134,7 @@ func (d *daemon) State() report.State {
 	now := time.Now()
 	s := report.State{
 		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
-		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), InSale: d.sale.Load(),
+		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile, Checks: checksOf(d.runner), InSale: d.sale.Load(),
 		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.watch(),
 	}
 	if last, ok := d.loop.Last(); ok {
@@ -158,32 +159,39 @@ func (d *daemon) Check(ctx context.Context, names []string) ([]report.Evidence, 
 
 // checkNow asks the probes that answer the named checks, all probes if none is named.
 func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Evidence, error) {
-	var probes []probe.Probe
+	wanted := func(check string) bool {
+		return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return named(check, n) })
+	}
+	have := checksOf(r)
 	var unknown []string
 	for _, n := range names {
-		known := slices.ContainsFunc(r.Probes(), func(p probe.Probe) bool { return slices.Contains(p.Checks, n) })
-		reported := slices.ContainsFunc(r.Known(time.Now()), func(e report.Evidence) bool { return e.Check == n })
+		known := slices.ContainsFunc(have, func(c string) bool { return named(c, n) })
+		reported := slices.ContainsFunc(r.Known(time.Now()), func(e report.Evidence) bool { return named(e.Check, n) })
 		if !known && !reported {
 			unknown = append(unknown, n)
 		}
 	}
 	if len(unknown) > 0 {
-		var have []string
-		for _, p := range r.Probes() {
-			have = append(have, p.Checks...)
-		}
-		slices.Sort(have)
-		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(slices.Compact(have), " "))
+		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(have, " "))
 	}
-	for _, p := range r.Probes() {
-		if len(names) == 0 || slices.ContainsFunc(p.Checks, func(c string) bool { return slices.Contains(names, c) }) {
-			probes = append(probes, p)
-		}
-	}
+	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool { return !slices.ContainsFunc(p.Checks, wanted) })
 	r.Run(ctx, probes, nil)
-	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool {
-		return len(names) > 0 && !slices.Contains(names, e.Check)
-	}), nil
+	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool { return !wanted(e.Check) }), nil
+}
+
+// named reports whether a name stands for a check: it is its own, or the first part of it, as net, net. and net.* are.
+func named(check, name string) bool {
+	return check == name || strings.HasPrefix(check, strings.TrimRight(name, ".*")+".")
+}
+
+// checksOf lists every check that can be run here.
+func checksOf(r *probe.Runner) []string {
+	var list []string
+	for _, p := range r.Probes() {
+		list = append(list, p.Checks...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // self counts what the agent itself uses and has lost.

@@ -11,7 +11,9 @@ type State struct {
 	ClockTrusted bool             `json:"clock_trusted"`
 	Terminal     string           `json:"terminal"` // estate/terminal
 	Agent        Agent            `json:"agent"`
-	InSale       bool             `json:"in_sale"` // a sale is running: nothing outside the agent is touched
+	Profile      string           `json:"profile,omitempty"` // how codes are read here: a profile's name, or a scheme's that has none
+	Checks       []string         `json:"checks,omitempty"`  // that can be run here, sorted
+	InSale       bool             `json:"in_sale"`           // a sale is running: nothing outside the agent is touched
 	Uplink       Uplink           `json:"uplink"`
 	Devices      []Device         `json:"devices"`
 	Evidence     []Evidence       `json:"evidence"`       // the latest of every check and subject

@@ -39,11 +39,11 @@ const (
 // A Console serves one terminal.
 type Console struct {
 	Backend   Backend
-	Knowledge *codes.Knowledge
-	Lang      string // "zh" or "en"
-	GB18030   bool   // the terminal is set to GBK or GB18030, not UTF-8
-	Plain     bool   // do not ask, the terminal has no cursor addressing
-	Stay      bool   // after Q wait for the next person instead of returning: for a line that is always open
+	Knowledge func() *codes.Knowledge // asked when a person comes
+	Lang      string                  // "zh" or "en"
+	GB18030   bool                    // the terminal is set to GBK or GB18030, not UTF-8
+	Plain     bool                    // do not ask, the terminal has no cursor addressing
+	Stay      bool                    // after Q wait for the next person instead of returning: for a line that is always open
 }
 
 // Run serves rw until ctx ends, the person leaves, or rw fails. One goroutine goes on reading until the caller closes
@@ -236,7 +236,7 @@ func (s *session) wait() error {
 		clear = "\x1b[0m\x1b[2J\x1b[H"
 	}
 	s.phase = 'w'
-	s.model = model{lang: s.c.Lang, know: s.c.Knowledge, screen: screenVerdict}
+	s.model = model{lang: s.c.Lang, know: s.c.Knowledge(), screen: screenVerdict}
 	s.screen = screen{}
 	if !s.c.Stay {
 		return nil
@@ -325,7 +325,8 @@ func (s *session) paint() error {
 			return s.write([]byte(echo))
 		}
 		s.typing = true
-		return s.write([]byte("\r\n" + s.model.body()[0] + "\r\n" + echo))
+		body := s.model.body()
+		return s.write([]byte("\r\n" + string(plain(body[:len(body)-1])) + echo))
 	}
 	s.typing = false
 	if s.model.busy {

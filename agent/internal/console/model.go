@@ -3,8 +3,11 @@ package console
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -26,6 +29,9 @@ const (
 	screenLookup  = '5'
 	screenHandoff = '6'
 	screenHelp    = '?'
+	screenGuide   = 'g'
+	screenLedger  = 'e'
+	screenOne     = '9' // of the list of checks, from screenCheck
 )
 
 // model is what the console shows: values in, lines out. It does no I/O.
@@ -42,6 +48,11 @@ type model struct {
 	looked    string // the code last looked up
 	busy      bool
 	note      string
+	guide     *Guide
+	checking  string // the step of the guide whose check is running
+	ledger    []string
+	said      *report.Diagnosis // a diagnosis in a language that its daemon did not say it in
+	saidFor   string
 }
 
 // An action is what the console's loop has to do after a key.
@@ -59,8 +70,21 @@ func (m *model) last() *report.Diagnosis {
 	return m.state.Last
 }
 
+// spoken is the newest diagnosis in the language of the screen.
+func (m *model) spoken() *report.Diagnosis {
+	d := m.last()
+	if d == nil {
+		return nil
+	}
+	if which := fmt.Sprint(d.ID, " ", d.Revision, " ", m.lang, " ", m.state.Profile); m.saidFor != which {
+		s := InLanguage(*d, m.know, m.state.Profile, m.lang)
+		m.said, m.saidFor = &s, which
+	}
+	return m.said
+}
+
 func (m *model) entering() bool {
-	return m.screen == screenEnter || m.screen == screenLookup && m.looked == ""
+	return m.screen == screenEnter || m.screen == screenOne || m.screen == screenLookup && m.looked == ""
 }
 
 // press takes a key.
@@ -76,12 +100,21 @@ func (m *model) press(k key) action {
 	if r >= 'A' && r <= 'Z' {
 		r += 'a' - 'A'
 	}
+	if m.screen == screenGuide && m.guide != nil {
+		if a, taken := m.guided(r); taken {
+			return a
+		}
+	}
 	if m.screen == screenCheck && m.results == nil {
 		for _, g := range checkGroups {
 			if r == rune(g.key) {
 				m.group = g
-				return m.start(action{kind: 'c', names: m.names(g)})
+				return m.start(action{kind: 'c', names: g.prefixes})
 			}
+		}
+		if r == screenOne {
+			m.show(r)
+			return action{}
 		}
 	}
 	switch r {
@@ -97,11 +130,22 @@ func (m *model) press(k key) action {
 		m.page++
 	case 'p', '-':
 		m.page = max(0, m.page-1)
+	case screenGuide:
+		m.show(r)
+		m.beginGuide()
+	case screenLedger:
+		m.show(r)
+		if d := m.last(); d != nil {
+			m.ledger = strings.Split(diagnose.Ledger(d.Event, d.Evidence, m.know, options(d, m.know, m.state.Profile, m.lang)), "\n")
+		}
 	case 'l':
 		if m.lang == "en" {
 			m.lang = "zh"
 		} else {
 			m.lang = "en"
+		}
+		if m.guide != nil {
+			m.guide.Speak(m.lang)
 		}
 	case 'r':
 		return action{kind: 'r'}
@@ -112,10 +156,55 @@ func (m *model) press(k key) action {
 }
 
 func (m *model) show(screen rune) {
-	m.screen, m.page, m.entry, m.looked, m.results = screen, 0, "", "", nil
+	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
 	if d := m.last(); screen == screenEnter && d != nil {
 		m.entry = clean(d.Event.Code)
 	}
+}
+
+// guideOld is the age from which a diagnosis may no longer say how things are.
+const guideOld = 30 * time.Minute
+
+// beginGuide begins with the newest diagnosis, or goes on where the person left.
+func (m *model) beginGuide() {
+	d := m.last()
+	if d == nil || len(d.Causes) == 0 {
+		m.guide = nil
+		return
+	}
+	if m.guide == nil || m.guide.base.ID != d.ID {
+		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, m.state.Checks)
+	}
+	m.guide.Speak(m.lang)
+	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {
+		m.note = fmt.Sprintf(wordOld.In(m.lang), int(age.Minutes()))
+	}
+}
+
+// guided takes a key while a question is on the screen.
+func (m *model) guided(r rune) (a action, taken bool) {
+	g := m.guide
+	switch {
+	case r == 'b':
+		if m.page = 0; !g.Back() {
+			m.note = wordBegin.In(m.lang)
+		}
+	case r == 'q' || r == keyCancel || r == screenGuide:
+		m.show(screenVerdict)
+	case g.Step == nil || r < '0' || r > '9':
+		return action{}, false
+	case m.busy:
+		m.note = wordStill.In(m.lang)
+	case r == '0':
+		m.page = 0
+		g.Skip()
+	case r == '1' && !g.Asks():
+		m.checking = g.Step.Check
+		return m.start(action{kind: 'c', names: []string{m.checking}}), true
+	case g.Answer(int(r-'0'), m.state.Time):
+		m.page = 0
+	}
+	return action{}, true
 }
 
 // start begins what takes time, unless something is running.
@@ -135,6 +224,8 @@ func (m *model) enter(k key) action {
 		m.show(screenVerdict)
 	case k.r == keyEnter && m.screen == screenLookup:
 		m.looked = strings.TrimSpace(m.entry)
+	case k.r == keyEnter && m.screen == screenOne:
+		return m.checkOne(strings.TrimSpace(m.entry))
 	case k.r == keyEnter:
 		code := strings.TrimSpace(m.entry)
 		a := m.start(action{kind: 'd', code: code})
@@ -152,14 +243,14 @@ func (m *model) enter(k key) action {
 	return action{}
 }
 
-// names are the checks of a group that this terminal has, as far as is known. None means all.
-func (m *model) names(g group) (names []string) {
-	for _, e := range m.state.Evidence {
-		if g.has(e.Check) && !slices.Contains(names, e.Check) && len(g.prefixes) > 0 {
-			names = append(names, e.Check)
-		}
+// checkOne runs the check with this number in the list or with this name; the beginning of a name stands for all of them.
+func (m *model) checkOne(entry string) action {
+	if n, err := strconv.Atoi(entry); err == nil && n >= 1 && n <= len(m.state.Checks) {
+		entry = m.state.Checks[n-1]
 	}
-	return names
+	m.group = group{prefixes: []string{strings.TrimSuffix(entry, "*")}}
+	m.show(screenCheck)
+	return m.start(action{kind: 'c', names: m.group.prefixes})
 }
 
 func (g group) has(check string) bool {
@@ -168,12 +259,33 @@ func (g group) has(check string) bool {
 
 // Things that happened outside.
 
-func (m *model) gotState(s report.State) { m.state = s }
+func (m *model) gotState(s report.State) {
+	m.state = s
+	m.rebase()
+}
 
-func (m *model) gotDiagnosis(d report.Diagnosis) { m.diagnosis = &d }
+func (m *model) gotDiagnosis(d report.Diagnosis) {
+	m.diagnosis = &d
+	m.rebase()
+}
+
+// rebase lets the guide know of a newer revision of what it is about.
+func (m *model) rebase() {
+	if d := m.last(); m.guide != nil && d != nil && d.ID == m.guide.base.ID && d.Revision > m.guide.base.Revision {
+		m.guide.Rebase(*d)
+	}
+}
 
 func (m *model) gotResults(list []report.Evidence) {
 	m.busy = false
+	if m.checking != "" {
+		if m.guide != nil && m.guide.Step != nil && m.guide.Step.Check == m.checking {
+			m.guide.Got(m.checking, list)
+			m.page = 0
+		}
+		m.checking = ""
+		return
+	}
 	if m.screen == screenCheck {
 		m.page, m.results = 0, []report.Evidence{}
 		for _, e := range list {
@@ -185,11 +297,11 @@ func (m *model) gotResults(list []report.Evidence) {
 }
 
 func (m *model) failed(err error) {
-	m.busy = false
+	m.busy, m.checking = false, ""
 	m.note = clean(err.Error())
 }
 
-func (m *model) done() { m.busy = false }
+func (m *model) done() { m.busy, m.checking = false, "" }
 
 // body is the whole text of the screen, however long.
 func (m *model) body() []string {
@@ -206,6 +318,24 @@ func (m *model) body() []string {
 		lines := []string{wordChoose.In(m.lang), ""}
 		for _, g := range checkGroups {
 			lines = append(lines, fmt.Sprintf("  %c  %s", g.key, g.title.In(m.lang)))
+		}
+		return append(lines, fmt.Sprintf("  %c  %s", screenOne, wordList.In(m.lang)))
+	case screenOne:
+		return append(checkList(m.state.Checks), wordOneOf.In(m.lang), "  > "+m.entry)
+	case screenGuide:
+		if m.guide == nil {
+			return wrap(wordGuided.In(m.lang), cols, 0)
+		}
+		return m.guide.Lines(cols)
+	case screenLedger:
+		if m.ledger == nil {
+			return wrap(wordNone.In(m.lang), cols, 0)
+		}
+		var lines []string
+		for _, l := range m.ledger {
+			if lines = append(lines, wrap(clean(l), cols, 4)...); l == "" {
+				lines = append(lines, "")
+			}
 		}
 		return lines
 	case screenEnter:
@@ -224,7 +354,7 @@ func (m *model) body() []string {
 		}
 		return lines
 	}
-	return Verdict(m.last(), m.know, m.lang, cols)
+	return Verdict(m.spoken(), m.know, m.lang, cols)
 }
 
 // view is the screen: at most rows lines of at most cols columns.
@@ -246,6 +376,10 @@ func (m *model) view() []string {
 		note = append(note, m.note)
 	}
 	lines[rows-2] = cut(strings.Join(note, "   "), cols)
-	lines[rows-1] = cut(wordKeys.In(m.lang), cols)
+	keys := wordKeys
+	if m.screen == screenGuide && m.guide != nil && m.guide.Step != nil {
+		keys = wordGuideKeys
+	}
+	lines[rows-1] = cut(keys.In(m.lang), cols)
 	return lines
 }

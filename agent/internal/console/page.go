@@ -100,14 +100,27 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
 // language.
 func inLanguage(text, lang string, own func() string) string {
-	han := strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) })
-	if han == (lang != "en") {
+	if hasHan(text) == (lang != "en") {
 		return text
 	}
 	if t := own(); t != "" {
 		return t
 	}
 	return text
+}
+
+func hasHan(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
+}
+
+// checkList numbers checks in three columns, as many as a screen has room for.
+func checkList(checks []string) []string {
+	const columns, most = 3, bodyRows - 3
+	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
+	for i, c := range checks[:min(len(checks), columns*most)] {
+		lines[i%len(lines)] += pad(fmt.Sprintf("%2d  %s", i+1, clean(c)), 26)
+	}
+	return append(lines, "")
 }
 
 // Table lays evidence out: check, subject, outcome, facts. Bad news first.

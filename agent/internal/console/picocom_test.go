@@ -28,7 +28,7 @@ func TestPicocom(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	back := &fakeBackend{}
-	c := Console{Backend: back, Knowledge: know(), Lang: "zh", Stay: true}
+	c := Console{Backend: back, Knowledge: know, Lang: "zh", Stay: true}
 	over := make(chan error, 1)
 	go func() { over <- c.Run(ctx, line) }()
 	defer func() {

@@ -7,51 +7,74 @@ import (
 
 // Words of the screens, in both languages.
 var (
-	wordNone     = codes.Text{ZH: "开机以来还没有诊断。按 4 输入返回码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
-	wordCode     = codes.Text{ZH: "返回码", EN: "Code"}
-	wordMoney    = codes.Text{ZH: "款项", EN: "Money"}
-	wordCause    = codes.Text{ZH: "原因", EN: "Cause"}
-	wordElse     = codes.Text{ZH: "其他可能", EN: "Or"}
-	wordFor      = codes.Text{ZH: "依据", EN: "Because"}
-	wordAgainst  = codes.Text{ZH: "反证", EN: "Against"}
-	wordAct      = codes.Text{ZH: "处理", EN: "To do"}
-	wordVisit    = codes.Text{ZH: "需上门", EN: "visit needed"}
-	wordNoVisit  = codes.Text{ZH: "无需上门", EN: "no visit"}
-	wordNext     = codes.Text{ZH: "下一步", EN: "Next"}
-	wordHandoff  = codes.Text{ZH: "交接码", EN: "Hand-off"}
-	wordAbstain  = codes.Text{ZH: "证据不足，不下结论。无法区分：", EN: "Not enough evidence to decide. Cannot tell apart: "}
-	wordPartial  = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
-	wordRepeats  = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
-	wordUnknown  = codes.Text{ZH: "码表中没有这个返回码", EN: "no table has this code"}
-	wordDisputed = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
-	wordNoneOf   = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
-	wordEnter    = codes.Text{ZH: "输入返回码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
-	wordLook     = codes.Text{ZH: "要查的返回码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
-	wordBusy     = codes.Text{ZH: "正在进行，请稍候...", EN: "working, please wait..."}
-	wordStill    = codes.Text{ZH: "上一项还没有完成", EN: "the last request is still running"}
-	wordInSale   = codes.Text{ZH: "[交易中]", EN: "[in sale]"}
-	wordOnline   = codes.Text{ZH: "平台已连接", EN: "fleet connected"}
-	wordOffline  = codes.Text{ZH: "平台未连接", EN: "fleet not connected"}
-	wordWaiting  = codes.Text{ZH: "待发 %d", EN: "%d to send"}
-	wordNoClock  = codes.Text{ZH: "时钟不可信", EN: "clock not trusted"}
-	wordPage     = codes.Text{ZH: "第 %d/%d 页，N 下一页 P 上一页", EN: "page %d/%d, N next P previous"}
-	wordChecked  = codes.Text{ZH: "检查结果：", EN: "Results:"}
-	wordChoose   = codes.Text{ZH: "检查什么？按字母键：", EN: "What to check? Press a letter:"}
-	wordNoFacts  = codes.Text{ZH: "还没有检查结果。按 3 进行检查。", EN: "Nothing was checked yet. Press 3."}
-	wordReadOut  = codes.Text{ZH: "请在电话中逐字读给对方：", EN: "Read this out on the phone, sign by sign:"}
-	wordDecode   = codes.Text{ZH: "对方用 posdx decode 可离线读出诊断。", EN: "The other side reads it offline with: posdx decode"}
-	wordKeys     = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 R刷新 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off Refresh L=Chinese ?help Quit"}
-	wordPress    = codes.Text{ZH: "按回车开始", EN: "press Enter"}
-	wordBye      = codes.Text{ZH: "再见", EN: "bye"}
+	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入返回码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
+	wordCode      = codes.Text{ZH: "返回码", EN: "Code"}
+	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
+	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
+	wordElse      = codes.Text{ZH: "其他可能", EN: "Or"}
+	wordFor       = codes.Text{ZH: "依据", EN: "Because"}
+	wordAgainst   = codes.Text{ZH: "反证", EN: "Against"}
+	wordAct       = codes.Text{ZH: "处理", EN: "To do"}
+	wordVisit     = codes.Text{ZH: "需上门", EN: "visit needed"}
+	wordNoVisit   = codes.Text{ZH: "无需上门", EN: "no visit"}
+	wordNext      = codes.Text{ZH: "下一步", EN: "Next"}
+	wordHandoff   = codes.Text{ZH: "交接码", EN: "Hand-off"}
+	wordAbstain   = codes.Text{ZH: "证据不足，不下结论。无法区分：", EN: "Not enough evidence to decide. Cannot tell apart: "}
+	wordPartial   = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
+	wordRepeats   = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
+	wordUnknown   = codes.Text{ZH: "码表中没有这个返回码", EN: "no table has this code"}
+	wordDisputed  = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
+	wordNoneOf    = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
+	wordEnter     = codes.Text{ZH: "输入返回码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
+	wordLook      = codes.Text{ZH: "要查的返回码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
+	wordBusy      = codes.Text{ZH: "正在进行，请稍候...", EN: "working, please wait..."}
+	wordStill     = codes.Text{ZH: "上一项还没有完成", EN: "the last request is still running"}
+	wordInSale    = codes.Text{ZH: "[交易中]", EN: "[in sale]"}
+	wordOnline    = codes.Text{ZH: "平台已连接", EN: "fleet connected"}
+	wordOffline   = codes.Text{ZH: "平台未连接", EN: "fleet not connected"}
+	wordWaiting   = codes.Text{ZH: "待发 %d", EN: "%d to send"}
+	wordNoClock   = codes.Text{ZH: "时钟不可信", EN: "clock not trusted"}
+	wordPage      = codes.Text{ZH: "第 %d/%d 页，N 下一页 P 上一页", EN: "page %d/%d, N next P previous"}
+	wordChecked   = codes.Text{ZH: "检查结果：", EN: "Results:"}
+	wordChoose    = codes.Text{ZH: "检查什么？按键选择：", EN: "What to check? Press a key:"}
+	wordNoFacts   = codes.Text{ZH: "还没有检查结果。按 3 进行检查。", EN: "Nothing was checked yet. Press 3."}
+	wordReadOut   = codes.Text{ZH: "请在电话中逐字读给对方：", EN: "Read this out on the phone, sign by sign:"}
+	wordDecode    = codes.Text{ZH: "对方用 posdx decode 可离线读出诊断。", EN: "The other side reads it offline with: posdx decode"}
+	wordGuided    = codes.Text{ZH: "还没有诊断可以引导。按 4 输入返回码。", EN: "There is no diagnosis to be guided through. Press 4 to enter a response code."}
+	wordOld       = codes.Text{ZH: "这次诊断已过去 %d 分钟：情况可能变了，可按 4 重新诊断", EN: "diagnosed %d minutes ago, things may have changed: 4 diagnoses anew"}
+	wordSoFar     = codes.Text{ZH: "目前", EN: "So far"}
+	wordAsk       = codes.Text{ZH: "问题", EN: "Question"}
+	wordRun       = codes.Text{ZH: "检查", EN: "Check"}
+	wordCost      = codes.Text{ZH: "（约 %g 秒）", EN: " (about %g s)"}
+	wordCheckCost = codes.Text{ZH: "（%s，约 %g 秒）", EN: " (%s, about %g s)"}
+	wordTouchCost = codes.Text{ZH: "（%s，约 %g 秒，要用到设备）", EN: " (%s, about %g s, uses the device)"}
+	wordRunNow    = codes.Text{ZH: "现在检查，可能的结果：", EN: "check now; it may find:"}
+	wordThen      = codes.Text{ZH: "则 ", EN: "then "}
+	wordThenOr    = codes.Text{ZH: "；", EN: "; "}
+	wordSkip      = codes.Text{ZH: "不知道，跳过", EN: "not known, next"}
+	wordGiven     = codes.Text{ZH: "已知", EN: "Known"}
+	wordElsewhere = codes.Text{ZH: "还可以", EN: "Also"}
+	wordConfirmed = codes.Text{ZH: "原因已确认。", EN: "The cause is confirmed."}
+	wordNoFault   = codes.Text{ZH: "没有故障，不用再问。", EN: "Nothing is wrong, there is nothing to ask."}
+	wordOver      = codes.Text{ZH: "在这里没有更多可问可查的了，目前的结论：", EN: "Nothing is left to ask or to check from here. As it stands:"}
+	wordBegin     = codes.Text{ZH: "这是第一个问题", EN: "this is the first question"}
+	wordOneOf     = codes.Text{ZH: "输入编号或名称（如 net.tcp、modem、net.）后按回车（空行取消）:", EN: "Number or name (net.tcp, modem, net.), then Enter (empty: cancel):"}
+	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
+	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
+	wordKeys      = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 G引导 E计算 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off Guide L=Chinese ?help Quit"}
+	wordPress     = codes.Text{ZH: "按回车开始", EN: "press Enter"}
+	wordBye       = codes.Text{ZH: "再见", EN: "bye"}
 )
 
 var help = [...]codes.Text{
 	{ZH: "1  最近一次诊断：款项、原因、依据、谁来处理、下一步", EN: "1  the last diagnosis: money, cause, proofs, who acts, next test"},
 	{ZH: "2  各设备的状态", EN: "2  the state of every device"},
-	{ZH: "3  立即检查：网络、模块、读卡器、密码键盘和打印机、主板、应用", EN: "3  check now: network, modem, reader, PIN pad and printer, board, app"},
+	{ZH: "3  立即检查：整组、全部，或列表中的一项", EN: "3  check now: a group, everything, or one of the list"},
 	{ZH: "4  输入返回码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
 	{ZH: "5  查返回码的含义", EN: "5  look a code up"},
 	{ZH: "6  交接码，用于电话报修", EN: "6  the hand-off code, for the phone"},
+	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},
+	{ZH: "E  计算过程：每条依据的分量", EN: "E  the calculation: what each piece of evidence weighs"},
 	{ZH: "R  刷新    N P  下一页 上一页    L  换语言", EN: "R  refresh    N P  next, previous page    L  language"},
 	{ZH: "Ctrl-L  重画屏幕并重新识别终端（串口线刚插上时用）", EN: "Ctrl-L  paint again and look again what terminal this is"},
 	{ZH: "Q  退出", EN: "Q  leave"},
@@ -72,7 +95,7 @@ var checkGroups = [...]group{
 	{'d', codes.Text{ZH: "密码键盘和打印机", EN: "PIN pad and printer"}, []string{"pinpad.", "printer."}},
 	{'e', codes.Text{ZH: "主板、电源、存储、时钟", EN: "board, power, storage, clock"}, []string{"board."}},
 	{'f', codes.Text{ZH: "支付应用", EN: "payment app"}, []string{"app."}},
-	{'g', codes.Text{ZH: "全部", EN: "everything"}, nil},
+	{'0', codes.Text{ZH: "全部", EN: "everything"}, nil},
 }
 
 var statusWords = map[report.Status]codes.Text{

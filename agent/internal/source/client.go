@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -106,8 +108,13 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
-// Check runs checks, all of them if no name is given.
+// Check runs checks, all of them if no name is given. The first part of a name stands for every check that has it: net,
+// net. and net.* for all of the network.
 func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
+	names = slices.Clone(names)
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(n, "*") // the protocol's names have no star
+	}
 	err = c.Do(ctx, map[string]any{"type": "check", "names": names}, func(a Answer) { ev = a.Evidence })
 	return ev, err
 }

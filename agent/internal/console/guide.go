@@ -1,0 +1,310 @@
+package console
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// A Guide leads a person to the cause, question by question: after every answer it explains and plans anew, until the
+// cause is confirmed or nothing is left to ask. It does no I/O: whoever uses it reads the answers and runs the checks.
+// What a person answers is evidence of depth interactive; it stays in the guide and is not published.
+type Guide struct {
+	// Now is the diagnosis with all that was answered so far.
+	Now report.Diagnosis
+	// Step is what to ask or check next, nil when the guide is over.
+	Step *diagnose.Step
+	// Elsewhere is what would teach something but is neither a person's to answer nor a check of this terminal, best
+	// first. It is filled when the guide is over.
+	Elsewhere []diagnose.Step
+
+	base   report.Diagnosis
+	know   *codes.Knowledge
+	o      diagnose.Options
+	checks []string // that can be run here
+	given  []given
+	after  [][]chance // for each answer of Step
+}
+
+// given is one answer: a sign a person saw, what a check found, or neither if the step was passed over.
+type given struct {
+	step string
+	sign string
+	list []report.Evidence
+}
+
+// chance is how probable a cause would be.
+type chance struct {
+	cause string
+	p     float64
+}
+
+// NewGuide begins with a diagnosis. The profile is the one of State, checks are those that can be run.
+func NewGuide(d report.Diagnosis, k *codes.Knowledge, profile, lang string, checks []string) *Guide {
+	g := &Guide{base: d, know: k, checks: checks, o: options(&d, k, profile, lang)}
+	g.update()
+	return g
+}
+
+// options are those that a diagnosis was made with, in another language.
+func options(d *report.Diagnosis, k *codes.Knowledge, profile, lang string) diagnose.Options {
+	o := diagnose.Options{Lang: lang, Version: d.Agent.Version, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS}
+	if p, ok := k.Profile(profile); ok {
+		o.Profile = p
+	} else {
+		o.Profile.Base = profile // a scheme that has no profile; an empty one is the engine's default
+	}
+	return o
+}
+
+// InLanguage returns a diagnosis with its sentences in a language: it is explained again, which changes nothing else. One
+// that was made by other knowledge, or would come out otherwise, is returned as it is.
+func InLanguage(d report.Diagnosis, k *codes.Knowledge, profile, lang string) report.Diagnosis {
+	if hasHan(d.Money.Say) == (lang != "en") || d.Agent.Knowledge != k.Hash || k.Hash == "" || len(d.Causes) == 0 {
+		return d
+	}
+	s := diagnose.Explain(d.Event, d.Evidence, k, options(&d, k, profile, lang))
+	if s.Causes[0].ID != d.Causes[0].ID || s.Abstained != d.Abstained || s.Money.State != d.Money.State || s.Money.Retry != d.Money.Retry {
+		return d
+	}
+	s.ID, s.Handoff, s.Agent = d.ID, d.Handoff, d.Agent
+	return s
+}
+
+// Speak changes the language.
+func (g *Guide) Speak(lang string) {
+	if g.o.Lang != lang {
+		g.o.Lang = lang
+		g.update()
+	}
+}
+
+// Rebase puts a newer revision of the same diagnosis beneath the answers.
+func (g *Guide) Rebase(d report.Diagnosis) {
+	p := g.o.Profile
+	g.base, g.o = d, options(&d, g.know, "", g.o.Lang)
+	g.o.Profile = p
+	g.update()
+}
+
+// Asks reports whether the step is a question to a person; otherwise it is a check to be run.
+func (g *Guide) Asks() bool { return g.Step != nil && isQuestion(g.Step.Check) }
+
+func isQuestion(step string) bool { return strings.HasPrefix(step, "ask.") }
+
+// Answer takes the answer with this number, from 1 as shown. It returns false if there is none.
+func (g *Guide) Answer(n int, at time.Time) bool {
+	if !g.Asks() || n < 1 || n > len(g.Step.Answers) {
+		return false
+	}
+	sign := g.Step.Answers[n-1].Sign
+	e, ok := diagnose.After(g.know, g.Step.Check, sign)
+	if !ok {
+		return false
+	}
+	e.At = at.UTC().Truncate(time.Millisecond)
+	g.give(given{g.Step.Check, sign, []report.Evidence{e}})
+	return true
+}
+
+// Got takes what a check of a step found.
+func (g *Guide) Got(step string, list []report.Evidence) {
+	g.give(given{step: step, list: slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return e.Check != step })})
+}
+
+// Skip passes the step over: nobody here knows.
+func (g *Guide) Skip() {
+	if g.Step != nil {
+		g.give(given{step: g.Step.Check})
+	}
+}
+
+// Back takes the last answer back. It returns false if there is none.
+func (g *Guide) Back() bool {
+	if len(g.given) == 0 {
+		return false
+	}
+	g.given = g.given[:len(g.given)-1]
+	g.update()
+	return true
+}
+
+func (g *Guide) give(v given) {
+	g.given = append(g.given, v)
+	g.update()
+}
+
+// evidence is what the diagnosis had and what was answered since. A new finding takes the place of the old one about the
+// same thing, unless it says less.
+func (g *Guide) evidence() []report.Evidence {
+	list := slices.Clone(g.base.Evidence)
+	for _, v := range g.given {
+		for _, e := range v.list {
+			old := slices.IndexFunc(list, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+			switch {
+			case old < 0:
+				list = append(list, e)
+			case e.Status == report.OK || e.Status == report.Bad:
+				list[old] = e
+			}
+		}
+	}
+	return list
+}
+
+func (g *Guide) update() {
+	evidence := g.evidence()
+	g.Now = diagnose.Explain(g.base.Event, evidence, g.know, g.o)
+	g.Step, g.Elsewhere, g.after = nil, nil, nil
+	first := g.Now.Causes[0]
+	if first.ID == "none" || first.Verdict == "confirmed" {
+		g.Now.NextTest = nil
+		return
+	}
+	// The plan leaves out what has a reason not to be run.
+	planned := slices.Clone(evidence)
+	leave := func(check string) {
+		planned = append(planned, report.Evidence{Check: check, Subject: "guide", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonPolicy}})
+	}
+	for _, v := range g.given {
+		leave(v.step)
+	}
+	everywhere := len(planned)
+	for _, t := range g.know.Inference.Tests {
+		if !isQuestion(t.Name) && !slices.Contains(g.checks, t.Name) {
+			leave(t.Name)
+		}
+	}
+	if plan := diagnose.Plan(g.base.Event, planned, g.know, g.o); len(plan) > 0 {
+		g.Step = &plan[0]
+		g.Now.NextTest = &plan[0].NextTest
+		g.lookAhead(evidence)
+		return
+	}
+	g.Now.NextTest = nil
+	g.Elsewhere = diagnose.Plan(g.base.Event, planned[:everywhere], g.know, g.o)
+}
+
+// lookAhead finds the ranking after each answer: of a person's by explaining it, of a check's by the plan's estimate,
+// for what a check measures is not known yet.
+func (g *Guide) lookAhead(evidence []report.Evidence) {
+	for _, a := range g.Step.Answers {
+		e, ok := diagnose.After(g.know, g.Step.Check, a.Sign)
+		if !ok {
+			g.after = append(g.after, []chance{{a.First, a.FirstP}})
+			continue
+		}
+		var list []chance
+		for _, c := range diagnose.Explain(g.base.Event, append(slices.Clip(evidence), e), g.know, g.o).Causes[:2] {
+			list = append(list, chance{c.ID, c.Probability})
+		}
+		g.after = append(g.after, list)
+	}
+}
+
+// Lines lays the guide out: what is probable now, the question with its answers and where each leads, what was answered.
+func (g *Guide) Lines(cols int) (lines []string) {
+	lang := g.o.Lang
+	item := func(lead, text string) { lines = append(lines, wrap(lead+clean(text), cols, width(lead))...) }
+	label := func(t codes.Text) string { return pad(t.In(lang), 9) }
+	first := g.Now.Causes[0]
+	if g.Step == nil {
+		switch {
+		case first.ID == "none":
+			item("", wordNoFault.In(lang))
+		case first.Verdict == "confirmed":
+			item("", wordConfirmed.In(lang))
+		default:
+			item("", wordOver.In(lang))
+		}
+		for _, s := range g.Elsewhere[:min(len(g.Elsewhere), 2)] {
+			item(label(wordElsewhere), s.How+" ("+s.Check+")")
+		}
+		for _, s := range g.said() {
+			item(label(wordGiven), s)
+		}
+		lines = append(lines, "")
+		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
+	}
+	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Format("2006-01-02 15:04"))
+	for i, c := range g.Now.Causes[:min(len(g.Now.Causes), 3)] {
+		lead := pad("", 9)
+		if i == 0 {
+			lead = label(wordSoFar)
+		}
+		item(lead, g.chance(chance{c.ID, c.Probability}))
+	}
+	lines = append(lines, "")
+	if g.Asks() {
+		item(label(wordAsk), g.Step.How+fmt.Sprintf(wordCost.In(lang), g.Step.CostS))
+	} else {
+		cost := wordCheckCost
+		if g.Step.Depth == report.External {
+			cost = wordTouchCost
+		}
+		item(label(wordRun), g.Step.How+fmt.Sprintf(cost.In(lang), g.Step.Check, g.Step.CostS))
+		item("  1  ", wordRunNow.In(lang))
+	}
+	for i, a := range g.Step.Answers {
+		lead := "     - "
+		if g.Asks() {
+			lead = fmt.Sprintf("  %d  ", i+1)
+		}
+		item(lead, g.saying(a.Sign, a.Say))
+		then := make([]string, len(g.after[i]))
+		for j, c := range g.after[i] {
+			then[j] = g.chance(c)
+		}
+		item("       ", wordThen.In(lang)+strings.Join(then, wordThenOr.In(lang)))
+	}
+	item("  0  ", wordSkip.In(lang))
+	if said := g.said(); len(said) > 0 {
+		lines = append(lines, "")
+		for _, s := range said {
+			item(label(wordGiven), s)
+		}
+	}
+	return lines
+}
+
+// said lists what was answered.
+func (g *Guide) said() (list []string) {
+	for _, v := range g.given {
+		if v.sign != "" {
+			list = append(list, g.saying(v.sign, v.sign))
+			continue
+		}
+		for _, e := range v.list {
+			list = append(list, e.Check+" "+e.Subject+": "+StatusWord(e.Status, g.o.Lang)+"  "+facts(e.Facts))
+		}
+	}
+	return list
+}
+
+// saying is the sentence of a sign, with dots where it has room for a fact that is not known yet.
+func (g *Guide) saying(sign, otherwise string) string {
+	s := g.know.Inference.Sign(sign)
+	if s == nil {
+		return otherwise
+	}
+	var b strings.Builder
+	for text := s.Text.In(g.o.Lang); ; {
+		before, after, fact := strings.Cut(text, "{")
+		b.WriteString(before)
+		if !fact {
+			return b.String()
+		}
+		b.WriteString("..")
+		_, text, _ = strings.Cut(after, "}")
+	}
+}
+
+func (g *Guide) chance(c chance) string {
+	return fmt.Sprintf("%d%% %s", int(math.Round(c.p*100)), title(g.know, c.cause, c.cause, g.o.Lang))
+}

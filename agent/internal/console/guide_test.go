@@ -1,0 +1,329 @@
+package console
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// guidable is knowledge with just enough in it to be guided by: a cable, a router, the world behind it.
+func guidable() *codes.Knowledge {
+	text := func(zh, en string) codes.Text { return codes.Text{ZH: zh, EN: en} }
+	weights := func(cable, gateway, outage float64) []codes.Weight {
+		return []codes.Weight{{Cause: "lan.cable", DB: cable}, {Cause: "lan.gateway", DB: gateway}, {Cause: "wan.outage", DB: outage}}
+	}
+	return &codes.Knowledge{
+		Hash:     "sha256:test",
+		Schemes:  []codes.Scheme{{Name: "unionpay"}},
+		Profiles: []codes.Profile{{Name: "unionpay", Base: "unionpay"}},
+		Causes: []codes.Cause{
+			{ID: "lan.cable", Segment: "lan", Act: "staff", Title: text("网线松了或坏了", "The network cable is loose or broken"), Step: text("1. 把网线两头插紧。", "1. Push the cable in at both ends.")},
+			{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: text("路由器没有工作", "The router does not work"), Step: text("1. 给路由器断电再上电。", "1. Switch the router off and on.")},
+			{ID: report.Unexplained, Segment: "unknown", Act: "none", Title: text("原因不明", "Cause unknown"), Step: text("打电话。", "Call.")},
+			{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: text("外网中断", "Nothing works beyond the router"), Step: text("1. 打运营商电话。", "1. Call the carrier.")},
+		},
+		Inference: codes.Inference{
+			Settings: codes.Settings{Scale: 1, UnexplainedDB: -3, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02},
+			Priors:   []codes.Prior{{Topic: "any", Floor: -10, Retry: "later", Weights: weights(0, 0, 2), Text: text("任何", "any")}},
+			Fresh:    []codes.Fresh{{Check: "fleet.advisory", Seconds: 600}, {Check: "net.address", Seconds: 60}, {Check: "net.gateway", Seconds: 60}, {Check: "net.link", Seconds: 60}},
+			Signs: []codes.Sign{
+				{Name: "address.ok", Check: "net.address"},
+				{Name: "adv.acquirer", Check: "fleet.advisory", Weights: weights(-3, -3, 6), Text: text("平台上另有 {terminals} 台也这样", "{terminals} others see it")},
+				{Name: "adv.alone-acquirer", Check: "fleet.advisory", Weights: weights(2, 2, -6), Text: text("别的终端不这样", "no other sees it")},
+				{Name: "ask.cable-in", Check: "ask.cable", Weights: weights(-8, 0, 0), Text: text("网线两头都插好了", "the cable is in at both ends")},
+				{Name: "ask.cable-out", Check: "ask.cable", Weights: weights(16, 0, 0), Text: text("网线松了", "the cable is loose")},
+				{Name: "ask.lamp-green", Check: "ask.router-lamp", Weights: weights(0, -7, -9), Text: text("互联网灯是绿的", "the internet lamp is green")},
+				{Name: "ask.lamp-off", Check: "ask.router-lamp", Weights: weights(0, 14, -6), Text: text("一个灯都不亮", "no lamp is lit")},
+				{Name: "ask.lamp-red", Check: "ask.router-lamp", Weights: weights(0, 1, 10), Text: text("互联网灯是红的", "the internet lamp is red")},
+				{Name: "gateway.dead", Check: "net.gateway", Weights: weights(4, 8, -8), Text: text("路由器 {ip} 没有应答", "the router {ip} does not answer")},
+				{Name: "gateway.ok", Check: "net.gateway", Weights: weights(-10, -12, 2), Text: text("路由器有应答", "the router answers")},
+				{Name: "link.down", Check: "net.link", Weights: weights(10, 2, -8), Text: text("没有网线信号", "no carrier")},
+				{Name: "link.ok", Check: "net.link", Weights: weights(-8, 0, 1), Text: text("网线有信号", "there is a carrier")},
+			},
+			Tests: []codes.Test{
+				{Name: "ask.cable", CostS: 20, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.cable-in", Share: 3}, {Sign: "ask.cable-out", Share: 1}}, Text: text("网线两头插紧了吗？", "Is the cable firmly in at both ends?")},
+				{Name: "ask.router-lamp", CostS: 20, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.lamp-green", Share: 3}, {Sign: "ask.lamp-red", Share: 1}, {Sign: "ask.lamp-off", Share: 1}}, Text: text("路由器的互联网灯是绿的、红的，还是全都不亮？", "Is the router's internet lamp green, red, or is nothing lit?")},
+				{Name: "fleet.advisory", CostS: 5, Depth: "external", Outcomes: []codes.Outcome{{Sign: "adv.alone-acquirer", Share: 1}, {Sign: "adv.acquirer", Share: 1}}, Text: text("问平台别的终端是否也这样", "ask the fleet whether others see it")},
+				{Name: "net.gateway", CostS: 2, Depth: "internal", Outcomes: []codes.Outcome{{Sign: "gateway.ok", Share: 6}, {Sign: "gateway.dead", Share: 1}}, Text: text("联系路由器", "ask the router for an answer")},
+				{Name: "net.link", CostS: 1, Depth: "external", Outcomes: []codes.Outcome{{Sign: "link.ok", Share: 6}, {Sign: "link.down", Share: 1}}, Text: text("看网线信号", "look at the carrier")},
+			},
+		},
+	}
+}
+
+// cutOff is a diagnosis of a terminal that cannot connect, of which nothing was checked yet.
+func cutOff() report.Diagnosis {
+	d := report.Diagnosis{
+		ID: "7c-0000000131", Revision: 2, Final: true, Agent: report.Agent{Version: "1", Knowledge: "sha256:test"},
+		Event: report.Event{ID: "7c-0000000131", Time: noon, Code: "ConnectError", Origin: report.OriginTerminal},
+		Evidence: []report.Evidence{
+			{Check: "net.link", Subject: "eth0", Status: report.CannotTell, Facts: report.Facts{"reason": "timeout"}},
+			{Check: "net.address", Subject: "eth0", Status: report.OK},
+		},
+	}
+	return NewGuide(d, guidable(), "unionpay", "zh", nil).Now
+}
+
+func guidedModel(lang string) *model {
+	d := cutOff()
+	m := newModel(lang)
+	m.know, m.state.Last = guidable(), &d
+	m.state.Profile, m.state.Checks = "unionpay", []string{"modem.sim", "net.gateway", "net.link"}
+	m.press(key{r: 'g'})
+	return m
+}
+
+func evidence(check, subject string, s report.Status, f report.Facts) []report.Evidence {
+	return []report.Evidence{{Check: check, Subject: subject, Status: s, Facts: f, AgeMS: 3}, {Check: "net.other", Subject: subject, Status: s, Facts: f}}
+}
+
+func TestGuideScreens(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		for _, c := range []struct {
+			name string
+			set  func(*testing.T, *model)
+		}{
+			{"guide-check", func(t *testing.T, m *model) {}},
+			{"guide-question", func(t *testing.T, m *model) { m.until(t, "ask.router-lamp") }},
+			{"guide-over", func(t *testing.T, m *model) {
+				for m.guide.Step != nil {
+					m.press(key{r: '0'})
+				}
+			}},
+			{"guide-confirmed", func(t *testing.T, m *model) {
+				m.until(t, "ask.cable")
+				m.press(key{r: '2'})
+			}},
+		} {
+			t.Run(c.name+"-"+lang, func(t *testing.T) {
+				m := guidedModel(lang)
+				c.set(t, m)
+				golden(t, c.name+"-"+lang, m)
+			})
+		}
+	}
+}
+
+func golden(t *testing.T, name string, m *model) {
+	t.Helper()
+	lines := m.view()
+	for i, l := range lines {
+		if width(l) > cols || len(lines) != rows {
+			t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), width(l), l)
+		}
+	}
+	got := strings.Join(lines, "\n") + "\n"
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		os.WriteFile(file, []byte(got), 0o644)
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("screen differs from %s (-update writes it):\n%s", file, d)
+	}
+}
+
+// until passes steps over until one comes.
+func (m *model) until(t *testing.T, step string) {
+	t.Helper()
+	for range 20 {
+		if m.guide.Step == nil {
+			break
+		}
+		if m.guide.Step.Check == step {
+			return
+		}
+		m.press(key{r: '0'})
+	}
+	t.Fatalf("no step %s comes", step)
+}
+
+// Answers and checks lead to a confirmed cause, and back again.
+func TestGuideToTheEnd(t *testing.T) {
+	m := guidedModel("en")
+	before := fmt.Sprint(m.guide.Now.Causes)
+	m.until(t, "net.gateway")
+	a := m.press(key{r: '1'})
+	if a.kind != 'c' || !slices.Equal(a.names, []string{"net.gateway"}) || !m.busy {
+		t.Fatalf("1 led to %+v, want the check run", a)
+	}
+	if m.press(key{r: '1'}); m.note == "" || m.guide.Step.Check != "net.gateway" {
+		t.Error("a second key while the check runs did something")
+	}
+	m.gotResults(evidence("net.gateway", "gateway", report.Bad, report.Facts{"neighbour": "failed"}))
+	m.done()
+	if m.guide.Step == nil || m.guide.Step.Check == "net.gateway" || m.guide.Now.Causes[0].ID != "lan.gateway" {
+		t.Fatalf("after the check: step %+v, first %s", m.guide.Step, m.guide.Now.Causes[0].ID)
+	}
+	m.until(t, "ask.router-lamp")
+	for i, a := range m.guide.Step.Answers {
+		if a.Sign == "ask.lamp-off" {
+			m.press(key{r: rune('1' + i)})
+			break
+		}
+	}
+	d := m.guide.Now
+	if m.guide.Step != nil || d.Causes[0].ID != "lan.gateway" || d.Causes[0].Verdict != "confirmed" || d.ID != "7c-0000000131" || d.Revision != 2 {
+		t.Fatalf("first %+v, step %+v", d.Causes[0], m.guide.Step)
+	}
+	i := slices.IndexFunc(d.Evidence, func(e report.Evidence) bool { return e.Check == "ask.router-lamp" })
+	if i < 0 || d.Evidence[i].Depth != report.Interactive || d.Evidence[i].At.IsZero() {
+		t.Errorf("the answer is not among the evidence: %+v", d.Evidence)
+	}
+	if slices.ContainsFunc(d.Evidence, func(e report.Evidence) bool { return e.Check == "net.other" }) {
+		t.Error("what nobody asked for is evidence")
+	}
+	for range 9 {
+		m.press(key{r: 'b'})
+	}
+	if got := fmt.Sprint(m.guide.Now.Causes); got != before || m.note == "" {
+		t.Errorf("all taken back: got %s, want %s; note %q", got, before, m.note)
+	}
+	if a := m.press(key{r: 'q'}); a.kind != 0 || m.screen != screenVerdict {
+		t.Errorf("q led to %+v on screen %c, want the verdict", a, m.screen)
+	}
+}
+
+// A finding replaces the older one about the same thing; a check that could not tell takes nothing away and is not
+// offered again.
+func TestGuideEvidence(t *testing.T) {
+	g := NewGuide(cutOff(), guidable(), "", "en", []string{"net.link", "net.gateway"})
+	g.Got("net.link", evidence("net.link", "eth0", report.OK, report.Facts{"carrier": true}))
+	if n := len(g.Now.Evidence); n != 2 || g.Now.Evidence[0].Status != report.OK {
+		t.Fatalf("evidence %+v", g.Now.Evidence)
+	}
+	g.Got("net.link", evidence("net.link", "eth0", report.CannotTell, report.Facts{"reason": "in-use"}))
+	if n := len(g.Now.Evidence); n != 2 || g.Now.Evidence[0].Status != report.OK {
+		t.Fatalf("evidence %+v", g.Now.Evidence)
+	}
+	g.Got("net.gateway", evidence("net.gateway", "gateway", report.CannotTell, report.Facts{"reason": "timeout"}))
+	for range 9 {
+		if g.Step == nil {
+			break
+		}
+		if g.Step.Check == "net.gateway" || g.Step.Check == "net.link" {
+			t.Fatalf("%s is offered again", g.Step.Check)
+		}
+		g.Skip()
+	}
+	if g.Step != nil || len(g.Elsewhere) != 1 || g.Elsewhere[0].Check != "fleet.advisory" {
+		t.Errorf("at the end: step %+v, elsewhere %+v", g.Step, g.Elsewhere)
+	}
+	if g.Answer(1, noon) {
+		t.Error("an answer was taken after the end")
+	}
+}
+
+// A newer revision comes beneath the answers, another event does not; a new language changes the words only.
+func TestGuideGoesOn(t *testing.T) {
+	m := guidedModel("en")
+	m.until(t, "ask.cable")
+	m.press(key{r: '1'})
+	d := cutOff()
+	d.Revision, d.Evidence = 3, append(d.Evidence, evidence("net.gateway", "gateway", report.Bad, report.Facts{"neighbour": "failed"})...)
+	m.gotDiagnosis(d)
+	if m.guide.Now.Revision != 3 || !slices.ContainsFunc(m.guide.Now.Evidence, func(e report.Evidence) bool { return e.Check == "ask.cable" }) || m.guide.Now.Causes[0].ID != "lan.gateway" {
+		t.Errorf("after the final revision: %+v", m.guide.Now)
+	}
+	other := cutOff()
+	other.ID, other.Event.ID = "7c-0000000132", "7c-0000000132"
+	m.gotDiagnosis(other)
+	if m.guide.Now.ID != "7c-0000000131" {
+		t.Error("another event took the place of the one that is asked about")
+	}
+	p := m.guide.Now.Causes[0].Probability
+	m.press(key{r: 'l'})
+	if s := strings.Join(m.view(), "\n"); !strings.Contains(s, "路由器没有工作") || strings.Contains(s, "The router") || m.guide.Now.Causes[0].Probability != p {
+		t.Errorf("in Chinese: %s", s)
+	}
+	m.press(key{r: 'g'}) // away, and on with the newest
+	m.press(key{r: 'g'})
+	if m.guide.Now.ID != "7c-0000000132" {
+		t.Error("the guide does not begin with the newest event")
+	}
+}
+
+// The sentences of a diagnosis follow the language of the screen; nothing else changes.
+func TestVerdictInTheScreensLanguage(t *testing.T) {
+	m := guidedModel("zh")
+	m.guide.Got("net.link", evidence("net.link", "eth0", report.Bad, report.Facts{"carrier": false, "kind": "ethernet"}))
+	d := m.guide.Now
+	d.Handoff, d.NextTest = "KEPT", nil
+	m.state.Last = &d
+	m.press(key{r: 'q'})
+	if s := strings.Join(m.view(), "\n"); !strings.Contains(s, "没有网线信号") {
+		t.Fatalf("in Chinese: %s", s)
+	}
+	m.press(key{r: 'l'})
+	if s := strings.Join(m.view(), "\n"); !strings.Contains(s, "no carrier") || hasHan(s) || !strings.Contains(s, "KEPT") {
+		t.Errorf("in English: %s", s)
+	}
+	// Other knowledge might have said something else: then the document is shown as it is.
+	other := d
+	other.ID, other.Agent.Knowledge = "7c-0000000133", "sha256:other"
+	if got := InLanguage(other, m.know, "", "en"); !cmp.Equal(got, other) {
+		t.Errorf("a diagnosis of other knowledge was changed:\n%s", cmp.Diff(other, got))
+	}
+}
+
+func TestGuideIsFrugal(t *testing.T) {
+	for _, lang := range []string{"zh", "en"} {
+		m := guidedModel(lang)
+		var s screen
+		if n := len(s.paint(m.view())); n > 2000 {
+			t.Errorf("%s: the guide takes %d bytes", lang, n)
+		}
+		m.press(key{r: '0'})
+		n := len(s.paint(m.view()))
+		t.Logf("%s: to the next question %d bytes", lang, n)
+		if n > 1200 {
+			t.Errorf("%s: the next question takes %d bytes", lang, n)
+		}
+		if n := len(s.paint(m.view())); n != 0 {
+			t.Errorf("%s: nothing changed and %d bytes were sent", lang, n)
+		}
+	}
+}
+
+func TestCheckOneOfTheList(t *testing.T) {
+	for in, want := range map[string]string{"2\r": "net.gateway", "net.*\r": "net.", "modem\r": "modem", "net.link\r": "net.link", "99\r": "99"} {
+		m := guidedModel("en")
+		m.show(screenCheck)
+		typeText(m, "9")
+		if a := typeText(m, in[:len(in)-1]); a.kind != 0 {
+			t.Errorf("%q: %+v before Enter", in, a)
+		}
+		if a := m.press(key{r: keyEnter}); a.kind != 'c' || !slices.Equal(a.names, []string{want}) {
+			t.Errorf("%q asked for %q, want %q", in, a.names, want)
+		}
+	}
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("net.check-number-%d", i))
+	}
+	if n := len(checkList(many)); n > bodyRows-2 {
+		t.Errorf("%d rows of checks", n)
+	}
+}
+
+// Every label leaves a blank before what it labels.
+func TestLabels(t *testing.T) {
+	for _, w := range []codes.Text{wordCode, wordMoney, wordCause, wordElse, wordFor, wordAgainst, wordAct, wordNext, wordHandoff, wordSoFar, wordAsk, wordRun, wordGiven, wordElsewhere} {
+		for _, lang := range []string{"zh", "en"} {
+			if n := width(w.In(lang)); n > 8 {
+				t.Errorf("label %q is %d columns wide, want at most 8", w.In(lang), n)
+			}
+		}
+	}
+}
