@@ -31,7 +31,7 @@ run: build ## a simulated terminal, a fault and its diagnosis: SCENARIO=… ONCE
 test: packages ## everything that proves the product, about 15 minutes on two cores
 	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
 	$(GO) vet ./...
-	@$(MAKE) --no-print-directory tarm arm-test lab-short fuzz-short soak-short
+	@$(MAKE) --no-print-directory size tarm arm-test lab-short fuzz-short soak-short
 	$(GO) test -timeout 15m ./...
 
 .PHONY: race
@@ -91,11 +91,11 @@ bench: ## benchmarks: explaining, decoding, storing
 
 .PHONY: soak
 soak: ## tests marked Soak, long form
-	POSDX_SOAK=1h $(GO) test -timeout 3h -run Soak -v ./agent/internal/... ./fleet/...
+	POSDX_SOAK=1h $(GO) test -timeout 3h -run Soak -v ./agent/... ./fleet/...
 
 .PHONY: soak-short
 soak-short:
-	POSDX_SOAK=20s $(GO) test -timeout 10m -run Soak ./agent/internal/... ./fleet/...
+	POSDX_SOAK=20s $(GO) test -timeout 10m -run Soak ./agent/... ./fleet/...
 
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed

@@ -227,11 +227,15 @@ func (c *config) check() error {
 	if err := (report.Address{Estate: c.Estate, Terminal: c.Terminal}).Check(); err != nil {
 		list = append(list, err)
 	}
+	paths := map[string]bool{}
 	for i, l := range c.Log {
 		key := fmt.Sprintf("log[%d]", i)
 		if l.Path == "" {
 			bad(key+".path", "is empty; name the payment log to follow")
+		} else if paths[l.Path] {
+			bad(key+".path", "%q is followed already; put all patterns of a log into one [[log]]", l.Path)
 		}
+		paths[l.Path] = true
 		oneOf(key+".encoding", l.Encoding, "", "utf-8", "gb18030")
 		oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
 		for j, st := range l.Step {

@@ -28,6 +28,7 @@ func TestConfig(t *testing.T) {
 		{"bad half a certificate", least + "[broker]\ncert = \"c\"\n", "needs both"},
 		{"bad keepalive", least + "[broker]\nkeepalive = \"1s\"\n", "not between"},
 		{"bad time span", least + "[broker]\nkeepalive = \"soon\"\n", "no time span"},
+		{"bad log twice", least + "[[log]]\npath = \"p\"\npatterns = ['(?P<code>x)']\n[[log]]\npath = \"p\"\npatterns = ['(?P<code>y)']\n", "followed already"},
 		{"OK labels", least + "[labels]\ncarrier = \"cmcc\"\n", ""},
 		{"bad label", least + "[labels]\ncolour = \"red\"\n", "\"colour\" is not one of acquirer"},
 		{"bad outbox", least + "[outbox]\nmax_bytes = 10\n", "64 KiB"},

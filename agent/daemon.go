@@ -96,7 +96,7 @@ func (d *daemon) Txn(m source.TxnMark) {
 			d.endSale()
 		}
 		if m.Result == source.ResultApproved {
-			d.loop.Approved(m.Txn.Entry)
+			d.loop.Approved(m.Txn.Entry, m.Txn.STAN, m.Channel)
 		}
 	}
 }

@@ -41,16 +41,18 @@ type seen struct {
 	at       time.Time
 	code     string
 	entry    string
+	stan     string
+	channel  report.Channel
 	approved bool
 	declined bool
 }
 
 // add takes one code into account. Class A is an approval; an answered code of another class is a decline.
 func (h *history) add(now time.Time, ev report.Event, class string) {
-	s := seen{at: now, code: ev.Code}
+	s := seen{at: now, code: ev.Code, channel: ev.Channel}
 	answered := ev.Origin == report.OriginHost
 	if ev.Txn != nil {
-		s.entry = ev.Txn.Entry
+		s.entry, s.stan = ev.Txn.Entry, ev.Txn.STAN
 		if ev.Txn.ResponseMS != nil && answered {
 			h.answers = append(h.answers, *ev.Txn.ResponseMS)
 			if len(h.answers) > responses {
@@ -60,14 +62,14 @@ func (h *history) add(now time.Time, ev report.Event, class string) {
 	}
 	s.approved = class == "A" && answered && isSale(ev)
 	s.declined = answered && class != "A" && isSale(ev)
+	if s.approved {
+		h.approve(s)
+		return
+	}
 	if h.first == nil {
 		h.first = map[string]time.Time{}
 	}
-	if s.approved {
-		clear(h.first)
-		h.approved = now
-		h.approvals++
-	} else if _, ok := h.first[ev.Code]; !ok && len(h.first) < maxHistory {
+	if _, ok := h.first[ev.Code]; !ok && class != "A" && len(h.first) < maxHistory {
 		h.first[ev.Code] = now
 	}
 	h.seen = append(h.seen, s)
@@ -94,16 +96,31 @@ func isSale(ev report.Event) bool {
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
 }
 
-// approve counts a sale that ended well unless its code came in a moment ago.
-func (h *history) approve(now time.Time, entry string) {
-	if now.Sub(h.approved) < sameSale {
-		return
+// approve counts a sale that ended well, once, however many channels tell of it.
+func (h *history) approve(s seen) {
+	h.trim(s.at)
+	for i := range h.seen {
+		if o := &h.seen[i]; o.approved && sameApproval(*o, s) {
+			if o.entry == "" {
+				o.entry = s.entry
+			}
+			return
+		}
 	}
 	clear(h.first)
-	h.approved = now
+	h.approved = s.at
 	h.approvals++
-	h.seen = append(h.seen, seen{at: now, entry: entry, approved: true})
-	h.trim(now)
+	h.seen = append(h.seen, s)
+	h.trim(s.at)
+}
+
+// sameApproval tells whether two reports speak of one sale: by the trace number where both have it, else because
+// another channel told of it a moment before.
+func sameApproval(a, b seen) bool {
+	if a.stan != "" && b.stan != "" {
+		return a.stan == b.stan
+	}
+	return a.channel != b.channel && b.at.Sub(a.at) < sameSale
 }
 
 // read counts an attempt to read a card; again means the card of the attempt before.

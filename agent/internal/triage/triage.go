@@ -134,9 +134,9 @@ func (l *Loop) Read(entry string, ok, again bool) {
 }
 
 // Approved takes in a sale that ended well, for applications that report the end and not the code.
-func (l *Loop) Approved(entry string) {
+func (l *Loop) Approved(entry, stan string, by report.Channel) {
 	now := time.Now()
-	l.tell(func(h *history) { h.approve(now, entry) })
+	l.tell(func(h *history) { h.approve(seen{at: now, entry: entry, stan: stan, channel: by, approved: true}) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.app.approved(now)

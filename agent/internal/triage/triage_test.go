@@ -376,3 +376,21 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 		}
 	})
 }
+
+func TestOneSaleIsOneApproval(t *testing.T) {
+	var h history
+	now := time.Now()
+	code := answeredCode("00", "000001").Event
+	h.approve(seen{at: now, entry: "chip", stan: "000001", channel: report.ChannelHook, approved: true})
+	code.Channel = report.ChannelLog
+	h.add(now.Add(time.Second), code, "A") // the same sale in the log
+	code.Txn.STAN = "000002"
+	h.add(now.Add(2*time.Second), code, "A")                                                                    // the next one, the log first
+	h.approve(seen{at: now.Add(3 * time.Second), entry: "stripe", channel: report.ChannelHook, approved: true}) // its end, without a number
+	h.approve(seen{at: now.Add(20 * time.Second), entry: "chip", channel: report.ChannelHook, approved: true})
+	f := h.evidence(now.Add(time.Minute), report.Event{}).Facts
+	by := f.Counts("approvals_by")
+	if n, _ := f.Num("approvals_1h"); n != 3 || by["chip"] != 2 || by["stripe"] != 1 {
+		t.Errorf("got %v, want 3 approvals: 2 by chip, 1 by stripe", f)
+	}
+}
