@@ -36,35 +36,46 @@ func addLiveFlags(f *flag.FlagSet) *liveFlags {
 	}
 }
 
-// diagnoseLive examines the terminal now: through the daemon, which owns the devices, or itself if none runs.
-func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
-	switch report.Origin(*live.origin) {
+// valid says what is wrong with the flags of a command.
+func (l *liveFlags) valid(s stdio, command string) bool {
+	switch report.Origin(*l.origin) {
 	case report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown:
 	default:
-		fmt.Fprintf(s.err, "posdx diagnose: no origin %q: host, terminal, cashier or unknown\n", *live.origin)
+		fmt.Fprintf(s.err, "posdx %s: no origin %q: host, terminal, cashier or unknown\n", command, *l.origin)
+		return false
+	}
+	if len(*l.code) > 64 {
+		fmt.Fprintf(s.err, "posdx %s: a code of %d characters, want at most 64\n", command, len(*l.code))
+		return false
+	}
+	return true
+}
+
+// diagnoseLive examines the terminal now and prints what it found.
+func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
+	if !live.valid(s, "diagnose") {
 		return exitUsage
 	}
-	if len(*live.code) > 64 {
-		fmt.Fprintf(s.err, "posdx diagnose: a code of %d characters, want at most 64\n", len(*live.code))
-		return exitUsage
-	}
-	d, err := viaDaemon(ctx, live, o.Lang)
-	if err != nil && !errors.Is(err, source.ErrNoDaemon) {
+	d, err := live.diagnose(ctx, s, o)
+	if err != nil {
 		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
 		return exitFailed
-	}
-	if err != nil {
-		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", *live.socket, triage.Deadline)
-		if d, err = examine(ctx, live, o); err != nil {
-			fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
-			return exitFailed
-		}
 	}
 	code := printDiagnosis(s, &d, o, asJSON)
 	if explain {
 		fmt.Fprint(s.out, "\n", diagnose.Ledger(d.Event, d.Evidence, codes.Builtin(), o))
 	}
 	return code
+}
+
+// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs.
+func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (report.Diagnosis, error) {
+	d, err := viaDaemon(ctx, l, o.Lang)
+	if errors.Is(err, source.ErrNoDaemon) {
+		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", *l.socket, triage.Deadline)
+		return examine(ctx, l, o)
+	}
+	return d, err
 }
 
 func viaDaemon(ctx context.Context, live *liveFlags, lang string) (d report.Diagnosis, err error) {

@@ -46,6 +46,7 @@ func commands() []command {
 		{"check", "check devices and network now", runCheck},
 		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
+		{"guide", "find the cause question by question", runGuide},
 		{"decode", "read a hand-off code", runDecode},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},

@@ -18,11 +18,9 @@ import (
 type Guide struct {
 	// Now is the diagnosis with all that was answered so far.
 	Now report.Diagnosis
-	// Step is what to ask or check next, nil when the guide is over.
+	// Plan is what to ask or check, best first; it is empty when the guide is over. Step is its first, or nil.
+	Plan []diagnose.Step
 	Step *diagnose.Step
-	// Elsewhere is what would teach something but is neither a person's to answer nor a check of this terminal, best
-	// first. It is filled when the guide is over.
-	Elsewhere []diagnose.Step
 
 	base   report.Diagnosis
 	know   *codes.Knowledge
@@ -100,17 +98,21 @@ func isQuestion(step string) bool { return strings.HasPrefix(step, "ask.") }
 
 // Answer takes the answer with this number, from 1 as shown. It returns false if there is none.
 func (g *Guide) Answer(n int, at time.Time) bool {
-	if !g.Asks() || n < 1 || n > len(g.Step.Answers) {
+	return g.Asks() && n >= 1 && n <= len(g.Step.Answers) && g.Say(g.Step.Answers[n-1].Sign, at)
+}
+
+// Say takes an answer by its name, to whichever question it belongs. It returns false if no question has it.
+func (g *Guide) Say(answer string, at time.Time) bool {
+	sign := g.know.Inference.Sign(answer)
+	if sign == nil {
 		return false
 	}
-	sign := g.Step.Answers[n-1].Sign
-	e, ok := diagnose.After(g.know, g.Step.Check, sign)
-	if !ok {
-		return false
+	e, ok := diagnose.After(g.know, sign.Check, answer)
+	if ok {
+		e.At = at.UTC().Truncate(time.Millisecond)
+		g.give(given{sign.Check, answer, []report.Evidence{e}})
 	}
-	e.At = at.UTC().Truncate(time.Millisecond)
-	g.give(given{g.Step.Check, sign, []report.Evidence{e}})
-	return true
+	return ok
 }
 
 // Got takes what a check of a step found.
@@ -161,34 +163,44 @@ func (g *Guide) evidence() []report.Evidence {
 func (g *Guide) update() {
 	evidence := g.evidence()
 	g.Now = diagnose.Explain(g.base.Event, evidence, g.know, g.o)
-	g.Step, g.Elsewhere, g.after = nil, nil, nil
-	first := g.Now.Causes[0]
-	if first.ID == "none" || first.Verdict == "confirmed" {
-		g.Now.NextTest = nil
+	g.Now.NextTest, g.Plan, g.Step, g.after = nil, nil, nil, nil
+	if g.settled() {
 		return
 	}
-	// The plan leaves out what has a reason not to be run.
-	planned := slices.Clone(evidence)
-	leave := func(check string) {
-		planned = append(planned, report.Evidence{Check: check, Subject: "guide", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonPolicy}})
+	if g.Plan = g.plan(evidence, g.here); len(g.Plan) > 0 {
+		g.Step = &g.Plan[0]
+		g.Now.NextTest = &g.Step.NextTest
+		g.lookAhead(evidence)
 	}
-	for _, v := range g.given {
-		leave(v.step)
+}
+
+// settled reports whether there is nothing more to find out.
+func (g *Guide) settled() bool {
+	first := g.Now.Causes[0]
+	return first.ID == "none" || first.Verdict == "confirmed"
+}
+
+// here reports whether a step can be answered by whom the guide asks or run where it runs.
+func (g *Guide) here(step string) bool { return isQuestion(step) || slices.Contains(g.checks, step) }
+
+// Elsewhere is what would teach something but has to be found out elsewhere, best first.
+func (g *Guide) Elsewhere() []diagnose.Step {
+	if g.settled() {
+		return nil
 	}
-	everywhere := len(planned)
+	return g.plan(g.evidence(), func(step string) bool { return !g.here(step) })
+}
+
+// plan plans with the steps that are wanted and were not taken yet: the others get a reason not to be run.
+func (g *Guide) plan(evidence []report.Evidence, wanted func(step string) bool) []diagnose.Step {
+	evidence = slices.Clip(evidence)
 	for _, t := range g.know.Inference.Tests {
-		if !isQuestion(t.Name) && !slices.Contains(g.checks, t.Name) {
-			leave(t.Name)
+		taken := slices.ContainsFunc(g.given, func(v given) bool { return v.step == t.Name })
+		if taken || !wanted(t.Name) {
+			evidence = append(evidence, report.Evidence{Check: t.Name, Subject: "guide", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonPolicy}})
 		}
 	}
-	if plan := diagnose.Plan(g.base.Event, planned, g.know, g.o); len(plan) > 0 {
-		g.Step = &plan[0]
-		g.Now.NextTest = &plan[0].NextTest
-		g.lookAhead(evidence)
-		return
-	}
-	g.Now.NextTest = nil
-	g.Elsewhere = diagnose.Plan(g.base.Event, planned[:everywhere], g.know, g.o)
+	return diagnose.Plan(g.base.Event, evidence, g.know, g.o)
 }
 
 // lookAhead finds the ranking after each answer: of a person's by explaining it, of a check's by the plan's estimate,
@@ -223,7 +235,8 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		default:
 			item("", wordOver.In(lang))
 		}
-		for _, s := range g.Elsewhere[:min(len(g.Elsewhere), 2)] {
+		elsewhere := g.Elsewhere()
+		for _, s := range elsewhere[:min(len(elsewhere), 2)] {
 			item(label(wordElsewhere), s.How+" ("+s.Check+")")
 		}
 		for _, s := range g.said() {
@@ -261,7 +274,7 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		for j, c := range g.after[i] {
 			then[j] = g.chance(c)
 		}
-		item("       ", wordThen.In(lang)+strings.Join(then, wordThenOr.In(lang)))
+		item("       "+wordThen.In(lang), strings.Join(then, wordThenOr.In(lang)))
 	}
 	item("  0  ", wordSkip.In(lang))
 	if said := g.said(); len(said) > 0 {

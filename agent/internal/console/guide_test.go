@@ -217,8 +217,8 @@ func TestGuideEvidence(t *testing.T) {
 		}
 		g.Skip()
 	}
-	if g.Step != nil || len(g.Elsewhere) != 1 || g.Elsewhere[0].Check != "fleet.advisory" {
-		t.Errorf("at the end: step %+v, elsewhere %+v", g.Step, g.Elsewhere)
+	if g.Step != nil || len(g.Elsewhere()) != 1 || g.Elsewhere()[0].Check != "fleet.advisory" {
+		t.Errorf("at the end: step %+v, elsewhere %+v", g.Step, g.Elsewhere())
 	}
 	if g.Answer(1, noon) {
 		t.Error("an answer was taken after the end")
