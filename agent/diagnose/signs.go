@@ -152,10 +152,12 @@ func (r *reader) advisories() {
 		terminals, _ := it.num("terminals")
 		share, shareKnown := it.num("share_pct")
 		if !it.bad() {
-			if terminals <= 3 && (!shareKnown || share <= 5) {
-				// Codes of the terminal's own differ from model to model: that others lack this one says less.
-				r.add("adv.alone-"+scope, it, max(fade, 0.2)*choose(r.txn.answered(r.ev.Origin), 1, 0.6))
+			few := choose(terminals <= 3, 1, 0)
+			if shareKnown {
+				few = ramp(share, 5, choose(terminals <= 3, 4, 1)) // a handful in a large estate is nobody
 			}
+			// Codes of the terminal's own differ from model to model: that others lack this one says less.
+			r.add("adv.alone-"+scope, it, few*max(fade, 0.2)*choose(r.txn.answered(r.ev.Origin), 1, 0.6))
 			continue
 		}
 		crowd := ramp(terminals, 2, 8)

@@ -23,7 +23,7 @@ func (r *reader) application() {
 			r.add("journal.reused", it, 1)
 		case pending > 0:
 			r.add("journal.pending", it, 1)
-		case it.isNot("stan_reused"):
+		case it.isNot("stan_reused") && !it.bad():
 			r.add("journal.ok", it, 1)
 		}
 	}
@@ -90,7 +90,14 @@ func (r *reader) session() {
 	case it.is("signed_in") && good && dated && age <= freshSignInS:
 		r.add("session.fresh", it, 1)
 	case it.is("signed_in") && good:
-		r.add("session.in", it, 1)
+		clear := 0.6
+		if dated {
+			clear = 0.3 + 0.7*ramp(age, oldSignInS, oldSignInS/4)
+		}
+		if r.topic == "session" && r.txn.answered(r.ev.Origin) {
+			clear *= 0.3 // the host says otherwise, and it is the host that decides
+		}
+		r.add("session.in", it, clear)
 	}
 }
 
@@ -118,7 +125,7 @@ func (r *reader) config() {
 		}
 	}
 	if !wrong && (it.is("terminal_id_ok") || it.is("host_ok")) {
-		r.add("config.ok", it, 1)
+		r.add("config.ok", it, choose(it.is("terminal_id_ok"), 1, 0.4)) // the host address alone says little of the ids
 	}
 	list, known := it.Facts["changed_since_approval"]
 	if !known || list == nil {

@@ -177,11 +177,18 @@ func (r *reader) history() {
 	last, lastKnown := it.num("last_approval_age_s")
 
 	answered := r.txn.answered(r.ev.Origin)
+	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not that
+	// it works for others: the longer nothing else came, the less one card stands out.
+	since := firstKnown && lastKnown && last >= firstSeen
+	contrast := 1.0
+	if since {
+		contrast = ramp(firstSeen, 1800, 300)
+	}
 	switch {
 	case cardsKnown && cards >= 2:
 		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
-		r.add("hist.one-card", it, ramp(approvals, -2, 4))
+		r.add("hist.one-card", it, ramp(approvals, -2, 4)*contrast)
 	case !cardsKnown && same == 1 && approvals >= 3:
 		r.add("hist.one-card", it, 0.5)
 	}
@@ -191,14 +198,14 @@ func (r *reader) history() {
 	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
 		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
 	}
-	// "First seen" counts from the last sale without this code, so an approval since then can only be one in between.
 	switch {
 	case !approvalsKnown:
 	case approvals == 0 && !lastKnown && same > 0:
 		r.add("hist.never-approved", it, 1)
-	case approvals == 0 && same >= 2 && answered:
-		r.add("hist.all-fail", it, ramp(same, 0, 5))
-	case lastKnown && same >= 2 && (firstKnown && last < firstSeen || !firstKnown && last < 600 && approvals >= 2):
+	case (approvals == 0 || since) && same >= 2 && answered:
+		r.add("hist.all-fail", it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
+	case since:
+	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
 		r.add("hist.others-ok", it, 1)
 	case lastKnown && last < 900 && approvals >= 3:
 		r.add("hist.others-ok", it, 0.5)
@@ -289,6 +296,9 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		origin = string(report.OriginHost) // the terminal shows what the host answered
 	}
 	res = k.Resolve(p, scheme, ev.Code, origin)
+	if res.Meaning.Pattern && !res.Usable {
+		res = inside(res, ev.Code, p, k, origin)
+	}
 	if !res.Known && ownReason {
 		res = k.Resolve(p, ev.Scheme, ev.Code, string(report.OriginTerminal))
 		res.Usable = false
@@ -325,7 +335,10 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		trust = choose(answered, choose(isResponse(t.mti), 0.95, 0.85), choose(no(t.answer), 0.15, 0.5))
 	}
 	if !res.Usable && !own && (origin == string(report.OriginHost) || res.Rows > 1) {
-		trust *= 0.35
+		// The four-character codes are pooled from many acquirers. Where every source that has this one agrees whose fault it
+		// is, and the host itself speaks, that is far better than nothing.
+		agreed := ev.Scheme == codes.SchemeAcquirer && answered && res.Meaning.Domain != "unknown"
+		trust *= choose(agreed, 0.85, 0.35)
 	} else if res.Meaning.Disputed {
 		trust *= 0.9
 	}
@@ -333,6 +346,16 @@ func resolve(ev *report.Event, t *txnFacts, p codes.Profile, k *codes.Knowledge)
 		trust = 0.05 // a verdict of a host that was never asked
 	}
 	return res, topic, trust
+}
+
+// inside reads the two characters that a pattern row says a longer code ends in, though no rule of the profile does.
+func inside(res codes.Resolution, code string, p codes.Profile, k *codes.Knowledge, origin string) codes.Resolution {
+	in := k.Resolve(p, p.Base, code[max(0, len(code)-2):], origin)
+	if !in.Known {
+		return res
+	}
+	in.Decoded, in.Usable, in.Searched = in.Meaning.Code, false, append(res.Searched, in.Searched...)
+	return in
 }
 
 func choose(b bool, x, y float64) float64 {
