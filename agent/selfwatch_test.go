@@ -56,7 +56,9 @@ func TestSupervisorIsToldByDatagram(t *testing.T) {
 	abstract := "@posdx-test-" + filepath.Base(t.TempDir()) + t.Name()
 	for _, name := range []string{filepath.Join(t.TempDir(), "n"), abstract} {
 		heard := listenAsSupervisor(t, name)
-		s := findSupervisor(func(key string) string { return map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "60000000"}[key] })
+		s := findSupervisor(func(key string) string {
+			return map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "60000000"}[key]
+		})
 		if s.watchdog != time.Minute {
 			t.Errorf("watchdog %v", s.watchdog)
 		}
@@ -67,7 +69,9 @@ func TestSupervisorIsToldByDatagram(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 	}
-	none := findSupervisor(func(key string) string { return map[string]string{"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}[key] })
+	none := findSupervisor(func(key string) string {
+		return map[string]string{"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}[key]
+	})
 	if err := none.tell("READY=1"); err != nil || none.watchdog != 0 {
 		t.Errorf("without a supervisor: %v, watchdog of another process: %v", err, none.watchdog)
 	}
