@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47fffb1863d1cc37f405e0ae79e2ae541d8744c22b834cab", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393c8e7c55f4a17a59f0d4a67c01635211e21f54ab3594da", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1565,7 +1565,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list398, Causes: list457, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Scale: 1.4, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Scale: 1.8, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.65, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list461, Codes: list462},
 	TopicRule{Topic: "limit", Schemes: list461, Codes: list463},
 	TopicRule{Topic: "limit", Schemes: list464, Codes: list465},
@@ -1956,7 +1956,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.protocol", DB: -11},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
-	Prior{Topic: "error", Floor: -24, Unexplained: -2, Retry: "no", Settled: true, Weights: []Weight{
+	Prior{Topic: "error", Floor: -24, Unexplained: 2, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -4},
 		Weight{Cause: "issuer.declined", DB: -2},
 		Weight{Cause: "issuer.unavailable", DB: -7},
@@ -1971,7 +1971,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "issuer.declined", DB: -18},
 		Weight{Cause: "terminal.clock", DB: -18},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
+	Prior{Topic: "format", Floor: -26, Unexplained: -5, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -14},
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "operator.entry", DB: -14},
@@ -2727,14 +2727,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "terminal.protocol", DB: 10},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
 	Sign{Name: "adv.site", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "host.port-closed", DB: -4},
-		Weight{Cause: "host.tls", DB: -4},
-		Weight{Cause: "host.unreachable", DB: -4},
+		Weight{Cause: "host.malfunction", DB: -5},
+		Weight{Cause: "host.overloaded", DB: -5},
+		Weight{Cause: "host.port-closed", DB: -5},
+		Weight{Cause: "host.tls", DB: -5},
+		Weight{Cause: "host.unreachable", DB: -5},
 		Weight{Cause: "lan.cable", DB: -3},
 		Weight{Cause: "lan.conflict", DB: 3},
-		Weight{Cause: "lan.firewall", DB: 8},
+		Weight{Cause: "lan.firewall", DB: 10},
 		Weight{Cause: "lan.gateway", DB: 6},
 		Weight{Cause: "modem.absent", DB: -4},
 		Weight{Cause: "modem.apn", DB: -4},
@@ -3492,6 +3492,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "wan.outage", DB: 4},
 	}, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", DB: -2},
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "host.overloaded", DB: -10},
 		Weight{Cause: "host.port-closed", DB: -10},
@@ -3499,7 +3500,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "host.unreachable", DB: -10},
 		Weight{Cause: "lan.firewall", DB: -4},
 		Weight{Cause: "terminal.config", DB: -6},
+		Weight{Cause: "wan.loss", DB: -3},
+		Weight{Cause: "wan.mtu", DB: -14},
 		Weight{Cause: "wan.outage", DB: 19},
+		Weight{Cause: "wan.slow", DB: -5},
 	}, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -11},
@@ -3515,7 +3519,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 		Weight{Cause: "wan.outage", DB: -24},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
 	Sign{Name: "journal.ok", Check: "app.journal", Weights: []Weight{
-		Weight{Cause: "terminal.journal", DB: -7},
+		Weight{Cause: "terminal.journal", DB: -4},
 	}, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
 	Sign{Name: "journal.pending", Check: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", DB: 5},
@@ -3827,6 +3831,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:5356a4e16cc7218e47f
 	Sign{Name: "printer.ok", Check: "printer.status", Weights: []Weight{
 		Weight{Cause: "printer.fault", DB: -16},
 	}, Text: Text{ZH: "打印机正常", EN: "the printer is well"}},
+	Sign{Name: "printer.waiting", Check: "printer.status", Weights: []Weight{
+		Weight{Cause: "printer.fault", DB: 9},
+	}, Text: Text{ZH: "打印机没有纸，或盖子没有关", EN: "the printer is out of paper or open"}},
 	Sign{Name: "reader.fault", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -12},
 		Weight{Cause: "reader.dirty", DB: -9},

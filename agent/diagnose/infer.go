@@ -27,6 +27,7 @@ type scored struct {
 	evidence float64 // sum of all signs that are not masked
 	own      float64 // the strongest single sign of them in its favour
 	hidden   float64 // what masked signs would have said in its favour
+	unseen   float64 // share of evidence: a layer nobody looked at would explain the findings above it
 	p        float64
 }
 
@@ -84,7 +85,89 @@ func (s *state) score() {
 			c.own = max(c.own, db)
 		}
 	}
+	s.credit()
 	s.normalise()
+}
+
+const (
+	strongDB    = 8    // a sign that favours a cause by so much is a finding worth doubting
+	explainsDB  = 12   // what a sign must say for a cause so that the cause explains what the sign masks
+	creditShare = 0.75 // of the doubted finding that goes to a deeper cause: it need not have shown in just this way
+)
+
+// credit is fair to the layers nobody looked at: had a deeper one been found broken, it would have masked the findings above
+// it, so while it was not looked at they speak for it nearly as well as for the causes they are named after.
+func (s *state) credit() {
+	lift := map[string]float64{} // never iterated
+	unseen := map[string]bool{}
+	for i := range s.f.Signs {
+		m := &s.f.Signs[i]
+		if len(m.Masks) == 0 {
+			continue
+		}
+		u, known := unseen[m.Check]
+		if !known {
+			u = s.unlooked(m.Check)
+			unseen[m.Check] = u
+		}
+		if !u {
+			continue
+		}
+		for j := range s.signs {
+			g := &s.signs[j]
+			if g.masked {
+				continue
+			}
+			if _, ok := slices.BinarySearch(m.Masks, g.Name); !ok {
+				continue
+			}
+			db := 0.0
+			for _, w := range g.Weights {
+				db = max(db, w.DB)
+			}
+			if db < strongDB {
+				continue
+			}
+			for _, w := range m.Weights {
+				if w.DB >= explainsDB {
+					lift[w.Cause] = max(lift[w.Cause], g.strength*(creditShare*db-max(0, weightOf(g.Weights, w.Cause, 0))))
+				}
+			}
+		}
+	}
+	for i := range s.causes {
+		c := &s.causes[i]
+		c.unseen = lift[c.ID]
+		c.evidence += c.unseen
+	}
+}
+
+// unlooked tells whether a layer of the way to the host, or the clock, was not looked at although it may well be there.
+func (s *state) unlooked(check string) bool {
+	switch {
+	case check == "net.wifi":
+		if s.kind != "wifi" && len(s.v.all("net.wifi")) == 0 {
+			return false
+		}
+	case strings.HasPrefix(check, "modem."):
+		if s.kind != "cellular" && s.kind != "ppp" {
+			return false
+		}
+	case !strings.HasPrefix(check, "net.") && check != "board.clock":
+		return false
+	}
+	list := s.v.all(check)
+	for i := range list {
+		if list[i].fresh >= maskFrom {
+			return false
+		}
+	}
+	for _, e := range s.v.missing {
+		if reason, _ := e.Facts.Str("reason"); e.Check == check && (reason == report.ReasonAbsent || reason == report.ReasonMasked) {
+			return false
+		}
+	}
+	return true
 }
 
 func weightOf(list []codes.Weight, cause string, otherwise float64) float64 {

@@ -46,6 +46,9 @@ func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o O
 				fmt.Fprintf(&b, "  %+6.1f  %s (%+.0f x %.2f)%s\n", w*g.strength, g.Name, w, g.strength, note)
 			}
 		}
+		if c.unseen > 0 {
+			fmt.Fprintf(&b, "  %+6.1f  a fault here would explain findings above it, and it was not looked at\n", c.unseen)
+		}
 		if c.ID == report.Unexplained && s.unchecked() {
 			fmt.Fprintf(&b, "  %+6.1f  hardly anything was checked\n", s.f.Settings.UncheckedDB)
 		}

@@ -365,6 +365,8 @@ func (r *reader) reader() {
 		switch o := it.str("outcome"); {
 		case o == "ok" || o == "paper-low":
 			r.add("printer.ok", it, 1)
+		case o == "no-paper" || o == "cover-open":
+			r.add("printer.waiting", it, 1)
 		case it.bad():
 			r.add("printer.bad", it, 1)
 		}
