@@ -259,7 +259,7 @@ func (s *session) ask(probe *<-chan time.Time) error {
 func (s *session) begin(ctx context.Context, dumb, chinese bool) error {
 	s.phase, s.dumb, s.screen, s.text, s.typing = 's', dumb, screen{}, "", false
 	if !chinese && !s.c.GB18030 {
-		s.model.lang = "en"
+		s.model.lang, s.model.narrow = "en", true
 	}
 	if dumb {
 		s.write([]byte("\r      \r\n"))

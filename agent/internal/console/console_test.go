@@ -42,7 +42,7 @@ func someState() report.State {
 		NextTest: &report.NextTest{Check: "net.tcp", How: "换备用线路再试"}, Handoff: "K7QF-3MXP-9TWA",
 	}
 	return report.State{
-		Time: noon.Add(3 * time.Second), ClockTrusted: true, Terminal: "shop/t1", Uplink: report.Uplink{Waiting: 3}, InSale: true, Last: &d,
+		Time: noon.Add(3 * time.Second), ClockTrusted: true, Terminal: "shop/t1", Checks: []string{"net.tcp", "reader.port"}, Uplink: report.Uplink{Waiting: 3}, InSale: true, Last: &d,
 		Evidence: []report.Evidence{
 			{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 41.25}},
 			{Check: "reader.port", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"outcome": "gone", "model": "GemPC Twin"}},
@@ -505,6 +505,11 @@ func TestConsoleWithoutChinese(t *testing.T) {
 		if s := term.sent(); !strings.Contains(s, "\x1b[2J") || !strings.Contains(s, "Money") {
 			t.Errorf("got %q, want an English screen", s)
 		}
+		fmt.Fprint(term, "l")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "款项") || !strings.Contains(s, "缺字") {
+			t.Errorf("got %q, want Chinese all the same, with a warning", s)
+		}
 	})
 }
 
@@ -523,6 +528,14 @@ func TestConsoleOnADumbTerminal(t *testing.T) {
 		if s := term.sent(); strings.Contains(s, "\x1b") || strings.Count(s, "Money") != 1 || !strings.Contains(s, "> 97") || len(back.questions()) != 1 {
 			t.Errorf("got %q, asked %q", s, back.questions())
 		}
+		fmt.Fprint(term, "39")
+		synctest.Wait()
+		if s := term.sent(); strings.Contains(s, "\x1b") || !strings.Contains(s, " 1  net.tcp") {
+			t.Errorf("got %q, want the list of checks", s)
+		}
+		fmt.Fprint(term, "net.\r")
+		synctest.Wait()
+		term.sent()
 		time.Sleep(5 * time.Minute)
 		if s := term.sent(); s != "" {
 			t.Errorf("unasked: %q", s)

@@ -225,6 +225,13 @@ func (g *Guide) Lines(cols int) (lines []string) {
 	lang := g.o.Lang
 	item := func(lead, text string) { lines = append(lines, wrap(lead+clean(text), cols, width(lead))...) }
 	label := func(t codes.Text) string { return pad(t.In(lang), 9) }
+	said := func() {
+		lead := label(wordGiven)
+		for _, s := range g.said() {
+			item(lead, s)
+			lead = pad("", 9)
+		}
+	}
 	first := g.Now.Causes[0]
 	if g.Step == nil {
 		switch {
@@ -239,9 +246,7 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		for _, s := range elsewhere[:min(len(elsewhere), 2)] {
 			item(label(wordElsewhere), s.How+" ("+s.Check+")")
 		}
-		for _, s := range g.said() {
-			item(label(wordGiven), s)
-		}
+		said()
 		lines = append(lines, "")
 		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
 	}
@@ -277,12 +282,8 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		item("       "+wordThen.In(lang), strings.Join(then, wordThenOr.In(lang)))
 	}
 	item("  0  ", wordSkip.In(lang))
-	if said := g.said(); len(said) > 0 {
-		lines = append(lines, "")
-		for _, s := range said {
-			item(label(wordGiven), s)
-		}
-	}
+	lines = append(lines, "")
+	said()
 	return lines
 }
 

@@ -37,6 +37,7 @@ const (
 // model is what the console shows: values in, lines out. It does no I/O.
 type model struct {
 	lang      string
+	narrow    bool // the terminal does not count Chinese as it is wide
 	know      *codes.Knowledge
 	screen    rune
 	page      int
@@ -144,6 +145,9 @@ func (m *model) press(k key) action {
 		} else {
 			m.lang = "en"
 		}
+		if m.narrow && m.lang != "en" {
+			m.note = wordNarrow.In(m.lang)
+		}
 		if m.guide != nil {
 			m.guide.Speak(m.lang)
 		}
@@ -243,14 +247,22 @@ func (m *model) enter(k key) action {
 	return action{}
 }
 
-// checkOne runs the check with this number in the list or with this name; the beginning of a name stands for all of them.
+// checkOne runs the check with this number in the list, or those whose names begin so.
 func (m *model) checkOne(entry string) action {
+	var names []string
 	if n, err := strconv.Atoi(entry); err == nil && n >= 1 && n <= len(m.state.Checks) {
-		entry = m.state.Checks[n-1]
+		names = []string{m.state.Checks[n-1]}
+	} else {
+		begin := strings.TrimSuffix(entry, "*")
+		names = slices.DeleteFunc(slices.Clone(m.state.Checks), func(c string) bool { return !strings.HasPrefix(c, begin) })
 	}
-	m.group = group{prefixes: []string{strings.TrimSuffix(entry, "*")}}
+	if len(names) == 0 {
+		m.note, m.entry = clean(fmt.Sprintf(wordNoCheck.In(m.lang), entry)), ""
+		return action{}
+	}
+	m.group = group{prefixes: names}
 	m.show(screenCheck)
-	return m.start(action{kind: 'c', names: m.group.prefixes})
+	return m.start(action{kind: 'c', names: names})
 }
 
 func (g group) has(check string) bool {

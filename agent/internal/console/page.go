@@ -45,17 +45,14 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		item("", wordPartial.In(lang))
 	}
 	item(wordMoney.In(lang), in(moneyWords, d.Money.State, lang)+"; "+in(retryWords, d.Money.Retry, lang))
+	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
-		titles := make([]string, len(d.CannotSeparate))
-		for i, id := range d.CannotSeparate {
-			titles[i] = title(k, id, id, lang)
-		}
-		item(wordCause.In(lang), wordAbstain.In(lang)+strings.Join(titles, " / "))
+		item(wordCause.In(lang), wordAbstain.In(lang))
 	}
 	for i, c := range d.Causes {
 		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), in(verdictWords, c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
 		if i > 0 {
-			if i <= 2 && c.Probability >= 0.05 {
+			if shown(i) {
 				item(wordElse.In(lang), what)
 			}
 			continue
@@ -82,6 +79,11 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 			step = inLanguage(step, lang, func() string { return know.Step.In(lang) })
 		}
 		item(wordAct.In(lang), in(actWords, c.Act.By, lang)+" ("+visit.In(lang)+"): "+step)
+	}
+	for _, id := range d.CannotSeparate {
+		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
+			item(wordElse.In(lang), fmt.Sprintf("%s  (%s)", title(k, id, id, lang), id))
+		}
 	}
 	if d.NextTest != nil {
 		item(wordNext.In(lang), d.NextTest.Check+": "+d.NextTest.How)
@@ -118,7 +120,8 @@ func checkList(checks []string) []string {
 	const columns, most = 3, bodyRows - 3
 	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
 	for i, c := range checks[:min(len(checks), columns*most)] {
-		lines[i%len(lines)] += pad(fmt.Sprintf("%2d  %s", i+1, clean(c)), 26)
+		row := &lines[i%len(lines)]
+		*row = pad(*row, i/len(lines)*26) + cut(fmt.Sprintf("%2d  %s", i+1, clean(c)), 25)
 	}
 	return append(lines, "")
 }

@@ -19,7 +19,7 @@ var (
 	wordNoVisit   = codes.Text{ZH: "无需上门", EN: "no visit"}
 	wordNext      = codes.Text{ZH: "下一步", EN: "Next"}
 	wordHandoff   = codes.Text{ZH: "交接码", EN: "Hand-off"}
-	wordAbstain   = codes.Text{ZH: "证据不足，不下结论。无法区分：", EN: "Not enough evidence to decide. Cannot tell apart: "}
+	wordAbstain   = codes.Text{ZH: "证据不足，不下结论，无法区分：", EN: "Not enough evidence to decide. Cannot tell apart:"}
 	wordPartial   = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
 	wordRepeats   = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
 	wordUnknown   = codes.Text{ZH: "码表中没有这个返回码", EN: "no table has this code"}
@@ -59,6 +59,8 @@ var (
 	wordOver      = codes.Text{ZH: "在这里没有更多可问可查的了，目前的结论：", EN: "Nothing is left to ask or to check from here. As it stands:"}
 	wordBegin     = codes.Text{ZH: "这是第一个问题", EN: "this is the first question"}
 	wordOneOf     = codes.Text{ZH: "输入编号或名称（如 net.tcp、modem、net.）后按回车（空行取消）:", EN: "Number or name (net.tcp, modem, net.), then Enter (empty: cancel):"}
+	wordNarrow    = codes.Text{ZH: "这个终端程序可能缺字或错位；picocom、PuTTY 显示正常", EN: "Chinese may come out wrong here"}
+	wordNoCheck   = codes.Text{ZH: "没有这项检查：%s", EN: "no such check: %s"}
 	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
 	wordKeys      = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 G引导 E计算 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off Guide L=Chinese ?help Quit"}
