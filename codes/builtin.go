@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393c8e7c55f4a17a59f0d4a67c01635211e21f54ab3594da", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ca8fbf34895cfab3a3c6eb91598c0cc8692b8595c2b9f149321574f37750c598", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1657,6 +1657,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	TopicRule{Topic: "duplicate", Schemes: list536, Codes: list554},
 	TopicRule{Topic: "settle", Schemes: list536, Codes: list555},
 	TopicRule{Topic: "serial", Schemes: list536, Codes: list556, Domains: list557},
+	TopicRule{Topic: "card-blocked", Schemes: list536, Domains: list558},
 	TopicRule{Topic: "funds", Domains: list558, Words: list559},
 	TopicRule{Topic: "state", Domains: list558, Words: list560},
 	TopicRule{Topic: "pin-locked", Domains: list558, Words: list561},
@@ -1675,63 +1676,64 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	TopicRule{Topic: "issuer-decline", Domains: list111},
 	TopicRule{Topic: "pending", Domains: list574, Words: list575},
 	TopicRule{Topic: "cutover", Domains: list576, Words: list577},
-	TopicRule{Topic: "centre", Domains: list576, Words: list578},
-	TopicRule{Topic: "security", Domains: list576, Words: list579},
+	TopicRule{Topic: "switch", Domains: list576, Words: list578},
+	TopicRule{Topic: "centre", Domains: list576, Words: list579},
+	TopicRule{Topic: "security", Domains: list576, Words: list580},
 	TopicRule{Topic: "switch", Domains: list576},
-	TopicRule{Topic: "busy", Domains: list580, Words: list581},
-	TopicRule{Topic: "host-late", Domains: list580, Words: list582},
-	TopicRule{Topic: "refused", Schemes: list536, Domains: list580, Words: list583},
-	TopicRule{Topic: "answer-bad", Schemes: list536, Domains: list580},
-	TopicRule{Topic: "not-permitted", Domains: list580, Words: list584},
-	TopicRule{Topic: "journal", Domains: list580, Words: list585},
-	TopicRule{Topic: "host-fault", Domains: list580},
-	TopicRule{Topic: "terminal-unknown", Domains: list586, Words: list587},
-	TopicRule{Topic: "merchant-unknown", Domains: list586, Words: list588},
-	TopicRule{Topic: "not-permitted", Domains: list586},
-	TopicRule{Topic: "terminal-unknown", Domains: list589, Words: list590},
-	TopicRule{Topic: "version", Domains: list589, Words: list591},
-	TopicRule{Topic: "session", Domains: list589, Words: list592},
-	TopicRule{Topic: "duplicate", Domains: list589, Words: list593},
-	TopicRule{Topic: "journal", Domains: list589, Words: list594},
-	TopicRule{Topic: "clock", Domains: list589, Words: list595},
-	TopicRule{Topic: "identity", Domains: list589, Words: list596},
-	TopicRule{Topic: "sim", Domains: list589, Words: list597},
-	TopicRule{Topic: "dial", Domains: list589, Words: list598},
-	TopicRule{Topic: "format-local", Schemes: list536, Domains: list589, Words: list599},
-	TopicRule{Topic: "format", Domains: list589, Words: list600},
-	TopicRule{Topic: "config", Domains: list589},
-	TopicRule{Topic: "keys-local", Schemes: list536, Domains: list601},
-	TopicRule{Topic: "keys", Domains: list601},
-	TopicRule{Topic: "permission", Domains: list602, Words: list603},
-	TopicRule{Topic: "settle", Domains: list602, Words: list604},
-	TopicRule{Topic: "original", Domains: list602, Words: list605},
-	TopicRule{Topic: "cancelled", Domains: list602, Words: list606},
-	TopicRule{Topic: "entry", Domains: list602},
-	TopicRule{Topic: "wrong-method", Domains: list607, Words: list608},
-	TopicRule{Topic: "card-number", Domains: list607, Words: list609},
-	TopicRule{Topic: "card-refused", Domains: list607, Words: list610},
-	TopicRule{Topic: "swipe", Domains: list607, Words: list611},
-	TopicRule{Topic: "contactless", Domains: list607, Words: list612},
-	TopicRule{Topic: "chip-read", Domains: list607},
-	TopicRule{Topic: "paper", Domains: list557, Words: list613},
-	TopicRule{Topic: "printer", Domains: list557, Words: list614},
-	TopicRule{Topic: "tamper", Domains: list557, Words: list615},
-	TopicRule{Topic: "pinpad", Domains: list557, Words: list616},
-	TopicRule{Topic: "sim", Domains: list557, Words: list597},
-	TopicRule{Topic: "modem", Domains: list557, Words: list617},
-	TopicRule{Topic: "reader", Domains: list557, Words: list618},
-	TopicRule{Topic: "power", Domains: list557, Words: list619},
-	TopicRule{Topic: "storage", Domains: list557, Words: list620},
+	TopicRule{Topic: "busy", Domains: list581, Words: list582},
+	TopicRule{Topic: "host-late", Domains: list581, Words: list583},
+	TopicRule{Topic: "refused", Schemes: list536, Domains: list581, Words: list584},
+	TopicRule{Topic: "answer-bad", Schemes: list536, Domains: list581},
+	TopicRule{Topic: "not-permitted", Domains: list581, Words: list585},
+	TopicRule{Topic: "journal", Domains: list581, Words: list586},
+	TopicRule{Topic: "host-fault", Domains: list581},
+	TopicRule{Topic: "terminal-unknown", Domains: list587, Words: list588},
+	TopicRule{Topic: "merchant-unknown", Domains: list587, Words: list589},
+	TopicRule{Topic: "not-permitted", Domains: list587},
+	TopicRule{Topic: "terminal-unknown", Domains: list590, Words: list591},
+	TopicRule{Topic: "version", Domains: list590, Words: list592},
+	TopicRule{Topic: "session", Domains: list590, Words: list593},
+	TopicRule{Topic: "duplicate", Domains: list590, Words: list594},
+	TopicRule{Topic: "journal", Domains: list590, Words: list595},
+	TopicRule{Topic: "clock", Domains: list590, Words: list596},
+	TopicRule{Topic: "identity", Domains: list590, Words: list597},
+	TopicRule{Topic: "sim", Domains: list590, Words: list598},
+	TopicRule{Topic: "dial", Domains: list590, Words: list599},
+	TopicRule{Topic: "format-local", Schemes: list536, Domains: list590, Words: list600},
+	TopicRule{Topic: "format", Domains: list590, Words: list601},
+	TopicRule{Topic: "config", Domains: list590},
+	TopicRule{Topic: "keys-local", Schemes: list536, Domains: list602},
+	TopicRule{Topic: "keys", Domains: list602},
+	TopicRule{Topic: "permission", Domains: list603, Words: list604},
+	TopicRule{Topic: "settle", Domains: list603, Words: list605},
+	TopicRule{Topic: "original", Domains: list603, Words: list606},
+	TopicRule{Topic: "cancelled", Domains: list603, Words: list607},
+	TopicRule{Topic: "entry", Domains: list603},
+	TopicRule{Topic: "wrong-method", Domains: list608, Words: list609},
+	TopicRule{Topic: "card-number", Domains: list608, Words: list610},
+	TopicRule{Topic: "card-refused", Domains: list608, Words: list611},
+	TopicRule{Topic: "swipe", Domains: list608, Words: list612},
+	TopicRule{Topic: "contactless", Domains: list608, Words: list613},
+	TopicRule{Topic: "chip-read", Domains: list608},
+	TopicRule{Topic: "paper", Domains: list557, Words: list614},
+	TopicRule{Topic: "printer", Domains: list557, Words: list615},
+	TopicRule{Topic: "tamper", Domains: list557, Words: list616},
+	TopicRule{Topic: "pinpad", Domains: list557, Words: list617},
+	TopicRule{Topic: "sim", Domains: list557, Words: list598},
+	TopicRule{Topic: "modem", Domains: list557, Words: list618},
+	TopicRule{Topic: "reader", Domains: list557, Words: list619},
+	TopicRule{Topic: "power", Domains: list557, Words: list620},
+	TopicRule{Topic: "storage", Domains: list557, Words: list621},
 	TopicRule{Topic: "device", Domains: list557},
-	TopicRule{Topic: "signal", Domains: list621, Words: list622},
-	TopicRule{Topic: "phone-line", Domains: list621, Words: list623},
-	TopicRule{Topic: "dial", Domains: list621, Words: list624},
-	TopicRule{Topic: "registration", Domains: list621, Words: list625},
-	TopicRule{Topic: "refused", Domains: list621, Words: list583},
-	TopicRule{Topic: "connect", Domains: list621, Words: list626},
-	TopicRule{Topic: "send", Domains: list621, Words: list627},
-	TopicRule{Topic: "no-answer", Domains: list621, Words: list628},
-	TopicRule{Topic: "network", Domains: list621},
+	TopicRule{Topic: "signal", Domains: list622, Words: list623},
+	TopicRule{Topic: "phone-line", Domains: list622, Words: list624},
+	TopicRule{Topic: "dial", Domains: list622, Words: list625},
+	TopicRule{Topic: "registration", Domains: list622, Words: list626},
+	TopicRule{Topic: "refused", Domains: list622, Words: list584},
+	TopicRule{Topic: "connect", Domains: list622, Words: list627},
+	TopicRule{Topic: "send", Domains: list622, Words: list628},
+	TopicRule{Topic: "no-answer", Domains: list622, Words: list629},
+	TopicRule{Topic: "network", Domains: list622},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -1797,6 +1799,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.fault", DB: -10},
 		Weight{Cause: "terminal.overloaded", DB: -13},
 	}, Text: Text{ZH: "操作被取消或等待太久", EN: "the operation was cancelled or waited too long"}},
+	Prior{Topic: "card-blocked", Floor: -26, Unexplained: -9, Retry: "other-means", Settled: true, Weights: []Weight{
+		Weight{Cause: "account.state"},
+		Weight{Cause: "card.damaged", DB: -12},
+		Weight{Cause: "card.wrong-method", DB: -11},
+		Weight{Cause: "issuer.declined", DB: -8},
+		Weight{Cause: "risk.fraud", DB: -11},
+	}, Text: Text{ZH: "卡片或卡上的应用已被锁定", EN: "the card, or the application on it, is blocked"}},
 	Prior{Topic: "card-number", Floor: -26, Unexplained: -7, Retry: "other-means", Settled: true, Weights: []Weight{
 		Weight{Cause: "account.state", DB: -1},
 		Weight{Cause: "card.damaged", DB: -6},
@@ -2531,7 +2540,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list629, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list630, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2545,7 +2554,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list630, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list631, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2561,14 +2570,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list630, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Masks: list631, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list631, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Masks: list632, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
@@ -2586,7 +2595,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list630, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list631, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2832,7 +2841,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list632, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list633, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2847,7 +2856,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list632, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list633, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2861,7 +2870,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list632, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list633, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -3111,7 +3120,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list633, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list634, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -3167,16 +3176,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list634, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list635, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
 		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list634, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list635, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list634, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list635, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3184,7 +3193,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list634, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list635, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -3226,13 +3235,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list635, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list636, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list636, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list637, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -3254,7 +3263,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -5},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list637, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list638, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3271,19 +3280,19 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list637, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Masks: list638, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list631, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list632, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 1},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 1},
 		Weight{Cause: "lan.wifi", DB: 11},
-	}, Masks: list631, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list632, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -3299,7 +3308,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list638, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list639, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3404,10 +3413,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.line-noise", DB: -6},
 	}, Text: Text{ZH: "非接能读，插卡或刷卡读不出来", EN: "contactless works while chip or stripe fails"}},
 	Sign{Name: "hist.never-approved", Check: "txn.history", Weights: []Weight{
+		Weight{Cause: "host.port-closed", DB: -6},
+		Weight{Cause: "host.tls", DB: -4},
+		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "issuer.declined", DB: -3},
-		Weight{Cause: "lan.firewall", DB: 4},
+		Weight{Cause: "lan.firewall", DB: 6},
 		Weight{Cause: "merchant.not-registered", DB: 5},
-		Weight{Cause: "terminal.config", DB: 3},
+		Weight{Cause: "terminal.config", DB: 5},
 		Weight{Cause: "terminal.keys", DB: 1},
 		Weight{Cause: "terminal.not-registered", DB: 7},
 	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
@@ -3556,7 +3568,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list639, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list640, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3570,7 +3582,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list640, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list641, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3608,11 +3620,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list640, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list641, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 20},
-	}, Masks: list641, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Masks: list642, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -3635,7 +3647,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list640, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list641, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3648,7 +3660,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list636, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list637, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -3665,7 +3677,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list642, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list643, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -3682,12 +3694,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list642, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list643, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list643, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list644, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3714,11 +3726,22 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "none", DB: -30},
 		Weight{Cause: "risk.fraud", DB: -26},
 		Weight{Cause: "switch.malfunction", DB: -26},
-		Weight{Cause: "terminal.journal", DB: -4},
 		Weight{Cause: "terminal.not-registered", DB: -26},
 		Weight{Cause: "wan.loss", DB: -1},
 		Weight{Cause: "wan.slow", DB: -2},
 	}, Text: Text{ZH: "请求没有发出去", EN: "the request never left the terminal"}},
+	Sign{Name: "not.sent-card", Check: "txn.answer", Weights: []Weight{
+		Weight{Cause: "account.funds", DB: -26},
+		Weight{Cause: "account.pin", DB: -20},
+		Weight{Cause: "host.malfunction", DB: -26},
+		Weight{Cause: "host.overloaded", DB: -14},
+		Weight{Cause: "issuer.unavailable", DB: -26},
+		Weight{Cause: "merchant.not-permitted", DB: -26},
+		Weight{Cause: "merchant.not-registered", DB: -26},
+		Weight{Cause: "none", DB: -30},
+		Weight{Cause: "switch.malfunction", DB: -26},
+		Weight{Cause: "terminal.not-registered", DB: -26},
+	}, Text: Text{ZH: "请求没有发出去：是卡片自己拒绝的", EN: "the request never left: it was the card that refused"}},
 	Sign{Name: "operator.menu", Check: "app.operator", Weights: []Weight{
 		Weight{Cause: "operator.entry", DB: 18},
 	}, Text: Text{ZH: "选错了菜单", EN: "the wrong menu was chosen"}},
@@ -3780,7 +3803,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list640, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list641, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3795,7 +3818,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list640, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list641, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3809,13 +3832,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list644, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list645, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list645, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list646, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3839,7 +3862,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list646, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list647, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3852,7 +3875,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list647, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list648, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3862,11 +3885,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list647, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list648, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list648, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list649, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3922,11 +3945,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list649, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list650, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list650, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list651, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3936,13 +3959,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list650, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list651, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list650, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list651, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -4031,7 +4054,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list651, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list652, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -4067,7 +4090,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list652, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list653, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -4084,14 +4107,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list653, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list654, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list653, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list654, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -4254,7 +4277,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "terminal.app-old", DB: -5},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},
 	Sign{Name: "version.old", Check: "app.version", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: 5},
+		Weight{Cause: "terminal.app-old", DB: 4},
 		Weight{Cause: "terminal.protocol", DB: 1},
 	}, Text: Text{ZH: "程序是{installed}，应该是{expected}", EN: "the program is {installed}, expected is {expected}"}},
 	Sign{Name: "wifi.auth", Check: "net.wifi", Weights: []Weight{
@@ -4270,7 +4293,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list640, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list641, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
@@ -4287,7 +4310,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list640, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list641, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -4295,7 +4318,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a127a12e44ccd924393
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list654, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list655, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -5227,81 +5250,82 @@ var (
 	list575 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
 	list576 = []string{"scheme-switch"}
 	list577 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list578 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list579 = []string{"security processing"}
-	list580 = []string{"acquirer-host"}
-	list581 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list582 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list583 = []string{"reject", "refused"}
-	list584 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list585 = []string{"original", "reconcil", "not found"}
-	list586 = []string{"merchant-config"}
-	list587 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list588 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list589 = []string{"terminal-config"}
-	list590 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list591 = []string{"version"}
-	list592 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list593 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list594 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list595 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list596 = []string{"id mismatch", "mismatch"}
-	list597 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list598 = []string{"number unobtainable", "called"}
-	list599 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list600 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list601 = []string{"terminal-keys"}
-	list602 = []string{"operator"}
-	list603 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list604 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list605 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list606 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list607 = []string{"card-medium"}
-	list608 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list609 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list610 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list611 = []string{"swipe", "stripe", "magnetic", "track"}
-	list612 = []string{"contactless"}
-	list613 = []string{"paper"}
-	list614 = []string{"print", "font"}
-	list615 = []string{"tamper", "for security reasons", "security violation"}
-	list616 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list617 = []string{"radio module", "modem", "module", "dial"}
-	list618 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list619 = []string{"battery", "voltage", "power"}
-	list620 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list621 = []string{"network-path"}
-	list622 = []string{"signal"}
-	list623 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list624 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list625 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list626 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list627 = []string{"send failed", "send error", "transmitting"}
-	list628 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list629 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list630 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list631 = []string{"path.loss", "path.loss-all"}
-	list632 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list633 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list634 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list635 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list636 = []string{"app.crashed-some", "app.crashing"}
-	list637 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list638 = []string{"cpu.high", "cpu.raised"}
-	list639 = []string{"hist.many-unread", "reads.many-fail"}
-	list640 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list641 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list642 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list643 = []string{"tls.broken", "tls.timeout"}
-	list644 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list645 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list646 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list647 = []string{"hist.many-unread", "hist.mode-all"}
-	list648 = []string{"pinpad.bad", "reader.fault"}
-	list649 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list650 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list651 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list652 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list653 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list654 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list578 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list579 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list580 = []string{"security processing"}
+	list581 = []string{"acquirer-host"}
+	list582 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list583 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list584 = []string{"reject", "refused"}
+	list585 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list586 = []string{"original", "reconcil", "not found"}
+	list587 = []string{"merchant-config"}
+	list588 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list589 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list590 = []string{"terminal-config"}
+	list591 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list592 = []string{"version"}
+	list593 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list594 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list595 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list596 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list597 = []string{"id mismatch", "mismatch"}
+	list598 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list599 = []string{"number unobtainable", "called"}
+	list600 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list601 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list602 = []string{"terminal-keys"}
+	list603 = []string{"operator"}
+	list604 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list605 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list606 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list607 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list608 = []string{"card-medium"}
+	list609 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list610 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list611 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list612 = []string{"swipe", "stripe", "magnetic", "track"}
+	list613 = []string{"contactless"}
+	list614 = []string{"paper"}
+	list615 = []string{"print", "font"}
+	list616 = []string{"tamper", "for security reasons", "security violation"}
+	list617 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list618 = []string{"radio module", "modem", "module", "dial"}
+	list619 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list620 = []string{"battery", "voltage", "power"}
+	list621 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list622 = []string{"network-path"}
+	list623 = []string{"signal"}
+	list624 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list625 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list626 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list627 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list628 = []string{"send failed", "send error", "transmitting"}
+	list629 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list630 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list631 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list632 = []string{"path.loss", "path.loss-all"}
+	list633 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list634 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list635 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list636 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list637 = []string{"app.crashed-some", "app.crashing"}
+	list638 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list639 = []string{"cpu.high", "cpu.raised"}
+	list640 = []string{"hist.many-unread", "reads.many-fail"}
+	list641 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list642 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list643 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list644 = []string{"tls.broken", "tls.timeout"}
+	list645 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list646 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list647 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list648 = []string{"hist.many-unread", "hist.mode-all"}
+	list649 = []string{"pinpad.bad", "reader.fault"}
+	list650 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list651 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list652 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list653 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list654 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list655 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

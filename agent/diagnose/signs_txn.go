@@ -116,7 +116,7 @@ func (r *reader) transaction() {
 		say("answer.seen", 1)
 	case t.clash:
 	case no(t.sent):
-		say("not.sent", 1)
+		say(pick(r.topic == "card-refused" || r.topic == "card-blocked", "not.sent-card", "not.sent"), 1)
 	case yes(t.sent) && no(t.answer):
 		say("sent.silent", 1)
 	case no(t.answer):
