@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ca8fbf34895cfab3a3c6eb91598c0cc8692b8595c2b9f149321574f37750c598", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc9d5833c09b57d935ca3ed285b2aa23388ded671b98dd1", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3550,6 +3550,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ca8fbf34895cfab3a3c
 		Weight{Cause: "account.pin", DB: -4},
 		Weight{Cause: "terminal.keys", DB: 22},
 		Weight{Cause: "terminal.session", DB: -6},
+		Weight{Cause: "terminal.tamper", DB: 10},
 	}, Text: Text{ZH: "密钥状态：{state}", EN: "state of the keys: {state}"}},
 	Sign{Name: "keys.cell", Check: "app.keys", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 4},
@@ -3826,6 +3827,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ca8fbf34895cfab3a3c
 	Sign{Name: "pinpad.bad", Check: "pinpad.port", Weights: []Weight{
 		Weight{Cause: "account.pin", DB: -6},
 		Weight{Cause: "pinpad.fault", DB: 21},
+		Weight{Cause: "terminal.tamper", DB: 10},
 	}, Text: Text{ZH: "密码键盘：{outcome}", EN: "PIN pad: {outcome}"}},
 	Sign{Name: "pinpad.ok", Check: "pinpad.port", Weights: []Weight{
 		Weight{Cause: "pinpad.fault", DB: -14},
@@ -4188,7 +4190,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ca8fbf34895cfab3a3c
 		Weight{Cause: "wan.tls", DB: 2},
 	}, Text: Text{ZH: "不相干的地方也拒绝连接：多半是店里的设备拦截", EN: "unrelated places refuse as well: something on site blocks"}},
 	Sign{Name: "tcp.refused-near", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -4},
+		Weight{Cause: "host.port-closed", DB: -12},
 		Weight{Cause: "lan.firewall", DB: 14},
 	}, Text: Text{ZH: "拒绝来得太快，不是主机发的，是近处的设备", EN: "the refusal came too fast for the host: something near sent it"}},
 	Sign{Name: "tcp.reset", Check: "net.tcp", Weights: []Weight{

@@ -443,10 +443,10 @@ func (r *reader) connections(n reachability) {
 		clear := choose(n.hostOK, 0.5, 1)
 		switch outcome {
 		case "refused":
-			switch {
-			case timed && ms <= nearRefusalMS && n.hostRTT >= farRTTms:
+			if timed && ms <= nearRefusalMS && n.hostRTT >= farRTTms {
 				r.add("tcp.refused-near", it, clear)
-			case refusedElsewhere:
+			}
+			if refusedElsewhere {
 				r.add("tcp.refused-all", it, clear)
 			}
 			r.add("tcp.refused", it, clear)
