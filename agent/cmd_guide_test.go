@@ -41,6 +41,11 @@ func TestGuideARecordedCase(t *testing.T) {
 	if code != exitAbstain || talk != "" || len(first.Plan) < 2 || !first.Plan[0].Here {
 		t.Fatalf("exit %d, stderr %q, plan %+v", code, talk, first.Plan)
 	}
+	for _, p := range first.Plan {
+		if p.Here != strings.HasPrefix(p.Check, "ask.") {
+			t.Errorf("%s: here is %v, without any device", p.Check, p.Here)
+		}
+	}
 	question, answer := first.Plan[0].Check, first.Plan[0].Answers[1].Name
 	code, out, _ = guide(t, "", "--replay", guidedCase, "--lang", "en", "--json", "--answer", answer)
 	second := planOf(t, out)

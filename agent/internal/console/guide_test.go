@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -158,7 +159,7 @@ func TestGuideToTheEnd(t *testing.T) {
 	if a.kind != 'c' || !slices.Equal(a.names, []string{"net.gateway"}) || !m.busy {
 		t.Fatalf("1 led to %+v, want the check run", a)
 	}
-	if m.press(key{r: '1'}); m.note == "" || m.guide.Step.Check != "net.gateway" {
+	if a := m.press(key{r: '1'}); a.kind != 0 || m.note == "" || m.guide.Step.Check != "net.gateway" {
 		t.Error("a second key while the check runs did something")
 	}
 	m.gotResults(evidence("net.gateway", "gateway", report.Bad, report.Facts{"neighbour": "failed"}))
@@ -167,13 +168,13 @@ func TestGuideToTheEnd(t *testing.T) {
 		t.Fatalf("after the check: step %+v, first %s", m.guide.Step, m.guide.Now.Causes[0].ID)
 	}
 	m.until(t, "ask.router-lamp")
-	for i, a := range m.guide.Step.Answers {
-		if a.Sign == "ask.lamp-off" {
-			m.press(key{r: rune('1' + i)})
-			break
-		}
-	}
+	lamp := slices.IndexFunc(m.guide.Step.Answers, func(a diagnose.Answer) bool { return a.Sign == "ask.lamp-off" })
+	foretold := m.guide.after[lamp][0]
+	m.press(key{r: rune('1' + lamp)})
 	d := m.guide.Now
+	if c := d.Causes[0]; foretold != (chance{c.ID, c.Probability}) {
+		t.Errorf("foretold %+v, came %s %v", foretold, c.ID, c.Probability)
+	}
 	if m.guide.Step != nil || d.Causes[0].ID != "lan.gateway" || d.Causes[0].Verdict != "confirmed" || d.ID != "7c-0000000131" || d.Revision != 2 {
 		t.Fatalf("first %+v, step %+v", d.Causes[0], m.guide.Step)
 	}
@@ -237,7 +238,7 @@ func TestGuideGoesOn(t *testing.T) {
 		t.Errorf("after the final revision: %+v", m.guide.Now)
 	}
 	other := cutOff()
-	other.ID, other.Event.ID = "7c-0000000132", "7c-0000000132"
+	other.ID, other.Event.ID, other.Revision = "7c-0000000132", "7c-0000000132", 4
 	m.gotDiagnosis(other)
 	if m.guide.Now.ID != "7c-0000000131" {
 		t.Error("another event took the place of the one that is asked about")

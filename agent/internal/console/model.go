@@ -197,14 +197,14 @@ func (m *model) guided(r rune) (a action, taken bool) {
 		m.show(screenVerdict)
 	case g.Step == nil || r < '0' || r > '9':
 		return action{}, false
-	case m.busy:
-		m.note = wordStill.In(m.lang)
 	case r == '0':
 		m.page = 0
 		g.Skip()
 	case r == '1' && !g.Asks():
-		m.checking = g.Step.Check
-		return m.start(action{kind: 'c', names: []string{m.checking}}), true
+		if a = m.start(action{kind: 'c', names: []string{g.Step.Check}}); a.kind != 0 {
+			m.checking = g.Step.Check
+		}
+		return a, true
 	case g.Answer(int(r-'0'), m.state.Time):
 		m.page = 0
 	}
