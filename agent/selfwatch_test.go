@@ -230,7 +230,7 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 	}
 	defer closing()
 	d.watch.super = supervisor{socket: filepath.Join(dir, "notify")}
-	d.watch.look, d.watch.patience = time.Second, time.Hour
+	d.watch.look, d.watch.patience, d.watch.stopRSS = time.Second, time.Hour, 0
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- runAll(ctx, tasks) }()
