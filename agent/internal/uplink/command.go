@@ -17,7 +17,8 @@ import (
 
 // Bounds of commands.
 const (
-	maxCommand     = 64 << 10
+	maxCommand     = 8 << 10
+	maxKnowledge   = 256 << 10 // a pack of 103 kB is 137 kB in base64
 	maxAdvisory    = 4 << 10
 	maxOrders      = 4 // waiting to be carried out
 	commandTimeout = 2 * time.Minute
@@ -65,8 +66,12 @@ func (u *Uplink) refuse(name, id, why string) {
 
 // parseCommand checks what can be checked without carrying it out; why is empty when it may be.
 func parseCommand(name string, payload []byte, retained bool) (cmd report.Command, why string) {
-	if len(payload) > maxCommand {
-		return cmd, fmt.Sprintf("the command is over %d bytes", maxCommand)
+	limit := maxCommand
+	if name == "knowledge" {
+		limit = maxKnowledge
+	}
+	if len(payload) > limit {
+		return cmd, fmt.Sprintf("the command is over %d bytes", limit)
 	}
 	if err := json.Unmarshal(payload, &cmd); err != nil {
 		return report.Command{}, "the command is not the JSON it should be"

@@ -14,7 +14,7 @@ import (
 
 // maxPacket bounds what the broker may send in one packet. The client library would set aside up to 256 MB on the word
 // of a length field.
-const maxPacket = 128 << 10
+const maxPacket = maxKnowledge + 1<<10
 
 // userTimeout is how long the kernel keeps sending what nobody acknowledges before it calls the connection dead; the
 // default of 15 minutes would hide a half-open line.
