@@ -128,7 +128,7 @@ func (w *guideWork) begin(ctx context.Context) error {
 		}
 		st.Last = &d
 	}
-	w.guide = console.NewGuide(*st.Last, knowledge(*w.live.config)(), st.Profile, w.lang, st.Checks)
+	w.guide = console.NewGuide(*st.Last, knowledge(*w.live.config)(), st.Profile, w.lang, console.Worthwhile(st))
 	return nil
 }
 

@@ -43,7 +43,23 @@ type chance struct {
 	p     float64
 }
 
-// NewGuide begins with a diagnosis. The profile is the one of State, checks are those that can be run.
+// Worthwhile lists the checks that can be run and find something: a diagnosis does not tell which devices are not fitted.
+func Worthwhile(s report.State) []string {
+	return slices.DeleteFunc(slices.Clone(s.Checks), func(c string) bool {
+		absent := false
+		for _, e := range s.Evidence {
+			if e.Check == c {
+				reason, _ := e.Facts.Str("reason")
+				if absent = e.Status == report.NotRun && reason == report.ReasonAbsent; !absent {
+					return false
+				}
+			}
+		}
+		return absent
+	})
+}
+
+// NewGuide begins with a diagnosis. The profile is the one of State, checks are those worthwhile.
 func NewGuide(d report.Diagnosis, k *codes.Knowledge, profile, lang string, checks []string) *Guide {
 	g := &Guide{base: d, know: k, checks: checks, o: options(&d, k, profile, lang)}
 	g.update()

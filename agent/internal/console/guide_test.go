@@ -226,6 +226,21 @@ func TestGuideEvidence(t *testing.T) {
 	}
 }
 
+// What is not fitted is not offered; one of two that is there is enough.
+func TestWorthwhile(t *testing.T) {
+	one := func(check, subject string, status report.Status, reason string) report.Evidence {
+		return report.Evidence{Check: check, Subject: subject, Status: status, Facts: report.Facts{"reason": reason}}
+	}
+	s := report.State{Checks: []string{"modem.sim", "net.dns", "net.link", "net.tcp", "reader.port"}, Evidence: []report.Evidence{
+		one("modem.sim", "modem0", report.NotRun, report.ReasonAbsent),
+		one("net.dns", "a", report.NotRun, report.ReasonAbsent), one("net.dns", "b", report.OK, ""),
+		one("net.tcp", "a", report.CannotTell, report.ReasonTimeout), one("reader.port", "reader0", report.NotRun, report.ReasonInSale),
+	}}
+	if got, want := strings.Join(Worthwhile(s), " "), "net.dns net.link net.tcp reader.port"; got != want || len(s.Checks) != 5 {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A newer revision comes beneath the answers, another event does not; a new language changes the words only.
 func TestGuideGoesOn(t *testing.T) {
 	m := guidedModel("en")

@@ -177,7 +177,7 @@ func (m *model) beginGuide() {
 		return
 	}
 	if m.guide == nil || m.guide.base.ID != d.ID {
-		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, m.state.Checks)
+		m.guide = NewGuide(*d, m.know, m.state.Profile, m.lang, Worthwhile(m.state))
 	}
 	m.guide.Speak(m.lang)
 	if age := m.state.Time.Sub(d.Event.Time); age > guideOld && m.guide.Step != nil {
