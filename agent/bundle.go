@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"posdx/agent/internal/outbox"
@@ -280,7 +280,7 @@ func logPlaces(state string) ([]byte, error) {
 		}
 		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b place) int { return strings.Compare(a.Path, b.Path) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
 	return json.Marshal(list)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 
@@ -152,7 +153,7 @@ func (w codeWriter) code(scheme, code string) int {
 	}
 	d.Known = len(d.Meanings) > 0
 	// What most sources print comes first.
-	slices.SortStableFunc(d.Meanings, func(a, b meaningJSON) int { return len(b.Sources) - len(a.Sources) })
+	sort.SliceStable(d.Meanings, func(i, j int) bool { return len(d.Meanings[i].Sources) > len(d.Meanings[j].Sources) })
 	for _, c := range w.k.Claims {
 		if slices.Contains(c.Codes, code) || !d.Known && slices.Contains(c.Codes, "unknown") {
 			d.Claims = append(d.Claims, claimJSON{c.Seed, c.Claim.In(w.lang), c.Verdict, c.Finding.In(w.lang)})

@@ -2,6 +2,7 @@ package modem
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -289,7 +290,7 @@ func median(samples []Signal) Signal {
 		if len(v) == 0 {
 			return NoValue
 		}
-		slices.Sort(v)
+		sort.Slice(v, func(i, j int) bool { return v[i] < v[j] }) // less code than slices.Sort, which is compiled per type
 		return v[len(v)/2]
 	}
 	return Signal{

@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -255,6 +255,6 @@ func spread(rtts []time.Duration) (median, jitter time.Duration) {
 	if len(list) > 1 {
 		jitter /= time.Duration(len(list) - 1)
 	}
-	slices.Sort(list)
+	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] }) // less code than slices.Sort, which is compiled per type
 	return list[len(list)/2], jitter
 }

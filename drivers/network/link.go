@@ -5,7 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -130,7 +130,7 @@ func (t Tables) Defaults(six bool) []Route {
 			list = append(list, r)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Route) int { return int(min(1, max(-1, int64(a.Metric)-int64(b.Metric)))) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Metric < list[j].Metric })
 	return list
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"slices"
+	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -116,11 +117,13 @@ func (d *disk) recover() error {
 	}
 	d.meta.epoch, d.meta.boot = m.epoch, last
 	for st := range d.segs {
-		slices.SortFunc(d.segs[st], func(a, b *segment) int {
-			return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.boot, b.boot), cmp.Compare(a.name, b.name))
+		segs := d.segs[st]
+		sort.Slice(segs, func(i, j int) bool {
+			a, b := segs[i], segs[j]
+			return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.boot, b.boot), cmp.Compare(a.name, b.name)) < 0
 		})
 	}
-	slices.Sort(d.reports)
+	ascending(d.reports)
 	d.findLoss(seqs, known, haveMeta, newest)
 	d.reports = slices.DeleteFunc(d.reports, func(r uint64) bool { return r <= d.acked })
 	for st := range d.segs {
@@ -132,15 +135,18 @@ func (d *disk) recover() error {
 	return nil
 }
 
+// ascending sorts sequences. Sorts here are package sort's: those of slices are compiled anew for every type.
+func ascending(seqs []uint64) { sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] }) }
+
 // findLoss looks for sequences that should be there and are not: acknowledged ones were acknowledged, dropped ones have
 // a report among the records, the rest was damaged or taken away.
 func (d *disk) findLoss(seqs []uint64, known [][2]uint64, haveMeta bool, newest uint64) {
-	slices.Sort(seqs)
+	ascending(seqs)
 	prev := d.acked
 	if !haveMeta && len(seqs) > 0 {
 		prev = max(prev, seqs[0]-1) // how far the cursor had come is not known
 	}
-	slices.SortFunc(known, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
+	sort.Slice(known, func(i, j int) bool { return known[i][0] < known[j][0] })
 	lost := func(first, last uint64) {
 		if first <= last {
 			d.loss.add(first, last, "corrupt")

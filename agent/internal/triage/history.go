@@ -3,6 +3,7 @@ package triage
 import (
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"posdx/agent/report"
@@ -217,7 +218,8 @@ func (h *history) answer(ev report.Event) report.Evidence {
 		e.Facts["response_ms"] = *t.ResponseMS
 	}
 	if n := len(h.answers); n >= enoughResponses {
-		sorted := slices.Sorted(slices.Values(h.answers))
+		sorted := slices.Clone(h.answers)
+		sort.Slice(sorted, func(i, j int) bool { return sorted[i] < sorted[j] })
 		e.Facts["normal_response_ms"] = sorted[n/2]
 	}
 	if t.HostAnswerSeen != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -173,8 +174,9 @@ func (l *Loop) TakeTally(now time.Time) report.Tally {
 		c.Count = n
 		t.Counts = append(t.Counts, c)
 	}
-	slices.SortFunc(t.Counts, func(a, b report.CodeCount) int {
-		return cmpStrings(a.Scheme, b.Scheme, a.Code, b.Code, string(a.Origin), string(b.Origin))
+	sort.Slice(t.Counts, func(i, j int) bool {
+		a, b := t.Counts[i], t.Counts[j]
+		return cmpStrings(a.Scheme, b.Scheme, a.Code, b.Code, string(a.Origin), string(b.Origin)) < 0
 	})
 	clear(l.tally)
 	l.since = now
