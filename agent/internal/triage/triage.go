@@ -381,7 +381,7 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 	now := time.Now()
 	evidence := []report.Evidence{at(h.answer(r.ev), now), at(h.evidence(now, r.ev), now)}
 	if !r.late {
-		evidence = append(evidence, l.changes(fitted(l.c.Runner.Known(now)), now)...)
+		evidence = append(evidence, l.changes(l.c.Runner.Known(now), now)...)
 		evidence = append(evidence, l.advice(r.ev, now)...)
 	}
 	d := diagnose.Explain(r.ev, evidence, l.c.Knowledge(), diagnose.Options{
@@ -392,15 +392,6 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 	l.last, l.haveLast = d, true
 	l.mu.Unlock()
 	return d
-}
-
-// fitted leaves out the checks of devices that this terminal does not have. They say nothing in any verdict, the status
-// shows them, and on a SIM card every byte of a diagnosis is paid for.
-func fitted(list []report.Evidence) []report.Evidence {
-	return slices.DeleteFunc(list, func(e report.Evidence) bool {
-		reason, _ := e.Facts.Str("reason")
-		return e.Status == report.NotRun && reason == report.ReasonAbsent
-	})
 }
 
 func at(e report.Evidence, now time.Time) report.Evidence {
