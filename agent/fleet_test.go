@@ -1,0 +1,108 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// TestFleetCommandsOverMosquitto sends every command through a real broker to a whole daemon, a knowledge pack of real
+// size among them.
+func TestFleetCommandsOverMosquitto(t *testing.T) {
+	if _, err := exec.LookPath("mosquitto"); err != nil {
+		t.Skip("no mosquitto: install the Debian package mosquitto")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\nuser root\n", port), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broker := exec.CommandContext(t.Context(), "mosquitto", "-c", conf)
+	if err := broker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Process.Kill(); broker.Wait() })
+	url := fmt.Sprintf("tcp://127.0.0.1:%d", port)
+
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n[broker]\nurl = [\"" + url + "\"]\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replies := make(chan report.Reply, 8)
+	fleet := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond))
+	if k := fleet.Connect(); !k.WaitTimeout(20*time.Second) || k.Error() != nil {
+		t.Fatalf("connect: %v", k.Error())
+	}
+	defer fleet.Disconnect(0)
+	at := report.Address{Estate: c.Estate, Terminal: c.Terminal}
+	online := make(chan struct{}, 1)
+	fleet.Subscribe(at.Topic("birth"), 1, func(mqtt.Client, mqtt.Message) {
+		select {
+		case online <- struct{}{}:
+		default:
+		}
+	}).WaitTimeout(10 * time.Second)
+	fleet.Subscribe(at.Topic("reply/+"), 1, func(_ mqtt.Client, m mqtt.Message) {
+		var e report.Envelope
+		var r report.Reply
+		body := m.Payload()
+		if json.Unmarshal(body, &e) == nil && len(e.Data) > 0 && e.Type != "" {
+			body = e.Data
+		}
+		if err := json.Unmarshal(body, &r); err != nil {
+			t.Errorf("reply on %s: %v", m.Topic(), err)
+		}
+		replies <- r
+	}).WaitTimeout(10 * time.Second)
+
+	_, stop := startIn(t, c)
+	defer stop()
+	select {
+	case <-online:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the terminal was never born")
+	}
+	pack := base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))
+	for i, q := range []struct {
+		name string
+		args map[string]any
+		want string
+	}{
+		{"ping", nil, "done"}, {"health", nil, "done"}, {"diagnose", map[string]any{"code": "96", "origin": "host"}, "done"},
+		{"diagnose", nil, "refused"}, {"bundle", nil, "done"}, {"reboot", nil, "refused"},
+		{"knowledge", map[string]any{"pack": "AAAA"}, "refused"}, {"knowledge", map[string]any{"pack": pack}, "done"},
+		{"knowledge", map[string]any{"pack": pack}, "refused"}, // not newer than itself
+	} {
+		id := fmt.Sprintf("c%d", i)
+		fleet.Publish(at.Topic("cmd/"+q.name), 1, false, mustJSON(t, report.Command{ID: id, Args: q.args}))
+		select {
+		case r := <-replies:
+			if r.ID != id || r.Result != q.want || q.want == "refused" && r.Why == "" {
+				t.Errorf("%s: got %+v, want %s", q.name, r, q.want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: no reply", q.name)
+		}
+	}
+}
