@@ -70,6 +70,9 @@ func (a Address) Check() error {
 		if p.value == "" || len(p.value) > 64 {
 			return fmt.Errorf("%s %q: want 1 to 64 characters", p.name, p.value)
 		}
+		if strings.Trim(p.value, ".") == "" {
+			return fmt.Errorf("%s %q: dots alone name no terminal, its page could not be reached", p.name, p.value)
+		}
 		for _, r := range p.value {
 			if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", r) {
 				return fmt.Errorf("%s %q: %q is not allowed, use A-Z a-z 0-9 . _ -", p.name, p.value, r)

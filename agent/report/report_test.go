@@ -129,7 +129,7 @@ func TestEnvelopeAndTopics(t *testing.T) {
 	}
 	for topic, want := range map[string]string{
 		at.Topic("diagnosis"): "diagnosis", at.Topic("reply/ping"): "reply/ping",
-		"pos/v1/shop/t-1": "", "pos/v1/shop/t-1/": "", "pos/v2/shop/t-1/x": "", "pos/v1/s+op/t/x": "", "pos/v1//t/x": "", "": "",
+		"pos/v1/shop/t-1": "", "pos/v1/shop/t-1/": "", "pos/v2/shop/t-1/x": "", "pos/v1/s+op/t/x": "", "pos/v1//t/x": "", "pos/v1/shop/../x": "", "": "",
 	} {
 		a, kind, err := report.ParseTopic(topic)
 		if want == "" && err == nil {
