@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc9d5833c09b57d935ca3ed285b2aa23388ded671b98dd1", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:8daf06abbeac83bf3c3898a6c9789f5ebbca61e07bf6503a0c6980958995abdb", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1602,138 +1602,152 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	TopicRule{Topic: "duplicate", Schemes: list464, Codes: list497},
 	TopicRule{Topic: "journal", Schemes: list464, Codes: list498},
 	TopicRule{Topic: "original", Schemes: list464, Codes: list499},
-	TopicRule{Topic: "original", Schemes: list500, Codes: list501},
-	TopicRule{Topic: "keys", Schemes: list464, Codes: list502},
-	TopicRule{Topic: "format", Schemes: list464, Codes: list503},
-	TopicRule{Topic: "entry", Schemes: list464, Codes: list504},
-	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list505},
-	TopicRule{Topic: "card-number", Schemes: list464, Codes: list506},
-	TopicRule{Topic: "swipe", Schemes: list464, Codes: list507},
-	TopicRule{Topic: "invalid", Schemes: list508, Codes: list509},
-	TopicRule{Topic: "invalid", Schemes: list468, Codes: list510},
-	TopicRule{Topic: "invalid", Schemes: list511, Codes: list512},
-	TopicRule{Topic: "invalid", Schemes: list475, Codes: list509},
-	TopicRule{Topic: "re-enter", Schemes: list508, Codes: list507},
-	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list513},
-	TopicRule{Topic: "re-enter", Schemes: list511, Codes: list514},
-	TopicRule{Topic: "wrong-method", Schemes: list515, Codes: list516},
-	TopicRule{Topic: "wrong-method", Schemes: list517, Codes: list518},
-	TopicRule{Topic: "card-number", Schemes: list515, Codes: list519},
-	TopicRule{Topic: "card-number", Schemes: list517, Codes: list520},
-	TopicRule{Topic: "clock", Schemes: list521, Codes: list440},
-	TopicRule{Topic: "journal", Schemes: list521, Codes: list479},
-	TopicRule{Topic: "wrong-method", Schemes: list521, Codes: list496},
-	TopicRule{Topic: "duplicate", Schemes: list517, Codes: list522},
-	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list523},
-	TopicRule{Topic: "config", Schemes: list475, Codes: list524},
-	TopicRule{Topic: "config", Schemes: list525, Codes: list526},
+	TopicRule{Topic: "original-amount", Schemes: list500, Codes: list501},
+	TopicRule{Topic: "pending", Schemes: list502, Codes: list489},
+	TopicRule{Topic: "pending", Schemes: list468, Codes: list503},
+	TopicRule{Topic: "pending", Schemes: list504, Codes: list505},
+	TopicRule{Topic: "card-number", Schemes: list504, Codes: list506},
+	TopicRule{Topic: "card-refused", Schemes: list504, Codes: list507},
+	TopicRule{Topic: "wrong-method", Schemes: list504, Codes: list508},
+	TopicRule{Topic: "wrong-method", Schemes: list475, Codes: list509},
+	TopicRule{Topic: "config", Schemes: list510, Codes: list511},
+	TopicRule{Topic: "not-accepted", Schemes: list510, Codes: list512},
+	TopicRule{Topic: "printer", Schemes: list513, Codes: list514},
+	TopicRule{Topic: "original", Schemes: list502, Codes: list515},
+	TopicRule{Topic: "keys", Schemes: list464, Codes: list516},
+	TopicRule{Topic: "format", Schemes: list464, Codes: list517},
+	TopicRule{Topic: "entry", Schemes: list464, Codes: list518},
+	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list519},
+	TopicRule{Topic: "card-number", Schemes: list464, Codes: list520},
+	TopicRule{Topic: "swipe", Schemes: list464, Codes: list521},
+	TopicRule{Topic: "invalid", Schemes: list522, Codes: list523},
+	TopicRule{Topic: "invalid", Schemes: list468, Codes: list524},
+	TopicRule{Topic: "invalid", Schemes: list504, Codes: list525},
+	TopicRule{Topic: "invalid", Schemes: list475, Codes: list523},
+	TopicRule{Topic: "re-enter", Schemes: list522, Codes: list521},
+	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list526},
+	TopicRule{Topic: "re-enter", Schemes: list504, Codes: list527},
+	TopicRule{Topic: "wrong-method", Schemes: list528, Codes: list529},
+	TopicRule{Topic: "wrong-method", Schemes: list530, Codes: list531},
+	TopicRule{Topic: "card-number", Schemes: list528, Codes: list532},
+	TopicRule{Topic: "card-number", Schemes: list530, Codes: list533},
+	TopicRule{Topic: "clock", Schemes: list534, Codes: list440},
+	TopicRule{Topic: "journal", Schemes: list534, Codes: list479},
+	TopicRule{Topic: "wrong-method", Schemes: list534, Codes: list496},
+	TopicRule{Topic: "duplicate", Schemes: list530, Codes: list535},
+	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list536},
+	TopicRule{Topic: "config", Schemes: list475, Codes: list537},
+	TopicRule{Topic: "config", Schemes: list510, Codes: list538},
 	TopicRule{Topic: "not-accepted", Schemes: list475, Codes: list496},
-	TopicRule{Topic: "security", Schemes: list468, Codes: list527},
-	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list528},
-	TopicRule{Topic: "merchant-unknown", Schemes: list511, Codes: list529},
-	TopicRule{Topic: "terminal-unknown", Schemes: list511, Codes: list530},
-	TopicRule{Topic: "original", Schemes: list531, Codes: list532},
-	TopicRule{Topic: "not-permitted", Schemes: list531, Codes: list533},
-	TopicRule{Topic: "cutover", Schemes: list534, Codes: list486},
-	TopicRule{Topic: "issuer-decline", Schemes: list511, Codes: list535},
-	TopicRule{Topic: "registration", Schemes: list536, Codes: list537},
-	TopicRule{Topic: "phone-line", Schemes: list536, Codes: list538},
-	TopicRule{Topic: "config", Schemes: list536, Codes: list539},
-	TopicRule{Topic: "card-refused", Schemes: list536, Codes: list540},
-	TopicRule{Topic: "success", Codes: list541, Domains: list542},
-	TopicRule{Topic: "uncertain-approval", Domains: list542, Words: list543},
-	TopicRule{Topic: "local-any", Schemes: list536, Domains: list542},
-	TopicRule{Topic: "success", Domains: list542},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list544, Codes: list440},
-	TopicRule{Topic: "reversal-mac", Schemes: list544, Codes: list545},
-	TopicRule{Topic: "reversal-other", Schemes: list544},
-	TopicRule{Topic: "version", Schemes: list531, Codes: list546},
-	TopicRule{Topic: "no-answer", Schemes: list547, Codes: list548},
-	TopicRule{Topic: "no-answer", Schemes: list536, Codes: list549},
-	TopicRule{Topic: "offline", Schemes: list141, Codes: list550},
-	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list551},
-	TopicRule{Topic: "data-transfer", Schemes: list536, Codes: list552},
-	TopicRule{Topic: "network", Schemes: list536, Codes: list553},
-	TopicRule{Topic: "duplicate", Schemes: list536, Codes: list554},
-	TopicRule{Topic: "settle", Schemes: list536, Codes: list555},
-	TopicRule{Topic: "serial", Schemes: list536, Codes: list556, Domains: list557},
-	TopicRule{Topic: "card-blocked", Schemes: list536, Domains: list558},
-	TopicRule{Topic: "funds", Domains: list558, Words: list559},
-	TopicRule{Topic: "state", Domains: list558, Words: list560},
-	TopicRule{Topic: "pin-locked", Domains: list558, Words: list561},
-	TopicRule{Topic: "pin", Domains: list558, Words: list562},
-	TopicRule{Topic: "expired", Domains: list558, Words: list563},
-	TopicRule{Topic: "limit", Domains: list558, Words: list564},
-	TopicRule{Topic: "state", Domains: list558},
-	TopicRule{Topic: "limit", Domains: list565, Words: list566},
-	TopicRule{Topic: "merchant-unknown", Domains: list565, Words: list567},
-	TopicRule{Topic: "terminal-unknown", Domains: list565, Words: list568},
-	TopicRule{Topic: "fraud", Domains: list565},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list569},
-	TopicRule{Topic: "issuer-late", Domains: list570, Words: list571},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list572},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list573},
+	TopicRule{Topic: "security", Schemes: list468, Codes: list539},
+	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list540},
+	TopicRule{Topic: "merchant-unknown", Schemes: list504, Codes: list541},
+	TopicRule{Topic: "terminal-unknown", Schemes: list504, Codes: list542},
+	TopicRule{Topic: "original", Schemes: list543, Codes: list544},
+	TopicRule{Topic: "not-permitted", Schemes: list543, Codes: list545},
+	TopicRule{Topic: "cutover", Schemes: list546, Codes: list486},
+	TopicRule{Topic: "issuer-decline", Schemes: list504, Codes: list547},
+	TopicRule{Topic: "registration", Schemes: list513, Codes: list548},
+	TopicRule{Topic: "phone-line", Schemes: list513, Codes: list549},
+	TopicRule{Topic: "config", Schemes: list513, Codes: list550},
+	TopicRule{Topic: "card-blocked", Schemes: list513, Codes: list551},
+	TopicRule{Topic: "success", Codes: list552, Domains: list553},
+	TopicRule{Topic: "uncertain-approval", Domains: list553, Words: list554},
+	TopicRule{Topic: "local-any", Schemes: list513, Domains: list553},
+	TopicRule{Topic: "success", Domains: list553},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list555, Codes: list440},
+	TopicRule{Topic: "reversal-mac", Schemes: list555, Codes: list556},
+	TopicRule{Topic: "reversal-other", Schemes: list555},
+	TopicRule{Topic: "version", Schemes: list543, Codes: list557},
+	TopicRule{Topic: "no-answer", Schemes: list558, Codes: list559},
+	TopicRule{Topic: "no-answer", Schemes: list513, Codes: list560},
+	TopicRule{Topic: "offline", Schemes: list141, Codes: list561},
+	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list562},
+	TopicRule{Topic: "data-transfer", Schemes: list513, Codes: list563},
+	TopicRule{Topic: "network", Schemes: list513, Codes: list564},
+	TopicRule{Topic: "duplicate", Schemes: list513, Codes: list565},
+	TopicRule{Topic: "settle", Schemes: list513, Codes: list566},
+	TopicRule{Topic: "serial", Schemes: list513, Codes: list567, Domains: list568},
+	TopicRule{Topic: "card-blocked", Schemes: list513, Domains: list569},
+	TopicRule{Topic: "funds", Domains: list569, Words: list570},
+	TopicRule{Topic: "state", Domains: list569, Words: list571},
+	TopicRule{Topic: "pin-locked", Domains: list569, Words: list572},
+	TopicRule{Topic: "pin", Domains: list569, Words: list573},
+	TopicRule{Topic: "expired", Domains: list569, Words: list574},
+	TopicRule{Topic: "limit", Domains: list569, Words: list575},
+	TopicRule{Topic: "state", Domains: list569},
+	TopicRule{Topic: "limit", Domains: list576, Words: list577},
+	TopicRule{Topic: "merchant-unknown", Domains: list576, Words: list578},
+	TopicRule{Topic: "terminal-unknown", Domains: list576, Words: list579},
+	TopicRule{Topic: "fraud", Domains: list576},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list580},
+	TopicRule{Topic: "issuer-late", Domains: list581, Words: list582},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list583},
+	TopicRule{Topic: "not-accepted", Domains: list111, Words: list584},
 	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list574, Words: list575},
-	TopicRule{Topic: "cutover", Domains: list576, Words: list577},
-	TopicRule{Topic: "switch", Domains: list576, Words: list578},
-	TopicRule{Topic: "centre", Domains: list576, Words: list579},
-	TopicRule{Topic: "security", Domains: list576, Words: list580},
-	TopicRule{Topic: "switch", Domains: list576},
-	TopicRule{Topic: "busy", Domains: list581, Words: list582},
-	TopicRule{Topic: "host-late", Domains: list581, Words: list583},
-	TopicRule{Topic: "refused", Schemes: list536, Domains: list581, Words: list584},
-	TopicRule{Topic: "answer-bad", Schemes: list536, Domains: list581},
-	TopicRule{Topic: "not-permitted", Domains: list581, Words: list585},
-	TopicRule{Topic: "journal", Domains: list581, Words: list586},
-	TopicRule{Topic: "host-fault", Domains: list581},
-	TopicRule{Topic: "terminal-unknown", Domains: list587, Words: list588},
-	TopicRule{Topic: "merchant-unknown", Domains: list587, Words: list589},
-	TopicRule{Topic: "not-permitted", Domains: list587},
-	TopicRule{Topic: "terminal-unknown", Domains: list590, Words: list591},
-	TopicRule{Topic: "version", Domains: list590, Words: list592},
-	TopicRule{Topic: "session", Domains: list590, Words: list593},
-	TopicRule{Topic: "duplicate", Domains: list590, Words: list594},
-	TopicRule{Topic: "journal", Domains: list590, Words: list595},
-	TopicRule{Topic: "clock", Domains: list590, Words: list596},
-	TopicRule{Topic: "identity", Domains: list590, Words: list597},
-	TopicRule{Topic: "sim", Domains: list590, Words: list598},
-	TopicRule{Topic: "dial", Domains: list590, Words: list599},
-	TopicRule{Topic: "format-local", Schemes: list536, Domains: list590, Words: list600},
-	TopicRule{Topic: "format", Domains: list590, Words: list601},
-	TopicRule{Topic: "config", Domains: list590},
-	TopicRule{Topic: "keys-local", Schemes: list536, Domains: list602},
-	TopicRule{Topic: "keys", Domains: list602},
-	TopicRule{Topic: "permission", Domains: list603, Words: list604},
-	TopicRule{Topic: "settle", Domains: list603, Words: list605},
-	TopicRule{Topic: "original", Domains: list603, Words: list606},
-	TopicRule{Topic: "cancelled", Domains: list603, Words: list607},
-	TopicRule{Topic: "entry", Domains: list603},
-	TopicRule{Topic: "wrong-method", Domains: list608, Words: list609},
-	TopicRule{Topic: "card-number", Domains: list608, Words: list610},
-	TopicRule{Topic: "card-refused", Domains: list608, Words: list611},
-	TopicRule{Topic: "swipe", Domains: list608, Words: list612},
-	TopicRule{Topic: "contactless", Domains: list608, Words: list613},
-	TopicRule{Topic: "chip-read", Domains: list608},
-	TopicRule{Topic: "paper", Domains: list557, Words: list614},
-	TopicRule{Topic: "printer", Domains: list557, Words: list615},
-	TopicRule{Topic: "tamper", Domains: list557, Words: list616},
-	TopicRule{Topic: "pinpad", Domains: list557, Words: list617},
-	TopicRule{Topic: "sim", Domains: list557, Words: list598},
-	TopicRule{Topic: "modem", Domains: list557, Words: list618},
-	TopicRule{Topic: "reader", Domains: list557, Words: list619},
-	TopicRule{Topic: "power", Domains: list557, Words: list620},
-	TopicRule{Topic: "storage", Domains: list557, Words: list621},
-	TopicRule{Topic: "device", Domains: list557},
-	TopicRule{Topic: "signal", Domains: list622, Words: list623},
-	TopicRule{Topic: "phone-line", Domains: list622, Words: list624},
-	TopicRule{Topic: "dial", Domains: list622, Words: list625},
-	TopicRule{Topic: "registration", Domains: list622, Words: list626},
-	TopicRule{Topic: "refused", Domains: list622, Words: list584},
-	TopicRule{Topic: "connect", Domains: list622, Words: list627},
-	TopicRule{Topic: "send", Domains: list622, Words: list628},
-	TopicRule{Topic: "no-answer", Domains: list622, Words: list629},
-	TopicRule{Topic: "network", Domains: list622},
+	TopicRule{Topic: "pending", Domains: list585, Words: list586},
+	TopicRule{Topic: "cutover", Domains: list587, Words: list588},
+	TopicRule{Topic: "switch", Domains: list587, Words: list589},
+	TopicRule{Topic: "centre", Domains: list587, Words: list590},
+	TopicRule{Topic: "security", Domains: list587, Words: list591},
+	TopicRule{Topic: "switch", Domains: list587},
+	TopicRule{Topic: "busy", Domains: list592, Words: list593},
+	TopicRule{Topic: "host-late", Domains: list592, Words: list594},
+	TopicRule{Topic: "refused", Schemes: list513, Domains: list592, Words: list595},
+	TopicRule{Topic: "answer-bad", Schemes: list513, Domains: list592},
+	TopicRule{Topic: "not-permitted", Domains: list592, Words: list596},
+	TopicRule{Topic: "journal", Domains: list592, Words: list597},
+	TopicRule{Topic: "host-fault", Domains: list592},
+	TopicRule{Topic: "terminal-unknown", Domains: list598, Words: list599},
+	TopicRule{Topic: "merchant-unknown", Domains: list598, Words: list600},
+	TopicRule{Topic: "not-permitted", Domains: list598},
+	TopicRule{Topic: "terminal-unknown", Domains: list601, Words: list602},
+	TopicRule{Topic: "version", Domains: list601, Words: list603},
+	TopicRule{Topic: "session", Domains: list601, Words: list604},
+	TopicRule{Topic: "duplicate", Domains: list601, Words: list605},
+	TopicRule{Topic: "journal", Domains: list601, Words: list606},
+	TopicRule{Topic: "clock", Domains: list601, Words: list607},
+	TopicRule{Topic: "identity", Domains: list601, Words: list608},
+	TopicRule{Topic: "sim", Domains: list601, Words: list609},
+	TopicRule{Topic: "dial", Domains: list601, Words: list610},
+	TopicRule{Topic: "format-local", Schemes: list513, Domains: list601, Words: list611},
+	TopicRule{Topic: "format", Domains: list601, Words: list612},
+	TopicRule{Topic: "config", Domains: list601},
+	TopicRule{Topic: "keys-local", Schemes: list513, Domains: list613},
+	TopicRule{Topic: "keys", Domains: list613},
+	TopicRule{Topic: "permission", Domains: list614, Words: list615},
+	TopicRule{Topic: "settle", Domains: list614, Words: list616},
+	TopicRule{Topic: "original-amount", Domains: list614, Words: list617},
+	TopicRule{Topic: "wrong-method", Domains: list614, Words: list618},
+	TopicRule{Topic: "original", Domains: list614, Words: list619},
+	TopicRule{Topic: "cancelled", Domains: list614, Words: list620},
+	TopicRule{Topic: "entry", Domains: list614},
+	TopicRule{Topic: "wrong-method", Domains: list621, Words: list622},
+	TopicRule{Topic: "card-number", Domains: list621, Words: list623},
+	TopicRule{Topic: "card-refused", Domains: list621, Words: list624},
+	TopicRule{Topic: "swipe", Domains: list621, Words: list625},
+	TopicRule{Topic: "contactless", Domains: list621, Words: list626},
+	TopicRule{Topic: "chip-read", Domains: list621},
+	TopicRule{Topic: "paper", Domains: list568, Words: list627},
+	TopicRule{Topic: "printer", Domains: list568, Words: list628},
+	TopicRule{Topic: "tamper", Domains: list568, Words: list629},
+	TopicRule{Topic: "pinpad", Domains: list568, Words: list630},
+	TopicRule{Topic: "sim", Domains: list568, Words: list609},
+	TopicRule{Topic: "modem", Domains: list568, Words: list631},
+	TopicRule{Topic: "reader", Domains: list568, Words: list632},
+	TopicRule{Topic: "power", Domains: list568, Words: list633},
+	TopicRule{Topic: "storage-full", Domains: list568, Words: list634},
+	TopicRule{Topic: "storage", Domains: list568, Words: list635},
+	TopicRule{Topic: "device", Domains: list568},
+	TopicRule{Topic: "signal", Domains: list636, Words: list637},
+	TopicRule{Topic: "phone-line", Domains: list636, Words: list638},
+	TopicRule{Topic: "dial", Domains: list636, Words: list639},
+	TopicRule{Topic: "registration", Domains: list636, Words: list640},
+	TopicRule{Topic: "refused", Domains: list636, Words: list595},
+	TopicRule{Topic: "connect", Domains: list636, Words: list641},
+	TopicRule{Topic: "send", Domains: list636, Words: list642},
+	TopicRule{Topic: "no-answer", Domains: list636, Words: list643},
+	TopicRule{Topic: "network", Domains: list636},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -1817,10 +1831,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "risk.fraud", DB: -12},
 	}, Text: Text{ZH: "发卡行不认卡号或卡片校验值", EN: "the issuer does not accept the card's number or check value"}},
 	Prior{Topic: "card-refused", Floor: -26, Unexplained: -7, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -1},
+		Weight{Cause: "account.state", DB: -5},
 		Weight{Cause: "card.damaged", DB: -6},
 		Weight{Cause: "card.wrong-method", DB: -6},
-		Weight{Cause: "issuer.declined", DB: -2},
+		Weight{Cause: "issuer.declined"},
 		Weight{Cause: "risk.fraud", DB: -10},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
 	Prior{Topic: "cardholder-not-permitted", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
@@ -1854,10 +1868,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "terminal.journal", DB: -12},
 		Weight{Cause: "terminal.keys", DB: -14},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Floor: -24, Unexplained: -7, Retry: "no", Settled: true, Weights: []Weight{
+	Prior{Topic: "config", Floor: -24, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "terminal.config"},
 		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.not-registered", DB: -8},
+		Weight{Cause: "terminal.not-registered", DB: -9},
 		Weight{Cause: "terminal.protocol", DB: -8},
 		Weight{Cause: "terminal.session", DB: -9},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
@@ -2275,10 +2289,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
 	Prior{Topic: "original", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -14},
-		Weight{Cause: "operator.entry", DB: -1},
+		Weight{Cause: "operator.entry", DB: -4},
 		Weight{Cause: "terminal.journal"},
 		Weight{Cause: "terminal.session", DB: -12},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
+	Prior{Topic: "original-amount", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: -14},
+		Weight{Cause: "operator.entry"},
+		Weight{Cause: "terminal.config", DB: -13},
+		Weight{Cause: "terminal.journal", DB: -5},
+	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
 	Prior{Topic: "paper", Floor: -28, Unexplained: -10, Retry: "safe", Weights: []Weight{
 		Weight{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
@@ -2490,6 +2510,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "terminal.storage-fault"},
 		Weight{Cause: "terminal.storage-full", DB: -1},
 	}, Text: Text{ZH: "程序说文件或存储出错", EN: "the program reports an error of files or storage"}},
+	Prior{Topic: "storage-full", Floor: -22, Unexplained: -6, Retry: "safe", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", DB: -12},
+		Weight{Cause: "terminal.journal", DB: -7},
+		Weight{Cause: "terminal.storage-fault", DB: -7},
+		Weight{Cause: "terminal.storage-full"},
+	}, Text: Text{ZH: "程序说存储空间不够", EN: "the program says there is no space left"}},
 	Prior{Topic: "success", Floor: -45, Unexplained: -30, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "none"},
 	}, Text: Text{ZH: "主机（或卡片）已批准这笔交易", EN: "the sale was approved"}},
@@ -2540,7 +2566,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list630, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list644, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2554,7 +2580,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list631, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list645, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2570,14 +2596,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list631, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Masks: list645, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list632, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Masks: list646, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
@@ -2595,7 +2621,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list631, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list645, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2841,7 +2867,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list633, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list647, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2856,7 +2882,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list633, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list647, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2870,7 +2896,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list633, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list647, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -3120,7 +3146,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list634, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list648, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -3176,16 +3202,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list635, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list649, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
 		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list635, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list649, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list635, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list649, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3193,7 +3219,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list635, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list649, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -3235,13 +3261,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list636, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list650, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list637, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list651, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -3263,7 +3289,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -5},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list638, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list652, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3280,19 +3306,19 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list638, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Masks: list652, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list632, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list646, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 1},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 1},
 		Weight{Cause: "lan.wifi", DB: 11},
-	}, Masks: list632, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list646, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -3308,7 +3334,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list639, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list653, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3531,7 +3557,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -24},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
 	Sign{Name: "journal.ok", Check: "app.journal", Weights: []Weight{
-		Weight{Cause: "terminal.journal", DB: -4},
+		Weight{Cause: "terminal.journal", DB: -2},
 	}, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
 	Sign{Name: "journal.pending", Check: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", DB: 5},
@@ -3569,7 +3595,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list640, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list654, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3583,7 +3609,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list641, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list655, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3621,11 +3647,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list641, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list655, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 20},
-	}, Masks: list642, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Masks: list656, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -3648,7 +3674,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list641, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list655, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3661,7 +3687,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list637, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list651, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -3678,7 +3704,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list643, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list657, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -3695,12 +3721,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list643, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list657, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list644, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list658, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3739,7 +3765,6 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "issuer.unavailable", DB: -26},
 		Weight{Cause: "merchant.not-permitted", DB: -26},
 		Weight{Cause: "merchant.not-registered", DB: -26},
-		Weight{Cause: "none", DB: -30},
 		Weight{Cause: "switch.malfunction", DB: -26},
 		Weight{Cause: "terminal.not-registered", DB: -26},
 	}, Text: Text{ZH: "请求没有发出去：是卡片自己拒绝的", EN: "the request never left: it was the card that refused"}},
@@ -3804,7 +3829,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list641, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list655, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3819,7 +3844,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list641, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list655, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3834,13 +3859,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list645, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list659, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list646, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list660, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3864,7 +3889,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list647, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list661, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3877,7 +3902,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list648, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list662, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3887,11 +3912,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list648, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list662, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list649, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list663, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3947,11 +3972,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list650, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list664, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list651, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list665, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3961,13 +3986,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list651, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list665, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list651, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list665, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -4056,7 +4081,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list652, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list666, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -4092,7 +4117,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list653, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list667, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -4109,14 +4134,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list654, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list668, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list654, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list668, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -4295,7 +4320,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list641, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list655, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
@@ -4312,7 +4337,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list641, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list655, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -4320,7 +4345,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6918c80fea695d492bc
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list655, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list669, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -5173,161 +5198,175 @@ var (
 	list496 = []string{"77"}
 	list497 = []string{"94"}
 	list498 = []string{"79", "95"}
-	list499 = []string{"12", "22", "25", "64"}
-	list500 = []string{"iso8583-1987"}
-	list501 = []string{"25"}
-	list502 = []string{"99", "A0", "A9"}
-	list503 = []string{"30"}
-	list504 = []string{"13", "A1", "OT"}
-	list505 = []string{"45"}
-	list506 = []string{"14", "59"}
-	list507 = []string{"19"}
-	list508 = []string{"iso8583-1987", "visa"}
-	list509 = []string{"12"}
-	list510 = []string{"902"}
-	list511 = []string{"iso8583-2003"}
-	list512 = []string{"9102"}
-	list513 = []string{"903"}
-	list514 = []string{"9103"}
-	list515 = []string{"visa", "iso8583-1987"}
-	list516 = []string{"1A"}
-	list517 = []string{"visa"}
-	list518 = []string{"70"}
-	list519 = []string{"N7"}
-	list520 = []string{"14"}
-	list521 = []string{"gicc-de"}
-	list522 = []string{"84"}
-	list523 = []string{"70", "92"}
-	list524 = []string{"46"}
-	list525 = []string{"acquirer-4"}
-	list526 = []string{"A158"}
-	list527 = []string{"920", "921"}
-	list528 = []string{"922"}
-	list529 = []string{"1009", "1054", "1055"}
-	list530 = []string{"1820"}
-	list531 = []string{"acquirer-ext"}
-	list532 = []string{"Y3"}
-	list533 = []string{"T3"}
-	list534 = []string{"cb2a-fr"}
-	list535 = []string{"1061"}
-	list536 = []string{"terminal-local"}
-	list537 = []string{"mpt:0x10"}
-	list538 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list539 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list540 = []string{"newpos:E23", "abecs:067"}
-	list541 = []string{"00", "0000"}
-	list542 = []string{"none"}
-	list543 = []string{"defective success"}
-	list544 = []string{"reversal-reason"}
-	list545 = []string{"A0"}
-	list546 = []string{"YQ"}
-	list547 = []string{"rc17:*"}
-	list548 = []string{"FF"}
-	list549 = []string{"rc17:FF"}
-	list550 = []string{"Z3", "Y3"}
-	list551 = []string{"Z1", "Z2"}
-	list552 = []string{"seed:DataTransferError"}
-	list553 = []string{"seed:CommunicationError"}
-	list554 = []string{"seed:DuplicateTransactionError"}
-	list555 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list556 = []string{"newpos-port:*"}
-	list557 = []string{"terminal-hardware"}
-	list558 = []string{"cardholder-account"}
-	list559 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list560 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list561 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list562 = []string{"pin", "password"}
-	list563 = []string{"expir"}
-	list564 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list565 = []string{"risk"}
-	list566 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list567 = []string{"merchant blacklist", "merchant on blacklist"}
-	list568 = []string{"terminal blacklist"}
-	list569 = []string{"inoperative", "signed off"}
-	list570 = []string{"issuer", "scheme-switch"}
-	list571 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list572 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list573 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list574 = []string{"scheme-switch", "acquirer-host"}
-	list575 = []string{"being processed", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list576 = []string{"scheme-switch"}
-	list577 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list578 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list579 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list580 = []string{"security processing"}
-	list581 = []string{"acquirer-host"}
-	list582 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list583 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list584 = []string{"reject", "refused"}
-	list585 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list586 = []string{"original", "reconcil", "not found"}
-	list587 = []string{"merchant-config"}
-	list588 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list589 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list590 = []string{"terminal-config"}
-	list591 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list592 = []string{"version"}
-	list593 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list594 = []string{"duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list595 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list596 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list597 = []string{"id mismatch", "mismatch"}
-	list598 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list599 = []string{"number unobtainable", "called"}
-	list600 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list601 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list602 = []string{"terminal-keys"}
-	list603 = []string{"operator"}
-	list604 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list605 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list606 = []string{"original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list607 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list608 = []string{"card-medium"}
-	list609 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list610 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list611 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list612 = []string{"swipe", "stripe", "magnetic", "track"}
-	list613 = []string{"contactless"}
-	list614 = []string{"paper"}
-	list615 = []string{"print", "font"}
-	list616 = []string{"tamper", "for security reasons", "security violation"}
-	list617 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list618 = []string{"radio module", "modem", "module", "dial"}
-	list619 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list620 = []string{"battery", "voltage", "power"}
-	list621 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list622 = []string{"network-path"}
-	list623 = []string{"signal"}
-	list624 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list625 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list626 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list627 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list628 = []string{"send failed", "send error", "transmitting"}
-	list629 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list630 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list631 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list632 = []string{"path.loss", "path.loss-all"}
-	list633 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list634 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list635 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list636 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list637 = []string{"app.crashed-some", "app.crashing"}
-	list638 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list639 = []string{"cpu.high", "cpu.raised"}
-	list640 = []string{"hist.many-unread", "reads.many-fail"}
-	list641 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list642 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list643 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list644 = []string{"tls.broken", "tls.timeout"}
-	list645 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list646 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list647 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list648 = []string{"hist.many-unread", "hist.mode-all"}
-	list649 = []string{"pinpad.bad", "reader.fault"}
-	list650 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list651 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list652 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list653 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list654 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list655 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list499 = []string{"12", "22", "25"}
+	list500 = []string{"unionpay", "iso8583-1987"}
+	list501 = []string{"64"}
+	list502 = []string{"iso8583-1987"}
+	list503 = []string{"923"}
+	list504 = []string{"iso8583-2003"}
+	list505 = []string{"9123"}
+	list506 = []string{"9124"}
+	list507 = []string{"1064"}
+	list508 = []string{"1067"}
+	list509 = []string{"39"}
+	list510 = []string{"acquirer-4"}
+	list511 = []string{"1001", "1002"}
+	list512 = []string{"4001"}
+	list513 = []string{"terminal-local"}
+	list514 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list515 = []string{"25"}
+	list516 = []string{"99", "A0", "A9"}
+	list517 = []string{"30"}
+	list518 = []string{"13", "A1", "OT"}
+	list519 = []string{"45"}
+	list520 = []string{"14", "59"}
+	list521 = []string{"19"}
+	list522 = []string{"iso8583-1987", "visa"}
+	list523 = []string{"12"}
+	list524 = []string{"902"}
+	list525 = []string{"9102"}
+	list526 = []string{"903"}
+	list527 = []string{"9103"}
+	list528 = []string{"visa", "iso8583-1987"}
+	list529 = []string{"1A"}
+	list530 = []string{"visa"}
+	list531 = []string{"70"}
+	list532 = []string{"N7"}
+	list533 = []string{"14"}
+	list534 = []string{"gicc-de"}
+	list535 = []string{"84"}
+	list536 = []string{"70", "92"}
+	list537 = []string{"46"}
+	list538 = []string{"A158"}
+	list539 = []string{"920", "921"}
+	list540 = []string{"922"}
+	list541 = []string{"1009", "1054", "1055"}
+	list542 = []string{"1820"}
+	list543 = []string{"acquirer-ext"}
+	list544 = []string{"Y3"}
+	list545 = []string{"T3"}
+	list546 = []string{"cb2a-fr"}
+	list547 = []string{"1061"}
+	list548 = []string{"mpt:0x10"}
+	list549 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list550 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list551 = []string{"newpos:E23", "abecs:067"}
+	list552 = []string{"00", "0000"}
+	list553 = []string{"none"}
+	list554 = []string{"defective success"}
+	list555 = []string{"reversal-reason"}
+	list556 = []string{"A0"}
+	list557 = []string{"YQ"}
+	list558 = []string{"rc17:*"}
+	list559 = []string{"FF"}
+	list560 = []string{"rc17:FF"}
+	list561 = []string{"Z3", "Y3"}
+	list562 = []string{"Z1", "Z2"}
+	list563 = []string{"seed:DataTransferError"}
+	list564 = []string{"seed:CommunicationError"}
+	list565 = []string{"seed:DuplicateTransactionError"}
+	list566 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list567 = []string{"newpos-port:*"}
+	list568 = []string{"terminal-hardware"}
+	list569 = []string{"cardholder-account"}
+	list570 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list571 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list572 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list573 = []string{"pin", "password"}
+	list574 = []string{"expir"}
+	list575 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list576 = []string{"risk"}
+	list577 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list578 = []string{"merchant blacklist", "merchant on blacklist"}
+	list579 = []string{"terminal blacklist"}
+	list580 = []string{"inoperative", "signed off"}
+	list581 = []string{"issuer", "scheme-switch"}
+	list582 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list583 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list584 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list585 = []string{"scheme-switch", "acquirer-host"}
+	list586 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list587 = []string{"scheme-switch"}
+	list588 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list589 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list590 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list591 = []string{"security processing"}
+	list592 = []string{"acquirer-host"}
+	list593 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list594 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list595 = []string{"reject", "refused"}
+	list596 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list597 = []string{"original", "reconcil", "not found"}
+	list598 = []string{"merchant-config"}
+	list599 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list600 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list601 = []string{"terminal-config"}
+	list602 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list603 = []string{"version"}
+	list604 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list605 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list606 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list607 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list608 = []string{"id mismatch", "mismatch"}
+	list609 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list610 = []string{"number unobtainable", "called"}
+	list611 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list612 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list613 = []string{"terminal-keys"}
+	list614 = []string{"operator"}
+	list615 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list616 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list617 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list618 = []string{"pin data required", "pin entry necessary"}
+	list619 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list620 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list621 = []string{"card-medium"}
+	list622 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list623 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list624 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list625 = []string{"swipe", "stripe", "magnetic", "track"}
+	list626 = []string{"contactless"}
+	list627 = []string{"paper"}
+	list628 = []string{"print", "font"}
+	list629 = []string{"tamper", "for security reasons", "security violation"}
+	list630 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list631 = []string{"radio module", "modem", "module", "dial"}
+	list632 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list633 = []string{"battery", "voltage", "power"}
+	list634 = []string{"no space", "out of storage", "index full", "memory full"}
+	list635 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list636 = []string{"network-path"}
+	list637 = []string{"signal"}
+	list638 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list639 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list640 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list641 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list642 = []string{"send failed", "send error", "transmitting"}
+	list643 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list644 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list645 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list646 = []string{"path.loss", "path.loss-all"}
+	list647 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list648 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list649 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list650 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list651 = []string{"app.crashed-some", "app.crashing"}
+	list652 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list653 = []string{"cpu.high", "cpu.raised"}
+	list654 = []string{"hist.many-unread", "reads.many-fail"}
+	list655 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list656 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list657 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list658 = []string{"tls.broken", "tls.timeout"}
+	list659 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list660 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list661 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list662 = []string{"hist.many-unread", "hist.mode-all"}
+	list663 = []string{"pinpad.bad", "reader.fault"}
+	list664 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list665 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list666 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list667 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list668 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list669 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

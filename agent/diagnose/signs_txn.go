@@ -116,7 +116,9 @@ func (r *reader) transaction() {
 		say("answer.seen", 1)
 	case t.clash:
 	case no(t.sent):
-		say(pick(r.topic == "card-refused" || r.topic == "card-blocked", "not.sent-card", "not.sent"), 1)
+		// A chip can refuse or approve by itself; a host that was never asked can do neither.
+		card := r.topic == "card-refused" || r.topic == "card-blocked" || r.topic == "success"
+		say(pick(card && r.ev.Origin == report.OriginTerminal, "not.sent-card", "not.sent"), 1)
 	case yes(t.sent) && no(t.answer):
 		say("sent.silent", 1)
 	case no(t.answer):
