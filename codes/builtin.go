@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:8daf06abbeac83bf3c3898a6c9789f5ebbca61e07bf6503a0c6980958995abdb", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8cea52b32c951fdabb54f32fc854a71962f326319857ff87", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1565,7 +1565,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:8daf06abbeac83bf3c3
 	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list398, Causes: list457, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Scale: 1.8, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.65, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Scale: 2, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.67, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list461, Codes: list462},
 	TopicRule{Topic: "limit", Schemes: list461, Codes: list463},
 	TopicRule{Topic: "limit", Schemes: list464, Codes: list465},
@@ -1994,7 +1994,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:8daf06abbeac83bf3c3
 		Weight{Cause: "issuer.declined", DB: -18},
 		Weight{Cause: "terminal.clock", DB: -18},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Floor: -26, Unexplained: -5, Retry: "no", Settled: true, Weights: []Weight{
+	Prior{Topic: "format", Floor: -26, Unexplained: -4, Retry: "no", Settled: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -14},
 		Weight{Cause: "host.malfunction", DB: -10},
 		Weight{Cause: "operator.entry", DB: -14},
