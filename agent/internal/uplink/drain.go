@@ -11,12 +11,9 @@ import (
 )
 
 // puback takes the oldest message in flight off; its token is done.
-func (s *session) puback() error {
+func (s *session) puback() {
 	t := s.flight[0]
 	s.flight = slices.Delete(s.flight, 0, 1)
-	if err := t.token.Error(); err != nil {
-		return fmt.Errorf("publish to %s: %w", s.broker, err)
-	}
 	if r := t.record; r != nil && s.u.cfg.Delivery == DeliveryBroker {
 		s.high[r.Epoch] = max(s.high[r.Epoch], r.Seq)
 		if r.Kind != report.KindDropped { // those go ahead of their turn and confirm nothing below
@@ -24,7 +21,6 @@ func (s *session) puback() error {
 		}
 		s.allThere()
 	}
-	return nil
 }
 
 // allThere forgets everything once the broker has all of it.

@@ -8,18 +8,17 @@ import (
 	"strings"
 	"time"
 
-	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 )
 
-// A session is one connection with its own client object.
+// A session is one connection.
 type session struct {
 	u      *Uplink
 	broker string
-	client mqtt.Client
+	client *client
 	lost   chan error      // the connection is over
 	acks   chan report.Ack // from the fleet, newest; one per epoch is enough, for acks are cumulative
 	send   chan message    // to the sender
@@ -49,7 +48,7 @@ type message struct {
 
 type sent struct {
 	message
-	token mqtt.Token
+	token *token
 	at    time.Time
 }
 
@@ -58,18 +57,6 @@ type waiting struct {
 	seq   uint64
 	at    time.Time
 }
-
-// nothing is the client's store: the queue is the outbox, and a client object lives for one connection only. The
-// library's own stores lose, reorder or panic.
-type nothing struct{}
-
-func (nothing) Open()                             {}
-func (nothing) Put(string, packets.ControlPacket) {}
-func (nothing) Get(string) packets.ControlPacket  { return nil }
-func (nothing) All() []string                     { return nil }
-func (nothing) Del(string)                        {}
-func (nothing) Close()                            {}
-func (nothing) Reset()                            {}
 
 // session connects and works until the connection or the context ends. up tells whether the broker took it.
 func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted time.Duration, err error) {
@@ -141,7 +128,7 @@ func (s *session) lose(err error) {
 }
 
 // incoming takes a message from the broker. It runs on the client's goroutine and must not wait.
-func (s *session) incoming(m mqtt.Message) {
+func (s *session) incoming(m *packets.PublishPacket) {
 	u := s.u
 	bad := func() {
 		u.mu.Lock()
@@ -151,10 +138,10 @@ func (s *session) incoming(m mqtt.Message) {
 	own := u.cfg.Address.Topic("")
 	estate := report.AdvisoryTopic(u.cfg.Address.Estate, "", "")
 	estate = strings.TrimSuffix(estate, "/") // pos/v1/<estate>/advisory/
-	switch topic := m.Topic(); {
+	switch topic := m.TopicName; {
 	case topic == own+"ack":
 		var a report.Ack
-		if len(m.Payload()) > maxAdvisory || json.Unmarshal(m.Payload(), &a) != nil || a.Epoch == "" {
+		if len(m.Payload) > maxAdvisory || json.Unmarshal(m.Payload, &a) != nil || a.Epoch == "" {
 			bad()
 			return
 		}
@@ -170,12 +157,12 @@ func (s *session) incoming(m mqtt.Message) {
 			}
 		}
 	case strings.HasPrefix(topic, own+"cmd/"):
-		u.command(strings.TrimPrefix(topic, own+"cmd/"), m.Payload(), m.Retained())
+		u.command(strings.TrimPrefix(topic, own+"cmd/"), m.Payload, m.Retain)
 	case strings.HasPrefix(topic, estate):
 		scope, key, ok := strings.Cut(strings.TrimPrefix(topic, estate), "/")
 		var a report.Advisory
-		gone := len(m.Payload()) == 0
-		if !ok || len(m.Payload()) > maxAdvisory || !gone && json.Unmarshal(m.Payload(), &a) != nil {
+		gone := len(m.Payload) == 0
+		if !ok || len(m.Payload) > maxAdvisory || !gone && json.Unmarshal(m.Payload, &a) != nil {
 			bad()
 			return
 		}
@@ -187,11 +174,11 @@ func (s *session) incoming(m mqtt.Message) {
 	}
 }
 
-// sender hands messages to the client in order. Publish may wait for a dead connection, so it does so here and not in
-// the loop.
+// sender hands messages to the client in order. That may wait for a dead connection, so it happens here and not in the
+// loop.
 func (s *session) sender() {
 	for m := range s.send {
-		t := s.client.Publish(m.topic, 1, m.retained, m.payload)
+		t := s.client.publish(m.topic, m.retained, m.payload)
 		s.sent <- sent{m, t, time.Now()}
 	}
 }
@@ -200,18 +187,12 @@ func (s *session) sender() {
 func (s *session) begin(ctx context.Context) error {
 	u := s.u
 	at := u.cfg.Address
-	filters := map[string]byte{at.Topic("ack"): 1, at.Topic("cmd/+"): 1, at.AdvisoryFilter(): 1}
-	asked := make(chan mqtt.Token, 1)
-	go func() {
-		t := s.client.SubscribeMultiple(filters, nil) // may wait for a dead connection
-		<-t.Done()
-		asked <- t
-	}()
+	filters := []string{at.Topic("ack"), at.Topic("cmd/+"), at.AdvisoryFilter()}
+	asked := s.client.subscribe(filters)
 	limit := time.NewTimer(stallTimeout)
 	defer limit.Stop()
-	var t mqtt.Token
 	select {
-	case t = <-asked:
+	case <-asked.done:
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-s.lost:
@@ -219,12 +200,12 @@ func (s *session) begin(ctx context.Context) error {
 	case <-limit.C:
 		return fmt.Errorf("subscribe at %s: no answer within %v", s.broker, stallTimeout)
 	}
-	if err := t.Error(); err != nil {
-		return fmt.Errorf("subscribe at %s: %w", s.broker, err)
+	if len(asked.codes) != len(filters) {
+		return fmt.Errorf("subscribe at %s: %d answers to %d topics", s.broker, len(asked.codes), len(filters))
 	}
-	for topic, code := range t.(*mqtt.SubscribeToken).Result() {
+	for i, code := range asked.codes {
 		if code == 0x80 {
-			u.note(fmt.Sprintf("the broker refuses the subscription to %s: its access rules must allow it", topic))
+			u.note(fmt.Sprintf("the broker refuses the subscription to %s: its access rules must allow it", filters[i]))
 		}
 	}
 	online, err := json.Marshal(report.Presence{State: "online", Reason: "connected", BootID: u.cfg.BootID})
@@ -286,7 +267,7 @@ func (s *session) work(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		var head <-chan struct{}
 		if len(s.flight) > 0 {
-			head = s.flight[0].token.Done()
+			head = s.flight[0].token.done
 		}
 		var changed <-chan struct{}
 		if s.drained {
@@ -303,10 +284,7 @@ func (s *session) work(ctx context.Context) error {
 			s.busy = false
 			s.took(t)
 		case <-head:
-			if err := s.puback(); err != nil {
-				timer.Stop()
-				return err
-			}
+			s.puback()
 		case a := <-s.acks:
 			s.ack(a)
 		case <-changed:
@@ -354,7 +332,7 @@ func (s *session) goodbye() {
 		select {
 		case t := <-s.sent:
 			s.took(t)
-			done = t.token.Done()
+			done = t.token.done
 			continue
 		case <-done:
 		case <-s.lost:
@@ -362,5 +340,5 @@ func (s *session) goodbye() {
 		}
 		break
 	}
-	s.client.Disconnect(uint(farewell / time.Millisecond / 4))
+	s.client.disconnect(farewell / 4)
 }
