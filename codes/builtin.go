@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8cea52b32c951fdabb54f32fc854a71962f326319857ff87", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e6a91f46b7cff893aa780760b9fb3a574268e9610d80c7", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1612,142 +1612,143 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	TopicRule{Topic: "wrong-method", Schemes: list475, Codes: list509},
 	TopicRule{Topic: "config", Schemes: list510, Codes: list511},
 	TopicRule{Topic: "not-accepted", Schemes: list510, Codes: list512},
-	TopicRule{Topic: "printer", Schemes: list513, Codes: list514},
-	TopicRule{Topic: "original", Schemes: list502, Codes: list515},
-	TopicRule{Topic: "keys", Schemes: list464, Codes: list516},
-	TopicRule{Topic: "format", Schemes: list464, Codes: list517},
-	TopicRule{Topic: "entry", Schemes: list464, Codes: list518},
-	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list519},
-	TopicRule{Topic: "card-number", Schemes: list464, Codes: list520},
-	TopicRule{Topic: "swipe", Schemes: list464, Codes: list521},
-	TopicRule{Topic: "invalid", Schemes: list522, Codes: list523},
-	TopicRule{Topic: "invalid", Schemes: list468, Codes: list524},
-	TopicRule{Topic: "invalid", Schemes: list504, Codes: list525},
-	TopicRule{Topic: "invalid", Schemes: list475, Codes: list523},
-	TopicRule{Topic: "re-enter", Schemes: list522, Codes: list521},
-	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list526},
-	TopicRule{Topic: "re-enter", Schemes: list504, Codes: list527},
-	TopicRule{Topic: "wrong-method", Schemes: list528, Codes: list529},
-	TopicRule{Topic: "wrong-method", Schemes: list530, Codes: list531},
-	TopicRule{Topic: "card-number", Schemes: list528, Codes: list532},
-	TopicRule{Topic: "card-number", Schemes: list530, Codes: list533},
-	TopicRule{Topic: "clock", Schemes: list534, Codes: list440},
-	TopicRule{Topic: "journal", Schemes: list534, Codes: list479},
-	TopicRule{Topic: "wrong-method", Schemes: list534, Codes: list496},
-	TopicRule{Topic: "duplicate", Schemes: list530, Codes: list535},
-	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list536},
-	TopicRule{Topic: "config", Schemes: list475, Codes: list537},
-	TopicRule{Topic: "config", Schemes: list510, Codes: list538},
+	TopicRule{Topic: "reversal-failed", Schemes: list513, Codes: list514},
+	TopicRule{Topic: "printer", Schemes: list513, Codes: list515},
+	TopicRule{Topic: "original", Schemes: list502, Codes: list516},
+	TopicRule{Topic: "keys", Schemes: list464, Codes: list517},
+	TopicRule{Topic: "format", Schemes: list464, Codes: list518},
+	TopicRule{Topic: "entry", Schemes: list464, Codes: list519},
+	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list520},
+	TopicRule{Topic: "card-number", Schemes: list464, Codes: list521},
+	TopicRule{Topic: "swipe", Schemes: list464, Codes: list522},
+	TopicRule{Topic: "invalid", Schemes: list523, Codes: list524},
+	TopicRule{Topic: "invalid", Schemes: list468, Codes: list525},
+	TopicRule{Topic: "invalid", Schemes: list504, Codes: list526},
+	TopicRule{Topic: "invalid", Schemes: list475, Codes: list524},
+	TopicRule{Topic: "re-enter", Schemes: list523, Codes: list522},
+	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list527},
+	TopicRule{Topic: "re-enter", Schemes: list504, Codes: list528},
+	TopicRule{Topic: "wrong-method", Schemes: list529, Codes: list530},
+	TopicRule{Topic: "wrong-method", Schemes: list531, Codes: list532},
+	TopicRule{Topic: "card-number", Schemes: list529, Codes: list533},
+	TopicRule{Topic: "card-number", Schemes: list531, Codes: list534},
+	TopicRule{Topic: "clock", Schemes: list535, Codes: list440},
+	TopicRule{Topic: "journal", Schemes: list535, Codes: list479},
+	TopicRule{Topic: "wrong-method", Schemes: list535, Codes: list496},
+	TopicRule{Topic: "duplicate", Schemes: list531, Codes: list536},
+	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list537},
+	TopicRule{Topic: "config", Schemes: list475, Codes: list538},
+	TopicRule{Topic: "config", Schemes: list510, Codes: list539},
 	TopicRule{Topic: "not-accepted", Schemes: list475, Codes: list496},
-	TopicRule{Topic: "security", Schemes: list468, Codes: list539},
-	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list540},
-	TopicRule{Topic: "merchant-unknown", Schemes: list504, Codes: list541},
-	TopicRule{Topic: "terminal-unknown", Schemes: list504, Codes: list542},
-	TopicRule{Topic: "original", Schemes: list543, Codes: list544},
-	TopicRule{Topic: "not-permitted", Schemes: list543, Codes: list545},
-	TopicRule{Topic: "cutover", Schemes: list546, Codes: list486},
-	TopicRule{Topic: "issuer-decline", Schemes: list504, Codes: list547},
-	TopicRule{Topic: "registration", Schemes: list513, Codes: list548},
-	TopicRule{Topic: "phone-line", Schemes: list513, Codes: list549},
-	TopicRule{Topic: "config", Schemes: list513, Codes: list550},
-	TopicRule{Topic: "card-blocked", Schemes: list513, Codes: list551},
-	TopicRule{Topic: "success", Codes: list552, Domains: list553},
-	TopicRule{Topic: "uncertain-approval", Domains: list553, Words: list554},
-	TopicRule{Topic: "local-any", Schemes: list513, Domains: list553},
-	TopicRule{Topic: "success", Domains: list553},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list555, Codes: list440},
-	TopicRule{Topic: "reversal-mac", Schemes: list555, Codes: list556},
-	TopicRule{Topic: "reversal-other", Schemes: list555},
-	TopicRule{Topic: "version", Schemes: list543, Codes: list557},
-	TopicRule{Topic: "no-answer", Schemes: list558, Codes: list559},
-	TopicRule{Topic: "no-answer", Schemes: list513, Codes: list560},
-	TopicRule{Topic: "offline", Schemes: list141, Codes: list561},
-	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list562},
-	TopicRule{Topic: "data-transfer", Schemes: list513, Codes: list563},
-	TopicRule{Topic: "network", Schemes: list513, Codes: list564},
-	TopicRule{Topic: "duplicate", Schemes: list513, Codes: list565},
-	TopicRule{Topic: "settle", Schemes: list513, Codes: list566},
-	TopicRule{Topic: "serial", Schemes: list513, Codes: list567, Domains: list568},
-	TopicRule{Topic: "card-blocked", Schemes: list513, Domains: list569},
-	TopicRule{Topic: "funds", Domains: list569, Words: list570},
-	TopicRule{Topic: "state", Domains: list569, Words: list571},
-	TopicRule{Topic: "pin-locked", Domains: list569, Words: list572},
-	TopicRule{Topic: "pin", Domains: list569, Words: list573},
-	TopicRule{Topic: "expired", Domains: list569, Words: list574},
-	TopicRule{Topic: "limit", Domains: list569, Words: list575},
-	TopicRule{Topic: "state", Domains: list569},
-	TopicRule{Topic: "limit", Domains: list576, Words: list577},
-	TopicRule{Topic: "merchant-unknown", Domains: list576, Words: list578},
-	TopicRule{Topic: "terminal-unknown", Domains: list576, Words: list579},
-	TopicRule{Topic: "fraud", Domains: list576},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list580},
-	TopicRule{Topic: "issuer-late", Domains: list581, Words: list582},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list583},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list584},
+	TopicRule{Topic: "security", Schemes: list468, Codes: list540},
+	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list541},
+	TopicRule{Topic: "merchant-unknown", Schemes: list504, Codes: list542},
+	TopicRule{Topic: "terminal-unknown", Schemes: list504, Codes: list543},
+	TopicRule{Topic: "original", Schemes: list544, Codes: list545},
+	TopicRule{Topic: "not-permitted", Schemes: list544, Codes: list546},
+	TopicRule{Topic: "cutover", Schemes: list547, Codes: list486},
+	TopicRule{Topic: "issuer-decline", Schemes: list504, Codes: list548},
+	TopicRule{Topic: "registration", Schemes: list513, Codes: list549},
+	TopicRule{Topic: "phone-line", Schemes: list513, Codes: list550},
+	TopicRule{Topic: "config", Schemes: list513, Codes: list551},
+	TopicRule{Topic: "card-blocked", Schemes: list513, Codes: list552},
+	TopicRule{Topic: "success", Codes: list553, Domains: list554},
+	TopicRule{Topic: "uncertain-approval", Domains: list554, Words: list555},
+	TopicRule{Topic: "local-any", Schemes: list513, Domains: list554},
+	TopicRule{Topic: "success", Domains: list554},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list556, Codes: list440},
+	TopicRule{Topic: "reversal-mac", Schemes: list556, Codes: list557},
+	TopicRule{Topic: "reversal-other", Schemes: list556},
+	TopicRule{Topic: "version", Schemes: list544, Codes: list558},
+	TopicRule{Topic: "no-answer", Schemes: list559, Codes: list560},
+	TopicRule{Topic: "no-answer", Schemes: list513, Codes: list561},
+	TopicRule{Topic: "offline", Schemes: list141, Codes: list562},
+	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list563},
+	TopicRule{Topic: "data-transfer", Schemes: list513, Codes: list564},
+	TopicRule{Topic: "network", Schemes: list513, Codes: list565},
+	TopicRule{Topic: "duplicate", Schemes: list513, Codes: list566},
+	TopicRule{Topic: "settle", Schemes: list513, Codes: list567},
+	TopicRule{Topic: "serial", Schemes: list513, Codes: list568, Domains: list569},
+	TopicRule{Topic: "card-blocked", Schemes: list513, Domains: list570},
+	TopicRule{Topic: "funds", Domains: list570, Words: list571},
+	TopicRule{Topic: "state", Domains: list570, Words: list572},
+	TopicRule{Topic: "pin-locked", Domains: list570, Words: list573},
+	TopicRule{Topic: "pin", Domains: list570, Words: list574},
+	TopicRule{Topic: "expired", Domains: list570, Words: list575},
+	TopicRule{Topic: "limit", Domains: list570, Words: list576},
+	TopicRule{Topic: "state", Domains: list570},
+	TopicRule{Topic: "limit", Domains: list577, Words: list578},
+	TopicRule{Topic: "merchant-unknown", Domains: list577, Words: list579},
+	TopicRule{Topic: "terminal-unknown", Domains: list577, Words: list580},
+	TopicRule{Topic: "fraud", Domains: list577},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list581},
+	TopicRule{Topic: "issuer-late", Domains: list582, Words: list583},
+	TopicRule{Topic: "issuer-down", Domains: list111, Words: list584},
+	TopicRule{Topic: "not-accepted", Domains: list111, Words: list585},
 	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list585, Words: list586},
-	TopicRule{Topic: "cutover", Domains: list587, Words: list588},
-	TopicRule{Topic: "switch", Domains: list587, Words: list589},
-	TopicRule{Topic: "centre", Domains: list587, Words: list590},
-	TopicRule{Topic: "security", Domains: list587, Words: list591},
-	TopicRule{Topic: "switch", Domains: list587},
-	TopicRule{Topic: "busy", Domains: list592, Words: list593},
-	TopicRule{Topic: "host-late", Domains: list592, Words: list594},
-	TopicRule{Topic: "refused", Schemes: list513, Domains: list592, Words: list595},
-	TopicRule{Topic: "answer-bad", Schemes: list513, Domains: list592},
-	TopicRule{Topic: "not-permitted", Domains: list592, Words: list596},
-	TopicRule{Topic: "journal", Domains: list592, Words: list597},
-	TopicRule{Topic: "host-fault", Domains: list592},
-	TopicRule{Topic: "terminal-unknown", Domains: list598, Words: list599},
-	TopicRule{Topic: "merchant-unknown", Domains: list598, Words: list600},
-	TopicRule{Topic: "not-permitted", Domains: list598},
-	TopicRule{Topic: "terminal-unknown", Domains: list601, Words: list602},
-	TopicRule{Topic: "version", Domains: list601, Words: list603},
-	TopicRule{Topic: "session", Domains: list601, Words: list604},
-	TopicRule{Topic: "duplicate", Domains: list601, Words: list605},
-	TopicRule{Topic: "journal", Domains: list601, Words: list606},
-	TopicRule{Topic: "clock", Domains: list601, Words: list607},
-	TopicRule{Topic: "identity", Domains: list601, Words: list608},
-	TopicRule{Topic: "sim", Domains: list601, Words: list609},
-	TopicRule{Topic: "dial", Domains: list601, Words: list610},
-	TopicRule{Topic: "format-local", Schemes: list513, Domains: list601, Words: list611},
-	TopicRule{Topic: "format", Domains: list601, Words: list612},
-	TopicRule{Topic: "config", Domains: list601},
-	TopicRule{Topic: "keys-local", Schemes: list513, Domains: list613},
-	TopicRule{Topic: "keys", Domains: list613},
-	TopicRule{Topic: "permission", Domains: list614, Words: list615},
-	TopicRule{Topic: "settle", Domains: list614, Words: list616},
-	TopicRule{Topic: "original-amount", Domains: list614, Words: list617},
-	TopicRule{Topic: "wrong-method", Domains: list614, Words: list618},
-	TopicRule{Topic: "original", Domains: list614, Words: list619},
-	TopicRule{Topic: "cancelled", Domains: list614, Words: list620},
-	TopicRule{Topic: "entry", Domains: list614},
-	TopicRule{Topic: "wrong-method", Domains: list621, Words: list622},
-	TopicRule{Topic: "card-number", Domains: list621, Words: list623},
-	TopicRule{Topic: "card-refused", Domains: list621, Words: list624},
-	TopicRule{Topic: "swipe", Domains: list621, Words: list625},
-	TopicRule{Topic: "contactless", Domains: list621, Words: list626},
-	TopicRule{Topic: "chip-read", Domains: list621},
-	TopicRule{Topic: "paper", Domains: list568, Words: list627},
-	TopicRule{Topic: "printer", Domains: list568, Words: list628},
-	TopicRule{Topic: "tamper", Domains: list568, Words: list629},
-	TopicRule{Topic: "pinpad", Domains: list568, Words: list630},
-	TopicRule{Topic: "sim", Domains: list568, Words: list609},
-	TopicRule{Topic: "modem", Domains: list568, Words: list631},
-	TopicRule{Topic: "reader", Domains: list568, Words: list632},
-	TopicRule{Topic: "power", Domains: list568, Words: list633},
-	TopicRule{Topic: "storage-full", Domains: list568, Words: list634},
-	TopicRule{Topic: "storage", Domains: list568, Words: list635},
-	TopicRule{Topic: "device", Domains: list568},
-	TopicRule{Topic: "signal", Domains: list636, Words: list637},
-	TopicRule{Topic: "phone-line", Domains: list636, Words: list638},
-	TopicRule{Topic: "dial", Domains: list636, Words: list639},
-	TopicRule{Topic: "registration", Domains: list636, Words: list640},
-	TopicRule{Topic: "refused", Domains: list636, Words: list595},
-	TopicRule{Topic: "connect", Domains: list636, Words: list641},
-	TopicRule{Topic: "send", Domains: list636, Words: list642},
-	TopicRule{Topic: "no-answer", Domains: list636, Words: list643},
-	TopicRule{Topic: "network", Domains: list636},
+	TopicRule{Topic: "pending", Domains: list586, Words: list587},
+	TopicRule{Topic: "cutover", Domains: list588, Words: list589},
+	TopicRule{Topic: "switch", Domains: list588, Words: list590},
+	TopicRule{Topic: "centre", Domains: list588, Words: list591},
+	TopicRule{Topic: "security", Domains: list588, Words: list592},
+	TopicRule{Topic: "switch", Domains: list588},
+	TopicRule{Topic: "busy", Domains: list593, Words: list594},
+	TopicRule{Topic: "host-late", Domains: list593, Words: list595},
+	TopicRule{Topic: "refused", Schemes: list513, Domains: list593, Words: list596},
+	TopicRule{Topic: "answer-bad", Schemes: list513, Domains: list593},
+	TopicRule{Topic: "not-permitted", Domains: list593, Words: list597},
+	TopicRule{Topic: "journal", Domains: list593, Words: list598},
+	TopicRule{Topic: "host-fault", Domains: list593},
+	TopicRule{Topic: "terminal-unknown", Domains: list599, Words: list600},
+	TopicRule{Topic: "merchant-unknown", Domains: list599, Words: list601},
+	TopicRule{Topic: "not-permitted", Domains: list599},
+	TopicRule{Topic: "terminal-unknown", Domains: list602, Words: list603},
+	TopicRule{Topic: "version", Domains: list602, Words: list604},
+	TopicRule{Topic: "session", Domains: list602, Words: list605},
+	TopicRule{Topic: "duplicate", Domains: list602, Words: list606},
+	TopicRule{Topic: "journal", Domains: list602, Words: list607},
+	TopicRule{Topic: "clock", Domains: list602, Words: list608},
+	TopicRule{Topic: "identity", Domains: list602, Words: list609},
+	TopicRule{Topic: "sim", Domains: list602, Words: list610},
+	TopicRule{Topic: "dial", Domains: list602, Words: list611},
+	TopicRule{Topic: "format-local", Schemes: list513, Domains: list602, Words: list612},
+	TopicRule{Topic: "format", Domains: list602, Words: list613},
+	TopicRule{Topic: "config", Domains: list602},
+	TopicRule{Topic: "keys-local", Schemes: list513, Domains: list614},
+	TopicRule{Topic: "keys", Domains: list614},
+	TopicRule{Topic: "permission", Domains: list615, Words: list616},
+	TopicRule{Topic: "settle", Domains: list615, Words: list617},
+	TopicRule{Topic: "original-amount", Domains: list615, Words: list618},
+	TopicRule{Topic: "wrong-method", Domains: list615, Words: list619},
+	TopicRule{Topic: "original", Domains: list615, Words: list620},
+	TopicRule{Topic: "cancelled", Domains: list615, Words: list621},
+	TopicRule{Topic: "entry", Domains: list615},
+	TopicRule{Topic: "wrong-method", Domains: list622, Words: list623},
+	TopicRule{Topic: "card-number", Domains: list622, Words: list624},
+	TopicRule{Topic: "card-refused", Domains: list622, Words: list625},
+	TopicRule{Topic: "swipe", Domains: list622, Words: list626},
+	TopicRule{Topic: "contactless", Domains: list622, Words: list627},
+	TopicRule{Topic: "chip-read", Domains: list622},
+	TopicRule{Topic: "paper", Domains: list569, Words: list628},
+	TopicRule{Topic: "printer", Domains: list569, Words: list629},
+	TopicRule{Topic: "tamper", Domains: list569, Words: list630},
+	TopicRule{Topic: "pinpad", Domains: list569, Words: list631},
+	TopicRule{Topic: "sim", Domains: list569, Words: list610},
+	TopicRule{Topic: "modem", Domains: list569, Words: list632},
+	TopicRule{Topic: "reader", Domains: list569, Words: list633},
+	TopicRule{Topic: "power", Domains: list569, Words: list634},
+	TopicRule{Topic: "storage-full", Domains: list569, Words: list635},
+	TopicRule{Topic: "storage", Domains: list569, Words: list636},
+	TopicRule{Topic: "device", Domains: list569},
+	TopicRule{Topic: "signal", Domains: list637, Words: list638},
+	TopicRule{Topic: "phone-line", Domains: list637, Words: list639},
+	TopicRule{Topic: "dial", Domains: list637, Words: list640},
+	TopicRule{Topic: "registration", Domains: list637, Words: list641},
+	TopicRule{Topic: "refused", Domains: list637, Words: list596},
+	TopicRule{Topic: "connect", Domains: list637, Words: list642},
+	TopicRule{Topic: "send", Domains: list637, Words: list643},
+	TopicRule{Topic: "no-answer", Domains: list637, Words: list644},
+	TopicRule{Topic: "network", Domains: list637},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -1856,9 +1857,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	Prior{Topic: "chip-read", Floor: -22, Unexplained: -6, Retry: "other-means", Weights: []Weight{
 		Weight{Cause: "card.damaged"},
 		Weight{Cause: "card.wrong-method", DB: -11},
-		Weight{Cause: "reader.dirty", DB: -5},
+		Weight{Cause: "reader.dirty", DB: -4},
 		Weight{Cause: "reader.disconnected", DB: -8},
-		Weight{Cause: "reader.fault", DB: -6},
+		Weight{Cause: "reader.fault", DB: -5},
 		Weight{Cause: "reader.line-noise", DB: -8},
 		Weight{Cause: "terminal.power", DB: -16},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
@@ -1908,9 +1909,9 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "card.damaged"},
 		Weight{Cause: "card.wrong-method", DB: -9},
 		Weight{Cause: "operator.entry", DB: -9},
-		Weight{Cause: "reader.disconnected", DB: -8},
-		Weight{Cause: "reader.fault", DB: -5},
-		Weight{Cause: "reader.line-noise", DB: -8},
+		Weight{Cause: "reader.disconnected", DB: -7},
+		Weight{Cause: "reader.fault", DB: -4},
+		Weight{Cause: "reader.line-noise", DB: -7},
 	}, Text: Text{ZH: "非接没有读好", EN: "the contactless card was not read well"}},
 	Prior{Topic: "cutover", Floor: -28, Unexplained: -12, Retry: "later", Settled: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -10},
@@ -2385,6 +2386,27 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "modem.sim", DB: -6},
 		Weight{Cause: "wan.outage", DB: -9},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
+	Prior{Topic: "reversal-failed", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", DB: -8},
+		Weight{Cause: "host.malfunction", DB: -8},
+		Weight{Cause: "host.overloaded", DB: -5},
+		Weight{Cause: "host.tls", DB: -11},
+		Weight{Cause: "host.unreachable", DB: -8},
+		Weight{Cause: "issuer.unavailable", DB: -10},
+		Weight{Cause: "lan.cable", DB: -9},
+		Weight{Cause: "lan.conflict", DB: -11},
+		Weight{Cause: "lan.gateway", DB: -11},
+		Weight{Cause: "lan.noise", DB: -8},
+		Weight{Cause: "lan.wifi", DB: -8},
+		Weight{Cause: "modem.signal-weak", DB: -6},
+		Weight{Cause: "switch.malfunction", DB: -11},
+		Weight{Cause: "terminal.journal", DB: -2},
+		Weight{Cause: "terminal.protocol", DB: -12},
+		Weight{Cause: "wan.loss", DB: -5},
+		Weight{Cause: "wan.mtu", DB: -8},
+		Weight{Cause: "wan.outage", DB: -8},
+		Weight{Cause: "wan.slow", DB: -6},
+	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
 	Prior{Topic: "reversal-mac", Floor: -22, Unexplained: -6, Retry: "query-first", Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -9},
 		Weight{Cause: "lan.noise", DB: -14},
@@ -2566,7 +2588,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list644, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list645, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2580,7 +2602,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list645, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list646, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2596,14 +2618,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list645, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Masks: list646, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list646, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Masks: list647, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
@@ -2621,7 +2643,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list645, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list646, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2867,7 +2889,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list647, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list648, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2882,7 +2904,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list647, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list648, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2896,7 +2918,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list647, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list648, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -3146,7 +3168,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list648, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list649, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -3202,16 +3224,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list649, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list650, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
 		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list649, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list650, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list649, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list650, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3219,7 +3241,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list649, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list650, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -3261,13 +3283,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list650, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list651, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list651, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list652, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -3289,7 +3311,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -5},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list652, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list653, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3306,19 +3328,21 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list652, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Masks: list653, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list646, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list647, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
+		Weight{Cause: "host.overloaded", DB: -4},
 		Weight{Cause: "lan.conflict", DB: 1},
 		Weight{Cause: "lan.gateway", DB: 3},
-		Weight{Cause: "lan.noise", DB: 1},
-		Weight{Cause: "lan.wifi", DB: 11},
-	}, Masks: list646, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+		Weight{Cause: "lan.noise", DB: 4},
+		Weight{Cause: "lan.wifi", DB: 22},
+		Weight{Cause: "wan.mtu", DB: -8},
+	}, Masks: list647, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -3334,7 +3358,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list653, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list654, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3595,7 +3619,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list654, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list655, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3609,7 +3633,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list655, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list656, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3647,11 +3671,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list655, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list656, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 20},
-	}, Masks: list656, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Masks: list657, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -3674,7 +3698,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list655, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list656, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3687,7 +3711,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list651, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list652, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -3704,7 +3728,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list657, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list658, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -3721,12 +3745,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list657, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list658, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list658, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list659, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3829,7 +3853,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list655, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list656, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3844,7 +3868,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list655, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list656, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3859,13 +3883,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list659, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list660, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list660, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list661, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3889,7 +3913,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list661, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list662, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3902,7 +3926,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list662, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list663, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3912,11 +3936,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list662, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list663, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list663, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list664, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3972,11 +3996,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list664, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list665, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list665, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list666, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -3986,13 +4010,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list665, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list666, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list665, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list666, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -4081,7 +4105,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list666, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list667, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -4117,7 +4141,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list667, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list668, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -4134,14 +4158,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list668, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list669, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list668, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list669, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -4320,7 +4344,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list655, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list656, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
@@ -4337,7 +4361,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list655, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list656, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -4345,7 +4369,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:dc7f73001664dfda8ce
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list669, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list670, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -5213,160 +5237,161 @@ var (
 	list511 = []string{"1001", "1002"}
 	list512 = []string{"4001"}
 	list513 = []string{"terminal-local"}
-	list514 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list515 = []string{"25"}
-	list516 = []string{"99", "A0", "A9"}
-	list517 = []string{"30"}
-	list518 = []string{"13", "A1", "OT"}
-	list519 = []string{"45"}
-	list520 = []string{"14", "59"}
-	list521 = []string{"19"}
-	list522 = []string{"iso8583-1987", "visa"}
-	list523 = []string{"12"}
-	list524 = []string{"902"}
-	list525 = []string{"9102"}
-	list526 = []string{"903"}
-	list527 = []string{"9103"}
-	list528 = []string{"visa", "iso8583-1987"}
-	list529 = []string{"1A"}
-	list530 = []string{"visa"}
-	list531 = []string{"70"}
-	list532 = []string{"N7"}
-	list533 = []string{"14"}
-	list534 = []string{"gicc-de"}
-	list535 = []string{"84"}
-	list536 = []string{"70", "92"}
-	list537 = []string{"46"}
-	list538 = []string{"A158"}
-	list539 = []string{"920", "921"}
-	list540 = []string{"922"}
-	list541 = []string{"1009", "1054", "1055"}
-	list542 = []string{"1820"}
-	list543 = []string{"acquirer-ext"}
-	list544 = []string{"Y3"}
-	list545 = []string{"T3"}
-	list546 = []string{"cb2a-fr"}
-	list547 = []string{"1061"}
-	list548 = []string{"mpt:0x10"}
-	list549 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list550 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list551 = []string{"newpos:E23", "abecs:067"}
-	list552 = []string{"00", "0000"}
-	list553 = []string{"none"}
-	list554 = []string{"defective success"}
-	list555 = []string{"reversal-reason"}
-	list556 = []string{"A0"}
-	list557 = []string{"YQ"}
-	list558 = []string{"rc17:*"}
-	list559 = []string{"FF"}
-	list560 = []string{"rc17:FF"}
-	list561 = []string{"Z3", "Y3"}
-	list562 = []string{"Z1", "Z2"}
-	list563 = []string{"seed:DataTransferError"}
-	list564 = []string{"seed:CommunicationError"}
-	list565 = []string{"seed:DuplicateTransactionError"}
-	list566 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list567 = []string{"newpos-port:*"}
-	list568 = []string{"terminal-hardware"}
-	list569 = []string{"cardholder-account"}
-	list570 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list571 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list572 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list573 = []string{"pin", "password"}
-	list574 = []string{"expir"}
-	list575 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list576 = []string{"risk"}
-	list577 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list578 = []string{"merchant blacklist", "merchant on blacklist"}
-	list579 = []string{"terminal blacklist"}
-	list580 = []string{"inoperative", "signed off"}
-	list581 = []string{"issuer", "scheme-switch"}
-	list582 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list583 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list584 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list585 = []string{"scheme-switch", "acquirer-host"}
-	list586 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list587 = []string{"scheme-switch"}
-	list588 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list589 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list590 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list591 = []string{"security processing"}
-	list592 = []string{"acquirer-host"}
-	list593 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list594 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list595 = []string{"reject", "refused"}
-	list596 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list597 = []string{"original", "reconcil", "not found"}
-	list598 = []string{"merchant-config"}
-	list599 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list600 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list601 = []string{"terminal-config"}
-	list602 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list603 = []string{"version"}
-	list604 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list605 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list606 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list607 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list608 = []string{"id mismatch", "mismatch"}
-	list609 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list610 = []string{"number unobtainable", "called"}
-	list611 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list612 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list613 = []string{"terminal-keys"}
-	list614 = []string{"operator"}
-	list615 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list616 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list617 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list618 = []string{"pin data required", "pin entry necessary"}
-	list619 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list620 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list621 = []string{"card-medium"}
-	list622 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list623 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list624 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list625 = []string{"swipe", "stripe", "magnetic", "track"}
-	list626 = []string{"contactless"}
-	list627 = []string{"paper"}
-	list628 = []string{"print", "font"}
-	list629 = []string{"tamper", "for security reasons", "security violation"}
-	list630 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list631 = []string{"radio module", "modem", "module", "dial"}
-	list632 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list633 = []string{"battery", "voltage", "power"}
-	list634 = []string{"no space", "out of storage", "index full", "memory full"}
-	list635 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list636 = []string{"network-path"}
-	list637 = []string{"signal"}
-	list638 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list639 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list640 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list641 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list642 = []string{"send failed", "send error", "transmitting"}
-	list643 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list644 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list645 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list646 = []string{"path.loss", "path.loss-all"}
-	list647 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list648 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list649 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list650 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list651 = []string{"app.crashed-some", "app.crashing"}
-	list652 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list653 = []string{"cpu.high", "cpu.raised"}
-	list654 = []string{"hist.many-unread", "reads.many-fail"}
-	list655 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list656 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list657 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list658 = []string{"tls.broken", "tls.timeout"}
-	list659 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list660 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list661 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list662 = []string{"hist.many-unread", "hist.mode-all"}
-	list663 = []string{"pinpad.bad", "reader.fault"}
-	list664 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list665 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list666 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list667 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list668 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list669 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list514 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list515 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list516 = []string{"25"}
+	list517 = []string{"99", "A0", "A9"}
+	list518 = []string{"30"}
+	list519 = []string{"13", "A1", "OT"}
+	list520 = []string{"45"}
+	list521 = []string{"14", "59"}
+	list522 = []string{"19"}
+	list523 = []string{"iso8583-1987", "visa"}
+	list524 = []string{"12"}
+	list525 = []string{"902"}
+	list526 = []string{"9102"}
+	list527 = []string{"903"}
+	list528 = []string{"9103"}
+	list529 = []string{"visa", "iso8583-1987"}
+	list530 = []string{"1A"}
+	list531 = []string{"visa"}
+	list532 = []string{"70"}
+	list533 = []string{"N7"}
+	list534 = []string{"14"}
+	list535 = []string{"gicc-de"}
+	list536 = []string{"84"}
+	list537 = []string{"70", "92"}
+	list538 = []string{"46"}
+	list539 = []string{"A158"}
+	list540 = []string{"920", "921"}
+	list541 = []string{"922"}
+	list542 = []string{"1009", "1054", "1055"}
+	list543 = []string{"1820"}
+	list544 = []string{"acquirer-ext"}
+	list545 = []string{"Y3"}
+	list546 = []string{"T3"}
+	list547 = []string{"cb2a-fr"}
+	list548 = []string{"1061"}
+	list549 = []string{"mpt:0x10"}
+	list550 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list551 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list552 = []string{"newpos:E23", "abecs:067"}
+	list553 = []string{"00", "0000"}
+	list554 = []string{"none"}
+	list555 = []string{"defective success"}
+	list556 = []string{"reversal-reason"}
+	list557 = []string{"A0"}
+	list558 = []string{"YQ"}
+	list559 = []string{"rc17:*"}
+	list560 = []string{"FF"}
+	list561 = []string{"rc17:FF"}
+	list562 = []string{"Z3", "Y3"}
+	list563 = []string{"Z1", "Z2"}
+	list564 = []string{"seed:DataTransferError"}
+	list565 = []string{"seed:CommunicationError"}
+	list566 = []string{"seed:DuplicateTransactionError"}
+	list567 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list568 = []string{"newpos-port:*"}
+	list569 = []string{"terminal-hardware"}
+	list570 = []string{"cardholder-account"}
+	list571 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list572 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list573 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list574 = []string{"pin", "password"}
+	list575 = []string{"expir"}
+	list576 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list577 = []string{"risk"}
+	list578 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list579 = []string{"merchant blacklist", "merchant on blacklist"}
+	list580 = []string{"terminal blacklist"}
+	list581 = []string{"inoperative", "signed off"}
+	list582 = []string{"issuer", "scheme-switch"}
+	list583 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list584 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list585 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list586 = []string{"scheme-switch", "acquirer-host"}
+	list587 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list588 = []string{"scheme-switch"}
+	list589 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list590 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list591 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list592 = []string{"security processing"}
+	list593 = []string{"acquirer-host"}
+	list594 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list595 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list596 = []string{"reject", "refused"}
+	list597 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list598 = []string{"original", "reconcil", "not found"}
+	list599 = []string{"merchant-config"}
+	list600 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list601 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list602 = []string{"terminal-config"}
+	list603 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list604 = []string{"version"}
+	list605 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list606 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list607 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list608 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list609 = []string{"id mismatch", "mismatch"}
+	list610 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list611 = []string{"number unobtainable", "called"}
+	list612 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list613 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list614 = []string{"terminal-keys"}
+	list615 = []string{"operator"}
+	list616 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list617 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list618 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list619 = []string{"pin data required", "pin entry necessary"}
+	list620 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list621 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list622 = []string{"card-medium"}
+	list623 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list624 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list625 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list626 = []string{"swipe", "stripe", "magnetic", "track"}
+	list627 = []string{"contactless"}
+	list628 = []string{"paper"}
+	list629 = []string{"print", "font"}
+	list630 = []string{"tamper", "for security reasons", "security violation"}
+	list631 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list632 = []string{"radio module", "modem", "module", "dial"}
+	list633 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list634 = []string{"battery", "voltage", "power"}
+	list635 = []string{"no space", "out of storage", "index full", "memory full"}
+	list636 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list637 = []string{"network-path"}
+	list638 = []string{"signal"}
+	list639 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list640 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list641 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list642 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list643 = []string{"send failed", "send error", "transmitting"}
+	list644 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list645 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list646 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list647 = []string{"path.loss", "path.loss-all"}
+	list648 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list649 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list650 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list651 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list652 = []string{"app.crashed-some", "app.crashing"}
+	list653 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list654 = []string{"cpu.high", "cpu.raised"}
+	list655 = []string{"hist.many-unread", "reads.many-fail"}
+	list656 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list657 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list658 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list659 = []string{"tls.broken", "tls.timeout"}
+	list660 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list661 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list662 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list663 = []string{"hist.many-unread", "hist.mode-all"}
+	list664 = []string{"pinpad.bad", "reader.fault"}
+	list665 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list666 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list667 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list668 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list669 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list670 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

@@ -99,7 +99,7 @@ func (r *reader) links() {
 		case known && rssi <= wifiFairDBm || it.level() == "poor" || it.bad():
 			r.add("wifi.fair", it, 1)
 		default:
-			r.add("wifi.ok", it, 1)
+			r.add("wifi.ok", it, choose(r.has("gateway.flaky-wifi"), 0.2, 1)) // a strong signal on a crowded channel loses as well
 		}
 	}
 	if r.kind != "" {
