@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPacket bounds what the broker may send in one packet. The library that reads packets would set aside up to 256 MB
-// on the word of a length field.
+// maxPacket bounds what the broker may send in one packet. The client library would set aside up to 256 MB on the word
+// of a length field.
 const maxPacket = maxKnowledge + 1<<10
 
 // userTimeout is how long the kernel keeps sending what nobody acknowledges before it calls the connection dead; the

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"posdx/agent/report"
@@ -40,33 +41,51 @@ func (s *session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
-	m.ProtocolName, m.ProtocolVersion = "MQTT", 4
-	m.ClientIdentifier = u.cfg.Address.Terminal
-	m.CleanSession = false // commands sent during a short break still arrive
-	m.Keepalive = uint16(u.cfg.KeepAlive / time.Second)
-	m.UsernameFlag, m.Username = user != "", user
-	m.PasswordFlag, m.Password = user != "" && password != "", []byte(password)
-	m.WillFlag, m.WillQos, m.WillRetain = true, 1, true
-	m.WillTopic, m.WillMessage = u.cfg.Address.Topic(report.KindStatus), will
-	deadline := time.Now().Add(connectTimeout)
-	conn, err := s.open(ctx, b, config, deadline)
-	if err != nil {
-		return err
+	o := mqtt.NewClientOptions()
+	o.AddBroker("tcp://" + b.Host) // only a name here: open makes the connection
+	o.SetClientID(u.cfg.Address.Terminal)
+	o.SetUsername(user)
+	o.SetPassword(password)
+	o.SetProtocolVersion(4)  // or a refusal would be tried again as MQTT 3.1
+	o.SetCleanSession(false) // commands sent during a short break still arrive
+	o.SetAutoReconnect(false)
+	o.SetConnectRetry(false)
+	o.SetStore(nothing{})
+	o.SetKeepAlive(u.cfg.KeepAlive)
+	o.SetPingTimeout(pingTimeout)
+	o.SetConnectTimeout(connectTimeout)
+	o.SetWriteTimeout(writeTimeout)
+	o.SetBinaryWill(u.cfg.Address.Topic(report.KindStatus), will, 1, true)
+	o.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.incoming(m) })
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.lose(err) })
+	var opened error // why open failed; read once the connect token is done
+	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		conn, err := s.open(ctx, b, config)
+		opened = err
+		return conn, err
+	})
+	s.client = mqtt.NewClient(o)
+	t := s.client.Connect()
+	limit := time.NewTimer(2 * connectTimeout)
+	defer limit.Stop()
+	select {
+	case <-t.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-limit.C:
+		return fmt.Errorf("connect %s: no end within %v", s.broker, 2*connectTimeout)
 	}
-	s.client = &client{
-		conn: conn, keepAlive: u.cfg.KeepAlive, take: s.incoming, lost: s.lose,
-		pong: make(chan struct{}, 1), ended: make(chan struct{}), pending: map[uint16]*token{},
+	switch err := t.Error(); {
+	case err == nil:
+		return nil
+	case opened != nil:
+		return opened
+	default:
+		return s.refusal(err, t.(*mqtt.ConnectToken).ReturnCode())
 	}
-	code, err := s.client.login(m, deadline)
-	if err != nil || code != packets.Accepted {
-		return s.refusal(err, code)
-	}
-	return nil
 }
 
-// refusal says what a CONNACK, or an error instead of one, means for the one who set up the terminal (MQTT 3.1.1 section
-// 3.2.2.3).
+// refusal says what a CONNACK means for the one who set up the terminal (MQTT 3.1.1 section 3.2.2.3).
 func (s *session) refusal(err error, code byte) error {
 	what := ""
 	switch code {
@@ -79,9 +98,6 @@ func (s *session) refusal(err error, code byte) error {
 	case packets.ErrRefusedNotAuthorised:
 		what = fmt.Sprintf("the broker does not let %q in; allow the terminal or give it its certificate", s.u.cfg.Address.Terminal)
 	default:
-		if err == nil {
-			err = fmt.Errorf("CONNACK with code %d", code)
-		}
 		if strings.Contains(err.Error(), "remote error: tls") {
 			return fmt.Errorf("connect %s: the broker does not accept our certificate %s: %w", s.broker, orWord(s.u.cfg.CertFile, "(none is configured)"), bare(err))
 		}
@@ -98,9 +114,9 @@ func orWord(s, word string) string {
 }
 
 // open makes the connection under the MQTT session: counted, bounded, closed with the context.
-func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config, deadline time.Time) (net.Conn, error) {
+func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net.Conn, error) {
 	u := s.u
-	within, cancel := context.WithDeadline(ctx, deadline)
+	within, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := u.dial(within, "tcp", b.Host)
 	if err != nil {

@@ -11,9 +11,12 @@ import (
 )
 
 // puback takes the oldest message in flight off; its token is done.
-func (s *session) puback() {
+func (s *session) puback() error {
 	t := s.flight[0]
 	s.flight = slices.Delete(s.flight, 0, 1)
+	if err := t.token.Error(); err != nil {
+		return fmt.Errorf("publish to %s: %w", s.broker, err)
+	}
 	if r := t.record; r != nil && s.u.cfg.Delivery == DeliveryBroker {
 		s.high[r.Epoch] = max(s.high[r.Epoch], r.Seq)
 		if r.Kind != report.KindDropped { // those go ahead of their turn and confirm nothing below
@@ -21,6 +24,7 @@ func (s *session) puback() {
 		}
 		s.allThere()
 	}
+	return nil
 }
 
 // allThere forgets everything once the broker has all of it.

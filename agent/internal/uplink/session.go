@@ -8,17 +8,18 @@ import (
 	"strings"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 )
 
-// A session is one connection.
+// A session is one connection with its own client object.
 type session struct {
 	u      *Uplink
 	broker string
-	client *client
+	client mqtt.Client
 	lost   chan error      // the connection is over
 	acks   chan report.Ack // from the fleet, newest; one per epoch is enough, for acks are cumulative
 	send   chan message    // to the sender
@@ -48,7 +49,7 @@ type message struct {
 
 type sent struct {
 	message
-	token *token
+	token mqtt.Token
 	at    time.Time
 }
 
@@ -57,6 +58,18 @@ type waiting struct {
 	seq   uint64
 	at    time.Time
 }
+
+// nothing is the client's store: the queue is the outbox, and a client object lives for one connection only. The
+// library's own stores lose, reorder or panic.
+type nothing struct{}
+
+func (nothing) Open()                             {}
+func (nothing) Put(string, packets.ControlPacket) {}
+func (nothing) Get(string) packets.ControlPacket  { return nil }
+func (nothing) All() []string                     { return nil }
+func (nothing) Del(string)                        {}
+func (nothing) Close()                            {}
+func (nothing) Reset()                            {}
 
 // session connects and works until the connection or the context ends. up tells whether the broker took it.
 func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted time.Duration, err error) {
@@ -128,7 +141,7 @@ func (s *session) lose(err error) {
 }
 
 // incoming takes a message from the broker. It runs on the client's goroutine and must not wait.
-func (s *session) incoming(m *packets.PublishPacket) {
+func (s *session) incoming(m mqtt.Message) {
 	u := s.u
 	bad := func() {
 		u.mu.Lock()
@@ -138,10 +151,10 @@ func (s *session) incoming(m *packets.PublishPacket) {
 	own := u.cfg.Address.Topic("")
 	estate := report.AdvisoryTopic(u.cfg.Address.Estate, "", "")
 	estate = strings.TrimSuffix(estate, "/") // pos/v1/<estate>/advisory/
-	switch topic := m.TopicName; {
+	switch topic := m.Topic(); {
 	case topic == own+"ack":
 		var a report.Ack
-		if len(m.Payload) > maxAdvisory || json.Unmarshal(m.Payload, &a) != nil || a.Epoch == "" {
+		if len(m.Payload()) > maxAdvisory || json.Unmarshal(m.Payload(), &a) != nil || a.Epoch == "" {
 			bad()
 			return
 		}
@@ -157,12 +170,12 @@ func (s *session) incoming(m *packets.PublishPacket) {
 			}
 		}
 	case strings.HasPrefix(topic, own+"cmd/"):
-		u.command(strings.TrimPrefix(topic, own+"cmd/"), m.Payload, m.Retain)
+		u.command(strings.TrimPrefix(topic, own+"cmd/"), m.Payload(), m.Retained())
 	case strings.HasPrefix(topic, estate):
 		scope, key, ok := strings.Cut(strings.TrimPrefix(topic, estate), "/")
 		var a report.Advisory
-		gone := len(m.Payload) == 0
-		if !ok || len(m.Payload) > maxAdvisory || !gone && json.Unmarshal(m.Payload, &a) != nil {
+		gone := len(m.Payload()) == 0
+		if !ok || len(m.Payload()) > maxAdvisory || !gone && json.Unmarshal(m.Payload(), &a) != nil {
 			bad()
 			return
 		}
@@ -174,11 +187,11 @@ func (s *session) incoming(m *packets.PublishPacket) {
 	}
 }
 
-// sender hands messages to the client in order. That may wait for a dead connection, so it happens here and not in the
-// loop.
+// sender hands messages to the client in order. Publish may wait for a dead connection, so it does so here and not in
+// the loop.
 func (s *session) sender() {
 	for m := range s.send {
-		t := s.client.publish(m.topic, m.retained, m.payload)
+		t := s.client.Publish(m.topic, 1, m.retained, m.payload)
 		s.sent <- sent{m, t, time.Now()}
 	}
 }
@@ -187,12 +200,18 @@ func (s *session) sender() {
 func (s *session) begin(ctx context.Context) error {
 	u := s.u
 	at := u.cfg.Address
-	filters := []string{at.Topic("ack"), at.Topic("cmd/+"), at.AdvisoryFilter()}
-	asked := s.client.subscribe(filters)
+	filters := map[string]byte{at.Topic("ack"): 1, at.Topic("cmd/+"): 1, at.AdvisoryFilter(): 1}
+	asked := make(chan mqtt.Token, 1)
+	go func() {
+		t := s.client.SubscribeMultiple(filters, nil) // may wait for a dead connection
+		<-t.Done()
+		asked <- t
+	}()
 	limit := time.NewTimer(stallTimeout)
 	defer limit.Stop()
+	var t mqtt.Token
 	select {
-	case <-asked.done:
+	case t = <-asked:
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-s.lost:
@@ -200,12 +219,12 @@ func (s *session) begin(ctx context.Context) error {
 	case <-limit.C:
 		return fmt.Errorf("subscribe at %s: no answer within %v", s.broker, stallTimeout)
 	}
-	if len(asked.codes) != len(filters) {
-		return fmt.Errorf("subscribe at %s: %d answers to %d topics", s.broker, len(asked.codes), len(filters))
+	if err := t.Error(); err != nil {
+		return fmt.Errorf("subscribe at %s: %w", s.broker, err)
 	}
-	for i, code := range asked.codes {
+	for topic, code := range t.(*mqtt.SubscribeToken).Result() {
 		if code == 0x80 {
-			u.note(fmt.Sprintf("the broker refuses the subscription to %s: its access rules must allow it", filters[i]))
+			u.note(fmt.Sprintf("the broker refuses the subscription to %s: its access rules must allow it", topic))
 		}
 	}
 	online, err := json.Marshal(report.Presence{State: "online", Reason: "connected", BootID: u.cfg.BootID})
@@ -267,7 +286,7 @@ func (s *session) work(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		var head <-chan struct{}
 		if len(s.flight) > 0 {
-			head = s.flight[0].token.done
+			head = s.flight[0].token.Done()
 		}
 		var changed <-chan struct{}
 		if s.drained {
@@ -284,7 +303,10 @@ func (s *session) work(ctx context.Context) error {
 			s.busy = false
 			s.took(t)
 		case <-head:
-			s.puback()
+			if err := s.puback(); err != nil {
+				timer.Stop()
+				return err
+			}
 		case a := <-s.acks:
 			s.ack(a)
 		case <-changed:
@@ -332,7 +354,7 @@ func (s *session) goodbye() {
 		select {
 		case t := <-s.sent:
 			s.took(t)
-			done = t.token.done
+			done = t.token.Done()
 			continue
 		case <-done:
 		case <-s.lost:
@@ -340,5 +362,5 @@ func (s *session) goodbye() {
 		}
 		break
 	}
-	s.client.disconnect(farewell / 4)
+	s.client.Disconnect(uint(farewell / time.Millisecond / 4))
 }

@@ -1,8 +1,8 @@
 // Package uplink is the MQTT session that carries the outbox to the fleet and commands to the terminal.
 //
-// The MQTT client keeps nothing and reconnects nothing: every connection is a new one, the queue is the outbox, and a
-// record is forgotten on the fleet's ack topic alone (or, when no fleet stands behind the broker, on a PUBACK seen on
-// the connection that carried it). A session that makes no progress is given up and built anew.
+// The client library keeps nothing and reconnects nothing: every connection is a new client object, the queue is the
+// outbox, and a record is forgotten on the fleet's ack topic alone (or, when no fleet stands behind the broker, on a
+// PUBACK seen on the connection that carried it). A session that makes no progress is given up and built anew.
 package uplink
 
 import (
@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -47,7 +46,6 @@ const (
 	warnExpiry     = 30 * 24 * time.Hour
 
 	defaultKeepAlive = time.Minute
-	maxKeepAlive     = math.MaxUint16 * time.Second // 16 bits on the wire
 	defaultWindow    = 8
 	maxWindow        = 16 // in memory; the outbox is the queue
 	defaultMin       = 500 * time.Millisecond
@@ -176,7 +174,7 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	if cfg.KeepAlive <= 0 {
 		cfg.KeepAlive = defaultKeepAlive
 	}
-	cfg.KeepAlive = min(max(cfg.KeepAlive, time.Second), maxKeepAlive)
+	cfg.KeepAlive = max(cfg.KeepAlive, time.Second)
 	if cfg.Window <= 0 {
 		cfg.Window = defaultWindow
 	}
