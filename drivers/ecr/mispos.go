@@ -1,0 +1,143 @@
+package ecr
+
+// mispos is the frame of China's MIS-POS terminals. The members and their meaning are those of one client's source
+// (IngPosCom.cpp); a second, independent one (Commlib.c) has the same frame around whole ISO 8583 packets. LRC is the
+// XOR of all from the length to ETX.
+type mispos struct{}
+
+const misposHead = 3 // STX and length
+
+func (mispos) cut(b []byte) (int, []byte, verdict) {
+	if b[0] != stx {
+		return single(b[0])
+	}
+	if len(b) < misposHead {
+		if len(b) == 2 && !allBCD(b[1:]) {
+			return 1, nil, noise
+		}
+		return 0, nil, more
+	}
+	if !allBCD(b[1:misposHead]) {
+		return 1, nil, noise
+	}
+	n := int(b[1]>>4)*1000 + int(b[1]&15)*100 + int(b[2]>>4)*10 + int(b[2]&15)
+	if n > MaxMessage {
+		return 1, nil, oversize
+	}
+	if n == 0 {
+		return 1, nil, noise
+	}
+	// An STX within other data is known by what follows it, before a length that it does not have holds frames up.
+	if len(b) > misposHead && b[misposHead] != 0xDF && b[misposHead] != 0x60 {
+		return 1, nil, noise
+	}
+	end := misposHead + n
+	if len(b) < end+2 {
+		if len(b) > end && b[end] != etx {
+			return 1, nil, damaged
+		}
+		return 0, nil, more
+	}
+	if b[end] != etx || xor(0, b[1:end+1]) != b[end+1] {
+		return 1, nil, damaged
+	}
+	return end + 2, b[misposHead:end], sound
+}
+
+// read walks the members. Card number (DF1E), expiry (DF1F) and texts are stepped over.
+func (mispos) read(b []byte) (Found, bool) {
+	if b[0] == 0x60 {
+		return passed(b), true
+	}
+	var result, inner []byte
+	var through, amount bool
+	for c := (cursor{rest: b}); len(c.rest) > 0; {
+		tag := c.take(2)
+		if c.short || tag[0] != 0xDF {
+			return Found{}, false
+		}
+		v := c.ber()
+		if c.short {
+			return Found{}, false
+		}
+		switch tag[1] {
+		case 0x01:
+			through = len(v) == 1 && v[0] == 1
+		case 0x03:
+			amount = true
+		case 0x06:
+			inner = v // a packet for the host, or text for the printer
+		case 0x07:
+			result = v
+		}
+	}
+	var f Found
+	if through {
+		f = passed(inner)
+	}
+	switch {
+	case len(result) == 2 && f.Kind != Result:
+		code := plain(result, 2)
+		if code == "" {
+			return Found{}, false
+		}
+		f.Kind, f.Code, f.Origin = Result, code, FromHost
+		f.Approved = code == "00" || code == "Y1" || code == "Y2" || code == "Y3"
+	case len(result) == 4 && (result[0]|result[1]|result[2]|result[3]) != 0:
+		code := bcd(result, 8)
+		if code == "" {
+			return Found{}, false
+		}
+		f.Kind, f.Code, f.Origin, f.Scheme, f.Approved = Result, code, FromTerminal, schemeLocal, false
+	case result == nil && amount && f.Kind == Nothing:
+		f.Kind = Start
+	}
+	return f, true
+}
+
+// passed is what an ISO 8583 message tells that crosses the link on its way to or from the host. One that cannot be
+// read tells nothing.
+func passed(b []byte) Found {
+	m, err := Parse(b)
+	if err != nil {
+		return Found{}
+	}
+	f := Found{Code: m.Code, Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal}
+	financial := m.MTI[1] == '2'
+	switch {
+	case m.Code != "" && m.Response():
+		f.Kind, f.Approved = Result, m.Code == "00"
+		if f.Approved && !financial {
+			return Found{} // a sign-in or a reversal that worked is no sale
+		}
+	case m.Code != "" && m.Reversal():
+		f.Kind, f.Origin = Result, FromTerminal
+	case financial && !m.Response():
+		f.Kind, f.Code, f.Origin = Start, "", ""
+	default:
+		return Found{}
+	}
+	return f
+}
+
+// ber takes a length as BER writes it, of at most two bytes more, and that many bytes.
+func (c *cursor) ber() []byte {
+	head := c.take(1)
+	if c.short {
+		return nil
+	}
+	n := int(head[0])
+	if n > 0x80 && n <= 0x82 {
+		size := c.take(n - 0x80)
+		n = 0
+		for _, b := range size {
+			n = n<<8 | int(b)
+		}
+	} else if n >= 0x80 {
+		c.short = true
+	}
+	if c.short {
+		return nil
+	}
+	return c.take(n)
+}
