@@ -64,7 +64,7 @@ func (p *parser) steps() {
 	}
 	for i := range p.k.Causes {
 		c := &p.k.Causes[i]
-		slices.SortFunc(c.Remedies, compareIDs)
+		sortIDs(c.Remedies)
 		switch count[c.ID] {
 		case 0:
 			p.problem("steps.tsv", 0, "cause %q has no step", c.ID)
@@ -72,6 +72,10 @@ func (p *parser) steps() {
 			c.Step = Text{strings.TrimPrefix(c.Step.ZH, "1. "), strings.TrimPrefix(c.Step.EN, "1. ")}
 		}
 	}
+}
+
+func sortIDs(ids []string) {
+	sort.Slice(ids, func(i, j int) bool { return compareIDs(ids[i], ids[j]) < 0 })
 }
 
 // compareIDs orders C2 before C10: by the letter, then the number.
@@ -122,7 +126,7 @@ func (p *parser) coverage() {
 				}
 			}
 		}
-		slices.SortFunc(c.Remedies, compareIDs)
+		sortIDs(c.Remedies)
 		p.mapped("coverage.tsv", r.line, c)
 		p.k.Coverage = append(p.k.Coverage, c)
 	}
