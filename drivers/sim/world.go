@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/jsimonetti/rtnetlink/v2/driver"
@@ -263,15 +264,37 @@ func (w *World) Close() {
 	}
 }
 
-// Cut pulls the terminal's cable out.
-func (w *World) Cut() error { return w.Router.Down(lan) }
+// seen bounds the wait until the terminal's kernel sees what happened at the far end.
+const seen = 10 * time.Second
+
+// Cut pulls the terminal's cable out and returns when the terminal has lost its carrier: the kernel tells the other end
+// of a veth pair a moment later, and at most once a second (linkwatch).
+func (w *World) Cut() error {
+	if err := w.Router.Down(lan); err != nil {
+		return err
+	}
+	for end := time.Now().Add(seen); ; time.Sleep(5 * time.Millisecond) {
+		up := false
+		err := w.Terminal.Do(func() error {
+			i, err := net.InterfaceByName(w.iface)
+			up = err == nil && i.Flags&net.FlagRunning != 0
+			return err
+		})
+		if err != nil || !up {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("cut %s: it has a carrier still", w.iface)
+		}
+	}
+}
 
 // Mend puts it back.
 func (w *World) Mend() error { return w.Router.Up(lan) }
 
 // DropBearer is what a lost mobile connection does to the terminal: no carrier, no address, no route.
 func (w *World) DropBearer() error {
-	if err := w.Router.Down(lan); err != nil {
+	if err := w.Cut(); err != nil {
 		return err
 	}
 	return w.Terminal.NoAddress(w.iface, terminalCIDR)
