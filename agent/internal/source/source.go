@@ -1,4 +1,4 @@
-// Package source is where a response code is first seen: the payment app's hook and the payment log.
+// Package source is where a response code is first seen: the payment app's hook, the payment log, the register link.
 //
 // Whatever comes in here was written by somebody else. Only named members of known type and length go on; nothing that
 // could be a card number gets past, and what is refused is never repeated in an error or a log line.

@@ -1,0 +1,255 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/ecr"
+	"posdx/drivers/serial"
+)
+
+// Times of a register link.
+const (
+	linkQuiet  = 500 * time.Millisecond // within a frame no link pauses so long
+	linkReopen = 2 * time.Second        // between two tries at a port
+	linkRepeat = 8 * time.Second        // three tries of a frame, two seconds apart
+	linkQueue  = 16                     // codes that wait for a full sink
+)
+
+// ECR listens to the link between a terminal and a cash register, on ports that are wired for it alone. It never
+// writes, and opens no port that another process holds: each byte it read would be missing there.
+type ECR struct {
+	Name    string
+	Framing string
+	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
+	Log     *slog.Logger
+
+	reopen time.Duration // for tests: instead of linkReopen
+
+	mu     sync.Mutex
+	lines  []Line
+	last   ecr.Found // the last result and when it came
+	lastAt time.Time
+}
+
+// A Line is the state of one direction of a link.
+type Line struct {
+	Port   string
+	Open   bool
+	Heard  time.Time // when bytes came last; zero for never
+	Counts ecr.Counts
+}
+
+// Check says what is wrong with the configuration.
+func (e *ECR) Check() error {
+	if n := len(e.Ports); n < 1 || n > 2 {
+		return fmt.Errorf("listen to %s: %d ports, want one for each direction", e.Name, n)
+	}
+	if ecr.NewDecoder(e.Framing, true) == nil {
+		return fmt.Errorf("listen to %s: no framing is called %q", e.Name, e.Framing)
+	}
+	return nil
+}
+
+// Run listens until ctx ends. A port that is missing, held or lost is said once and tried again.
+func (e *ECR) Run(ctx context.Context, to Sink) error {
+	if err := e.Check(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.lines = make([]Line, len(e.Ports))
+	for i, p := range e.Ports {
+		e.lines[i].Port = p.Path
+	}
+	e.mu.Unlock()
+	var all sync.WaitGroup
+	for i, port := range e.Ports {
+		l := &ear{link: e, index: i, port: port, to: to, decoder: ecr.NewDecoder(e.Framing, i == 0), said: errNothing}
+		all.Go(func() { l.run(ctx) })
+	}
+	all.Wait()
+	return nil
+}
+
+// Lines returns how each direction stands, for checks of the line.
+func (e *ECR) Lines() []Line {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]Line(nil), e.lines...)
+}
+
+// repeated says whether a result is the one before: a frame sent again, or an abort behind the status that named it.
+func (e *ECR) repeated(f ecr.Found, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.last
+	if f.Kind == ecr.Start {
+		e.last = ecr.Found{}
+		return false
+	}
+	same := a.Kind == f.Kind && a.Code == f.Code && a.Origin == f.Origin && a.MTI == f.MTI &&
+		(a.STAN == f.STAN || a.STAN == "" || f.STAN == "") && now.Sub(e.lastAt) < linkRepeat
+	e.last, e.lastAt = f, now
+	return same
+}
+
+// errNothing is what an ear has said before it said anything.
+var errNothing = errors.New("nothing said")
+
+// An ear listens to one direction. It belongs to one goroutine.
+type ear struct {
+	link    *ECR
+	index   int
+	port    serial.Config
+	to      Sink
+	decoder *ecr.Decoder
+	waiting []Seen // offered to a full sink
+	said    error  // the kind of trouble that was logged last, nil for none
+}
+
+func (l *ear) run(ctx context.Context) {
+	pause := l.link.reopen
+	if pause == 0 {
+		pause = linkReopen
+	}
+	for {
+		err := l.listen(ctx)
+		l.note(false, false)
+		if ctx.Err() != nil {
+			return
+		}
+		l.tell(err)
+		l.offer()
+		if !sleep(ctx, pause, nil) {
+			return
+		}
+	}
+}
+
+// listen opens the port and reads until it cannot.
+func (l *ear) listen(ctx context.Context) error {
+	p, err := serial.Open(l.port)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	defer p.Close()
+	defer l.decoder.Quiet(l.found)
+	l.tell(nil)
+	l.note(true, false)
+	buf := make([]byte, 512)
+	for {
+		if err := p.SetReadDeadline(l.wait(time.Now())); err != nil {
+			return err
+		}
+		n, err := p.Read(buf)
+		if n > 0 {
+			l.decoder.Push(buf[:n], l.found)
+		}
+		idle := errors.Is(err, serial.ErrIdle)
+		if idle {
+			l.decoder.Quiet(l.found)
+		}
+		l.offer()
+		l.note(true, n > 0)
+		if err != nil && !idle {
+			return err
+		}
+	}
+}
+
+// wait is how long to wait for bytes: for ever unless there is something else to do then.
+func (l *ear) wait(now time.Time) time.Time {
+	switch {
+	case len(l.waiting) > 0:
+		return now.Add(fullAgain)
+	case l.decoder.Partial():
+		return now.Add(linkQuiet)
+	}
+	return time.Time{}
+}
+
+// found hands on what a message told.
+func (l *ear) found(f ecr.Found) {
+	now := time.Now()
+	if l.link.repeated(f, now) {
+		return
+	}
+	t := report.Txn{MTI: f.MTI, STAN: f.STAN}
+	if word(f.Terminal, maxTerminal) {
+		t.TerminalID = f.Terminal
+	}
+	mark := TxnMark{Channel: report.ChannelECR, Time: now, Txn: t, Code: f.Code}
+	switch {
+	case f.Kind == ecr.Start:
+		mark.Phase = PhaseStart
+		l.to.Txn(mark)
+		return
+	case f.Approved:
+		mark.Phase, mark.Result = PhaseEnd, ResultApproved
+		l.to.Txn(mark)
+		return
+	case f.MTI != "" && f.Origin == ecr.FromHost:
+		answered := true // the host's own packet crossed the link
+		t.HostAnswerSeen = &answered
+	}
+	if codeProblem(f.Code) != "" {
+		l.to.Lost("link code refused", 1)
+		return
+	}
+	if len(l.waiting) == linkQueue {
+		l.waiting = l.waiting[1:]
+		l.to.Lost("link code", 1)
+	}
+	l.waiting = append(l.waiting, Seen{Code: f.Code, Scheme: f.Scheme, Origin: report.Origin(f.Origin), Channel: report.ChannelECR, Txn: &t, Time: now})
+}
+
+// offer hands codes on as far as the sink takes them.
+func (l *ear) offer() {
+	for len(l.waiting) > 0 && l.to.Seen(l.waiting[0]) {
+		l.waiting = l.waiting[1:]
+	}
+}
+
+func (l *ear) note(open, heard bool) {
+	l.link.mu.Lock()
+	defer l.link.mu.Unlock()
+	line := &l.link.lines[l.index]
+	line.Open, line.Counts = open, l.decoder.Counts
+	if heard {
+		line.Heard = time.Now()
+	}
+}
+
+// tell logs a trouble when its kind changes.
+func (l *ear) tell(err error) {
+	kind := err
+	for _, k := range []error{serial.ErrBusy, serial.ErrGone, fs.ErrPermission} {
+		if errors.Is(err, k) {
+			kind = k
+		}
+	}
+	if kind == l.said || kind != nil && l.said != nil && kind.Error() == l.said.Error() {
+		return
+	}
+	l.said = kind
+	log := l.link.Log.With("link", l.link.Name, "port", l.port.Path)
+	switch kind {
+	case nil:
+		log.Info("register link is listened to")
+	case serial.ErrBusy:
+		log.Error("register link is held by another: it is not touched and waited for", "err", err)
+	case serial.ErrGone:
+		log.Warn("register link's port is not there")
+	case fs.ErrPermission:
+		log.Error("register link cannot be opened: put the daemon's user into the port's group", "err", err)
+	default:
+		log.Error("register link cannot be listened to", "err", err)
+	}
+}

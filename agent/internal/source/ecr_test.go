@@ -1,0 +1,249 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"posdx/agent/report"
+	"posdx/drivers/ecr"
+	"posdx/drivers/serial"
+)
+
+// soon is long for a machine that does nothing else.
+const soon = 20 * time.Second
+
+// misposResult is a result as a MIS-POS terminal frames it, with a card number beside it.
+func misposResult(result string) []byte {
+	data := "\xDF\x01\x01\x00\xDF\x1E\x106222020000000003\xDF\x07" + string(rune(len(result))) + result
+	b := []byte{0, byte(len(data)/10<<4 | len(data)%10)}
+	b = append(append(b, data...), 3)
+	sum := byte(0)
+	for _, c := range b {
+		sum ^= c
+	}
+	return append(append([]byte{2}, b...), sum)
+}
+
+// wire makes a pty: the far end of a line, and the path of ours.
+func wire(t *testing.T) (*os.File, string) {
+	t.Helper()
+	far, near, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pty here: %v", err)
+	}
+	// A pty forgets what is written before somebody has set it to raw, and hangs up when nobody has it open: this one
+	// stays ours. Our own process is no foreign holder.
+	t.Cleanup(func() { far.Close(); near.Close() })
+	return far, near.Name()
+}
+
+// A notebook is a log that tests read while it grows.
+type notebook struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (n *notebook) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.Write(p)
+}
+
+func (n *notebook) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.b.String()
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// hear starts to listen and returns what stops it and waits for its end.
+func hear(t *testing.T, d *fakeDaemon, framing string, paths ...string) (*ECR, *notebook) {
+	t.Helper()
+	log := &notebook{}
+	e := &ECR{Name: "ecr0", Framing: framing, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond}
+	for _, p := range paths {
+		e.Ports = append(e.Ports, serial.Config{Path: p, Baud: 9600})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx, d) }()
+	t.Cleanup(func() {
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(soon):
+			t.Error("does not end")
+		}
+	})
+	return e, log
+}
+
+func open(e *ECR) func() bool {
+	return func() bool {
+		for _, l := range e.Lines() {
+			if !l.Open {
+				return false
+			}
+		}
+		return len(e.Lines()) > 0
+	}
+}
+
+func TestECRHearsBothDirections(t *testing.T) {
+	terminal, a := wire(t)
+	register, b := wire(t)
+	d := newDaemon()
+	e, log := hear(t, d, ecr.MISPOS, a, b)
+	until(t, "both ports open", open(e))
+	register.Write([]byte("\x02\x00\x19\xDF\x01\x01\x00\xDF\x03\x0C000000012345\x03"))
+	register.Write([]byte{0x00 ^ 0x19 ^ 0xDF ^ 0x01 ^ 0x01 ^ 0xDF ^ 0x03 ^ 0x0C ^ 0x01 ^ 0x03, 0x15}) // 000000012345 folds to 01
+	until(t, "the sale begins", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.marks) == 1 })
+	if m := d.marks[0]; m.Phase != PhaseStart || m.Channel != report.ChannelECR {
+		t.Errorf("mark %+v", m)
+	}
+	until(t, "the NAK is counted", func() bool { return e.Lines()[1].Counts.NAKs == 1 })
+	frame := misposResult("97")
+	terminal.Write(frame[:7])
+	terminal.Write(frame[7:])
+	until(t, "the code is seen", func() bool { return len(d.all()) == 1 })
+	terminal.Write(frame) // no ACK came: it is the same result
+	terminal.Write(misposResult("\x00\x01\x00\x14"))
+	until(t, "the terminal's own error is seen", func() bool { return len(d.all()) == 2 })
+	terminal.Write(misposResult("00"))
+	until(t, "the approval is told", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.marks) == 2 })
+	if m := d.marks[1]; m.Phase != PhaseEnd || m.Result != ResultApproved {
+		t.Errorf("mark %+v", m)
+	}
+	got := d.all()
+	if s := got[0]; s.Code != "97" || s.Origin != report.OriginHost || s.Channel != report.ChannelECR || s.Scheme != "" {
+		t.Errorf("first %+v", s)
+	}
+	if s := got[1]; s.Code != "00010014" || s.Origin != report.OriginTerminal || s.Scheme != "terminal-local" {
+		t.Errorf("second %+v", s)
+	}
+	if l := e.Lines()[0]; l.Counts != (ecr.Counts{Frames: 4}) || l.Heard.IsZero() {
+		t.Errorf("line %+v", l)
+	}
+	if s := fmt.Sprintf("%+v %+v %s", got, d.marks, log); strings.Contains(s, "622202") {
+		t.Errorf("a card number came out: %s", s)
+	}
+}
+
+func TestECRGivesUpAFrameThatStops(t *testing.T) {
+	far, path := wire(t)
+	d := newDaemon()
+	e, _ := hear(t, d, ecr.MISPOS, path)
+	until(t, "the port is open", open(e))
+	frame := misposResult("97")
+	far.Write([]byte("\x02\x09\x99\xDF\x01")) // 999 bytes that never come
+	until(t, "the frame is given up", func() bool { return e.Lines()[0].Counts.Cut == 1 })
+	far.Write(frame)
+	until(t, "the next is read", func() bool { return len(d.all()) == 1 })
+}
+
+func TestECRWaitsForAHeldPortAndSaysItOnce(t *testing.T) {
+	far, path := wire(t)
+	holder, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	if err := syscall.Flock(int(holder.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	d := newDaemon()
+	e, log := hear(t, d, ecr.MISPOS, path)
+	until(t, "it is said", func() bool { return strings.Contains(log.String(), "held by another") })
+	far.Write([]byte("still his"))
+	time.Sleep(20 * time.Millisecond) // some more tries: the count below can only be too small with fewer
+	if n := strings.Count(log.String(), "held by another"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, log)
+	}
+	syscall.Flock(int(holder.Fd()), syscall.LOCK_UN)
+	until(t, "the port is taken", open(e))
+	far.Write(misposResult("91"))
+	until(t, "the code is seen", func() bool { return len(d.all()) == 1 })
+}
+
+func TestECROpensAgainAfterUnplugging(t *testing.T) {
+	far, near := wire(t)
+	path := t.TempDir() + "/ttyECR"
+	if err := os.Symlink(near, path); err != nil {
+		t.Fatal(err)
+	}
+	d := newDaemon()
+	e, log := hear(t, d, ecr.ZVT, path)
+	until(t, "the port is open", open(e))
+	os.Remove(path)
+	far.Close()
+	until(t, "the loss is said", func() bool { return strings.Contains(log.String(), "not there") })
+	far, near = wire(t)
+	if err := os.Symlink(near, path); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the port is open again", func() bool { return strings.Count(log.String(), "is listened to") == 2 && open(e)() })
+	far.Write([]byte("\x10\x02\x06\x1E\x01\xA1\x10\x03"))
+	sum := uint16(0)
+	for _, c := range []byte("\x06\x1E\x01\xA1\x03") {
+		for i := range 8 {
+			out := sum&1 != 0
+			sum >>= 1
+			if out != (c>>i&1 != 0) {
+				sum ^= 0x8408
+			}
+		}
+	}
+	far.Write([]byte{byte(sum), byte(sum >> 8)})
+	until(t, "the code is seen", func() bool { return len(d.all()) == 1 })
+	if s := d.all()[0]; s.Code != "zvt:0xA1" || s.Origin != report.OriginTerminal {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestECRKeepsCodesForAFullSink(t *testing.T) {
+	far, path := wire(t)
+	d := newDaemon()
+	d.room = -1
+	e, _ := hear(t, d, ecr.MISPOS, path)
+	until(t, "the port is open", open(e))
+	for i := range linkQueue + 2 {
+		far.Write(misposResult(fmt.Sprintf("%02d", 51+i)))
+	}
+	until(t, "the oldest are dropped and counted", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.lost["link code"] == 2 })
+	d.mu.Lock()
+	d.room = 100
+	d.mu.Unlock()
+	until(t, "the others come", func() bool { return len(d.all()) == linkQueue })
+	if s := d.all()[0]; s.Code != "53" {
+		t.Errorf("first %+v", s)
+	}
+}
+
+func TestECRRefusesWhatItCannotBe(t *testing.T) {
+	for _, e := range []*ECR{{Name: "a", Framing: ecr.ZVT}, {Name: "b", Framing: "morse", Ports: make([]serial.Config, 1)}, {Name: "c", Framing: ecr.ZVT, Ports: make([]serial.Config, 3)}} {
+		if err := e.Run(t.Context(), newDaemon()); err == nil {
+			t.Errorf("%s runs", e.Name)
+		}
+	}
+}
