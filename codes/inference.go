@@ -6,6 +6,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -281,7 +282,7 @@ func (p *inferenceParser) weights(r row, column string) []Weight {
 		}
 	}
 	list = slices.DeleteFunc(list, func(w Weight) bool { return w.DB == 0 && column == "weights" })
-	slices.SortFunc(list, func(a, b Weight) int { return strings.Compare(a.Cause, b.Cause) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Cause < list[j].Cause })
 	return list
 }
 
@@ -420,7 +421,10 @@ func (p *inferenceParser) parseRest() {
 		}
 		p.f.Numbers = append(p.f.Numbers, n)
 	}
-	slices.SortFunc(p.f.Numbers, func(a, b Number) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number)) })
+	sort.Slice(p.f.Numbers, func(i, j int) bool {
+		a, b := p.f.Numbers[i], p.f.Numbers[j]
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number)) < 0
+	})
 	for _, id := range p.k.causeIDs() {
 		if !slices.ContainsFunc(p.f.Numbers, func(n Number) bool { return n.Kind == "cause" && n.ID == id }) {
 			p.problem(file, 0, "cause %q has no number", id)
@@ -430,7 +434,7 @@ func (p *inferenceParser) parseRest() {
 
 // sortUnique sorts a table by its key and reports keys that stand twice.
 func sortUnique[T any](p *parser, file string, table []T, key func(T) string) {
-	slices.SortStableFunc(table, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	sort.SliceStable(table, func(i, j int) bool { return key(table[i]) < key(table[j]) })
 	for i := 1; i < len(table); i++ {
 		if key(table[i]) == key(table[i-1]) {
 			p.problem(file, 0, "%q is there twice", key(table[i]))

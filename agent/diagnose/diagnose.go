@@ -8,6 +8,7 @@ package diagnose
 import (
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -185,14 +186,15 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: db})
 		}
 	}
-	strongest := func(a, b report.Reason) int {
-		if x, y := math.Abs(a.WeightDB), math.Abs(b.WeightDB); x != y {
-			return pickInt(x > y, -1, 1)
-		}
-		return strings.Compare(a.Check+a.Say, b.Check+b.Say)
+	for _, list := range [...][]report.Reason{d.For, d.Against} {
+		sort.SliceStable(list, func(i, j int) bool {
+			a, b := list[i], list[j]
+			if x, y := math.Abs(a.WeightDB), math.Abs(b.WeightDB); x != y {
+				return x > y
+			}
+			return a.Check+a.Say < b.Check+b.Say
+		})
 	}
-	slices.SortStableFunc(d.For, strongest)
-	slices.SortStableFunc(d.Against, strongest)
 	d.For, d.Against = d.For[:min(len(d.For), maxReasons)], d.Against[:min(len(d.Against), maxReasons)]
 	return d.Cause
 }
@@ -240,13 +242,6 @@ func (s *state) outOfPaper() bool {
 func round(v float64, digits int) float64 {
 	m := math.Pow10(digits)
 	return math.Round(v*m) / m
-}
-
-func pickInt(b bool, x, y int) int {
-	if b {
-		return x
-	}
-	return y
 }
 
 // maxFact bounds a word out of the evidence in a text.

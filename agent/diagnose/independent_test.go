@@ -158,3 +158,10 @@ func TestUnseenLayer(t *testing.T) {
 		t.Errorf("the radio is to blame with %.2f while nobody looked at it, %.2f once it was seen to be good", unseen, seen)
 	}
 }
+
+func pickInt(b bool, x, y int) int {
+	if b {
+		return x
+	}
+	return y
+}

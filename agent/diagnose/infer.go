@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -233,6 +234,8 @@ func (s *state) ranked() []*scored {
 	for i := range s.causes {
 		list[i] = &s.causes[i]
 	}
-	slices.SortStableFunc(list, func(a, b *scored) int { return cmp.Or(cmp.Compare(b.p, a.p), strings.Compare(a.ID, b.ID)) })
+	sort.SliceStable(list, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(list[j].p, list[i].p), strings.Compare(list[i].ID, list[j].ID)) < 0
+	})
 	return list
 }

@@ -3,7 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"math"
-	"slices"
+	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -70,8 +70,9 @@ func (s *state) plan(lang string) []Step {
 		step.Answers = after
 		steps = append(steps, step)
 	}
-	slices.SortStableFunc(steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(b.GainBits/(b.CostS+overheadS), a.GainBits/(a.CostS+overheadS)), strings.Compare(a.Check, b.Check))
+	sort.SliceStable(steps, func(i, j int) bool {
+		a, b := &steps[i], &steps[j]
+		return cmp.Or(cmp.Compare(b.GainBits/(b.CostS+overheadS), a.GainBits/(a.CostS+overheadS)), strings.Compare(a.Check, b.Check)) < 0
 	})
 	return steps[:min(len(steps), maxPlan)]
 }

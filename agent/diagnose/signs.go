@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -102,14 +103,14 @@ func (r *reader) mask() {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch x, y := &r.signs[a], &r.signs[b]; {
+	sort.SliceStable(order, func(i, j int) bool {
+		switch x, y := &r.signs[order[i]], &r.signs[order[j]]; {
 		case masks(x, y.Name) && !masks(y, x.Name):
-			return -1
+			return true
 		case masks(y, x.Name) && !masks(x, y.Name):
-			return 1
+			return false
 		default:
-			return len(y.Masks) - len(x.Masks)
+			return len(x.Masks) > len(y.Masks)
 		}
 	})
 	for _, i := range order {

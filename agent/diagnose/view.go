@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -67,9 +68,10 @@ func newView(evidence []report.Evidence, f *codes.Inference) view {
 		}
 	}
 	order = trim(order)
-	slices.SortStableFunc(order, func(a, b *report.Evidence) int {
+	sort.SliceStable(order, func(i, j int) bool {
+		a, b := order[i], order[j]
 		return cmp.Or(strings.Compare(a.Check, b.Check), strings.Compare(a.Subject, b.Subject), cmp.Compare(a.AgeMS, b.AgeMS),
-			strings.Compare(string(a.Status), string(b.Status)))
+			strings.Compare(string(a.Status), string(b.Status))) < 0
 	})
 	v.items = make([]item, 0, len(order))
 	for i, e := range order {
@@ -93,7 +95,7 @@ func trim(order []*report.Evidence) []*report.Evidence {
 	if len(order) <= maxEvidence {
 		return order
 	}
-	slices.SortStableFunc(order, func(a, b *report.Evidence) int { return cmp.Compare(a.AgeMS, b.AgeMS) })
+	sort.SliceStable(order, func(i, j int) bool { return order[i].AgeMS < order[j].AgeMS })
 	return order[:maxEvidence]
 }
 

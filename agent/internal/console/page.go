@@ -1,9 +1,11 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode"
@@ -130,7 +132,7 @@ func checkList(checks []string) []string {
 func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	order := []report.Status{report.Bad, report.OK, report.CannotTell, report.NotRun}
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b report.Evidence) int { return slices.Index(order, a.Status) - slices.Index(order, b.Status) })
+	sort.SliceStable(list, func(i, j int) bool { return slices.Index(order, list[i].Status) < slices.Index(order, list[j].Status) })
 	for _, e := range list {
 		line := pad(clean(e.Check), 19) + " " + pad(clean(e.Subject), 13) + " " + pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
 		lines = append(lines, wrap(line, cols, 46)...)
@@ -151,11 +153,9 @@ func facts(f report.Facts) string {
 		}
 		return len(first)
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if d := rank(a) - rank(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
+	sort.Slice(names, func(i, j int) bool {
+		a, b := names[i], names[j]
+		return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) < 0
 	})
 	for i, name := range names {
 		names[i] = name + "=" + value(f[name])
