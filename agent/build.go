@@ -93,6 +93,11 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		logs.Turn = d.watch.add("log", true, nil)
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
+	if reduced == "" {
+		for _, link := range links(c, log) {
+			tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+		}
+	}
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
@@ -157,6 +162,24 @@ func follow(c config, log *slog.Logger) (*source.Logs, error) {
 		l.Files = append(l.Files, file)
 	}
 	return l, nil
+}
+
+// links makes the ears on the register links.
+func links(c config, log *slog.Logger) []*source.ECR {
+	parities := map[string]serial.Parity{"odd": serial.OddParity, "even": serial.EvenParity}
+	var list []*source.ECR
+	for _, l := range c.ECR {
+		e := &source.ECR{Name: l.Name, Framing: l.Framing, Log: log}
+		paths := l.RX
+		if l.Port != "" {
+			paths = []string{l.Port}
+		}
+		for _, p := range paths {
+			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, Parity: parities[l.Parity]})
+		}
+		list = append(list, e)
+	}
+	return list
 }
 
 func devices(c config) []report.Device {

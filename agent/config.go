@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/drivers/ecr"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -28,6 +29,7 @@ type config struct {
 
 	Hook    hookConfig     `toml:"hook"`
 	Log     []logConfig    `toml:"log"`
+	ECR     []ecrConfig    `toml:"ecr"`
 	Reader  []portConfig   `toml:"reader"`
 	Modem   []portConfig   `toml:"modem"`
 	Network networkConfig  `toml:"network"`
@@ -71,6 +73,17 @@ type stepConfig struct {
 	Pattern string `toml:"pattern"`
 	Phase   string `toml:"phase"`
 	Result  string `toml:"result"`
+}
+
+// ecrConfig is a link between a terminal and a cash register, listened to on ports of its own.
+type ecrConfig struct {
+	Name    string   `toml:"name"`
+	Framing string   `toml:"framing"`
+	RX      []string `toml:"rx"`
+	Port    string   `toml:"port"`
+	Way     string   `toml:"way"`
+	Baud    int      `toml:"baud"`
+	Parity  string   `toml:"parity"`
 }
 
 type portConfig struct {
@@ -276,6 +289,7 @@ func (c *config) check() error {
 	for i, p := range c.Modem {
 		port(fmt.Sprintf("modem[%d]", i), p)
 	}
+	c.checkLinks(names, bad, oneOf)
 	for i, t := range c.Target {
 		key := fmt.Sprintf("target[%d]", i)
 		oneOf(key+".name", t.Name, "host-primary", "host-backup", "internet")
@@ -297,4 +311,40 @@ func (c *config) check() error {
 		bad("outbox.max_bytes", "%s is under 64 KiB, too little for the diagnoses of an outage", strconv.FormatInt(c.Outbox.MaxBytes, 10))
 	}
 	return errors.Join(list...)
+}
+
+// checkLinks checks the register links. A port has one reader: a second one would take bytes from the first.
+func (c *config) checkLinks(names map[string]bool, bad func(key, format string, args ...any), oneOf func(key, value string, of ...string)) {
+	taken := map[string]bool{c.Console.TTY: true}
+	for _, p := range append(c.Reader[:len(c.Reader):len(c.Reader)], c.Modem...) {
+		taken[p.Port] = true
+	}
+	for i, l := range c.ECR {
+		key := fmt.Sprintf("ecr[%d]", i)
+		if l.Name == "" || names[l.Name] {
+			bad(key+".name", "%q is empty or used twice; each device needs its own, such as ecr0", l.Name)
+		}
+		names[l.Name] = true
+		oneOf(key+".framing", l.Framing, ecr.MISPOS, ecr.Transbank, ecr.ECR17, ecr.ZVT, ecr.ABECS)
+		oneOf(key+".parity", l.Parity, "", "none", "odd", "even")
+		if l.Baud <= 0 {
+			bad(key+".baud", "%d is no baud rate; give that of the terminal", l.Baud)
+		}
+		ports := l.RX
+		if l.Port != "" {
+			ports = []string{l.Port}
+			oneOf(key+".way", l.Way, "", "own")
+		} else {
+			oneOf(key+".way", l.Way, "", "rx")
+		}
+		if (l.Port != "") == (len(l.RX) > 0) || len(l.RX) > 2 {
+			bad(key+".rx", "name one or two receive-only ports here, what the terminal sends first, or one in %s.port", key)
+		}
+		for _, p := range ports {
+			if p == "" || taken[p] {
+				bad(key, "port %q is empty or read by something else already", p)
+			}
+			taken[p] = true
+		}
+	}
 }
