@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -234,8 +233,6 @@ func (s *state) ranked() []*scored {
 	for i := range s.causes {
 		list[i] = &s.causes[i]
 	}
-	sort.SliceStable(list, func(i, j int) bool {
-		return cmp.Or(cmp.Compare(list[j].p, list[i].p), strings.Compare(list[i].ID, list[j].ID)) < 0
-	})
+	slices.SortStableFunc(list, func(a, b *scored) int { return cmp.Or(cmp.Compare(b.p, a.p), strings.Compare(a.ID, b.ID)) })
 	return list
 }
