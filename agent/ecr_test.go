@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"posdx/agent/report"
+)
+
+// TestRegisterLinkIsDiagnosed plants a card number in a result on a register link: the code is diagnosed, and the
+// number is nowhere.
+func TestRegisterLinkIsDiagnosed(t *testing.T) {
+	far, near, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pty here: %v", err)
+	}
+	defer far.Close()
+	defer near.Close()
+	dir := t.TempDir()
+	text := least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near.Name() + "\"]\nbaud = 9600\n"
+	c, err := parseConfig([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var talk bytes.Buffer
+	gate := &report.Gate{}
+	tasks, closing, err := build(c, slog.New(slog.NewTextHandler(gate.Writer(&talk), nil)), gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, stop := serve(t, c, tasks, closing)
+	const pan = "4761739001010010"
+	frame := "0210|02|597029414300|75001088|" + pan + "|;" + pan + "=25122011758900000000?|\x03"
+	sum := byte(0)
+	for i := range len(frame) {
+		sum ^= frame[i]
+	}
+	var said string
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(said, "transbank:02"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the code does not appear: %s", said)
+		}
+		// The port may not be open yet, and a line keeps nothing for those who come later.
+		fmt.Fprintf(far, "\x02%s%c", frame, sum)
+		state, err := client.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = mustJSON(t, state)
+	}
+	stop()
+	look := func(where string, b []byte) {
+		if bytes.Contains(b, []byte(pan)) || bytes.Contains(b, []byte(pan[:8])) {
+			t.Errorf("%s holds the card number", where)
+		}
+	}
+	look("state", []byte(said))
+	look("log", talk.Bytes())
+	kept := 0
+	err = filepath.WalkDir(c.StateDir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		look(path, b)
+		kept += bytes.Count(b, []byte(`"channel":"ecr"`))
+		return err
+	})
+	if err != nil || kept == 0 || gate.Stopped() != 0 {
+		t.Errorf("%d diagnoses of the link kept, the gate stopped %d, %v", kept, gate.Stopped(), err)
+	}
+}
