@@ -276,9 +276,73 @@ func TestDecoderHoldsItsMemoryOnAnEndlessFrame(t *testing.T) {
 	}
 }
 
-func TestAbecsRequestIsNoAnswer(t *testing.T) {
-	if got := listen(NewDecoder(ABECS, false), frameABECS("DSP012twelve bytes")); got != nil {
-		t.Errorf("a request gave %+v", got)
+func TestFramesThatTellNothing(t *testing.T) {
+	packet := func(mti string, fields map[int]string) string {
+		b, err := Build(UnionPay(), heads[2], mti, fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, c := range []struct {
+		name, framing string
+		answers       bool
+		frame         []byte
+		refused       int
+	}{
+		{"a request that reads as an answer", ABECS, false, frameABECS("GIN003000"), 0},
+		{"an encrypted answer", ABECS, true, frameABECS("\x12GC041"), 0},
+		{"no status", ABECS, true, frameABECS("GCRabc"), 1},
+		{"a block that is longer than the answer", ABECS, true, frameABECS("GCR041005xxxx"), 1},
+		{"a length that is not the data's", ZVT, true, frameZVT("\x06\x1E\x02\x6C"), 1},
+		{"an abort without a code", ZVT, true, frameZVT("\x06\x1E\x00"), 1},
+		{"a card number longer than the message", ZVT, true, frameZVT("\x04\x0F\x05\x22\xF1\xF9\x27\xE2"), 1},
+		{"a status without a result", ZVT, true, frameZVT(status("\x0B\x00\x01\x23")), 0},
+		{"text for the printer that is a packet", MISPOS, true, frameMISPOS(member(1, "\x00"), member(6, packet("0210", map[int]string{39: "96"}))), 0},
+		{"a sign-in that worked", MISPOS, true, frameMISPOS(packet("0810", map[int]string{39: "00"})), 0},
+		{"no error", MISPOS, true, frameMISPOS(member(7, "\x00\x00\x00\x00")), 0},
+		{"a member longer than the frame", MISPOS, true, frameMISPOS("\xDF\x07\x02" + "9"), 1},
+		{"a result that is no code", MISPOS, true, frameMISPOS(member(7, "\x00\x01")), 1},
+		{"an old result", Transbank, true, frameTransbank("0260|02|597029414300|75001088"), 0},
+		{"a result in words", Transbank, true, frameTransbank("0210|NO|"), 1},
+		{"a status", ECR17, true, frameECR17("123456780s0000000000"), 0},
+		{"a result in words", ECR17, true, frameECR17("123456780EKO"), 1},
+	} {
+		d := NewDecoder(c.framing, c.answers)
+		if got := listen(d, c.frame); got != nil || d.Counts != (Counts{Frames: 1, Refused: c.refused}) {
+			t.Errorf("%s %s: %+v, %+v", c.framing, c.name, got, d.Counts)
+		}
+	}
+}
+
+func TestReversalCarriesTheTerminalsReason(t *testing.T) {
+	b, err := Build(UnionPay(), heads[2], "0400", map[int]string{3: "000000", 11: "000123", 39: "98", 41: "10077120"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Found{{Kind: Result, Code: "98", Origin: FromTerminal, MTI: "0400", STAN: "000123", Terminal: "10077120"}}
+	if diff := cmp.Diff(want, listen(NewDecoder(MISPOS, true), frameMISPOS(string(b)))); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestNoiseHoldsNoRefusals(t *testing.T) {
+	d := NewDecoder(Transbank, true)
+	if listen(d, []byte{0x55, nak, nak}); d.Counts != (Counts{Resyncs: 1}) {
+		t.Errorf("%+v", d.Counts)
+	}
+	d.Quiet(func(Found) {})
+	if listen(d, []byte{nak}); d.Counts != (Counts{Resyncs: 1, NAKs: 1}) {
+		t.Errorf("after a pause: %+v", d.Counts)
+	}
+}
+
+func TestAFrameThatIsCutByTheNextHasNoWrongSum(t *testing.T) {
+	for framing, frame := range map[string][]byte{Transbank: frameTransbank("0210|02||"), ECR17: frameECR17("123456780E01"), ABECS: frameABECS("GCR041")} {
+		d := NewDecoder(framing, true)
+		if got := listen(d, frame[:6], frame); len(got) != 1 || d.Counts != (Counts{Frames: 1, Resyncs: 1}) {
+			t.Errorf("%s: %+v, %+v", framing, got, d.Counts)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -147,6 +148,43 @@ func TestECRHearsBothDirections(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%+v %+v %s", got, d.marks, log); strings.Contains(s, "622202") {
 		t.Errorf("a card number came out: %s", s)
+	}
+}
+
+// The packet was written by others: see drivers/ecr/testdata.
+func TestECRKnowsThatTheHostHasAnswered(t *testing.T) {
+	list, err := os.ReadFile("../../../drivers/ecr/testdata/iso_8583.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(list), "0210 ")
+	digits, _, _ := strings.Cut(rest, "\n")
+	packet, err := hex.DecodeString(strings.TrimSpace(digits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet = packet[2:] // its length
+	data := append([]byte{0xDF, 1, 1, 1, 0xDF, 6, 0x82, byte(len(packet) >> 8), byte(len(packet))}, packet...)
+	n, _ := hex.DecodeString(fmt.Sprintf("%04d", len(data)))
+	frame := append(append(n, data...), 3)
+	sum := byte(0)
+	for _, c := range frame {
+		sum ^= c
+	}
+	frame = append(append([]byte{2}, frame...), sum)
+	begin := []byte("\x02\x00\x03\xDF\x03\x00\x03\xDC") // an amount: the next sale
+
+	far, path := wire(t)
+	d := newDaemon()
+	e, _ := hear(t, d, ecr.MISPOS, path)
+	until(t, "the port is open", open(e))
+	far.Write(frame)
+	far.Write(begin)
+	far.Write(frame) // the same code in another sale
+	until(t, "both codes are seen", func() bool { return len(d.all()) == 2 })
+	s := d.all()[0]
+	if s.Code != "96" || s.Txn.MTI != "0210" || s.Txn.STAN != "000123" || s.Txn.TerminalID != "10077120" || s.Txn.HostAnswerSeen == nil || !*s.Txn.HostAnswerSeen {
+		t.Errorf("%+v %+v", s, s.Txn)
 	}
 }
 
