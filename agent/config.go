@@ -330,12 +330,12 @@ func (c *config) checkLinks(names map[string]bool, bad func(key, format string, 
 		if l.Baud <= 0 {
 			bad(key+".baud", "%d is no baud rate; give that of the terminal", l.Baud)
 		}
-		ports := l.RX
+		ports, way := l.RX, "rx"
 		if l.Port != "" {
-			ports = []string{l.Port}
-			oneOf(key+".way", l.Way, "", "own")
-		} else {
-			oneOf(key+".way", l.Way, "", "rx")
+			ports, way = []string{l.Port}, "own"
+		}
+		if l.Way != "" && l.Way != way {
+			bad(key+".way", "%q does not fit the ports: rx goes with rx, own with port", l.Way)
 		}
 		if (l.Port != "") == (len(l.RX) > 0) || len(l.RX) > 2 {
 			bad(key+".rx", "name one or two receive-only ports here, what the terminal sends first, or one in %s.port", key)
