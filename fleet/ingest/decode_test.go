@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 		{"a member we do not know", topic, with(func(e, d map[string]any) { e["new"], d["new"] = 1, "x" }), "", true},
 
 		{"foreign topic", "other/topic", good, reasonTopic, false},
-		{"evil terminal name", "pos/v1/shop/../diagnosis", good, reasonSource, false},
+		{"evil terminal name", "pos/v1/shop/../diagnosis", good, reasonTopic, false},
 		{"no terminal", "pos/v1/shop//diagnosis", good, reasonTopic, false},
 		{"kind unknown", a.At.Topic("surprise"), good, reasonKind, false},
 		{"kind too deep", a.At.Topic("diagnosis/x"), good, reasonKind, false},
