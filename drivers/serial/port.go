@@ -21,6 +21,9 @@ const (
 	closeLimit = time.Second
 	// writeChunk is below the 256 bytes at which the kernel calls a tty writable, so a chunk fits a UART's buffer.
 	writeChunk = 128
+	// lookAgain is how long Write trusts the kernel to say that there is room. A pty whose bytes move from one kernel
+	// buffer to the next has room again and wakes nobody.
+	lookAgain = 50 * time.Millisecond
 )
 
 // A Port is an open serial port. One goroutine may read while another writes; Close and the deadlines may come from
@@ -157,8 +160,6 @@ func (p *Port) Write(b []byte) (n int, err error) {
 	p.mu.Unlock()
 	if end.IsZero() {
 		end = time.Now().Add(writeLimit)
-		_ = p.watch.SetWriteDeadline(end)
-		defer p.SetWriteDeadline(time.Time{})
 	}
 	// A library's Write blocks in the kernel where no deadline reaches it; an emptied queue lets it go.
 	var late atomic.Bool
@@ -171,6 +172,7 @@ func (p *Port) Write(b []byte) (n int, err error) {
 		chunk := b[n:min(n+writeChunk, len(b))]
 		var sent int
 		var failed error
+		_ = p.watch.SetWriteDeadline(sooner(end, time.Now().Add(lookAgain)))
 		wait := p.raw.Write(func(fd uintptr) bool {
 			room, gone := ready(fd, unix.POLLOUT)
 			if gone {
@@ -183,6 +185,9 @@ func (p *Port) Write(b []byte) (n int, err error) {
 			sent, failed = p.line.Write(chunk)
 			return true
 		})
+		if errors.Is(wait, os.ErrDeadlineExceeded) && time.Now().Before(end) && !p.closed.Load() {
+			continue
+		}
 		if failed != nil && failed != ErrGone { // the libraries wrap nothing: EIO is what a dead tty says
 			failed = ErrGone
 		}
@@ -214,6 +219,13 @@ func (p *Port) fail(op string, wait, err error) error {
 	return fmt.Errorf("%s %s: %w", op, p.path, err)
 }
 
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // ready asks the kernel, without waiting, whether a port has bytes or room, and whether it is still there.
 func ready(fd uintptr, events int16) (yes, gone bool) {
 	set := []unix.PollFd{{Fd: int32(fd), Events: events}}
@@ -233,7 +245,10 @@ func (p *Port) SetWriteDeadline(t time.Time) error {
 	p.mu.Lock()
 	p.writeEnd = t
 	p.mu.Unlock()
-	return p.watch.SetWriteDeadline(t)
+	if p.closed.Load() {
+		return p.fail("set deadline", os.ErrClosed, nil)
+	}
+	return nil
 }
 
 // Discard throws away what has come and was not read.
