@@ -18,20 +18,7 @@ import (
 // If b is JSON it stays JSON of the same length: in text what is stopped becomes '#', a bare number becomes 0.
 func Scrub(b []byte) (out []byte, stopped int) {
 	out = b
-	for at := 0; at < len(b); {
-		if !digit(b[at]) {
-			at++
-			continue
-		}
-		if n := ownForm(b, at); n > 0 {
-			at += n
-			continue
-		}
-		end := cardLike(b, at)
-		if end == 0 {
-			at = pastDigits(b, at)
-			continue
-		}
+	for at, end := next(b, 0); end > 0; at, end = next(b, at) {
 		if stopped == 0 {
 			out = bytes.Clone(b)
 		}
@@ -39,6 +26,28 @@ func Scrub(b []byte) (out []byte, stopped int) {
 		at = blank(out, at, end)
 	}
 	return out, stopped
+}
+
+// Suspect reports whether b holds what Scrub would stop. It copies nothing: for bytes that may be card data.
+func Suspect(b []byte) bool {
+	_, end := next(b, 0)
+	return end > 0
+}
+
+// next finds the first place from at on that must not leave. Its end is 0 if there is none.
+func next(b []byte, at int) (start, end int) {
+	for at < len(b) {
+		if !digit(b[at]) {
+			at++
+		} else if n := ownForm(b, at); n > 0 {
+			at += n
+		} else if end := cardLike(b, at); end > 0 {
+			return at, end
+		} else {
+			at = pastDigits(b, at)
+		}
+	}
+	return at, 0
 }
 
 // Lengths of a card number (ISO/IEC 7812-1). Tracks may carry 12 digits.

@@ -1,10 +1,12 @@
 package source
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"posdx/agent/report"
 )
@@ -35,11 +37,14 @@ func codeProblem(s string) string {
 			return "want 1 to 64 printable characters"
 		}
 	}
-	if digits(s) >= cardDigits {
+	if digits(s) >= cardDigits || cardLike(s) {
 		return "looks like a card number and was thrown away: give the response code only"
 	}
 	return ""
 }
+
+// cardLike reports whether text holds a card number, whole or masked, or a track.
+func cardLike(s string) bool { return report.Suspect(unsafe.Slice(unsafe.StringData(s), len(s))) }
 
 func digits(s string) (n int) {
 	for _, r := range s {
@@ -65,7 +70,7 @@ func numeric(s string, min, max int) bool {
 
 // word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
 func word(s string, max int) bool {
-	if s == "" || len(s) > max || digits(s) >= cardDigits {
+	if s == "" || len(s) > max || digits(s) >= cardDigits || cardLike(s) {
 		return false
 	}
 	for i := range len(s) {
@@ -141,48 +146,46 @@ var reportables = []reportable{
 }
 
 // take checks one value against the fact. It returns the value as Facts hold it, whether it is bad news, and a problem.
-func (f fact) take(v any) (value any, bad bool, problem string) {
+func (f fact) take(raw []byte) (value any, bad bool, problem string) {
 	switch f.kind {
 	case yesIsGood, yesIsBad:
-		b, ok := v.(bool)
-		if !ok {
+		b := string(raw) == "true"
+		if !b && string(raw) != "false" {
 			return nil, false, "want true or false"
 		}
 		return b, b == (f.kind == yesIsBad), ""
 	case number, countIsBad:
-		n, ok := v.(float64)
+		n, ok := decimal(raw)
 		if !ok || n < 0 || n > 1e10 {
 			return nil, false, "want a number from 0 to 1e10"
 		}
 		return n, f.kind == countIsBad && n > 0, ""
 	case version:
-		s, ok := v.(string)
-		if !ok || !word(s, maxWord) {
+		s, ok := unquote(raw)
+		if !ok || !word(view(s), maxWord) {
 			return nil, false, "want a version: at most 64 of A-Z a-z 0-9 . _ - + :"
 		}
-		return s, false, ""
+		return string(s), false, ""
 	case responseCode:
-		s, ok := v.(string)
-		if !ok || codeProblem(s) != "" {
+		s, ok := unquote(raw)
+		if !ok || codeProblem(view(s)) != "" {
 			return nil, false, `want a response code, or "none" if no answer came`
 		}
-		return s, strings.Trim(s, "0") != "", ""
+		return string(s), len(bytes.Trim(s, "0")) > 0, ""
 	case firstIsGood:
-		s, ok := v.(string)
-		if !ok || !oneOf(s, f.words) {
-			return nil, false, "want one of " + strings.Join(f.words, " ")
+		if s, ok := unquote(raw); ok && oneOf(view(s), f.words) {
+			return string(s), string(s) != f.words[0], ""
 		}
-		return s, s != f.words[0], ""
+		return nil, false, "want one of " + strings.Join(f.words, " ")
 	case listOfWords:
-		in, ok := v.([]any)
-		list := make([]string, 0, len(in))
+		in, ok := elements(raw)
+		list := make([]string, 0, len(f.words))
 		for _, e := range in {
-			s, isText := e.(string)
-			if !isText || !oneOf(s, f.words) || len(list) == len(f.words) {
-				ok = false
+			s, isText := unquote(e)
+			if ok = ok && isText && oneOf(view(s), f.words) && len(list) < len(f.words); !ok {
 				break
 			}
-			list = append(list, s)
+			list = append(list, string(s))
 		}
 		if !ok {
 			return nil, false, "want a list of " + strings.Join(f.words, " ")
@@ -197,16 +200,15 @@ const fewCards = 4
 
 // evidence makes evidence of what the payment app reports. Facts that are not of the contract are ignored and named,
 // those with a wrong value are left out and named with the problem.
-func (r reportable) evidence(in map[string]any) (ev report.Evidence, ignored, warnings []string) {
+func (r reportable) evidence(in []pair) (ev report.Evidence, ignored, warnings []string) {
 	ev = report.Evidence{Check: r.check, Subject: r.subject, Status: report.OK, Facts: report.Facts{}, Depth: report.Internal}
-	known := 0
+	m := members{raw: in}
 	for _, f := range r.facts {
-		v, ok := in[f.name]
+		raw, ok := m.get(f.name)
 		if !ok {
 			continue
 		}
-		known++
-		value, bad, problem := f.take(v)
+		value, bad, problem := f.take(raw)
 		if problem != "" {
 			warnings = append(warnings, "facts."+f.name+": "+problem)
 			continue
@@ -216,8 +218,8 @@ func (r reportable) evidence(in map[string]any) (ev report.Evidence, ignored, wa
 			ev.Status = report.Bad
 		}
 	}
-	if len(in) > known {
-		ignored = append(ignored, fmt.Sprintf("%d of facts", len(in)-known))
+	if n := len(m.raw); n > 0 {
+		ignored = append(ignored, fmt.Sprintf("%d of facts", n))
 	}
 	if len(ev.Facts) == 0 {
 		return ev, ignored, warnings

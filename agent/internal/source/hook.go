@@ -1,11 +1,13 @@
 package source
 
 import (
-	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -28,8 +30,10 @@ const (
 	maxPending  = 4 // requests of one connection that wait for an answer
 	outLines    = 8 // answers that wait for a slow reader
 	idleGive    = 10 * time.Second
+	lineWait    = 5 * time.Second // from a line's first byte to its end: half a line may hold anything and stays in memory
+	warnAgain   = time.Minute     // between two warnings of one kind
 	writeWait   = 2 * time.Second
-	firstWait   = 2 * time.Second  // revision 1 is due after 100 ms
+	firstWait   = 1 * time.Second  // revision 1 is due after 100 ms
 	finalWait   = 15 * time.Second // the final one after 5 s; after that the client is told that it is still open
 	checkWait   = 60 * time.Second
 	listenAgain = 5 * time.Second
@@ -44,9 +48,37 @@ type Hook struct {
 	Log   *slog.Logger
 	Gate  *report.Gate // what every answer passes; may be nil
 
-	now   func() time.Time // nil means time.Now
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	now    func() time.Time // nil means time.Now
+	line   time.Duration    // for tests: instead of lineWait
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	warned map[string]time.Time // when of each kind
+	unsaid map[string]int       // warnings of each kind since
+}
+
+// warn logs what a client did, each kind once a minute: ten thousand clients must not fill the log.
+func (h *Hook) warn(kind string, args ...any) {
+	h.mu.Lock()
+	now := h.time()
+	said, ok := h.warned[kind]
+	n := h.unsaid[kind]
+	quiet := ok && now.Sub(said) < warnAgain
+	if quiet {
+		h.unsaid[kind]++
+	} else {
+		if h.warned == nil {
+			h.warned, h.unsaid = map[string]time.Time{}, map[string]int{}
+		}
+		h.warned[kind], h.unsaid[kind] = now, 0
+	}
+	h.mu.Unlock()
+	if quiet {
+		return
+	}
+	if n > 0 {
+		args = append(args, "unsaid", n)
+	}
+	h.Log.Warn(kind, args...)
 }
 
 // Run listens until ctx ends. If the socket cannot be made it says so once and tries again: a terminal without its hook
@@ -157,7 +189,7 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 				return fmt.Errorf("accept %s: %w", h.Path, err)
 			}
 			// Out of descriptors: those who speak already come first.
-			h.Log.Warn("hook takes nobody in", "err", err)
+			h.warn("hook takes nobody in", "err", err)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -167,13 +199,13 @@ func (h *Hook) accept(ctx context.Context, l *net.UnixListener) error {
 		}
 		uid, err := h.admit(c)
 		if err != nil {
-			h.Log.Warn("hook refuses", "uid", uid, "err", err)
+			h.warn("hook refuses", "uid", uid, "err", err)
 			h.dismiss(c, Answer{V: protocol, Result: Refused, Why: err.Error()})
 			continue
 		}
 		k, ok := h.room(c)
 		if !ok {
-			h.Log.Warn("hook is full", "uid", uid, "connections", maxConns)
+			h.warn("hook is full", "uid", uid, "connections", maxConns)
 			h.dismiss(c, Answer{V: protocol, Result: Busy, Why: "16 connections are open: close those that are not needed"})
 			continue
 		}
@@ -276,32 +308,15 @@ func (k *conn) serve(ctx context.Context) {
 		for b := range k.out {
 			k.c.SetWriteDeadline(time.Now().Add(writeWait))
 			if _, err := k.c.Write(b); err != nil {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					k.h.warn("hook client does not read, dropped")
+				}
 				k.stop()
 			}
 		}
 	}()
 	var waiting sync.WaitGroup
-	r := bufio.NewReaderSize(k.c, maxLine)
-	for {
-		line, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			clear(line)
-			k.say(Answer{V: protocol, Result: Refused, Why: fmt.Sprintf("line longer than %d bytes: nothing of it was kept", maxLine)})
-			if k.skip(r) != nil {
-				break
-			}
-			continue
-		}
-		if len(line) > 1 || err == nil {
-			k.spoke.Store(k.h.time().UnixNano())
-			k.answer(ctx, line, &waiting)
-		}
-		// What a payment app sends by mistake must not stay in memory.
-		clear(line)
-		if err != nil {
-			break
-		}
-	}
+	k.read(func(line []byte) { k.answer(ctx, line, &waiting) })
 	// A client may send its request, close its half and read: nc and socat do.
 	waiting.Wait()
 	close(k.out)
@@ -309,19 +324,61 @@ func (k *conn) serve(ctx context.Context) {
 	k.hangUp()
 }
 
-// skip reads to the end of a line that was too long.
-func (k *conn) skip(r *bufio.Reader) error {
-	for n := 0; n < maxSkip; n += maxLine {
-		line, err := r.ReadSlice('\n')
-		clear(line)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return err
+// read gives each line to f until the client has no more or does what it should not. What a payment app sends by mistake
+// must not stay in memory: there is one buffer, and what was read of it is zeroed.
+func (k *conn) read(f func(line []byte)) {
+	buf := make([]byte, maxLine)
+	defer clear(buf)
+	n, skipped := 0, 0 // bytes held; bytes thrown away of a line that was too long
+	for begun := false; ; {
+		if open := n > 0 || skipped > 0; open != begun {
+			begun = open
+			end := time.Time{}
+			if begun {
+				end = time.Now().Add(cmp.Or(k.h.line, lineWait))
+			}
+			k.c.SetReadDeadline(end)
+		}
+		got, err := k.c.Read(buf[n:])
+		n += got
+		for {
+			i := bytes.IndexByte(buf[:n], '\n')
+			if i < 0 && err == io.EOF && n > 0 {
+				i = n - 1 // the last line may lack its end
+			}
+			if i < 0 {
+				break
+			}
+			begun = false // what follows is another line, with its own time
+			if skipped > 0 {
+				skipped = 0
+			} else {
+				k.spoke.Store(k.h.time().UnixNano())
+				f(buf[:i+1])
+			}
+			left := copy(buf, buf[i+1:n])
+			clear(buf[left:n])
+			n = left
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			k.say(Answer{V: protocol, Result: Refused, Why: "a line has to end within 5 s: nothing of it was kept"})
+			return
+		case err != nil || skipped > maxSkip:
+			return
+		case skipped > 0 || n == len(buf):
+			if skipped == 0 {
+				k.say(Answer{V: protocol, Result: Refused, Why: fmt.Sprintf("line longer than %d bytes: nothing of it was kept", maxLine)})
+			}
+			skipped += n
+			clear(buf[:n])
+			n = 0
 		}
 	}
-	return errors.New("endless line")
 }
 
-// say queues an answer. A client that does not read its answers is dropped: nobody here waits for it.
+// say queues an answer. Where the queue is full the client waits for itself and nobody else: the writer takes each answer
+// off within writeWait, or drops a client that does not read.
 func (k *conn) say(a Answer) {
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -329,12 +386,7 @@ func (k *conn) say(a Answer) {
 		k.stop()
 		return
 	}
-	select {
-	case k.out <- append(k.h.Gate.Out(b), '\n'):
-	default:
-		k.h.Log.Warn("hook client does not read, dropped")
-		k.stop()
-	}
+	k.out <- append(k.h.Gate.Out(b), '\n')
 }
 
 // answer does what a request asks. It waits for nothing.

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -81,39 +79,43 @@ type request struct {
 // members are those of a JSON object, each taken at most once; what is left over is not of this protocol.
 type members struct {
 	at       string // prefix of their names in answers: "", "txn."
-	raw      map[string]json.RawMessage
+	raw      []pair
 	warnings []string
 }
 
-// get decodes a member into v. It is false if it is absent, null or of another type; the last is a warning.
-func (m *members) get(name, want string, v any) bool {
-	raw, ok := m.raw[name]
-	delete(m.raw, name)
-	if !ok || bytes.Equal(raw, []byte("null")) {
-		return false
+// get takes a member; of several with one name the last counts. It is false if there is none, or null.
+func (m *members) get(name string) (value []byte, ok bool) {
+	for i := len(m.raw) - 1; i >= 0; i-- {
+		if string(m.raw[i].name) != name {
+			continue
+		}
+		if value == nil {
+			value = m.raw[i].value
+		}
+		m.raw = slices.Delete(m.raw, i, i+1)
 	}
-	if json.Unmarshal(raw, v) != nil {
-		m.warn(name, want)
-		return false
-	}
-	return true
+	return value, value != nil && string(value) != "null"
 }
 
 func (m *members) warn(name, want string) {
 	m.warnings = append(m.warnings, m.at+name+": "+want)
 }
 
-// text takes a string member that passes ok.
+// text takes a string member that passes ok. Nothing of one that does not is copied.
 func (m *members) text(name, want string, ok func(string) bool) string {
-	var s string
-	if !m.get(name, want, &s) || s == "" {
+	raw, there := m.get(name)
+	if !there {
 		return ""
 	}
-	if !ok(s) {
+	s, isText := unquote(raw)
+	if isText && len(s) == 0 {
+		return ""
+	}
+	if !isText || !ok(view(s)) {
 		m.warn(name, want)
 		return ""
 	}
-	return s
+	return string(s)
 }
 
 func (m *members) word(name string, words []string) string {
@@ -121,36 +123,54 @@ func (m *members) word(name string, words []string) string {
 }
 
 func (m *members) yes(name string) *bool {
-	var b bool
-	if !m.get(name, "want true or false", &b) {
+	raw, ok := m.get(name)
+	if !ok {
 		return nil
 	}
-	return &b
+	yes := string(raw) == "true"
+	if !yes && string(raw) != "false" {
+		m.warn(name, "want true or false")
+		return nil
+	}
+	return &yes
 }
 
 func (m *members) ms(name string) *int64 {
-	const want = "want milliseconds, a whole number from 0 to 86400000"
-	var n int64
-	if !m.get(name, want, &n) {
+	raw, there := m.get(name)
+	if !there {
 		return nil
 	}
-	if n < 0 || n > maxMS {
-		m.warn(name, want)
+	n, ok := whole(raw)
+	if !ok || n > maxMS {
+		m.warn(name, "want milliseconds, a whole number from 0 to 86400000")
 		return nil
 	}
 	return &n
 }
 
+// object takes a member that is an object.
+func (m *members) object(name string) []pair {
+	raw, there := m.get(name)
+	if !there {
+		return nil
+	}
+	list, ok := pairs(raw)
+	if !ok {
+		m.warn(name, "want an object")
+	}
+	return list
+}
+
 // left names what was not taken. A name is foreign text, so only what looks like a name is repeated.
 func (m *members) left() (names []string) {
-	for name := range m.raw {
-		ok := len(name) <= maxScheme && digits(name) < 4
-		for i := range len(name) {
-			c := name[i]
+	for _, p := range m.raw {
+		name := "(a name that is none)"
+		ok := len(p.name) <= maxScheme && digits(view(p.name)) < 4
+		for _, c := range p.name {
 			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
 		}
-		if !ok {
-			name = "(a name that is none)"
+		if ok {
+			name = string(p.name)
 		}
 		if len(names) < 16 {
 			names = append(names, m.at+name)
@@ -175,7 +195,11 @@ func (m *members) txn() report.Txn {
 	}
 }
 
-// parse reads one request. A refusal names the member and the remedy and repeats nothing of the line.
+// kinds are the types of a request.
+var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check"}
+
+// parse reads one request in place; the line is not what it was afterwards. A refusal names the member and the remedy
+// and repeats nothing of the line.
 func parse(line []byte, now time.Time) (q request, a Answer) {
 	refuse := func(field, why string) (request, Answer) {
 		a.Result, a.Field, a.Why = Refused, field, why
@@ -183,17 +207,19 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	}
 	a.V = protocol
 	m := &members{}
-	if err := json.Unmarshal(line, &m.raw); err != nil || m.raw == nil {
+	ok := false
+	if m.raw, ok = pairs(line); !ok {
 		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
 	}
 	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return word(s, 32) })
 	a.Ref = q.ref
-	v := protocol
-	if m.get("v", "want a number", &v); v != protocol {
-		return refuse("v", "this daemon speaks version 1")
+	if raw, there := m.get("v"); there {
+		if v, ok := whole(raw); !ok || v != protocol {
+			return refuse("v", "this daemon speaks version 1")
+		}
 	}
-	if !m.get("type", "want text", &q.kind) || !oneOf(q.kind, []string{"code", "diagnose", "txn", "fact", "status", "check"}) {
-		return refuse("type", "want one of code diagnose txn fact status check")
+	if q.kind = m.word("type", kinds); q.kind == "" {
+		return refuse("type", "want one of "+strings.Join(kinds, " "))
 	}
 	txn := &members{at: "txn."}
 	switch q.kind {
@@ -205,8 +231,9 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 				s.Channel = report.ChannelConsole
 			}
 		}
-		m.get("code", "want text in quotes", &s.Code)
-		if problem := codeProblem(s.Code); problem != "" {
+		problem := codeProblem("")
+		s.Code = m.text("code", "want text in quotes", func(c string) bool { problem = codeProblem(c); return problem == "" })
+		if problem != "" {
 			return refuse("code", problem)
 		}
 		s.Scheme = m.text("scheme", "want the name of a code table, such as unionpay", func(t string) bool { return word(t, maxScheme) })
@@ -214,10 +241,9 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		if s.Origin == "" {
 			s.Origin = report.OriginUnknown
 		}
-		if m.get("txn", "want an object", &txn.raw) {
-			if t := txn.txn(); t != (report.Txn{}) {
-				s.Txn = &t
-			}
+		txn.raw = m.object("txn")
+		if t := txn.txn(); t != (report.Txn{}) {
+			s.Txn = &t
 		}
 		s.Lang = m.word("lang", []string{"zh", "en"})
 		if q.wait = m.word("wait", []string{"none", "first", "final"}); q.wait == "" {
@@ -241,19 +267,15 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		}
 		q.mark = t
 	case "fact":
-		var check string
-		m.get("check", "want text", &check)
-		i := slices.IndexFunc(reportables, func(r reportable) bool { return r.check == check })
-		if i < 0 {
-			names := make([]string, len(reportables))
-			for j, r := range reportables {
-				names[j] = r.check
-			}
+		names := make([]string, len(reportables))
+		for i, r := range reportables {
+			names[i] = r.check
+		}
+		check := m.word("check", names)
+		if check == "" {
 			return refuse("check", "want one of "+strings.Join(names, " "))
 		}
-		var facts map[string]any
-		m.get("facts", "want an object", &facts)
-		ev, ignored, warnings := reportables[i].evidence(facts)
+		ev, ignored, warnings := reportables[slices.Index(names, check)].evidence(m.object("facts"))
 		a.Ignored, m.warnings = ignored, append(m.warnings, warnings...)
 		if len(ev.Facts) == 0 {
 			a.Warnings = m.warnings
@@ -262,11 +284,20 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		ev.At = now
 		q.fact = &ev
 	case "check":
-		m.get("names", "want a list of names", &q.names)
-		for _, n := range q.names {
-			if !word(n, maxScheme) || len(q.names) > 100 {
-				return refuse("names", "want names of checks, such as net.tcp")
+		raw, there := m.get("names")
+		if !there {
+			break
+		}
+		list, ok := elements(raw)
+		for _, e := range list {
+			n, isText := unquote(e)
+			if ok = ok && isText && word(view(n), maxScheme) && len(q.names) < 100; !ok {
+				break
 			}
+			q.names = append(q.names, string(n))
+		}
+		if !ok {
+			return refuse("names", "want names of checks, such as net.tcp")
 		}
 	}
 	a.Ignored = append(append(a.Ignored, m.left()...), txn.left()...)
