@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"posdx/agent/internal/console"
@@ -55,9 +56,18 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
 		profile: cmp.Or(profile.Name, profile.Base), stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
+	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
+	notes, err := openJournal(filepath.Join(c.StateDir, "open.journal"))
+	if err != nil {
+		log.Warn("first revisions go to the outbox", "err", err)
+	}
+	closeAll := func() {
+		notes.close()
+		box.Close()
+	}
 	sensed, err := sense(c, c.StateDir, d.reads, log)
 	if err != nil {
-		box.Close()
+		closeAll()
 		return fail(err)
 	}
 	if reduced != "" {
@@ -66,7 +76,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
 	})
 	for _, t := range c.Target {
 		if t.Name == "host-primary" {
@@ -75,7 +85,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	mem := memory{path: filepath.Join(c.StateDir, "memory.json"), loop: d.loop, log: log}
 	mem.load()
-	open := unfinished(box)
+	open := unfinished(box, notes)
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
@@ -106,7 +116,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		}})
 	}
 	if up, run, err := connect(c, d); err != nil {
-		box.Close()
+		closeAll()
 		return fail(err)
 	} else if run != nil {
 		d.up = up
@@ -119,7 +129,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		tasks = append(tasks, task{"calm", calm})
 	}
 	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
-	return d, tasks, func() { box.Close() }, nil
+	return d, tasks, closeAll, nil
 }
 
 // chooseProfile finds how this acquirer's codes are read.
@@ -193,17 +203,29 @@ func devices(c config) []report.Device {
 	return list
 }
 
-// unfinished finds the diagnoses that a crash or a power cut interrupted: they are among those of the last start.
-func unfinished(box *outbox.Box) []report.Diagnosis {
+// unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those of the last
+// start in the outbox, that have no final revision there.
+func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
 	var kept []report.Diagnosis
+	if notes != nil {
+		kept, notes.left = notes.left, nil
+	}
 	box.Scan(func(r outbox.Record) bool {
 		var d report.Diagnosis
-		if r.Kind == report.KindDiagnosis && r.Boot+1 == box.Boot() && json.Unmarshal(r.Doc, &d) == nil {
+		var brief struct {
+			ID    string `json:"id"`
+			Final bool   `json:"final"`
+		}
+		switch {
+		case r.Kind != report.KindDiagnosis || json.Unmarshal(r.Doc, &brief) != nil:
+		case brief.Final:
+			kept = slices.DeleteFunc(kept, func(o report.Diagnosis) bool { return o.ID == brief.ID })
+		case r.Boot+1 == box.Boot() && json.Unmarshal(r.Doc, &d) == nil:
 			kept = append(kept, d)
 		}
 		return true
 	})
-	return triage.Unfinished(kept)
+	return kept
 }
 
 const (
@@ -275,3 +297,12 @@ type gated struct {
 func (g gated) Append(kind string, critical bool, t time.Time, doc []byte) (uint64, error) {
 	return g.box.Append(kind, critical, t, g.gate.Out(doc))
 }
+
+// gatedJournal is the journal behind the same gate.
+type gatedJournal struct {
+	notes *journal
+	gate  *report.Gate
+}
+
+func (g gatedJournal) Begin(id string, doc []byte) error { return g.notes.Begin(id, g.gate.Out(doc)) }
+func (g gatedJournal) End(id string) error               { return g.notes.End(id) }

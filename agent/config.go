@@ -133,6 +133,7 @@ type brokerConfig struct {
 	UserFile   string   `toml:"user_file"`
 	KeepAlive  duration `toml:"keepalive"`
 	Delivery   string   `toml:"delivery"`
+	Compress   bool     `toml:"compress"`
 	DailyBytes int64    `toml:"daily_bytes"`
 }
 

@@ -23,7 +23,7 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 	u, err := uplink.New(uplink.Config{
 		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
-		KeepAlive: time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, DayBytes: c.Broker.DailyBytes,
+		KeepAlive: time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
 		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"),
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,

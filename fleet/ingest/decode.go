@@ -31,6 +31,7 @@ const (
 	reasonTopic    = "topic is not a terminal's"
 	reasonKind     = "kind is not known"
 	reasonSize     = "larger than 64 kB"
+	reasonPacked   = "cannot be unpacked"
 	reasonUTF8     = "not UTF-8"
 	reasonEnvelope = "not a CloudEvents 1.0 envelope"
 	reasonType     = "type is not the topic's"
@@ -83,6 +84,11 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 	}
 	if len(payload) > MaxBytes {
 		d.Reason = reasonSize
+		return d
+	}
+	payload, err = report.Unpack(payload, MaxBytes)
+	if err != nil {
+		d.Reason = reasonPacked
 		return d
 	}
 	if !utf8.Valid(payload) {

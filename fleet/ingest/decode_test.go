@@ -54,6 +54,10 @@ func TestDecode(t *testing.T) {
 		{"bare reply", a.At.Topic("reply/ping"), []byte(`{"id":"1","result":"done"}`), "", false},
 		{"a member we do not know", topic, with(func(e, d map[string]any) { e["new"], d["new"] = 1, "x" }), "", true},
 
+		{"packed", topic, new(report.Packer).Pack(good), "", true},
+		{"packed and cut", topic, new(report.Packer).Pack(good)[:40], reasonPacked, false},
+		{"packed bomb", topic, new(report.Packer).Pack(bytes.Repeat([]byte("a"), MaxBytes+1)), reasonPacked, false},
+		{"packed card number", topic, new(report.Packer).Pack(with(func(e, d map[string]any) { d["money"].(map[string]any)["say"] = "card 4111111111111111 charged" })), reasonDigits, true},
 		{"foreign topic", "other/topic", good, reasonTopic, false},
 		{"evil terminal name", "pos/v1/shop/../diagnosis", good, reasonTopic, false},
 		{"no terminal", "pos/v1/shop//diagnosis", good, reasonTopic, false},

@@ -31,15 +31,3 @@ func (l *Loop) Resume(old report.Diagnosis) {
 		l.last, l.haveLast = d, true
 	}
 }
-
-// Unfinished picks from kept diagnoses, in the order they were kept, those that never got a final revision.
-func Unfinished(kept []report.Diagnosis) []report.Diagnosis {
-	var open []report.Diagnosis
-	for _, d := range kept {
-		open = slices.DeleteFunc(open, func(o report.Diagnosis) bool { return o.ID == d.ID })
-		if !d.Final {
-			open = append(open, d)
-		}
-	}
-	return open
-}

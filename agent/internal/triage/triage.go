@@ -44,7 +44,14 @@ type Store interface {
 	Append(kind string, critical bool, t time.Time, doc []byte) (seq uint64, err error)
 }
 
-// Config is what a Loop needs. All members but Metered are required.
+// A Journal keeps first revisions durably until their final ones are in the Store.
+type Journal interface {
+	Begin(id string, doc []byte) error
+	End(id string) error
+}
+
+// Config is what a Loop needs. All members but Journal and Metered are required; without a Journal first revisions go to
+// the Store too.
 type Config struct {
 	Knowledge func() *codes.Knowledge // the knowledge in force now
 	Profile   codes.Profile
@@ -52,6 +59,7 @@ type Config struct {
 	Version   string
 	Runner    *probe.Runner
 	Store     Store
+	Journal   Journal
 	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
 	Metered   func() bool         // is the bearer in use paid by the byte?
 	Log       *slog.Logger
@@ -405,8 +413,20 @@ func (l *Loop) keep(d report.Diagnosis) {
 		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
 		return
 	}
+	journal := l.c.Journal
+	if !d.Final && journal != nil {
+		if err := journal.Begin(d.ID, doc); err == nil {
+			return
+		}
+	}
 	if _, err := l.c.Store.Append(report.KindDiagnosis, true, d.Event.Time, doc); err != nil {
 		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
+		return
+	}
+	if d.Final && journal != nil {
+		if err := journal.End(d.ID); err != nil {
+			l.c.Log.Warn("end diagnosis", "id", d.ID, "err", err)
+		}
 	}
 }
 

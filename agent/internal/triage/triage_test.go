@@ -23,6 +23,7 @@ type flash struct {
 	mu   sync.Mutex
 	docs []report.Diagnosis
 	err  error
+	log  Journal // of the loop above it
 }
 
 func (f *flash) Append(_ string, _ bool, _ time.Time, doc []byte) (uint64, error) {
@@ -61,7 +62,7 @@ func slow(check string, status report.Status, facts report.Facts, after time.Dur
 func start(t *testing.T, f *flash, probes ...probe.Probe) *Loop {
 	n := 0
 	l := New(Config{
-		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Log: slog.New(slog.DiscardHandler),
+		Knowledge: codes.Builtin, Lang: "en", Version: "test", Runner: probe.NewRunner(probes), Store: f, Journal: f.log, Log: slog.New(slog.DiscardHandler),
 		Stamp: func(e *report.Event) {
 			n++
 			e.ID, e.Time = fmt.Sprintf("%06x-%010x", 1, n), time.Now().UTC()
@@ -308,18 +309,53 @@ func TestFreshAgentClaimsNoHistory(t *testing.T) {
 func TestResumeEndsWhatAPowerCutLeft(t *testing.T) {
 	f := &flash{}
 	l := New(Config{Knowledge: codes.Builtin, Lang: "en", Runner: probe.NewRunner(nil), Store: f, Stamp: func(*report.Event) {}, Log: slog.New(slog.DiscardHandler)})
-	done := report.Diagnosis{ID: "a", Revision: 2, Final: true}
 	cut := report.Diagnosis{ID: "b", Revision: 1, Event: answeredCode("96", "1").Event}
-	open := Unfinished([]report.Diagnosis{{ID: "a", Revision: 1}, cut, done})
-	if len(open) != 1 || open[0].ID != "b" {
-		t.Fatalf("got %v, want only b", open)
-	}
 	l.c.Runner.Remember(report.Evidence{Check: "board.reboots", Subject: "system", Status: report.Bad, Facts: report.Facts{"last_reason": "BrownOutReset", "count_24h": 4}, At: time.Now()})
-	l.Resume(open[0])
+	l.Resume(cut)
 	d := f.kept()[0]
 	if d.Revision != 2 || !d.Final || len(d.Evidence) != 1 {
 		t.Errorf("got revision %d final %v with %d evidence, want 2, true, 1", d.Revision, d.Final, len(d.Evidence))
 	}
+}
+
+// notes is a journal in memory that can refuse.
+type notes struct {
+	open map[string][]byte
+	full bool
+}
+
+func (n *notes) Begin(id string, doc []byte) error {
+	if n.full {
+		return errors.New("full")
+	}
+	n.open[id] = doc
+	return nil
+}
+
+func (n *notes) End(id string) error { delete(n.open, id); return nil }
+
+func TestFirstRevisionsGoToTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &notes{open: map[string][]byte{}}
+		f := &flash{log: n}
+		l := start(t, f, slow("net.link", report.OK, report.Facts{"carrier": true}, 300*time.Millisecond, 0))
+		ticket := submit(t, l, answeredCode("97", "1"))
+		<-ticket.First
+		if len(n.open) != 1 || len(f.kept()) != 0 {
+			t.Errorf("after revision 1: %d in the journal, %d in the store; want 1 and 0", len(n.open), len(f.kept()))
+		}
+		<-ticket.Final
+		synctest.Wait()
+		if len(n.open) != 0 || len(f.kept()) != 1 || !f.kept()[0].Final {
+			t.Errorf("at the end: %d in the journal, %d in the store; want 0 and the final one", len(n.open), len(f.kept()))
+		}
+		n.full = true
+		<-submit(t, l, answeredCode("91", "2")).Final
+		synctest.Wait()
+		if kept := f.kept(); len(kept) != 3 || kept[1].Final || !kept[2].Final {
+			t.Errorf("without a journal: %d documents, want both revisions in the store", len(kept))
+		}
+	})
 }
 
 func TestAdvice(t *testing.T) {

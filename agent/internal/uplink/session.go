@@ -190,7 +190,11 @@ func (s *session) incoming(m mqtt.Message) {
 // sender hands messages to the client in order. Publish may wait for a dead connection, so it does so here and not in
 // the loop.
 func (s *session) sender() {
+	var packer report.Packer
 	for m := range s.send {
+		if s.u.cfg.Compress && m.kind != report.KindStatus {
+			m.payload = packer.Pack(m.payload)
+		}
 		t := s.client.Publish(m.topic, 1, m.retained, m.payload)
 		s.sent <- sent{m, t, time.Now()}
 	}

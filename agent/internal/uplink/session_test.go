@@ -375,6 +375,26 @@ func TestGapDoesNotBlock(t *testing.T) {
 	})
 }
 
+func TestPackedDocuments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		r := start(t, s, newBox(t), Config{Compress: true}, Handlers{})
+		doc := `{"evidence":[` + strings.Repeat(`{"check":"net.wifi","subject":"wifi","status":"not-run","facts":{"reason":"absent"}},`, 40) + `{}]}`
+		r.PublishHealth([]byte(doc))
+		rest(time.Minute)
+		got := r.controls("health")
+		if len(got) != 1 || len(got[0].payload) > len(doc)/4 {
+			t.Fatalf("%d documents of health, want one much smaller than %d bytes", len(got), len(doc))
+		}
+		var e report.Envelope
+		plain, err := report.Unpack([]byte(got[0].payload), 64<<10)
+		if err != nil || json.Unmarshal(plain, &e) != nil || string(e.Data) != doc {
+			t.Errorf("unpacked %.80q, %v", plain, err)
+		}
+		r.stop()
+	})
+}
+
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(t)

@@ -75,6 +75,7 @@ type Config struct {
 	Window       int    // messages without PUBACK, at most 16
 	ReconnectMin time.Duration
 	ReconnectMax time.Duration
+	Compress     bool      // documents go out packed, the status apart: the broker's last will is plain too
 	DayBytes     int64     // on the wire in 24 hours; 0 without bound
 	TimeFloor    time.Time // it cannot be earlier than this: the build, or the latest NotBefore of State
 	AuditFile    string    // record of commands; empty keeps none over a restart
