@@ -17,6 +17,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // configured writes a configuration for a terminal in dir and returns its path.
@@ -344,7 +345,7 @@ func FuzzReadBundle(f *testing.F) {
 			t.Fatal(err)
 		}
 		if then, err := diagnosesIn(content); err == nil && len(then) < 5 {
-			replayAll(then, profileIn(content), "en")
+			replayAll(codes.Builtin(), then, profileIn(codes.Builtin(), content), "en")
 		}
 	})
 }

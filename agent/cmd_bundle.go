@@ -158,6 +158,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 			"Exit codes: 0 every verdict is the same, 3 there is no diagnosis in it, 4 a verdict is another now, 1 unreadable or\nnot what its manifest says, 2 usage.",
 		"posdx replay t1.zip --lang en")
 	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	config := f.String("config", defaultConfig, "a configuration `FILE`, for its knowledge pack")
 	asJSON := f.Bool("json", false, "print JSON")
 	words, code, ok := parse(s, f, args)
 	if !ok {
@@ -185,7 +186,8 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 	for _, a := range m.Missing {
 		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
 	}
-	list := replayAll(then, profileIn(content), *lang)
+	k := inForce(*config)
+	list := replayAll(k, then, profileIn(k, content), *lang)
 	code = exitOK
 	for _, r := range list {
 		if !r.Same {
@@ -256,21 +258,21 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 }
 
 // profileIn is how the terminal's acquirer reads codes, as far as the configuration in a bundle tells.
-func profileIn(content map[string][]byte) codes.Profile {
+func profileIn(k *codes.Knowledge, content map[string][]byte) codes.Profile {
 	var c struct{ Profile profileConfig }
 	if json.Unmarshal(content["config.json"], &c) == nil {
-		if p, err := chooseProfile(codes.Builtin(), c.Profile); err == nil {
+		if p, err := chooseProfile(k, c.Profile); err == nil {
 			return p
 		}
 	}
-	p, _ := chooseProfile(codes.Builtin(), defaults().Profile)
+	p, _ := chooseProfile(k, defaults().Profile)
 	return p
 }
 
-func replayAll(then []report.Diagnosis, p codes.Profile, lang string) []replayed {
+func replayAll(k *codes.Knowledge, then []report.Diagnosis, p codes.Profile, lang string) []replayed {
 	list := []replayed{}
 	for _, d := range then {
-		now := diagnose.Explain(d.Event, d.Evidence, codes.Builtin(), diagnose.Options{
+		now := diagnose.Explain(d.Event, d.Evidence, k, diagnose.Options{
 			Lang: lang, Version: version, Profile: p, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
 		})
 		list = append(list, replayed{

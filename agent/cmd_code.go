@@ -22,7 +22,7 @@ const exitUnknownCode = 1
 const codeWidth = 80
 
 func runCode(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "code", "[--scheme S] [--lang zh|en] [--json] CODE | --coverage | --lint PATH",
+	f := flags(s, "code", "[--scheme S] [--lang zh|en] [--json] [--config FILE] CODE | --coverage | --lint PATH",
 		"Prints what the tables say about a response code: every scheme, its sources and where they disagree, who\n"+
 			"sends it, and what is claimed about it elsewhere. Exit 0 found, 1 in no table, 2 usage.\n"+
 			"--coverage prints where every known cause and remedy went; --lint says what is wrong in a folder of data\n"+
@@ -32,12 +32,13 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	lang := f.String("lang", "zh", "zh or en")
 	asJSON := f.Bool("json", false, "print JSON")
 	coverage := f.Bool("coverage", false, "print the coverage table")
+	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
 	lint := f.String("lint", "", "check this folder or knowledge pack")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	w := codeWriter{s: s, k: codes.Builtin(), lang: *lang, json: *asJSON}
+	w := codeWriter{s: s, k: inForce(*config), lang: *lang, json: *asJSON}
 	_, known := w.k.Scheme(*scheme)
 	lone := len(words) == 0 && *scheme == ""
 	switch {

@@ -56,6 +56,9 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	return exitOK
 }
 
+// inForce is the knowledge that a daemon of this configuration would use now.
+func inForce(config string) *codes.Knowledge { return knowledge(config)() }
+
 // knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
 func knowledge(config string) func() *codes.Knowledge {
 	if c, err := readConfig(config); err == nil {

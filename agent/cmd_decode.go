@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"posdx/agent/diagnose"
-	"posdx/codes"
 )
 
 func runDecode(_ context.Context, s stdio, args []string) int {
@@ -16,6 +15,7 @@ func runDecode(_ context.Context, s stdio, args []string) int {
 			"hour. Blanks, dashes and small letters do not matter. Exit 0 read, 1 misheard, 2 usage.",
 		"posdx decode K7QF-3MXP-0000-0000-0000")
 	lang := f.String("lang", "zh", "zh or en")
+	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
 	asJSON := f.Bool("json", false, "print JSON")
 	words, code, ok := parse(s, f, args)
 	if !ok {
@@ -25,7 +25,7 @@ func runDecode(_ context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	k := codes.Builtin()
+	k := inForce(*config)
 	h, err := diagnose.DecodeHandoff(strings.Join(words, " "), k)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx decode: %v\n", err)

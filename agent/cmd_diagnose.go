@@ -37,7 +37,8 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	}
 	o := diagnose.Options{Lang: *lang, Version: version, Revision: 1, Final: true}
 	var known bool
-	o.Profile, known = codes.Builtin().Profile(*profile)
+	k := inForce(*live.config)
+	o.Profile, known = k.Profile(*profile)
 	switch {
 	case *lang != "zh" && *lang != "en":
 		fmt.Fprintf(s.err, "posdx diagnose: no language %q: zh or en\n", *lang)
@@ -46,7 +47,7 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	case len(words) > 0 || *asJSON && *explain:
 		f.Usage()
 	case *replay != "":
-		return replayFile(s, *replay, o, *asJSON, *explain)
+		return replayFile(s, k, *replay, o, *asJSON, *explain)
 	default:
 		return diagnoseLive(ctx, s, live, o, *asJSON, *explain)
 	}
@@ -60,13 +61,12 @@ type recording struct {
 	Evidence *[]report.Evidence `json:"evidence"`
 }
 
-func replayFile(s stdio, name string, o diagnose.Options, asJSON, explain bool) int {
+func replayFile(s stdio, k *codes.Knowledge, name string, o diagnose.Options, asJSON, explain bool) int {
 	r, err := readRecording(s, name)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
 		return exitFailed
 	}
-	k := codes.Builtin()
 	recorded := r.Agent.Knowledge != "" && len(r.Causes) > 0
 	if recorded {
 		o.Revision, o.Final, o.Repeats, o.TookMS = r.Revision, r.Final, r.Repeats, r.TookMS

@@ -101,7 +101,7 @@ func (w *guideWork) replay(name, profile string) error {
 	}
 	d := r.Diagnosis
 	d.Event, d.Evidence = *r.Event, *r.Evidence
-	w.guide = console.NewGuide(d, codes.Builtin(), profile, w.lang, nil)
+	w.guide = console.NewGuide(d, inForce(*w.live.config), profile, w.lang, nil)
 	return nil
 }
 

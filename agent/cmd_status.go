@@ -9,7 +9,6 @@ import (
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
-	"posdx/codes"
 )
 
 // Exit codes of check: the worst of what was found.
@@ -26,6 +25,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
 	asJSON := f.Bool("json", false, "print JSON")
 	lang := f.String("lang", "", "`language` of the texts: zh en")
+	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -49,8 +49,9 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 	}
 	if st.Last != nil {
 		fmt.Fprintln(s.out)
-		last := console.InLanguage(*st.Last, codes.Builtin(), st.Profile, *lang)
-		for _, line := range console.Verdict(&last, codes.Builtin(), *lang, renderWidth) {
+		k := inForce(*config)
+		last := console.InLanguage(*st.Last, k, st.Profile, *lang)
+		for _, line := range console.Verdict(&last, k, *lang, renderWidth) {
 			fmt.Fprintln(s.out, line)
 		}
 	}

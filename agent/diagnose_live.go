@@ -31,7 +31,7 @@ func addLiveFlags(f *flag.FlagSet) *liveFlags {
 		code:   f.String("code", anyCode, "the response code; without one the terminal is examined as it is"),
 		scheme: f.String("scheme", "", "the code's table; empty for the configured one"),
 		origin: f.String("origin", "unknown", "who wrote the code: host, terminal, cashier or unknown"),
-		config: f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers"),
+		config: f.String("config", defaultConfig, "the configuration `FILE`: its knowledge pack, and its devices when no daemon answers"),
 		socket: f.String("socket", defaults().Hook.Socket, "the daemon's socket `PATH`"),
 	}
 }
@@ -63,7 +63,7 @@ func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Opti
 	}
 	code := printDiagnosis(s, &d, o, asJSON)
 	if explain {
-		fmt.Fprint(s.out, "\n", diagnose.Ledger(d.Event, d.Evidence, codes.Builtin(), o))
+		fmt.Fprint(s.out, "\n", diagnose.Ledger(d.Event, d.Evidence, inForce(*live.config), o))
 	}
 	return code
 }
@@ -102,7 +102,7 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
 	newStamper(0).event(&ev)
 	o.TookMS = time.Since(start).Milliseconds()
-	return diagnose.Explain(ev, r.Known(time.Now()), codes.Builtin(), o), nil
+	return diagnose.Explain(ev, r.Known(time.Now()), inForce(*live.config), o), nil
 }
 
 // checkHere asks the named checks, or all, without a daemon.
@@ -124,7 +124,7 @@ func local(path string) (*probe.Runner, codes.Profile, error) {
 	case err != nil:
 		return nil, codes.Profile{}, err
 	}
-	profile, err := chooseProfile(codes.Builtin(), c.Profile)
+	profile, err := chooseProfile(inForce(path), c.Profile)
 	if err != nil {
 		return nil, profile, err
 	}

@@ -87,6 +87,51 @@ func TestKnowledgeIsReplacedAndFallsBack(t *testing.T) {
 	}
 }
 
+// TestCommandsUseThePackInForce: what posdx code says on a terminal is what its daemon says.
+func TestCommandsUseThePackInForce(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, dir := t.TempDir(), t.TempDir()
+	if err := os.CopyFS(data, os.DirFS("../codes/data")); err != nil {
+		t.Fatal(err)
+	}
+	table := filepath.Join(data, "codes", "unionpay.tsv")
+	b, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const was, is = "Terminal not registered", "Terminal unknown since the pack"
+	if err := os.WriteFile(table, bytes.ReplaceAll(b, []byte(was), []byte(is)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pack, err := codes.Pack(os.DirFS(data), "2999.01.01", private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "knowledge.pack"), pack, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf := configured(t, dir, "[knowledge]\nkeys = [\""+base64.StdEncoding.EncodeToString(public)+"\"]\n")
+	replay := filepath.Join(dir, "case.json")
+	if err := os.WriteFile(replay, []byte(`{"event":{"code":"97","scheme":"unionpay","origin":"host","channel":"hook"},"evidence":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"code", "--lang", "en", "--scheme", "unionpay", "97"},
+		{"diagnose", "--lang", "en", "--replay", replay},
+	} {
+		if _, out, talk := cli(t, args...); !strings.Contains(out, was) || strings.Contains(out, is) {
+			t.Errorf("%q without a configuration:\n%s%s", args, out, talk)
+		}
+		with := append([]string{args[0], "--config", conf}, args[1:]...)
+		if _, out, talk := cli(t, with...); !strings.Contains(out, is) {
+			t.Errorf("%q:\n%s%s", with, out, talk)
+		}
+	}
+}
+
 func TestFleetReplacesKnowledge(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
