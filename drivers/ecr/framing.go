@@ -120,13 +120,17 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 // Detect finds the length header of a stream from its beginning: the one under which a whole message follows that a
 // dialect can read. ErrMore says that no header is excluded yet and more bytes may tell.
 func Detect(b []byte) (LengthHeader, error) {
+	return detect(b, []LengthHeader{Binary2, BCD2, ASCII4}, nil)
+}
+
+func detect(b []byte, candidates []LengthHeader, dialects []*Dialect) (LengthHeader, error) {
 	more := false
-	for _, l := range []LengthHeader{Binary2, BCD2, ASCII4} {
+	for _, l := range candidates {
 		message, _, err := l.Split(b)
 		switch {
 		case err == nil:
 			// Parse zeroes what it reads, and the stream is still wanted.
-			if _, err := Parse(append([]byte(nil), message...)); err == nil {
+			if _, err := Parse(append([]byte(nil), message...), dialects...); err == nil {
 				return l, nil
 			}
 		case errors.Is(err, ErrMore):
