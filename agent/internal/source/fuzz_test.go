@@ -1,7 +1,9 @@
 package source
 
 import (
+	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,14 +72,18 @@ func FuzzRequest(f *testing.F) {
 // card number gets through.
 func FuzzTail(f *testing.F) {
 	gb, _ := simplifiedchinese.GB18030.NewEncoder().String("应答码=96 卡号=" + plantedCard + "\n应答码=97\n")
-	f.Add([]byte("应答码=96\nresp=97 stan=000123 tid="+plantedCard+"\n"), uint8(3), false)
-	f.Add([]byte(gb), uint8(1), true)
-	f.Add([]byte("resp="+plantedCard+" stan="+plantedCard+"\r\n\x00\x00\x00resp=5\n"), uint8(7), false)
-	f.Add([]byte(strings.Repeat("x", 20<<10)+"resp=1\nresp=2\n"), uint8(255), false)
-	f.Fuzz(func(t *testing.T, log []byte, piece uint8, gb bool) {
+	f.Add([]byte("应答码=96\nresp=97 stan=000123 tid="+plantedCard+"\n"), uint8(3), false, false)
+	f.Add([]byte(gb), uint8(1), true, true)
+	f.Add([]byte("resp="+plantedCard+" stan="+plantedCard+"\r\n\x00\x00\x00resp=5\n"), uint8(7), false, true)
+	f.Add([]byte(strings.Repeat("x", 20<<10)+"resp=1\nresp=2\n"), uint8(255), false, false)
+	f.Fuzz(func(t *testing.T, log []byte, piece uint8, gb, records bool) {
 		read := func(size int) (seen string) {
 			d := newDaemon()
-			file := LogFile{Patterns: []*Pattern{
+			begin := (*regexp.Regexp)(nil)
+			if records {
+				begin = regexp.MustCompile(`^[a-z0-9]`)
+			}
+			file := LogFile{Begin: begin, Patterns: []*Pattern{
 				pattern(t, `应答码=(?P<code>\S+)`, PatternOptions{}),
 				pattern(t, `resp=(?P<code>\S+)( stan=(?P<stan>\S+))?( tid=(?P<tid>\S+))?`, PatternOptions{}),
 				pattern(t, `(?P<code>.*)(?P<scheme>.)(?P<entry>.)(?P<time>.)$`, PatternOptions{Mark: PhaseEnd}),
@@ -90,13 +96,21 @@ func FuzzTail(f *testing.F) {
 				t.Fatal(err)
 			}
 			for b := log; len(b) > 0; b = b[min(size, len(b)):] {
-				tl.take(b[:min(size, len(b))])
+				piece := bytes.Clone(b[:min(size, len(b))])
+				if tl.take(piece); bytes.ContainsFunc(piece, func(r rune) bool { return r != 0 }) {
+					t.Fatalf("%q was not zeroed", piece)
+				}
 			}
 			if c := cap(tl.lines.line); c > 2*maxLogLine {
 				t.Fatalf("a buffer of %d bytes", c)
 			}
 			if strings.Contains(string(log), plantedCard) {
 				mustBeClean(t, d.seen, d.marks)
+			}
+			tl.endAll()
+			left := [][]byte{tl.lines.line[:cap(tl.lines.line)], tl.record.text[:cap(tl.record.text)], tl.decode.text}
+			if s := string(bytes.Join(left, nil)); strings.Trim(s, "\x00") != "" {
+				t.Fatalf("%q stays in memory", s)
 			}
 			b, err := json.Marshal([]any{d.seen, d.marks, d.lost})
 			if err != nil {

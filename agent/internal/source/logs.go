@@ -73,6 +73,7 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 	for {
 		more, blocked := false, false
 		blind := w == nil
+		wait := slowLook
 		for _, t := range tails {
 			if w.dir(filepath.Dir(t.file.Path)) != nil {
 				blind = true
@@ -80,6 +81,13 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 			m, b, err := t.read()
 			blind = blind || t.f != nil && t.wd < 0
 			more, blocked = more || m, blocked || b
+			if !t.due.IsZero() {
+				wait = min(wait, max(0, t.due.Sub(now())))
+			}
+			if t.moved {
+				t.moved = false
+				l.Log.Info("log has a clock of its own", "path", t.file.Path, "less_than_ours", t.clock.off)
+			}
 			l.tell(said, t.file.Path, err)
 		}
 		if l.due(tails, saved) {
@@ -88,14 +96,13 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 		if l.Turn != nil {
 			l.Turn()
 		}
-		wait := slowLook
 		switch {
 		case blocked:
 			wait = fullAgain
 		case more:
 			wait = 0
 		case blind:
-			wait = blindLook
+			wait = min(wait, blindLook)
 		}
 		if !more && !sleep(ctx, settle, nil) || !sleep(ctx, wait, w.changed(blocked)) {
 			l.save(tails, saved, said)

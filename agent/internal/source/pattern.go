@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -12,7 +13,10 @@ import (
 // maxPattern bounds a regular expression of the configuration.
 const maxPattern = 1024
 
-// A Pattern reads one kind of line of a payment log. Of a line that matches, its named groups go on and nothing else.
+// maxTime bounds the text of a time: the longest form has under 40 characters.
+const maxTime = 64
+
+// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing else.
 type Pattern struct {
 	re     *regexp.Regexp
 	groups []string // by index in a match
@@ -70,84 +74,87 @@ func CompilePattern(expr string, o PatternOptions) (*Pattern, error) {
 	return p, nil
 }
 
-// found is what a line said: a code or a mark.
+// found is what a record said: a code or a mark, and when its writer says that was.
 type found struct {
 	seen *Seen
 	mark *TxnMark
+	at   time.Time // zero if it does not say
 }
 
-// read looks at one line. refused is true if it matched but its code is none: a card number, or not printable.
-func (p *Pattern) read(line []byte, now time.Time) (f found, ok, refused bool) {
-	at := p.re.FindSubmatchIndex(line)
+// read looks at one record. refused is true if it matched but its code is none: a card number, or not printable. Nothing
+// of a group is copied before it is known to be what its name says.
+func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool) {
+	at := p.re.FindSubmatchIndex(record)
 	if at == nil {
 		return f, false, false
 	}
 	s := Seen{Origin: p.opts.Origin, Scheme: p.opts.Scheme, Channel: report.ChannelLog, Time: now}
 	var t report.Txn
+	isCode := false
 	for i, g := range p.groups {
 		if g == "" || at[2*i] < 0 {
 			continue
 		}
-		b := line[at[2*i]:at[2*i+1]]
-		if len(b) > 4*maxCode {
-			if g == "code" {
-				return f, true, true
-			}
+		v := bytes.TrimSpace(record[at[2*i]:at[2*i+1]])
+		if len(v) > 4*maxCode {
 			continue
 		}
-		v := strings.TrimSpace(string(b))
+		text := view(v)
 		switch g {
 		case "code":
-			s.Code = v
+			if isCode = codeProblem(text) == ""; isCode {
+				s.Code = string(v)
+			}
 		case "origin":
-			if oneOf(v, origins) {
+			if oneOf(text, origins) {
 				s.Origin = report.Origin(v)
 			}
 		case "scheme":
-			if word(v, maxScheme) {
-				s.Scheme = v
+			if word(text, maxScheme) {
+				s.Scheme = string(v)
 			}
 		case "stan":
-			if numeric(v, 1, maxSTAN) {
-				t.STAN = v
+			if numeric(text, 1, maxSTAN) {
+				t.STAN = string(v)
 			}
 		case "mti":
-			if numeric(v, 4, 4) {
-				t.MTI = v
+			if numeric(text, 4, 4) {
+				t.MTI = string(v)
 			}
 		case "tid":
-			if word(v, maxTerminal) {
-				t.TerminalID = v
+			if word(text, maxTerminal) {
+				t.TerminalID = string(v)
 			}
 		case "entry":
-			if oneOf(v, entries) {
-				t.Entry = v
+			if oneOf(text, entries) {
+				t.Entry = string(v)
 			}
 		case "time":
-			if w, ok := logTime(p.opts.Layout, v, now); ok {
-				s.Time = w
+			if w, ok := logTime(p.opts.Layout, text, now); ok {
+				f.at = w
 			}
 		}
 	}
 	if p.opts.Mark != "" {
-		m := TxnMark{Phase: p.opts.Mark, Channel: report.ChannelLog, Time: s.Time, Txn: t, Result: p.opts.Result}
-		if codeProblem(s.Code) == "" {
-			m.Code = s.Code
-		}
-		return found{mark: &m}, true, false
+		f.mark = &TxnMark{Phase: p.opts.Mark, Channel: report.ChannelLog, Time: now, Txn: t, Result: p.opts.Result, Code: s.Code}
+		return f, true, false
 	}
-	if codeProblem(s.Code) != "" {
+	if !isCode {
 		return f, true, true
 	}
 	if t != (report.Txn{}) {
 		s.Txn = &t
 	}
-	return found{seen: &s}, true, false
+	f.seen = &s
+	return f, true, false
 }
 
 // logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten
 // to midnight read after midnight is yesterday's.
 func logTime(layout, v string, now time.Time) (time.Time, bool) {
+	if len(v) > maxTime || cardLike(v) {
+		return now, false // an error of package time keeps a copy
+	}
 	w, err := time.ParseInLocation(layout, v, now.Location())
 	if err != nil {
 		return w, false

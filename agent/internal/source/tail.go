@@ -1,88 +1,91 @@
 package source
 
 import (
-	"bytes"
 	"errors"
-	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 // Bounds of a log.
 const (
-	maxLogLine  = 16 << 10 // bytes of a line that are looked at; of a longer one the rest is dropped and counted
-	maxBacklog  = 1 << 20  // bytes read of what was written while nobody read: some hours of a chatty payment app
-	readAtOnce  = 32 << 10
-	turnBytes   = 1 << 20 // read of one file before the others have their turn
-	printBytes  = 64      // before a place, by which a file is known again: more than a time stamp
-	maxSiblings = 256     // files beside a log that are looked at for the one it was renamed to
+	maxBacklog = 1 << 20 // bytes read of what was written while nobody read: some hours of a chatty payment app
+	readAtOnce = 32 << 10
+	turnBytes  = 1 << 20 // read of one file before the others have their turn
+	manyCodes  = 1024    // that wait for a full sink, from a compressed log, which cannot be read on later
 )
 
 // A LogFile is one payment log to follow.
 type LogFile struct {
 	Path     string
-	Encoding string // "utf-8" (also empty) or "gb18030" (also GBK and GB2312)
+	Encoding string         // "utf-8" (also empty) or "gb18030" (also GBK and GB2312)
+	Begin    *regexp.Regexp // matches the first line of a record; nil: each line is a record
 	Patterns []*Pattern
 }
 
-// mark is a place in a file, as it is kept across restarts.
-type mark struct {
-	Dev    uint64 `json:"dev"`
-	Ino    uint64 `json:"ino"`
-	Offset int64  `json:"offset"`
-	Print  uint64 `json:"print"` // of what stands before it
-}
-
-// A tail follows one log through renames and truncations. It belongs to one goroutine.
+// A tail follows one log through renames and truncations. It belongs to one goroutine. Between two looks it holds nothing
+// of the log's text, which may be a debug log's, but places: what is not whole yet is read again.
 //
 //	closed --open--> reading --EOF, path names another file--> (rest read, closed) --> reading the new one from 0
-//	                 reading --shorter, or other bytes before our place--> reading from 0
+//	                 reading --shorter, or other bytes before our place--> the copy's rest, then reading from 0
 type tail struct {
 	file    LogFile
 	to      Sink
 	now     func() time.Time
-	decode  *encoding.Decoder // nil for UTF-8
-	buf     []byte            // shared by all tails of a Logs
-	resume  *mark             // from the last run, until the first open
-	last    mark              // of the file read before, while there is none
-	fresh   bool              // nothing was ever read of it: history before the installation is none of ours
+	buf     []byte // shared by all tails of a Logs
+	resume  *mark  // from the last run, until the first open
+	last    mark   // of the file read before, while there is none
+	fresh   bool   // nothing was ever read of it: history before the installation is none of ours
+	behind  bool   // what is there was written while nobody read
 	f       *os.File
-	at      mark   // where the first line begins that is not whole yet; without its print
-	next    int64  // offset of the next byte to read
-	print   uint64 // of what stands before next
-	wd      int    // what the watcher calls the file; negative for nothing
+	at      mark   // where the first record begins that is not whole yet; without its print
+	print   uint64 // of what stands before that
+	size    int64  // how far the file was read
 	late    int64  // what lies before was written while nobody read
+	decode  decoder
 	lines   splitter
-	waiting []Seen // offered to a full sink; nothing more is read meanwhile
-	matched bool   // a failure was handed on since the last save: it must not come twice
+	record  recorder
+	opens   int64 // where the open record begins
+	ends    int64 // where its last line ends
+	clock   logClock
+	looked  time.Time // when the end was last reached
+	grew    time.Time
+	due     time.Time // when to look again although nothing changes; zero for never
+	moved   bool      // the log's clock was found to be another since somebody asked
+	waiting []Seen    // offered to a full sink; nothing more is read meanwhile
+	matched bool      // a failure was handed on since the last save: it must not come twice
+	wd      int       // what the watcher calls the file; negative for nothing
 	opened  func(*os.File)
 }
 
 func newTail(file LogFile, to Sink, buf []byte, now func() time.Time, resume *mark) (*tail, error) {
-	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, opened: func(*os.File) {}, wd: -1}
+	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, looked: now(), opened: func(*os.File) {}, wd: -1}
+	t.record.begin = file.Begin
 	switch file.Encoding {
 	case "", "utf-8":
 	case "gb18030":
-		t.decode = simplifiedchinese.GB18030.NewDecoder()
+		t.decode.from = simplifiedchinese.GB18030.NewDecoder()
 	default:
 		return nil, errors.New("log " + file.Path + ": no such encoding; there are utf-8 and gb18030")
 	}
 	// A file that appears later is new and is read from its start.
 	_, err := os.Stat(file.Path)
-	t.fresh = resume == nil && err == nil
+	t.fresh, t.behind = resume == nil && err == nil, resume != nil
+	if resume != nil {
+		t.clock.off = time.Duration(resume.ClockMS) * time.Millisecond
+	}
 	return t, nil
 }
 
 // read takes in what there is. more says that there is more to read now, blocked that the sink is full.
 func (t *tail) read() (more, blocked bool, err error) {
+	t.due = time.Time{}
 	for len(t.waiting) > 0 {
 		if !t.to.Seen(t.waiting[0]) {
 			return false, true, nil
@@ -90,21 +93,20 @@ func (t *tail) read() (more, blocked bool, err error) {
 		t.waiting = t.waiting[1:]
 	}
 	if t.f == nil {
-		if err := t.open(); err != nil {
-			return false, false, err
+		if err := t.open(); err != nil || t.f == nil {
+			return err == nil, false, err
 		}
 	}
-	if err := t.rewound(); err != nil {
+	if err := t.rewound(); err != nil || t.f == nil {
 		t.close()
-		return false, false, err
+		return err == nil, false, err
 	}
+	defer t.forget()
 	for left := turnBytes; left > 0; {
-		n, err := t.f.ReadAt(t.buf, t.next)
+		n, err := t.f.ReadAt(t.buf, t.lines.pos)
 		if n > 0 {
 			left -= n
 			t.take(t.buf[:n])
-			clear(t.buf[:n]) // debug logs hold card numbers
-			t.print = fingerprint(t.f, t.next)
 			if len(t.waiting) > 0 {
 				return true, true, nil
 			}
@@ -120,63 +122,136 @@ func (t *tail) read() (more, blocked bool, err error) {
 	return true, false, nil
 }
 
-// take splits bytes into lines and reads those.
+// take splits bytes into records, reads those, and zeroes the bytes.
 func (t *tail) take(b []byte) {
-	t.lines.add(b, func(line []byte, end int) {
-		t.line(line, t.next+int64(end) <= t.late)
-	})
-	t.next += int64(len(b))
-	t.at.Offset = t.next - int64(t.lines.open())
-	if n := t.lines.cut; n > 0 {
-		t.lines.cut = 0
-		t.to.Lost("log line cut", n)
+	t.lines.add(b, t.line)
+	clear(b)
+	t.settle()
+	for _, c := range []struct {
+		kind string
+		n    *int
+	}{{"log line cut", &t.lines.cut}, {"log line torn", &t.lines.torn}, {"log record cut", &t.record.cut}} {
+		if *c.n > 0 {
+			t.to.Lost(c.kind, *c.n)
+			*c.n = 0
+		}
 	}
 }
 
-func (t *tail) line(line []byte, late bool) {
-	line = bytes.Trim(line, "\r\x00") // a power cut leaves runs of zeros
-	if t.decode != nil && !ascii(line) {
-		b, err := t.decode.Bytes(line)
-		t.decode.Reset()
-		if err != nil {
-			return
-		}
-		line = b
-		defer clear(b)
+// settle sets the place to where the first record begins that is not whole.
+func (t *tail) settle() {
+	t.at.Offset = t.lines.start
+	if t.record.lines > 0 {
+		t.at.Offset = t.opens
 	}
+}
+
+// line takes one line, nil for a torn one, behind which nothing belongs to what came before.
+func (t *tail) line(line []byte) {
+	begun, end := t.lines.start, t.lines.pos
+	record := func(text []byte) {
+		if t.file.Begin == nil {
+			t.ends = end
+		}
+		t.said(text, t.ends <= t.late)
+	}
+	if line != nil {
+		t.decode.utf8(trimReturn(line), func(text []byte) {
+			if t.record.add(text, record) {
+				t.opens = begun
+			}
+			t.ends = end
+		})
+	}
+	if line == nil || t.lines.drop {
+		t.record.end(record)
+	}
+}
+
+func trimReturn(line []byte) []byte {
+	for len(line) > 0 && line[len(line)-1] == '\r' {
+		line = line[:len(line)-1]
+	}
+	return line
+}
+
+// said hands on what a record says.
+func (t *tail) said(record []byte, late bool) {
+	now := t.now()
 	for _, p := range t.file.Patterns {
-		f, ok, refused := p.read(line, t.now())
+		f, ok, refused := p.read(record, now)
+		if !ok {
+			continue
+		}
+		at := now
+		if !f.at.IsZero() {
+			from := t.looked
+			if late {
+				from = time.Time{}
+			}
+			var moved bool
+			at, moved = t.clock.when(f.at, from, now)
+			t.moved = t.moved || moved
+		}
 		switch {
 		case refused:
 			t.to.Lost("log code refused", 1)
 		case f.mark != nil:
-			f.mark.Late = late
+			f.mark.Time, f.mark.Late = at, late
 			t.to.Txn(*f.mark)
 		case f.seen != nil:
-			f.seen.Late = late
+			f.seen.Time, f.seen.Late = at, late
 			if len(t.waiting) > 0 || !t.to.Seen(*f.seen) {
 				t.waiting = append(t.waiting, *f.seen)
 			}
 			t.matched = t.matched || strings.Trim(f.seen.Code, "0") != ""
 		}
-		if ok {
-			return
-		}
+		return
 	}
 }
 
-func ascii(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
+// forget drops the text of what is not whole yet: it is read again at the next look.
+func (t *tail) forget() {
+	if t.f == nil {
+		return
 	}
-	return true
+	t.size = max(t.size, t.lines.pos)
+	t.lines.seek(t.at.Offset)
+	t.record.reset()
+	t.print = fingerprint(t.f, t.at.Offset)
 }
 
-// open finds the file, and the place in it where reading stopped.
+var errNotRegular = errors.New("not a regular file")
+
+// openLog opens a regular file. Anything else is left alone: opening a pipe waits for its writer, and a terminal's line
+// changes with it.
+func openLog(path string) (*os.File, fs.FileInfo, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	bad := &fs.PathError{Op: "read", Path: path, Err: errNotRegular}
+	if !fi.Mode().IsRegular() {
+		return nil, nil, bad
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if fi, err = f.Stat(); err == nil && !fi.Mode().IsRegular() {
+		err = bad
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, fi, nil
+}
+
+// open finds the file, and the place in it where reading stopped. Without an error and without a file the rest of an
+// older one was read.
 func (t *tail) open() error {
-	f, err := os.Open(t.file.Path)
+	f, fi, err := openLog(t.file.Path)
 	if errors.Is(err, fs.ErrNotExist) && t.resume != nil && t.finish(*t.resume) {
 		t.resume = nil
 		return nil
@@ -184,19 +259,11 @@ func (t *tail) open() error {
 	if err != nil {
 		return err
 	}
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = errors.New("read " + t.file.Path + ": not a regular file")
-	}
-	if err != nil {
-		f.Close()
-		return err
-	}
 	m := t.resume
 	t.resume = nil
 	start := int64(0)
 	switch {
-	case m != nil && t.same(f, fi, *m):
+	case m != nil && same(f, fi, *m):
 		start = m.Offset
 	case m != nil && t.finish(*m):
 		f.Close()
@@ -211,139 +278,100 @@ func (t *tail) open() error {
 	return nil
 }
 
-// finish begins with the rest of a file that was renamed meanwhile. It is false if that is not to be found.
-func (t *tail) finish(m mark) bool {
-	old := t.renamed(m)
-	if old == nil {
-		return false
-	}
-	fi, err := old.Stat()
-	if err != nil {
-		old.Close()
-		return false
-	}
-	t.begin(old, fi, m.Offset)
-	return true
-}
-
 // begin reads f from start, or from what is recent if that lies too far back.
 func (t *tail) begin(f *os.File, fi fs.FileInfo, start int64) {
 	if skip := fi.Size() - maxBacklog - start; skip > 0 {
 		t.to.Lost("log bytes skipped", int(min(skip, 1<<31-1)))
 		start += skip
 	}
-	t.f, t.at, t.next, t.late = f, markOf(fi), start, fi.Size()
+	t.f, t.at, t.size, t.late = f, markOf(fi), start, 0
+	if t.behind {
+		t.late = fi.Size()
+	}
+	t.lines.seek(start)
+	t.record.reset()
 	t.at.Offset = start
-	t.lines.reset()
 	var before [1]byte
-	if _, err := f.ReadAt(before[:], start-1); start > 0 && err == nil && before[0] != '\n' {
-		t.lines.drop = true // the rest of a line is none
-	}
-	t.print = fingerprint(f, t.next)
+	_, err := f.ReadAt(before[:], start-1)
+	t.lines.drop = start > 0 && err == nil && before[0] != '\n' && before[0] != 0 // the rest of a line is none
+	t.print = fingerprint(f, start)
 	t.opened(f)
-}
-
-func markOf(fi fs.FileInfo) (m mark) {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		m.Dev, m.Ino = uint64(st.Dev), uint64(st.Ino)
-	}
-	return m
-}
-
-// same reports whether f is the file of a mark. Inodes are reused and some file systems number them anew at every
-// mount, so the bytes before the place must agree too, and decide alone if there are enough of them.
-func (t *tail) same(f *os.File, fi fs.FileInfo, m mark) bool {
-	now := markOf(fi)
-	node := now.Dev == m.Dev && now.Ino == m.Ino
-	return fi.Size() >= m.Offset && (node || m.Offset >= printBytes) && fingerprint(f, m.Offset) == m.Print
-}
-
-// fingerprint is a hash of the bytes before an offset, 0 if there are none or they cannot be read.
-func fingerprint(f *os.File, offset int64) uint64 {
-	var b [printBytes]byte
-	defer clear(b[:])
-	n := min(offset, printBytes)
-	if _, err := f.ReadAt(b[:n], offset-n); n <= 0 || err != nil {
-		return 0
-	}
-	h := fnv.New64a()
-	h.Write(b[:n])
-	return h.Sum64()
 }
 
 // place is where a restart has to go on.
 func (t *tail) place() mark {
 	m := t.at
 	m.Print = fingerprint(t.f, m.Offset)
+	m.ClockMS = t.clock.off.Milliseconds()
 	return m
 }
 
-// renamed looks beside the log for the file of a mark.
-func (t *tail) renamed(m mark) *os.File {
-	dir, err := os.Open(filepath.Dir(t.file.Path))
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(maxSiblings)
-	for _, name := range names {
-		path := filepath.Join(dir.Name(), name)
-		fi, err := os.Lstat(path)
-		if err != nil || !fi.Mode().IsRegular() || path == t.file.Path {
-			continue
-		}
-		if now := markOf(fi); now.Dev != m.Dev || now.Ino != m.Ino {
-			continue
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return nil
-		}
-		if t.same(f, fi, m) {
-			return f
-		}
-		f.Close()
-	}
-	return nil
-}
-
-// rewound starts again at 0 when the file was truncated, or written anew and is already longer than before.
+// rewound starts again at 0 when the file was truncated, or written anew and is already longer than before. Where it was
+// copied before, what we had not read is in the copy.
 func (t *tail) rewound() error {
 	fi, err := t.f.Stat()
 	if err != nil {
 		return err
 	}
-	if fi.Size() < t.next || fingerprint(t.f, t.next) != t.print {
-		t.lines.reset()
-		t.at, t.next, t.late, t.print = markOf(fi), 0, 0, 0
+	if fi.Size() >= t.size && fingerprint(t.f, t.at.Offset) == t.print {
+		return nil
 	}
+	place := mark{Offset: t.at.Offset, Print: t.print}
+	f := t.f
+	if t.f = nil; t.finish(place) {
+		f.Close()
+		return nil
+	}
+	t.begin(f, fi, 0)
 	return nil
 }
 
 // atEnd looks whether the path names another file by now. What is at the end of the old one without a line end is
 // its last line.
 func (t *tail) atEnd() (more, blocked bool, err error) {
+	now := t.now()
+	if t.lines.pos > t.size {
+		t.grew, t.size = now, t.lines.pos
+	}
 	fi, err := os.Stat(t.file.Path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		// Renamed, and the new one is yet to come: the old one may still be written to. Deleted, it only holds space.
 		if old, err := t.f.Stat(); err == nil && old.Sys().(*syscall.Stat_t).Nlink == 0 {
+			t.endAll()
 			t.close()
+			return false, len(t.waiting) > 0, nil
 		}
-		return false, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return false, false, err
+	default:
+		if !t.at.node(fi) {
+			// The writer may have added a last line between our read and the rename.
+			if old, err := t.f.Stat(); err == nil && old.Size() > t.lines.pos {
+				return true, false, nil
+			}
+			t.endAll()
+			t.close()
+			return true, len(t.waiting) > 0, nil
+		}
+		t.behind = false
 	}
-	if now := markOf(fi); now.Dev == t.at.Dev && now.Ino == t.at.Ino {
-		return false, false, nil
+	if t.record.lines > 0 {
+		if t.due = t.grew.Add(recordWait); !now.Before(t.due) {
+			t.due = time.Time{}
+			t.record.end(func(text []byte) { t.said(text, t.ends <= t.late) })
+			t.settle()
+		}
 	}
-	// The writer may have added a last line between our read and the rename.
-	if old, err := t.f.Stat(); err == nil && old.Size() > t.next {
-		return true, false, nil
-	}
-	t.lines.end(func(line []byte, _ int) { t.line(line, t.next <= t.late) })
-	t.close()
-	return true, len(t.waiting) > 0, nil
+	t.looked = now
+	return false, len(t.waiting) > 0, nil
+}
+
+// endAll takes what there is of a line and a record as whole: no more will come.
+func (t *tail) endAll() {
+	t.lines.end(t.line)
+	t.record.end(func(text []byte) { t.said(text, t.ends <= t.late) })
+	t.settle()
 }
 
 func (t *tail) close() {
@@ -352,50 +380,4 @@ func (t *tail) close() {
 		t.f.Close()
 		t.f = nil
 	}
-}
-
-// A splitter makes lines of bytes. It keeps the first maxLogLine bytes of a line.
-type splitter struct {
-	line []byte
-	long int  // bytes of the line so far, kept or not
-	drop bool // throw away up to the next line's start
-	cut  int  // lines that were too long
-}
-
-// add takes bytes and gives each whole line to f, with the offset of its end in b.
-func (s *splitter) add(b []byte, f func(line []byte, end int)) {
-	for at := 0; at < len(b); {
-		part, whole := b[at:], false
-		if i := bytes.IndexByte(part, '\n'); i >= 0 {
-			part, whole = part[:i], true
-		}
-		at += len(part)
-		if room := maxLogLine - len(s.line); !s.drop {
-			s.line = append(s.line, part[:min(room, len(part))]...)
-		}
-		s.long += len(part)
-		if whole {
-			at++
-			s.end(func(line []byte, _ int) { f(line, at) })
-		}
-	}
-}
-
-// end takes what there is as a line.
-func (s *splitter) end(f func(line []byte, end int)) {
-	if s.long > maxLogLine {
-		s.cut++
-	}
-	if !s.drop && len(s.line) > 0 {
-		f(s.line, 0)
-	}
-	s.reset()
-}
-
-// open returns how many bytes the unfinished line has.
-func (s *splitter) open() int { return s.long }
-
-func (s *splitter) reset() {
-	clear(s.line)
-	s.line, s.long, s.drop = s.line[:0], 0, false
 }
