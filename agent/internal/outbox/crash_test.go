@@ -22,11 +22,12 @@ import (
 type fleet struct {
 	got     map[string]map[uint64]string
 	dropped map[string][]report.Dropped
+	told    map[string]map[uint64]report.Dropped // by the number of the report
 	twice   int
 }
 
 func newFleet() *fleet {
-	return &fleet{got: map[string]map[uint64]string{}, dropped: map[string][]report.Dropped{}}
+	return &fleet{got: map[string]map[uint64]string{}, dropped: map[string][]report.Dropped{}, told: map[string]map[uint64]report.Dropped{}}
 }
 
 func (f *fleet) take(r outbox.Record) error {
@@ -49,6 +50,10 @@ func (f *fleet) take(r outbox.Record) error {
 			return err
 		}
 		f.dropped[r.Epoch] = append(f.dropped[r.Epoch], d)
+		if f.told[r.Epoch] == nil {
+			f.told[r.Epoch] = map[uint64]report.Dropped{}
+		}
+		f.told[r.Epoch][r.Seq] = d
 	}
 	return nil
 }

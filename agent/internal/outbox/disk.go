@@ -56,7 +56,7 @@ type segment struct {
 	base        uint64
 	boot        uint64
 	size        int64
-	first, last uint64 // 0 when empty
+	first, last uint64 // 0 when empty; a frame above last failed to be synced and went to another file
 	live        int    // records above acked
 	low         uint64 // the lowest of them
 	newest      uint32 // the on of its last record
@@ -312,7 +312,7 @@ func (d *disk) drop(st int, reason string) bool {
 		if err == nil {
 			var last uint64
 			scan(d.meta.epoch, b, func(_, _ int, f frame) {
-				if f.seq <= d.acked || f.seq <= last {
+				if f.seq <= d.acked || f.seq <= last || f.seq > s.last {
 					return
 				}
 				last = f.seq
@@ -320,8 +320,9 @@ func (d *disk) drop(st int, reason string) bool {
 				gone.add(f.seq, f.seq, reason)
 				if f.kind == report.KindDropped {
 					gone.absorb(f.doc, reason)
+				} else {
+					gone.count(f.kind, 1)
 				}
-				gone.count(f.kind, 1)
 			})
 		}
 		if left > 0 {
@@ -449,7 +450,7 @@ func (d *disk) readIndex(s *segment) {
 	b, _ := d.read(s.name, int(min(s.size, maxSegment)))
 	var last uint64
 	scan(d.meta.epoch, b, func(off, n int, f frame) {
-		if f.seq > last {
+		if f.seq > last && f.seq <= s.last {
 			s.index = append(s.index, place{f.seq, uint32(off), uint32(n)})
 			last = f.seq
 		}

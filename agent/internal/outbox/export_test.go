@@ -7,3 +7,6 @@ func OpenSmall(o Options, segment int64) (*Box, error) {
 	}
 	return open("", o, segment)
 }
+
+// RetryMax is how long flash that is well again may go unused.
+const RetryMax = retryMax

@@ -28,8 +28,8 @@ func newFS(seed uint64) *crashfs.FS {
 	return fs
 }
 
-// account checks that every number of every epoch is there or reported, and each document at its number.
-func account(t *testing.T, b *outbox.Box, produced map[string]string) (got int, dropped map[string]int) {
+// accountFor checks that every number of every epoch is there or reported, and each document at its number.
+func accountFor(t *testing.T, b *outbox.Box, produced map[string]string) (got int, dropped map[string]int) {
 	t.Helper()
 	f := newFleet()
 	b.Scan(func(r outbox.Record) bool {
@@ -91,7 +91,7 @@ func TestDiskFull(t *testing.T) {
 			if s := b.Stats(); s.Degraded != "" || s.RAM != 0 {
 				t.Errorf("capacity %d: there is space again and %d records wait in memory: %q", capacity, s.RAM, s.Degraded)
 			}
-			if got, dropped := account(t, b, produced); got != 80 {
+			if got, dropped := accountFor(t, b, produced); got != 80 {
 				t.Errorf("capacity %d: %d of 80 kept, dropped %v", capacity, got, dropped)
 			}
 			if err := b.Close(); err != nil {
@@ -101,7 +101,7 @@ func TestDiskFull(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, dropped := account(t, b, produced); got != 80 {
+			if got, dropped := accountFor(t, b, produced); got != 80 {
 				t.Errorf("capacity %d: %d of 80 after a restart, dropped %v", capacity, got, dropped)
 			}
 		})
@@ -159,7 +159,7 @@ func TestSyncFails(t *testing.T) {
 					time.Sleep(10 * time.Minute)
 					b.Append("tally", false, time.Now(), []byte(`{"last":1}`))
 				}
-				got, _ := account(t, b, produced)
+				got, _ := accountFor(t, b, produced)
 				if got != 30 {
 					t.Errorf("syncs %d to %d fail: %d of 30 kept", first, first+many-1, got)
 				}
@@ -171,7 +171,7 @@ func TestSyncFails(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, dropped := account(t, b, produced); got < 30 {
+				if got, dropped := accountFor(t, b, produced); got < 30 {
 					t.Errorf("syncs %d to %d fail: %d of 30 after a cut, dropped %v", first, first+many-1, got, dropped)
 				}
 			})
@@ -211,7 +211,7 @@ func TestDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, dropped := account(t, b, produced)
+			got, dropped := accountFor(t, b, produced)
 			most = max(most, 24-got)
 			if b.Stats().Corrupt == 0 && got < 24 && dropped["unknown"] == 0 {
 				t.Errorf("%s byte %d: %d of 24 left and nobody says so", name, off, got)
@@ -227,8 +227,8 @@ func TestDamage(t *testing.T) {
 					t.Fatal(err)
 				}
 				fs.Flip(name, off)
-				account(t, b, map[string]string{})
-				if got, _ := account(t, b, produced); got < 23 {
+				accountFor(t, b, map[string]string{})
+				if got, _ := accountFor(t, b, produced); got < 23 {
 					t.Errorf("%s byte %d, while open: %d of 24 left", name, off, got)
 				}
 			}
@@ -289,7 +289,12 @@ func TestReadOnly(t *testing.T) {
 	}
 	seen := map[string]int{}
 	told := 0
-	b.Scan(func(r outbox.Record) bool {
+	for at := (outbox.Pos{}); ; {
+		r, ok, _ := b.Next(at)
+		if !ok {
+			break
+		}
+		at = at.After(r)
 		seen[r.Epoch]++
 		if r.Kind == report.KindDropped {
 			var d report.Dropped
@@ -297,8 +302,7 @@ func TestReadOnly(t *testing.T) {
 			told += d.Counts["tally"] + d.Counts["diagnosis"]
 			seen[r.Epoch]--
 		}
-		return true
-	})
+	}
 	if seen[epoch] != 10 || seen[b.Epoch()]+told != 100 || told == 0 {
 		t.Errorf("kept %v, told of %d dropped; want 10 old ones, and 100 new ones kept or told of", seen, told)
 	}

@@ -14,6 +14,7 @@ type loss struct {
 	spans  [][2]uint64 // ascending, apart from each other
 	doubts [][2]uint64 // lost but for what the other stream holds there
 	counts map[string]int
+	fresh  map[string]int // of counts, what no report has told and Stats does not have yet
 	reason string
 }
 
@@ -38,8 +39,24 @@ func (l *loss) doubt(first, last uint64) {
 }
 
 func (l *loss) count(kind string, n int) {
-	if n > 0 {
-		l.counts[kind] += n
+	if n <= 0 {
+		return
+	}
+	l.counts[kind] += n
+	if l.fresh == nil {
+		l.fresh = map[string]int{}
+	}
+	l.fresh[kind] += n
+}
+
+// below takes away the spans from a number on.
+func (l *loss) below(end uint64) {
+	spans := l.spans
+	l.spans = nil
+	for _, s := range spans {
+		if s[0] < end {
+			l.spans = append(l.spans, [2]uint64{s[0], min(s[1], end-1)})
+		}
 	}
 }
 
@@ -52,21 +69,20 @@ func (l *loss) join(m loss) {
 	}
 	for k, n := range m.counts {
 		l.count(k, n)
+		if l.fresh[k] -= n - m.fresh[k]; l.fresh[k] == 0 {
+			delete(l.fresh, k)
+		}
 	}
 }
 
-// absorb takes over what an older report said, for it will not be read.
+// absorb takes over what an older report said: it is removed before anybody is known to have read it. Its number is in
+// the ranges of the report to come, which tells a reader who has both that one contains the other.
 func (l *loss) absorb(doc []byte, reason string) {
 	var r report.Dropped
 	if json.Unmarshal(doc, &r) != nil {
 		return
 	}
-	for _, s := range spans(r) {
-		l.add(s[0], s[1], reason)
-	}
-	for k, n := range r.Counts {
-		l.count(k, n)
-	}
+	l.join(loss{spans: spans(r), counts: r.Counts, reason: reason})
 }
 
 // spans are the sequences that a report names.

@@ -20,16 +20,16 @@ import (
 
 // Bounds.
 const (
-	MinBytes      = 256 << 10 // below it one outage would not fit
+	MinBytes      = 256 << 10 // below it the largest document would not fit beside the files that are open
 	DefaultBytes  = 8 << 20
 	DefaultMaxAge = 30 * 24 * time.Hour
-	DefaultRAM    = 256 << 10
+	DefaultRAM    = 512 << 10
 	MaxDoc        = 64 << 10
 	maxSegment    = 2 * MaxDoc
 	segmentBytes  = 64 << 10 // a damaged place costs at most this much
 	maxSegments   = 2048     // a file per restart adds up under a crash loop
-	retryMin      = 10 * time.Second
-	retryMax      = 5 * time.Minute
+	retryMin      = 2 * time.Second
+	retryMax      = time.Minute // flash that is well again is used again after this long at most
 )
 
 // ErrFull says that the box holds nothing but more important records.
@@ -52,7 +52,7 @@ type Box struct {
 	mu    sync.Mutex // held across I/O on purpose: the order of the records is the order of the writes
 	d     *disk      // nil: flash could not be opened
 	r     *ring
-	retry time.Time // flash is left alone until then
+	retry *time.Timer // tries flash again; until then it is left alone
 	wait  time.Duration
 	why   string // why flash is not used; empty when it is
 	ended bool
@@ -61,7 +61,8 @@ type Box struct {
 	stats Stats
 }
 
-// Stats tell how a Box does.
+// Stats tell how a Box does. While flash is not used the numbers are those of the ring: Oldest, Next and Acked then say
+// nothing about the Records that flash holds.
 type Stats struct {
 	Epoch    string // of the next record
 	Boot     uint64
@@ -158,25 +159,67 @@ func open(dir string, o Options, segSize int64) (*Box, error) {
 			return err
 		}
 		b.d = d
-		if err := d.begin(); err != nil {
-			return err
-		}
-		d.sweep()
-		d.expire()
 		return nil
 	}
-	if err := b.open(); err != nil {
+	if err := b.tryFlash(); err != nil {
 		b.fail(err)
 	}
 	b.settle()
 	return b, nil
 }
 
-// fail notes that flash takes nothing and when to try again.
+// fail notes that flash takes nothing and sees to it that it is tried again, also if nobody appends.
 func (b *Box) fail(err error) {
 	b.why = err.Error()
-	b.retry = time.Now().Add(b.wait)
+	if b.retry != nil || b.ended {
+		return
+	}
+	b.retry = time.AfterFunc(b.wait, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.retry = nil
+		if b.ended {
+			return
+		}
+		if err := b.tryFlash(); err != nil {
+			b.fail(err)
+		} else {
+			b.why, b.wait = "", retryMin
+		}
+		b.settle()
+		b.tell()
+	})
 	b.wait = min(2*b.wait, retryMax)
+}
+
+// tell says that there may be something new.
+func (b *Box) tell() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// tryFlash finds out whether flash takes a record and gives it what had to wait in memory.
+func (b *Box) tryFlash() error {
+	if b.d == nil {
+		if err := b.open(); err != nil {
+			return err
+		}
+	}
+	if !b.d.ready {
+		if err := b.d.begin(); err != nil {
+			return err
+		}
+		b.d.sweep()
+	}
+	b.d.expire()
+	if b.why != "" {
+		if err := b.d.room(critical, 1); err != nil {
+			return err
+		}
+	}
+	return b.fromRing()
 }
 
 func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
@@ -207,10 +250,7 @@ func (b *Box) Append(kind string, critical bool, t time.Time, doc []byte) (uint6
 		seq = b.r.append(f)
 	}
 	b.settle()
-	select {
-	case b.changed <- struct{}{}:
-	default:
-	}
+	b.tell()
 	return seq, nil
 }
 
@@ -219,47 +259,28 @@ var errResting = errors.New("flash failed a moment ago")
 // toFlash writes a record to flash, after those that had to wait in memory.
 func (b *Box) toFlash(f frame) (uint64, error) {
 	if b.why != "" {
-		if time.Now().Before(b.retry) {
-			return 0, errResting
-		}
-		if b.d == nil {
-			if err := b.open(); err != nil {
-				b.fail(err)
-				return 0, err
-			}
-		}
-		if err := b.fromRing(); err != nil {
-			b.fail(err)
-			return 0, err
-		}
+		return 0, errResting
 	}
 	b.d.expire()
 	seq, err := b.d.append(f)
-	switch {
-	case err == nil:
-		b.why, b.wait = "", retryMin
-	case !errors.Is(err, ErrFull):
+	if err != nil && (f.critical || !errors.Is(err, ErrFull)) {
 		b.fail(err)
 	}
 	return seq, err
 }
 
-// fromRing moves what waits in memory to flash.
+// fromRing moves what waits in memory, and nobody has seen yet, to flash.
 func (b *Box) fromRing() error {
 	err := b.r.move(func(f frame) error {
 		_, err := b.d.append(f)
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, ErrFull) && !f.critical {
 			b.d.count(f.kind)
 			return nil
 		}
 		return err
 	})
-	if err == nil && b.r.handed == 0 && b.r.loss.open() {
-		for k, n := range b.r.loss.counts {
-			b.d.countN(k, n)
-		}
-		b.note(b.r.loss)
-		b.r.loss, b.r.next = loss{}, 1
+	if err == nil {
+		b.d.adopt(b.r.release())
 	}
 	return err
 }
@@ -281,6 +302,7 @@ func (b *Box) settle() {
 	if d := b.d; d != nil && b.why == "" {
 		d.resolve()
 		for n := 0; n < maxReports && d.loss.open(); n++ { // making room for a report may drop more: the next turn reports that
+			b.note()
 			l := d.loss
 			d.loss = loss{}
 			part, rest := l.split()
@@ -291,9 +313,9 @@ func (b *Box) settle() {
 				break
 			}
 			d.loss.join(rest)
-			b.note(part)
 		}
 	}
+	b.note()
 	s := Stats{Oldest: b.r.oldest(), Boot: b.boot(), Epoch: b.r.epoch.String(), Records: len(b.r.recs), RAM: len(b.r.recs), Degraded: b.why, Next: b.r.next, Acked: b.r.acked}
 	if d := b.d; d != nil {
 		s.Records += d.live()
@@ -308,40 +330,66 @@ func (b *Box) settle() {
 	b.stats = s
 }
 
-// note counts reported losses.
-func (b *Box) note(l loss) {
+// note counts what was lost since it was last called.
+func (b *Box) note() {
 	b.smu.Lock()
 	defer b.smu.Unlock()
-	for k, n := range l.counts {
-		b.stats.Dropped[k] += n
+	take := func(l *loss) {
+		for k, n := range l.fresh {
+			b.stats.Dropped[k] += n
+		}
+		l.fresh = nil
+	}
+	take(&b.r.loss)
+	if b.d != nil {
+		take(&b.d.loss)
 	}
 }
 
 // count notes a record that got no number of its own: one number is given up to stand for all such.
-func (d *disk) count(kind string) { d.countN(kind, 1) }
+func (d *disk) count(kind string) {
+	d.stand("space")
+	d.loss.count(kind, 1)
+}
 
-func (d *disk) countN(kind string, n int) {
+// adopt takes over a loss of the ring.
+func (d *disk) adopt(l loss) {
+	if len(l.counts) == 0 {
+		return
+	}
+	d.stand(l.reason)
+	l.spans = nil // numbers of the ring
+	d.loss.join(l)
+}
+
+// stand gives up a number for what has none, if no loss is open that has one.
+func (d *disk) stand(reason string) {
 	if !d.loss.open() {
-		d.loss.add(d.next, d.next, "space")
+		d.loss.add(d.next, d.next, reason)
 		d.next++
 	}
-	d.loss.count(kind, n)
 }
 
 // Next returns the record behind a place, false if there is none.
 func (b *Box) Next(after Pos) (Record, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r, ok, err := b.next(after)
+	r, ok := b.next(after)
+	if !ok && b.r.loss.open() {
+		b.note()
+		b.r.report(b.boot())
+		b.settle()
+		r, ok = b.next(after)
+	}
 	if ok && r.ram {
 		b.r.handed = max(b.r.handed, r.Seq)
 	} else if ok {
 		b.d.handed = max(b.d.handed, r.Seq)
 	}
-	return r, ok, err
+	return r, ok, nil
 }
 
-func (b *Box) next(after Pos) (Record, bool, error) {
+func (b *Box) next(after Pos) (Record, bool) {
 	if d := b.d; d != nil {
 		corrupt := d.corrupt
 		f, ok := d.nextReport(after)
@@ -352,22 +400,14 @@ func (b *Box) next(after Pos) (Record, bool, error) {
 			b.settle()
 		}
 		if ok {
-			return f.record(d.meta.epoch, false), true, nil
+			return f.record(d.meta.epoch, false), true
 		}
 	}
-	r := b.r
-	f, ok := r.nextAfter(after.ram)
-	if !ok && r.loss.open() {
-		l := r.loss
-		r.loss = loss{}
-		b.note(l)
-		r.add(l.frame(b.boot()))
-		f, ok = r.nextAfter(after.ram)
-	}
+	f, ok := b.r.nextAfter(after.ram)
 	if !ok {
-		return Record{}, false, nil
+		return Record{}, false
 	}
-	return f.record(r.epoch, true), true, nil
+	return f.record(b.r.epoch, true), true
 }
 
 func (d *disk) nextReport(after Pos) (frame, bool) {
@@ -418,14 +458,57 @@ func (b *Box) Ack(epoch string, _, seq uint64) error {
 	return nil
 }
 
+// AckSent is Ack for one who has sent what lies before at and nothing else. A fleet gives up waiting across a gap in the
+// end; its word then covers numbers that it has not seen, and those are kept.
+func (b *Box) AckSent(at Pos, epoch string, boot, seq uint64) error {
+	b.mu.Lock()
+	next := seq + 1
+	switch d := b.d; {
+	case d != nil && epoch == d.meta.epoch.String():
+		if seq >= d.next {
+			break // not a gap: flash has gone back in time
+		}
+		if f, ok := d.nextRecord(at); ok {
+			next = min(next, f.seq)
+		}
+		if f, ok := d.nextReport(at); ok {
+			next = min(next, f.seq)
+		}
+	case epoch == b.r.epoch.String():
+		if f, ok := b.r.nextAfter(at.ram); ok {
+			next = min(next, f.seq)
+		}
+	}
+	b.mu.Unlock()
+	return b.Ack(epoch, boot, next-1)
+}
+
+// First returns the record that Next gives out first, without giving it out.
+func (b *Box) First() (Record, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.next(Pos{})
+}
+
+// Ends tells of each numbering that records are held in the number of its next record.
+func (b *Box) Ends() map[string]uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := map[string]uint64{b.r.epoch.String(): b.r.next}
+	if b.d != nil {
+		m[b.d.meta.epoch.String()] = b.d.next
+	}
+	return m
+}
+
 // Scan calls fn for each record that is kept, in the order of Next, until it returns false.
 func (b *Box) Scan(fn func(Record) bool) {
 	var at Pos
 	for {
 		b.mu.Lock()
-		r, ok, err := b.next(at)
+		r, ok := b.next(at)
 		b.mu.Unlock()
-		if !ok || err != nil || !fn(r) {
+		if !ok || !fn(r) {
 			return
 		}
 		at = at.After(r)
@@ -460,14 +543,17 @@ func (b *Box) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
-	if b.d == nil {
-		return nil
+	if b.retry != nil {
+		b.retry.Stop()
 	}
-	b.r.handed = b.r.acked // better twice than not at all
-	if b.fromRing() == nil {
+	b.r.handed, b.r.acked = 0, 0 // better twice than not at all
+	if err := b.tryFlash(); err == nil {
 		b.why = ""
 	}
 	b.settle()
+	if b.d == nil {
+		return nil
+	}
 	err := b.d.close()
 	b.d = nil
 	if err != nil {

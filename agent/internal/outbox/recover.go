@@ -122,6 +122,13 @@ func (d *disk) recover() error {
 			a, b := segs[i], segs[j]
 			return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.boot, b.boot), cmp.Compare(a.name, b.name)) < 0
 		})
+		for i := 1; i < len(segs); i++ {
+			// A record whose sync failed was written again to the next file, under the same number.
+			if a, b := segs[i-1], segs[i]; b.first > 0 && a.last == b.first {
+				a.last--
+				a.live--
+			}
+		}
 	}
 	ascending(d.reports)
 	d.findLoss(seqs, known, haveMeta, newest)

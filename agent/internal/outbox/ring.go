@@ -34,15 +34,28 @@ func (r *ring) append(f frame) uint64 {
 	seq := r.add(f)
 	for r.bytes > r.limit && len(r.recs) > 1 {
 		i := max(slices.IndexFunc(r.recs, func(f frame) bool { return !f.critical }), 0)
-		g := r.recs[i]
-		r.loss.add(g.seq, g.seq, "space")
-		if g.kind == report.KindDropped {
-			r.loss.absorb(g.doc, "space")
-		}
-		r.loss.count(g.kind, 1)
-		r.cut(i)
+		r.drop(i)
 	}
 	return seq
+}
+
+// drop notes a record as lost. A report of loss is not lost: the next one repeats what it said.
+func (r *ring) drop(i int) {
+	g := r.recs[i]
+	r.loss.add(g.seq, g.seq, "space")
+	if g.kind == report.KindDropped {
+		r.loss.absorb(g.doc, "space")
+	} else {
+		r.loss.count(g.kind, 1)
+	}
+	r.cut(i)
+}
+
+// report makes a record of the losses. It is made when all else has been given out, so that it is one report and not many.
+func (r *ring) report(boot uint64) {
+	part, rest := r.loss.split()
+	r.loss = rest
+	r.add(part.frame(boot))
 }
 
 // add keeps a record whatever the bound says; for a report of loss, which must not cause another.
@@ -83,29 +96,39 @@ func (r *ring) oldest() uint64 {
 	return r.next
 }
 
-// move hands the records that nobody has seen yet to flash, oldest first, until keep fails.
+// move hands the records that nobody has seen yet to flash, oldest first, until keep fails. Their numbers here count as
+// dropped, without a count: they go on under others.
 func (r *ring) move(keep func(frame) error) error {
-	var first, last uint64
 	for i := 0; i < len(r.recs); {
 		f := r.recs[i]
-		if f.seq <= r.handed || f.kind == report.KindDropped {
+		switch {
+		case f.seq <= r.handed:
 			i++
+			continue
+		case f.kind == report.KindDropped:
+			r.drop(i)
 			continue
 		}
 		if err := keep(f); err != nil {
 			return err
 		}
-		if first == 0 {
-			first = f.seq
-		}
-		last = f.seq
+		r.loss.add(f.seq, f.seq, "space")
 		r.cut(i)
 	}
-	switch {
-	case !r.loss.open() && (len(r.recs) == 0 || r.recs[len(r.recs)-1].seq <= r.handed):
-		r.next = r.handed + 1 // the freed numbers were never seen by anyone
-	case first > 0:
-		r.loss.add(first, last, "space") // they go on under other numbers: nothing is counted
-	}
 	return nil
+}
+
+// release gives away the losses after a move. The numbers above those that somebody has seen are free again; if any of
+// the others are lost, the ring has to tell so itself.
+func (r *ring) release() loss {
+	l := r.loss
+	r.next = max(r.handed, r.acked) + 1
+	l.below(r.next)
+	if len(l.spans) > 0 {
+		r.loss = l
+		return loss{}
+	}
+	l = r.loss
+	r.loss = loss{}
+	return l
 }

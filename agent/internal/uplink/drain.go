@@ -50,16 +50,13 @@ func (s *session) ack(a report.Ack) {
 	if u.cfg.Delivery != DeliveryFleet {
 		return
 	}
-	before := u.box.Stats()
-	// An ack counts for what was sent: the number may lie beyond, across a gap that the fleet gave up waiting for.
-	if r, ok, err := u.box.Next(s.pos); err == nil && ok && r.Epoch == a.Epoch && a.Seq >= r.Seq && a.Seq < before.Next {
-		a.Seq = r.Seq - 1
+	before := u.box.Stats().Records
+	if err := u.box.AckSent(s.pos, a.Epoch, a.Boot, a.Seq); err != nil {
+		u.log.Warn("outbox", "error", err)
 	}
-	s.forget(a.Epoch, a.Boot, a.Seq)
 	n := len(s.waiting)
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool { return w.epoch == a.Epoch && w.seq <= a.Seq })
-	after := u.box.Stats()
-	if len(s.waiting) == n && after.Records == before.Records {
+	if len(s.waiting) == n && u.box.Stats().Records == before {
 		return
 	}
 	u.mu.Lock()
@@ -67,9 +64,8 @@ func (s *session) ack(a report.Ack) {
 	u.mu.Unlock()
 	u.moved, u.silent = time.Now(), 0
 	// What comes next was sent long ago and is still not there: the broker lost it, and likely more behind it.
-	next := outbox.Record{Epoch: after.Epoch, Seq: after.Oldest}
-	if s.again == 0 && after.Records > 0 && s.pos.Past(next) &&
-		!slices.ContainsFunc(s.waiting, func(w waiting) bool { return w.epoch == next.Epoch && w.seq == next.Seq }) {
+	if r, ok := u.box.First(); ok && s.again == 0 && s.pos.Past(r) &&
+		!slices.ContainsFunc(s.waiting, func(w waiting) bool { return w.epoch == r.Epoch && w.seq == r.Seq }) {
 		s.again, s.againAt = u.cfg.Window, outbox.Pos{}
 	}
 }

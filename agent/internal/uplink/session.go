@@ -29,9 +29,9 @@ type session struct {
 	busy    bool   // the sender has a message
 	flight  []sent // without PUBACK, oldest first
 	pos     outbox.Pos
-	waiting []waiting // for the fleet's ack, oldest first
-	before  map[string]uint64
-	again   int // records still to be sent again
+	waiting []waiting         // for the fleet's ack, oldest first
+	before  map[string]uint64 // what has a lower number was there before the session
+	again   int               // records still to be sent again
 	againAt outbox.Pos
 	next    time.Time // no record of the past before then
 	high    map[string]uint64
@@ -82,7 +82,7 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 		u: u, broker: broker,
 		lost: make(chan error, 1), acks: make(chan report.Ack, maxAcks),
 		send: make(chan message), sent: make(chan sent, 1),
-		before: map[string]uint64{}, high: map[string]uint64{},
+		high: map[string]uint64{},
 	}
 	defer u.warn()
 	if err := s.connect(conn); err != nil {
@@ -92,8 +92,7 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 	go s.sender()
 	defer close(s.send)
 	defer s.giveBack()
-	st := u.box.Stats()
-	s.before[st.Epoch] = st.Next
+	s.before = u.box.Ends()
 	if u.silent == 0 {
 		u.moved = time.Time{}
 	} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/outbox/crashfs"
 	"posdx/agent/report"
 )
 
@@ -185,6 +186,52 @@ func TestBrokerThatLoses(t *testing.T) {
 	})
 }
 
+// The same while flash takes nothing: what memory keeps has numbers of its own, which say nothing about those on flash.
+func TestBrokerThatLosesWhileFlashIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := crashfs.New()
+		box, err := outbox.Open("", outbox.Options{FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		onFlash := box.Epoch()
+		fs.ReadOnly = true
+		fill(t, box, 300)
+		inMemory := box.Epoch()
+		if err := box.Ack(inMemory, 1, 300); err != nil {
+			t.Fatal(err)
+		}
+		fs.ReadOnly = false
+		rest(2 * time.Minute)
+		fill(t, box, 200)
+		fs.ReadOnly = true
+		fill(t, box, 10)
+		s := newScript(t)
+		s.seen[inMemory] = map[uint64]int{}
+		for seq := range uint64(300) {
+			s.seen[inMemory][seq+1] = 1
+		}
+		lost := 0
+		s.publish = func(l *link, p *packets.PublishPacket) string {
+			var e report.Envelope
+			if json.Unmarshal(p.Payload, &e) == nil && e.Epoch == onFlash && e.Seq > 20 && lost < 100 {
+				lost++
+				return "lose"
+			}
+			return ""
+		}
+		r := start(t, s, box, Config{}, Handlers{})
+		rest(4 * time.Minute)
+		n, _ := r.stored(onFlash)
+		m, _ := r.stored(inMemory)
+		if n != 200 || m != 310 || box.Stats().Records != 0 {
+			t.Errorf("stored %d of 200 from flash and %d of 310 from memory, %d left; %+v", n, m, box.Stats().Records, r.State())
+		}
+		r.stop()
+		box.Close()
+	})
+}
+
 func TestStrayAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		box := newBox(t)
@@ -272,6 +319,33 @@ func TestOutage(t *testing.T) {
 			t.Errorf("%d in flight, window %d", s.most, defaultWindow)
 		}
 		t.Logf("%d attempts in 72 h", tries)
+		r.stop()
+	})
+}
+
+// A broker that is killed again and again is not another client with our id: between the sessions nobody listens.
+func TestBrokerThatFlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		s := newScript(t)
+		r := start(t, s, box, Config{}, Handlers{})
+		for range 20 {
+			rest(10 * time.Second)
+			s.mu.Lock()
+			s.refuse = true
+			s.mu.Unlock()
+			s.current().conn.Close()
+			r.Kick()
+			rest(time.Second)
+			s.mu.Lock()
+			s.refuse = false
+			s.mu.Unlock()
+			r.Kick()
+			rest(time.Second)
+			if st := r.State(); !st.Connected || st.Warning != "" {
+				t.Fatalf("%+v", st)
+			}
+		}
 		r.stop()
 	})
 }

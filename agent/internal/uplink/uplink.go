@@ -218,6 +218,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 			failures, u.short = 0, 0
 		case up:
 			u.short++
+		default:
+			u.short = 0 // who takes our place is let in: then so are we
 		}
 		wait := u.backoff(failures, lasted >= stable)
 		failures++

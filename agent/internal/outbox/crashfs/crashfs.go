@@ -354,3 +354,10 @@ func (f *FS) Cut() bool {
 	defer f.mu.Unlock()
 	return f.cut
 }
+
+// Used is the space taken, what is set aside included.
+func (f *FS) Used() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used()
+}
