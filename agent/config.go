@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
+	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 
@@ -308,8 +308,8 @@ func (c *config) check() error {
 	if k := time.Duration(c.Broker.KeepAlive); k < 5*time.Second || k > 18*time.Hour {
 		bad("broker.keepalive", "%v is not between 5s and 18h", k)
 	}
-	if c.Outbox.MaxBytes < 64<<10 {
-		bad("outbox.max_bytes", "%s is under 64 KiB, too little for the diagnoses of an outage", strconv.FormatInt(c.Outbox.MaxBytes, 10))
+	if c.Outbox.MaxBytes < outbox.MinBytes {
+		bad("outbox.max_bytes", "%d is under %d KiB, too little for the diagnoses of an outage", c.Outbox.MaxBytes, outbox.MinBytes>>10)
 	}
 	return errors.Join(list...)
 }

@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 		{"bad link name", least + "[[reader]]\nname = \"e\"\nport = \"p\"\n[[ecr]]\nname = \"e\"\nframing = \"zvt\"\nrx = [\"a\"]\nbaud = 9600\n", "ecr[0].name"},
 		{"OK labels", least + "[labels]\ncarrier = \"cmcc\"\n", ""},
 		{"bad label", least + "[labels]\ncolour = \"red\"\n", "\"colour\" is not one of acquirer"},
-		{"bad outbox", least + "[outbox]\nmax_bytes = 10\n", "64 KiB"},
+		{"bad outbox", least + "[outbox]\nmax_bytes = 262143\n", "256 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := parseConfig([]byte(c.text))

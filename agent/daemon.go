@@ -333,7 +333,10 @@ func (d *daemon) tallies(ctx context.Context) error {
 			d.keepTally()
 			return nil
 		case <-t.C:
-			d.keepTally()
+			// While only memory keeps records the counts go on: there they take no room from diagnoses and cannot be dropped.
+			if d.box.Stats().Degraded == "" {
+				d.keepTally()
+			}
 		}
 	}
 }
@@ -346,7 +349,8 @@ func (d *daemon) keepTally() {
 	}
 	doc, err := json.Marshal(tally)
 	if err == nil {
-		_, err = gated{d.box, d.gate}.Append(report.KindTally, false, now, doc)
+		// Small, and the base of every rate that the fleet knows: not the first to go when space runs out.
+		_, err = gated{d.box, d.gate}.Append(report.KindTally, true, now, doc)
 	}
 	if err != nil {
 		d.log.Error("keep tally", "err", err)
