@@ -93,6 +93,8 @@ type portConfig struct {
 	Protocol string `toml:"protocol"`
 	APN      string `toml:"apn"`
 
+	RX []string `toml:"rx"` // of a reader: ports that hear its line
+
 	Dedicated bool `toml:"dedicated"`
 	DialUp    bool `toml:"dial_up"`
 }
@@ -277,7 +279,7 @@ func (c *config) check() error {
 			bad(key+".name", "%q is empty or used twice; each device needs its own, such as reader0", p.Name)
 		}
 		names[p.Name] = true
-		if p.Port == "" {
+		if p.Port == "" && len(p.RX) == 0 {
 			bad(key+".port", "is empty; name the device file, such as /dev/ttyUSB0 or /dev/serial/by-id/…")
 		}
 		if p.Baud < 0 {
@@ -289,6 +291,9 @@ func (c *config) check() error {
 	}
 	for i, p := range c.Modem {
 		port(fmt.Sprintf("modem[%d]", i), p)
+		if len(p.RX) > 0 {
+			bad(fmt.Sprintf("modem[%d].rx", i), "only a reader can be overheard")
+		}
 	}
 	c.checkLinks(names, bad, oneOf)
 	for i, t := range c.Target {
@@ -319,6 +324,9 @@ func (c *config) checkLinks(names map[string]bool, bad func(key, format string, 
 	taken := map[string]bool{c.Console.TTY: true}
 	for _, p := range append(c.Reader[:len(c.Reader):len(c.Reader)], c.Modem...) {
 		taken[p.Port] = true
+		for _, rx := range p.RX {
+			taken[rx] = true
+		}
 	}
 	for i, l := range c.ECR {
 		key := fmt.Sprintf("ecr[%d]", i)

@@ -88,7 +88,7 @@ func (d *daemon) Txn(m source.TxnMark) {
 		if m.OK != nil {
 			d.loop.Read(m.Txn.Entry, *m.OK, m.Again)
 			if d.reads != nil && !m.Late {
-				d.reads.Read(time.Now(), *m.OK)
+				d.reads.Note(reader.Attempt{At: time.Now(), Head: reader.HeadOf(m.Txn.Entry), OK: *m.OK, Same: m.Again, Told: true})
 			}
 		}
 	case source.PhaseEnd:

@@ -65,8 +65,8 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 	for _, m := range orNone(c.Modem) {
 		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp})...)
 	}
-	for _, r := range orNone(c.Reader) {
-		s.probes = append(s.probes, probe.Reader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads})...)
+	if err := s.readers(c, stateDir, reads, log); err != nil {
+		return s, err
 	}
 	s.probes = append(s.probes,
 		probe.Absent("pinpad0", "pinpad.port"),
@@ -74,6 +74,40 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		probe.Process(os.DirFS("/proc"), c.App.Process),
 	)
 	return s, nil
+}
+
+// readers adds the card readers. What the payment application tells of cards is of the first one.
+func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *slog.Logger) error {
+	for i, r := range orNone(c.Reader) {
+		rc := probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads}
+		if i > 0 && len(r.RX) == 0 {
+			rc.Reads = nil
+		} else if i > 0 {
+			rc.Reads = &reader.Reads{}
+		}
+		if len(r.RX) > 0 {
+			tap, err := probe.NewReaderTap(rc, r.RX)
+			if err != nil {
+				return fmt.Errorf("config: reader[%d].rx: %w", i, err)
+			}
+			rc.Tap = tap
+			s.tasks = append(s.tasks, task{"tap " + r.Name, tap.Run})
+		}
+		if rc.Reads != nil && stateDir != "" {
+			k := &probe.ReadsKeeper{Path: filepath.Join(stateDir, fmt.Sprintf("reads%d.json", i)), Reads: rc.Reads}
+			if err := k.Load(time.Now()); err != nil {
+				log.Warn("the counts of cards begin anew", "err", err)
+			}
+			s.tasks = append(s.tasks, task{"cards", func(ctx context.Context) error {
+				if err := k.Run(ctx); err != nil {
+					log.Warn("the counts of cards are not kept", "err", err)
+				}
+				return nil
+			}})
+		}
+		s.probes = append(s.probes, probe.Reader(rc)...)
+	}
+	return nil
 }
 
 // orNone gives the nameless device that is not there to a terminal without any, so that its checks say so.

@@ -42,6 +42,7 @@ type Message struct {
 	Seq   byte
 	Param [3]byte // in an answer: bStatus, bError and one of the type's own
 	Data  []byte
+	Step  Step // of a Transfer: what the card is asked for, all that is kept of it
 }
 
 // Answer says that the message goes from reader to host.
@@ -167,6 +168,9 @@ func (d *Decoder) message(size int) (Token, Message, bool) {
 		m = Message{Type: frame[2], Slot: frame[7], Seq: frame[8], Param: [3]byte(frame[9:12])}
 		if m.Type == Escape || m.Type == EscapeAnswer {
 			m.Data = append([]byte(nil), frame[12:12+size]...)
+		}
+		if m.Type == Transfer {
+			m.Step = stepOf(frame[12 : 12+size])
 		}
 	}
 	d.Reset()

@@ -32,6 +32,9 @@ type Swipe struct {
 // Good says that a payment can be made of it: track 2, or track 1, was read.
 func (s Swipe) Good() bool { return s.Tracks[0] == TrackGood || s.Tracks[1] == TrackGood }
 
+// Attempt is the swipe as a try to read a card.
+func (s Swipe) Attempt() Attempt { return Attempt{Head: HeadStripe, OK: s.Good(), Tracks: s.Tracks} }
+
 // Most characters a track has with its sentinels, and fewest that hold an account (ISO/IEC 7811-6, 7813).
 const (
 	track1Max, track2Max, track3Max = 79, 40, 107
@@ -50,6 +53,7 @@ type MSR struct {
 	check   bool // the next byte may be the check character
 	second  bool // a second ; is track 3
 	any     bool
+	stray   int // bytes outside of any track
 }
 
 // Push takes one byte. It returns true with the swipe that a carriage return, or the start of another, completed.
@@ -57,7 +61,8 @@ func (m *MSR) Push(c byte) (Swipe, bool) {
 	if m.check {
 		m.check = false
 		if c != '\r' && c != '\n' && c != '%' && c != ';' && c != '+' && c != 0x03 {
-			if value(c, m.track) != m.lrc&mask(m.track) && m.swipe.Tracks[m.track] == TrackGood {
+			// An insertion reader that sends no check character says 1 or 0 here: card in, card out.
+			if value(c, m.track) != m.lrc&mask(m.track) && m.swipe.Tracks[m.track] == TrackGood && c != '0' && c != '1' {
 				m.swipe.Tracks[m.track] = TrackLRC
 			}
 			return Swipe{}, false
@@ -72,7 +77,10 @@ func (m *MSR) Push(c byte) (Swipe, bool) {
 		m.begin(c)
 		return Swipe{}, false
 	case !m.inside:
-		m.any, m.swipe.NoStart = true, true
+		// One 0 or 1 by itself is an insertion reader's word that the card has come or gone.
+		if m.stray++; m.stray > 1 || c != '0' && c != '1' {
+			m.any, m.swipe.NoStart = true, true
+		}
 		return Swipe{}, false
 	}
 	if m.count++; m.count > track3Max {

@@ -15,74 +15,268 @@ const (
 	ReadsNeeded = 5
 	// sameCard is how soon after a failure the next failure is taken for the same card tried again.
 	sameCard = time.Minute
+	// sameLimit is how long an application's word that it is still the same card is believed.
+	sameLimit = 10 * time.Minute
 )
+
+// A Head is what reads a card. One may wear out while the others are well.
+type Head byte
+
+// The heads of a reader. HeadUnknown is for reads whose teller did not say.
+const (
+	HeadUnknown Head = iota
+	HeadStripe
+	HeadChip
+	HeadContactless
+	headCount
+)
+
+func (h Head) String() string {
+	return [...]string{"unknown", "stripe", "chip", "contactless"}[min(h, HeadContactless)]
+}
+
+// HeadOf is the head of an entry mode as events name them: stripe, chip, contactless.
+func HeadOf(entry string) Head {
+	for h := HeadStripe; h < headCount; h++ {
+		if entry == h.String() {
+			return h
+		}
+	}
+	return HeadUnknown
+}
+
+// A Step is a phase of the dialogue with a chip, in the order of EMV book 3.
+type Step byte
+
+// Steps of a chip's dialogue.
+const (
+	StepPowerOn    Step = iota // the answer to reset
+	StepSelect                 // SELECT
+	StepStart                  // GET PROCESSING OPTIONS
+	StepRead                   // READ RECORD, GET DATA
+	StepVerify                 // VERIFY, INTERNAL and EXTERNAL AUTHENTICATE, GET CHALLENGE
+	StepCryptogram             // GENERATE AC
+	StepOther                  // anything else
+	stepCount
+)
+
+func (s Step) String() string {
+	return [...]string{"power-on", "select", "start", "read", "verify", "cryptogram", "other"}[min(s, StepOther)]
+}
+
+// Steps is a set of steps.
+type Steps byte
+
+func (s Steps) with(x Step) Steps { return s | 1<<x }
+func (s Steps) has(x Step) bool   { return s&(1<<x) != 0 }
+
+// An Attempt is one try to read a card. What is not known is zero.
+type Attempt struct {
+	At     time.Time
+	Head   Head
+	OK     bool
+	Same   bool     // the teller knows that it is the card of the attempt before
+	Told   bool     // by the payment application; heads that are overheard themselves need no such word
+	Tracks [3]Track // of a stripe
+	// Reached are the steps that a chip was asked for, Broken those at which it or its contact failed.
+	Reached, Broken Steps
+}
 
 // Reads counts insertions of cards and how they went. One insertion, however often it is retried inside the reader, is
 // one card; so is a card put in again within a minute of failing, because customers do that. It may be used from any
 // goroutine. The zero value is ready.
 type Reads struct {
-	mu   sync.Mutex
-	list []insertion // oldest first
+	mu     sync.Mutex
+	list   []insertion // oldest first
+	days   []day       // oldest first
+	heard  [headCount]bool
+	totals Totals
+	noted  uint64
 }
 
+// An insertion is one card at one head. Tracks are bits 0 to 2.
 type insertion struct {
-	start, end   time.Time
-	good, failed int
+	start, end          time.Time
+	head                Head
+	good, failed        int
+	trackGood, trackBad byte
+	reached, broken     Steps
 }
 
-// Read notes one attempt to read a card, as the payment application reports it. An insertion ends with
-// a good read, or a minute after its last attempt.
-func (r *Reads) Read(at time.Time, ok bool) {
+// Totals are counts since they were begun, over restarts too. They count attempts, not cards.
+type Totals struct {
+	Good, Failed uint64
+	NoStart      uint64    // swipes in which data came that no start sentinel introduced
+	TrackBad     [3]uint64 // tracks that the reader could not decode, or whose check character was wrong
+}
+
+// Statistics are the totals under their UnifiedPOS names (UnifiedPOS 1.16, statistics of the MSR).
+func (t Totals) Statistics() map[string]uint64 {
+	return map[string]uint64{
+		"GoodReadCount": t.Good, "FailedReadCount": t.Failed, "MissingStartSentinelTrack1Count": t.NoStart,
+		"ParityLRCErrorTrack1Count": t.TrackBad[0], "ParityLRCErrorTrack2Count": t.TrackBad[1], "ParityLRCErrorTrack3Count": t.TrackBad[2],
+	}
+}
+
+// Note takes in one attempt. An insertion ends with a good read, or a minute after its last attempt.
+func (r *Reads) Note(a Attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := len(r.list) - 1
-	if last < 0 || r.list[last].good > 0 || at.Sub(r.list[last].end) > sameCard {
+	a.Head = min(a.Head, HeadContactless)
+	if a.Told {
+		if r.heard[a.Head] || a.Head == HeadUnknown && r.heard != [headCount]bool{} {
+			return
+		}
+	} else {
+		r.heard[a.Head] = true
+	}
+	r.noted++
+	i := r.last(a.Head)
+	isNew := i == nil || a.At.Sub(i.end) > sameLimit || a.At.Before(i.start) || !a.Same && (i.good > 0 || a.At.Sub(i.end) > sameCard)
+	before := trouble{}
+	if isNew {
 		if len(r.list) == readsKept {
 			r.list = append(r.list[:0], r.list[1:]...)
 		}
-		r.list = append(r.list, insertion{start: at})
-		last = len(r.list) - 1
+		r.list = append(r.list, insertion{start: a.At, head: a.Head})
+		i = &r.list[len(r.list)-1]
+	} else {
+		before = i.trouble()
 	}
-	i := &r.list[last]
-	i.end = at
-	if ok {
+	i.end = a.At
+	if a.OK {
 		i.good++
+		r.totals.Good++
 	} else {
 		i.failed++
+		r.totals.Failed++
+	}
+	for n, t := range a.Tracks {
+		switch t {
+		case TrackNone, TrackBlank: // a card that has nothing there says nothing of the head
+		case TrackGood:
+			i.trackGood |= 1 << n
+		default:
+			i.trackBad |= 1 << n
+			if t == TrackBad || t == TrackLRC {
+				r.totals.TrackBad[n]++
+			}
+		}
+	}
+	i.reached, i.broken = i.reached|a.Reached|a.Broken, i.broken|a.Broken
+	r.today(a.At).put(a.Head, isNew, before, i.trouble())
+}
+
+// NoStart counts a swipe without a start sentinel.
+func (r *Reads) NoStart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.totals.NoStart++
+	r.noted++
+}
+
+func (r *Reads) last(h Head) *insertion {
+	for n := len(r.list) - 1; n >= 0; n-- {
+		if r.list[n].head == h {
+			return &r.list[n]
+		}
+	}
+	return nil
+}
+
+// A Rate is how many of a number of cards failed.
+type Rate struct{ Cards, Failed int }
+
+// Share is the part that failed, 0 for no cards.
+func (r Rate) Share() float64 { return float64(r.Failed) / float64(max(r.Cards, 1)) }
+
+// Interval is where the share of failing cards lies, at 95 %.
+func (r Rate) Interval() (low, high float64) { return wilson(r.Failed, r.Cards) }
+
+// Enough says that the rate is a sample, not an anecdote.
+func (r Rate) Enough() bool { return r.Cards >= ReadsNeeded }
+
+func (r *Rate) put(failed bool) {
+	r.Cards++
+	if failed {
+		r.Failed++
 	}
 }
 
-// A Tally is what Reads knows of a window.
+// A Tally is what Reads knows of one head, or of all of them, in the window.
 type Tally struct {
-	Good, Failed       int // attempts, the UnifiedPOS GoodReadCount and FailedReadCount
-	Cards, CardsFailed int // insertions, and those of them that never gave a good read
-	Window             time.Duration
-	Low, High          float64 // between which the share of failing cards lies, at 95 %
+	Head         Head // HeadUnknown if it is about several
+	Good, Failed int  // attempts, the UnifiedPOS GoodReadCount and FailedReadCount
+	Cards        Rate // insertions, and those of them that never gave a good read
+	Retried      int  // insertions that gave a good read, but not at once
+	Window       time.Duration
+	Tracks       [3]Rate         // of insertions that had the track
+	Steps        [stepCount]Rate // of insertions that came to the step
 }
 
-// Enough says that the tally is a sample, not an anecdote.
-func (t Tally) Enough() bool { return t.Cards >= ReadsNeeded }
-
-// Tally counts the insertions of the last four hours.
+// Tally counts the insertions of the last four hours, of all heads together.
 func (r *Reads) Tally(now time.Time) Tally {
+	t := r.tally(now, HeadUnknown)
+	for h := HeadStripe; h < headCount; h++ {
+		if one := r.tally(now, h); one.Cards.Cards == t.Cards.Cards && t.Cards.Cards > 0 {
+			t.Head = h
+		}
+	}
+	return t
+}
+
+// Worst is the tally of the head that fails for certain most, among those with enough cards: a worn chip contact must not
+// hide behind contactless cards. It is the tally of all heads together if none of them fails.
+func (r *Reads) Worst(now time.Time) Tally {
+	worst := r.Tally(now)
+	least := -1.0
+	if worst.Cards.Enough() && worst.Cards.Failed > 0 {
+		least, _ = worst.Cards.Interval()
+	}
+	for h := HeadStripe; h < headCount; h++ {
+		t := r.tally(now, h)
+		if low, _ := t.Cards.Interval(); t.Cards.Enough() && t.Cards.Failed > 0 && low > least {
+			worst, least = t, low
+		}
+	}
+	return worst
+}
+
+func (r *Reads) tally(now time.Time, h Head) Tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var t Tally
+	t := Tally{Head: h}
 	for _, i := range r.list {
 		age := now.Sub(i.start)
-		if age > ReadsWindow || age < 0 {
+		if age > ReadsWindow || age < 0 || h != HeadUnknown && i.head != h {
 			continue
 		}
 		t.Window = max(t.Window, age)
-		t.Cards++
 		t.Good += i.good
 		t.Failed += i.failed
-		if i.good == 0 {
-			t.CardsFailed++
+		t.Cards.put(i.good == 0)
+		if i.good > 0 && i.failed > 0 {
+			t.Retried++
+		}
+		for n := range t.Tracks {
+			if bit := byte(1 << n); (i.trackGood|i.trackBad)&bit != 0 {
+				t.Tracks[n].put(i.trackGood&bit == 0)
+			}
+		}
+		for s := range stepCount {
+			if i.reached.has(s) {
+				t.Steps[s].put(i.broken.has(s))
+			}
 		}
 	}
-	t.Low, t.High = wilson(t.CardsFailed, t.Cards)
 	return t
+}
+
+// Totals are the counts since they were begun.
+func (r *Reads) Totals() Totals {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.totals
 }
 
 // wilson is the score interval of a share at 95 % (E. B. Wilson, JASA 22, 1927): unlike the usual one it is right for

@@ -235,6 +235,14 @@ func (r *Reader) answer(m reader.Message) reader.Message {
 			a.Param[0] = inactive
 		}
 		r.power = false
+	case reader.Transfer:
+		a.Type = reader.DataBlock
+		switch {
+		case !r.power:
+			fail(reader.ErrorMute)
+		default:
+			a.Data = []byte{0x90, 0x00} // whatever is asked, the card agrees
+		}
 	default:
 		fail(0) // command not supported
 	}

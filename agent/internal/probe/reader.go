@@ -29,11 +29,6 @@ const (
 	// It is bad too with two spoiled frames that are more than one in ten.
 	frameErrors = 2
 	frameShare  = 0.1
-
-	// readsBad is the share of cards that fail at a bad head for certain, readsPoor at one that is wearing: a sound
-	// one fails for one card in fifty (no standard says it; ours).
-	readsBad  = 0.2
-	readsPoor = 0.1
 )
 
 // A ReaderConfig is one card reader of a terminal.
@@ -45,7 +40,8 @@ type ReaderConfig struct {
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
-	Reads     *reader.Reads // how the cards of this reader were read, as the payment application tells; nil for unknown
+	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
+	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
 
 // Reader returns the probes of a card reader. The one that speaks to it runs on demand, and between sales only if the
@@ -58,10 +54,16 @@ func Reader(c ReaderConfig) []Probe {
 		Checks: []string{"reader.reads"}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: c.Reads != nil,
 		Run: func(context.Context) []report.Evidence { return []report.Evidence{readsEvidence(c, time.Now())} },
 	}
+	s := &readerState{config: c}
+	if c.Port == "" && c.Tap != nil {
+		return []Probe{{
+			Checks: []string{"reader.port", "reader.line"}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: true,
+			Run: s.overhear,
+		}, Absent(c.Name, "reader.selftest", "reader.slot", "reader.usb"), reads}
+	}
 	if c.Port == "" {
 		return []Probe{Absent(c.Name, "reader.port", "reader.selftest", "reader.slot", "reader.line", "reader.usb"), reads}
 	}
-	s := &readerState{config: c}
 	return []Probe{
 		{
 			Checks: []string{"reader.port", "reader.selftest", "reader.slot"}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
@@ -182,31 +184,10 @@ func slotEvidence(subject string, r reader.Report) report.Evidence {
 func (s *readerState) watch(context.Context) []report.Evidence {
 	now := time.Now()
 	s.line.read(now, s.config.Port)
+	if s.config.Tap != nil {
+		s.line.frames(now, s.config.Tap.take())
+	}
 	return []report.Evidence{s.line.evidence("reader.line", s.config.Name), s.usb.look(now, "reader.usb", s.config.Name, s.config.Port)}
-}
-
-func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
-	if c.Reads == nil {
-		return doubtful("reader.reads", c.Name, report.NotRun, report.ReasonAbsent)
-	}
-	t := c.Reads.Tally(now)
-	e := report.Evidence{Check: "reader.reads", Subject: c.Name, Status: report.OK, Facts: report.Facts{
-		"good": t.Good, "failed": t.Failed, "cards": t.Cards, "cards_failed": t.CardsFailed, "window_s": int(t.Window.Seconds()),
-	}}
-	share := float64(t.CardsFailed) / float64(max(t.Cards, 1))
-	switch {
-	case !t.Enough():
-		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonTooFew
-	case t.Low > readsBad: // the whole interval is above: no luck of the draw
-		e.Status, e.Facts["level"] = report.Bad, "bad"
-	case share > readsPoor:
-		e.Facts["level"] = "poor"
-	case t.CardsFailed > 0:
-		e.Facts["level"] = "fair"
-	default:
-		e.Facts["level"] = "good"
-	}
-	return e
 }
 
 // lineHistory is how a serial line has been over the last hour.

@@ -229,7 +229,7 @@ func TestDirtyReader(t *testing.T) {
 	sell := func(cards int) string {
 		for range cards {
 			now = now.Add(2 * time.Minute)
-			reads.Read(now, s.Insert())
+			reads.Note(reader.Attempt{At: now, OK: s.Insert()})
 			s.Remove()
 		}
 		return show(ran(t, probes)["reader.reads"], "level", "cards", "cards_failed", "reason")

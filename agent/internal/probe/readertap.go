@@ -1,0 +1,258 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/reader"
+	"posdx/drivers/serial"
+)
+
+const (
+	tapReopen = 10 * time.Second       // between two tries at a port
+	tapQuiet  = 500 * time.Millisecond // ends a swipe that no carriage return ends, and half a frame
+	// tapCardOut ends an insertion of which no end was heard: longer than a customer takes for his PIN.
+	tapCardOut = 2 * time.Minute
+	msrBaud    = 9600 // as MagTek's and ID TECH's are delivered
+)
+
+// A ReaderTap listens to the line of a card reader that the payment application owns, on ports that are wired for it
+// alone and receive only. It never writes. What it hears is judged byte by byte and gone.
+type ReaderTap struct {
+	name  string
+	swipe bool            // a plain reader of stripes; else CCID
+	ports []serial.Config // what the reader sends, then, if it does not echo, what it is sent
+	alone bool
+	reads *reader.Reads
+
+	reopen time.Duration // for tests
+
+	mu     sync.Mutex
+	deaf   []error // why each port is not listened to; nil while it is
+	chip   reader.ChipWatch
+	health reader.Health // since it was last taken
+	heard  time.Time     // when the reader last said something that makes sense
+	noise  time.Time     // and something that does not
+	asked  int           // commands since then
+}
+
+// NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
+func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
+	t := &ReaderTap{name: c.Name, alone: c.Dedicated, reads: c.Reads, reopen: tapReopen}
+	line := serial.Config{Baud: c.Baud}
+	switch c.Protocol {
+	case "msr":
+		t.swipe = true
+		if line.Baud == 0 {
+			line.Baud = msrBaud
+		}
+	case "", "ccid", "gempc-twin", "gemcore", "sec1210", "gemcore-simpro2":
+		if line.Baud == 0 {
+			line.Baud = readerBaud
+		}
+	default:
+		return nil, fmt.Errorf("listen to %s: protocol %q cannot be overheard, only msr and ccid", c.Name, c.Protocol)
+	}
+	if n := len(rx); n < 1 || n > 2 || t.swipe && n > 1 {
+		return nil, fmt.Errorf("listen to %s: %d ports, want one for what the reader sends and, for ccid, one for what it is sent", c.Name, n)
+	}
+	for _, path := range rx {
+		line.Path = path
+		t.ports = append(t.ports, line)
+		t.deaf = append(t.deaf, errNotYet)
+	}
+	return t, nil
+}
+
+// errNotYet is why a tap that has not run is deaf.
+var errNotYet = errors.New("not opened yet")
+
+// Run listens until ctx ends. A port that is missing, held or lost is tried again.
+func (t *ReaderTap) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for i, p := range t.ports {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				t.hears(i, t.listen(ctx, p, i))
+				wait := time.NewTimer(t.reopen)
+				select {
+				case <-ctx.Done():
+				case <-wait.C:
+				}
+				wait.Stop()
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+func (t *ReaderTap) hears(port int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deaf[port] = err
+}
+
+func (t *ReaderTap) listen(ctx context.Context, c serial.Config, port int) error {
+	p, err := openOurs(c, t.alone)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	defer p.Close()
+	t.hears(port, nil)
+	return t.follow(p, port > 0)
+}
+
+// follow reads a line to its end.
+func (t *ReaderTap) follow(p serial.Link, host bool) error {
+	var frames reader.Decoder
+	var stripe reader.MSR
+	buf := make([]byte, 256)
+	defer clear(buf)
+	for pending := false; ; {
+		var end time.Time
+		switch {
+		case pending || frames.Pending():
+			end = time.Now().Add(tapQuiet)
+		case t.inserted():
+			end = time.Now().Add(tapCardOut)
+		}
+		if err := p.SetReadDeadline(end); err != nil {
+			return err
+		}
+		n, err := p.Read(buf)
+		now := time.Now()
+		for _, b := range buf[:n] {
+			if t.swipe {
+				pending = b != '\r'
+				t.stripe(now, &stripe, b&0x7F) // the eighth bit is parity where a reader sends seven
+			} else if token, m, ok := frames.Push(b); ok {
+				t.token(now, token, m, host)
+			}
+		}
+		clear(buf[:n])
+		switch {
+		case errors.Is(err, serial.ErrIdle) && t.swipe:
+			pending = false
+			t.stripe(now, &stripe, '\r')
+		case errors.Is(err, serial.ErrIdle) && frames.Pending():
+			frames.Reset()
+			t.token(now, reader.TokenGarbage, reader.Message{}, host)
+		case errors.Is(err, serial.ErrIdle):
+			t.mu.Lock()
+			t.note(now)(t.chip.End())
+			t.mu.Unlock()
+		case err != nil && n == 0:
+			return err
+		}
+	}
+}
+
+func (t *ReaderTap) inserted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.chip.Open()
+}
+
+func (t *ReaderTap) stripe(now time.Time, m *reader.MSR, b byte) {
+	s, ok := m.Push(b)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.Tracks == [3]reader.Track{} { // no track of any kind: a banner, or noise
+		t.noise = now
+		t.health.Garbage++
+		t.reads.NoStart()
+		return
+	}
+	t.heard = now
+	t.health.Answers++
+	t.note(now)(s.Attempt(), true)
+}
+
+// note hands an attempt on. The caller holds the lock.
+func (t *ReaderTap) note(now time.Time) func(reader.Attempt, bool) {
+	return func(a reader.Attempt, ok bool) {
+		if ok {
+			a.At = now
+			t.reads.Note(a)
+		}
+	}
+}
+
+func (t *ReaderTap) token(now time.Time, token reader.Token, m reader.Message, host bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch token {
+	case reader.TokenCRC:
+		t.health.CRC++
+	case reader.TokenGarbage:
+		t.noise = now
+		t.health.Garbage++
+	case reader.TokenNAK:
+		t.health.NAK++
+	case reader.TokenIn:
+		t.health.Moves++
+	case reader.TokenOut:
+		t.health.Moves++
+		t.note(now)(t.chip.Out())
+	case reader.TokenMessage:
+		if m.Answer() {
+			t.heard, t.asked = now, 0
+			t.health.Answers++
+			t.note(now)(t.chip.Answer(m))
+			return
+		}
+		if !host {
+			t.heard = now // its echo
+			if len(t.ports) > 1 {
+				return
+			}
+		}
+		t.asked++
+		t.note(now)(t.chip.Command(m))
+	}
+}
+
+// take returns what was counted since the last time.
+func (t *ReaderTap) take() reader.Health {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.health
+	t.health = reader.Health{}
+	return h
+}
+
+// silentAsks is how many commands in a row without an answer are a silent reader; applications ask twice or three times.
+const silentAsks = 3
+
+// overhear is what can be said of a reader that is only listened to.
+func (s *readerState) overhear(context.Context) []report.Evidence {
+	now, t := time.Now(), s.config.Tap
+	s.line.frames(now, t.take())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	switch deaf := errors.Join(t.deaf...); {
+	case deaf != nil: // of the reader nothing is known then, whatever is wrong with our own port
+		_, reason := outcome(deaf)
+		if reason == "" {
+			reason = report.ReasonAbsent
+		}
+		port = doubtful("reader.port", s.config.Name, report.CannotTell, reason)
+	case t.asked >= silentAsks:
+		port.Status, port.Facts["outcome"] = report.Bad, "silent"
+	case t.noise.After(t.heard) && now.Sub(t.noise) < lineWindow:
+		port.Status, port.Facts["outcome"] = report.Bad, "garbled"
+	case t.heard.IsZero() || now.Sub(t.heard) > lineWindow:
+		port = doubtful("reader.port", s.config.Name, report.CannotTell, report.ReasonTooFew)
+	}
+	return []report.Evidence{port, s.line.evidence("reader.line", s.config.Name)}
+}

@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+
+	"posdx/drivers/reader"
+)
+
+// A Wire is a line on which somebody else talks: what is written to it appears on the tty, and what comes from the tty is
+// counted, because a tap must never say anything. Its methods may be called from any goroutine.
+type Wire struct {
+	mu   sync.Mutex
+	out  io.Writer
+	said int
+	once sync.Once
+	up   chan struct{} // closed when it is first plugged in
+}
+
+// NewWire makes a quiet wire.
+func NewWire() *Wire { return &Wire{up: make(chan struct{})} }
+
+// Serve carries until the line or the context ends.
+func (w *Wire) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	defer stop()
+	w.mu.Lock()
+	w.out = rw
+	w.mu.Unlock()
+	w.once.Do(func() { close(w.up) })
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.out = nil
+	}()
+	in := make([]byte, 256)
+	for {
+		n, err := rw.Read(in)
+		w.mu.Lock()
+		w.said += n
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Write puts bytes on the wire, once it has been plugged in.
+func (w *Wire) Write(b []byte) (int, error) {
+	<-w.up
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.out == nil {
+		return 0, errors.New("wire: not plugged in any more")
+	}
+	return w.out.Write(b)
+}
+
+// Said is how many bytes came from the tty.
+func (w *Wire) Said() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said
+}
+
+// A StripeReader is a plain reader of magnetic stripes: it says what it read and nothing else.
+type StripeReader struct {
+	*Wire
+	rand *rand.Rand
+	// Dirty is how many cards it cannot read on each track, 0 to 1.
+	Dirty [3]float64
+	// Frame is put around each swipe, as MagTek's readers can; "" for a carriage return behind it.
+	Frame string
+}
+
+// NewStripeReader makes a reader with clean heads. The seed decides which cards a dirty one misses.
+func NewStripeReader(seed uint64) *StripeReader {
+	return &StripeReader{Wire: NewWire(), rand: rand.New(rand.NewPCG(seed, 3))}
+}
+
+// Swipe passes a card and says whether track 2, which payments are made of, was read, or track 1. The card is ISO's own
+// example number.
+func (s *StripeReader) Swipe() (read bool, err error) {
+	tracks := []struct{ good, bad string }{
+		{"%B4111111111111111^TEST/CARD^25121010000000000000?", "%E?"},
+		{";4111111111111111=25121010000000000000?", ";E?"},
+		{"+011234567890123456789?", "+E?"},
+	}
+	text := ""
+	for i, t := range tracks {
+		if s.rand.Float64() < s.Dirty[i] {
+			text += t.bad
+			continue
+		}
+		read = read || i < 2
+		text += t.good
+	}
+	text += "\r"
+	if s.Frame != "" {
+		text = s.Frame[:1] + text + s.Frame[1:]
+	}
+	_, err = s.Write([]byte(text))
+	return read, err
+}
+
+// Sale puts on w what passes between a payment application and the reader when a customer inserts a card: what the reader
+// sends, its echoes included, on the first, and what it is sent on the second, if that is not nil. It says whether the
+// card was read.
+func (r *Reader) Sale(fromReader, toReader io.Writer) (read bool, err error) {
+	read = r.Insert()
+	dialogue := []reader.Message{
+		{Type: reader.GetSlotStatus},
+		{Type: reader.PowerOn},
+		{Type: reader.Transfer, Data: []byte("\x00\xA4\x04\x00\x0E1PAY.SYS.DDF01\x00")},
+		{Type: reader.Transfer, Data: []byte("\x80\xA8\x00\x00\x02\x83\x00\x00")},
+		{Type: reader.Transfer, Data: []byte("\x00\xB2\x01\x0C\x00")},
+		{Type: reader.Transfer, Data: []byte("\x80\xAE\x80\x00\x1D")},
+		{Type: reader.PowerOff},
+	}
+	r.mu.Lock()
+	r.state.Mute = r.state.Mute || !read
+	mute := r.state.Mute
+	r.mu.Unlock()
+	for i, m := range dialogue {
+		if mute && m.Type == reader.Transfer {
+			continue
+		}
+		m.Seq = byte(i)
+		frame := reader.Frame(nil, m)
+		if toReader != nil {
+			if _, err := toReader.Write(frame); err != nil {
+				return read, err
+			}
+		}
+		if _, err := fromReader.Write(r.heard(frame)); err != nil {
+			return read, err
+		}
+	}
+	r.mu.Lock()
+	r.state.Mute = false
+	r.mu.Unlock()
+	r.Remove()
+	_, err = fromReader.Write([]byte(reader.CardAbsent))
+	return read, err
+}
+
+// heard is what the reader says to a frame.
+func (r *Reader) heard(frame []byte) (out []byte) {
+	var dec reader.Decoder
+	for _, c := range frame {
+		if token, m, ok := dec.Push(c); ok {
+			if r.model.Echo {
+				m.Data = frame[12 : len(frame)-1] // the decoder has dropped it
+			}
+			out = append(out, r.take(token, m)...)
+		}
+	}
+	return out
+}
