@@ -1,0 +1,331 @@
+package capture
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
+	"posdx/drivers/ecr"
+)
+
+// Bounds of what is remembered.
+const (
+	maxFlows     = 32 // a terminal has one or two connections at a time; those that ended are among them
+	maxExchanges = 16
+	maxReversals = 16
+	maxSeen      = 16 // codes that wait for a full sink
+	// reversalAgain is how long a reversal that is sent again, for want of an answer, is the same.
+	reversalAgain = time.Hour
+	// enoughSegments is the fewest segments that a loss in per cent is told of: one in twenty may be chance.
+	enoughSegments = 20
+	// pathWindow is how long segments are counted together.
+	pathWindow = 10 * time.Minute
+)
+
+// Thresholds, those of the active checks.
+const (
+	lossBadPct  = 8
+	lossBad     = 2 // and at least so many
+	connectPoor = 1000
+)
+
+// counts of what was read.
+type counts struct {
+	messages, refused, resyncs int
+}
+
+func (c *counts) add(s ecr.StreamCounts) {
+	c.messages += s.Messages
+	c.refused += s.Refused
+	c.resyncs += s.Resyncs
+}
+
+// An exchange is one request and what became of it.
+type exchange struct {
+	target, mti, stan, terminal string
+	clear                       bool // its messages were read; else it is TLS
+	unsure                      bool // something came back that may be an answer
+	connectMS                   *int64
+	sent, answer, end           time.Time // end: the connection ended without an answer
+}
+
+// A tracker makes of packets what happened. It belongs to one goroutine but for fill.
+type tracker struct {
+	hosts    map[netip.AddrPort]string // names of the targets
+	length   ecr.LengthHeader
+	dialects []*ecr.Dialect
+	to       source.Sink
+
+	now       time.Time // of the packet at hand
+	flows     map[key]*flow
+	turn      uint64
+	held      int // bytes out of order, all flows together
+	gaps      int
+	counts    counts // of connections that ended
+	waiting   []source.Seen
+	reversals []ecr.Message
+	reversed  []time.Time
+	ways      map[string]*way
+
+	mu     sync.Mutex
+	recent []*exchange
+}
+
+// A way is what is known of the path to a target.
+type way struct {
+	since           time.Time
+	segments, again int
+	rttMS           int64
+	connected       bool
+}
+
+func newTracker(to source.Sink) *tracker {
+	return &tracker{to: to, flows: map[key]*flow{}, ways: map[string]*way{}}
+}
+
+// packet takes in one packet as it came, without its link header.
+func (t *tracker) packet(now time.Time, iface int, b []byte) {
+	s, ok := parse(b)
+	if !ok {
+		return
+	}
+	up := true
+	name, ok := t.hosts[s.to]
+	k := key{s.from, s.to}
+	if !ok {
+		if name, ok = t.hosts[s.from]; !ok {
+			return
+		}
+		k, up = key{s.to, s.from}, false
+	}
+	t.now = now
+	t.turn++
+	f := t.flows[k]
+	if f == nil {
+		if len(t.flows) == maxFlows {
+			t.evict()
+		}
+		f = newFlow(t, name)
+		t.flows[k] = f
+	}
+	f.used = t.turn
+	f.segment(s, up, iface)
+}
+
+// evict forgets the connection that was silent longest, one that ended first.
+func (t *tracker) evict() {
+	var oldest key
+	var o *flow
+	for k, f := range t.flows {
+		if o == nil || o.open && !f.open || o.open == f.open && f.used < o.used {
+			oldest, o = k, f
+		}
+	}
+	o.close(false, false)
+	delete(t.flows, oldest)
+}
+
+// drop forgets everything that is held.
+func (t *tracker) drop() {
+	for _, f := range t.flows {
+		f.up.drop()
+		f.down.drop()
+		f.release()
+	}
+	clear(t.flows)
+}
+
+// begin takes in that a request left.
+func (t *tracker) begin(e *exchange) {
+	t.mu.Lock()
+	if len(t.recent) == maxExchanges {
+		t.recent = append(t.recent[:0], t.recent[1:]...)
+	}
+	t.recent = append(t.recent, e)
+	t.mu.Unlock()
+	t.to.Txn(source.TxnMark{Phase: source.PhaseSent, Channel: report.ChannelCapture, Time: t.now, Txn: e.txn()})
+}
+
+func (t *tracker) sentMore(e *exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.sent = t.now
+}
+
+func (t *tracker) unsure(e *exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.unsure = true
+}
+
+func (t *tracker) end(e *exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.end = t.now
+}
+
+// replied takes in that an exchange has its answer.
+func (t *tracker) replied(e *exchange) {
+	t.mu.Lock()
+	e.answer = t.now
+	t.mu.Unlock()
+	t.to.Txn(source.TxnMark{Phase: source.PhaseAnswered, Channel: report.ChannelCapture, Time: t.now, Txn: e.txn()})
+}
+
+// txn is what is known of an exchange. The caller holds the lock, or is the tracker's goroutine, which alone writes.
+func (e *exchange) txn() report.Txn {
+	x := report.Txn{MTI: e.mti, STAN: e.stan, TerminalID: name(e.terminal), ConnectMS: e.connectMS, Sent: yes(true)}
+	if !e.answer.IsZero() {
+		ms := e.answer.Sub(e.sent).Milliseconds()
+		x.ResponseMS, x.HostAnswerSeen = &ms, yes(true)
+	}
+	return x
+}
+
+// answered hands on the code of an answer; e is what it answers, nil if that was not seen.
+func (t *tracker) answered(e *exchange, m ecr.Message) {
+	x := report.Txn{STAN: m.STAN, TerminalID: name(m.Terminal), Sent: yes(true), HostAnswerSeen: yes(true)}
+	if e != nil {
+		t.replied(e)
+		stan, terminal := x.STAN, x.TerminalID
+		if x = e.txn(); stan != "" {
+			x.STAN = stan
+		}
+		if terminal != "" {
+			x.TerminalID = terminal
+		}
+	}
+	x.MTI = m.MTI
+	if m.Code != "" {
+		t.see(m.Code, report.OriginHost, x)
+	}
+}
+
+// reversal hands on why the terminal takes a sale back: field 39 of its request. One that is stored and sent until it
+// is answered is told once.
+func (t *tracker) reversal(m ecr.Message) {
+	for i, r := range t.reversals {
+		if r.STAN == m.STAN && r.Terminal == m.Terminal && r.Code == m.Code && t.now.Sub(t.reversed[i]) < reversalAgain {
+			return
+		}
+	}
+	if len(t.reversals) == maxReversals {
+		t.reversals, t.reversed = append(t.reversals[:0], t.reversals[1:]...), append(t.reversed[:0], t.reversed[1:]...)
+	}
+	t.reversals, t.reversed = append(t.reversals, m), append(t.reversed, t.now)
+	x := report.Txn{MTI: m.MTI, STAN: m.STAN, TerminalID: name(m.Terminal), Sent: yes(true)}
+	t.mu.Lock()
+	for _, e := range t.recent {
+		if e.clear && e.stan == m.STAN && e.stan != "" && len(e.mti) == 4 && e.mti[1] != '4' {
+			x.HostAnswerSeen = yes(!e.answer.IsZero())
+		}
+	}
+	t.mu.Unlock()
+	t.see(m.Code, report.OriginTerminal, x)
+}
+
+// see offers a code to the sink, and keeps it where that is full.
+func (t *tracker) see(code string, origin report.Origin, x report.Txn) {
+	if name(code) == "" {
+		t.to.Lost("wire code refused", 1)
+		return
+	}
+	if len(t.waiting) == maxSeen {
+		t.waiting = t.waiting[1:]
+		t.to.Lost("wire code", 1)
+	}
+	t.waiting = append(t.waiting, source.Seen{Code: code, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now})
+	t.offer()
+}
+
+// offer hands codes on as far as the sink takes them.
+func (t *tracker) offer() {
+	for len(t.waiting) > 0 && t.to.Seen(t.waiting[0]) {
+		t.waiting = t.waiting[1:]
+	}
+}
+
+func (t *tracker) way(target string) *way {
+	w := t.ways[target]
+	if w == nil {
+		w = &way{since: t.now}
+		t.ways[target] = w
+	}
+	return w
+}
+
+// tcp hands on how a connection came about, or why it did not.
+func (t *tracker) tcp(target, outcome string, ms int64, retrans int) {
+	f := report.Facts{"target": target, "outcome": outcome, "ms": ms}
+	if retrans > 0 {
+		f["retrans"] = retrans
+	}
+	status := report.Bad
+	if outcome == "ok" {
+		w := t.way(target)
+		w.rttMS, w.connected = ms, true
+		status, f["level"] = report.OK, "good"
+		if ms >= connectPoor {
+			f["level"] = "poor"
+		}
+	}
+	t.fact("net.tcp", target, status, f)
+}
+
+// tls hands on how a handshake ended.
+func (t *tracker) tls(target, outcome string, ms int64, reset bool) {
+	f := report.Facts{"target": target, "outcome": outcome, "ms": ms}
+	if reset {
+		f["reset"] = true
+	}
+	status := report.Bad
+	if outcome == "ok" {
+		status, f["level"] = report.OK, "good"
+	}
+	t.fact("net.tls", target, status, f)
+}
+
+// path counts segments that were sent again, and hands on how many when there are enough.
+func (t *tracker) path(target string, segments, again int) {
+	w := t.way(target)
+	if t.now.Sub(w.since) > pathWindow {
+		w.since, w.segments, w.again = t.now, 0, 0
+	}
+	w.segments += segments
+	w.again += again
+	if w.segments < enoughSegments {
+		return
+	}
+	loss := 100 * w.again / w.segments
+	f := report.Facts{"target": target, "loss_pct": loss, "samples": w.segments, "by": "sales", "level": "good"}
+	if w.connected {
+		f["rtt_ms"] = w.rttMS
+	}
+	status := report.OK
+	switch {
+	case w.again >= lossBad && loss >= lossBadPct:
+		status, f["level"] = report.Bad, "bad"
+	case w.again > 0:
+		f["level"] = "poor"
+	}
+	w.since, w.segments, w.again = t.now, 0, 0
+	t.fact("net.path", target, status, f)
+}
+
+func (t *tracker) fact(check, target string, status report.Status, f report.Facts) {
+	t.to.Fact(report.Evidence{Check: check, Subject: target, Status: status, Facts: f, At: t.now.UTC().Truncate(time.Millisecond), Depth: report.Internal})
+}
+
+func yes(b bool) *bool { return &b }
+
+// name returns s if it is of letters and digits only, as codes and terminal numbers are.
+func name(s string) string {
+	for i := range len(s) {
+		if c := s[i]; !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
+			return ""
+		}
+	}
+	return s
+}
