@@ -237,6 +237,17 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 	if got := next(t, heard); !strings.HasPrefix(got, "READY=1\nSTATUS=") {
 		t.Errorf("first told %q", got)
 	}
+	go func() { // a log that nobody writes is looked at once a minute; this watch looks every second
+		f, err := os.OpenFile(filepath.Join(dir, "pos.log"), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		for ctx.Err() == nil {
+			f.WriteString("sale\n")
+			time.Sleep(200 * time.Millisecond)
+		}
+	}()
 	if got := next(t, heard); !strings.HasPrefix(got, "WATCHDOG=1\nSTATUS=no code seen yet; connected false") {
 		t.Errorf("then told %q", got)
 	}
