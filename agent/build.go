@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/capture"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -108,6 +110,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 			tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
 		}
 	}
+	if reduced == "" && c.Capture.On {
+		d.wire = watchWire(c, log)
+		tasks = append(tasks, task{"capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) }})
+	}
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
@@ -188,6 +194,24 @@ func links(c config, log *slog.Logger) []*source.ECR {
 			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, Parity: parities[l.Parity]})
 		}
 		list = append(list, e)
+	}
+	return list
+}
+
+// watchWire makes the ear on the connections to the hosts.
+func watchWire(c config, log *slog.Logger) *capture.Capture {
+	w := capture.New()
+	w.Targets, w.Interface, w.Length, w.Dialect, w.Log = hosts(c), c.Capture.Interface, c.Capture.Length, c.Capture.Dialect, log
+	return w
+}
+
+// hosts are the targets that payments go to.
+func hosts(c config) []capture.Target {
+	var list []capture.Target
+	for _, t := range c.Target {
+		if strings.HasPrefix(t.Name, "host-") {
+			list = append(list, capture.Target{Name: t.Name, Host: t.Host, Port: t.Port})
+		}
 	}
 	return list
 }

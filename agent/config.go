@@ -30,6 +30,7 @@ type config struct {
 	Hook    hookConfig     `toml:"hook"`
 	Log     []logConfig    `toml:"log"`
 	ECR     []ecrConfig    `toml:"ecr"`
+	Capture captureConfig  `toml:"capture"`
 	Reader  []portConfig   `toml:"reader"`
 	Modem   []portConfig   `toml:"modem"`
 	Network networkConfig  `toml:"network"`
@@ -84,6 +85,14 @@ type ecrConfig struct {
 	Way     string   `toml:"way"`
 	Baud    int      `toml:"baud"`
 	Parity  string   `toml:"parity"`
+}
+
+// captureConfig watches the connections to the hosts on the wire; where they are, the targets say.
+type captureConfig struct {
+	On        bool   `toml:"on"`
+	Interface string `toml:"interface"`
+	Length    string `toml:"length"`
+	Dialect   string `toml:"dialect"`
 }
 
 type portConfig struct {
@@ -305,6 +314,11 @@ func (c *config) check() error {
 		if t.Port < 1 || t.Port > 65535 {
 			bad(key+".port", "%d is no TCP port", t.Port)
 		}
+	}
+	oneOf("capture.length", c.Capture.Length, "", "binary2", "bcd2", "ascii4")
+	oneOf("capture.dialect", c.Capture.Dialect, "", "unionpay", "nac", "text", "text-hex")
+	if c.Capture.On && len(hosts(*c)) == 0 {
+		bad("capture.on", "there is nothing to watch: no [[target]] is called host-primary or host-backup")
 	}
 	oneOf("broker.delivery", c.Broker.Delivery, "fleet", "broker")
 	if (c.Broker.Cert == "") != (c.Broker.Key == "") {

@@ -15,6 +15,7 @@ import (
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/capture"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -45,6 +46,7 @@ type daemon struct {
 	gate    *report.Gate
 	log     *slog.Logger
 	watch   *watch
+	wire    *capture.Capture // nil where nothing is captured
 
 	sale    atomic.Bool
 	lost    atomic.Int64
@@ -63,8 +65,12 @@ func (d *daemon) Seen(s source.Seen) bool {
 
 // Event takes in a code and returns at once.
 func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) {
-	if !s.Late {
-		d.endSale() // a sale that has its code is over
+	if d.wire != nil {
+		d.wire.Fill(&s)
+	}
+	// A sale that has its code is over; but the wire knows of an approval before the card is out again.
+	if !s.Late && !(s.Channel == report.ChannelCapture && s.Code == "00") {
+		d.endSale()
 	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
