@@ -31,19 +31,24 @@ const (
 	secondFamily = 150 * time.Millisecond // how long the other family's answer is awaited when one has come
 )
 
-// Resolve asks the resolvers in turn, as the terminal's own programs would, for the IPv4 and IPv6 addresses of name.
-// Only the name is sent, never a search domain.
+// Resolve asks the resolvers in turn and once more, as the terminal's own programs would (resolv.conf: attempts:2), for
+// the IPv4 and IPv6 addresses of name. Only the name is sent, never a search domain.
 func Resolve(ctx context.Context, name string, resolvers []netip.AddrPort) Lookup {
 	start := time.Now()
 	whole, cancel := context.WithTimeout(ctx, resolveWait)
 	defer cancel()
 	best := Lookup{Outcome: Unreachable}
 	total := 0
-	for i, r := range resolvers[:min(len(resolvers), maxResolvers)] {
+	resolvers = resolvers[:min(len(resolvers), maxResolvers)]
+	for i := range resolveAttempts * len(resolvers) {
 		if i > 0 && whole.Err() != nil {
 			break
 		}
-		l := ask(whole, name, r, min(resolveTry, resolveWait))
+		again := i >= len(resolvers)
+		if again && best.Outcome != Timeout { // a refusal will not change; a lost packet is worth a second
+			break
+		}
+		l := ask(whole, name, resolvers[i%len(resolvers)], resolveTry)
 		total += l.Bytes
 		if i == 0 || worse(best.Outcome, l.Outcome) {
 			failed := best.Failed
@@ -53,7 +58,9 @@ func Resolve(ctx context.Context, name string, resolvers []netip.AddrPort) Looku
 		if l.Outcome == OK || l.Outcome == NXDomain { // an answer: the C library does not ask the next one either
 			break
 		}
-		best.Failed++
+		if !again {
+			best.Failed++
+		}
 	}
 	if best.Outcome == Timeout && ctx.Err() != nil {
 		best.Outcome = Stopped
@@ -127,8 +134,10 @@ func ask(ctx context.Context, name string, server netip.AddrPort, wait time.Dura
 // judge makes one outcome of the answers for both families: one good answer is enough.
 func (l Lookup) judge(got []*answer) Lookup {
 	l.Outcome = Timeout
+	lost := false
 	for _, a := range got {
 		if a == nil {
+			lost = true
 			continue
 		}
 		for _, ip := range a.addresses {
@@ -153,6 +162,9 @@ func (l Lookup) judge(got []*answer) Lookup {
 		if l.Outcome == Timeout || o == ServFail {
 			l.Outcome = o
 		}
+	}
+	if lost && l.NoData { // one family has no address; what the other has is not known
+		l.Outcome = Timeout
 	}
 	if len(l.Addresses) > 0 {
 		l.Outcome, l.Blocked = OK, false

@@ -26,7 +26,7 @@ type Monitor struct {
 	mu     sync.Mutex
 	start  time.Time
 	links  map[string]*linkHistory
-	bearer string // interface; empty: none
+	bearer string // interface that carried last; empty: none did yet
 	moves  []time.Time
 }
 
@@ -85,11 +85,13 @@ func (m *Monitor) Observe(t Tables, at time.Time) {
 			h.samples = append(h.samples, sample{at, l.Stats})
 		}
 	}
-	l, _, _ := t.Bearer()
-	if !first && l.Name != m.bearer {
-		m.moves = within(append(m.moves, at), at)
+	// A link that falls and comes back is a flap of that link. The bearer changes when another takes over.
+	if l, _, ok := t.Bearer(); ok {
+		if m.bearer != "" && l.Name != m.bearer {
+			m.moves = within(append(m.moves, at), at)
+		}
+		m.bearer = l.Name
 	}
-	m.bearer = l.Name
 }
 
 func (h *linkHistory) add(n int, at time.Time) {

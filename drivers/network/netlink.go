@@ -237,11 +237,11 @@ func parseStats(b []byte, word int) (LinkStats, bool) {
 		}
 		return binary.NativeEndian.Uint64(b[i*8:])
 	}
-	if len(b) < 13*word {
+	if len(b) < 14*word {
 		return LinkStats{}, false
 	}
 	return LinkStats{RxPackets: at(0), TxPackets: at(1), RxErrors: at(4), TxErrors: at(5), RxDropped: at(6),
-		TxDropped: at(7), CRCErrors: at(12)}, true
+		TxDropped: at(7), CRCErrors: at(12) + at(13)}, true
 }
 
 // parseAddress reads struct ifaddrmsg and its attributes.

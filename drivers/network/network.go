@@ -43,17 +43,18 @@ const (
 
 // Bounds of this package. What may wait is bounded by its caller's context as well.
 const (
-	connectWait   = 3 * time.Second         // a lost SYN is repeated after 1 s (RFC 6298): this allows for two of them
-	handshakeWait = 3 * time.Second         // measured: 40 to 160 ms on a LAN, under 1 s on 2G
-	resolveWait   = 1500 * time.Millisecond // for all resolvers together: names and TCP must fit into 5 s
-	resolveTry    = 700 * time.Millisecond  // until the next resolver is asked
-	cancelCheck   = 50 * time.Millisecond   // longest sleep in a loop that is not woken by its context
-	maxFile       = 64 << 10                // bytes read of any file
-	maxResolvers  = 3                       // as in the C library (MAXNS)
-	maxAddresses  = 8                       // addresses kept of one name
-	maxLinks      = 64                      // interfaces, addresses and routes kept of one dump; more are counted
-	maxRoutes     = 512
-	maxNeighbours = 1024
+	connectWait     = 3 * time.Second         // a lost SYN is repeated after 1 s (RFC 6298): this allows for two of them
+	handshakeWait   = 3 * time.Second         // measured: 40 to 160 ms on a LAN, under 1 s on 2G
+	resolveWait     = 1500 * time.Millisecond // for all resolvers together: names and TCP must fit into 5 s
+	resolveTry      = 700 * time.Millisecond  // until the next resolver is asked
+	resolveAttempts = 2                       // at each resolver, if none answers at all
+	cancelCheck     = 50 * time.Millisecond   // longest sleep in a loop that is not woken by its context
+	maxFile         = 64 << 10                // bytes read of any file
+	maxResolvers    = 3                       // as in the C library (MAXNS)
+	maxAddresses    = 8                       // addresses kept of one name
+	maxLinks        = 64                      // interfaces, addresses and routes kept of one dump; more are counted
+	maxRoutes       = 512
+	maxNeighbours   = 1024
 )
 
 // Sizes on the wire of what is sent, without Ethernet: for counting what a metered bearer pays.

@@ -169,6 +169,29 @@ func TestMonitorHistory(t *testing.T) {
 	}
 }
 
+// A bearer changes when another link takes over, at once or after a gap, and not when the same one comes back.
+func TestBearerChanges(t *testing.T) {
+	m, now := NewMonitor(), time.Now()
+	out := map[string]int{"eth0": 2, "wwan0": 3}
+	want := 0
+	for _, step := range []struct {
+		by      string
+		changes int
+	}{{"", 0}, {"eth0", 0}, {"", 0}, {"eth0", 0}, {"wwan0", 1}, {"eth0", 1}, {"", 0}, {"wwan0", 1}} {
+		tables := Tables{}
+		if step.by != "" {
+			tables.Links = []Link{{Index: out[step.by], Name: step.by, Up: true, Carrier: true}}
+			tables.Routes = []Route{{Index: out[step.by], Dst: netip.MustParsePrefix("0.0.0.0/0")}}
+		}
+		now = now.Add(time.Second)
+		m.Observe(tables, now)
+		want += step.changes
+		if n := m.BearerChanges(now); n != want {
+			t.Errorf("out by %q: %d changes, want %d", step.by, n, want)
+		}
+	}
+}
+
 func TestOldKernelWithoutCounters(t *testing.T) {
 	m, now := NewMonitor(), time.Now()
 	for _, carrier := range []bool{true, false, true, false, true} {
