@@ -66,8 +66,9 @@ const (
 
 // A registered is one +CREG, +CGREG, +CEREG or +C5GREG line.
 type registered struct {
-	stat int // -1: not answered
-	act  int // access technology, -1 if not said
+	stat  int // -1: not answered
+	act   int // access technology, -1 if not said
+	cause int // of 24.008 or 24.301, why the network refused; 0 if not said
 }
 
 // parseReg reads a line in either form, the answer "n,stat[,lac,ci[,act…]]" or the unasked "stat[,lac,ci[,act…]]": both
@@ -88,7 +89,7 @@ func parseReg(line string) (r registered, ok bool) {
 	if !ok || stat > statMax {
 		return unanswered, false
 	}
-	r = registered{stat, -1}
+	r = registered{stat, -1, 0}
 	act := at + 3
 	if len(f) > at+4 && len(f[at+2].text) <= 2 && len(f[at+3].text) > 3 {
 		act++
@@ -98,6 +99,12 @@ func parseReg(line string) (r registered, ok bool) {
 			r.act = n
 		}
 	}
+	// Behind the technology, with n=3 or 5: type and number of the cause; type 1 is the maker's own.
+	if n := len(f); n >= act+3 && f[n-2].text == "0" {
+		if c, err := strconv.ParseUint(f[n-1].text, 10, 8); err == nil {
+			r.cause = int(c)
+		}
+	}
 	return r, true
 }
 
@@ -105,7 +112,7 @@ func parseReg(line string) (r registered, ok bool) {
 const statMax = 11
 
 // unanswered is a registration that was not told.
-var unanswered = registered{-1, -1}
+var unanswered = registered{-1, -1, 0}
 
 // small reads a number of one or two digits, with zeros before it or not.
 func small(s string) (int, bool) {

@@ -65,6 +65,12 @@ func TestParseReg(t *testing.T) {
 			t.Errorf("%s: %s: %+v, want %d %d", c.make, c.line, r, c.stat, c.act)
 		}
 	}
+	for line, cause := range map[string]int{"+CEREG: 3,3,,,,0,15": 15, `+CEREG: 3,"1F00","79D903",7,0,7`: 7, "+CEREG: 3,3,,,,1,9": 0,
+		`+CGREG: 3,3,"1422","00000142",3,"00",0,107`: 107, `+CGREG: 2,1,"1422","00000142",3,"00"`: 0, "+CEREG: 0,3": 0} {
+		if r, ok := parseReg(line); !ok || r.cause != cause {
+			t.Errorf("%s: cause %d, want %d", line, r.cause, cause)
+		}
+	}
 	for _, line := range []string{"", "+CREG:", "+CREG: x", "+CREG: 99", "+CREG: 1,"} {
 		if r, ok := parseReg(line); ok && line != "+CREG: 1," || !ok && r != unanswered {
 			t.Errorf("%q: %+v, %v", line, r, ok)
@@ -73,7 +79,7 @@ func TestParseReg(t *testing.T) {
 }
 
 func TestRegistration(t *testing.T) {
-	r := func(stat int) registered { return registered{stat, -1} }
+	r := func(stat int) registered { return registered{stat, -1, 0} }
 	no := unanswered
 	for _, c := range []struct {
 		cs, eps, gprs registered

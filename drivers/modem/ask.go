@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ type Config struct {
 	APN     string // as configured in the terminal; "" does not compare
 	CID     int    // the context that carries sales; 0 for any active one
 	Samples int    // signal samples to take, at least one
-	DialUp  bool   // no SIM, no radio: ask for its identity only
+	DialUp  bool   // no SIM, no radio: a telephone line
+	Volts   bool   // of a dial-up modem: its chip may be asked for the line's voltage, on the hook
 }
 
 // A Report is what a modem told about itself. Numbers that identify it or its SIM are never asked for.
@@ -30,6 +32,7 @@ type Report struct {
 	Tech         string       // 2g 3g 4g 5g, "" if not known
 	Signals      []Signal
 	Bearer       Bearer
+	Line         Line // of a dial-up modem
 
 	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
 	Lost                   int    // questions without an answer
@@ -54,6 +57,9 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 			return r, err
 		}
 	}
+	if err := d.listen(ctx); err != nil {
+		return r, err
+	}
 	v := visit{ctx: ctx, d: d, r: &r}
 	defer func() { r.Unasked, r.Garbage, r.Late = d.Unasked, d.Garbage, d.Late }()
 	if err := d.Hello(ctx); err != nil {
@@ -61,6 +67,7 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	}
 	v.identity()
 	if c.DialUp {
+		v.line(c.Volts)
 		return r, v.err
 	}
 	v.sim()
@@ -128,17 +135,38 @@ func (v *visit) identity() {
 
 func (v *visit) sim() {
 	lines, refused := v.ask("AT+CPIN?", "+CPIN:")
-	if refused != nil && refused.Final == "ERROR" {
-		// The modem is told to give no reasons. Ask for numbers, and put it back.
-		if mode, _ := v.ask("AT+CMEE?", "+CMEE:"); len(mode) == 1 && after(mode[0]) == "0" {
-			if _, no := v.ask("AT+CMEE=1", ""); no == nil && v.err == nil {
-				lines, refused = v.ask("AT+CPIN?", "+CPIN:")
-				v.ask("AT+CMEE=0", "")
-			}
+	if v.err == nil {
+		v.r.SIM = simOf(lines, refused)
+	}
+	if refused == nil || refused.Final != "ERROR" || v.err != nil {
+		return
+	}
+	// The modem is told to give no reasons. Its maker's own question needs none.
+	if q := v.r.profile().sim; q.command != "" {
+		lines, _ := v.ask(q.command, q.prefix)
+		if v.r.SIM = q.parse(lines); v.r.SIM != SIMUnknown || v.err != nil {
+			return
+		}
+	}
+	mode, _ := v.ask("AT+CMEE?", "+CMEE:")
+	if len(mode) != 1 || after(mode[0]) != "0" {
+		return
+	}
+	// Ask for numbers, and put it back whatever comes: also if the visit is broken off, or the modem's answer is lost.
+	_, no := v.ask("AT+CMEE=1", "")
+	if no != nil {
+		return
+	}
+	if v.err == nil {
+		if lines, refused = v.ask("AT+CPIN?", "+CPIN:"); v.err == nil {
+			v.r.SIM = simOf(lines, refused)
 		}
 	}
 	if v.err == nil {
-		v.r.SIM = simOf(lines, refused)
+		v.ask("AT+CMEE=0", "")
+	}
+	if v.err != nil {
+		v.d.parting("AT+CMEE=0")
 	}
 }
 
@@ -164,11 +192,24 @@ func (v *visit) registration() {
 		return
 	}
 	v.r.Registration = registration(cs, eps, gprs, fiveG)
+	if on := v.r.Registration; on != RegHome && on != RegRoaming {
+		for _, r := range []registered{fiveG, eps, gprs, cs} {
+			if r.cause != 0 && v.r.Bearer.Cause == "" {
+				v.r.Bearer.Cause = strconv.Itoa(r.cause)
+			}
+		}
+	}
 	for _, r := range []registered{fiveG, eps, gprs, cs} {
 		if s := r.state(); s != RegHome && s != RegRoaming {
 			continue
 		}
 		if v.r.Tech = tech(r.act); v.r.Tech != "" {
+			return
+		}
+	}
+	if q := v.r.profile().tech; q.command != "" {
+		lines, _ := v.ask(q.command, q.prefix)
+		if v.r.Tech = q.parse(lines); v.r.Tech != "" || v.err != nil {
 			return
 		}
 	}
@@ -184,7 +225,7 @@ func (v *visit) registration() {
 }
 
 func (v *visit) signal(samples int) {
-	vendor := v.vendorSignal()
+	own := v.r.profile().signal
 	for i := range samples {
 		if i > 0 && !v.wait(sampleGap) {
 			return
@@ -196,14 +237,18 @@ func (v *visit) signal(samples int) {
 		if lines, _ := v.ask("AT+CESQ", "+CESQ:"); len(lines) > 0 {
 			s = parseCESQ(lines[len(lines)-1]).merge(s)
 		}
-		if vendor.command != "" {
-			if lines, _ := v.ask(vendor.command, vendor.prefix); len(lines) > 0 {
-				own, tech := vendor.parse(lines[len(lines)-1])
-				s = own.merge(s)
-				if v.r.Tech == "" {
-					v.r.Tech = tech
-				}
+		for len(own) > 0 { // of the maker's questions the first that is answered with a level
+			q := own[0]
+			lines, _ := v.ask(q.command, q.prefix)
+			found, tech := q.parse(lines)
+			if v.r.Tech == "" {
+				v.r.Tech = tech
 			}
+			if found.Known() || len(lines) > 0 && len(own) == 1 {
+				s = found.merge(s)
+				break
+			}
+			own = own[1:]
 		}
 		if v.err != nil {
 			return
@@ -212,22 +257,6 @@ func (v *visit) signal(samples int) {
 			v.r.Signals = append(v.r.Signals, s)
 		}
 	}
-}
-
-// vendorSignal is the maker's own question about the signal, where it says more than 27.007's.
-func (v *visit) vendorSignal() (q struct {
-	command, prefix string
-	parse           func(string) (Signal, string)
-}) {
-	switch maker := strings.ToLower(v.r.Maker); {
-	case strings.Contains(maker, "quectel"):
-		q.command, q.prefix, q.parse = "AT+QCSQ", "+QCSQ:", parseQCSQ
-	case strings.Contains(maker, "simcom"):
-		q.command, q.prefix, q.parse = "AT+CPSI?", "+CPSI:", parseCPSI
-	case strings.Contains(maker, "huawei"):
-		q.command, q.prefix, q.parse = "AT^HCSQ?", "^HCSQ:", parseHCSQ
-	}
-	return q
 }
 
 // wait pauses, and says whether the context still stands.
@@ -270,11 +299,16 @@ func (v *visit) bearer(c Config) {
 	}
 	if c.APN != "" {
 		lines, _ := v.ask("AT+CGDCONT?", "+CGDCONT:")
-		if apn, ok := parseAPN(lines, max(cid, 1)); ok {
+		apn, ok := parseAPN(lines, max(cid, 1))
+		if !ok || apn == "" { // the network's own choice, then
+			lines, _ := v.ask("AT+CGCONTRDP", "+CGCONTRDP:")
+			apn, ok = parseAPN(lines, max(cid, 1))
+		}
+		if ok {
 			b.APN, b.APNKnown = sameAPN(apn, c.APN), true
 		}
 	}
-	if (b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached) {
+	if b.Cause == "" && ((b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached)) {
 		if lines, _ := v.ask("AT+CEER", "+CEER:"); len(lines) > 0 {
 			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") { // "no report available"
 				b.Cause = cause

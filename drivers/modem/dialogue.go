@@ -23,10 +23,13 @@ const (
 	drainLimit   = time.Second            // for a line that is never quiet
 	resyncLimit  = time.Second            // for the modem to pay the answers it owes
 	resyncTries  = 2
-	lineMax      = 512  // longer lines are not for us
-	linesMax     = 64   // of one answer
-	bytesMax     = 8192 // what one command may bring, unasked lines included
-	readMax      = 256  // bytes of one read
+	lineMax      = 512                   // longer lines are not for us
+	linesMax     = 64                    // of one answer
+	bytesMax     = 8192                  // what one command may bring, unasked lines included
+	readMax      = 256                   // bytes of one read
+	tailMax      = 192                   // bytes in which frames are looked for
+	partingLimit = 50 * time.Millisecond // for a dialogue that was broken off: a sale is waiting
+	listenLimit  = 30 * time.Millisecond // before the first word
 )
 
 // A CommandError is a final result code other than OK.
@@ -46,6 +49,9 @@ func (e *CommandError) Error() string {
 // errLost is that modem and we do not find to each other again.
 var errLost = errors.New("dialogue lost")
 
+// ErrFrames is that a port carries the frames of a multiplexer (27.010) or of a data call (PPP): somebody uses it.
+var ErrFrames = errors.New("the port carries frames, not answers")
+
 // A Dialogue is the conversation with a modem over a port that is ours alone. One goroutine owns it.
 type Dialogue struct {
 	link    serial.Link
@@ -53,15 +59,18 @@ type Dialogue struct {
 	doubt   bool // a result may still come that belongs to an earlier command: an OK alone proves nothing
 	numeric bool // ATV0 is in force: results are digits
 
-	buf  [readMax]byte
-	rest []byte // of buf, not yet looked at
-	line []byte
-	long bool // the line is longer than lineMax; its end is awaited
+	buf    [readMax]byte
+	rest   []byte // of buf, not yet looked at
+	line   []byte
+	long   bool   // the line is longer than lineMax; its end is awaited
+	tail   []byte // of what came, to find frames in
+	framed bool   // they were found: not a byte more is sent
 
 	// Counts since New.
 	Unasked uint64 // lines that answered nothing
 	Garbage uint64 // lines with bytes no modem says
 	Late    uint64 // results that came after their command's deadline
+	Call    string // the last call's result that was overheard, as the modem said it: BUSY
 }
 
 // New begins a dialogue. It does not speak.
@@ -73,6 +82,9 @@ func New(link serial.Link) *Dialogue { return &Dialogue{link: link} }
 //
 // After ErrIdle and ErrGarbled the line is dirty: the next Command first lets the modem pay what it owes.
 func (d *Dialogue) Command(ctx context.Context, command, prefix string) ([]string, error) {
+	if d.framed {
+		return nil, fmt.Errorf("ask modem: %w", ErrFrames)
+	}
 	if d.owed > 0 {
 		if err := d.resync(ctx); err != nil {
 			return nil, err
@@ -96,8 +108,9 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 		return nil, serial.Why(ctx, err)
 	}
 	var lines []string
-	bare := false // an OK with nothing before it has come
-	heard := 0    // bytes that are neither echo nor white space
+	bare := false          // an OK with nothing before it has come
+	var call *CommandError // a call's result came; it ends a query only if nothing else does
+	heard := 0             // bytes that are neither echo nor white space
 	for spent := 0; spent < bytesMax; {
 		line, err := d.next()
 		spent += len(line) + 1
@@ -107,6 +120,9 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 			}
 			d.owed++
 			d.doubt = true
+			if call != nil && errors.Is(serial.Why(ctx, err), serial.ErrIdle) {
+				return nil, call
+			}
 			if errors.Is(err, os.ErrDeadlineExceeded) && (heard > 0 || len(d.line) > 0) {
 				if err = serial.Why(ctx, err); errors.Is(err, serial.ErrIdle) {
 					err = serial.ErrGarbled
@@ -135,6 +151,9 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 				stop = func() {}
 				return nil, err
 			}
+		case ok && callResult(final.Final):
+			d.Call, final.Command = final.Final, command
+			call = &final
 		case ok:
 			final.Command = command
 			return nil, &final
@@ -149,6 +168,29 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 	d.owed++
 	d.doubt = true
 	return nil, fmt.Errorf("%s: no end of lines: %w", command, serial.ErrGarbled)
+}
+
+// listen waits for frames before the first word: AT in the middle of a multiplexer's or a data call's bytes would be lost
+// there at best.
+func (d *Dialogue) listen(ctx context.Context) error {
+	stop, err := serial.Bind(ctx, d.link, time.Now().Add(listenLimit))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for spent := 0; spent < bytesMax; {
+		line, err := d.next()
+		spent += len(line) + 1
+		if err == nil {
+			continue
+		}
+		d.line = d.line[:0]
+		if err = serial.Why(ctx, err); errors.Is(err, serial.ErrIdle) {
+			return nil
+		}
+		return fmt.Errorf("listen to modem: %w", err)
+	}
+	return nil
 }
 
 // Hello finds out whether somebody is there: it says AT until it is answered, three times at most. Errors as Command's.
@@ -170,6 +212,32 @@ func (d *Dialogue) Hello(ctx context.Context) error {
 		err = serial.ErrGarbled
 	}
 	return fmt.Errorf("ask modem: AT: %w", err)
+}
+
+// parting says a last word of a dialogue that is over, to put back a setting, and waits a moment for it to have been heard:
+// the context may have ended, for a sale begins.
+func (d *Dialogue) parting(command string) {
+	stop, err := serial.Bind(context.Background(), d.link, time.Now().Add(partingLimit))
+	if err != nil {
+		return
+	}
+	defer stop()
+	if d.framed {
+		return
+	}
+	if _, err := d.link.Write([]byte("\r" + command + "\r")); err != nil { // the first ends a line that was broken off
+		return
+	}
+	for spent, came := 0, 0; spent < bytesMax && came <= d.owed; { // the answer that was not waited for comes first
+		line, err := d.next()
+		if err != nil {
+			return
+		}
+		spent += len(line) + 1
+		if final, ok := d.final(line); ok && !callResult(final.Final) {
+			came++
+		}
+	}
 }
 
 // resync brings modem and us to the same place: the line is drained, AT is said, and as many results are awaited as the
@@ -222,7 +290,7 @@ func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
 		if line == "0" {
 			d.numeric = true
 		}
-		if _, ok := d.final(line); !ok {
+		if final, ok := d.final(line); !ok || callResult(final.Final) {
 			continue
 		}
 		if came++; came > d.owed {
@@ -248,7 +316,7 @@ func (d *Dialogue) drain(ctx context.Context) error {
 		}
 		line, err := d.next()
 		stop()
-		if _, ok := d.final(line); err == nil && ok && d.owed > 0 {
+		if final, ok := d.final(line); err == nil && ok && !callResult(final.Final) && d.owed > 0 {
 			d.owed--
 			d.Late++
 		}
@@ -287,6 +355,11 @@ func (d *Dialogue) next() (string, error) {
 		}
 		n, err := d.link.Read(d.buf[:])
 		d.rest = d.buf[:n]
+		if d.tail = append(d.tail, d.rest...); frames(d.tail) {
+			d.framed = true
+			return "", ErrFrames
+		}
+		d.tail = d.tail[:copy(d.tail, d.tail[max(0, len(d.tail)-tailMax):])]
 		if n == 0 && err != nil {
 			return "", err
 		}
@@ -343,6 +416,10 @@ func finalResult(line string) (CommandError, bool) {
 	}
 	return CommandError{}, false
 }
+
+// callResult says that a result can only be a call's (V.250 6.3.1, and vendors' own two refusals to dial a number again).
+// No question of ours has it for an answer: a call of somebody else has ended.
+func callResult(final string) bool { return LineOutcome(final) != "" || final == "CONNECT" }
 
 // unasked recognises lines that modems say by themselves, for answers that have no prefix to be known by.
 func unasked(line string) bool {

@@ -89,6 +89,15 @@ func parseCESQ(line string) Signal {
 	if n[2] >= 0 && n[2] <= 96 {
 		s.RSSI = -121 + n[2] // received code power is what 3G has for a level
 	}
+	if v, ok := step(f, 6, 126, -43.5, 0.5); ok { // 5G's three come last (release 15) and give way to LTE's
+		s.RSRQ = v
+	}
+	if v, ok := step(f, 7, 126, -157, 1); ok {
+		s.RSRP = int(v)
+	}
+	if v, ok := step(f, 8, 127, -23.5, 0.5); ok && n[5] > 97 {
+		s.SINR = v
+	}
 	if n[4] >= 0 && n[4] <= 34 {
 		s.RSRQ = -20 + float64(n[4])/2
 	}
@@ -121,7 +130,7 @@ func parseHCSQ(line string) (Signal, string) {
 			s.RSRP = -141 + n
 		}
 		if n, ok := v(3, 251); ok {
-			s.SINR = -20.2 + float64(n)/5
+			s.SINR = float64(n-101) / 5
 		}
 		if n, ok := v(4, 34); ok {
 			s.RSRQ = -20 + float64(n)/2
@@ -154,7 +163,7 @@ func parseQCSQ(line string) (Signal, string) {
 		s.RSSI = n
 	}
 	switch name := f[0].text; {
-	case name == "LTE" || strings.HasPrefix(name, "CAT"):
+	case name == "LTE" || strings.HasPrefix(name, "CAT") || name == "eMTC" || name == "NBIoT":
 		if n, ok := v(2); ok {
 			s.RSRP = n
 		}
@@ -171,7 +180,7 @@ func parseQCSQ(line string) (Signal, string) {
 }
 
 // parseCPSI reads SIMCom's +CPSI: LTE,Online,mcc-mnc,tac,cell,pcell,band,earfcn,dlbw,ulbw,rsrq,rsrp,rssi,rssnr, whose
-// levels are in tenths.
+// levels are in tenths. Small chips tell steps, which are not below zero, and are left to 27.007.
 func parseCPSI(line string) (Signal, string) {
 	s := noSignal()
 	f := fields(after(line))
@@ -183,12 +192,9 @@ func parseCPSI(line string) (Signal, string) {
 		return s, "2g"
 	case "WCDMA":
 		return s, "3g"
-	case "LTE":
+	case "LTE", "NR5G_SA":
 	default:
 		return s, ""
-	}
-	if len(f) < 14 {
-		return s, "4g"
 	}
 	tenths := func(i, floor int) (float64, bool) { // some firmware reports whole dB: no level is that low
 		n, err := strconv.Atoi(f[i].text)
@@ -199,6 +205,24 @@ func parseCPSI(line string) (Signal, string) {
 			return float64(n) / 10, n/10 >= floor
 		}
 		return float64(n), true
+	}
+	if f[0].text == "NR5G_SA" { // …,pci,band,channel,rsrp,rsrq,snr
+		if len(f) < 11 {
+			return s, "5g"
+		}
+		if v, ok := tenths(8, -157); ok {
+			s.RSRP = int(v)
+		}
+		if v, ok := tenths(9, -44); ok {
+			s.RSRQ = v
+		}
+		if v, ok := dB(f, 10, -230, 400); ok {
+			s.SINR = v / 10
+		}
+		return s, "5g"
+	}
+	if len(f) < 14 {
+		return s, "4g"
 	}
 	if v, ok := tenths(10, -43); ok {
 		s.RSRQ = v

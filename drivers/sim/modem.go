@@ -23,6 +23,11 @@ type ModemState struct {
 	APN        string // of context 1
 	Address    string
 	CEER       string // why the last context ended
+	Call       string // what dialling ends in: "" for NO CARRIER; CONNECT makes the line carry data
+
+	// Of a dial-up modem: the call setup result that AT#UD tells, and the volts of its line.
+	UD    int
+	Volts int
 
 	Echo int           // how often a command comes back: 0, 1, or 2 as with a bridge that echoes too
 	V0   bool          // results are digits
@@ -32,18 +37,22 @@ type ModemState struct {
 	Garbage float64 // how many answers are rubbish
 	Flood   bool    // unasked lines without end
 	Dies    bool    // falls silent in the middle of its next answer
+	Muxed   bool    // somebody left it under the multiplexer of 27.010: it answers in frames
 }
 
 // ModemMake is who a modem says it is.
 type ModemMake struct{ Maker, Model, Firmware string }
 
-// The makes whose own commands the simulator knows.
+// The makes whose own commands the simulator knows. The last one sits on a telephone line.
 func Quectel() ModemMake { return ModemMake{"Quectel", "EC25", "EC25EFAR06A06M4G"} }
 func SIMCom() ModemMake {
 	return ModemMake{"SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H", "LE20B03SIM7600M22"}
 }
-func Huawei() ModemMake { return ModemMake{"huawei", "ME909s-821", "11.617.01.00.00"} }
-func Plain() ModemMake  { return ModemMake{"posdx", "simulated 27.007 modem", "1.0"} }
+func Huawei() ModemMake  { return ModemMake{"huawei", "ME909s-821", "11.617.01.00.00"} }
+func Fibocom() ModemMake { return ModemMake{"Fibocom", "FM160-CN", "89614.1000.00.04.01.02"} }
+func MeiG() ModemMake    { return ModemMake{"MEIG INCORPORATED", "SLM770A", "SLM770A_4.0.19"} }
+func Plain() ModemMake   { return ModemMake{"posdx", "simulated 27.007 modem", "1.0"} }
+func DialUp() ModemMake  { return ModemMake{"Silicon Laboratories", "Si2457", "D"} }
 
 // GoodModem is a modem in service on LTE.
 func GoodModem() ModemState {
@@ -61,6 +70,7 @@ type Modem struct {
 	cmee  int
 	reg   [4]int // the n of +CREG, +CGREG, +CEREG, +C5GREG
 	dead  bool   // has died in an answer
+	data  bool   // a call is up: what comes is the far end's
 	heard []string
 }
 
@@ -72,11 +82,11 @@ func NewModem(m ModemMake, s ModemState, seed uint64) *Modem {
 	return &Modem{make: m, state: s, rand: rand.New(rand.NewPCG(seed, 3))}
 }
 
-// Change changes the state of a modem. A modem that died comes back to life.
+// Change changes the state of a modem. A modem that died comes back to life, and a call ends.
 func (m *Modem) Change(f func(*ModemState)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dead = false
+	m.dead, m.data = false, false
 	f(&m.state)
 }
 
@@ -130,7 +140,7 @@ func (m *Modem) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 func (m *Modem) hear(ctx context.Context, line string, say func(string) error) error {
 	m.mu.Lock()
 	s := m.state
-	if s.Silent || m.dead || line == "" {
+	if s.Silent || m.dead || m.data || line == "" {
 		m.mu.Unlock()
 		return nil
 	}
@@ -138,6 +148,10 @@ func (m *Modem) hear(ctx context.Context, line string, say func(string) error) e
 		m.heard = append(m.heard, line)
 	}
 	text := strings.Repeat(line+"\r", s.Echo)
+	if s.Muxed {
+		m.mu.Unlock()
+		return say(muxStatus)
+	}
 	if i := strings.Index(strings.ToUpper(line), "AT"); i >= 0 {
 		text += m.answer(line[i+2:])
 	}
@@ -224,6 +238,9 @@ func (m *Modem) fail(code int) string {
 	return "ERROR"
 }
 
+// muxStatus is what a multiplexer says by itself: the state of the lines of its second channel (27.010 5.4.6.3.7).
+const muxStatus = "\xf9\x03\xef\x09\xe3\x05\x07\x0d\xfb\xf9"
+
 // identifiers of the test ranges: an IMEI and an IMSI that no device and no subscriber has.
 const (
 	testIMEI = "001017003456784"
@@ -235,6 +252,9 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	s := &m.state
 	one := func(format string, a ...any) ([]string, string) { return []string{fmt.Sprintf(format, a...)}, "OK" }
 	onoff := map[bool]int{true: 1}
+	if m.make == DialUp() && strings.HasPrefix(c, "+C") { // 27.007 is not for it
+		return nil, "ERROR"
+	}
 	switch c {
 	case "", "E", "V1", "Q0", "X4", "Z", "&F", "+CSCS=\"GSM\"", "+CSCS=\"IRA\"", "+CMGF=0", "H", "H0":
 		return nil, "OK"
@@ -309,6 +329,11 @@ func (m *Modem) run(c string) (lines []string, final string) {
 			return one(`+CGPADDR: 1,"0.0.0.0"`)
 		}
 		return one(`+CGPADDR: 1,"%s"`, s.Address)
+	case "+CGCONTRDP":
+		if !s.Active {
+			return nil, "OK"
+		}
+		return one(`+CGCONTRDP: 1,5,"%s.mnc001.mcc001.gprs","%s.255.255.255.255","10.64.12.1","10.64.0.1","10.64.0.2"`, s.APN, s.Address)
 	case "+CEER":
 		if s.CEER == "" {
 			return one("+CEER: No cause information available")
@@ -322,7 +347,11 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		return lines, "OK"
 	}
 	if strings.HasPrefix(c, "D") {
-		return nil, "NO CARRIER"
+		if s.Call == "" {
+			return nil, "NO CARRIER"
+		}
+		m.data = s.Call == "CONNECT"
+		return nil, s.Call
 	}
 	return nil, m.fail(4)
 }
@@ -361,24 +390,6 @@ func (m *Modem) registered(c string) ([]string, bool) {
 			return []string{fmt.Sprintf("%s: %d,%d", name, m.reg[i], stat)}, true
 		}
 		return []string{fmt.Sprintf(`%s: %d,%d,"1A2B","01A2D101",%d`, name, m.reg[i], stat, m.state.Act)}, true
-	}
-	return nil, false
-}
-
-// vendor answers a maker's own questions about the signal.
-func (m *Modem) vendor(c string) ([]string, bool) {
-	s := m.state
-	lte := s.Act == 7
-	switch {
-	case c == "+QCSQ" && m.make == Quectel() && lte:
-		return []string{fmt.Sprintf(`+QCSQ: "LTE",%d,%d,%d,%d`, -113+2*s.CSQ, -141+s.RSRP, int(s.SINR*5)+100, -20+s.RSRQ/2)}, true
-	case c == "+QCSQ" && m.make == Quectel():
-		return []string{fmt.Sprintf(`+QCSQ: "GSM",%d`, -113+2*s.CSQ)}, true
-	case c == "+CPSI?" && m.make == SIMCom() && lte:
-		return []string{fmt.Sprintf("+CPSI: LTE,Online,001-01,0x1A2B,27447553,102,EUTRAN-BAND3,1300,5,5,%d,%d,%d,%d",
-			-200+s.RSRQ*5, (-141+s.RSRP)*10, (-113+2*s.CSQ)*10, int(s.SINR))}, true
-	case c == "^HCSQ?" && m.make == Huawei() && lte:
-		return []string{fmt.Sprintf(`^HCSQ: "LTE",%d,%d,%d,%d`, 8+2*s.CSQ, s.RSRP, int((s.SINR+20.2)*5), s.RSRQ)}, true
 	}
 	return nil, false
 }
