@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"io"
 	"io/fs"
@@ -57,15 +58,21 @@ func fits(f *os.File, fi fs.FileInfo, m mark) bool {
 	return fi.Size() >= m.Offset && fingerprint(f, m.Offset) == m.Print
 }
 
-// fingerprint is a hash of the bytes before an offset, 0 if there are none or they cannot be read.
+// fingerprint is a hash of the bytes before an offset, 0 if they cannot be read.
 func fingerprint(f io.ReaderAt, offset int64) uint64 {
 	var b [printBytes]byte
+	defer clear(b[:])
 	n := min(offset, printBytes)
-	if _, err := f.ReadAt(b[:n], offset-n); n <= 0 || err != nil {
-		clear(b[:])
+	if _, err := f.ReadAt(b[:n], offset-n); err != nil {
 		return 0
 	}
 	return printOf(b[:n])
+}
+
+// printBefore is the fingerprint at b[i:].
+func printBefore(b []byte, i int) uint64 {
+	var last [printBytes]byte
+	return printOf(last[:copy(last[:], b[max(0, i-printBytes):i])])
 }
 
 // printOf hashes bytes and zeroes them. It is kept on flash, so a card number must not be in it, not even hashed: of runs
@@ -95,11 +102,19 @@ func printOf(b []byte) uint64 {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // finish begins with the rest of a file that was renamed or copied meanwhile, or reads that of one that was compressed.
-// It is false if that is not to be found.
+// It is false if that is not to be found. Files that get another name while they are looked at are looked for again.
 func (t *tail) finish(m mark) bool {
+	found, moved := t.search(m)
+	if !found && moved {
+		found, _ = t.search(m)
+	}
+	return found
+}
+
+func (t *tail) search(m mark) (found, moved bool) {
 	dir, err := os.Open(filepath.Dir(t.file.Path))
 	if err != nil {
-		return false
+		return false, false
 	}
 	names, _ := dir.Readdirnames(maxNames)
 	dir.Close()
@@ -115,10 +130,12 @@ func (t *tail) finish(m mark) bool {
 		}
 		fi, err := os.Lstat(t.beside(name))
 		switch {
-		case err != nil || !fi.Mode().IsRegular():
+		case err != nil:
+			moved = true
+		case !fi.Mode().IsRegular():
 		case m.node(fi):
-			if t.goOn(name, m) {
-				return true
+			if err := t.goOn(name, m); err == nil {
+				return true, false
 			}
 		case !family || m.Offset < fewBytes:
 		case strings.HasSuffix(name, ".gz"):
@@ -127,17 +144,18 @@ func (t *tail) finish(m mark) bool {
 			copies = append(copies, fi)
 		}
 	}
-	for _, fi := range newest(copies) {
-		if t.goOn(fi.Name(), m) {
-			return true
+	for _, fi := range append(newest(copies), newest(packed)...) {
+		read := t.goOn
+		if strings.HasSuffix(fi.Name(), ".gz") {
+			read = t.unpack
 		}
-	}
-	for _, fi := range newest(packed) {
-		if t.unpack(fi.Name(), m) {
-			return true
+		err := read(fi.Name(), m)
+		if err == nil {
+			return true, false
 		}
+		moved = moved || errors.Is(err, fs.ErrNotExist)
 	}
-	return false
+	return false, moved
 }
 
 func newest(list []fs.FileInfo) []fs.FileInfo {
@@ -156,54 +174,55 @@ func stem(path string) string {
 	return name
 }
 
+var errOther = errors.New("another file")
+
 // goOn begins in another file at the place of a mark, if that is its file.
-func (t *tail) goOn(name string, m mark) bool {
+func (t *tail) goOn(name string, m mark) error {
 	f, fi, err := openLog(t.beside(name))
 	if err != nil {
-		return false
+		return err
 	}
 	if !fits(f, fi, m) {
 		f.Close()
-		return false
+		return errOther
 	}
 	t.begin(f, fi, m.Offset)
-	return true
+	return nil
 }
 
 // unpack reads the rest of a compressed file behind the place of a mark, if that is its file. It is read at once: there is
 // no going back in it.
-func (t *tail) unpack(name string, m mark) bool {
+func (t *tail) unpack(name string, m mark) error {
 	f, fi, err := openLog(t.beside(name))
 	if err != nil {
-		return false
+		return err
 	}
 	defer f.Close()
 	var last [4]byte
 	if _, err := f.ReadAt(last[:], fi.Size()-4); err != nil {
-		return false
+		return err
 	}
 	size := int64(binary.LittleEndian.Uint32(last[:])) // RFC 1952: the length before it was compressed
 	if size < m.Offset || size > maxUnzip {
-		return false
+		return errOther
 	}
 	in := bufio.NewReaderSize(f, 4096)
 	z, err := gzip.NewReader(in)
 	if err != nil {
-		return false
+		return err
 	}
 	defer wipe(in, z)
 	defer clear(t.buf)
 	if !t.skipTo(z, m) {
-		return false
+		return errOther
 	}
 	start := m.Offset
+	t.lines.drop = false
 	if skip := size - maxBacklog - start; skip > 0 {
 		t.pass(z, skip)
 		t.to.Lost("log bytes skipped", int(skip))
 		t.lines.drop = true
 		start += skip
-	} else {
-		t.lines.drop = false
 	}
 	t.lines.seek(start)
 	t.record.reset()
@@ -211,21 +230,19 @@ func (t *tail) unpack(name string, m mark) bool {
 	if t.behind {
 		t.late = size
 	}
-	for left := int64(maxBacklog); left > 0; {
-		n, err := z.Read(t.buf[:min(left, int64(len(t.buf)))])
+	for left := int64(maxBacklog); left > 0 && err == nil; {
+		var n int
+		n, err = z.Read(t.buf[:min(left, int64(len(t.buf)))])
 		left -= int64(n)
-		t.take(t.buf[:n])
+		t.take(t.buf[:n], 0)
 		if over := len(t.waiting) - manyCodes; over > 0 {
 			t.waiting = t.waiting[:manyCodes]
 			t.to.Lost("log code", over)
 		}
-		if err != nil {
-			break
-		}
 	}
 	t.endAll()
 	t.last = mark{} // nothing is left of it
-	return true
+	return nil
 }
 
 // skipTo reads up to the place of a mark and reports whether what stands before it is right.

@@ -154,7 +154,11 @@ func TestTailRename(t *testing.T) {
 	l.want("02")
 	fmt.Fprint(old, "resp=03\nresp=04") // and no line end
 	l.write("resp=05\n")
-	l.want("03 04 05")
+	l.want("03 05")
+	fmt.Fprint(old, "\nresp=0") // its writer does not know yet that the log is another
+	l.want("04")
+	l.tail.old.grew = l.tail.old.grew.Add(-lastLine)
+	l.want("0") // nor that its last line has no end
 	l.write("resp=06\n")
 	l.want("06")
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -64,7 +63,7 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 		if err != nil {
 			return err
 		}
-		t.opened = func(f *os.File) { t.wd = w.replace(t.wd, f) }
+		t.watch = w.replace
 		defer t.close()
 		tails = append(tails, t)
 	}
@@ -79,7 +78,7 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 				blind = true
 			}
 			m, b, err := t.read()
-			blind = blind || t.f != nil && t.wd < 0
+			blind = blind || t.f != nil && t.wd < 0 || t.old != nil && t.old.wd < 0
 			more, blocked = more || m, blocked || b
 			if !t.due.IsZero() {
 				wait = min(wait, max(0, t.due.Sub(now())))

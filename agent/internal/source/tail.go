@@ -35,19 +35,22 @@ type LogFile struct {
 //	closed --open--> reading --EOF, path names another file--> (rest read, closed) --> reading the new one from 0
 //	                 reading --shorter, or other bytes before our place--> the copy's rest, then reading from 0
 type tail struct {
-	file    LogFile
-	to      Sink
-	now     func() time.Time
-	buf     []byte // shared by all tails of a Logs
-	resume  *mark  // from the last run, until the first open
-	last    mark   // of the file read before, while there is none
-	fresh   bool   // nothing was ever read of it: history before the installation is none of ours
-	behind  bool   // what is there was written while nobody read
-	f       *os.File
-	at      mark   // where the first record begins that is not whole yet; without its print
-	print   uint64 // of what stands before that
-	size    int64  // how far the file was read
-	late    int64  // what lies before was written while nobody read
+	file   LogFile
+	to     Sink
+	now    func() time.Time
+	buf    []byte // shared by all tails of a Logs
+	resume *mark  // from the last run, until the first open
+	last   mark   // of the file read before, while there is none
+	fresh  bool   // nothing was ever read of it: history before the installation is none of ours
+	behind bool   // what is there was written while nobody read
+	f      *os.File
+	at     mark   // where the first record begins that is not whole yet
+	print  uint64 // of what stands before the next byte to read
+
+	startPrint uint64 // of what stands before the line that is not whole yet
+
+	size    int64 // how far the file was read
+	late    int64 // what lies before was written while nobody read
 	decode  decoder
 	lines   splitter
 	record  recorder
@@ -60,12 +63,15 @@ type tail struct {
 	moved   bool      // the log's clock was found to be another since somebody asked
 	waiting []Seen    // offered to a full sink; nothing more is read meanwhile
 	matched bool      // a failure was handed on since the last save: it must not come twice
+	old     *tail     // the file before, whose writer may not know yet that it was renamed
+	aside   bool      // this is such a file
 	wd      int       // what the watcher calls the file; negative for nothing
-	opened  func(*os.File)
+	watch   func(old int, f *os.File) int
 }
 
 func newTail(file LogFile, to Sink, buf []byte, now func() time.Time, resume *mark) (*tail, error) {
-	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, looked: now(), opened: func(*os.File) {}, wd: -1}
+	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, looked: now(), wd: -1,
+		watch: func(int, *os.File) int { return -1 }}
 	t.record.begin = file.Begin
 	switch file.Encoding {
 	case "", "utf-8":
@@ -86,6 +92,11 @@ func newTail(file LogFile, to Sink, buf []byte, now func() time.Time, resume *ma
 // read takes in what there is. more says that there is more to read now, blocked that the sink is full.
 func (t *tail) read() (more, blocked bool, err error) {
 	t.due = time.Time{}
+	if t.old != nil {
+		if more, blocked := t.readOld(); more || blocked {
+			return more, blocked, nil
+		}
+	}
 	for len(t.waiting) > 0 {
 		if !t.to.Seen(t.waiting[0]) {
 			return false, true, nil
@@ -97,16 +108,28 @@ func (t *tail) read() (more, blocked bool, err error) {
 			return err == nil, false, err
 		}
 	}
-	if err := t.rewound(); err != nil || t.f == nil {
+	fi, err := t.f.Stat()
+	if err != nil {
 		t.close()
-		return err == nil, false, err
+		return false, false, err
+	}
+	if fi.Size() < t.size {
+		t.rewound(fi)
+		return true, false, nil
 	}
 	defer t.forget()
 	for left := turnBytes; left > 0; {
-		n, err := t.f.ReadAt(t.buf, t.lines.pos)
-		if n > 0 {
-			left -= n
-			t.take(t.buf[:n])
+		// What stands before is read with it: a file that was truncated meanwhile and has grown again is told at once.
+		before := int(min(t.lines.pos, printBytes))
+		n, err := t.f.ReadAt(t.buf, t.lines.pos-int64(before))
+		if n < before && err == io.EOF || n >= before && printBefore(t.buf[:n], before) != t.print {
+			clear(t.buf[:n])
+			t.rewound(fi)
+			return true, false, nil
+		}
+		if n > before {
+			left -= n - before
+			t.take(t.buf[:n], before)
 			if len(t.waiting) > 0 {
 				return true, true, nil
 			}
@@ -122,11 +145,53 @@ func (t *tail) read() (more, blocked bool, err error) {
 	return true, false, nil
 }
 
-// take splits bytes into records, reads those, and zeroes the bytes.
-func (t *tail) take(b []byte) {
-	t.lines.add(b, t.line)
-	clear(b)
+// readOld reads on in the file that the log was until it was renamed.
+func (t *tail) readOld() (more, blocked bool) {
+	o := t.old
+	more, blocked, err := o.read()
+	t.matched, t.moved = t.matched || o.matched, t.moved || o.moved
+	o.matched, o.moved = false, false
+	t.due = o.due
+	if err != nil || o.f == nil && len(o.waiting) == 0 {
+		o.close()
+		t.old = nil
+	}
+	return more, blocked
+}
+
+// turn makes the file one that is only read on, and the path's new one the log. That is done until the old file is gone or the
+// log is renamed again: writers learn late, or never, that their file has another name.
+func (t *tail) turn() {
+	if t.old != nil {
+		t.old.endAll()
+		t.old.close()
+		t.waiting = append(t.old.waiting, t.waiting...)
+	}
+	o := *t
+	o.old, o.aside, o.matched, o.waiting = nil, true, false, nil
+	o.forget()
+	t.old, t.f, t.wd = &o, nil, -1
+	t.last = t.place()
+	t.lines, t.record, t.decode = splitter{}, recorder{begin: t.file.Begin}, decoder{from: t.decode.from}
+}
+
+// take splits bytes, of which the first are known, into records, reads those, and zeroes the bytes.
+func (t *tail) take(b []byte, known int) {
+	from, begun, begunPrint := t.lines.pos-int64(known), t.lines.start, t.startPrint
+	t.lines.add(b[known:], t.line)
 	t.settle()
+	// A place lies in these bytes, or where a line begins that they only go on with, or it is the old one.
+	printAt := func(place int64, print *uint64) {
+		if i := place - from; i >= min(place, printBytes) {
+			*print = printBefore(b, int(i))
+		} else if place == begun {
+			*print = begunPrint
+		}
+	}
+	printAt(t.at.Offset, &t.at.Print)
+	printAt(t.lines.start, &t.startPrint)
+	t.print = printBefore(b, len(b))
+	clear(b)
 	for _, c := range []struct {
 		kind string
 		n    *int
@@ -218,7 +283,7 @@ func (t *tail) forget() {
 	t.size = max(t.size, t.lines.pos)
 	t.lines.seek(t.at.Offset)
 	t.record.reset()
-	t.print = fingerprint(t.f, t.at.Offset)
+	t.print, t.startPrint = t.at.Print, t.at.Print
 }
 
 var errNotRegular = errors.New("not a regular file")
@@ -294,73 +359,83 @@ func (t *tail) begin(f *os.File, fi fs.FileInfo, start int64) {
 	var before [1]byte
 	_, err := f.ReadAt(before[:], start-1)
 	t.lines.drop = start > 0 && err == nil && before[0] != '\n' && before[0] != 0 // the rest of a line is none
-	t.print = fingerprint(f, start)
-	t.opened(f)
+	t.at.Print = fingerprint(f, start)
+	t.print, t.startPrint = t.at.Print, t.at.Print
+	t.wd = t.watch(t.wd, f)
 }
 
 // place is where a restart has to go on.
 func (t *tail) place() mark {
 	m := t.at
-	m.Print = fingerprint(t.f, m.Offset)
 	m.ClockMS = t.clock.off.Milliseconds()
 	return m
 }
 
-// rewound starts again at 0 when the file was truncated, or written anew and is already longer than before. Where it was
-// copied before, what we had not read is in the copy.
-func (t *tail) rewound() error {
-	fi, err := t.f.Stat()
-	if err != nil {
-		return err
+// rewound starts again at 0: the file was truncated, and may be longer than before already. Where it was copied before,
+// what we had not read is in the copy.
+func (t *tail) rewound(fi fs.FileInfo) {
+	if t.aside {
+		t.close()
+		return
 	}
-	if fi.Size() >= t.size && fingerprint(t.f, t.at.Offset) == t.print {
-		return nil
-	}
-	place := mark{Offset: t.at.Offset, Print: t.print}
-	f := t.f
+	place, f := mark{Offset: t.at.Offset, Print: t.at.Print}, t.f
 	if t.f = nil; t.finish(place) {
 		f.Close()
-		return nil
+		return
 	}
 	t.begin(f, fi, 0)
-	return nil
 }
 
-// atEnd looks whether the path names another file by now. What is at the end of the old one without a line end is
-// its last line.
+// lastLine is how long the last line of a file that is no log any more may lack its end.
+const lastLine = 5 * time.Second
+
+// atEnd looks whether the path names another file by now.
 func (t *tail) atEnd() (more, blocked bool, err error) {
 	now := t.now()
 	if t.lines.pos > t.size {
 		t.grew, t.size = now, t.lines.pos
 	}
-	fi, err := os.Stat(t.file.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// Renamed, and the new one is yet to come: the old one may still be written to. Deleted, it only holds space.
-		if old, err := t.f.Stat(); err == nil && old.Sys().(*syscall.Stat_t).Nlink == 0 {
-			t.endAll()
-			t.close()
-			return false, len(t.waiting) > 0, nil
-		}
-	case err != nil:
+	fi, err := t.f.Stat()
+	if err != nil {
 		return false, false, err
-	default:
-		if !t.at.node(fi) {
-			// The writer may have added a last line between our read and the rename.
-			if old, err := t.f.Stat(); err == nil && old.Size() > t.lines.pos {
-				return true, false, nil
-			}
-			t.endAll()
-			t.close()
-			return true, len(t.waiting) > 0, nil
-		}
-		t.behind = false
 	}
-	if t.record.lines > 0 {
-		if t.due = t.grew.Add(recordWait); !now.Before(t.due) {
+	gone := fi.Sys().(*syscall.Stat_t).Nlink == 0
+	if !t.aside {
+		switch path, err := os.Stat(t.file.Path); {
+		case errors.Is(err, fs.ErrNotExist):
+			// Renamed, and the new one is yet to come: the old one may still be written to.
+		case err != nil:
+			return false, false, err
+		case !t.at.node(path):
+			t.turn()
+			return true, false, nil
+		default:
+			t.behind = false
+		}
+	}
+	if gone && fi.Size() == t.lines.pos {
+		// Kept open, it would only hold space.
+		t.endAll()
+		t.close()
+		return false, len(t.waiting) > 0, nil
+	}
+	record := t.record.lines > 0
+	line := t.aside && len(t.lines.line) > 0
+	if wait := recordWait; record || line {
+		if line {
+			wait = lastLine
+		}
+		if t.due = t.grew.Add(wait); !now.Before(t.due) {
 			t.due = time.Time{}
+			if line {
+				t.lines.end(t.line)
+			}
 			t.record.end(func(text []byte) { t.said(text, t.ends <= t.late) })
 			t.settle()
+			t.at.Print = t.startPrint
+			if line {
+				t.at.Print = fingerprint(t.f, t.at.Offset)
+			}
 		}
 	}
 	t.looked = now
@@ -375,8 +450,12 @@ func (t *tail) endAll() {
 }
 
 func (t *tail) close() {
+	if t.old != nil {
+		t.old.close()
+	}
 	if t.f != nil {
 		t.last = t.place()
+		t.wd = t.watch(t.wd, nil)
 		t.f.Close()
 		t.f = nil
 	}

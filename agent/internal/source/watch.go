@@ -57,13 +57,17 @@ func (w *watcher) dir(path string) error {
 	return err
 }
 
-// replace stops watching old and watches an open file for writes, by its descriptor: its name may be another's by now.
+// replace stops watching old and watches an open file, if there is one, for writes, by its descriptor: its name may be
+// another's by now.
 func (w *watcher) replace(old int, f *os.File) int {
 	if w == nil {
 		return -1
 	}
 	if old >= 0 {
 		unix.InotifyRmWatch(w.fd, uint32(old))
+	}
+	if f == nil {
+		return -1
 	}
 	wd, err := unix.InotifyAddWatch(w.fd, "/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.IN_MODIFY)
 	if err != nil {
