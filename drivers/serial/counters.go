@@ -44,7 +44,8 @@ type icounter struct {
 	_ [9]int32
 }
 
-func icount(fd int) (Counters, error) {
+// CountersOf asks the UART behind an open descriptor (TIOCGICOUNT). One that counts nothing, as a pty, is an error.
+func CountersOf(fd int) (Counters, error) {
 	var c icounter
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGICOUNT, uintptr(unsafe.Pointer(&c))); e != 0 {
 		return Counters{}, e

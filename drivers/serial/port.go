@@ -99,7 +99,7 @@ func Open(c Config) (*Port, error) {
 	if c.RTSLow {
 		_ = unix.IoctlSetPointerInt(fd, unix.TIOCMBIC, unix.TIOCM_RTS) // ENOTTY on ttys without modem lines
 	}
-	p.start, err = icount(fd)
+	p.start, err = CountersOf(fd)
 	p.counts = err == nil
 	p.watch = os.NewFile(uintptr(fd), path)
 	if p.raw, err = p.watch.SyscallConn(); err != nil {
@@ -272,7 +272,7 @@ func (p *Port) LineErrors() (c Counters, err error) {
 	if !p.counts {
 		return c, fmt.Errorf("line errors of %s: %w", p.path, errors.ErrUnsupported)
 	}
-	if e := p.raw.Control(func(fd uintptr) { c, err = icount(int(fd)) }); e != nil {
+	if e := p.raw.Control(func(fd uintptr) { c, err = CountersOf(int(fd)) }); e != nil {
 		err = e
 	}
 	if err != nil {
