@@ -48,13 +48,14 @@ type Capture struct {
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 	moved  func()                                                       // for tests: called when other addresses are watched
+	least  time.Duration                                                // for tests: instead of namesSooner
 
 	tracker atomic.Pointer[tracker]
 	sooner  chan struct{} // a code came whose connection was not seen: the host may have moved
 }
 
 // New returns a capture that is configured by its members.
-func New() *Capture { return &Capture{sooner: make(chan struct{}, 1)} }
+func New() *Capture { return &Capture{sooner: make(chan struct{}, 1), least: namesSooner} }
 
 // Check says what is wrong with the configuration.
 func (c *Capture) Check() error {

@@ -69,7 +69,7 @@ func (c *Capture) resolve(ctx context.Context, changed func(map[netip.AddrPort]s
 
 // pause waits until names are looked up again: for a time, or until a code came whose connection was not seen.
 func (c *Capture) pause(ctx context.Context, wait time.Duration) bool {
-	due, least := time.NewTimer(wait), time.NewTimer(min(wait, namesSooner))
+	due, least := time.NewTimer(wait), time.NewTimer(min(wait, c.least))
 	defer due.Stop()
 	defer least.Stop()
 	select {
