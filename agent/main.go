@@ -48,6 +48,7 @@ func commands() []command {
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
 		{"guide", "find the cause question by question", runGuide},
 		{"decode", "read a hand-off code", runDecode},
+		{"relay", "pass a serial line through, so that the daemon can hear it", runRelay},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
