@@ -1,5 +1,5 @@
-// Package reader asks card readers on a serial line who they are and how they feel: identity, slot status and health
-// counters. It never powers a card, never moves one, and no byte of a card's data leaves its decoders.
+// Package reader asks what stands at the till who it is and how it feels: card readers, PIN pads, receipt printers. It
+// never powers a card, never moves one, never prints, and no byte of a card's data leaves its decoders.
 package reader
 
 // Slot is what stands in a reader's slot.

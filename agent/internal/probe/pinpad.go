@@ -1,0 +1,158 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/reader"
+	"posdx/drivers/serial"
+)
+
+const (
+	pinpadLimit = 4500 * time.Millisecond // two questions of two seconds
+	pinpadBaud  = 19200                   // ABECS 2.1
+)
+
+// A PINPadConfig is the PIN pad of a terminal.
+type PINPadConfig struct {
+	Name      string   // subject of its evidence: pinpad0
+	Port      string   // as ReaderConfig's
+	Baud      int      // 0 for the protocol's own
+	Protocol  string   // "" or abecs
+	Dedicated bool     // as ReaderConfig's
+	Keys      []string // keys that must be there: mk-pin:1, dukpt-pin:16
+}
+
+// A keyPlace is where a key must be.
+type keyPlace struct {
+	kind  reader.KeyKind
+	place int
+}
+
+// PINPad returns the probes of a PIN pad. It is asked on demand only, and between sales if it is dedicated.
+func PINPad(c PINPadConfig) ([]Probe, error) {
+	if c.Name == "" {
+		c.Name = "pinpad0"
+	}
+	if c.Port == "" {
+		return []Probe{Absent(c.Name, "pinpad.port")}, nil
+	}
+	if c.Protocol != "" && c.Protocol != "abecs" {
+		return nil, fmt.Errorf("ask %s: no PIN pad protocol is called %q; there is abecs", c.Name, c.Protocol)
+	}
+	var needed []keyPlace
+	for _, k := range c.Keys {
+		p, err := parseKey(k)
+		if err != nil {
+			return nil, fmt.Errorf("ask %s: %w", c.Name, err)
+		}
+		needed = append(needed, p)
+	}
+	checks := []string{"pinpad.port"}
+	if len(needed) > 0 {
+		checks = append(checks, "app.keys")
+	}
+	return []Probe{{
+		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: askFresh, Idle: c.Dedicated,
+		Run: func(ctx context.Context) []report.Evidence {
+			p, err := askPINPad(ctx, c)
+			list := []report.Evidence{pinpadEvidence(c.Name, p, err)}
+			if len(needed) > 0 {
+				list = append(list, keysEvidence(c.Name, p, err, needed))
+			}
+			return list
+		},
+	}}, nil
+}
+
+func parseKey(s string) (keyPlace, error) {
+	name, number, _ := strings.Cut(s, ":")
+	place, err := strconv.Atoi(number)
+	for kind := range reader.KeyKinds {
+		if kind.String() == name && err == nil && place >= 0 && place <= 99 {
+			return keyPlace{kind, place}, nil
+		}
+	}
+	return keyPlace{}, fmt.Errorf("%q is no key; write mk-pin, mk-data, dukpt-pin or dukpt-data, a colon and its place from 0 to 99", s)
+}
+
+func askPINPad(ctx context.Context, c PINPadConfig) (reader.PINPad, error) {
+	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
+	if line.Baud == 0 {
+		line.Baud = pinpadBaud
+	}
+	p, err := openOurs(line, c.Dedicated)
+	if err != nil {
+		return reader.PINPad{}, err
+	}
+	defer p.Close()
+	return reader.AskABECS(ctx, p)
+}
+
+func pinpadEvidence(subject string, p reader.PINPad, err error) report.Evidence {
+	what, reason := deviceOutcome(err)
+	if reason != "" {
+		return doubtful("pinpad.port", subject, report.CannotTell, reason)
+	}
+	e := report.Evidence{Check: "pinpad.port", Subject: subject, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	if what != "" {
+		e.Status, e.Facts["outcome"] = report.Bad, what
+	}
+	if p.Status == reader.ABECSInternal {
+		e.Status, e.Facts["outcome"] = report.Bad, "fault"
+	}
+	loaded := map[string]float64{}
+	for kind, m := range p.Keys {
+		if m != "" {
+			loaded[reader.KeyKind(kind).String()] = float64(m.Loaded())
+		}
+	}
+	if len(loaded) > 0 {
+		e.Facts["keys_loaded"] = loaded
+	}
+	for name, v := range map[string]string{"model": p.Model, "maker": p.Maker, "firmware": p.Firmware, "spec": p.Spec, "code": p.Status} {
+		if v != "" {
+			e.Facts[name] = v
+		}
+	}
+	return e
+}
+
+// deviceOutcome is outcome in the words of pinpad.port and printer.status, which know no garbled line.
+func deviceOutcome(err error) (what, reason string) {
+	what, reason = outcome(err)
+	if errors.Is(err, serial.ErrGarbled) {
+		what = "fault"
+	}
+	return what, reason
+}
+
+// keysEvidence holds the pad's map of keys against what must be there.
+func keysEvidence(subject string, p reader.PINPad, err error, needed []keyPlace) report.Evidence {
+	what, reason := deviceOutcome(err)
+	if what != "" {
+		reason = report.ReasonMasked
+	}
+	var missing []string
+	for _, n := range needed {
+		yes, known := p.Keys[n.kind].Has(n.place)
+		if !known && reason == "" {
+			reason = report.ReasonUnsupported
+		}
+		if known && !yes {
+			missing = append(missing, fmt.Sprintf("%v:%d", n.kind, n.place))
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return report.Evidence{Check: "app.keys", Subject: subject, Status: report.Bad, Facts: report.Facts{"state": "missing", "missing": missing}}
+	case reason != "":
+		return doubtful("app.keys", subject, report.CannotTell, reason)
+	}
+	return report.Evidence{Check: "app.keys", Subject: subject, Status: report.OK, Facts: report.Facts{"state": "ok"}}
+}

@@ -1,0 +1,106 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/reader"
+	"posdx/drivers/serial"
+)
+
+const (
+	printerLimit = 3 * time.Second
+	printerBaud  = 9600 // as Epson's and most others are delivered
+)
+
+// A PrinterConfig is the receipt printer of a terminal.
+type PrinterConfig struct {
+	Name      string // subject of its evidence: printer0
+	Port      string // a serial port as ReaderConfig's, or /dev/usb/lp0
+	Baud      int    // 0 for 9600
+	Protocol  string // "" or escpos; port for a printer of which only the port's status is read
+	Dedicated bool   // as ReaderConfig's
+}
+
+// Printer returns the probes of a receipt printer. It is asked on demand only, and between sales if it is dedicated.
+func Printer(c PrinterConfig) ([]Probe, error) {
+	if c.Name == "" {
+		c.Name = "printer0"
+	}
+	if c.Port == "" {
+		return []Probe{Absent(c.Name, "printer.status")}, nil
+	}
+	lp := strings.HasPrefix(filepath.Base(c.Port), "lp")
+	switch {
+	case c.Protocol == "", c.Protocol == "escpos", c.Protocol == "port" && lp:
+	default:
+		return nil, fmt.Errorf("ask %s: no printer on %q is asked by protocol %q; there is escpos, and port for /dev/usb/lp0", c.Name, c.Port, c.Protocol)
+	}
+	ask := askSerialPrinter
+	if lp {
+		ask = askPortPrinter
+	}
+	return []Probe{{
+		Checks: []string{"printer.status"}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: askFresh, Idle: c.Dedicated,
+		Run: func(ctx context.Context) []report.Evidence {
+			p, err := ask(ctx, c)
+			return []report.Evidence{printerEvidence(c.Name, p, err)}
+		},
+	}}, nil
+}
+
+func askSerialPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
+	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
+	if line.Baud == 0 {
+		line.Baud = printerBaud
+	}
+	p, err := openOurs(line, c.Dedicated)
+	if err != nil {
+		return reader.Printer{}, err
+	}
+	defer p.Close()
+	return reader.AskPrinter(ctx, p)
+}
+
+// askPortPrinter reads the port's own status first: it costs nothing, and bad news in it need no second witness.
+func askPortPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
+	port, err := reader.OpenPrinterPort(c.Port, !c.Dedicated)
+	if err != nil {
+		return reader.Printer{}, err
+	}
+	defer port.Close()
+	status, err := port.Status()
+	if err == nil {
+		if p, bad := reader.PortStatus(status); bad || c.Protocol == "port" {
+			return p, nil
+		}
+	} else if c.Protocol == "port" {
+		return reader.Printer{}, err
+	}
+	return reader.AskPrinter(ctx, port)
+}
+
+func printerEvidence(subject string, p reader.Printer, err error) report.Evidence {
+	what, reason := deviceOutcome(err)
+	if reason != "" {
+		return doubtful("printer.status", subject, report.CannotTell, reason)
+	}
+	if what == "" {
+		what = p.Outcome()
+	}
+	e := report.Evidence{Check: "printer.status", Subject: subject, Status: report.Bad, Facts: report.Facts{"outcome": what}}
+	switch what {
+	case "ok":
+		e.Status = report.OK
+	case "paper-low":
+		e.Status, e.Facts["level"] = report.OK, "poor"
+	}
+	if what == "ok" && p.Offline { // it does not say why: a key was pressed, or it knows no other status
+		e.Facts["offline"] = true
+	}
+	return e
+}

@@ -1,0 +1,116 @@
+package sim
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// PrinterState is what a simulated receipt printer is and suffers; all may change while it runs.
+type PrinterState struct {
+	CoverOpen, PaperOut, PaperLow, Cutter, Hot, Broken bool
+
+	Silent   bool // switched off
+	Simple   bool // answers DLE EOT 1 only, as cheap ones do
+	Unasked  bool // sends its status by itself before every answer (GS a)
+	Rubbish  bool // answers with what is no status
+	Mistuned bool // its baud rate is another: every bit comes as noise
+}
+
+// A Printer speaks the status part of ESC/POS and swallows what is to be printed. Its methods may be called from any
+// goroutine.
+type Printer struct {
+	mu    sync.Mutex
+	state PrinterState
+	asked uint64
+	other uint64
+}
+
+// NewPrinter makes a printer with paper.
+func NewPrinter() *Printer { return &Printer{} }
+
+// Change changes the state of a printer.
+func (p *Printer) Change(f func(*PrinterState)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.state)
+}
+
+// Asked is how many status questions have come, and how many bytes that were none: what would have been printed, or done.
+func (p *Printer) Asked() (questions, other uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked, p.other
+}
+
+// Serve answers until the line or the context ends.
+func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	stop := context.AfterFunc(ctx, func() { rw.Close() })
+	defer stop()
+	var begun []byte
+	in := make([]byte, 256)
+	for {
+		n, err := rw.Read(in)
+		if err != nil {
+			return err
+		}
+		for _, c := range in[:n] {
+			begun = append(begun, c)
+			switch {
+			case len(begun) == 1 && c == 0x10, len(begun) == 2 && c == 0x04:
+				continue
+			case len(begun) == 3:
+				if out := p.answer(c); len(out) > 0 {
+					if _, err := rw.Write(out); err != nil {
+						return err
+					}
+				}
+			default:
+				p.mu.Lock()
+				p.other += uint64(len(begun))
+				p.mu.Unlock()
+			}
+			begun = begun[:0]
+		}
+	}
+}
+
+// answer is the byte for DLE EOT n, with bits 1 and 4 set as they always are.
+func (p *Printer) answer(n byte) (out []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state
+	p.asked++
+	bit := func(on bool, b byte) byte {
+		if on {
+			return b
+		}
+		return 0
+	}
+	failed := s.Cutter || s.Hot || s.Broken
+	offline := s.CoverOpen || s.PaperOut || failed
+	b := byte(0x12)
+	switch n {
+	case 1:
+		b |= bit(offline, 0x08)
+	case 2:
+		b |= bit(s.CoverOpen, 0x04) | bit(s.PaperOut, 0x20) | bit(failed, 0x40)
+	case 3:
+		b |= bit(s.Cutter, 0x08) | bit(s.Broken, 0x20) | bit(s.Hot, 0x40)
+	case 4:
+		b |= bit(s.PaperLow || s.PaperOut, 0x0C) | bit(s.PaperOut, 0x60)
+	default:
+		return nil
+	}
+	switch {
+	case s.Silent, s.Simple && n > 1:
+		return nil
+	case s.Mistuned:
+		return []byte{0xFE, 0x80, 0xF8}
+	case s.Rubbish:
+		return []byte("no")
+	case s.Unasked:
+		out = []byte{0x10, 0x00, 0x00, 0x0F & bit(s.PaperLow, 0x03)}
+	}
+	return append(out, b)
+}
