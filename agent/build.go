@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -161,6 +162,13 @@ func follow(c config, log *slog.Logger) (*source.Logs, error) {
 	l := &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
 		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		if f.Begin != "" {
+			re, err := regexp.Compile(f.Begin)
+			if err != nil {
+				return nil, fmt.Errorf("config: log[%d].begin: %w", i, err)
+			}
+			file.Begin = re
+		}
 		for j, expr := range f.Patterns {
 			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {

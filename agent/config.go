@@ -61,6 +61,7 @@ type hookConfig struct {
 type logConfig struct {
 	Path     string   `toml:"path"`
 	Encoding string   `toml:"encoding"`
+	Begin    string   `toml:"begin"`
 	Patterns []string `toml:"patterns"`
 	Scheme   string   `toml:"scheme"`
 	Origin   string   `toml:"origin"`
@@ -268,6 +269,9 @@ func (c *config) check() error {
 			oneOf(fmt.Sprintf("%s.step[%d].result", key, j), st.Result, "", "approved", "declined", "failed", "cancelled")
 		}
 		if len(l.Patterns) == 0 {
+		if _, err := regexp.Compile(l.Begin); err != nil {
+			bad(key+".begin", "%v", err)
+		}
 			bad(key+".patterns", "is empty; give a regular expression with a group named code")
 		}
 		for j, p := range l.Patterns {
