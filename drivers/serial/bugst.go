@@ -12,21 +12,9 @@ import (
 // Library is the library underneath this build.
 const Library = "go.bug.st/serial"
 
+// openLine sets 8N1; Open sets what else is wanted.
 func openLine(c Config) (line, error) {
-	bits, stop, err := c.framing()
-	if err != nil {
-		return nil, err
-	}
-	mode := &bugst.Mode{BaudRate: c.Baud, DataBits: bits, StopBits: bugst.OneStopBit}
-	if stop == 2 {
-		mode.StopBits = bugst.TwoStopBits
-	}
-	switch c.Parity {
-	case OddParity:
-		mode.Parity = bugst.OddParity
-	case EvenParity:
-		mode.Parity = bugst.EvenParity
-	}
+	mode := &bugst.Mode{BaudRate: c.Baud, DataBits: 8}
 	p, err := bugst.Open(c.Path, mode)
 	if e := (*bugst.PortError)(nil); errors.As(err, &e) {
 		switch e.Code() {

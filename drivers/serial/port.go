@@ -36,13 +36,17 @@ type Port struct {
 	before *unix.Termios // the line as we found it
 	start  Counters      // of the UART at Open
 	counts bool          // the UART counts
+	marks  Marks         // of the reader's goroutine
+	marked [2]atomic.Uint32
 	closed atomic.Bool
+
+	marking bool // bytes come with marks
 
 	mu       sync.Mutex
 	writeEnd time.Time
 }
 
-// Open opens a port after looking for its owner. Its errors are ErrGone, ErrBusy, fs.ErrPermission, ErrNot8N1 or one
+// Open opens a port after looking for its owner. Its errors are ErrGone, ErrBusy, fs.ErrPermission or one
 // that says what else is wrong.
 func Open(c Config) (*Port, error) {
 	path, err := Resolve(c.Path)
@@ -91,6 +95,13 @@ func Open(c Config) (*Port, error) {
 		unix.Close(fd)
 		return nil, openError(path, err)
 	}
+	if err := c.dress(fd); err != nil {
+		p.line.Close()
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, p.before)
+		unix.Close(fd)
+		return nil, openError(path, err)
+	}
+	p.marking = c.MarkErrors
 	exclusive := uint(unix.TIOCEXCL) // one library sets it always, the other never
 	if c.Shared {
 		exclusive = unix.TIOCNXCL
@@ -134,8 +145,11 @@ func (p *Port) Read(b []byte) (n int, err error) {
 		case come:
 			n, err = p.line.Read(b)
 			if n > 0 {
+				if p.marking {
+					n = p.unmark(b[:n])
+				}
 				err = nil
-				return true
+				return n > 0
 			}
 			if _, hup := ready(fd, unix.POLLIN); hup || errors.Is(err, unix.EIO) {
 				err = ErrGone
@@ -150,6 +164,14 @@ func (p *Port) Read(b []byte) (n int, err error) {
 		return false
 	})
 	return n, p.fail("read", wait, err)
+}
+
+// unmark takes the marks out of what was read.
+func (p *Port) unmark(b []byte) int {
+	n := len(p.marks.Clean(b))
+	p.marked[0].Store(uint32(p.marks.Damaged))
+	p.marked[1].Store(uint32(p.marks.Breaks))
+	return n
 }
 
 // Write sends b before the write deadline, or within ten seconds if there is none. After ErrIdle what had not left
@@ -267,8 +289,12 @@ func (p *Port) flush(queue int) (err error) {
 	return err
 }
 
-// LineErrors are the UART's counts since Open. A tty that counts nothing, as a pty, answers errors.ErrUnsupported.
+// LineErrors are the UART's counts since Open. Where the driver counts nothing it is what MarkErrors has counted, every
+// damaged character as one of parity; without that the answer is errors.ErrUnsupported.
 func (p *Port) LineErrors() (c Counters, err error) {
+	if !p.counts && p.marking {
+		return Counters{Parity: uint64(p.marked[0].Load()), Break: uint64(p.marked[1].Load())}, nil
+	}
 	if !p.counts {
 		return c, fmt.Errorf("line errors of %s: %w", p.path, errors.ErrUnsupported)
 	}

@@ -284,20 +284,56 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%+v: opened", c)
 		}
 	}
-	p, err := Open(Config{Path: path, Baud: 9600, DataBits: 7, Parity: EvenParity, StopBits: 2})
 	if Library == "github.com/tarm/serial" {
-		if !errors.Is(err, ErrNot8N1) {
-			t.Errorf("7E2: %v", err)
-		}
 		if _, err := Open(Config{Path: path, Baud: 12345}); err == nil || errors.Is(err, ErrGone) {
 			t.Errorf("odd rate: %v", err)
 		}
-		return
 	}
-	if err != nil {
-		t.Fatal(err)
+}
+
+// A pty keeps stop bits and the kind of parity, and drops character size and whether there is parity.
+func TestFraming(t *testing.T) {
+	device, path := plug(t)
+	for _, c := range []struct {
+		c    Config
+		want uint32
+	}{
+		{Config{}, 0}, {Config{StopBits: 2}, unix.CSTOPB}, {Config{DataBits: 7, Parity: EvenParity}, 0},
+		{Config{DataBits: 7, Parity: OddParity}, unix.PARODD}, {Config{Parity: OddParity, StopBits: 2}, unix.PARODD | unix.CSTOPB},
+	} {
+		c.c.Path, c.c.Baud = path, 19200
+		p := open(t, c.c)
+		s, err := unix.IoctlGetTermios(int(device.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Cflag & (unix.PARODD | unix.CSTOPB); got != c.want || s.Cflag&unix.CBAUD != unix.B19200 {
+			t.Errorf("%+v: flags %o, want %o at 19200", c.c, s.Cflag, c.want)
+		}
+		p.Close()
 	}
-	p.Close()
+}
+
+func TestMarksAreTakenOut(t *testing.T) {
+	device, path := plug(t)
+	p := open(t, Config{Path: path, MarkErrors: true})
+	// The line discipline doubles a sound 377, as it does beside marks; of marks themselves a pty knows nothing.
+	device.Write([]byte("\xFF\xFF\x00\x03"))
+	got := make([]byte, 4)
+	within(t, "read", func() {
+		if _, err := io.ReadFull(p, got); err != nil || string(got) != "\xFF\xFF\x00\x03" {
+			t.Errorf("got % x, %v", got, err)
+		}
+	})
+	if c, err := p.LineErrors(); err != nil || c != (Counters{}) {
+		t.Errorf("counted %+v, %v", c, err)
+	}
+	if n := p.unmark([]byte("a\xFF\x00b\xFF\x00\x00")); n != 2 {
+		t.Errorf("%d bytes", n)
+	}
+	if c, err := p.LineErrors(); err != nil || c != (Counters{Parity: 1, Break: 1}) {
+		t.Errorf("counted %+v, %v", c, err)
+	}
 }
 
 func TestNotAPort(t *testing.T) {

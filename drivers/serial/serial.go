@@ -13,6 +13,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The four troubles of a port, each with its own remedy. Test with errors.Is.
@@ -27,9 +29,6 @@ var (
 	// errors, or the protocol above found its check sum wrong.
 	ErrGarbled = errors.New("serial line garbled")
 )
-
-// ErrNot8N1 is the answer of a build with tag tarm to any framing but 8N1.
-var ErrNot8N1 = errors.New("8N1 only")
 
 // A BusyError is ErrBusy with the holder's name.
 type BusyError struct {
@@ -70,6 +69,9 @@ type Config struct {
 	StopBits int  // 1 or 2, 0 for 1
 	RTSLow   bool // drop RTS after opening, as the GemPC readers want; a tty without modem lines ignores it
 	HoldDTR  bool // leave DTR up after Close: some readers forget their settings, and modems hang up, when it falls
+	// MarkErrors has damaged characters and breaks marked among the bytes (PARMRK), counts them and takes the marks out:
+	// LineErrors then knows them also where the driver counts nothing, as those of USB adapters do.
+	MarkErrors bool
 
 	// Shared leaves the port open to others: no owner is looked for, and no lock taken. Every byte we read is then lost
 	// to them, so it is right for a dedicated tap line only. Otherwise the tty is exclusive (TIOCEXCL) and locked (flock).
@@ -91,6 +93,42 @@ func (c Config) framing() (bits, stop int, err error) {
 		return 0, 0, fmt.Errorf("open %s: no such line setting: %d baud, %d data bits, parity %d, %d stop bits", c.Path, c.Baud, bits, c.Parity, stop)
 	}
 	return bits, stop, nil
+}
+
+// dress sets what the libraries do not, or not both of them, the same way for both: framing, and marks.
+func (c Config) dress(fd int) error {
+	bits, stop, err := c.framing()
+	if err != nil {
+		return err
+	}
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err == unix.ENOSYS { // an emulator; the other ioctl cannot write a rate of one's own
+		t, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+	}
+	if err != nil {
+		return err
+	}
+	was := *t
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB|unix.PARODD|unix.CSTOPB) | [...]uint32{unix.CS5, unix.CS6, unix.CS7, unix.CS8}[bits-5]
+	if stop == 2 {
+		t.Cflag |= unix.CSTOPB
+	}
+	switch c.Parity {
+	case OddParity:
+		t.Cflag |= unix.PARENB | unix.PARODD
+	case EvenParity:
+		t.Cflag |= unix.PARENB
+	}
+	if c.MarkErrors {
+		t.Iflag = t.Iflag&^(unix.IGNPAR|unix.IGNBRK|unix.BRKINT|unix.ISTRIP) | unix.INPCK | unix.PARMRK
+	}
+	if *t == was {
+		return nil
+	}
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS2, t); err != unix.ENOSYS {
+		return err
+	}
+	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }
 
 // line is what a library gives: bytes in and out of a port that it has set up.

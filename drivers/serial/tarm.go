@@ -16,15 +16,9 @@ const Library = "github.com/tarm/serial"
 // somebody else on a shared port was faster.
 const tarmTimeout = 100 * time.Millisecond
 
-// openLine uses the three members that every release of the library has, the one in Debian included.
+// openLine uses the three members that every release of the library has, the one in Debian included. It sets 8N1; Open
+// sets what else is wanted.
 func openLine(c Config) (line, error) {
-	bits, stop, err := c.framing()
-	if err != nil {
-		return nil, err
-	}
-	if bits != 8 || stop != 1 || c.Parity != NoParity {
-		return nil, fmt.Errorf("open %s: %w with %s", c.Path, ErrNot8N1, Library)
-	}
 	p, err := tarm.OpenPort(&tarm.Config{Name: c.Path, Baud: c.Baud, ReadTimeout: tarmTimeout})
 	if err != nil {
 		return nil, err

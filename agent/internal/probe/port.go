@@ -54,10 +54,5 @@ func outcome(err error) (outcome, reason string) {
 // it is dedicated to us: in doubt nothing is touched.
 func openOurs(c serial.Config, dedicated bool) (*serial.Port, error) {
 	c.MustSee = !dedicated
-	p, err := serial.Open(c)
-	if errors.Is(err, serial.ErrNot8N1) && c.StopBits == 2 { // a receiver takes a second stop bit for a pause
-		c.StopBits = 1
-		p, err = serial.Open(c)
-	}
-	return p, err
+	return serial.Open(c)
 }
