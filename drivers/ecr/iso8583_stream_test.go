@@ -203,3 +203,41 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// jPOS's packagers, in JavaScript, know nothing of ours: every length header, with and without what may stand before
+// the message type.
+func TestStreamReadsWhatJPOSWrote(t *testing.T) {
+	ask := Message{Dialect: "unionpay", TPDU: "6000030000", MTI: "0200", Processing: "000000", STAN: "000123", Terminal: "10077120"}
+	answer := Message{Dialect: "unionpay", TPDU: "6000030000", MTI: "0210", Processing: "000000", STAN: "000123", Time: "131411", Date: "1121",
+		Reference: "112113000123", Code: "96", Terminal: "10077120"}
+	with := func(m Message, change func(*Message)) Message { change(&m); return m }
+	kinds := map[string]Message{
+		"ask": ask, "answer": answer, "lri": answer,
+		"signin": with(answer, func(m *Message) {
+			m.MTI, m.Processing, m.STAN, m.Reference, m.Code = "0810", "", "000007", "112113000007", "97"
+		}),
+		"reversal":  with(ask, func(m *Message) { m.MTI, m.Code = "0400", "98" }),
+		"bare":      with(answer, func(m *Message) { m.TPDU = "" }),
+		"text":      with(answer, func(m *Message) { m.Dialect, m.TPDU, m.Code = "text", "", "51" }),
+		"secondary": with(answer, func(m *Message) { m.Dialect, m.MTI, m.Code = "text", "0430", "00" }),
+	}
+	all := foreign(t, "jspos.hex")
+	for kind, want := range kinds {
+		for name, l := range map[string]LengthHeader{"binary2": Binary2, "bcd2": BCD2, "ascii4": ASCII4} {
+			stream := all[kind+"-"+name]
+			want.Length = len(stream) - l.Size()
+			for cut := range stream {
+				got := collect(t, NewStream(0), stream[:cut], stream[cut:])
+				if diff := cmp.Diff([]Message{want}, got); diff != "" {
+					t.Fatalf("%s %s cut at %d: -want +got\n%s", kind, name, cut, diff)
+				}
+			}
+			if got := collect(t, NewStream(l), stream, stream); len(got) != 2 || got[1] != want {
+				t.Errorf("%s %s twice: %+v", kind, name, got)
+			}
+		}
+	}
+	if len(all) != 3*len(kinds) {
+		t.Errorf("%d messages, of which %d are tested", len(all), 3*len(kinds))
+	}
+}
