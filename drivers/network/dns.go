@@ -31,34 +31,58 @@ const (
 	secondFamily = 150 * time.Millisecond // how long the other family's answer is awaited when one has come
 )
 
-// Resolve asks the resolvers in turn and once more, as the terminal's own programs would (resolv.conf: attempts:2), for
-// the IPv4 and IPv6 addresses of name. Only the name is sent, never a search domain.
+// Resolve asks the resolvers for the IPv4 and IPv6 addresses of name, as the terminal's own programs would: one after
+// the other, and those that keep silent once more. A late answer counts as well as one in time: on a satellite or a
+// crowded cell it takes two seconds. Only the name is sent, never a search domain.
 func Resolve(ctx context.Context, name string, resolvers []netip.AddrPort) Lookup {
 	start := time.Now()
 	whole, cancel := context.WithTimeout(ctx, resolveWait)
 	defer cancel()
-	best := Lookup{Outcome: Unreachable}
-	total := 0
 	resolvers = resolvers[:min(len(resolvers), maxResolvers)]
-	for i := range resolveAttempts * len(resolvers) {
-		if i > 0 && whole.Err() != nil {
-			break
+	type said struct {
+		by int
+		Lookup
+	}
+	attempts := resolveAttempts * len(resolvers)
+	answers := make(chan said, attempts)
+	var silent, failed [maxResolvers]bool
+	best := Lookup{Outcome: Unreachable}
+	total, asked, back, open := 0, 0, 0, true
+	next := time.NewTimer(0)
+	defer next.Stop()
+	ended := whole.Done()
+	for back < asked || open && asked < attempts {
+		select {
+		case <-ended:
+			open, ended = false, nil
+		case <-next.C:
+			i := asked % max(len(resolvers), 1)
+			if asked++; !open || failed[i] { // what a resolver has refused once it will refuse again
+				back++
+				next.Reset(0)
+				break
+			}
+			silent[i] = true
+			go func() { answers <- said{i, ask(ctx, whole, name, resolvers[i])} }()
+			next.Reset(resolveTry)
+		case s := <-answers:
+			back++
+			total += s.Bytes
+			switch {
+			case s.Outcome == OK || s.Outcome == NXDomain: // the C library does not ask the next one either
+				silent[s.by], open = false, false
+				cancel()
+			case open:
+				failed[s.by] = true
+				next.Reset(0)
+			}
+			if back == 1 || worse(best.Outcome, s.Outcome) {
+				best = s.Lookup
+			}
 		}
-		again := i >= len(resolvers)
-		if again && best.Outcome != Timeout { // a refusal will not change; a lost packet is worth a second
-			break
-		}
-		l := ask(whole, name, resolvers[i%len(resolvers)], resolveTry)
-		total += l.Bytes
-		if i == 0 || worse(best.Outcome, l.Outcome) {
-			failed := best.Failed
-			best = l
-			best.Failed = failed
-		}
-		if l.Outcome == OK || l.Outcome == NXDomain { // an answer: the C library does not ask the next one either
-			break
-		}
-		if !again {
+	}
+	for i := range resolvers {
+		if silent[i] || failed[i] {
 			best.Failed++
 		}
 	}
@@ -75,14 +99,12 @@ func worse(a, b Outcome) bool {
 	return rank[b] > rank[a]
 }
 
-// ask puts both questions to one resolver, over UDP, and over TCP if the answer does not fit.
-func ask(ctx context.Context, name string, server netip.AddrPort, wait time.Duration) Lookup {
+// ask puts both questions to one resolver, over UDP, and over TCP if the answer does not fit, and waits until try ends.
+func ask(ctx, try context.Context, name string, server netip.AddrPort) Lookup {
 	qs, err := questions(name)
 	if err != nil {
 		return Lookup{Outcome: NXDomain}
 	}
-	try, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(try, "udp", server.String())
 	if err != nil {

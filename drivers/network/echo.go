@@ -183,9 +183,15 @@ func (q Quality) LossPct() float64 {
 	return 100 * float64(q.Sent-q.Received) / float64(q.Sent)
 }
 
-// Echo sends count requests of the least size, gap apart, and waits for the last at most wait. Its error is
-// ErrNotPermitted or that of opening a socket; when ctx ends, what was seen until then is returned with ctx's error.
+// Echo sends count requests of the least size, gap apart, and waits for the last at most wait, or half as long again as
+// the slowest reply took. Its error is ErrNotPermitted or that of opening a socket; when ctx ends, what was seen until
+// then is returned with ctx's error.
 func Echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait time.Duration) (Quality, error) {
+	return echo(ctx, dst, via, count, gap, wait, wait, func() {})
+}
+
+// echo is Echo that, when no reply has come after wait, calls silent once and goes on waiting until late.
+func echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait, late time.Duration, silent func()) (Quality, error) {
 	e, err := openEcho(dst, via, false)
 	if err != nil {
 		return Quality{}, err
@@ -197,7 +203,9 @@ func Echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait 
 	q := Quality{}
 	buf := make([]byte, 512)
 	next := time.Now()
-	var end time.Time
+	var end time.Time // of the wait, from the last request on
+	var slowest time.Duration
+	told := false
 	for q.Received < count && ctx.Err() == nil {
 		now := time.Now()
 		if len(sent) < count && !now.Before(next) {
@@ -208,7 +216,11 @@ func Echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait 
 			next, end = now.Add(gap), now.Add(wait)
 		}
 		if len(sent) == count && !now.Before(end) {
-			break
+			if q.Received > 0 || told || late <= wait {
+				break
+			}
+			told, end = true, end.Add(late-wait)
+			silent()
 		}
 		until := next
 		if len(sent) == count {
@@ -224,6 +236,9 @@ func Echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait 
 		if ok && int(seq) < len(sent) && rtts[seq] == 0 {
 			rtts[seq] = max(time.Since(sent[seq]), 1)
 			q.Received++
+			if slowest = max(slowest, rtts[seq]); len(sent) == count {
+				end = sent[count-1].Add(max(wait, slowest*3/2))
+			}
 		}
 	}
 	q.Sent, q.Bytes = len(sent), e.bytes

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 func way(s string) Way { return Way{Addr: netip.MustParseAddrPort(s)} }
@@ -295,6 +297,27 @@ func TestDelay(t *testing.T) {
 	}
 	if c := TryConnect(t.Context(), way(hostIP+":9000")); c.Outcome != OK || c.Took < 2*delay {
 		t.Errorf("connect %+v", c)
+	}
+}
+
+// A second and a half there and back is no loss and no dead resolver.
+func TestLongDelay(t *testing.T) {
+	lab(t, 750*time.Millisecond)
+	listen(t, "h", ":9000", hold(nil))
+	must(t, "ping -c 1 -W 9 "+hostIP) // the router looks for the host once, which takes a round trip more
+	resolver(t, hostIP+":53", func(q dnsmessage.Question, m *dnsmessage.Message) bool {
+		if q.Type == dnsmessage.TypeA {
+			m.Answers = append(m.Answers, a(hostIP, q))
+		}
+		return true
+	})
+	p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
+	if err != nil || p.Received < pathEchoes-1 || p.RTT < 1500*time.Millisecond || p.By != "echo" {
+		t.Errorf("path %+v %v", p, err)
+	}
+	l := Resolve(t.Context(), "pos.example", []netip.AddrPort{netip.MustParseAddrPort(hostIP + ":53")})
+	if l.Outcome != OK || l.Failed != 0 || l.Took < 1500*time.Millisecond {
+		t.Errorf("lookup %+v", l)
 	}
 }
 

@@ -45,9 +45,9 @@ const (
 const (
 	connectWait     = 3 * time.Second         // a lost SYN is repeated after 1 s (RFC 6298): this allows for two of them
 	handshakeWait   = 3 * time.Second         // measured: 40 to 160 ms on a LAN, under 1 s on 2G
-	resolveWait     = 1500 * time.Millisecond // for all resolvers together: names and TCP must fit into 5 s
+	resolveWait     = 2300 * time.Millisecond // for all resolvers together; a connect to a host nearby still fits into 4 s
 	resolveTry      = 700 * time.Millisecond  // until the next resolver is asked
-	resolveAttempts = 2                       // at each resolver, if none answers at all
+	resolveAttempts = 2                       // at each resolver that keeps silent (resolv.conf: attempts)
 	cancelCheck     = 50 * time.Millisecond   // longest sleep in a loop that is not woken by its context
 	maxFile         = 64 << 10                // bytes read of any file
 	maxResolvers    = 3                       // as in the C library (MAXNS)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,7 @@ const (
 	pathEchoes   = 20
 	pathGap      = 50 * time.Millisecond
 	pathWait     = time.Second             // a longer round trip makes TCP repeat itself
+	pathLate     = 2500 * time.Millisecond // until nothing is expected any more
 	pathConnects = 5                       // where echoes are not answered
 	pathConnect  = 1800 * time.Millisecond // allows for one lost SYN
 	connectGap   = 50 * time.Millisecond
@@ -26,16 +28,51 @@ type PathView struct {
 }
 
 // MeasurePath measures loss, delay and jitter to a host: with echoes of 28 bytes, or, where those are not permitted or
-// not answered, with a few connects whose repeated SYNs show the loss. Its error is ctx's.
+// not answered, with a few connects whose repeated SYNs show the loss. While those are made, a late echo is still
+// awaited: silence and a delay of two seconds look alike for long. Its error is ctx's.
 func MeasurePath(ctx context.Context, w Way) (PathView, error) {
-	q, err := Echo(ctx, w.Addr.Addr(), w.Via, pathEchoes, pathGap, pathWait)
-	if ctx.Err() != nil {
-		return PathView{Quality: q, By: "echo"}, ctx.Err()
+	both, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	echoed, connected, silent := make(chan PathView, 1), make(chan PathView, 1), make(chan struct{})
+	wg.Go(func() {
+		q, _ := echo(both, w.Addr.Addr(), w.Via, pathEchoes, pathGap, pathWait, pathLate, func() { close(silent) })
+		echoed <- PathView{Quality: q, By: "echo"}
+	})
+	var e PathView
+	select {
+	case e = <-echoed:
+		if e.Received > 0 || ctx.Err() != nil {
+			return e, ctx.Err()
+		}
+		echoed = nil
+	case <-silent:
 	}
-	if err == nil && q.Received > 0 {
-		return PathView{Quality: q, By: "echo"}, nil
+	wg.Go(func() { connected <- byConnects(both, w) })
+	select {
+	case e = <-echoed:
+		if e.Received > 0 {
+			return e, ctx.Err()
+		}
+		v := <-connected
+		v.Bytes += e.Bytes
+		return v, ctx.Err()
+	case v := <-connected:
+		if echoed != nil {
+			stop()
+			if e = <-echoed; e.Received > 0 && v.Received == 0 {
+				return e, ctx.Err()
+			}
+		}
+		v.Bytes += e.Bytes
+		return v, ctx.Err()
 	}
-	v := PathView{By: "connect", Quality: Quality{Bytes: q.Bytes}}
+}
+
+// byConnects measures a path by a few connects.
+func byConnects(ctx context.Context, w Way) PathView {
+	v := PathView{By: "connect"}
 	rtts := make([]time.Duration, 0, pathConnects)
 	for i := range pathConnects {
 		if i > 0 && !sleep(ctx, connectGap) {
@@ -71,7 +108,7 @@ func MeasurePath(ctx context.Context, w Way) (PathView, error) {
 		}
 	}
 	v.RTT, v.Jitter = spread(rtts)
-	return v, ctx.Err()
+	return v
 }
 
 // An MTUView is the largest packet that gets to a host and back.

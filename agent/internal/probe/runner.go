@@ -23,6 +23,7 @@ const minPause = 20 * time.Second
 type Runner struct {
 	probes  []Probe
 	devices map[string]chan struct{} // one token per device; who holds it owns the device
+	queue   map[string]time.Duration // how long to wait for a device: as long as another probe may take with it
 
 	mu      sync.Mutex
 	latest  map[key]report.Evidence
@@ -51,13 +52,14 @@ func cutShort(list []report.Evidence) bool {
 // NewRunner returns a runner over probes.
 func NewRunner(probes []Probe) *Runner {
 	r := &Runner{
-		probes: probes, devices: map[string]chan struct{}{},
+		probes: probes, devices: map[string]chan struct{}{}, queue: map[string]time.Duration{},
 		latest: map[key]report.Evidence{}, ran: map[key]time.Time{}, cancels: map[int]context.CancelFunc{}, pings: make(chan func(), 1),
 	}
 	for _, p := range probes {
 		if p.Device != "" && r.devices[p.Device] == nil {
 			r.devices[p.Device] = make(chan struct{}, 1)
 		}
+		r.queue[p.Device] = max(r.queue[p.Device], p.Timeout+grace)
 	}
 	return r
 }
@@ -140,15 +142,20 @@ var errInSale error = saleError{}
 // the next question to the same device.
 func (r *Runner) ask(ctx context.Context, p Probe) []report.Evidence {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
-	defer cancel()
 	if token := r.devices[p.Device]; token != nil {
+		wait := time.NewTimer(r.queue[p.Device])
+		defer wait.Stop()
 		select {
 		case token <- struct{}{}:
 		case <-ctx.Done():
 			return finish(p, failed(ctx, p), start)
+		case <-wait.C:
+			return finish(p, failed(ctx, p), start)
 		}
 	}
+	// A probe's own time begins when it has its device: a quick question is not late because it came second.
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
 	if ctx.Err() != nil {
 		r.release(p)
 		return finish(p, failed(ctx, p), start)
