@@ -320,6 +320,48 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestRingHoldsADay: what waits in memory is packed and comes out as it went in.
+func TestRingHoldsADay(t *testing.T) {
+	fs := newFS(1)
+	fs.ReadOnly = true
+	b, err := outbox.Open("", outbox.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const docs = 150
+	var want []string
+	for i := range docs {
+		var list []string
+		for j := range 60 {
+			list = append(list, fmt.Sprintf(`{"check":"net.tcp","subject":"host-primary","status":"bad","facts":{"outcome":"timeout","ms":%d},"at":"2026-11-21T12:%02d:%02d.%03dZ","age_ms":%d,"took_ms":3000,"depth":"internal"}`,
+				rand.IntN(4000), i%60, j, rand.IntN(1000), rand.IntN(100_000)))
+		}
+		doc := fmt.Sprintf(`{"id":"7c-%010x","evidence":[%s]}`, i, strings.Join(list, ","))
+		want = append(want, doc)
+		if _, err := b.Append("diagnosis", true, time.Now(), []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	b.Scan(func(r outbox.Record) bool { got = append(got, string(r.Doc)); return true })
+	if !slices.Equal(got, want) {
+		t.Errorf("%d of %d documents of %d bytes are there: %+v", len(got), docs, len(want[0]), b.Stats())
+	}
+	fs.ReadOnly = false
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if b, err = outbox.Open("", outbox.Options{FS: fs}); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	got = nil
+	b.Scan(func(r outbox.Record) bool { got = append(got, string(r.Doc)); return true })
+	if !slices.Equal(got, want) {
+		t.Errorf("%d of %d documents are on flash", len(got), docs)
+	}
+}
+
 // TestBadDirectories opens on what cannot be a box.
 func TestBadDirectories(t *testing.T) {
 	dir := t.TempDir()

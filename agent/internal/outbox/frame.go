@@ -96,6 +96,7 @@ type frame struct {
 	critical         bool
 	kind             string
 	doc              []byte
+	packed           bool // doc is; in the ring only
 }
 
 func (f frame) encode(e epoch) []byte {

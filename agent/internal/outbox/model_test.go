@@ -50,6 +50,7 @@ type world struct {
 	fleet    *fleet
 	at       outbox.Pos
 	n        int
+	longest  int               // of a document's padding
 	produced map[string]int    // by kind
 	kinds    map[string]string // of each document
 	trace    []string
@@ -93,7 +94,7 @@ func (w *world) append() {
 	if w.r.IntN(3) == 0 {
 		kind, critical = "tally", false
 	}
-	doc := fmt.Sprintf(`{"n":%d,"pad":%q}`, w.n, strings.Repeat("x", w.r.IntN(300)))
+	doc := fmt.Sprintf(`{"n":%d,"pad":%q}`, w.n, strings.Repeat("x", w.r.IntN(w.longest)))
 	w.produced[kind]++
 	w.kinds[doc] = kind
 	seq, err := w.box.Append(kind, critical, time.Now(), []byte(doc))
@@ -298,7 +299,10 @@ func account(t *testing.T, how restarts, trials int) {
 			w := &world{t: t, r: r, fs: crashfs.New(), fleet: newFleet(), restarts: how,
 				produced: map[string]int{}, kinds: map[string]string{}, onFlash: map[string]place{}}
 			w.fs.Rand = r
-			w.o = outbox.Options{MaxBytes: 4 << 10, RAMBytes: 2 << 10}
+			w.o, w.longest = outbox.Options{MaxBytes: 4 << 10, RAMBytes: 2 << 10}, 300
+			if seed%64 == 0 { // so long that memory packs it, which takes time
+				w.o.MaxBytes, w.longest = 40<<10, 3000
+			}
 			if seed%3 == 0 {
 				w.o.MaxBytes = 1 << 20
 			}

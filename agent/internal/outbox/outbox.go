@@ -23,7 +23,7 @@ const (
 	MinBytes      = 256 << 10 // below it the largest document would not fit beside the files that are open
 	DefaultBytes  = 8 << 20
 	DefaultMaxAge = 30 * 24 * time.Hour
-	DefaultRAM    = 512 << 10
+	DefaultRAM    = 256 << 10
 	MaxDoc        = 64 << 10
 	maxSegment    = 2 * MaxDoc
 	segmentBytes  = 64 << 10 // a damaged place costs at most this much

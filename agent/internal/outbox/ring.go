@@ -18,7 +18,12 @@ type ring struct {
 	bytes  int
 	limit  int
 	loss   loss
+	packer *report.Packer // while it is in use: it is larger than the ring
 }
+
+// packFrom is the size of a document from which packing pays. A diagnosis shrinks to about an eighth: the ring holds those
+// of a day and not of an hour.
+const packFrom = 1 << 10
 
 // ringOverhead is what a record costs beside its document.
 const ringOverhead = 96
@@ -39,12 +44,25 @@ func (r *ring) append(f frame) uint64 {
 	return seq
 }
 
+// plain is a frame as it was given to the ring.
+func (f frame) plain() frame {
+	if !f.packed {
+		return f
+	}
+	doc, err := report.Unpack(f.doc, MaxDoc)
+	if err != nil {
+		panic("outbox: the ring cannot read what it packed: " + err.Error())
+	}
+	f.doc, f.packed = doc, false
+	return f
+}
+
 // drop notes a record as lost. A report of loss is not lost: the next one repeats what it said.
 func (r *ring) drop(i int) {
 	g := r.recs[i]
 	r.loss.add(g.seq, g.seq, "space")
 	if g.kind == report.KindDropped {
-		r.loss.absorb(g.doc, "space")
+		r.loss.absorb(g.plain().doc, "space")
 	} else {
 		r.loss.count(g.kind, 1)
 	}
@@ -62,6 +80,14 @@ func (r *ring) report(boot uint64) {
 func (r *ring) add(f frame) uint64 {
 	f.seq = r.next
 	f.doc = slices.Clone(f.doc)
+	if len(f.doc) >= packFrom {
+		if r.packer == nil {
+			r.packer = new(report.Packer)
+		}
+		if doc := r.packer.Pack(f.doc); len(doc) < len(f.doc) {
+			f.doc, f.packed = doc, true
+		}
+	}
 	r.next++
 	r.recs = append(r.recs, f)
 	r.bytes += len(f.doc) + ringOverhead
@@ -83,7 +109,7 @@ func (r *ring) ack(seq uint64) {
 func (r *ring) nextAfter(seq uint64) (frame, bool) {
 	for _, f := range r.recs {
 		if f.seq > seq {
-			return f, true
+			return f.plain(), true
 		}
 	}
 	return frame{}, false
@@ -109,7 +135,7 @@ func (r *ring) move(keep func(frame) error) error {
 			r.drop(i)
 			continue
 		}
-		if err := keep(f); err != nil {
+		if err := keep(f.plain()); err != nil {
 			return err
 		}
 		r.loss.add(f.seq, f.seq, "space")
@@ -121,6 +147,7 @@ func (r *ring) move(keep func(frame) error) error {
 // release gives away the losses after a move. The numbers above those that somebody has seen are free again; if any of
 // the others are lost, the ring has to tell so itself.
 func (r *ring) release() loss {
+	r.packer = nil
 	l := r.loss
 	r.next = max(r.handed, r.acked) + 1
 	l.below(r.next)
