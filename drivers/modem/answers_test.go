@@ -2,6 +2,7 @@ package modem
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -271,7 +272,10 @@ func TestBearerAnswers(t *testing.T) {
 
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{`+CREG: 2,1,"8BE3","00002BAF",7`, "+CESQ: 99,99,255,255,20,80", `^HCSQ:"LTE",30,19,66,0`, `+CGPADDR: 1,"10.64.12.7"`,
-		"+CPSI: LTE,Online,460-00,0x333D,64587777,102,EUTRAN-BAND3,1300,5,5,-94,-850,-545,15", `+QCSQ: "LTE",-61,-92,150,-11`, "+CSQ: 18,99", "+CPIN: SIM PUK"} {
+		"+CPSI: LTE,Online,460-00,0x333D,64587777,102,EUTRAN-BAND3,1300,5,5,-94,-850,-545,15", `+QCSQ: "LTE",-61,-92,150,-11`, "+CSQ: 18,99", "+CPIN: SIM PUK",
+		`+QENG: "servingcell","NOCONN","NR5G-SA","TDD",310,260,18666712F,335,794E00,516270,41,12,-75,-11,5,1,-`, `^SYSINFOEX:2,3,0,1,,6,"LTE",101,"LTE"`,
+		"1,9,,,FFFFFFF,00FFFFFFF,641760,940,5078,450,19,76,76,84", `^CELLINFO:"LTE","FDD",460,01,12345,101,48,1,1A2B,3,100,1650,19650,-61,-88,-9,134,28`,
+		"DIAG <2A4D3263 0=10 1=7>", "D000", "+CESQ: 99,99,255,255,255,255,64,61,80", "+QSIMSTAT: 0,0", `+QNWINFO: "FDD LTE","00101","LTE BAND 3",1650`, "+CNSMOD: 0,8"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -286,9 +290,21 @@ func FuzzAnswers(f *testing.F) {
 		h, _ := parseHCSQ(s)
 		q, _ := parseQCSQ(s)
 		c, _ := parseCPSI(s)
-		for _, v := range []Signal{parseCSQ(s), parseCESQ(s), h, q, c} {
+		lines := strings.Split(s, "\n")
+		e, _ := parseQENG(lines)
+		g, _ := parseGTCCINFO(lines)
+		i, _ := parseCELLINFO(lines)
+		parseSYSINFOEX(lines)
+		parseQSIMSTAT(lines)
+		parseQNWINFO(lines)
+		parseCNSMOD(lines)
+		parseUD(lines)
+		if v, ok := parseVolts(s); ok && (v < 0 || v > 128) {
+			t.Errorf("%q: %d V", s, v)
+		}
+		for _, v := range []Signal{parseCSQ(s), parseCESQ(s), h, q, c, e, g, i} {
 			in := func(x, low, high float64) bool { return x == NoValue || x >= low && x <= high }
-			if !in(float64(v.RSSI), -200, 0) || !in(float64(v.RSRP), -200, 0) || !in(v.RSRQ, -45, 10) || !in(v.SINR, -30, 50) || !in(v.BER, 0, 100) {
+			if !in(float64(v.RSSI), -200, 0) || !in(float64(v.RSRP), -200, 0) || !in(v.RSRQ, -45, 20) || !in(v.SINR, -30, 50) || !in(v.BER, 0, 100) {
 				t.Errorf("%q: no radio has %+v", s, v)
 			}
 		}

@@ -20,7 +20,6 @@ type Config struct {
 	CID     int    // the context that carries sales; 0 for any active one
 	Samples int    // signal samples to take, at least one
 	DialUp  bool   // no SIM, no radio: a telephone line
-	Volts   bool   // of a dial-up modem: its chip may be asked for the line's voltage, on the hook
 }
 
 // A Report is what a modem told about itself. Numbers that identify it or its SIM are never asked for.
@@ -67,7 +66,7 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	}
 	v.identity()
 	if c.DialUp {
-		v.line(c.Volts)
+		v.line()
 		return r, v.err
 	}
 	v.sim()

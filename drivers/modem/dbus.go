@@ -20,7 +20,7 @@ import (
 
 const (
 	busLimit    = 2 * time.Second // for all that is asked of a bus
-	messageMax  = 1 << 20         // of one message; the list of a machine's modems takes 6 kB
+	messageMax  = 1 << 18         // of one message; the list of a machine's modems takes 6 kB
 	repliesMax  = 64              // messages that are not the answer awaited: signals
 	nestingMax  = 32              // of containers
 	typeReturn  = 2

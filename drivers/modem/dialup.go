@@ -10,6 +10,7 @@ type Line struct {
 	// Last is how the last call went: ok no-dialtone busy no-carrier no-answer; "" if there was none or the modem does not
 	// say. It is the modem's memory, or the result of a call that ended while we asked.
 	Last string
+	Told bool // the modem told of its last call, if only that there was none
 	// Volts is between tip and ring, without its sign. AN93 has over 40 V for a line that is not in use, under 25 V for one
 	// that is (a private exchange may feed as little as 24 V), and none where there is no line.
 	Volts      int
@@ -36,20 +37,21 @@ func LineOutcome(result string) string {
 	return ""
 }
 
-// line asks a dial-up modem about its line. AT#UD stands last, and alone on its line: what is asked behind it on the same
-// line is lost, and no command of ours erases what it tells (ATZ, AT&F, ATD, ATA and a reset would).
-func (v *visit) line(volts bool) {
-	v.r.Line.Last = LineOutcome(v.d.Call)
-	if volts && v.isomodem() {
+// line asks a dial-up modem about its line, on the hook. AT#UD stands last, and alone on its line: what is asked behind it on
+// the same line is lost, and no command of ours erases what it tells (ATZ, AT&F, ATD, ATA and a reset would). The commands of
+// other chips for the voltage (AT-TRV, AT%V1) are left out: some of them take the line off the hook.
+func (v *visit) line() {
+	l := &v.r.Line
+	if v.isomodem() {
 		if lines, _ := v.ask("AT:R6C", ""); len(lines) == 1 {
-			v.r.Line.Volts, v.r.Line.VoltsKnown = parseVolts(lines[0])
+			l.Volts, l.VoltsKnown = parseVolts(lines[0])
 		}
 	}
-	if v.r.Line.Last != "" {
-		return
-	}
 	if lines, _ := v.ask("AT#UD", "DIAG"); len(lines) > 0 {
-		v.r.Line.Last = parseUD(lines)
+		l.Last, l.Told = parseUD(lines), true
+	}
+	if last := LineOutcome(v.d.Call); last != "" { // newer than what it remembers
+		l.Last = last
 	}
 }
 

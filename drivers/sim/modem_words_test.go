@@ -89,7 +89,7 @@ func TestOnlyAllowedWords(t *testing.T) {
 			atOnce <- struct{}{}
 			visits.Go(func() {
 				defer func() { <-atOnce }()
-				askModem(t, l, modem.Config{APN: "cmiot", DialUp: maker == DialUp(), Volts: true, Samples: 2})
+				askModem(t, l, modem.Config{APN: "cmiot", DialUp: maker == DialUp(), Samples: 2})
 				l.Unplug()
 				mu.Lock()
 				defer mu.Unlock()

@@ -2,6 +2,10 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
 	"time"
 
 	"posdx/agent/report"
@@ -14,16 +18,20 @@ const (
 	modemBaud    = 115200
 	signalWindow = 10 * time.Minute // how far back a sample of the signal counts
 	signalKept   = 5                // three of five decide
+	// managerRenews is a little less than the half minute after which ModemManager asks for the signal again.
+	managerRenews = 25 * time.Second
 )
 
 // A ModemConfig is one modem of a terminal.
 type ModemConfig struct {
 	Name      string // subject of its evidence: modem0
-	Port      string // device node or usb:VID:PID,interface=NN; empty for none
+	Port      string // device node or usb:VID:PID[,interface=NN]; empty for none
 	Baud      int    // 0 for 115200
 	APN       string // as configured for the bearer that carries sales; empty does not compare
 	Dedicated bool   // no other program ever uses this port, so it may be asked between sales
 	DialUp    bool   // a modem on a telephone line
+	Sys       fs.FS  // /sys, to find the ports of a modem on USB; nil to try the configured one alone
+	Bus       string // socket of the message bus on which ModemManager may be; "" for the system's
 }
 
 // Modem returns the probe of a modem. One dialogue answers all its checks.
@@ -35,7 +43,13 @@ func Modem(c ModemConfig) []Probe {
 	if c.Port == "" {
 		return []Probe{Absent(c.Name, checks...)}
 	}
-	s := &modemState{config: c}
+	if c.Baud == 0 {
+		c.Baud = modemBaud
+	}
+	if c.Bus == "" {
+		c.Bus = modem.SystemBus
+	}
+	s := &modemState{config: c, addresses: addressesOf}
 	return []Probe{{
 		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal,
 		Timeout: modemLimit, Fresh: askFresh, Idle: c.Dedicated, Run: s.ask,
@@ -44,8 +58,9 @@ func Modem(c ModemConfig) []Probe {
 
 // modemState is what is remembered of a modem from run to run; its device has one run at a time.
 type modemState struct {
-	config  ModemConfig
-	samples []sampled // oldest first
+	config    ModemConfig
+	samples   []sampled                       // oldest first
+	addresses func(iface string) []netip.Addr // of a network interface
 }
 
 type sampled struct {
@@ -53,25 +68,64 @@ type sampled struct {
 	modem.Signal
 }
 
+// ask asks the modem itself over a port that nobody has; else ModemManager, if it runs and has the modem; else nobody.
 func (s *modemState) ask(ctx context.Context) []report.Evidence {
-	c := s.config
-	baud := c.Baud
-	if baud == 0 {
-		baud = modemBaud
+	var list []modem.USB
+	if s.config.Sys != nil {
+		list = modem.Find(s.config.Sys)
 	}
+	port := s.config.Port
+	if p, err := filepath.EvalSymlinks(port); err == nil { // by-id names lead to the tty
+		port = p
+	}
+	ports := modem.Choose(list, port)
+	r, err := s.visit(ctx, ports[0])
+	for _, other := range ports[1:] {
+		if !inUse(err) && !errors.Is(err, serial.ErrIdle) || ctx.Err() != nil {
+			break
+		}
+		if answered, e := s.visit(ctx, other); e == nil { // what else is wrong with a port that was only tried is not the modem's word
+			r, err = answered, nil
+		}
+	}
+	if !inUse(err) {
+		s.note(r.Signals, 0)
+		return s.evidence(r, err)
+	}
+	if told, e := modem.AskManager(ctx, s.config.Bus, ports, s.request()); e == nil {
+		s.note(told.Signals, managerRenews)
+		return via("ModemManager", s.evidence(told, nil))
+	}
+	return s.held(list, ports[0], err)
+}
+
+func (s *modemState) request() modem.Config {
 	s.forget(time.Now())
-	var r modem.Report
-	p, err := openOurs(serial.Config{Path: c.Port, Baud: baud, HoldDTR: true}, c.Dedicated)
-	if err == nil {
-		r, err = modem.Ask(ctx, p, modem.Config{APN: c.APN, DialUp: c.DialUp, Samples: max(1, modem.SamplesNeeded-len(s.samples))})
-		p.Close()
+	return modem.Config{APN: s.config.APN, DialUp: s.config.DialUp, Samples: max(1, modem.SamplesNeeded-len(s.samples))}
+}
+
+// visit asks over one port.
+func (s *modemState) visit(ctx context.Context, port string) (r modem.Report, err error) {
+	p, err := openOurs(serial.Config{Path: port, Baud: s.config.Baud, HoldDTR: true}, s.config.Dedicated)
+	if err != nil {
+		return r, err
 	}
+	defer p.Close()
+	return modem.Ask(ctx, p, s.request())
+}
+
+func inUse(err error) bool { return errors.Is(err, serial.ErrBusy) || errors.Is(err, modem.ErrFrames) }
+
+// note keeps samples of the signal. A source that renews its own only now and then is not counted twice.
+func (s *modemState) note(list []modem.Signal, renews time.Duration) {
 	now := time.Now()
-	for _, sig := range r.Signals {
+	if n := len(s.samples); n > 0 && now.Sub(s.samples[n-1].at) < renews {
+		list = nil
+	}
+	for _, sig := range list {
 		s.samples = append(s.samples, sampled{now, sig})
 	}
 	s.forget(now)
-	return s.evidence(r, err)
 }
 
 func (s *modemState) forget(now time.Time) {
@@ -94,6 +148,9 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 		port.Facts["level"] = "poor"
 	}
 	what, reason := outcome(err)
+	if inUse(err) {
+		what, reason = "", report.ReasonInUse
+	}
 	why := report.ReasonUnsupported // for what a modem that answers does not answer
 	switch {
 	case what != "":
@@ -114,14 +171,15 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 		}
 		list = append(list, e)
 	}
-	line := doubtful("modem.line", name, report.NotRun, report.ReasonAbsent)
-	if s.config.DialUp { // every way to ask takes the line off the hook
-		line = doubtful("modem.line", name, report.NotRun, report.ReasonPolicy)
+	e := s.lineEvidence(r)
+	if e.Status == "" {
+		e = doubtful(e.Check, name, report.CannotTell, why)
 	}
-	return append(list, line)
+	e.Subject = name
+	return append(list, e)
 }
 
-// The four below leave Status empty if the modem said nothing about it.
+// The five below leave Status empty if the modem said nothing about it.
 
 func simEvidence(r modem.Report) report.Evidence {
 	e := report.Evidence{Check: "modem.sim"}
@@ -204,6 +262,37 @@ func bearerEvidence(r modem.Report, apn string) report.Evidence {
 	}
 	if b.AttachedKnown && !b.Attached || b.ActiveKnown && !b.Active || b.APNKnown && !b.APN {
 		e.Status = report.Bad
+	}
+	return e
+}
+
+// lineThin is the voltage under which a line on the hook is in use elsewhere, or is a private exchange's (Silicon Labs AN93).
+const lineThin = 25
+
+func (s *modemState) lineEvidence(r modem.Report) report.Evidence {
+	e := report.Evidence{Check: "modem.line"}
+	l := r.Line
+	switch {
+	case !s.config.DialUp:
+		return doubtful(e.Check, "", report.NotRun, report.ReasonAbsent)
+	case l.VoltsKnown && l.Volts < modem.LineNone:
+		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "no-dialtone", "volts": l.Volts}
+		return e
+	case l.Last != "" || l.VoltsKnown:
+		e.Status, e.Facts = report.OK, report.Facts{"outcome": "ok"}
+		if l.Last != "" && l.Last != "ok" {
+			e.Status, e.Facts["outcome"] = report.Bad, l.Last
+		}
+		if l.VoltsKnown {
+			e.Facts["volts"] = l.Volts
+		}
+		if l.VoltsKnown && l.Volts < lineThin && e.Status == report.OK {
+			e.Facts["level"] = "poor"
+		}
+	case l.Told: // there was no call yet
+		return doubtful(e.Check, "", report.CannotTell, report.ReasonTooFew)
+	case r.Model != "" || r.Maker != "": // every other way to ask takes the line off the hook
+		return doubtful(e.Check, "", report.NotRun, report.ReasonPolicy)
 	}
 	return e
 }
