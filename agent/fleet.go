@@ -24,7 +24,8 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
 		KeepAlive: time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
-		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"),
+		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
+		Uptime: time.Duration(uptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {

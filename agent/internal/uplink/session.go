@@ -108,6 +108,7 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 	u.dirty = u.health != nil // a broker may have forgotten what was retained
 	u.mu.Unlock()
 	u.warn()
+	u.remember()
 	u.log.Info("uplink up", "broker", broker)
 	if !abort() {
 		return true, time.Since(start), ctx.Err()

@@ -1,8 +1,10 @@
 package uplink
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -542,6 +544,68 @@ func TestJitter(t *testing.T) {
 	for failures := range 100 {
 		if d := u.backoff(failures, false); d < defaultMin || d > defaultMax {
 			t.Errorf("wait %v after %d failures", d, failures)
+		}
+	}
+}
+
+// TestMorning: the power comes back to a city. No link that comes up may cut the wait short, and nobody else waits.
+func TestMorning(t *testing.T) {
+	dir := t.TempDir()
+	for i, c := range []struct {
+		before string // the boot that the file remembers
+		uptime time.Duration
+		waits  bool
+	}{
+		{"", 0, false}, // installed a moment ago
+		{"boot-1", 0, false},
+		{"boot-0", time.Hour, false}, // the agent was off
+		{"boot-0", 20 * time.Second, true},
+	} {
+		file := filepath.Join(dir, fmt.Sprint(i))
+		if c.before != "" {
+			if err := (memory{BootID: c.before}).write(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		most := time.Duration(0)
+		perSecond := map[int]int{}
+		for range 200 {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t)
+				s.refuse = true
+				began := time.Now()
+				u, err := New(Config{Brokers: []string{"tcp://broker"}, Address: at, BootID: "boot-1", StateFile: file, Uptime: c.uptime}, newBox(t), Handlers{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				u.dial = s.dial
+				u.Kick()
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() { u.Run(ctx); close(ended) }()
+				rest(bootSpread)
+				cancel()
+				<-ended
+				first := s.dials()[0].Sub(began)
+				most = max(most, first)
+				perSecond[int(first/time.Second)]++
+			})
+			if c.waits { // Run has noted this boot
+				if err := (memory{BootID: c.before}).write(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if c.waits != (most > 0) {
+			t.Errorf("%+v: the longest wait is %v", c, most)
+		}
+		for s, n := range perSecond {
+			if c.waits && n > 20 {
+				t.Errorf("%d of 200 come in second %d", n, s)
+			}
+		}
+		if m, err := readMemory(file); !c.waits && (err != nil || m.BootID != "boot-1") {
+			t.Errorf("%+v: remembered %+v, %v", c, m, err)
 		}
 	}
 }

@@ -138,6 +138,33 @@ func TestTimeFloor(t *testing.T) {
 	}
 }
 
+// TestTimeFloorIsKept: what a broker's certificate taught of the time outlives a restart, and rubbish in the file does not
+// stop the next one.
+func TestTimeFloorIsKept(t *testing.T) {
+	cfg := Config{Brokers: []string{"tcp://b"}, Address: at, BootID: "one", StateFile: filepath.Join(t.TempDir(), "uplink.json")}
+	u, err := New(cfg, newBox(t), Handlers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(100 * 24 * time.Hour).UTC().Truncate(time.Second)
+	u.state.NotBefore = later
+	u.remember()
+	for _, spoil := range []string{"", "rubbish", strings.Repeat(" ", maxMemory) + "{}"} {
+		if spoil != "" {
+			if err := os.WriteFile(cfg.StateFile, []byte(spoil), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := New(cfg, newBox(t), Handlers{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := again.now().Equal(later); got != (spoil == "") {
+			t.Errorf("%.10q in the file: now is %v", spoil, again.now())
+		}
+	}
+}
+
 func TestNew(t *testing.T) {
 	ok := Config{Brokers: []string{"ssl://b.example"}, Address: at}
 	for _, c := range []struct {

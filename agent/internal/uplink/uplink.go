@@ -35,6 +35,8 @@ const (
 	rebuildEvery   = 3                // every so many ack timeouts the session is built anew
 	stable         = time.Minute      // a session that lasts this long ends a series of failures
 	firstSpread    = 30 * time.Second // a whole fleet loses its broker in one moment; it must not return in one
+	bootSpread     = time.Minute      // and so it must after a power cut
+	youngBoot      = 10 * time.Minute // a machine that runs longer has not just got its power back
 	fightAfter     = 5                // short sessions in a row: another client may have our id
 	fightFactor    = 10               // then the longest wait grows by this
 	fleetWindow    = 64               // records sent and not yet confirmed by the fleet
@@ -75,10 +77,12 @@ type Config struct {
 	Window       int    // messages without PUBACK, at most 16
 	ReconnectMin time.Duration
 	ReconnectMax time.Duration
-	Compress     bool      // documents go out packed, the status apart: the broker's last will is plain too
-	DayBytes     int64     // on the wire in 24 hours; 0 without bound
-	TimeFloor    time.Time // it cannot be earlier than this: the build, or the latest NotBefore of State
-	AuditFile    string    // record of commands; empty keeps none over a restart
+	Compress     bool          // documents go out packed, the status apart: the broker's last will is plain too
+	DayBytes     int64         // on the wire in 24 hours; 0 without bound
+	TimeFloor    time.Time     // it cannot be earlier than this: the build
+	AuditFile    string        // record of commands; empty keeps none over a restart
+	StateFile    string        // what is known from runs before; empty keeps nothing over a restart
+	Uptime       time.Duration // of the machine, when the agent started
 }
 
 // Handlers connect the uplink to the rest of the agent. They must return soon, Command apart.
@@ -97,7 +101,7 @@ type State struct {
 	LastError   string    // of the last attempt or session; empty after a good connect
 	Warning     string    // works, but will not for long or not as meant
 	CertExpires time.Time // of the client certificate; zero without one
-	NotBefore   time.Time // latest start of a verified broker certificate: a floor for the time, worth keeping
+	NotBefore   time.Time // latest start of a verified broker certificate, those of runs before included: a floor for the time
 }
 
 // Counters count since the start.
@@ -134,6 +138,7 @@ type Uplink struct {
 	out, in  atomic.Int64
 
 	// Of the goroutine that runs the sessions.
+	kept    memory     // as it is in the file
 	short   int        // sessions in a row that ended soon
 	notes   []string   // warnings of this attempt
 	silent  int        // ack timeouts in a row
@@ -197,6 +202,11 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
 	}
+	kept, err := readMemory(cfg.StateFile)
+	if err != nil {
+		u.log.Warn("uplink", "remembers nothing", err)
+	}
+	u.kept, u.state.NotBefore = kept, kept.NotBefore
 	return u, nil
 }
 
@@ -205,6 +215,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 	var worker sync.WaitGroup
 	worker.Go(func() { u.obey(ctx) })
 	defer worker.Wait()
+	wait := u.morning()
+	u.remember()
+	u.rest(ctx, wait, nil)
 	failures := 0
 	for i := 0; ctx.Err() == nil; i++ {
 		broker := u.cfg.Brokers[i%len(u.cfg.Brokers)]
@@ -212,6 +225,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		u.remember()
 		u.ended(broker, up, err)
 		switch {
 		case lasted >= stable:
@@ -223,21 +237,26 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		wait := u.backoff(failures, lasted >= stable)
 		failures++
-		timer := time.NewTimer(wait)
-		for waiting := true; waiting; {
-			waiting = false
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			case <-u.kick:
-			case answer := <-u.pings:
-				answer()
-				waiting = true
-			}
-		}
-		timer.Stop()
+		u.rest(ctx, wait, u.kick)
 	}
 	return nil
+}
+
+// rest waits, or less if it is kicked, and answers pings meanwhile.
+func (u *Uplink) rest(ctx context.Context, wait time.Duration, kick <-chan struct{}) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-kick:
+		case answer := <-u.pings:
+			answer()
+			continue
+		}
+		return
+	}
 }
 
 // backoff is full jitter: a whole fleet that lost its broker comes back spread out.
@@ -252,6 +271,11 @@ func (u *Uplink) backoff(failures int, wasGood bool) time.Duration {
 	if u.short >= fightAfter {
 		ceiling = top * fightFactor
 	}
+	return u.spread(ceiling)
+}
+
+// spread picks a time up to a ceiling, and at least the shortest wait.
+func (u *Uplink) spread(ceiling time.Duration) time.Duration {
 	ceiling = max(ceiling, u.cfg.ReconnectMin)
 	return u.cfg.ReconnectMin + rand.N(ceiling-u.cfg.ReconnectMin+1)
 }

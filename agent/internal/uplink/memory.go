@@ -1,0 +1,95 @@
+package uplink
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A memory is what the uplink knows from runs before. It changes once per start of the machine and once per certificate
+// of the broker.
+type memory struct {
+	BootID    string    `json:"boot_id"`    // of the last run
+	NotBefore time.Time `json:"not_before"` // start of the newest verified broker certificate
+}
+
+const maxMemory = 4 << 10
+
+// readMemory returns the zero value where nothing is remembered; what cannot be read is an error too, but no obstacle.
+func readMemory(file string) (m memory, err error) {
+	if file == "" {
+		return m, nil
+	}
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil && len(b) > maxMemory {
+		err = fmt.Errorf("read %s: %d bytes, more than %d", file, len(b), maxMemory)
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil {
+		return memory{}, err
+	}
+	return m, nil
+}
+
+// write replaces the file, so that a power cut leaves the old one or the new one.
+func (m memory) write(file string) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".uplink-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// remember keeps what is known now, if it is new. A disk that takes nothing costs only the memory.
+func (u *Uplink) remember() {
+	if u.cfg.StateFile == "" {
+		return
+	}
+	m := memory{BootID: u.cfg.BootID, NotBefore: u.State().NotBefore}
+	if m == u.kept {
+		return
+	}
+	if err := m.write(u.cfg.StateFile); err != nil {
+		u.log.Warn("uplink", "remember", err)
+		return
+	}
+	u.kept = m
+}
+
+// morning is how long to wait before the first connection. When the power comes back to a city, every terminal in it
+// starts in the same minute. A run that is not the first since the machine started, and one that remembers no other,
+// does not wait: an agent that was restarted or has just been installed is alone.
+func (u *Uplink) morning() time.Duration {
+	if u.kept.BootID == "" || u.kept.BootID == u.cfg.BootID || u.cfg.Uptime > youngBoot {
+		return 0
+	}
+	return u.spread(bootSpread)
+}
