@@ -107,6 +107,7 @@ type portConfig struct {
 
 	Dedicated bool `toml:"dedicated"`
 	DialUp    bool `toml:"dial_up"`
+	MayReset  bool `toml:"may_reset"`
 }
 
 type networkConfig struct {
@@ -268,10 +269,10 @@ func (c *config) check() error {
 			oneOf(fmt.Sprintf("%s.step[%d].phase", key, j), st.Phase, "start", "sent", "answered", "end")
 			oneOf(fmt.Sprintf("%s.step[%d].result", key, j), st.Result, "", "approved", "declined", "failed", "cancelled")
 		}
-		if len(l.Patterns) == 0 {
 		if _, err := regexp.Compile(l.Begin); err != nil {
 			bad(key+".begin", "%v", err)
 		}
+		if len(l.Patterns) == 0 {
 			bad(key+".patterns", "is empty; give a regular expression with a group named code")
 		}
 		for j, p := range l.Patterns {

@@ -51,6 +51,7 @@ func commands() []command {
 		{"relay", "pass a serial line through, so that the daemon can hear it", runRelay},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
+		{"reset", "restart a modem, if no sale can be lost by it", runReset},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"posdx/agent/internal/source"
+	"posdx/codes"
+	"posdx/drivers/modem"
+	"posdx/drivers/serial"
+)
+
+// exitRefused says that posdx reset did nothing, for the sake of a sale or of the configuration.
+const exitRefused = 7
+
+// resetCommand restarts a modem with all its functions (3GPP TS 27.007 section 8.2). It is the only command of the whole
+// program that changes a device, and it is sent from here alone.
+const resetCommand = "AT+CFUN=1,1"
+
+func runReset(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "reset", "[--config FILE] [--socket PATH] [--lang zh|en] MODEM",
+		"Restarts a modem. It is refused unless the configuration allows it for this modem (may_reset), no other program\nholds the port, and the daemon knows that no sale is running, unsettled or in doubt: not knowing counts as no. The\nfleet cannot ask for it.\n\n"+
+			"Exit codes: 0 restarted, 7 refused, and it says why, 1 it did not answer, 2 usage.",
+		"posdx reset modem0 --lang en")
+	config := f.String("config", defaultConfig, "the configuration `FILE`")
+	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	if len(words) != 1 || !isLang(s, "reset", *lang) {
+		f.Usage()
+		return exitUsage
+	}
+	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*lang) }
+	refuse := func(why string) int {
+		fmt.Fprintf(s.err, "posdx reset: %s%s\n", say("不复位：", "refused: "), why)
+		return exitRefused
+	}
+	c, err := readConfig(*config)
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
+		return exitFailed
+	}
+	var m *portConfig
+	for i := range c.Modem {
+		if c.Modem[i].Name == words[0] {
+			m = &c.Modem[i]
+		}
+	}
+	if m == nil || m.Port == "" {
+		fmt.Fprintf(s.err, "posdx reset: %s has no modem %q with a port\n", *config, words[0])
+		return exitUsage
+	}
+	if !m.MayReset {
+		return refuse(say("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
+	}
+	st, err := source.Client{Path: *socket}.State(ctx)
+	if err != nil {
+		return refuse(say("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + err.Error())
+	}
+	if why := interlock(st, *lang); why != "" {
+		return refuse(why)
+	}
+	baud := m.Baud
+	if baud == 0 {
+		baud = 115200
+	}
+	p, err := serial.Open(serial.Config{Path: m.Port, Baud: baud, HoldDTR: true, MustSee: true})
+	if errors.Is(err, serial.ErrBusy) {
+		return refuse(err.Error())
+	}
+	if err == nil {
+		defer p.Close()
+		_, err = modem.New(p).Command(ctx, resetCommand, "")
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
+		return exitFailed
+	}
+	fmt.Fprintln(s.out, say("已重新启动，约一分钟后重新注册网络", "restarts; it registers again in about a minute"))
+	return exitOK
+}
