@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
@@ -54,20 +52,10 @@ func namespace(t *testing.T) *sim.Net {
 func tunnel(t *testing.T, n *sim.Net, addresses ...string) *os.File {
 	t.Helper()
 	var f *os.File
-	err := n.Do(func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != nil {
+	err := n.Do(func() (err error) {
+		if f, err = newTunnel(); err != nil {
 			return err
 		}
-		r, err := unix.NewIfreq("wire0")
-		if err != nil {
-			return err
-		}
-		r.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, r); err != nil {
-			return err
-		}
-		f = os.NewFile(uintptr(fd), "wire0")
 		// No duplicate address detection: it would take a second.
 		return os.WriteFile("/proc/sys/net/ipv6/conf/wire0/accept_dad", []byte("0"), 0)
 	})

@@ -101,7 +101,7 @@ func handshakes(s *fakeSink) (list []string) {
 
 func TestWhatTLSShows(t *testing.T) {
 	year := time.Now().AddDate(1, 0, 0)
-	nothing := func(net.Conn) {}
+	idle := func(net.Conn) {}
 	for _, c := range []struct {
 		name           string
 		version        uint16
@@ -118,9 +118,9 @@ func TestWhatTLSShows(t *testing.T) {
 			func(c net.Conn) { hear(c, 300); say(c, 200); hear(c, 300) }, "[ok ok]", "no answer"},
 		{"1.3, answered", tls.VersionTLS13, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) }, func(c net.Conn) { hear(c, 300); say(c, 200) }, "[ok ok]", "nothing"},
 		{"1.3, silent", tls.VersionTLS13, year, true, func(c net.Conn) { hear(c, 1); say(c, 300) }, func(c net.Conn) { say(c, 1); hear(c, 300) }, "[ok ok]", "no answer"},
-		{"1.3, nothing sent", tls.VersionTLS13, year, true, nothing, nothing, "[ok ok]", "nothing"},
-		{"1.2, unknown issuer", tls.VersionTLS12, year, false, nothing, nothing, "[bad protocol]", "nothing"}, // Go says bad_certificate for all
-		{"1.2, expired", tls.VersionTLS12, time.Now().AddDate(0, 0, -1), true, nothing, nothing, "[bad protocol]", "nothing"},
+		{"1.3, nothing sent", tls.VersionTLS13, year, true, idle, idle, "[ok ok]", "nothing"},
+		{"1.2, unknown issuer", tls.VersionTLS12, year, false, idle, idle, "[bad protocol]", "nothing"}, // Go says bad_certificate for all
+		{"1.2, expired", tls.VersionTLS12, time.Now().AddDate(0, 0, -1), true, idle, idle, "[bad protocol]", "nothing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &fakeSink{}
