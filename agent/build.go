@@ -194,12 +194,15 @@ func links(c config, log *slog.Logger) []*source.ECR {
 	var list []*source.ECR
 	for _, l := range c.ECR {
 		e := &source.ECR{Name: l.Name, Framing: l.Framing, Log: log}
+		if l.Way == "relay" {
+			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
+		}
 		paths := l.RX
 		if l.Port != "" {
 			paths = []string{l.Port}
 		}
 		for _, p := range paths {
-			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, Parity: parities[l.Parity]})
+			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, DataBits: l.Bits, Parity: parities[l.Parity]})
 		}
 		list = append(list, e)
 	}
@@ -228,6 +231,12 @@ func devices(c config) []report.Device {
 	list := []report.Device{}
 	for _, r := range c.Reader {
 		list = append(list, report.Device{Name: r.Name, Kind: "reader", Port: r.Port})
+	}
+	for _, p := range c.PINPad {
+		list = append(list, report.Device{Name: p.Name, Kind: "pinpad", Port: p.Port})
+	}
+	for _, p := range c.Printer {
+		list = append(list, report.Device{Name: p.Name, Kind: "printer", Port: p.Port})
 	}
 	for _, m := range c.Modem {
 		list = append(list, report.Device{Name: m.Name, Kind: "modem", Port: m.Port})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ type config struct {
 	Capture captureConfig  `toml:"capture"`
 	Reader  []portConfig   `toml:"reader"`
 	Modem   []portConfig   `toml:"modem"`
+	PINPad  []portConfig   `toml:"pinpad"`
+	Printer []portConfig   `toml:"printer"`
 	Network networkConfig  `toml:"network"`
 	Target  []targetConfig `toml:"target"`
 	Storage storageConfig  `toml:"storage"`
@@ -86,6 +89,7 @@ type ecrConfig struct {
 	Way     string   `toml:"way"`
 	Baud    int      `toml:"baud"`
 	Parity  string   `toml:"parity"`
+	Bits    int      `toml:"data_bits"`
 }
 
 // captureConfig watches the connections to the hosts on the wire; where they are, the targets say.
@@ -103,7 +107,8 @@ type portConfig struct {
 	Protocol string `toml:"protocol"`
 	APN      string `toml:"apn"`
 
-	RX []string `toml:"rx"` // of a reader: ports that hear its line
+	RX   []string `toml:"rx"`   // of a reader: ports that hear its line
+	Keys []string `toml:"keys"` // of a PIN pad: keys that must be there
 
 	Dedicated bool `toml:"dedicated"`
 	DialUp    bool `toml:"dial_up"`
@@ -303,10 +308,16 @@ func (c *config) check() error {
 	for i, p := range c.Reader {
 		port(fmt.Sprintf("reader[%d]", i), p)
 	}
-	for i, p := range c.Modem {
-		port(fmt.Sprintf("modem[%d]", i), p)
-		if len(p.RX) > 0 {
-			bad(fmt.Sprintf("modem[%d].rx", i), "only a reader can be overheard")
+	for _, kind := range []struct {
+		name string
+		list []portConfig
+	}{{"modem", c.Modem}, {"pinpad", c.PINPad}, {"printer", c.Printer}} {
+		for i, p := range kind.list {
+			key := fmt.Sprintf("%s[%d]", kind.name, i)
+			port(key, p)
+			if len(p.RX) > 0 {
+				bad(key+".rx", "only a reader can be overheard")
+			}
 		}
 	}
 	c.checkLinks(names, bad, oneOf)
@@ -341,7 +352,7 @@ func (c *config) check() error {
 // checkLinks checks the register links. A port has one reader: a second one would take bytes from the first.
 func (c *config) checkLinks(names map[string]bool, bad func(key, format string, args ...any), oneOf func(key, value string, of ...string)) {
 	taken := map[string]bool{c.Console.TTY: true}
-	for _, p := range append(c.Reader[:len(c.Reader):len(c.Reader)], c.Modem...) {
+	for _, p := range slices.Concat(c.Reader, c.Modem, c.PINPad, c.Printer) {
 		taken[p.Port] = true
 		for _, rx := range p.RX {
 			taken[rx] = true
@@ -355,6 +366,15 @@ func (c *config) checkLinks(names map[string]bool, bad func(key, format string, 
 		names[l.Name] = true
 		oneOf(key+".framing", l.Framing, ecr.MISPOS, ecr.Transbank, ecr.ECR17, ecr.ZVT, ecr.ABECS)
 		oneOf(key+".parity", l.Parity, "", "none", "odd", "even")
+		if l.Bits != 0 && l.Bits != 7 && l.Bits != 8 {
+			bad(key+".data_bits", "%d is neither 7 nor 8", l.Bits)
+		}
+		if l.Way == "relay" {
+			if l.Port != "" || len(l.RX) > 0 || strings.Contains(l.Name, "/") {
+				bad(key+".way", "a relay has the port, and its copies go by the link's name: give neither rx nor port, and no / in %q", l.Name)
+			}
+			continue
+		}
 		if l.Baud <= 0 {
 			bad(key+".baud", "%d is no baud rate; give that of the terminal", l.Baud)
 		}
@@ -363,7 +383,7 @@ func (c *config) checkLinks(names map[string]bool, bad func(key, format string, 
 			ports, way = []string{l.Port}, "own"
 		}
 		if l.Way != "" && l.Way != way {
-			bad(key+".way", "%q does not fit the ports: rx goes with rx, own with port", l.Way)
+			bad(key+".way", "%q does not fit the ports: rx goes with rx, own with port, relay with neither", l.Way)
 		}
 		if (l.Port != "") == (len(l.RX) > 0) || len(l.RX) > 2 {
 			bad(key+".rx", "name one or two receive-only ports here, what the terminal sends first, or one in %s.port", key)

@@ -68,9 +68,21 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 	if err := s.readers(c, stateDir, reads, log); err != nil {
 		return s, err
 	}
+	for i, p := range orNone(c.PINPad) {
+		list, err := probe.PINPad(probe.PINPadConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated, Keys: p.Keys})
+		if err != nil {
+			return s, fmt.Errorf("config: pinpad[%d]: %w", i, err)
+		}
+		s.probes = append(s.probes, list...)
+	}
+	for i, p := range orNone(c.Printer) {
+		list, err := probe.Printer(probe.PrinterConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated})
+		if err != nil {
+			return s, fmt.Errorf("config: printer[%d]: %w", i, err)
+		}
+		s.probes = append(s.probes, list...)
+	}
 	s.probes = append(s.probes,
-		probe.Absent("pinpad0", "pinpad.port"),
-		probe.Absent("printer0", "printer.status"),
 		probe.Process(os.DirFS("/proc"), c.App.Process),
 	)
 	return s, nil

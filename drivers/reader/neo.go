@@ -17,6 +17,16 @@ const (
 	NEOPing    = 0x18 // sub 01
 	NEOVersion = 0x29 // sub 00
 	NEOBooted  = 0x14 // sub 01, unasked: the reader has just started
+	NEOState   = 0xC7 // sub 3A: what its self-check found; the guide's other C7 commands write and are never sent
+)
+
+// Sources of a self-check, each a byte of number, one of length and one of value (the guide, page 121; the first four as the
+// maker's own test scripts have them). 0 is well, FE and FF are not checked.
+const (
+	neoBattery   = 0x10
+	neoSwitches  = 0x11 // one bit for each tamper switch
+	neoRemoval   = 0x14
+	neoSourceEnd = 0x1F // 00 processor, 01 and 02 secure chips, 12 temperature, 13 voltage, 15 and 16 clock
 )
 
 // NEO status codes that say something about the reader (the guide's table of status codes).
@@ -31,6 +41,8 @@ const (
 	neoFixed   = len(neoHeader) + 4
 	neoDataMax = 1024 // no answer that is asked for is longer; card answers are, and are skipped
 	neoLimit   = 600 * time.Millisecond
+	// neoStateMax is what a self-check's eleven sources take. Longer answers to C7 are other data.
+	neoStateMax = 48
 )
 
 // A NEOMessage is one frame. In an answer Status stands where a command has its sub-command. Data is kept for versions
@@ -118,7 +130,7 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 	sum := ccitt(frame)
 	high, low := d.buf[d.n-2], d.buf[d.n-1]
 	m := NEOMessage{Command: frame[len(neoHeader)], Status: frame[len(neoHeader)+1]}
-	if m.Command == NEOVersion {
+	if m.Command == NEOVersion || m.Command == NEOState && size <= neoStateMax {
 		m.Data = append([]byte(nil), frame[neoFixed:]...)
 	}
 	d.Reset()
@@ -136,14 +148,21 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 // stays unknown, because asking for it is not free of effect on every model.
 func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 	d := neoDialogue{link: link}
-	defer func() { clear(d.in[:]); r.Health = d.health }()
+	defer func() {
+		clear(d.in[:])
+		r.Health = d.health
+		r.Health.Swapped = d.dec.Swapped
+	}()
 	if p, ok := link.(interface{ Discard() error }); ok {
 		if err := p.Discard(); err != nil {
 			return r, err
 		}
 	}
-	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}} {
+	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}, {Command: NEOState, Status: 0x3A}} {
 		m, err := d.ask(ctx, ask)
+		if ask.Command == NEOState && errors.Is(err, serial.ErrIdle) {
+			return r, nil // older firmware does not know the question
+		}
 		if err != nil {
 			return r, err
 		}
@@ -153,11 +172,44 @@ func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 		case NEOInsecure:
 			r.Fault = fmt.Sprintf("%02X", m.Status)
 		}
-		if len(m.Data) > 0 && m.Status == NEOOk {
+		switch {
+		case m.Status != NEOOk:
+		case m.Command == NEOState:
+			r.selfCheck(m.Data)
+		case len(m.Data) > 0:
 			r.Model, r.Firmware = modelOf(m.Data)
 		}
 	}
 	return r, nil
+}
+
+// selfCheck reads what a reader's self-check found, source by source. What is not of the known form says nothing.
+func (r *Report) selfCheck(b []byte) {
+	if len(b)%3 != 0 {
+		return
+	}
+	for i := 0; i < len(b); i += 3 {
+		if b[i] > neoSourceEnd || b[i+1] != 1 {
+			return
+		}
+	}
+	for ; len(b) > 0; b = b[3:] {
+		source, value := b[0], b[2]
+		if value == 0 || value >= 0xFE {
+			continue
+		}
+		code := fmt.Sprintf("%02X:%02X", source, value)
+		switch source {
+		case neoSwitches, neoRemoval:
+			r.Tamper, r.Fault = true, code
+		case neoBattery:
+			r.Note = code
+		default:
+			if !r.Tamper {
+				r.Fault = code
+			}
+		}
+	}
 }
 
 type neoDialogue struct {

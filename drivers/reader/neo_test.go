@@ -64,12 +64,39 @@ func TestNEODecoder(t *testing.T) {
 	}
 }
 
+func TestSelfCheck(t *testing.T) {
+	for _, c := range []struct {
+		name, data string
+		want       Report
+	}{
+		{"well", "\x00\x01\x00\x01\x01\x00\x10\x01\x00\x11\x01\x00\x12\x01\x00\x13\x01\x00\x14\x01\x00\x1F\x01\xFF", Report{}},
+		{"nothing", "", Report{}},
+		{"not checked", "\x11\x01\xFE\x12\x01\xFE", Report{}},
+		{"switch", "\x11\x01\x81", Report{Tamper: true, Fault: "11:81"}},
+		{"taken off its place, and hot", "\x14\x01\x01\x12\x01\x01", Report{Tamper: true, Fault: "14:01"}},
+		{"voltage", "\x13\x01\x01", Report{Fault: "13:01"}},
+		{"clock cell", "\x10\x01\x01", Report{Note: "10:01"}},
+		{"another form", "\x11\x02\x81", Report{}},
+		{"another source", "\x11\x01\x81\x57\x01\x01", Report{}},
+		{"cut", "\x11\x01", Report{}},
+	} {
+		var r Report
+		if r.selfCheck([]byte(c.data)); r != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, r, c.want)
+		}
+	}
+}
+
 func FuzzNEODecoder(f *testing.F) {
 	f.Add(NEOFrame(nil, NEOMessage{Command: NEOVersion, Data: []byte("NEO v1.20")}, true))
 	f.Add([]byte(neoHeader + "\x29\x00\xff\xff"))
+	f.Add(NEOFrame(nil, NEOMessage{Command: NEOState, Data: []byte("\x11\x01\x04")}, true))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d NEODecoder
-		decodeNEO(&d, b)
+		if _, m := decodeNEO(&d, b); m.Command == NEOState {
+			var r Report
+			r.selfCheck(m.Data)
+		}
 		d.Reset()
 		if tok, m := decodeNEO(&d, NEOFrame(nil, NEOMessage{Command: NEOPing}, true)); len(tok) != 1 || m.Command != NEOPing {
 			t.Fatalf("a good frame was lost: %v", tok)
@@ -90,18 +117,32 @@ func TestAskNEO(t *testing.T) {
 				a.Data = []byte("NEO v1.20")
 			}
 			return NEOFrame(nil, a, true)
-		}, Report{Model: "NEO", Firmware: "v1.20", Health: Health{Answers: 2}}, nil},
+		}, Report{Model: "NEO", Firmware: "v1.20", Health: Health{Answers: 3}}, nil},
 		{"tampered", func(m NEOMessage) []byte {
 			return NEOFrame(nil, NEOMessage{Command: m.Command, Status: NEOTamper}, true)
 		},
-			Report{Tamper: true, Fault: "1D", Health: Health{Answers: 2}}, nil},
+			Report{Tamper: true, Fault: "1D", Health: Health{Answers: 3}}, nil},
 		{"insecure", func(m NEOMessage) []byte {
 			return NEOFrame(nil, NEOMessage{Command: m.Command, Status: NEOInsecure}, true)
 		},
-			Report{Fault: "12", Health: Health{Answers: 2}}, nil},
+			Report{Fault: "12", Health: Health{Answers: 3}}, nil},
 		{"has just started", func(m NEOMessage) []byte {
 			return NEOFrame(NEOFrame(nil, NEOMessage{Command: NEOBooted, Status: 1}, true), NEOMessage{Command: m.Command}, true)
-		}, Report{Health: Health{Answers: 2, Resets: 2}}, nil},
+		}, Report{Health: Health{Answers: 3, Resets: 3}}, nil},
+		{"in the other order", func(m NEOMessage) []byte { return NEOFrame(nil, NEOMessage{Command: m.Command}, false) },
+			Report{Health: Health{Answers: 3, Swapped: 3}}, nil},
+		{"a tamper switch is open", func(m NEOMessage) []byte {
+			if m.Command == NEOState {
+				return NEOFrame(nil, NEOMessage{Command: m.Command, Data: []byte("\x00\x01\x00\x11\x01\x04\x12\x01\xFE")}, true)
+			}
+			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
+		}, Report{Tamper: true, Fault: "11:04", Health: Health{Answers: 3}}, nil},
+		{"does not know the last question", func(m NEOMessage) []byte {
+			if m.Command == NEOState {
+				return nil
+			}
+			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
+		}, Report{Health: Health{Answers: 2, Silence: 2}}, nil},
 		{"silent", func(NEOMessage) []byte { return nil }, Report{Health: Health{Silence: 2}}, serial.ErrIdle},
 		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: Health{Silence: 2, Garbage: 6}}, serial.ErrGarbled},
 	} {

@@ -25,6 +25,7 @@ type Report struct {
 	Slot     Slot
 	Fault    string // what its self-test or its hardware reports, "" for nothing: a vendor code in hex
 	Tamper   bool
+	Note     string // what a person should see to though nothing is broken: a vendor code
 	Health   Health // of this dialogue
 }
 
@@ -43,13 +44,14 @@ type Health struct {
 	Hardware uint64 // hardware errors the reader reports
 	Moves    uint64 // cards put in or taken out
 	Resets   uint64 // boot notices
+	Swapped  uint64 // frames whose check sum stood in the other order: firmware that is not what its guide says
 }
 
 // Add sums two counts.
 func (h Health) Add(o Health) Health {
 	return Health{h.Answers + o.Answers, h.CRC + o.CRC, h.NAK + o.NAK, h.LostEcho + o.LostEcho, h.Garbage + o.Garbage,
 		h.Silence + o.Silence, h.Stray + o.Stray, h.Mute + o.Mute, h.Parity + o.Parity, h.Overrun + o.Overrun,
-		h.Hardware + o.Hardware, h.Moves + o.Moves, h.Resets + o.Resets}
+		h.Hardware + o.Hardware, h.Moves + o.Moves, h.Resets + o.Resets, h.Swapped + o.Swapped}
 }
 
 // Line is the number of frames that the line spoiled.

@@ -12,9 +12,10 @@ import (
 type NEOState struct {
 	Firmware string
 	Silent   bool
-	Tampered bool // its case was opened
-	Insecure bool // its secure interface has failed
-	Swapped  bool // check sums in the other order, as some firmware has them
+	Tampered bool   // its case was opened
+	Insecure bool   // its secure interface has failed
+	Swapped  bool   // check sums in the other order, as some firmware has them
+	Check    []byte // what its self-check found, source by source; nil for firmware that does not know the question
 }
 
 // A NEOReader is an ID TECH reader that speaks ViVOtech2. Its methods may be called from any goroutine.
@@ -97,6 +98,8 @@ func (r *NEOReader) answer(m reader.NEOMessage) []byte {
 		a.Status = reader.NEOInsecure
 	case m.Command == reader.NEOVersion && m.Status == 0x00:
 		a.Data = []byte(r.state.Firmware)
+	case m.Command == reader.NEOState && m.Status == 0x3A && r.state.Check != nil:
+		a.Data = r.state.Check
 	case m.Command != reader.NEOPing:
 		a.Status = 0x02 // unknown command
 	}

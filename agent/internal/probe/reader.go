@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"posdx/agent/report"
@@ -19,6 +21,7 @@ const (
 
 	readerLimit = 4 * time.Second
 	readerBaud  = 115200
+	crtBaud     = 9600
 
 	// lineWindow is how far back damaged characters count.
 	lineWindow = time.Hour
@@ -36,7 +39,7 @@ type ReaderConfig struct {
 	Name     string // subject of its evidence: reader0
 	Port     string // device node or usb:VID:PID…; empty for none
 	Baud     int    // 0 for the protocol's own
-	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo for ID TECH
+	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo; crt310; crt591:N for its address; msr
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
@@ -121,6 +124,7 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		line.Baud = readerBaud
 	}
 	bauds := []int{line.Baud}
+	kind, address, crt := motorReader(c.Protocol)
 	switch c.Protocol {
 	case "", "ccid":
 	case "gempc-twin":
@@ -132,7 +136,13 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 	case "neo":
 		line.StopBits, line.RTSLow = 1, false
 	default:
-		return reader.Report{}, errors.ErrUnsupported
+		if !crt {
+			return reader.Report{}, errors.ErrUnsupported
+		}
+		line.StopBits, line.RTSLow = 1, false
+		if c.Baud == 0 {
+			bauds = []int{crtBaud}
+		}
 	}
 	var r reader.Report
 	var err error
@@ -142,9 +152,12 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		if p, err = openOurs(line, c.Dedicated); err != nil {
 			return r, err
 		}
-		if c.Protocol == "neo" {
+		switch {
+		case crt:
+			r, err = reader.AskCRT(ctx, p, kind, address)
+		case c.Protocol == "neo":
 			r, err = reader.AskNEO(ctx, p)
-		} else {
+		default:
 			r, err = reader.AskCCID(ctx, p, how)
 		}
 		p.Close()
@@ -153,6 +166,19 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		}
 	}
 	return r, err
+}
+
+// motorReader reads crt310, crt591 and crt591:N, N being the address that its switch says.
+func motorReader(protocol string) (kind reader.CRTKind, address byte, ok bool) {
+	name, number, numbered := strings.Cut(protocol, ":")
+	n, err := strconv.ParseUint(number, 10, 4)
+	switch {
+	case protocol == "crt310":
+		return reader.CRT310, 0, true
+	case name == "crt591" && (!numbered || err == nil):
+		return reader.CRT591, byte(n), true
+	}
+	return 0, 0, false
 }
 
 func selftestEvidence(subject string, r reader.Report) report.Evidence {
@@ -165,6 +191,9 @@ func selftestEvidence(subject string, r reader.Report) report.Evidence {
 	}
 	if r.Fault != "" {
 		e.Facts["code"] = r.Fault
+	}
+	if r.Note != "" {
+		e.Facts["note"] = r.Note
 	}
 	return e
 }
@@ -257,6 +286,12 @@ func (l *lineHistory) evidence(check, subject string) report.Evidence {
 			h = h.Add(v.h)
 		}
 		e.Facts["crc"] = h.Line()
+		if h.Resets > 0 {
+			e.Facts["reader_resets"] = h.Resets
+		}
+		if h.Swapped > 0 {
+			e.Facts["crc_swapped"] = h.Swapped
+		}
 		if _, ok := e.Facts["window_s"]; !ok {
 			e.Facts["window_s"] = int(l.visits[len(l.visits)-1].at.Sub(l.visits[0].at).Seconds())
 		}

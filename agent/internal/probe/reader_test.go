@@ -341,3 +341,49 @@ func TestReadsKeeper(t *testing.T) {
 		t.Error("what cannot be written was not said")
 	}
 }
+
+func TestMotorReaders(t *testing.T) {
+	for _, c := range []struct {
+		protocol string
+		kind     reader.CRTKind
+		state    sim.CRTState
+		want     string // outcome, model, firmware; outcome, code, note; card
+	}{
+		{"crt310", reader.CRT310, sim.CRTState{}, "ok ok - -; ok ok - -; ok absent"},
+		{"crt310", reader.CRT310, sim.CRTState{Card: true}, "ok ok - -; ok ok - -; ok present"},
+		{"crt310", reader.CRT310, sim.CRTState{Fault: 5}, "ok ok - -; bad fault 05 -; cannot-tell -"},
+		{"crt310", reader.CRT310, sim.CRTState{Fault: 2}, "ok ok - -; ok ok - -; cannot-tell -"},
+		{"crt310", reader.CRT310, sim.CRTState{Silent: true}, "bad silent - -; cannot-tell - - -; cannot-tell -"},
+		{"crt310", reader.CRT310, sim.CRTState{Damaged: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
+		{"crt310", reader.CRT310, sim.CRTState{CardDataFirst: true}, "ok ok - -; ok ok - -; ok absent"},
+		{"crt591", reader.CRT591, sim.CRTState{}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok absent"},
+		{"crt591:0", reader.CRT591, sim.CRTState{Card: true}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok present"},
+		{"crt591", reader.CRT591, sim.CRTState{Code: "10"}, "ok ok - -; bad fault 10 -; cannot-tell -"},
+		{"crt591", reader.CRT591, sim.CRTState{Code: "B0"}, "ok ok - -; ok ok - B0; cannot-tell -"},
+		{"crt591", reader.CRT591, sim.CRTState{NAK: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
+		{"crt591", reader.CRT591, sim.CRTState{Cut: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
+		{"crt591", reader.CRT591, sim.CRTState{CardDataFirst: true}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok absent"},
+	} {
+		s := sim.NewCRTReader(c.kind)
+		s.Change(func(s *sim.CRTState) { *s = c.state })
+		l := plugged(t, s)
+		got := ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: c.protocol})[:1])
+		text := show(got["reader.port"], "outcome", "model", "firmware") + "; " + show(got["reader.selftest"], "outcome", "code", "note") + "; " + show(got["reader.slot"], "card")
+		if text != c.want {
+			t.Errorf("%s %+v:\ngot  %s\nwant %s", c.protocol, c.state, text, c.want)
+		}
+		for command := range s.Asked() {
+			if command != "\x31\x30" && command != "\xA4\x30" {
+				t.Errorf("%s: command % X was carried out", c.protocol, command)
+			}
+		}
+		if strings.Contains(fmt.Sprint(got), "4111") {
+			t.Errorf("a card came through: %v", got)
+		}
+	}
+	for _, p := range []string{"crt310:1", "crt591:16", "crt591:x", "crt"} {
+		if _, _, ok := motorReader(p); ok {
+			t.Errorf("%q was accepted", p)
+		}
+	}
+}

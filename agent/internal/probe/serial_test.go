@@ -134,6 +134,9 @@ func TestNEOReader(t *testing.T) {
 		{"sums the other way round", sim.NEOState{Firmware: "NEO v1.00.043", Swapped: true}, "ok ok NEO v1.00.043", "ok ok -"},
 		{"opened", sim.NEOState{Tampered: true}, "ok ok - -", "bad tamper 1D"},
 		{"insecure", sim.NEOState{Insecure: true}, "ok ok - -", "bad fault 12"},
+		{"self-checked", sim.NEOState{Firmware: "NEO v1.00.043", Check: []byte{0x11, 1, 0, 0x12, 1, 0}}, "ok ok NEO v1.00.043", "ok ok -"},
+		{"a switch is open", sim.NEOState{Firmware: "NEO v1.00.043", Check: []byte{0x11, 1, 2, 0x12, 1, 0}}, "ok ok NEO v1.00.043", "bad tamper 11:02"},
+		{"too hot", sim.NEOState{Firmware: "NEO v1.00.043", Check: []byte{0x11, 1, 0, 0x12, 1, 1}}, "ok ok NEO v1.00.043", "bad fault 12:01"},
 		{"silent", sim.NEOState{Silent: true}, "bad silent - -", "cannot-tell - -"},
 	} {
 		s.Change(func(s *sim.NEOState) { *s = c.state })
