@@ -72,6 +72,10 @@ tarm: ## the serial port's tests over github.com/tarm/serial
 lab: build ## every scenario of the simulated terminal, with what each found
 	@sh $(KIT)/lab.sh
 
+.PHONY: faults
+faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
+	POSDX_FAULTS=1 $(GO) test -count=1 -timeout 15m -run TestFaults -v ./agent | grep -E '^ +faults_test.go.*(first|faults:)|--- FAIL|^(ok|FAIL)'
+
 .PHONY: lab-short
 lab-short: build
 	@sh $(KIT)/lab.sh host-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full

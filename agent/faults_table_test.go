@@ -1,0 +1,402 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/drivers/sim"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kinds of faults.
+const (
+	realFault = "real"           // the kernel, the network or the file system really is so
+	peerFault = "simulated peer" // a device, the host or the payment application says so
+	fixture   = "fixture"        // files of /sys and /proc, lines of the kernel's log
+)
+
+// A fault is one cause made to happen, and what the terminal then shows.
+type fault struct {
+	name, cause, kind string
+	how               string // in one line, for the table in firmware-build/README.md
+
+	iface  string // eth0 if empty
+	modem  bool
+	dialUp bool
+	neo    bool // the reader speaks NEO
+	never  bool // the terminal has never had an approval
+	byName bool // the independent place is given by name
+
+	prepare func(*shop) error // before the daemon starts
+	breaks  func(*shop) error // after three good sales
+	event   event
+}
+
+// An event is what the payment application then reports.
+type event struct {
+	code, scheme string
+	origin       report.Origin
+	txn          map[string]any
+}
+
+// hostCode is a code that the host answered.
+func hostCode(code string, more ...any) event {
+	return event{code: code, origin: "host", txn: answeredTxn(members(more))}
+}
+
+// localCode is a code of the terminal's own, for a request that never left.
+func localCode(code string, more ...any) event {
+	t := members(more)
+	if _, ok := t["sent"]; !ok {
+		t["sent"] = false
+	}
+	if _, ok := t["entry"]; !ok {
+		t["entry"] = "chip"
+	}
+	return event{code: code, scheme: "terminal-local", origin: "terminal", txn: t}
+}
+
+func members(list []any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(list); i += 2 {
+		m[list[i].(string)] = list[i+1]
+	}
+	return m
+}
+
+// board is a healthy board's /sys and /proc, as an i.MX6ULL with eMMC has them.
+var board = map[string]string{
+	"sys/class/net/eth0/speed":                          "100\n",
+	"sys/class/power_supply/dc/type":                    "Mains\n",
+	"sys/class/power_supply/dc/online":                  "1\n",
+	"sys/class/power_supply/dc/voltage_now":             "5030000\n",
+	"sys/class/thermal/thermal_zone0/type":              "imx_thermal_zone\n",
+	"sys/class/thermal/thermal_zone0/temp":              "47210\n",
+	"sys/class/thermal/thermal_zone0/trip_point_0_type": "critical\n",
+	"sys/class/thermal/thermal_zone0/trip_point_0_temp": "105000\n",
+	"sys/block/mmcblk1/device/life_time":                "0x02 0x01\n",
+	"sys/block/mmcblk1/device/pre_eol_info":             "0x01\n",
+	"sys/class/watchdog/watchdog0/bootstatus":           "0\n",
+	"sys/devices/system/cpu/online":                     "0\n",
+	"proc/loadavg":                                      "0.08 0.03 0.01 1/84 1021\n",
+	"proc/pressure/cpu":                                 calmPressure,
+	"proc/pressure/memory":                              calmPressure,
+	"proc/meminfo":                                      "MemTotal:         246532 kB\nMemFree:           60364 kB\nMemAvailable:     150364 kB\n",
+	"proc/vmstat":                                       "oom_kill 0\n",
+	"proc/cmdline":                                      "console=ttymxc0,115200 root=/dev/mmcblk1p2\n",
+}
+
+const (
+	calmPressure = "some avg10=0.12 avg60=0.08 avg300=0.05 total=1203311\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=210044\n"
+	highPressure = "some avg10=91.40 avg60=88.03 avg300=80.11 total=912033111\nfull avg10=72.10 avg60=70.00 avg300=61.00 total=712100444\n"
+)
+
+func saying(check string, facts ...any) func(*shop) error {
+	return func(s *shop) error { return s.fact(check, members(facts)) }
+}
+
+func all(list ...func(*shop) error) func(*shop) error {
+	return func(s *shop) error {
+		for _, f := range list {
+			if err := f(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func timesOver(n int, f func(*shop) error) func(*shop) error {
+	return func(s *shop) error {
+		for range n {
+			if err := f(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func reading(words string) func(*shop) error { return func(s *shop) error { return s.read(words) } }
+
+func writing(name, text string) func(*shop) error {
+	return func(s *shop) error { return s.put(name, text) }
+}
+
+// asking has checks made, as background ones would be with time.
+func asking(names ...string) func(*shop) error {
+	return func(s *shop) error { return s.ask(map[string]any{"type": "check", "names": names}) }
+}
+
+func complaining(texts ...string) func(*shop) error {
+	return func(s *shop) error { return s.kernel(texts...) }
+}
+
+func forwarding(rule string) func(*shop) error {
+	return func(s *shop) error { return s.forward(rule) }
+}
+
+// inTerminal runs commands in the terminal's network.
+func inTerminal(words ...string) func(*shop) error {
+	return func(s *shop) error {
+		for _, w := range words {
+			if err := s.at(s.w.Terminal, w); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func modemState(f func(*sim.ModemState)) func(*shop) error {
+	return func(s *shop) error {
+		s.modem.Change(f)
+		return s.w.DropBearer()
+	}
+}
+
+const gprs = "newpos-net:1031" // link closed, no carrier
+
+func faults() []fault {
+	connect := localCode("newpos:E5")
+	noAnswer := localCode("newpos:E7", "sent", true, "host_answer_seen", false, "connect_ms", 300, "mti", "0210")
+	return []fault{
+		// Takes a minute, so it begins first.
+		{name: "crc-errors", cause: "lan.noise", kind: realFault, how: "one frame in four arrives damaged, by the interface's own counters", prepare: tunnelled, breaks: noisy, event: noAnswer},
+
+		// The card, the account, the issuer: the host says so.
+		{name: "card-damaged", cause: "card.damaged", kind: peerFault, how: "five cards are read, the sixth is not",
+			breaks: reading("chip chip chip chip chip !chip"), event: localCode("mpt:0x04")},
+		{name: "card-expired", cause: "card.expired", kind: peerFault, how: "the host answers 54", event: hostCode("54")},
+		{name: "card-stripe-refused", cause: "card.wrong-method", kind: peerFault, how: "the host answers 45 to a stripe", event: hostCode("45", "entry", "stripe")},
+		{name: "card-mistyped", cause: "card.data-mistyped", kind: peerFault, how: "the host answers 14 to a number typed by hand", event: hostCode("14", "entry", "manual")},
+		{name: "account-funds", cause: "account.funds", kind: peerFault, how: "the host answers 51", event: hostCode("51")},
+		{name: "account-limit", cause: "account.limit", kind: peerFault, how: "the host answers 61", event: hostCode("61")},
+		{name: "account-state", cause: "account.state", kind: peerFault, how: "the host answers 62", event: hostCode("62")},
+		{name: "account-pin", cause: "account.pin", kind: peerFault, how: "the host answers 55", event: hostCode("55")},
+		{name: "issuer-declined", cause: "issuer.declined", kind: peerFault, how: "the host answers 05", event: hostCode("05")},
+		{name: "issuer-down", cause: "issuer.unavailable", kind: peerFault, how: "the host answers 91", event: hostCode("91")},
+		{name: "risk", cause: "risk.fraud", kind: peerFault, how: "the host answers 34", event: hostCode("34")},
+		{name: "switch-down", cause: "switch.malfunction", kind: peerFault, how: "the host answers 92", event: hostCode("92")},
+		{name: "success", cause: "none", kind: peerFault, how: "the host answers 00", event: hostCode("00")},
+
+		// The acquirer.
+		{name: "host-96", cause: "host.malfunction", kind: peerFault, how: "the host answers 96, to the sign-in as well",
+			breaks: saying("app.session", "signed_in", true, "last_signin_result", "96"), event: hostCode("96")},
+		{name: "host-slow", cause: "host.overloaded", kind: peerFault, how: "the host answers 96 after 41 s instead of 0.7",
+			breaks: func(s *shop) error { return s.good(10) }, event: hostCode("96", "response_ms", 41_000)},
+		{name: "host-lost", cause: "host.unreachable", kind: realFault, how: "the router loses what goes to the host's address",
+			breaks: func(s *shop) error { return s.w.LoseHost(sim.HostIP, true) }, event: connect},
+		{name: "host-port-closed", cause: "host.port-closed", kind: realFault, how: "the host's listener is closed",
+			breaks: func(s *shop) error { return s.hostDoor.Close() }, event: connect},
+		{name: "host-cert-expired", cause: "host.tls", kind: realFault, how: "the host presents a certificate that ended yesterday",
+			breaks: func(s *shop) error {
+				now := time.Now()
+				return s.certifyOne(&s.host, shopHost, now.AddDate(0, -3, 0), now.Add(-26*time.Hour))
+			}, event: connect},
+		{name: "host-cert-name", cause: "host.tls", kind: realFault, how: "the host's certificate names another host",
+			breaks: func(s *shop) error {
+				now := time.Now()
+				return s.certifyOne(&s.host, "other.example", now.AddDate(0, -1, 0), now.AddDate(0, 1, 0))
+			}, event: connect},
+		{name: "merchant-unknown", cause: "merchant.not-registered", kind: peerFault, how: "the host answers 03", event: hostCode("03")},
+		{name: "merchant-limits", cause: "merchant.not-permitted", kind: peerFault, how: "the host answers 58", event: hostCode("58")},
+		{name: "terminal-unknown", cause: "terminal.not-registered", kind: peerFault, how: "the host answers 97, to the sign-in as well",
+			breaks: saying("app.session", "signed_in", false, "last_signin_result", "97"), event: hostCode("97")},
+
+		// The terminal.
+		{name: "keys-mismatch", cause: "terminal.keys", kind: peerFault, how: "the host answers A0, the PIN pad knows of wrong keys",
+			breaks: saying("app.keys", "state", "mismatch"), event: hostCode("A0")},
+		{name: "session-over", cause: "terminal.session", kind: peerFault, how: "the host answers 77, the last sign-in was 20 h ago",
+			breaks: saying("app.session", "signed_in", true, "signin_age_s", 72_000), event: hostCode("77")},
+		{name: "host-misspelt", cause: "terminal.config", kind: realFault, byName: true, how: "after a change of settings the host's name does not exist",
+			breaks: func(s *shop) error {
+				if err := os.WriteFile(s.path("host"), []byte("pos.acquirer.exmaple"), 0o644); err != nil {
+					return err
+				}
+				return s.restart()
+			}, event: connect},
+		{name: "format-after-update", cause: "terminal.protocol", kind: peerFault, how: "the host answers 30 to every sale since an update",
+			breaks: all(saying("app.version", "installed", "5.2.0", "expected", "5.3.0", "updated_age_s", 86_400), func(s *shop) error { return s.good(1) },
+				saying("app.version", "installed", "5.3.0", "expected", "5.3.0", "updated_age_s", 60)), event: hostCode("30")},
+		{name: "trace-repeated", cause: "terminal.journal", kind: peerFault, how: "the host answers 94, a trace number was used twice",
+			breaks: saying("app.journal", "stan_reused", true, "pending_reversals", 1), event: hostCode("94")},
+		{name: "clock-behind", cause: "terminal.clock", kind: peerFault, how: "the certificates of two unrelated places are not valid yet by the terminal's clock",
+			breaks: func(s *shop) error { return s.certify(time.Now().AddDate(0, 0, 40), time.Now().AddDate(1, 0, 0)) }, event: connect},
+		{name: "app-killed", cause: "terminal.app-crash", kind: realFault, how: "the payment application is killed",
+			breaks: func(s *shop) error { s.stopApp(); return nil }, event: localCode("TransactionFailed")},
+		{name: "app-old", cause: "terminal.app-old", kind: peerFault, how: "the host answers YQ to a version behind the fleet's",
+			breaks: saying("app.version", "installed", "4.9.0", "expected", "5.3.0", "updated_age_s", 9_000_000),
+			event:  event{code: "YQ", scheme: "acquirer-ext", origin: "host", txn: answeredTxn(nil)}},
+		{name: "cpu-starved", cause: "terminal.overloaded", kind: fixture, how: "/proc/pressure and loadavg of a processor that is waited for",
+			breaks: all(writing("proc/pressure/cpu", highPressure), writing("proc/loadavg", "14.20 12.03 9.01 9/184 1021\n")), event: localCode("TransactionFailed")},
+		{name: "memory-short", cause: "terminal.overloaded", kind: fixture, how: "/proc/meminfo with 4 MB left and forced kills in the kernel's log",
+			breaks: all(writing("proc/meminfo", "MemTotal:         246532 kB\nMemFree:            1364 kB\nMemAvailable:       4364 kB\n"), writing("proc/pressure/memory", highPressure),
+				complaining("Out of memory: Killed process 412 (payd) total-vm:80124kB", "Out of memory: Killed process 431 (payd) total-vm:80124kB")), event: localCode("TransactionFailed")},
+		{name: "disk-full", cause: "terminal.storage-full", kind: realFault, how: "the data file system is filled to the last byte", breaks: fillDisk, event: localCode("mpt:file-write")},
+		{name: "disk-read-only", cause: "terminal.storage-fault", kind: realFault, how: "the data file system is remounted read-only, and the kernel complains of it",
+			breaks: all(func(s *shop) error {
+				return unix.Mount("", s.path("data"), "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+			}, complaining("EXT4-fs error (device mmcblk1p3): ext4_find_entry:1455: inode #2: comm payd: reading directory lblock 0", "EXT4-fs (mmcblk1p3): Remounting filesystem read-only")),
+			event: localCode("mpt:file-write")},
+		{name: "emmc-worn", cause: "terminal.storage-fault", kind: fixture, how: "eMMC past its life, with I/O errors in the kernel's log",
+			breaks: all(writing("sys/block/mmcblk1/device/life_time", "0x0b 0x0b\n"), writing("sys/block/mmcblk1/device/pre_eol_info", "0x03\n"),
+				complaining("mmc1: error -110 whilst initialising MMC card", "blk_update_request: I/O error, dev mmcblk1, sector 81920", "blk_update_request: I/O error, dev mmcblk1, sector 81928")),
+			event: localCode("newpos:E21")},
+		{name: "brown-out", cause: "terminal.power", kind: fixture, how: "dips in the kernel's log and a brown-out as the reason of the last restart; what shows is a reader that dropped off",
+			prepare: writing("sys/class/watchdog/watchdog0/bootstatus", "0x10\n"),
+			breaks: all(complaining("Under-voltage detected! (0x00050005)", "usb 1-1: USB disconnect, device number 4", "Under-voltage detected! (0x00050005)",
+				"usb 1-1: USB disconnect, device number 5", "Under-voltage detected! (0x00050005)", "usb 1-1: USB disconnect, device number 6"),
+				writing("sys/class/power_supply/dc/voltage_now", "4510000\n")), event: localCode("mpt:drv-icc")},
+		{name: "battery-low", cause: "terminal.power", kind: fixture, how: "a battery at 4 %",
+			breaks: all(writing("sys/class/power_supply/dc/online", "0\n"), writing("sys/class/power_supply/bat/type", "Battery\n"), writing("sys/class/power_supply/bat/status", "Discharging\n"),
+				writing("sys/class/power_supply/bat/capacity", "4\n"), writing("sys/class/power_supply/bat/voltage_now", "3410000\n")), event: localCode("newpos:battery")},
+		{name: "overheated", cause: "terminal.heat", kind: fixture, how: "a thermal zone at 98 °C, the processor held back",
+			breaks: all(writing("sys/class/thermal/thermal_zone0/temp", "98400\n"), writing("sys/class/thermal/cooling_device0/type", "thermal-cpufreq-0\n"),
+				writing("sys/class/thermal/cooling_device0/cur_state", "3\n")), event: localCode("TransactionFailed")},
+		{name: "tampered", cause: "terminal.tamper", kind: peerFault, neo: true, how: "the reader answers that its case was opened",
+			breaks: func(s *shop) error { s.neo.Change(func(n *sim.NEOState) { n.Tampered = true }); return nil }, event: localCode("newpos-ped:0x01")},
+
+		// Reader, PIN pad, printer.
+		{name: "reader-unplugged", cause: "reader.disconnected", kind: realFault, how: "the reader's tty vanishes",
+			breaks: func(s *shop) error { s.readerLine.Unplug(); return nil }, event: localCode("mpt:drv-icc")},
+		{name: "reader-silent", cause: "reader.disconnected", kind: peerFault, how: "the reader's tty is there, nothing answers on it",
+			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Silent = true }); return nil }, event: localCode("mpt:drv-icc")},
+		{name: "reader-hardware", cause: "reader.fault", kind: peerFault, how: "the reader reports a hardware error",
+			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Hardware = true }); return nil }, event: localCode("mpt:drv-icc")},
+		{name: "reader-dirty", cause: "reader.dirty", kind: peerFault, how: "five of eight different cards are not read, contactless works",
+			breaks: reading("chip !chip !chip contactless !chip chip !chip !chip contactless chip"), event: localCode("mpt:0x04")},
+		{name: "reader-noise", cause: "reader.line-noise", kind: realFault, how: "one byte in fifty is damaged on the reader's line",
+			breaks: func(s *shop) error {
+				s.readerLine.Spoil(1. / 50)
+				return timesOver(6, asking("reader"))(s)
+			}, event: localCode("newpos-port:0xFF")},
+		{name: "pinpad-silent", cause: "pinpad.fault", kind: peerFault, how: "the application reports that its PIN pad is silent",
+			breaks: saying("pinpad.port", "outcome", "silent"), event: localCode("newpos-ped:0x03")},
+		{name: "printer-paper", cause: "printer.fault", kind: peerFault, how: "the application reports that there is no paper",
+			breaks: saying("printer.status", "outcome", "no-paper"), event: localCode("newpos-prn:0x02")},
+
+		// The modem.
+		{name: "modem-gone", cause: "modem.absent", kind: realFault, modem: true, iface: "wwan0", how: "the modem's tty vanishes and its interface loses the carrier",
+			breaks: func(s *shop) error { s.modemLine.Unplug(); return s.w.DropBearer() }, event: localCode(gprs)},
+		{name: "modem-no-sim", cause: "modem.sim", kind: peerFault, modem: true, iface: "wwan0", how: "the modem answers that there is no SIM; its interface loses the carrier",
+			breaks: modemState(func(m *sim.ModemState) { m.SIM, m.Stat, m.Attached, m.Active, m.Address = "10", 0, false, false, "" }), event: localCode(gprs)},
+		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
+			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
+		{name: "modem-weak", cause: "modem.signal-weak", kind: peerFault, modem: true, iface: "wwan0", how: "the modem hears next to nothing and searches",
+			breaks: modemState(func(m *sim.ModemState) {
+				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
+			}), event: localCode(gprs)},
+		{name: "modem-apn", cause: "modem.apn", kind: peerFault, modem: true, iface: "wwan0", how: "registered, with another APN and no context",
+			breaks: modemState(func(m *sim.ModemState) {
+				m.APN, m.Active, m.Address, m.CEER = "internet", false, "", "requested service option not subscribed"
+			}), event: localCode(gprs)},
+		{name: "no-dial-tone", cause: "modem.line", kind: peerFault, modem: true, dialUp: true, prepare: noNetwork, how: "the dial-up driver reports no dial tone", event: localCode("newpos-modem:-3074")},
+		{name: "dial-busy", cause: "modem.dial", kind: peerFault, modem: true, dialUp: true, prepare: noNetwork, how: "the dial-up driver reports that nobody answers", event: localCode("newpos-modem:-3077")},
+
+		// The shop's network.
+		{name: "cable-out", cause: "lan.cable", kind: realFault, how: "the far end of the cable is set down",
+			breaks: func(s *shop) error { return s.w.Cut() }, event: connect},
+		{name: "wifi-off", cause: "lan.wifi", kind: realFault, iface: "wlan0", how: "a wireless interface loses its carrier",
+			prepare: writing("sys/class/net/wlan0/wireless/.keep", ""), breaks: func(s *shop) error { return s.w.Cut() }, event: connect},
+		{name: "gateway-elsewhere", cause: "lan.address", kind: realFault, how: "another address; the default route points out of the new subnet",
+			breaks: inTerminal("ip addr add 192.168.7.23/24 dev eth0", "ip addr del 192.168.1.23/24 dev eth0"), event: connect},
+		{name: "no-address", cause: "lan.address", kind: realFault, how: "the interface has lost its address and route",
+			breaks: inTerminal("ip addr flush dev eth0"), event: connect},
+		{name: "router-dead", cause: "lan.gateway", kind: realFault, how: "the router's address is gone; the cable is in",
+			breaks: func(s *shop) error { return s.w.KillGateway() }, event: connect},
+		{name: "address-twice", cause: "lan.conflict", kind: realFault, how: "another device on the network has the terminal's address", breaks: twin, event: noAnswer},
+		{name: "two-ways-out", cause: "lan.conflict", kind: realFault, how: "two equally good default routes",
+			breaks: inTerminal("ip link add eth1 type veth peer name far1", "ip link set far1 up", "ip addr add 192.168.9.2/24 dev eth1", "ip link set eth1 up", "ip route append default via 192.168.9.1 dev eth1"), event: noAnswer},
+		{name: "site-firewall", cause: "lan.firewall", kind: realFault, how: "the router refuses the host's port with a reset, the host is 40 ms away", prepare: farTapped,
+			breaks: all(delaying(40*time.Millisecond), forwarding("tcp dport 5000 reject with tcp reset")), event: connect},
+
+		// Beyond.
+		{name: "internet-lost", cause: "wan.outage", kind: realFault, how: "the router drops all that goes beyond it",
+			breaks: func(s *shop) error { return s.w.LoseInternet(true) }, event: connect},
+		{name: "resolver-stopped", cause: "wan.dns", kind: realFault, how: "the only resolver is stopped",
+			breaks: func(s *shop) error { return s.resolver.Shutdown() }, event: connect},
+		{name: "loss-30", cause: "wan.loss", kind: realFault, how: "the router drops 30 % of all packets",
+			breaks: forwarding("numgen random mod 100 < 30 drop"), event: noAnswer},
+		{name: "delay-2s", cause: "wan.slow", kind: realFault, how: "everything takes two seconds there and back", prepare: farTapped, breaks: all(asking("net"), delaying(2*time.Second)), event: noAnswer},
+		{name: "mtu-hole", cause: "wan.mtu", kind: realFault, how: "packets above 1200 bytes vanish without a word",
+			breaks: forwarding("meta length > 1200 drop"), event: noAnswer},
+		{name: "tls-intercepted", cause: "wan.tls", kind: realFault, how: "both places present certificates of another authority",
+			breaks: func(s *shop) error {
+				if err := s.makeCA(); err != nil {
+					return err
+				}
+				return s.certify(time.Now().Add(-time.Hour), time.Now().AddDate(0, 3, 0))
+			}, event: connect},
+		{name: "bearer-flapping", cause: "bearer.flapping", kind: realFault, how: "the default route moves between two interfaces six times", breaks: wander, event: noAnswer},
+
+		// People, and what nobody knows.
+		{name: "wrong-amount", cause: "operator.entry", kind: peerFault, how: "the host answers 13, the application knows of a wrong menu",
+			breaks: saying("app.operator", "role_ok", true, "menu_ok", false), event: hostCode("13")},
+		{name: "no-right", cause: "operator.permission", kind: peerFault, how: "the application reports that the operator lacks the right",
+			breaks: saying("app.operator", "role_ok", false), event: localCode("newpos:E2")},
+		{name: "unknown", cause: "unexplained", kind: peerFault, how: "a cashier's SDK says 9997 and nothing is wrong here",
+			event: event{code: "9997", origin: "cashier", txn: map[string]any{"entry": "code"}}},
+	}
+}
+
+func fillDisk(s *shop) error {
+	f, err := os.Create(filepath.Join(s.path("data"), "debug.log"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for b := make([]byte, 64<<10); len(b) > 0; {
+		if _, err := f.Write(b); errors.Is(err, syscall.ENOSPC) {
+			b = b[:len(b)/2]
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noNetwork takes the network interface out: a terminal that dials has none.
+func noNetwork(s *shop) error { return s.at(s.w.Terminal, "ip link del "+s.iface) }
+
+// twin puts another device with the terminal's address on the router's side of the cable.
+func twin(s *shop) error {
+	other, err := sim.NewNet()
+	if err != nil {
+		return err
+	}
+	pid := strconv.Itoa(os.Getpid())
+	// A macvlan of the router's port is a neighbour of its own; it is moved by the descriptor of its namespace.
+	if err := s.at(s.w.Router, fmt.Sprintf("ip link add link lan0 name twin0 netns /proc/%s/fd/%d type macvlan mode bridge", pid, other.File().Fd())); err != nil {
+		return errCannot(err.Error())
+	}
+	if err := other.Address("twin0", sim.TerminalIP+"/24"); err != nil {
+		return err
+	}
+	return other.Up("twin0")
+}
+
+// wander moves the default route between the cable and a second interface.
+func wander(s *shop) error {
+	if err := inTerminal("ip link add eth1 type veth peer name far1", "ip link set far1 up", "ip addr add 192.168.9.2/24 dev eth1", "ip link set eth1 up")(s); err != nil {
+		return err
+	}
+	for range 3 {
+		if err := inTerminal("ip route replace default via 192.168.9.1 dev eth1")(s); err != nil {
+			return err
+		}
+		time.Sleep(1200 * time.Millisecond) // the monitor looks once a second
+		if err := inTerminal("ip route replace default via 192.168.1.1 dev eth0")(s); err != nil {
+			return err
+		}
+		time.Sleep(1200 * time.Millisecond)
+	}
+	return nil
+}
