@@ -279,6 +279,56 @@ func TestTerminalAccount(t *testing.T) {
 	})
 }
 
+// A report with ranges says exactly what is gone. It comes before the records that were kept between, which are still
+// waited for, and closes nothing else; what it dropped and comes after all is stored.
+func TestDroppedRanges(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		a := sample.New("shop", "t1")
+		diagnosis := func(seq uint64) store.Document {
+			a.Seq = seq - 1
+			return doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(int(seq), 2, "96", "host.malfunction", "acquirer")))
+		}
+		upTo := func(want uint64, docs ...store.Document) {
+			t.Helper()
+			if r := commit(t, s, docs...); r.Acks[0].Ack.Seq != want {
+				t.Errorf("ack %d, want %d", r.Acks[0].Ack.Seq, want)
+			}
+		}
+		upTo(2, diagnosis(1), diagnosis(2))
+		a.Seq = 10
+		told := doc(a.Wrap(report.KindDropped, report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5}, Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}}))
+		upTo(4, told)
+		upTo(4, told) // again: nothing changes
+		open := func(n uint64) store.Gap { return store.Gap{First: n, Last: n, State: store.GapOpen, Since: t0} }
+		gone := func(first, last uint64) store.Gap {
+			return store.Gap{First: first, Last: last, State: store.GapDropped, Since: t0, Reason: "space"}
+		}
+		gaps := func(list ...store.Gap) {
+			t.Helper()
+			got, err := s.Terminal(t.Context(), a.At)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "gaps", got.Streams[0].Gaps, list)
+		}
+		gaps(gone(3, 4), open(5), gone(6, 8), store.Gap{First: 9, Last: 10, State: store.GapOpen, Since: t0})
+		upTo(8, diagnosis(5))
+		upTo(11, diagnosis(10), diagnosis(9))
+		gaps(gone(3, 4), gone(6, 8))
+		upTo(11, diagnosis(7)) // the line had it all the time
+		gaps(gone(3, 4), gone(6, 6), gone(8, 8))
+		want(t, "rows", len(diagnoses(t, s, store.Filter{})), 6)
+
+		// Where the report comes alone, nobody knows what lies between.
+		b := sample.New("shop", "t2")
+		b.Seq = 10
+		r := commit(t, s, doc(b.Wrap(report.KindDropped, report.Dropped{First: 3, Last: 8, Counts: map[string]int{"diagnosis": 5}, Reason: "space", Ranges: [][2]uint64{{3, 4}, {6, 8}}})))
+		if n := r.Acks[0].Ack.Seq; n != 0 {
+			t.Errorf("ack %d of a stream whose first numbers may still come, want 0", n)
+		}
+	})
+}
+
 // A document that is rejected is dealt with all the same: its number must not hold up those behind it.
 func TestRejectedDoesNotBlock(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {

@@ -225,6 +225,13 @@ func TestMosquitto(t *testing.T) {
 	fleet.client.Publish(at.Topic("cmd/ping"), 1, false, `{"id":"p1"}`).WaitTimeout(patience)
 	eventually(t, "ping answered", func() bool { return fleet.count(at.Topic("reply/ping")) == 1 })
 
+	// The largest command passes the example's limits.
+	big := fleet.client.Publish(at.Topic("cmd/knowledge"), 1, false, `{"id":"k1","args":{"pack":"`+strings.Repeat("A", maxKnowledge-100)+`"}}`)
+	if !big.WaitTimeout(patience) || big.Error() != nil {
+		t.Fatalf("a knowledge pack: %v", big.Error())
+	}
+	eventually(t, "knowledge answered", func() bool { return fleet.count(at.Topic("reply/knowledge")) == 1 })
+
 	// Another terminal, with a good certificate of its own, pretends to be t1: nothing of it may arrive, and it hears
 	// nothing of t1's.
 	heard := make(chan string, 100)
