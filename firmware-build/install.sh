@@ -64,6 +64,7 @@ fi
 put 755 "$here/posdx" "$root/usr/bin/posdx"
 put 755 "$here/posdx.init" "$root/etc/init.d/posdx"
 [ $systemd = no ] || put 644 "$here/posdx.service" "$root/lib/systemd/system/posdx.service"
+[ $systemd = no ] || put 644 "$here/posdx-relay@.service" "$root/lib/systemd/system/posdx-relay@.service"
 fresh=no
 if [ ! -f "$root/etc/posdx/posdx.toml" ]; then
 	fresh=yes

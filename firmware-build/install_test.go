@@ -51,10 +51,10 @@ func newBare(t *testing.T) *bare {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, f := range []string{"install.sh", "uninstall.sh", "posdx.init", "posdx.service", "posdx.toml"} {
+	for _, f := range []string{"install.sh", "uninstall.sh", "posdx.init", "posdx.service", "posdx-relay@.service", "posdx.toml"} {
 		b.copy(f, "pkg/"+f, 0o755)
 	}
-	b.sh("cd /pkg && sha256sum posdx install.sh uninstall.sh posdx.init posdx.service posdx.toml >SHA256SUMS")
+	b.sh("cd /pkg && sha256sum posdx install.sh uninstall.sh posdx.init posdx.service posdx-relay@.service posdx.toml >SHA256SUMS")
 	return b
 }
 

@@ -16,8 +16,8 @@ for arch in "$@"; do
 	mkdir "$tmp/$name"
 	install -m 755 "dist/posdx-$arch" "$tmp/$name/posdx"
 	install -m 755 $kit/install.sh $kit/uninstall.sh $kit/posdx.init "$tmp/$name"
-	install -m 644 $kit/posdx.service $kit/posdx.toml $kit/README.md "$tmp/$name"
-	(cd "$tmp/$name" && sha256sum posdx install.sh uninstall.sh posdx.init posdx.service posdx.toml >SHA256SUMS)
+	install -m 644 $kit/posdx.service $kit/posdx-relay@.service $kit/posdx.toml $kit/README.md "$tmp/$name"
+	(cd "$tmp/$name" && sha256sum posdx install.sh uninstall.sh posdx.init posdx.service posdx-relay@.service posdx.toml >SHA256SUMS)
 	tar -C "$tmp" --owner=0 --group=0 --sort=name --mtime='2026-01-01 00:00Z' -cf - "$name" | gzip -9n >"dist/$name.tar.gz"
 	rm -rf "$tmp"
 	echo "dist/$name.tar.gz"

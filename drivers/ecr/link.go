@@ -137,6 +137,12 @@ func (d *Decoder) Quiet(found func(Found)) {
 	d.lost = false
 }
 
+// Skip says that some of the line was not heard: what began is forgotten, and the line is not blamed for it.
+func (d *Decoder) Skip() {
+	clear(d.held)
+	d.held, d.lost = d.held[:0], true
+}
+
 // take reads what is held. last says that no more comes.
 func (d *Decoder) take(found func(Found), last bool) {
 	at := 0

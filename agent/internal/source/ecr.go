@@ -22,12 +22,14 @@ const (
 	linkQueue  = 16                     // codes that wait for a full sink
 )
 
-// ECR listens to the link between a terminal and a cash register, on ports that are wired for it alone. It never
-// writes, and opens no port that another process holds: each byte it read would be missing there.
+// ECR listens to the link between a terminal and a cash register, on ports that are wired for it alone or by the copies
+// that a relay sends. It never writes, and opens no port that another process holds: each byte it read would be missing
+// there.
 type ECR struct {
 	Name    string
 	Framing string
 	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
+	Copies  string          // instead of Ports, the socket for a relay's copies: of the device first, then of its application
 	Log     *slog.Logger
 
 	reopen time.Duration // for tests: instead of linkReopen
@@ -44,12 +46,14 @@ type Line struct {
 	Open   bool
 	Heard  time.Time // when bytes came last; zero for never
 	Counts ecr.Counts
+	Errors serial.Counters // damaged characters since the port was opened, as far as it or a relay counts them
+	Missed uint64          // bytes that passed a relay and were not heard
 }
 
 // Check says what is wrong with the configuration.
 func (e *ECR) Check() error {
-	if n := len(e.Ports); n < 1 || n > 2 {
-		return fmt.Errorf("listen to %s: %d ports, want one for each direction", e.Name, n)
+	if n := len(e.Ports); e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
+		return fmt.Errorf("listen to %s: %d ports, want one for each direction, or a relay", e.Name, n)
 	}
 	if ecr.NewDecoder(e.Framing, true) == nil {
 		return fmt.Errorf("listen to %s: no framing is called %q", e.Name, e.Framing)
@@ -62,6 +66,9 @@ func (e *ECR) Run(ctx context.Context, to Sink) error {
 	if err := e.Check(); err != nil {
 		return err
 	}
+	if e.Copies != "" {
+		return e.runCopies(ctx, to)
+	}
 	e.mu.Lock()
 	e.lines = make([]Line, len(e.Ports))
 	for i, p := range e.Ports {
@@ -70,7 +77,9 @@ func (e *ECR) Run(ctx context.Context, to Sink) error {
 	e.mu.Unlock()
 	var all sync.WaitGroup
 	for i, port := range e.Ports {
-		l := &ear{link: e, index: i, port: port, to: to, decoder: ecr.NewDecoder(e.Framing, i == 0), said: errNothing}
+		port.MarkErrors = true
+		l := e.ear(i, to)
+		l.port = port
 		all.Go(func() { l.run(ctx) })
 	}
 	all.Wait()
@@ -109,8 +118,13 @@ type ear struct {
 	port    serial.Config
 	to      Sink
 	decoder *ecr.Decoder
-	waiting []Seen // offered to a full sink
-	said    error  // the kind of trouble that was logged last, nil for none
+	waiting []Seen    // offered to a full sink
+	said    error     // the kind of trouble that was logged last, nil for none
+	heard   time.Time // by a relay's copies
+}
+
+func (e *ECR) ear(i int, to Sink) *ear {
+	return &ear{link: e, index: i, to: to, decoder: ecr.NewDecoder(e.Framing, i == 0), said: errNothing}
 }
 
 func (l *ear) run(ctx context.Context) {
@@ -144,6 +158,13 @@ func (l *ear) listen(ctx context.Context) error {
 	l.tell(nil)
 	l.note(true, false)
 	buf := make([]byte, 512)
+	counts := func() {
+		if c, err := p.LineErrors(); err == nil {
+			l.link.mu.Lock()
+			l.link.lines[l.index].Errors = c
+			l.link.mu.Unlock()
+		}
+	}
 	for {
 		if err := p.SetReadDeadline(l.wait(time.Now())); err != nil {
 			return err
@@ -158,6 +179,7 @@ func (l *ear) listen(ctx context.Context) error {
 		}
 		l.offer()
 		l.note(true, n > 0)
+		counts()
 		if err != nil && !idle {
 			return err
 		}
