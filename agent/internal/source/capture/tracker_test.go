@@ -269,6 +269,40 @@ func TestNothingOfACardStays(t *testing.T) {
 	}
 }
 
+// What waits for bytes that never come is zeroed when its connection ends.
+func TestNothingOfACardStaysBehind(t *testing.T) {
+	l := newLine(t, track(&fakeSink{}), 1000)
+	l.connect(1)
+	l.put(true, flagACK, l.up+10, l.down, message(t, "0200", "000123", ""))
+	for _, f := range l.flows {
+		early := f.up.held[0].data
+		l.put(false, flagRST, l.down, 0, nil)
+		if !bytes.Equal(early, make([]byte, len(early))) || l.held != 0 {
+			t.Error("what waited stays")
+		}
+	}
+}
+
+// Two requests at a time, answered in the other order, and a reset that is not the host's.
+func TestAnswersFindTheirRequests(t *testing.T) {
+	s := &fakeSink{}
+	l := newLine(t, track(s), 1000)
+	l.connect(1)
+	l.say(true, message(t, "0200", "000001", ""))
+	l.wait(100)
+	l.say(true, message(t, "0200", "000002", ""))
+	l.put(false, flagRST, l.down-5000, 0, nil)
+	l.put(true, flagRST, l.up+1<<30, 0, nil)
+	l.wait(50)
+	l.say(false, message(t, "0210", "000002", "96"))
+	l.wait(1000)
+	l.say(false, message(t, "0210", "000001", "05"))
+	same(t, s.codes(), "[0210 000002 96 host 0210 000001 05 host]")
+	if a, b := *s.seen[0].Txn.ResponseMS, *s.seen[1].Txn.ResponseMS; a != 50 || b != 1150 {
+		t.Errorf("response times %d, %d", a, b)
+	}
+}
+
 // A deal is one way to cut, double, overlap and mix up what one side sends.
 func deal(r *rand.Rand, seq uint32, b []byte) (list []piece) {
 	for at := 0; at < len(b); {
@@ -607,6 +641,23 @@ func TestBounds(t *testing.T) {
 	}
 	k.drop()
 	if k.held != 0 || len(k.flows) != 0 {
+		t.Errorf("dropped, and yet %d bytes", k.held)
+	}
+	// Every connection has a hole, and more and more behind it.
+	for i := range 20 * maxFlows {
+		l := &line{tracker: k, t: t, terminal: netip.AddrPortFrom(terminal4.Addr(), uint16(1+i%maxFlows)), host: host4, at: begun, up: 7, down: 9}
+		if i < maxFlows {
+			l.connect(1)
+		}
+		for j := range 4 {
+			l.put(j%2 == 0, flagACK, 2000+uint32(1400*i+j), 10, junk)
+		}
+		if k.held > maxWaiting || i == 10*maxFlows && k.held < maxWaiting/2 {
+			t.Fatalf("%d bytes held", k.held)
+		}
+	}
+	k.drop()
+	if k.held != 0 {
 		t.Errorf("dropped, and yet %d bytes", k.held)
 	}
 }
