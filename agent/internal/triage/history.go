@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"posdx/agent/report"
@@ -48,8 +49,9 @@ type seen struct {
 	declined bool
 }
 
-// add takes one code into account. Class A is an approval; an answered code of another class is a decline.
-func (h *history) add(now time.Time, ev report.Event, class string) {
+// add takes one code into account and says whether it is news: an approval that another channel told of is none. Class A
+// is an approval; an answered code of another class is a decline.
+func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	s := seen{at: now, code: ev.Code, channel: ev.Channel}
 	answered := ev.Origin == report.OriginHost
 	if ev.Txn != nil {
@@ -64,8 +66,7 @@ func (h *history) add(now time.Time, ev report.Event, class string) {
 	s.approved = class == "A" && answered && isSale(ev)
 	s.declined = answered && class != "A" && isSale(ev)
 	if s.approved {
-		h.approve(s)
-		return
+		return h.approve(s)
 	}
 	if h.first == nil {
 		h.first = map[string]time.Time{}
@@ -75,6 +76,7 @@ func (h *history) add(now time.Time, ev report.Event, class string) {
 	}
 	h.seen = append(h.seen, s)
 	h.trim(now)
+	return true
 }
 
 func (h *history) trim(now time.Time) {
@@ -97,15 +99,19 @@ func isSale(ev report.Event) bool {
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
 }
 
-// approve counts a sale that ended well, once, however many channels tell of it.
-func (h *history) approve(s seen) {
+// approve counts a sale that ended well, once, however many channels tell of it; it says whether its code is news.
+func (h *history) approve(s seen) bool {
 	h.trim(s.at)
 	for i := range h.seen {
 		if o := &h.seen[i]; o.approved && sameApproval(*o, s) {
 			if o.entry == "" {
 				o.entry = s.entry
 			}
-			return
+			news := o.code == "" && s.code != ""
+			if news {
+				o.code = s.code
+			}
+			return news
 		}
 	}
 	clear(h.first)
@@ -113,13 +119,20 @@ func (h *history) approve(s seen) {
 	h.approvals++
 	h.seen = append(h.seen, s)
 	h.trim(s.at)
+	return true
+}
+
+// sameTrace tells whether two trace numbers are one, or one of them is not known: not everybody writes the zeroes at
+// its front.
+func sameTrace(a, b string) bool {
+	return a == "" || b == "" || strings.TrimLeft(a, "0") == strings.TrimLeft(b, "0")
 }
 
 // sameApproval tells whether two reports speak of one sale: by the trace number where both have it, else because
 // another channel told of it a moment before.
 func sameApproval(a, b seen) bool {
 	if a.stan != "" && b.stan != "" {
-		return a.stan == b.stan
+		return sameTrace(a.stan, b.stan)
 	}
 	return a.channel != b.channel && b.at.Sub(a.at) < sameSale
 }

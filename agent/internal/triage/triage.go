@@ -276,10 +276,10 @@ func sameAs(open []*run, r *run) *run {
 			continue
 		}
 		x, y := txn(a), txn(b)
-		if a.Channel != b.Channel && r.start.Sub(o.start) < sameSale && (x.STAN == y.STAN || x.STAN == "" || y.STAN == "") {
+		if a.Channel != b.Channel && r.start.Sub(o.start) < sameSale && sameTrace(x.STAN, y.STAN) {
 			return o
 		}
-		if a.Origin == b.Origin && x.MTI == y.MTI && x.Entry == y.Entry && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
+		if a.Origin == b.Origin && x.MTI == y.MTI && (x.Entry == y.Entry || x.Entry == "" || y.Entry == "") && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
 			return o
 		}
 	}
@@ -357,12 +357,12 @@ func (l *Loop) count(h *history, r *run) (class string) {
 	if res.Known {
 		class = res.Meaning.Class
 	}
-	h.add(r.start, r.ev, class)
+	news := h.add(r.start, r.ev, class)
 	l.Note("terminal_id", txn(r.ev).TerminalID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := report.CodeCount{Scheme: r.ev.Scheme, Code: r.ev.Code, Origin: r.ev.Origin}
-	if _, ok := l.tally[c]; ok || len(l.tally) < maxHistory {
+	if _, ok := l.tally[c]; news && (ok || len(l.tally) < maxHistory) {
 		l.tally[c]++
 	}
 	if class == "A" && answered(r.ev) && isSale(r.ev) {
