@@ -70,7 +70,7 @@ func (p *Printer) put(n, b byte) {
 	case 3:
 		p.Jam = b&0x0C != 0 // cutter; mechanics or black mark, by make
 		p.Broken = b&0x20 != 0
-		p.Hot = b&0x40 != 0 && !p.CoverOpen // some set it for a cover that was opened while they printed
+		p.Hot = b&0x40 != 0 // some set it for a cover that was opened while they printed, too
 		p.Unnamed = p.Unnamed && b&0x6C == 0 && !p.CoverOpen && !p.PaperOut
 	case 4:
 		p.PaperLow = b&0x0C != 0

@@ -263,3 +263,22 @@ func TestWilson(t *testing.T) {
 		}
 	}
 }
+
+// A file that somebody else wrote, or half of one, does no harm.
+func FuzzMemory(f *testing.F) {
+	f.Add([]byte(`{"days":[{"day":20413,"heads":[[4,1,0],[0,0,0],[9,2,3],[0,0,0]]}],"recent":[{"at":1763712000,"head":2,"good":1,"failed":0}],"totals":{"Good":9}}`))
+	f.Add([]byte(`{"days":[{"day":-1,"heads":[[-1,9,9]]},{"day":9e18}],"recent":[{"head":200,"good":-4}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m Memory
+		if json.Unmarshal(b, &m) != nil {
+			return
+		}
+		var r Reads
+		r.Restore(m, morning)
+		r.Note(Attempt{At: morning, Head: HeadChip, OK: true})
+		got, wear := r.Tally(morning), r.Wear(morning)
+		if got.Cards.Failed > got.Cards.Cards || got.Cards.Cards < 1 || got.Cards.Cards > recentKept+1 || wear.Recent.Failed > wear.Recent.Cards {
+			t.Fatalf("%+v %+v", got, wear)
+		}
+	})
+}

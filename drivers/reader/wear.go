@@ -86,7 +86,7 @@ func (w Wear) Shows() bool {
 func (r *Reads) Wear(now time.Time) (worst Wear) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	today, margin := dayOf(now), 0.0
+	today, margin := dayOf(now), -1.0
 	for h := range headCount {
 		w := Wear{Head: h}
 		for _, d := range r.days {
@@ -101,7 +101,7 @@ func (r *Reads) Wear(now time.Time) (worst Wear) {
 			rate.Failed += min(c.Failed+c.Retried, c.Cards)
 		}
 		low, _ := w.Recent.Interval()
-		if _, high := w.Earlier.Interval(); w.Shows() && low-high > margin {
+		if _, high := w.Earlier.Interval(); w.Recent.Cards >= wearNeeded && low-high > margin {
 			worst, margin = w, low-high
 		}
 	}

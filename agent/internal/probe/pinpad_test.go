@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
+	"posdx/drivers/reader"
 	"posdx/drivers/sim"
 )
 
@@ -178,13 +180,13 @@ func TestPeripheralsInUse(t *testing.T) {
 
 // A sale that begins ends every question at once, long before its own time is up, and leaves the port free.
 func TestSaleEndsEveryQuestion(t *testing.T) {
-	reader, neo, pad, printer := sim.NewReader(sim.GemPCTwin(), 1), sim.NewNEOReader(), sim.NewPINPad(1), sim.NewPrinter()
-	reader.Change(func(s *sim.ReaderState) { s.Silent = true })
+	ccid, neo, pad, printer := sim.NewReader(sim.GemPCTwin(), 1), sim.NewNEOReader(), sim.NewPINPad(1), sim.NewPrinter()
+	ccid.Change(func(s *sim.ReaderState) { s.Silent = true })
 	neo.Change(func(s *sim.NEOState) { s.Silent = true })
 	pad.Change(func(s *sim.PINPadState) { s.Silent = true })
 	printer.Change(func(s *sim.PrinterState) { s.Silent = true })
 	var probes []Probe
-	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, reader).Path()})[0])
+	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, ccid).Path()})[0])
 	probes = append(probes, Reader(ReaderConfig{Name: "n", Port: plugged(t, neo).Path(), Protocol: "neo"})[0])
 	a, _ := PINPad(PINPadConfig{Port: plugged(t, pad).Path()})
 	b, _ := Printer(PrinterConfig{Port: plugged(t, printer).Path()})
@@ -235,4 +237,64 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Devices that fail in every way leave neither a descriptor nor a goroutine behind; POSDX_LONG does it ten thousand times.
+func TestPeripheralsLeaveNothingBehind(t *testing.T) {
+	cycles := 24
+	if os.Getenv("POSDX_LONG") != "" {
+		cycles = 10_000
+	}
+	pad, printer, motor, wire := sim.NewPINPad(1), sim.NewPrinter(), sim.NewCRTReader(reader.CRT591), sim.NewWire()
+	pl, rl, ml, wl := plugged(t, pad), plugged(t, printer), plugged(t, motor), plugged(t, wire)
+	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Dedicated: true})
+	b, _ := Printer(PrinterConfig{Port: rl.Path(), Dedicated: true})
+	probes := append(append(a, b...), Reader(ReaderConfig{Port: ml.Path(), Protocol: "crt591", Dedicated: true})[0])
+	faults := []func(on bool){
+		func(bool) {},
+		func(on bool) { pad.Change(func(s *sim.PINPadState) { s.NAK = chance(on) }) },
+		func(on bool) { pad.Change(func(s *sim.PINPadState) { s.BadCRC = chance(on) }) },
+		func(on bool) { motor.Change(func(s *sim.CRTState) { s.NAK = on }) },
+		func(on bool) { printer.Change(func(s *sim.PrinterState) { s.Unasked = on }) },
+		func(on bool) {
+			for _, l := range []*sim.Line{pl, rl, ml} {
+				if on {
+					l.Unplug()
+				} else if err := l.Plug(); err != nil {
+					t.Error(err)
+				}
+			}
+		},
+	}
+	cycle := func(i int) {
+		spoil := faults[i%len(faults)]
+		spoil(true)
+		ran(t, probes)
+		spoil(false)
+		tap, err := NewReaderTap(ReaderConfig{Name: "r", Protocol: "msr", Dedicated: true, Reads: &reader.Reads{}}, []string{wl.Path()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tap.Run(ctx) }()
+		until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return tap.deaf[0] == nil })
+		cancel()
+		<-done
+	}
+	for i := range len(faults) {
+		cycle(i)
+	}
+	fds, gos := descriptors(t), runtime.NumGoroutine()
+	for i := range cycles {
+		cycle(i)
+	}
+	until(t, "as many descriptors and goroutines as before", func() bool { return descriptors(t) <= fds && runtime.NumGoroutine() <= gos+2 })
+}
+
+func chance(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }
