@@ -24,7 +24,7 @@ type GatewayView struct {
 	LossPct   float64
 	LossKnown bool
 	Alive     bool // it answered something, now
-	Bytes     int  // on the site's own network, never on a metered bearer
+	Bytes     int  // on the site's own network, or on a modem's first hop
 }
 
 // Bounds of asking a gateway.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -45,6 +46,8 @@ func command(ctx context.Context, args []string, out, talk io.Writer) int {
 	case "inside", "enter", "app": // the lab's own processes, see namespaces.go
 		switch word {
 		case "inside":
+			// Its children die with the thread that started them: that must not be one that entered a namespace and ends.
+			runtime.LockOSThread()
 			return inside(ctx, args, out, talk)
 		case "enter":
 			err = enter(args)

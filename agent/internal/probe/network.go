@@ -141,7 +141,7 @@ func (n *Network) Probes() []Probe {
 		},
 		{
 			Checks: []string{"net.gateway", "net.address"}, Subject: "gateway", Depth: report.External,
-			Timeout: lanLimit, Fresh: lanFresh, Run: n.lan,
+			Timeout: lanLimit, Fresh: lanFresh, Bytes: lanBytes, Run: n.lan,
 		},
 	}
 	var host, internet bool
@@ -463,7 +463,8 @@ func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
 	return fact("net.bearer", "uplink", status, f)
 }
 
-// lan asks the router, and the network whether somebody else has our address: frames that never leave the site.
+// lan asks the router, and the network whether somebody else has our address. These frames never leave the site, but
+// where the bearer is a modem's interface the router is the carrier's, and they cost money.
 func (n *Network) lan(ctx context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
@@ -473,6 +474,9 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 	l, r, ok := t.Bearer()
 	if !ok {
 		return append(n.addresses(t, now), doubtful("net.gateway", "gateway", report.NotRun, n.noGateway()))
+	}
+	if !n.maySpend(lanBytes, 1) {
+		return append(n.addresses(t, now), doubtful("net.gateway", "gateway", report.NotRun, report.ReasonBudget))
 	}
 	own := t.View(l).Address.Addr()
 	owner := make(chan struct{})
@@ -490,7 +494,9 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 	gateway := doubtful("net.gateway", "gateway", report.NotRun, report.ReasonAbsent)
 	if r.Gateway.IsValid() { // else point to point: there is no router to ask
 		gateway = doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonTimeout)
-		if g, err := network.AskGateway(ctx, l, r.Gateway, own); err == nil {
+		g, err := network.AskGateway(ctx, l, r.Gateway, own)
+		n.spend(g.Bytes)
+		if err == nil {
 			gateway = gatewayEvidence(r.Gateway, g)
 			n.judged(r.Gateway, g.Neighbour == network.NeighbourFailed)
 		}

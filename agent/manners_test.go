@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/internal/probe"
+	"posdx/agent/report"
+	"posdx/drivers/reader"
+	"posdx/drivers/sim"
+)
+
+// touches says what each probe of the product touches, by its first check. A probe that is not here has not been thought
+// about.
+var touches = map[string]string{
+	"net.link":       "the kernel's tables, by netlink; /sys, /proc",
+	"net.gateway":    "the router: ARP and up to 20 echoes, on the site's own network",
+	"net.tcp":        "resolver and host: two questions, a connect, the TLS handshake where there is one; no application byte",
+	"net.internet":   "resolver and the second place: as for the host",
+	"net.path":       "20 echoes; where none is answered, five connects",
+	"net.mtu":        "echoes of up to the interface's size, not to be fragmented",
+	"board.power":    "/sys/class/power_supply, hwmon",
+	"board.thermal":  "/sys/class/thermal",
+	"board.flash":    "/sys/block, /sys/class/ubi, mtd",
+	"board.memory":   "/proc/meminfo, vmstat, pressure",
+	"board.cpu":      "/proc/loadavg, pressure",
+	"board.clock":    "adjtimex, /sys/class/rtc",
+	"board.reboots":  "pstore, power_on_reason, watchdog's bootstatus; never /dev/watchdog",
+	"board.kernel":   "/dev/kmsg, as it comes",
+	"board.storage":  "statfs, /proc/mounts",
+	"modem.port":     "the AT port, if nobody holds it: queries only, nothing is written",
+	"reader.port":    "the reader's port, if nobody holds it: status and identity, no card is powered",
+	"reader.line":    "the kernel's error counters, /sys/bus/usb",
+	"reader.reads":   "nothing: what the payment application told",
+	"pinpad.port":    "the PIN pad's port where one is configured and free: identity; else nothing",
+	"printer.status": "nothing: what the payment application told",
+	"app.process":    "/proc",
+}
+
+// fitted is a terminal with everything, whose peers all keep silent.
+func fitted(t *testing.T) config {
+	t.Helper()
+	dir := t.TempDir()
+	readerLine := sim.NewLine(dir+"/reader", silent{}, 1)
+	modemLine := sim.NewLine(dir+"/modem", silent{}, 1)
+	for _, l := range []*sim.Line{readerLine, modemLine} {
+		if err := l.Plug(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
+	host, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { host.Close() })
+	resolver, err := net.ListenPacket("udp", "127.0.0.1:0") // hears and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resolver.Close() })
+	_, port, _ := net.SplitHostPort(host.Addr().String())
+	c, err := parseConfig([]byte(fmt.Sprintf(`estate = "test"
+terminal = "t1"
+state_dir = %q
+[[reader]]
+name = "reader0"
+port = %q
+protocol = "ccid"
+dedicated = true
+[[modem]]
+name = "modem0"
+port = %q
+dedicated = true
+[network]
+resolvers = [%q]
+[[target]]
+name = "host-primary"
+host = "127.0.0.1"
+port = %s
+tls = true
+[[target]]
+name = "internet"
+host = "status.example"
+port = %s
+[app]
+process = "payapp"
+`, dir, dir+"/reader", dir+"/modem", resolver.LocalAddr(), port, port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// silent is a device that hears everything and says nothing.
+type silent struct{}
+
+func (silent) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	_, err := io.Copy(io.Discard, struct{ io.Reader }{rw}) // by its Read, which waits while nobody has the tty open
+	return err
+}
+
+func sensed(t *testing.T) []probe.Probe {
+	t.Helper()
+	s, err := sense(fitted(t), "", &reader.Reads{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.probes
+}
+
+// Whatever hangs, every probe has let go of its device within 100 ms of a sale's beginning.
+func TestProbesLetGoWhenASaleBegins(t *testing.T) {
+	const limit, tries = 100 * time.Millisecond, 8 // a busy machine may be late itself; eight times it is not
+	for _, p := range sensed(t) {
+		t.Run(strings.Join(p.Checks, " ")+" "+p.Subject, func(t *testing.T) {
+			best := time.Hour
+			for i := 0; i < tries && best > limit; i++ {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); p.Run(ctx) }()
+				select {
+				case <-done: // nothing hangs here
+					cancel()
+					return
+				case <-time.After(30 * time.Millisecond):
+				}
+				cancel()
+				begun := time.Now()
+				<-done
+				best = min(best, time.Since(begun))
+			}
+			if best > limit {
+				t.Errorf("let go after %v, want at most %v", best, limit)
+			}
+		})
+	}
+}
+
+// In a sale no probe is even begun.
+func TestNoProbeBeginsDuringASale(t *testing.T) {
+	list := sensed(t)
+	for i := range list {
+		list[i].Run = func(context.Context) []report.Evidence {
+			t.Errorf("%v of %s was begun", list[i].Checks, list[i].Subject)
+			return nil
+		}
+	}
+	r := probe.NewRunner(list)
+	r.SaleBegins(time.Now())
+	r.Run(t.Context(), list, func(got []report.Evidence) {
+		for _, e := range got {
+			if reason, _ := e.Facts.Str("reason"); e.Status != report.NotRun || reason != report.ReasonInSale {
+				t.Errorf("%s %s: %s %v", e.Check, e.Subject, e.Status, e.Facts)
+			}
+		}
+	})
+}
+
+// The table of the probes in README.md, between its head and the next empty line.
+const mannersBegin = "| checks | touches | how far | at most ms | bytes | between sales |\n|---|---|---|---:|---:|---|\n"
+
+func TestReadmeHasTheManners(t *testing.T) {
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(b), mannersBegin)
+	table, tail, ok2 := strings.Cut(rest, "\n\n")
+	if !ok || !ok2 {
+		t.Fatal("README.md has no table of the probes")
+	}
+	var want strings.Builder
+	var seen []string
+	for _, p := range sensed(t) {
+		first := p.Checks[0]
+		row := strings.Join(p.Checks, " ")
+		if p.Subject == "internet" && first != "net.internet" || slices.Contains(seen, row) {
+			continue // as for the host
+		}
+		seen = append(seen, row)
+		if touches[first] == "" {
+			t.Errorf("nobody has written what the probe of %s touches", first)
+		}
+		idle := "no"
+		if p.Idle {
+			idle = fmt.Sprintf("every %v min", p.Fresh.Minutes())
+			if p.Device != "" && p.Bytes == 0 && (first == "modem.port" || first == "reader.port") {
+				idle += ", if dedicated"
+			}
+		}
+		fmt.Fprintf(&want, "| %s | %s | %s | %d | %d | %s |\n", row, touches[first], p.Depth, p.Timeout.Milliseconds(), p.Bytes, idle)
+	}
+	text := strings.TrimSuffix(want.String(), "\n")
+	if table == text {
+		return
+	}
+	if os.Getenv("POSDX_MANNERS") == "" {
+		t.Fatalf("README.md has another table of the probes; POSDX_MANNERS=1 writes this one:\n%s", text)
+	}
+	if err := os.WriteFile("../README.md", []byte(head+mannersBegin+text+"\n\n"+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
