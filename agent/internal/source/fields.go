@@ -19,6 +19,7 @@ const (
 	maxTerminal = 16 // field 41 has 8, some gateways' names 16
 	maxWord     = 64 // of a version
 	maxMS       = 24 * 3600 * 1000
+	hexBlock    = 16 // hex digits of a PIN block
 	cardDigits  = 12 // the shortest card number: a code with so many digits is taken for one
 )
 
@@ -43,8 +44,21 @@ func codeProblem(s string) string {
 	return ""
 }
 
-// cardLike reports whether text holds a card number, whole or masked, or a track.
-func cardLike(s string) bool { return report.Suspect(unsafe.Slice(unsafe.StringData(s), len(s))) }
+// cardLike reports whether text holds a card number, whole or masked, a track, or so many hex digits in a row that they
+// could be a PIN block, a hash or a key.
+func cardLike(s string) bool {
+	run := 0
+	for i := range len(s) {
+		c := s[i]
+		if run++; !(isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			run = 0
+		}
+		if run == hexBlock {
+			return true
+		}
+	}
+	return report.Suspect(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
 
 func digits(s string) (n int) {
 	for _, r := range s {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"posdx/agent/report"
 )
@@ -15,6 +16,9 @@ const maxPattern = 1024
 
 // maxTime bounds the text of a time: the longest form has under 40 characters.
 const maxTime = 64
+
+// fraction is the most digits of a second's fraction.
+const fraction = 9
 
 // A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing else.
 type Pattern struct {
@@ -152,8 +156,9 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 // logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten
 // to midnight read after midnight is yesterday's.
 func logTime(layout, v string, now time.Time) (time.Time, bool) {
-	if len(v) > maxTime || cardLike(v) {
-		return now, false // an error of package time keeps a copy
+	// An error of package time keeps a copy: what could not be a time does not get there.
+	if len(v) > maxTime || cardLike(v) || longestRun(v) > max(longestRun(layout), fraction) {
+		return now, false
 	}
 	w, err := time.ParseInLocation(layout, v, now.Location())
 	if err != nil {
@@ -174,6 +179,23 @@ func logTime(layout, v string, now time.Time) (time.Time, bool) {
 		w = w.AddDate(0, 0, -1)
 	}
 	return w, true
+}
+
+// longestRun is the most digits that stand next to each other in text; foreign digits are always too many.
+func longestRun(s string) (most int) {
+	run := 0
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9':
+			run++
+			most = max(most, run)
+		case unicode.IsDigit(r):
+			return maxTime
+		default:
+			run = 0
+		}
+	}
+	return most
 }
 
 // hasDate reports whether a layout tells days apart.

@@ -127,7 +127,9 @@ func (t *tail) read() (more, blocked bool, err error) {
 			t.rewound(fi)
 			return true, false, nil
 		}
-		if n > before {
+		if n <= before {
+			clear(t.buf[:n])
+		} else {
 			left -= n - before
 			t.take(t.buf[:n], before)
 			if len(t.waiting) > 0 {
