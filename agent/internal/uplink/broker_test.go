@@ -57,8 +57,12 @@ type link struct {
 	conn  net.Conn
 	out   chan packets.ControlPacket
 	will  *control
-	clean bool // DISCONNECT came
+	clean bool        // DISCONNECT came
+	hears atomic.Bool // it has subscribed; a broker without a memory of sessions says nothing before
 	dead  atomic.Bool
+
+	mu   sync.Mutex
+	over bool
 }
 
 func newScript(t *testing.T) *script {
@@ -82,6 +86,15 @@ func (s *script) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return theirs, nil
 }
 
+// send queues a packet; what comes after the end of the connection goes nowhere.
+func (l *link) send(p packets.ControlPacket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.out <- p
+	}
+}
+
 func (l *link) write() {
 	for p := range l.out {
 		if p.Write(l.conn) != nil {
@@ -95,7 +108,10 @@ func (l *link) write() {
 func (l *link) read() {
 	defer func() {
 		l.conn.Close()
+		l.mu.Lock()
+		l.over = true
 		close(l.out)
+		l.mu.Unlock()
 		if l.will != nil && !l.clean {
 			l.s.mu.Lock()
 			l.s.wills = append(l.s.wills, *l.will)
@@ -112,22 +128,29 @@ func (l *link) read() {
 		}
 		switch p := p.(type) {
 		case *packets.ConnectPacket:
+			if p.CleanSession || p.ClientIdentifier != at.Terminal || p.ProtocolVersion != 4 {
+				l.s.t.Errorf("connects as %q, clean %v, protocol %d", p.ClientIdentifier, p.CleanSession, p.ProtocolVersion)
+			}
 			l.will = &control{p.WillTopic, string(p.WillMessage), p.WillRetain}
 			a := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 			if l.s.connack != nil {
 				a.ReturnCode = l.s.connack(l.n)
 			}
-			l.out <- a
+			l.send(a)
 			l.dead.Store(l.s.dead != nil && l.s.dead(l.n))
 		case *packets.SubscribePacket:
 			a := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
 			a.MessageID = p.MessageID
 			a.ReturnCodes = make([]byte, len(p.Topics))
-			l.out <- a
+			l.hears.Store(true)
+			l.send(a)
 		case *packets.PublishPacket:
+			if p.Qos != 1 {
+				l.s.t.Errorf("%s with QoS %d: the library drops what it likes of these", p.TopicName, p.Qos)
+			}
 			l.s.onPublish(l, p)
 		case *packets.PingreqPacket:
-			l.out <- packets.NewControlPacket(packets.Pingresp)
+			l.send(packets.NewControlPacket(packets.Pingresp))
 		case *packets.DisconnectPacket:
 			l.clean = true
 			return
@@ -141,14 +164,14 @@ func (l *link) puback(id uint16) {
 	l.s.mu.Lock()
 	l.s.open--
 	l.s.mu.Unlock()
-	l.out <- a
+	l.send(a)
 }
 
 // say publishes to the terminal.
 func (l *link) say(topic string, retained bool, payload []byte) {
 	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 	p.TopicName, p.Payload, p.Retain = topic, payload, retained
-	l.out <- p
+	l.send(p)
 }
 
 func (s *script) onPublish(l *link, p *packets.PublishPacket) {
@@ -231,6 +254,9 @@ func (s *script) confirm(l *link, epoch string) {
 		seq++
 	}
 	s.mu.Unlock()
+	if !l.hears.Load() {
+		return
+	}
 	b, _ := json.Marshal(report.Ack{Epoch: epoch, Boot: 1, Seq: seq})
 	l.say(at.Topic("ack"), false, b)
 }
