@@ -78,7 +78,7 @@ faults: ## every cause made to happen through the daemon; writes the table in fi
 
 .PHONY: lab-short
 lab-short: build
-	@sh $(KIT)/lab.sh host-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full
+	@sh $(KIT)/lab.sh host-96 wire-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full
 
 FUZZTIME ?= 60s
 .PHONY: fuzz

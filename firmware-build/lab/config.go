@@ -48,14 +48,21 @@ func (l *lab) config() string {
 	w("terminal = %q", terminal)
 	w("state_dir = %q", l.p.state())
 	w("\n[hook]\nsocket = %q", l.p.hook())
-	w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"host\"", l.p.paylog())
-	w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 应答码=(?P<code>[0-9A-Z]{2})']")
+	if l.s.wire {
+		w("\n[capture]\non = true")
+	} else {
+		w("\n[[log]]\npath = %q\nencoding = \"gb18030\"\norigin = \"host\"", l.p.paylog())
+		w("patterns = ['流水号=(?P<stan>\\d{6}) 终端号=(?P<tid>\\d{8}) 应答码=(?P<code>[0-9A-Z]{2})']")
+	}
 	w("\n[[reader]]\nname = \"reader0\"\nport = %q\nbaud = %d\nprotocol = \"ccid\"", l.p.reader(), readerBaud)
 	if l.s.cellular {
 		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q\ndedicated = true", l.p.modem(), readerBaud, apn)
 	}
 	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), sim.ResolverIP)
-	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", hostName, hostPort, hostName, l.out.caFile())
+	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d", hostName, hostPort)
+	if !l.s.wire {
+		w("tls = true\nserver_name = %q\nca = %q", hostName, l.out.caFile())
+	}
 	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", sim.BrokerIP, brokerPort) // by address: it must not need the resolver
 	w("\n[storage]\npaths = [%q]", l.p.data())
 	w("\n[app]\nprocess = %q\nexpected_version = %q", appProcess, appVersion)

@@ -125,11 +125,18 @@ func (l *lab) run(ctx context.Context, out io.Writer) (report.Diagnosis, error) 
 	if o.HookError != "" {
 		return none, fmt.Errorf("payment app: %s%s", o.HookError, tail(l.agent.log))
 	}
-	d, err := verdict(o)
-	if err != nil {
-		return none, err
+	var d report.Diagnosis
+	if l.s.wire {
+		if d, err = l.seen(ctx, o); err != nil {
+			return none, err
+		}
+		l.say("支付应用显示 %s（%s），没有通知任何人；最终结论 %d 毫秒", "The payment app shows %s (%s) and tells nobody; final revision after %d ms", o.Code, o.Origin, d.TookMS)
+	} else {
+		if d, err = verdict(o); err != nil {
+			return none, err
+		}
+		l.say("支付应用显示 %s（%s）；首个结论 %d 毫秒，最终结论 %d 毫秒", "The payment app shows %s (%s); first revision after %d ms, final after %d ms", o.Code, o.Origin, o.FirstMS, o.FinalMS)
 	}
-	l.say("支付应用显示 %s（%s）；首个结论 %d 毫秒，最终结论 %d 毫秒", "The payment app shows %s (%s); first revision after %d ms, final after %d ms", o.Code, o.Origin, o.FirstMS, o.FinalMS)
 	fmt.Fprintln(out)
 	io.WriteString(out, diagnose.Render(d, l.o.lang, columns))
 	if l.o.record != "" {
@@ -157,6 +164,8 @@ func (l *lab) judge(d report.Diagnosis) error {
 		first = d.Causes[0].ID
 	}
 	switch {
+	case l.s.wire && d.Event.Channel != report.ChannelCapture:
+		return fmt.Errorf("expected the code to be seen on the wire, not by %s", d.Event.Channel)
 	case l.s.want == nil && !d.Abstained:
 		return fmt.Errorf("expected to abstain, got %s", first)
 	case l.s.want != nil && d.Abstained:
@@ -189,7 +198,7 @@ func (l *lab) build(ctx context.Context) (err error) {
 	if err = os.MkdirAll(l.p.state(), 0o700); err != nil {
 		return err
 	}
-	if l.out, err = newOutdoors(ctx, l.o.dir); err != nil {
+	if l.out, err = newOutdoors(ctx, l.o.dir, l.s.wire); err != nil {
 		return err
 	}
 	l.reader = sim.NewReader(sim.GemCorePOSPro(), 1)
@@ -239,14 +248,7 @@ func (l *lab) startAgent(ctx context.Context) (err error) {
 		return err
 	}
 	return l.agent.until(ctx, agentReady, func() bool {
-		h, err := net.DialTimeout("unix", l.p.hook(), time.Second)
-		if err != nil {
-			return false
-		}
-		defer h.Close()
-		h.SetDeadline(time.Now().Add(time.Second))
-		io.WriteString(h, `{"type":"status"}`+"\n")
-		answer, err := bufio.NewReader(h).ReadString('\n')
+		answer, err := l.status()
 		return err == nil && strings.Contains(answer, `"result"`)
 	})
 }
@@ -260,7 +262,11 @@ func (l *lab) startApp() error {
 	if err := os.Symlink(self, l.p.app()); err != nil {
 		return err
 	}
-	c := within(l.world.Terminal, l.p.resolv(), l.p.app(), "app", l.o.dir, l.o.lang)
+	tells := tellsHook
+	if l.s.wire {
+		tells = tellsNobody
+	}
+	c := within(l.world.Terminal, l.p.resolv(), l.p.app(), "app", l.o.dir, l.o.lang, tells)
 	orders, err := c.StdinPipe()
 	if err != nil {
 		return err
@@ -331,6 +337,45 @@ func (l *lab) sellWell(ctx context.Context) error {
 	}
 	l.say("签到成功，%d 笔消费成功", "Signed in, %d sales approved", goodSales)
 	return nil
+}
+
+// seen waits until the daemon, which nobody told, has diagnosed the code of a sale.
+func (l *lab) seen(ctx context.Context, o sim.Outcome) (report.Diagnosis, error) {
+	for end := time.Now().Add(saleWait); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return report.Diagnosis{}, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		answer, err := l.status()
+		if err != nil {
+			return report.Diagnosis{}, err
+		}
+		var a struct {
+			State struct {
+				Last *report.Diagnosis `json:"last"`
+			} `json:"state"`
+		}
+		if err := json.Unmarshal([]byte(answer), &a); err != nil {
+			return report.Diagnosis{}, fmt.Errorf("read the daemon's state: %w", err)
+		}
+		if d := a.State.Last; d != nil && d.Final && d.Event.Code == o.Code && d.Event.Txn != nil && d.Event.Txn.STAN == o.STAN {
+			return *d, nil
+		}
+	}
+	return report.Diagnosis{}, fmt.Errorf("sale %s ended with %s, and the daemon has not seen it%s", o.STAN, o.Code, tail(l.agent.log))
+}
+
+// status asks the daemon what it knows now.
+func (l *lab) status() (string, error) {
+	h, err := net.DialTimeout("unix", l.p.hook(), time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer h.Close()
+	h.SetDeadline(time.Now().Add(time.Second))
+	io.WriteString(h, `{"type":"status"}`+"\n")
+	return bufio.NewReader(h).ReadString('\n')
 }
 
 // verdict takes the final diagnosis out of what the daemon told the payment application.

@@ -20,6 +20,7 @@ type scenario struct {
 	does     string
 	zh       string // the same in Chinese
 	cellular bool   // the terminal's bearer is a modem's, not ethernet
+	wire     bool   // sales go without TLS and the payment application tells nobody: posdx sees codes on the wire alone
 	breaks   func(context.Context, *lab) error
 	sale     string                            // what the payment application then does: sell or scan
 	want     []string                          // the first cause is one of these; nil: the diagnosis abstains
@@ -83,6 +84,9 @@ func scenarios() []scenario {
 		{name: "host-96", zh: "主机应答 96：收单系统自身故障", does: "the host answers 96: its own fault", breaks: answersAll("96"), sale: "sell",
 			want: []string{"host.malfunction"}, retry: []string{"later"},
 			why: "The acquirer's host answers everything with 96, sign-in included, which goes no further. The answer itself proves that line, terminal and session work."},
+		{name: "wire-96", zh: "支付应用不通知 posdx，它在明文连接上看到主机应答 96", does: "the payment app tells nobody; posdx sees the host's 96 on the wire",
+			wire: true, breaks: answersAll("96"), sale: "sell", want: []string{"host.malfunction", "switch.malfunction"}, retry: []string{"later"},
+			why: "As host-96, with plain TCP: no hook is called, no log is followed. The packets between terminal and host are the only witness."},
 		{name: "not-registered-97", zh: "主机应答 97：主机不认识这台终端", does: "the host answers 97: it does not know this terminal", breaks: answersAll("97"), sale: "sell",
 			want: []string{"terminal.not-registered"}, retry: []string{"no"},
 			why: "The acquirer's host answers everything with 97, sign-in included; nothing at the terminal changed since its last approval."},
