@@ -285,7 +285,7 @@ func TestAskCCIDOfABabbler(t *testing.T) {
 			}
 		}()
 		r, err := AskCCID(t.Context(), host, CCIDConfig{})
-		if !errors.Is(err, serial.ErrGarbled) || r.Health.Garbage < tokensMax {
+		if !errors.Is(err, serial.ErrGarbled) || r.Health.Garbage < bytesMax {
 			t.Errorf("%+v, %v", r, err)
 		}
 		host.Close()

@@ -3,9 +3,7 @@ package reader
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"posdx/drivers/serial"
@@ -25,9 +23,6 @@ const (
 	statusLimit = 600 * time.Millisecond // a slot's status is known, not measured: readers answer within milliseconds
 	escapeLimit = 2 * time.Second        // what libccid gives an Escape
 	statusAsks  = 3                      // status questions of one visit: a line error must have a chance to show
-	asksMax     = 2                      // a command is said twice before silence is believed
-	tokensMax   = 4096                   // what one command may bring before the reader counts as babbling
-	readMax     = 256                    // bytes of one read
 )
 
 // CCIDConfig says what is known of a reader beforehand; the zero value finds out.
@@ -40,10 +35,10 @@ type CCIDConfig struct {
 // serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone
 // or the context's.
 func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error) {
-	d := ccidDialogue{link: link, echo: c.Echo}
+	d := ccidDialogue{visit: visit{link: link}, echo: c.Echo}
 	r := Report{}
-	defer func() { clear(d.in[:]) }()
-	if err := d.drain(); err != nil {
+	defer d.forget()
+	if err := d.begin(); err != nil {
 		return r, err
 	}
 	var first error
@@ -87,75 +82,48 @@ func modelOf(b []byte) (model, firmware string) {
 }
 
 type ccidDialogue struct {
-	link   serial.Link
-	echo   Echo
-	seq    byte
-	dec    Decoder
-	health Health
-	in     [readMax]byte
-	rest   []byte // of in, not yet looked at
-}
-
-// drain drops what came before we asked anything: half a frame of somebody else, notices.
-func (d *ccidDialogue) drain() error {
-	if p, ok := d.link.(interface{ Discard() error }); ok {
-		return p.Discard()
-	}
-	return nil
+	visit
+	echo Echo
+	seq  byte
+	dec  Decoder
 }
 
 // ask sends a command until it is answered.
-func (d *ccidDialogue) ask(ctx context.Context, m Message, want byte) (Message, error) {
-	before := d.health
-	var err error
-	for range asksMax {
+func (d *ccidDialogue) ask(ctx context.Context, m Message, want byte) (a Message, err error) {
+	err = d.twice(ctx, fmt.Sprintf("reader %02X", m.Type), func() (err error) {
 		m.Seq = d.seq
 		d.seq++
-		var a Message
-		if a, err = d.once(ctx, m, want); err == nil {
-			d.health.Answers++
-			return a, nil
-		}
-		if errors.Is(err, serial.ErrGone) || errors.Is(err, os.ErrClosed) || ctx.Err() != nil {
-			break
-		}
-	}
-	if errors.Is(err, serial.ErrIdle) && spoiled(d.health, before) { // silent the second time, but not the first
-		err = fmt.Errorf("ask reader %02X: %w", m.Type, serial.ErrGarbled)
-	}
-	return Message{}, err
+		a, err = d.once(ctx, m, want)
+		return err
+	})
+	return a, err
 }
 
 func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message, error) {
-	what := fmt.Sprintf("ask reader %02X", m.Type)
 	limit := statusLimit
 	if m.Type == Escape {
 		limit = escapeLimit
 	}
-	stop, err := serial.Bind(ctx, d.link, time.Now().Add(limit))
+	d.dec.Reset()
+	stop, err := d.say(ctx, limit, Frame(nil, m))
 	if err != nil {
-		return Message{}, fmt.Errorf("%s: %w", what, err)
+		return Message{}, err
 	}
 	defer stop()
-	d.dec.Reset()
-	if _, err := d.link.Write(Frame(nil, m)); err != nil {
-		return Message{}, fmt.Errorf("%s: %w", what, serial.Why(ctx, err))
-	}
-	before := d.health
 	echoed := false
-	for range tokensMax {
-		t, a, err := d.token()
+	for {
+		c, err := d.next(ctx, d.dec.Pending())
 		if err != nil {
-			d.health.Silence++
-			if errors.Is(err, os.ErrDeadlineExceeded) && (d.dec.Pending() || spoiled(d.health, before)) {
-				err = serial.ErrGarbled
-			}
-			return Message{}, fmt.Errorf("%s: %w", what, serial.Why(ctx, err))
+			return Message{}, err
+		}
+		t, a, ok := d.dec.Push(c)
+		if !ok {
+			continue
 		}
 		switch t {
 		case TokenNAK:
 			d.health.NAK++
-			return Message{}, fmt.Errorf("%s: not understood: %w", what, serial.ErrGarbled)
+			return Message{}, fmt.Errorf("not understood: %w", serial.ErrGarbled)
 		case TokenCRC:
 			d.health.CRC++
 		case TokenGarbage:
@@ -180,29 +148,6 @@ func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message,
 			default:
 				d.health.Stray++
 			}
-		}
-	}
-	return Message{}, fmt.Errorf("%s: babbles: %w", what, serial.ErrGarbled)
-}
-
-// spoiled says that since an earlier count the reader has said something that could not be understood.
-func spoiled(now, before Health) bool {
-	return now.Garbage > before.Garbage || now.CRC > before.CRC || now.Stray > before.Stray || now.NAK > before.NAK
-}
-
-func (d *ccidDialogue) token() (Token, Message, error) {
-	for {
-		for len(d.rest) > 0 {
-			c := d.rest[0]
-			d.rest = d.rest[1:]
-			if t, m, ok := d.dec.Push(c); ok {
-				return t, m, nil
-			}
-		}
-		n, err := d.link.Read(d.in[:])
-		d.rest = d.in[:n]
-		if n == 0 && err != nil {
-			return 0, Message{}, err
 		}
 	}
 }

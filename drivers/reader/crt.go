@@ -3,9 +3,7 @@ package reader
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"posdx/drivers/serial"
@@ -138,13 +136,12 @@ func crtHarmless(kind CRTKind, b []byte) bool {
 // AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is. Errors
 // are as AskCCID's.
 func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (Report, error) {
-	d := crtDialogue{link: link, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
+	d := crtDialogue{visit: visit{link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
 	defer d.dec.Reset()
+	defer d.forget()
 	var r Report
-	if l, ok := link.(interface{ Discard() error }); ok {
-		if err := l.Discard(); err != nil {
-			return r, err
-		}
+	if err := d.begin(); err != nil {
+		return r, err
 	}
 	asks := [][]byte{{0x31, 0x30}} // status
 	if kind == CRT591 {
@@ -215,82 +212,55 @@ func (r *Report) crt591(b []byte) {
 }
 
 type crtDialogue struct {
-	link    serial.Link
+	visit
 	kind    CRTKind
 	address byte
 	dec     CRTDecoder
-	health  Health
-	in      [readMax]byte
-	rest    []byte
 }
 
-func (d *crtDialogue) ask(ctx context.Context, command []byte) ([]byte, error) {
-	before := d.health
-	var err error
-	for range asksMax {
-		var a []byte
-		if a, err = d.once(ctx, command); err == nil {
-			d.health.Answers++
-			return a, nil
-		}
-		if errors.Is(err, serial.ErrGone) || errors.Is(err, os.ErrClosed) || ctx.Err() != nil {
-			break
-		}
-	}
-	if errors.Is(err, serial.ErrIdle) && spoiled(d.health, before) {
-		err = serial.ErrGarbled
-	}
-	return nil, fmt.Errorf("ask reader % X: %w", command, err)
+func (d *crtDialogue) ask(ctx context.Context, command []byte) (a []byte, err error) {
+	err = d.twice(ctx, fmt.Sprintf("reader % X", command), func() (err error) { a, err = d.once(ctx, command); return err })
+	return a, err
 }
 
 func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) {
-	stop, err := serial.Bind(ctx, d.link, time.Now().Add(crtLimit))
+	d.dec.Reset()
+	stop, err := d.say(ctx, crtLimit, CRTFrame(nil, d.kind, d.address, command))
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	d.dec.Reset()
-	if _, err := d.link.Write(CRTFrame(nil, d.kind, d.address, command)); err != nil {
-		return nil, serial.Why(ctx, err)
-	}
-	before := d.health
-	for range tokensMax {
-		token, body, err := d.token()
+	for {
+		c, err := d.next(ctx, d.dec.Pending())
 		if err != nil {
-			d.health.Silence++
-			if errors.Is(err, os.ErrDeadlineExceeded) && (d.dec.Pending() || spoiled(d.health, before)) {
-				err = serial.ErrGarbled
-			}
-			return nil, serial.Why(ctx, err)
+			return nil, err
 		}
-		var say []byte
+		token, body, ok := d.dec.Push(c)
+		if !ok {
+			continue
+		}
 		switch token {
 		case CRTAck:
 			if d.kind == CRT310 {
-				say = []byte{crtENQ} // do it
+				err = d.add(ctx, []byte{crtENQ}) // do it
 			}
 		case CRTNak:
 			d.health.NAK++
-			return nil, fmt.Errorf("not understood: %w", serial.ErrGarbled)
+			err = fmt.Errorf("not understood: %w", serial.ErrGarbled)
 		case CRTDamaged:
 			d.health.CRC++
 		case CRTNoise:
 			d.health.Garbage++
 		case CRTMessage:
-			if !d.answers(command, body) {
-				d.health.Stray++
-				continue
+			if d.answers(command, body) {
+				return body, d.add(ctx, []byte{crtACK})
 			}
-			_, err := d.link.Write([]byte{crtACK})
-			return body, serial.Why(ctx, err)
+			d.health.Stray++
 		}
-		if len(say) > 0 {
-			if _, err := d.link.Write(say); err != nil {
-				return nil, serial.Why(ctx, err)
-			}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("babbles: %w", serial.ErrGarbled)
 }
 
 // answers says that a body answers a command.
@@ -299,21 +269,4 @@ func (d *crtDialogue) answers(command, b []byte) bool {
 		return len(b) >= 3 && b[0] != 'C' && b[1] == command[1] && b[2] == command[2]
 	}
 	return len(b) >= 2 && (b[0] == 'N' && b[1] == command[0] || b[0] == command[0] && b[1] == command[1] && len(b) > 2)
-}
-
-func (d *crtDialogue) token() (CRTToken, []byte, error) {
-	for {
-		for len(d.rest) > 0 {
-			c := d.rest[0]
-			d.rest = d.rest[1:]
-			if t, m, ok := d.dec.Push(c); ok {
-				return t, m, nil
-			}
-		}
-		n, err := d.link.Read(d.in[:])
-		d.rest = d.in[:n]
-		if n == 0 && err != nil {
-			return 0, nil, err
-		}
-	}
 }

@@ -143,7 +143,7 @@ func TestAskCRT(t *testing.T) {
 		{"NAK", CRT591, func([]byte) []byte { return []byte{crtNAK} }, Report{Health: Health{NAK: 2}}, serial.ErrGarbled},
 		{"damaged", CRT591, func(b []byte) []byte { a := two("P\x31\x30020"); a[6] ^= 1; return a }, Report{Health: Health{CRC: 2, Silence: 2}}, serial.ErrGarbled},
 		{"dies in the answer", CRT591, func([]byte) []byte { return two("P\x31\x30020")[:6] }, Report{Health: Health{Silence: 2}}, serial.ErrGarbled},
-		{"never stops", CRT310, func([]byte) []byte { return make([]byte, 3*tokensMax) }, Report{}, serial.ErrGarbled},
+		{"never stops", CRT310, func([]byte) []byte { return make([]byte, 3*bytesMax) }, Report{}, serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

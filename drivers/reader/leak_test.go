@@ -99,7 +99,7 @@ func worst(answer []byte, seed uint64) func([]byte) []byte {
 				out = append(out, answer...)
 			}
 		case 4:
-			out = make([]byte, 2*tokensMax)
+			out = make([]byte, 2*bytesMax)
 			for i := range out {
 				out[i] = byte(random.Uint32())
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"posdx/drivers/serial"
@@ -147,16 +146,14 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 // AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are as AskCCID's; the slot
 // stays unknown, because asking for it is not free of effect on every model.
 func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
-	d := neoDialogue{link: link}
+	d := neoDialogue{visit: visit{link: link}}
 	defer func() {
-		clear(d.in[:])
+		d.forget()
 		r.Health = d.health
 		r.Health.Swapped = d.dec.Swapped
 	}()
-	if p, ok := link.(interface{ Discard() error }); ok {
-		if err := p.Discard(); err != nil {
-			return r, err
-		}
+	if err := d.begin(); err != nil {
+		return r, err
 	}
 	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}, {Command: NEOState, Status: 0x3A}} {
 		m, err := d.ask(ctx, ask)
@@ -213,54 +210,30 @@ func (r *Report) selfCheck(b []byte) {
 }
 
 type neoDialogue struct {
-	link   serial.Link
-	dec    NEODecoder
-	health Health
-	in     [readMax]byte
-	rest   []byte
+	visit
+	dec NEODecoder
 }
 
-func (d *neoDialogue) ask(ctx context.Context, m NEOMessage) (NEOMessage, error) {
-	before := d.health
-	var err error
-	for range asksMax {
-		var a NEOMessage
-		if a, err = d.once(ctx, m); err == nil {
-			d.health.Answers++
-			return a, nil
-		}
-		if errors.Is(err, serial.ErrGone) || errors.Is(err, os.ErrClosed) || ctx.Err() != nil {
-			break
-		}
-	}
-	if errors.Is(err, serial.ErrIdle) && spoiled(d.health, before) {
-		err = fmt.Errorf("ask reader %02X: %w", m.Command, serial.ErrGarbled)
-	}
-	return NEOMessage{}, err
+func (d *neoDialogue) ask(ctx context.Context, m NEOMessage) (a NEOMessage, err error) {
+	err = d.twice(ctx, fmt.Sprintf("reader %02X", m.Command), func() (err error) { a, err = d.once(ctx, m); return err })
+	return a, err
 }
 
 func (d *neoDialogue) once(ctx context.Context, m NEOMessage) (NEOMessage, error) {
-	what := fmt.Sprintf("ask reader %02X", m.Command)
-	stop, err := serial.Bind(ctx, d.link, time.Now().Add(neoLimit))
+	d.dec.Reset()
+	stop, err := d.say(ctx, neoLimit, NEOFrame(nil, m, false))
 	if err != nil {
-		return NEOMessage{}, fmt.Errorf("%s: %w", what, err)
+		return NEOMessage{}, err
 	}
 	defer stop()
-	d.dec.Reset()
-	if _, err := d.link.Write(NEOFrame(nil, m, false)); err != nil {
-		return NEOMessage{}, fmt.Errorf("%s: %w", what, serial.Why(ctx, err))
-	}
-	before := d.health
-	for range tokensMax {
-		t, a, err := d.token()
+	for {
+		c, err := d.next(ctx, d.dec.Pending())
 		if err != nil {
-			d.health.Silence++
-			if errors.Is(err, os.ErrDeadlineExceeded) && (d.dec.Pending() || spoiled(d.health, before)) {
-				err = serial.ErrGarbled
-			}
-			return NEOMessage{}, fmt.Errorf("%s: %w", what, serial.Why(ctx, err))
+			return NEOMessage{}, err
 		}
+		t, a, ok := d.dec.Push(c)
 		switch {
+		case !ok:
 		case t == TokenCRC:
 			d.health.CRC++
 		case t == TokenGarbage:
@@ -271,24 +244,6 @@ func (d *neoDialogue) once(ctx context.Context, m NEOMessage) (NEOMessage, error
 			d.health.Resets++
 		default:
 			d.health.Stray++
-		}
-	}
-	return NEOMessage{}, fmt.Errorf("%s: babbles: %w", what, serial.ErrGarbled)
-}
-
-func (d *neoDialogue) token() (Token, NEOMessage, error) {
-	for {
-		for len(d.rest) > 0 {
-			c := d.rest[0]
-			d.rest = d.rest[1:]
-			if t, m, ok := d.dec.Push(c); ok {
-				return t, m, nil
-			}
-		}
-		n, err := d.link.Read(d.in[:])
-		d.rest = d.in[:n]
-		if n == 0 && err != nil {
-			return 0, NEOMessage{}, err
 		}
 	}
 }

@@ -14,10 +14,8 @@ import (
 // out of paper or too hot, and nothing is printed (Epson, ESC/POS Application Programming Guide, DLE EOT; the same bits in
 // the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which makes a printer go on, is never sent.
 
-const (
-	printerLimit = 500 * time.Millisecond // a printer answers within milliseconds; over 9600 baud and a hub, too
-	printerTries = 2
-)
+// printerLimit is ample: a printer answers within milliseconds, over 9600 baud and a hub, too.
+const printerLimit = 500 * time.Millisecond
 
 // A Printer is what a receipt printer told of itself.
 type Printer struct {
@@ -81,11 +79,9 @@ func (p *Printer) put(n, b byte) {
 // AskPrinter asks a printer how it is. Errors are as AskCCID's; one that answers a part of the questions is none.
 func AskPrinter(ctx context.Context, link serial.Link) (Printer, error) {
 	var p Printer
-	d := printerDialogue{link: link}
-	if l, ok := link.(interface{ Discard() error }); ok {
-		if err := l.Discard(); err != nil {
-			return p, err
-		}
+	d := printerDialogue{visit{link: link}}
+	if err := d.begin(); err != nil {
+		return p, err
 	}
 	for n := byte(1); n <= 4; n++ {
 		b, err := d.ask(ctx, n)
@@ -103,57 +99,29 @@ func AskPrinter(ctx context.Context, link serial.Link) (Printer, error) {
 	return p, nil
 }
 
-type printerDialogue struct {
-	link   serial.Link
-	health Health
-}
+type printerDialogue struct{ visit }
 
-func (d *printerDialogue) ask(ctx context.Context, n byte) (byte, error) {
-	what := fmt.Sprintf("ask printer %d", n)
-	before := d.health
-	var err error
-	for range printerTries {
-		var b byte
-		if b, err = d.once(ctx, n); err == nil {
-			d.health.Answers++
-			return b, nil
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
-			break
-		}
-		d.health.Silence++
-	}
-	if errors.Is(err, serial.ErrIdle) && spoiled(d.health, before) {
-		err = serial.ErrGarbled
-	}
-	return 0, fmt.Errorf("%s: %w", what, err)
+func (d *printerDialogue) ask(ctx context.Context, n byte) (b byte, err error) {
+	err = d.twice(ctx, fmt.Sprintf("printer %d", n), func() (err error) { b, err = d.once(ctx, n); return err })
+	return b, err
 }
 
 func (d *printerDialogue) once(ctx context.Context, n byte) (byte, error) {
-	stop, err := serial.Bind(ctx, d.link, time.Now().Add(printerLimit))
+	stop, err := d.say(ctx, printerLimit, []byte{0x10, 0x04, n})
 	if err != nil {
 		return 0, err
 	}
 	defer stop()
-	if _, err := d.link.Write([]byte{0x10, 0x04, n}); err != nil {
-		return 0, serial.Why(ctx, err)
-	}
-	var in [16]byte
-	for read := 0; read < tokensMax; {
-		count, err := d.link.Read(in[:])
-		for _, b := range in[:count] {
-			if answerOf(b) {
-				return b, nil
-			}
-			if read++; b&0x93 != 0x10 && b != 0x11 && b != 0x13 { // status by itself begins so; XON, XOFF
-				d.health.Garbage++
-			}
-		}
-		if count == 0 && err != nil {
-			return 0, serial.Why(ctx, err)
+	for {
+		switch b, err := d.next(ctx, false); {
+		case err != nil:
+			return 0, err
+		case answerOf(b):
+			return b, nil
+		case b&0x93 != 0x10 && b != 0x11 && b != 0x13: // its status by itself begins so; XON, XOFF
+			d.health.Garbage++
 		}
 	}
-	return 0, fmt.Errorf("babbles: %w", serial.ErrGarbled)
 }
 
 // Port status of a printer on USB or a parallel port (USB printer class 1.1, 4.2.2; linux/lp.h).

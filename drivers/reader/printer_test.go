@@ -99,7 +99,7 @@ func TestAskPrinter(t *testing.T) {
 		{"flow control and its own status in between", func([]byte) []byte { return []byte{0x11, 0x10, 0x13, 0x12} }, Printer{Health: Health{Answers: 4}}, nil},
 		{"silent", func([]byte) []byte { return nil }, Printer{Health: Health{Silence: 2}}, serial.ErrIdle},
 		{"rubbish", func([]byte) []byte { return []byte("no") }, Printer{Health: Health{Silence: 2, Garbage: 4}}, serial.ErrGarbled},
-		{"never stops", func([]byte) []byte { return make([]byte, 2*tokensMax) }, Printer{}, serial.ErrGarbled},
+		{"never stops", func([]byte) []byte { return make([]byte, 2*bytesMax) }, Printer{}, serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
