@@ -76,6 +76,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if reduced != "" {
 		sensed.probes, sensed.tasks, logs.Files = nil, nil, nil
 	}
+	if reduced == "" {
+		d.links = links(c, log)
+		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
+	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
@@ -106,10 +110,11 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		logs.Turn = d.watch.add("log", true, nil)
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
-	if reduced == "" {
-		for _, link := range links(c, log) {
-			tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
-		}
+	if len(d.links) > 0 {
+		d.watch.add("ecr", false, pingLinks(d.links))
+	}
+	for _, link := range d.links {
+		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)

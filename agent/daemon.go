@@ -46,6 +46,7 @@ type daemon struct {
 	gate    *report.Gate
 	log     *slog.Logger
 	watch   *watch
+	links   []*source.ECR    // register links
 	wire    *capture.Capture // nil where nothing is captured
 
 	sale    atomic.Bool
@@ -205,6 +206,7 @@ func (d *daemon) self() map[string]int64 {
 	m := usage()
 	m["lost"], m["scrubbed"] = d.lost.Load(), d.gate.Stopped()
 	d.watch.facts(m)
+	countLinks(d.links, m)
 	stats := d.box.Stats()
 	m["outbox_records"], m["outbox_bytes"], m["outbox_ram"] = int64(stats.Records), stats.Bytes, int64(stats.RAM)
 	m["flash_written"], m["outbox_corrupt"] = stats.Written, stats.Corrupt

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"posdx/agent/report"
@@ -34,6 +35,8 @@ type ECR struct {
 
 	reopen time.Duration // for tests: instead of linkReopen
 
+	pulses [2]pulse // of the goroutines that read, the second only with two ports
+
 	mu     sync.Mutex
 	lines  []Line
 	last   ecr.Found // the last result and when it came
@@ -45,6 +48,7 @@ type Line struct {
 	Port   string
 	Open   bool
 	Heard  time.Time // when bytes came last; zero for never
+	Bytes  uint64    // heard
 	Counts ecr.Counts
 	Errors serial.Counters // damaged characters since the port was opened, as far as it or a relay counts them
 	Missed uint64          // bytes that passed a relay and were not heard
@@ -93,6 +97,61 @@ func (e *ECR) Lines() []Line {
 	return append([]Line(nil), e.lines...)
 }
 
+// Ping answers when everything that listens has come round; what waits for its port to come back need not.
+func (e *ECR) Ping(answer func()) {
+	var left atomic.Int32
+	left.Store(int32(len(e.pulses)))
+	for i := range e.pulses {
+		e.pulses[i].ask(func() {
+			if left.Add(-1) == 0 {
+				answer()
+			}
+		})
+	}
+}
+
+// A pulse lets others ask whether a goroutine that waits in a read still turns.
+type pulse struct {
+	mu     sync.Mutex
+	port   deadline // nil while none is open
+	answer func()
+}
+
+type deadline interface{ SetReadDeadline(time.Time) error }
+
+func (p *pulse) ask(answer func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.port == nil {
+		answer()
+		return
+	}
+	p.answer = answer
+	p.port.SetReadDeadline(time.Unix(1, 0))
+}
+
+// use says what is read from; nil for nothing.
+func (p *pulse) use(port deadline) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.port = port
+	if port == nil && p.answer != nil {
+		p.answer()
+		p.answer = nil
+	}
+}
+
+// wait answers whoever has asked and bounds the next read.
+func (p *pulse) wait(until time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.answer != nil {
+		p.answer()
+		p.answer = nil
+	}
+	return p.port.SetReadDeadline(until)
+}
+
 // repeated says whether a result is the one before: a frame sent again, or an abort behind the status that named it.
 func (e *ECR) repeated(f ecr.Found, now time.Time) bool {
 	e.mu.Lock()
@@ -134,7 +193,7 @@ func (l *ear) run(ctx context.Context) {
 	}
 	for {
 		err := l.listen(ctx)
-		l.note(false, false)
+		l.note(false, 0)
 		if ctx.Err() != nil {
 			return
 		}
@@ -155,8 +214,11 @@ func (l *ear) listen(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { p.Close() })()
 	defer p.Close()
 	defer l.decoder.Quiet(l.found)
+	pulse := &l.link.pulses[l.index]
+	pulse.use(p)
+	defer pulse.use(nil)
 	l.tell(nil)
-	l.note(true, false)
+	l.note(true, 0)
 	buf := make([]byte, 512)
 	counts := func() {
 		if c, err := p.LineErrors(); err == nil {
@@ -166,7 +228,8 @@ func (l *ear) listen(ctx context.Context) error {
 		}
 	}
 	for {
-		if err := p.SetReadDeadline(l.wait(time.Now())); err != nil {
+		end := l.wait(time.Now())
+		if err := pulse.wait(end); err != nil {
 			return err
 		}
 		n, err := p.Read(buf)
@@ -174,11 +237,11 @@ func (l *ear) listen(ctx context.Context) error {
 			l.decoder.Push(buf[:n], l.found)
 		}
 		idle := errors.Is(err, serial.ErrIdle)
-		if idle {
+		if idle && !end.IsZero() && !time.Now().Before(end) {
 			l.decoder.Quiet(l.found)
 		}
 		l.offer()
-		l.note(true, n > 0)
+		l.note(true, n)
 		counts()
 		if err != nil && !idle {
 			return err
@@ -239,13 +302,14 @@ func (l *ear) offer() {
 	}
 }
 
-func (l *ear) note(open, heard bool) {
+func (l *ear) note(open bool, heard int) {
 	l.link.mu.Lock()
 	defer l.link.mu.Unlock()
 	line := &l.link.lines[l.index]
 	line.Open, line.Counts = open, l.decoder.Counts
-	if heard {
+	if heard > 0 {
 		line.Heard = time.Now()
+		line.Bytes += uint64(heard)
 	}
 }
 

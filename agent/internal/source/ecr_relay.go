@@ -53,6 +53,8 @@ func (e *ECR) hearCopies(ctx context.Context, ears [2]*ear) error {
 	}
 	defer context.AfterFunc(ctx, func() { f.Close() })()
 	defer f.Close()
+	e.pulses[0].use(f)
+	defer e.pulses[0].use(nil)
 	ears[0].tell(nil)
 	var heard time.Time // the relay
 	buf := make([]byte, serial.CopyMax+1)
@@ -68,7 +70,7 @@ func (e *ECR) hearCopies(ctx context.Context, ears [2]*ear) error {
 				wait = d
 			}
 		}
-		if err := f.SetReadDeadline(wait); err != nil {
+		if err := e.pulses[0].wait(wait); err != nil {
 			return err
 		}
 		n, err := f.Read(buf)
@@ -110,8 +112,9 @@ func (l *ear) copied(c serial.Copy) {
 	}
 	if len(c.Data) > 0 {
 		l.heard = time.Now()
+		n := len(c.Data)
 		l.decoder.Push(c.Data, l.found)
-		l.note(true, true)
+		l.note(true, n)
 	}
 }
 

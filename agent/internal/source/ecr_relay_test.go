@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,3 +152,48 @@ func TestCopiesThatAreNone(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+func TestPingOfAllThatListens(t *testing.T) {
+	far, a := wire(t)
+	_, b := wire(t)
+	d := newDaemon()
+	e, _ := hear(t, d, ecr.MISPOS, a, b)
+	until(t, "both ports open", open(e))
+	frame := misposResult("97")
+	far.Write(frame[:7])
+	for range 20 { // a question in the middle of a frame cuts nothing
+		answered := make(chan struct{})
+		e.Ping(func() { close(answered) })
+		select {
+		case <-answered:
+		case <-time.After(soon):
+			t.Fatal("no answer")
+		}
+	}
+	far.Write(frame[7:])
+	until(t, "the code is seen", func() bool { return len(d.all()) == 1 })
+	// Only an ear that hangs does not answer.
+	e.pulses[1].mu.Lock()
+	e.pulses[1].port = deaf{}
+	e.pulses[1].mu.Unlock()
+	var all atomic.Bool
+	e.Ping(func() { all.Store(true) })
+
+	relayed, _, stop := listenTo(t, newDaemon(), ecr.MISPOS, filepath.Join(t.TempDir(), "s"))
+	answered := make(chan struct{})
+	relayed.Ping(func() { close(answered) })
+	select {
+	case <-answered:
+	case <-time.After(soon):
+		t.Fatal("no answer")
+	}
+	stop()
+	relayed.Ping(func() {}) // after the end
+	if all.Load() {
+		t.Error("an ear that hangs answers")
+	}
+}
+
+type deaf struct{}
+
+func (deaf) SetReadDeadline(time.Time) error { return nil }
