@@ -71,13 +71,13 @@ type soak struct {
 	port   string
 	way    *way // of the daemon to the broker
 
-	base    map[string]int64 // usage when all was calm
-	heap    uint64
-	heapEnd uint64
-	lines   int // written to the log, each with a code
-	busy    int
-	done    map[string]int // faults
-	took    map[string]time.Duration
+	base          map[string]int64 // usage when all was calm
+	heap          uint64
+	heapEnd       uint64
+	lines         int // written to the log, each with a code
+	busy          int
+	done          map[string]int // faults
+	took, longest map[string]time.Duration
 
 	mu       sync.Mutex
 	awaited  sync.WaitGroup
@@ -85,14 +85,22 @@ type soak struct {
 	silent   int      // tickets that ended without a diagnosis
 }
 
+// ringLasts is how long the disk may be full before the outbox's memory is: it packs about 170 documents of 12 kB, and a
+// large soak makes two in a second.
+const ringLasts = time.Minute
+
 // logCode is written to the log alone, so that the tally counts the lines.
 const logCode = "E5"
 
 // newSoak starts everything. In a small one an outage of half a minute fills the outbox: it has to drop, and to say so.
 func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
-	s := &soak{t: t, rnd: rnd, small: small, dir: filepath.Join(t.TempDir(), "state"), done: map[string]int{}, took: map[string]time.Duration{}}
+	s := &soak{t: t, rnd: rnd, small: small, dir: filepath.Join(t.TempDir(), "state"), done: map[string]int{}, took: map[string]time.Duration{}, longest: map[string]time.Duration{}}
 	os.Mkdir(s.dir, 0o700)
-	if err := unix.Mount("tmpfs", s.dir, "tmpfs", 0, "size=6m,mode=0700"); err == nil {
+	size := "size=48m,mode=0700"
+	if small {
+		size = "size=2m,mode=0700"
+	}
+	if err := unix.Mount("tmpfs", s.dir, "tmpfs", 0, size); err == nil {
 		s.disk = true
 		t.Cleanup(func() { unix.Unmount(s.dir, unix.MNT_DETACH) })
 	} else {
@@ -119,7 +127,7 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	s.way = newWay(t, "127.0.0.1:"+s.port)
 	s.fleet = newSoakFleet(t, "tcp://127.0.0.1:"+s.port)
 
-	bytes := 4 << 20
+	bytes := 32 << 20
 	if small {
 		bytes = outbox.MinBytes
 	}
@@ -268,11 +276,17 @@ func (s *soak) faults(length time.Duration) {
 	later := func(name string, f func()) {
 		s.done[name]++
 		began := time.Now()
-		repair = append(repair, func() { f(); s.took[name] += time.Since(began) })
+		repair = append(repair, func() {
+			f()
+			s.took[name] += time.Since(began)
+			s.longest[name] = max(s.longest[name], time.Since(began))
+		})
 	}
 	up := s.d.up.(fleetSession)
 	for time.Now().Before(end) {
-		s.code()
+		if s.small || s.rnd.IntN(3) == 0 {
+			s.code()
+		}
 		s.logLine()
 		time.Sleep(time.Duration(100+s.rnd.IntN(400)) * time.Millisecond)
 		if s.rnd.IntN(4) > 0 {
@@ -309,7 +323,7 @@ func (s *soak) faults(length time.Duration) {
 			if _, err := os.Stat(fill); !s.disk || err == nil {
 				continue
 			}
-			if err := os.WriteFile(fill, make([]byte, 8<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+			if err := fillUp(fill); !errors.Is(err, unix.ENOSPC) {
 				s.t.Errorf("fill the disk: %v", err)
 			}
 			later("disk full", func() { os.Remove(fill) })
@@ -334,6 +348,19 @@ func (s *soak) faults(length time.Duration) {
 	for _, f := range repair {
 		f()
 	}
+}
+
+// fillUp writes a file until it cannot.
+func fillUp(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for b := make([]byte, 4096); err == nil; {
+		_, err = f.Write(b)
+	}
+	return err
 }
 
 // check waits until all has arrived and holds the invariants against it.
@@ -380,7 +407,8 @@ func (s *soak) check() {
 	if lost > sum.dropped[report.KindDiagnosis] {
 		t.Errorf("%d of %d diagnoses did not arrive, %d documents were reported as dropped", lost, len(s.accepted), sum.dropped[report.KindDiagnosis])
 	}
-	if lost > 0 && !s.small {
+	// The bound: what flash holds, and what memory holds while flash takes nothing. The large one never comes to it.
+	if lost > 0 && !s.small && s.longest["disk full"] < ringLasts {
 		t.Errorf("%d diagnoses are lost; flash or memory had room for all", lost)
 	}
 	for _, gap := range sum.gaps {
@@ -396,9 +424,9 @@ func (s *soak) check() {
 		t.Errorf("%d places looked like card numbers", last["scrubbed"])
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%-45s %6s %10s\n", "fault", "times", "in all")
+	fmt.Fprintf(&b, "\n%-45s %6s %10s %10s\n", "fault", "times", "in all", "longest")
 	for _, name := range slices.Sorted(maps.Keys(s.done)) {
-		fmt.Fprintf(&b, "%-45s %6d %10v\n", name, s.done[name], s.took[name].Round(time.Second))
+		fmt.Fprintf(&b, "%-45s %6d %10v %10v\n", name, s.done[name], s.took[name].Round(time.Second), s.longest[name].Round(time.Second))
 	}
 	docs := max(f.kinds[report.KindDiagnosis], 1)
 	row := func(name string, value any) { fmt.Fprintf(&b, "%-45s %6v\n", name, value) }
