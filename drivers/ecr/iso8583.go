@@ -30,6 +30,7 @@ type Message struct {
 	Code       string // field 39. In a request 04xx it is the terminal's own reason, no verdict of a host
 	Terminal   string // field 41
 	Length     int    // bytes without the length header
+	Card       Card   // whose it is, of fields 2 and 35, where somebody counts cards
 }
 
 // Response says whether the message is an answer.
@@ -77,7 +78,9 @@ func skipHeader(b []byte) []byte {
 
 // Parse reads one message without its length header, trying each dialect in turn, all of them if none is named. A
 // dialect fits only if its walk over every field ends exactly where the message ends. Parse zeroes b.
-func Parse(b []byte, dialects ...*Dialect) (Message, error) {
+func Parse(b []byte, dialects ...*Dialect) (Message, error) { return parse(b, nil, dialects) }
+
+func parse(b []byte, tags *Tags, dialects []*Dialect) (Message, error) {
 	defer clear(b)
 	if len(b) > MaxMessage {
 		return Message{}, fmt.Errorf("read message of %d bytes: %w: at most %d", len(b), ErrNotISO8583, MaxMessage)
@@ -89,7 +92,7 @@ func Parse(b []byte, dialects ...*Dialect) (Message, error) {
 	body = skipHeader(skipLRI(body))
 	var first error
 	for _, d := range dialects {
-		m, err := d.walk(body)
+		m, err := d.walk(body, tags)
 		if err == nil {
 			m.Dialect, m.Length = d.Name, len(b)
 			if tpdu != nil {
@@ -105,8 +108,9 @@ func Parse(b []byte, dialects ...*Dialect) (Message, error) {
 }
 
 // walk reads message type, bitmaps and fields. No error tells a value: it may be a card's.
-func (d *Dialect) walk(b []byte) (Message, error) {
+func (d *Dialect) walk(b []byte, tags *Tags) (Message, error) {
 	var m Message
+	var card []byte
 	c := cursor{rest: b}
 	m.MTI = d.digits(c.take(d.numeric(4)), 4)
 	if len(m.MTI) != 4 || m.MTI[0] > '2' || m.MTI[1] == '0' || m.MTI[1] > '8' {
@@ -132,6 +136,12 @@ func (d *Dialect) walk(b []byte) (Message, error) {
 			return Message{}, fmt.Errorf("%s: %w: field %d", d.Name, ErrInconsistent, n)
 		}
 		switch n {
+		case 2:
+			card = v
+		case 35:
+			if card == nil {
+				card = v
+			}
 		case 3:
 			m.Processing = d.digits(v, 6)
 		case 11:
@@ -151,6 +161,7 @@ func (d *Dialect) walk(b []byte) (Message, error) {
 	if len(c.rest) != 0 || c.short {
 		return Message{}, fmt.Errorf("%s: %w: %d bytes after the last field", d.Name, ErrInconsistent, len(c.rest))
 	}
+	m.Card = tags.card(card, !d.ASCII)
 	return m, nil
 }
 

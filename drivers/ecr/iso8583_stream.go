@@ -24,6 +24,7 @@ const maxStarts = 16
 // TCP segment begins: that is where reading starts, and starts again after a loss.
 type Stream struct {
 	Counts StreamCounts
+	Tags   *Tags // tells cards apart; may be nil
 
 	given    LengthHeader // 0: find out
 	dialects []*Dialect   // none: try all
@@ -131,7 +132,7 @@ func (s *Stream) take(got func(Message)) {
 		}
 		n := l.Size() + len(message)
 		// A message that cannot be read ends where its header says all the same.
-		if m, err := Parse(message, s.dialects...); err == nil {
+		if m, err := parse(message, s.Tags, s.dialects); err == nil {
 			s.Counts.Messages++
 			got(m)
 		} else {

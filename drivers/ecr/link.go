@@ -41,6 +41,7 @@ type Found struct {
 	MTI      string // four digits, where an ISO 8583 message crosses the link
 	STAN     string // six digits
 	Terminal string // eight characters
+	Card     Card   // whose it is, where somebody counts cards
 }
 
 // Counts tell the health of one direction of the link since its decoder was made.
@@ -96,16 +97,21 @@ const (
 // NewDecoder returns the decoder of a framing, nil if there is none of that name. answers says that this direction is
 // what the terminal or PIN pad sends: a request of ABECS looks like an answer.
 func NewDecoder(framing string, answers bool) *Decoder {
+	return NewCountingDecoder(framing, answers, nil)
+}
+
+// NewCountingDecoder returns a decoder as NewDecoder does, one that tells cards apart where tags is not nil.
+func NewCountingDecoder(framing string, answers bool, tags *Tags) *Decoder {
 	d := &Decoder{held: make([]byte, 0, linkBuffer)}
 	switch framing {
 	case MISPOS:
-		d.p = mispos{}
+		d.p = mispos{tags}
 	case Transbank:
 		d.p = transbank{}
 	case ECR17:
 		d.p = &ecr17{}
 	case ZVT:
-		d.p = zvt{}
+		d.p = zvt{tags}
 	case ABECS:
 		d.p = abecs{answers: answers}
 	default:

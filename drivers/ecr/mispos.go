@@ -3,7 +3,7 @@ package ecr
 // mispos is the frame of China's MIS-POS terminals. The members and their meaning are those of one client's source
 // (IngPosCom.cpp); a second, independent one (Commlib.c) has the same frame around whole ISO 8583 packets. LRC is the
 // XOR of all from the length to ETX.
-type mispos struct{}
+type mispos struct{ tags *Tags }
 
 const misposHead = 3 // STX and length
 
@@ -44,12 +44,12 @@ func (mispos) cut(b []byte) (int, []byte, verdict) {
 	return end + 2, b[misposHead:end], sound
 }
 
-// read walks the members. Card number (DF1E), expiry (DF1F) and texts are stepped over.
-func (mispos) read(b []byte) (Found, bool) {
+// read walks the members. Expiry (DF1F) and texts are stepped over; of the card number (DF1E) is told which it is.
+func (p mispos) read(b []byte) (Found, bool) {
 	if b[0] == 0x60 {
-		return passed(b), true
+		return passed(b, p.tags), true
 	}
-	var result, inner []byte
+	var result, inner, card []byte
 	var through, amount bool
 	for c := (cursor{rest: b}); len(c.rest) > 0; {
 		tag := c.take(2)
@@ -69,11 +69,16 @@ func (mispos) read(b []byte) (Found, bool) {
 			inner = v // a packet for the host, or text for the printer
 		case 0x07:
 			result = v
+		case 0x1E:
+			card = v
 		}
 	}
 	var f Found
 	if through {
-		f = passed(inner)
+		f = passed(inner, p.tags)
+	}
+	if f.Card == (Card{}) {
+		f.Card = p.tags.card(card, false)
 	}
 	switch {
 	case len(result) == 2 && f.Kind != Result:
@@ -97,12 +102,12 @@ func (mispos) read(b []byte) (Found, bool) {
 
 // passed is what an ISO 8583 message tells that crosses the link on its way to or from the host. One that cannot be
 // read tells nothing.
-func passed(b []byte) Found {
-	m, err := Parse(b)
+func passed(b []byte, tags *Tags) Found {
+	m, err := parse(b, tags, nil)
 	if err != nil {
 		return Found{}
 	}
-	f := Found{Code: m.Code, Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal}
+	f := Found{Code: m.Code, Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal, Card: m.Card}
 	financial := m.MTI[1] == '2'
 	switch {
 	case m.Code != "" && m.Response():

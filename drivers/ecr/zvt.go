@@ -4,7 +4,7 @@ import "fmt"
 
 // zvt is the serial transport of the ZVT protocol (PA00P016, chapter 2): DLE STX, data with every DLE doubled, DLE ETX,
 // and a CRC over the data and ETX, low byte first.
-type zvt struct{}
+type zvt struct{ tags *Tags }
 
 func (zvt) cut(b []byte) (int, []byte, verdict) {
 	if b[0] != dle {
@@ -79,7 +79,7 @@ const (
 // zvtHostCodes is the last of the codes that the authorising host gave: 01 to 99 in one byte (chapter 10).
 const zvtHostCodes = 0x63
 
-func (zvt) read(b []byte) (Found, bool) {
+func (p zvt) read(b []byte) (Found, bool) {
 	c := cursor{rest: b}
 	command, size := c.take(2), c.take(1)
 	if c.short {
@@ -105,7 +105,7 @@ func (zvt) read(b []byte) (Found, bool) {
 		}
 		return zvtResult(Found{}, c.rest[0]), true
 	case zvtStatus:
-		return zvtMembers(c)
+		return p.members(c)
 	}
 	return Found{}, true
 }
@@ -123,11 +123,12 @@ func zvtResult(f Found, code byte) Found {
 	return f
 }
 
-// zvtMembers walks the bitmaps of a status information. Card number 22, tracks 23, 24 and 2D, and check number 3A are
-// stepped over as all others that have no case here. One that is not in the table ends the walk: what was read before
+// members walks the bitmaps of a status information. Of card number 22 and track 23 is told which card it is; the other
+// tracks and check number 3A are stepped over as all others that have no case here. One that is not in the table ends the walk: what was read before
 // it stands.
-func zvtMembers(c cursor) (f Found, ok bool) {
+func (p zvt) members(c cursor) (f Found, ok bool) {
 	var code byte
+	var card []byte
 	seen := false
 	for len(c.rest) > 0 && !c.short {
 		id := c.take(1)[0]
@@ -142,6 +143,10 @@ func zvtMembers(c cursor) (f Found, ok bool) {
 			f.STAN = bcd(v, 6)
 		case 0x29:
 			f.Terminal = bcd(v, 8)
+		case 0x22, 0x23:
+			if card == nil {
+				card = v
+			}
 		}
 	}
 	if c.short {
@@ -150,6 +155,7 @@ func zvtMembers(c cursor) (f Found, ok bool) {
 	if !seen {
 		return Found{}, true
 	}
+	f.Card = p.tags.card(card, true)
 	return zvtResult(f, code), true
 }
 

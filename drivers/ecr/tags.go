@@ -1,0 +1,122 @@
+package ecr
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Bounds of the memory of cards.
+const (
+	tagsLast = time.Hour // after a card was seen last
+	maxTags  = 256       // the oldest give way
+	minPAN   = 12
+	maxPAN   = 19
+	binSize  = 6 // digits that name the issuer (ISO/IEC 7812-1 before 2017: what older cards share)
+)
+
+// tagBits is what is kept of a keyed hash: so few bits that even with the key, which never leaves the process, a tag fits
+// some sixty card numbers of each issuer; and enough that two of a shop's cards in an hour seldom share one.
+const tagBits = 24
+
+// A Card tells that two messages are of one card, or of cards of one issuer, and nothing else: both numbers count up in the
+// order of appearance. Zero is not known.
+type Card struct{ Number, Issuer int }
+
+// Tags tell cards apart without knowing them: "how many distinct cards" is all that anybody may ask. What is kept dies with
+// the process, and an hour after the card was seen. A nil Tags knows nothing. Methods may be called from any goroutine.
+type Tags struct {
+	seed maphash.Seed
+	now  func() time.Time
+
+	mu      sync.Mutex
+	cards   map[uint32]*tag
+	issuers map[uint32]*tag
+	next    int
+}
+
+type tag struct {
+	number int
+	at     time.Time
+}
+
+// NewTags returns an empty memory with a key of its own.
+func NewTags() *Tags {
+	return &Tags{seed: maphash.MakeSeed(), now: time.Now, cards: map[uint32]*tag{}, issuers: map[uint32]*tag{}}
+}
+
+// card tells which card a field is of: a card number, or a track that begins with one, in characters or packed two digits to
+// a byte. The zero Card is for a field that holds none, or one that is masked.
+func (t *Tags) card(field []byte, packed bool) Card {
+	if t == nil {
+		return Card{}
+	}
+	var pan [maxPAN]byte
+	defer clear(pan[:])
+	n := 0
+	for i := 0; n < maxPAN; i++ {
+		var c byte
+		switch {
+		case packed && i/2 < len(field):
+			c = '0' + field[i/2]>>(4*(1-i%2))&15
+		case !packed && i < len(field):
+			c = field[i]
+		}
+		if n == 0 && (c == ';' || packed && c == '0') {
+			continue // a sentinel, or the padding of an odd number of digits: no card number begins with 0
+		}
+		if c < '0' || c > '9' {
+			break
+		}
+		pan[n] = c
+		n++
+	}
+	if packed && n > minPAN && pan[n-1] == '0' && !luhn(pan[:n]) && luhn(pan[:n-1]) {
+		n-- // padding at the other end
+	}
+	if n < minPAN {
+		return Card{}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Card{t.number(t.cards, pan[:n]), t.number(t.issuers, pan[:binSize])}
+}
+
+// number finds the tag of some digits, or begins a new one.
+func (t *Tags) number(tags map[uint32]*tag, digits []byte) int {
+	now := t.now()
+	var oldest uint32
+	for k, g := range tags {
+		if now.Sub(g.at) > tagsLast {
+			delete(tags, k)
+		} else if o := tags[oldest]; o == nil || g.at.Before(o.at) {
+			oldest = k
+		}
+	}
+	key := uint32(maphash.Bytes(t.seed, digits)) >> (32 - tagBits)
+	g := tags[key]
+	if g == nil {
+		if len(tags) >= maxTags {
+			delete(tags, oldest)
+		}
+		t.next++
+		g = &tag{number: t.next}
+		tags[key] = g
+	}
+	g.at = now
+	return g.number
+}
+
+func luhn(digits []byte) bool {
+	sum := 0
+	for i := range digits {
+		d := int(digits[len(digits)-1-i] - '0')
+		if i%2 == 1 {
+			if d *= 2; d > 9 {
+				d -= 9
+			}
+		}
+		sum += d
+	}
+	return sum%10 == 0
+}
