@@ -34,17 +34,25 @@ const moreTime = 0x80 // in bStatus: the card needs more time, the answer is sti
 type ChipWatch struct {
 	asked   Message
 	waiting bool
+	open    bool // a card is being spoken to
 	reached Steps
 	broken  Steps
-	open    bool
+	same    bool // it is the card of the attempt before
+	tells   bool // this line tells when a card leaves
 }
 
 // Command takes a message of the host, or its echo.
-func (w *ChipWatch) Command(m Message) (Attempt, bool) {
-	var a Attempt
-	ended := false
-	if m.Type == PowerOn || m.Type == PowerOff {
+func (w *ChipWatch) Command(m Message) (a Attempt, ended bool) {
+	// Drivers power a card up to see what it is, and down and up again before it is used. Only a card that was asked for
+	// something, or did not answer, has been tried.
+	tried := w.open && (w.broken != 0 || w.reached != Steps(0).with(StepPowerOn))
+	switch {
+	case m.Type == PowerOn && tried: // no power-off in between: the card is reset, not changed
 		a, ended = w.End()
+		w.same = true
+	case m.Type == PowerOff && tried:
+		a, ended = w.End()
+		w.same = w.tells
 	}
 	w.asked, w.waiting = m, m.Type == PowerOn || m.Type == Transfer
 	return a, ended
@@ -52,6 +60,10 @@ func (w *ChipWatch) Command(m Message) (Attempt, bool) {
 
 // Answer takes a message of the reader.
 func (w *ChipWatch) Answer(m Message) (Attempt, bool) {
+	if m.Param[0]&statusMask == 2 {
+		w.waiting = false
+		return w.Out()
+	}
 	if !w.waiting || m.Seq != w.asked.Seq || m.Param[0]&0xC0 == moreTime {
 		return Attempt{}, false
 	}
@@ -59,8 +71,6 @@ func (w *ChipWatch) Answer(m Message) (Attempt, bool) {
 	step := StepPowerOn
 	if w.asked.Type == Transfer {
 		step = w.asked.Step
-	} else if m.Param[0]&failed != 0 && m.Param[0]&statusMask == 2 {
-		return Attempt{}, false // there is no card to be read
 	}
 	w.open = true
 	w.reached = w.reached.with(step)
@@ -83,12 +93,19 @@ func contact(code byte) bool {
 func (w *ChipWatch) Open() bool { return w.open }
 
 // Out takes the notice that the card has left.
-func (w *ChipWatch) Out() (Attempt, bool) { return w.End() }
+func (w *ChipWatch) Out() (Attempt, bool) {
+	a, ended := w.End()
+	w.same, w.tells = false, true
+	return a, ended
+}
 
-// End ends the insertion, if there is one, and tells how it went.
+// End ends an attempt, if there is one, and tells how it went.
 func (w *ChipWatch) End() (Attempt, bool) {
-	a := Attempt{Head: HeadChip, OK: w.broken == 0, Reached: w.reached, Broken: w.broken}
+	a := Attempt{Head: HeadChip, OK: w.broken == 0, Same: w.same, Reached: w.reached, Broken: w.broken}
 	was := w.open
-	*w = ChipWatch{}
+	w.open, w.waiting, w.reached, w.broken = false, false, 0, 0
+	if was {
+		w.same = false
+	}
 	return a, was
 }

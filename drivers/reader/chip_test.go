@@ -38,7 +38,11 @@ func watched(frames ...Message) (list []string) {
 	var w ChipWatch
 	keep := func(a Attempt, ok bool) {
 		if ok {
-			list = append(list, fmt.Sprintf("%v reached %07b broken %07b", a.OK, a.Reached, a.Broken))
+			same := ""
+			if a.Same {
+				same = "same "
+			}
+			list = append(list, fmt.Sprintf("%s%v reached %07b broken %07b", same, a.OK, a.Reached, a.Broken))
 		}
 	}
 	for _, m := range frames {
@@ -61,6 +65,7 @@ func TestChipWatch(t *testing.T) {
 		return Message{Type: DataBlock, Seq: seq, Param: [3]byte{status, code}}
 	}
 	off := Message{Type: PowerOff, Seq: 9}
+	gone := Message{Type: SlotStatus, Seq: 8, Param: [3]byte{2}}
 	for _, c := range []struct {
 		name   string
 		frames []Message
@@ -72,7 +77,12 @@ func TestChipWatch(t *testing.T) {
 		{"breaks in a record", []Message{on, atr, ask(2, StepRead), fail(2, 0x40, ErrorParity), off}, "[false reached 0001001 broken 0001000]"},
 		{"a refused command is no broken contact", []Message{on, atr, ask(2, StepRead), fail(2, 0x40, 0), off}, "[true reached 0001001 broken 0000000]"},
 		{"more time", []Message{on, atr, ask(2, StepCryptogram), fail(2, 0x80, 1), ok(2), off}, "[true reached 0100001 broken 0000000]"},
-		{"tried again", []Message{on, fail(1, 0x41, ErrorMute), on, atr}, "[false reached 0000001 broken 0000001 true reached 0000001 broken 0000000]"},
+		{"tried again", []Message{on, fail(1, 0x41, ErrorMute), on, atr}, "[false reached 0000001 broken 0000001 same true reached 0000001 broken 0000000]"},
+		{"powered up, down and up again before it is used", []Message{on, atr, off, on, atr, ask(2, StepRead), ok(2), off}, "[true reached 0001001 broken 0000000]"},
+		{"used twice, nobody knows whose it was", []Message{on, atr, ask(2, StepRead), ok(2), off, on, atr, ask(2, StepRead), ok(2), off}, "[true reached 0001001 broken 0000000 true reached 0001001 broken 0000000]"},
+		{"used twice on a line that tells", []Message{gone, on, atr, ask(2, StepRead), ok(2), off, on, atr, ask(2, StepRead), ok(2), off}, "[true reached 0001001 broken 0000000 same true reached 0001001 broken 0000000]"},
+		{"two cards on a line that tells", []Message{gone, on, atr, ask(2, StepRead), ok(2), off, gone, on, atr, ask(2, StepRead), ok(2), off}, "[true reached 0001001 broken 0000000 true reached 0001001 broken 0000000]"},
+		{"pulled out without a word", []Message{on, atr, gone, on, atr}, "[true reached 0000001 broken 0000000 true reached 0000001 broken 0000000]"},
 		{"another's answer", []Message{on, ok(7)}, "[]"},
 		{"nothing", []Message{off, {Type: GetSlotStatus}, {Type: SlotStatus}}, "[]"},
 	} {

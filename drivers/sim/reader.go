@@ -116,27 +116,37 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	go func() { defer close(babbling); r.babble(rw, quiet) }()
 	defer func() { close(quiet); <-babbling }()
 
-	var dec reader.Decoder
+	var ears ccidEars
 	in := make([]byte, 256)
 	for {
 		n, err := rw.Read(in)
 		if err != nil {
 			return err
 		}
-		for _, c := range in[:n] {
-			token, m, ok := dec.Push(c)
-			if !ok {
-				continue
-			}
-			out := r.take(token, m)
-			if len(out) == 0 {
-				continue
-			}
+		if out := r.hear(&ears, in[:n]); len(out) > 0 {
 			if _, err := rw.Write(out); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// ccidEars hear frames and keep them as they came, for the echo: the driver's decoder drops what may be a card's.
+type ccidEars struct {
+	dec reader.Decoder
+	raw []byte
+}
+
+// hear is what the reader says to bytes.
+func (r *Reader) hear(e *ccidEars, in []byte) (out []byte) {
+	for _, c := range in {
+		e.raw = append(e.raw, c)
+		if token, m, ok := e.dec.Push(c); ok {
+			out = append(out, r.take(token, m, e.raw)...)
+			e.raw = e.raw[:0]
+		}
+	}
+	return out
 }
 
 // babble sends rubbish while the state says so, as a reader with a broken oscillator does.
@@ -163,7 +173,7 @@ func (r *Reader) babble(w io.Writer, quiet <-chan struct{}) {
 }
 
 // take answers one thing heard.
-func (r *Reader) take(token reader.Token, m reader.Message) []byte {
+func (r *Reader) take(token reader.Token, m reader.Message, raw []byte) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state.Silent {
@@ -182,7 +192,7 @@ func (r *Reader) take(token reader.Token, m reader.Message) []byte {
 	}
 	var out []byte
 	if r.model.Echo && r.rand.Float64() >= r.state.DropEcho {
-		out = reader.Frame(out, m)
+		out = append(out, raw...)
 	}
 	out = reader.Frame(out, r.answer(m))
 	if r.rand.Float64() < r.state.BadCRC {
@@ -243,6 +253,8 @@ func (r *Reader) answer(m reader.Message) reader.Message {
 		default:
 			a.Data = []byte{0x90, 0x00} // whatever is asked, the card agrees
 		}
+	case 0x61: // SetParameters, answered with those of T=0
+		a.Type, a.Data = 0x82, []byte{0x11, 0x00, 0x00, 0x0A, 0x00}
 	default:
 		fail(0) // command not supported
 	}

@@ -124,6 +124,7 @@ func (r *Reader) Sale(fromReader, toReader io.Writer) (read bool, err error) {
 	r.state.Mute = r.state.Mute || !read
 	mute := r.state.Mute
 	r.mu.Unlock()
+	var ears ccidEars
 	for i, m := range dialogue {
 		if mute && m.Type == reader.Transfer {
 			continue
@@ -135,7 +136,7 @@ func (r *Reader) Sale(fromReader, toReader io.Writer) (read bool, err error) {
 				return read, err
 			}
 		}
-		if _, err := fromReader.Write(r.heard(frame)); err != nil {
+		if _, err := fromReader.Write(r.hear(&ears, frame)); err != nil {
 			return read, err
 		}
 	}
@@ -145,18 +146,4 @@ func (r *Reader) Sale(fromReader, toReader io.Writer) (read bool, err error) {
 	r.Remove()
 	_, err = fromReader.Write([]byte(reader.CardAbsent))
 	return read, err
-}
-
-// heard is what the reader says to a frame.
-func (r *Reader) heard(frame []byte) (out []byte) {
-	var dec reader.Decoder
-	for _, c := range frame {
-		if token, m, ok := dec.Push(c); ok {
-			if r.model.Echo {
-				m.Data = frame[12 : len(frame)-1] // the decoder has dropped it
-			}
-			out = append(out, r.take(token, m)...)
-		}
-	}
-	return out
 }
