@@ -23,7 +23,7 @@ import (
 // Times of a capture.
 const (
 	fullAgain   = 200 * time.Millisecond // a full sink is offered the same again
-	reopen      = 10 * time.Second       // between two tries at an interface that is not there
+	reopenAfter = 10 * time.Second       // between two tries at an interface that is not there
 	dropsEvery  = 10 * time.Second       // losses are said at most so often
 	namesEvery  = time.Hour              // names are looked up again; one costs about 150 bytes
 	namesAgain  = 30 * time.Second       // and where that failed
@@ -44,18 +44,22 @@ type Capture struct {
 	Interface string // to watch; empty: all
 	Length    string // binary2, bcd2 or ascii4; empty: found out for each connection
 	Dialect   string // unionpay, nac, text or text-hex; empty: found out for each message
+	Tags      *ecr.Tags // tells cards apart; may be nil
 	Log       *slog.Logger
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 	moved  func()                                                       // for tests: called when other addresses are watched
-	least  time.Duration                                                // for tests: instead of namesSooner
+	least  time.Duration                                                // namesSooner, but in tests
+	reopen time.Duration                                                // reopenAfter, but in tests
 
 	tracker atomic.Pointer[tracker]
 	sooner  chan struct{} // a code came whose connection was not seen: the host may have moved
 }
 
 // New returns a capture that is configured by its members.
-func New() *Capture { return &Capture{sooner: make(chan struct{}, 1), least: namesSooner} }
+func New() *Capture {
+	return &Capture{sooner: make(chan struct{}, 1), least: namesSooner, reopen: reopenAfter}
+}
 
 // Check says what is wrong with the configuration.
 func (c *Capture) Check() error {
@@ -95,6 +99,7 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 	t := newTracker(to)
 	t.length, _ = ecr.LengthHeaderByName(c.Length)
 	t.dialects, _ = ecr.DialectsByName(c.Dialect)
+	t.tags = c.Tags
 	c.tracker.Store(t)
 	said := ""
 	for {
@@ -111,7 +116,7 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 			said = err.Error()
 			c.Log.Error("packets cannot be captured now", "err", err)
 		}
-		pause := time.NewTimer(reopen)
+		pause := time.NewTimer(c.reopen)
 		select {
 		case <-ctx.Done():
 			pause.Stop()

@@ -6,6 +6,7 @@ import (
 
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
+	"posdx/drivers/ecr"
 )
 
 const (
@@ -22,7 +23,12 @@ const (
 // fill adds what the wire knows of a sale to a code that was seen elsewhere. It never changes what a code came with, and
 // never says that a request did not leave: it may have left for a host that is not watched.
 func (t *tracker) fill(s *source.Seen, now time.Time) {
-	if s.Channel == report.ChannelCapture || s.Late {
+	switch s.Channel {
+	case report.ChannelHook, report.ChannelLog, report.ChannelECR:
+	default:
+		return // a person asks about a code, and not about the last sale
+	}
+	if s.Late {
 		return
 	}
 	var x report.Txn
@@ -52,6 +58,9 @@ func (t *tracker) fill(s *source.Seen, now time.Time) {
 		x.HostAnswerSeen = w.HostAnswerSeen
 	}
 	s.Txn = &x
+	if s.Card == (ecr.Card{}) {
+		s.Card = e.card
+	}
 }
 
 // belongs finds the exchange that a code is of: by the trace number, or, where none can be compared, the last one if it

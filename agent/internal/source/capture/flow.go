@@ -187,6 +187,7 @@ func (f *flow) data(up bool, b []byte) {
 			f.tls = &secure{}
 		} else {
 			f.asks, f.answers = ecr.NewStream(f.t.length, f.t.dialects...), ecr.NewStream(f.t.length, f.t.dialects...)
+			f.asks.Tags, f.answers.Tags = f.t.tags, f.t.tags
 		}
 	}
 	switch {
@@ -221,7 +222,7 @@ func (f *flow) ask(m ecr.Message) {
 	if m.Response() {
 		return // an answer to the host, which asks at times whether anybody is there
 	}
-	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS, clear: true}
+	e := &exchange{target: f.name, mti: m.MTI, stan: m.STAN, terminal: m.Terminal, sent: f.t.now, connectMS: f.connectMS, clear: true, card: m.Card}
 	f.connectMS = nil
 	if len(f.pending) == maxPending {
 		f.t.end(f.pending[0])

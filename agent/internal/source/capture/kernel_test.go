@@ -350,6 +350,83 @@ func TestLoopback(t *testing.T) {
 	s.clean(t)
 }
 
+// A named interface may come and go, as ppp0 does.
+func TestOneInterface(t *testing.T) {
+	root(t)
+	n := namespace(t)
+	host := netip.MustParseAddrPort("203.0.113.10:8583")
+	s := &fakeSink{}
+	ready := make(chan struct{}, 64)
+	wire := tunnel(t, n, "192.0.2.1/24")
+	listen(t, n, s, func(c *Capture) {
+		c.Interface, c.reopen = "wire0", time.Millisecond
+		first := c.moved
+		c.moved = func() {
+			select {
+			case ready <- struct{}{}:
+			default:
+			}
+			first()
+		}
+	}, Target{"host-primary", host.Addr().String(), int(host.Port())})
+	<-ready
+	put := func() {
+		for _, p := range conversation(t, netip.MustParseAddrPort("198.51.100.1:1"), host, 10) {
+			wire.Write(p)
+		}
+	}
+	put()
+	until(t, "a code on the interface", func() bool { return len(s.codes()) == 1 })
+	if err := wire.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wire = tunnel(t, n, "192.0.2.1/24")
+	<-ready
+	put()
+	until(t, "a code on the new one", func() bool { return len(s.codes()) == 2 })
+}
+
+// A slow sink: the kernel throws packets away, and that is counted and said.
+func TestDropsAreSaid(t *testing.T) {
+	root(t)
+	n := namespace(t)
+	wire := tunnel(t, n, "192.0.2.1/24")
+	host := netip.MustParseAddrPort("203.0.113.10:8583")
+	s := &slowSink{hold: make(chan struct{})}
+	c := New()
+	c.Targets, c.Log = []Target{{"host-primary", host.Addr().String(), int(host.Port())}}, slog.New(slog.NewTextHandler(io.Discard, nil))
+	ready := make(chan struct{}, 1)
+	c.moved = func() { ready <- struct{}{} }
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Do(func() error { return c.Run(ctx, s) }) }()
+	release := sync.OnceFunc(func() { close(s.hold) })
+	defer func() {
+		stop()
+		release()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ready
+	list := conversation(t, netip.MustParseAddrPort("198.51.100.1:1"), host, 10)
+	for range 5000 {
+		if _, err := wire.Write(list[3]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	until(t, "the losses are said", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.lost["packet"] > 0 })
+}
+
+// slowSink takes no mark until it is let go.
+type slowSink struct {
+	fakeSink
+	hold chan struct{}
+}
+
+func (s *slowSink) Txn(m source.TxnMark) { <-s.hold }
+
 // A host's name that has another address is followed; what is sent to others is not heard.
 func TestHostMoves(t *testing.T) {
 	root(t)

@@ -132,14 +132,7 @@ func (c *secure) record(f *flow, up bool, r *records) {
 		}
 	case recordAlert:
 		if size == 2 && len(body) == 2 && body[1] != alertCloseNotify && body[0] == alertFatal && !c.done {
-			outcome := "protocol"
-			switch {
-			case up && body[1] == alertExpired:
-				outcome = "expired"
-			case up && body[1] == alertUnknownCA:
-				outcome = "unknown-ca"
-			}
-			c.badly(f, outcome, false)
+			c.alert(f, up, body[1])
 		}
 	case recordData:
 		c.data(f, up, size)
@@ -187,6 +180,21 @@ func (c *secure) well(f *flow) {
 	}
 }
 
+// alert takes in why a handshake ended. What the terminal does not like about the host's certificate is told only where
+// it says so: most libraries say no more than that they do not like it, and posdx's own check, whose connections are
+// seen here too, knows better.
+func (c *secure) alert(f *flow, up bool, description byte) {
+	switch {
+	case !up:
+		c.badly(f, "protocol", false)
+	case description == alertExpired:
+		c.badly(f, "expired", false)
+	case description == alertUnknownCA:
+		c.badly(f, "unknown-ca", false)
+	}
+	c.told = true
+}
+
 func (c *secure) badly(f *flow, outcome string, reset bool) {
 	if !c.told && !c.begun.IsZero() {
 		c.told = true
@@ -201,10 +209,10 @@ func (c *secure) waits() bool { return c.exchange != nil && c.exchange.answer.Is
 func (c *secure) close(f *flow, byHost, reset bool) {
 	switch {
 	case c.done || c.up.astray || c.down.astray:
-	case !c.down.any && !byHost:
+	case byHost:
+		c.badly(f, "protocol", reset)
+	case !c.down.any:
 		c.badly(f, "timeout", false)
-	default:
-		c.badly(f, "protocol", byHost && reset)
 	}
 	if c.waits() {
 		f.t.end(c.exchange)

@@ -64,7 +64,19 @@ func overTLS(t *testing.T, k *tracker, version uint16, ends time.Time, trusted b
 	if !trusted {
 		pool = x509.NewCertPool()
 	}
-	a, b := net.Pipe()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	a, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := newLine(t, k, 99)
 	l.connect(25)
 	var mu sync.Mutex
@@ -119,8 +131,9 @@ func TestWhatTLSShows(t *testing.T) {
 		{"1.3, answered", tls.VersionTLS13, year, true, func(c net.Conn) { say(c, 300); hear(c, 200) }, func(c net.Conn) { hear(c, 300); say(c, 200) }, "[ok ok]", "nothing"},
 		{"1.3, silent", tls.VersionTLS13, year, true, func(c net.Conn) { hear(c, 1); say(c, 300) }, func(c net.Conn) { say(c, 1); hear(c, 300) }, "[ok ok]", "no answer"},
 		{"1.3, nothing sent", tls.VersionTLS13, year, true, idle, idle, "[ok ok]", "nothing"},
-		{"1.2, unknown issuer", tls.VersionTLS12, year, false, idle, idle, "[bad protocol]", "nothing"}, // Go says bad_certificate for all
-		{"1.2, expired", tls.VersionTLS12, time.Now().AddDate(0, 0, -1), true, idle, idle, "[bad protocol]", "nothing"},
+		{"1.2, unknown issuer", tls.VersionTLS12, year, false, idle, idle, "[]", "nothing"}, // Go says bad_certificate for all
+		{"1.2, expired", tls.VersionTLS12, time.Now().AddDate(0, 0, -1), true, idle, idle, "[]", "nothing"},
+		{"1.3, unknown issuer", tls.VersionTLS13, year, false, idle, idle, "[]", "nothing"}, // and there behind encryption
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &fakeSink{}
@@ -160,6 +173,8 @@ func TestAlerts(t *testing.T) {
 		{"expired", func(l *line) { l.say(true, hello); l.say(false, answer); l.say(true, alert(45)) }, "[bad expired]"},
 		{"unknown issuer", func(l *line) { l.say(true, hello); l.say(false, answer); l.say(true, alert(48)[:3], alert(48)[3:]) }, "[bad unknown-ca]"},
 		{"protocol version", func(l *line) { l.say(true, hello); l.say(false, alert(70)) }, "[bad protocol]"},
+		{"handshake failure", func(l *line) { l.say(true, hello); l.say(false, answer, alert(40)) }, "[bad protocol]"},
+		{"bad certificate", func(l *line) { l.say(true, hello); l.say(false, answer); l.say(true, alert(42)); l.hangUp() }, "[]"},
 		{"no answer", func(l *line) { l.say(true, hello); l.hangUp() }, "[bad timeout]"},
 		{"reset", func(l *line) { l.say(true, hello); l.put(false, flagRST, l.down, 0, nil) }, "[bad protocol]"},
 		{"no record after a record", func(l *line) { l.say(true, hello, []byte("GET / HTTP/1.1")); l.hangUp() }, "[]"},

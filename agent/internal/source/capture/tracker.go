@@ -49,6 +49,7 @@ type exchange struct {
 	unsure                      bool // something came back that may be an answer
 	connectMS                   *int64
 	sent, answer, end           time.Time // end: the connection ended without an answer
+	card                        ecr.Card
 }
 
 // A tracker makes of packets what happened. It belongs to one goroutine but for fill.
@@ -56,6 +57,7 @@ type tracker struct {
 	hosts    map[netip.AddrPort]string // names of the targets
 	length   ecr.LengthHeader
 	dialects []*ecr.Dialect
+	tags     *ecr.Tags
 	to       source.Sink
 
 	now       time.Time // of the packet at hand
@@ -187,7 +189,11 @@ func (e *exchange) txn() report.Txn {
 // answered hands on the code of an answer; e is what it answers, nil if that was not seen.
 func (t *tracker) answered(e *exchange, m ecr.Message) {
 	x := report.Txn{STAN: m.STAN, TerminalID: name(m.Terminal), Sent: yes(true), HostAnswerSeen: yes(true)}
+	card := m.Card
 	if e != nil {
+		if card == (ecr.Card{}) {
+			card = e.card
+		}
 		t.replied(e)
 		stan, terminal := x.STAN, x.TerminalID
 		if x = e.txn(); stan != "" {
@@ -199,7 +205,7 @@ func (t *tracker) answered(e *exchange, m ecr.Message) {
 	}
 	x.MTI = m.MTI
 	if m.Code != "" {
-		t.see(m.Code, report.OriginHost, x)
+		t.see(m.Code, report.OriginHost, x, card)
 	}
 }
 
@@ -223,11 +229,11 @@ func (t *tracker) reversal(m ecr.Message) {
 		}
 	}
 	t.mu.Unlock()
-	t.see(m.Code, report.OriginTerminal, x)
+	t.see(m.Code, report.OriginTerminal, x, m.Card)
 }
 
 // see offers a code to the sink, and keeps it where that is full.
-func (t *tracker) see(code string, origin report.Origin, x report.Txn) {
+func (t *tracker) see(code string, origin report.Origin, x report.Txn, card ecr.Card) {
 	if name(code) == "" {
 		t.to.Lost("wire code refused", 1)
 		return
@@ -236,7 +242,7 @@ func (t *tracker) see(code string, origin report.Origin, x report.Txn) {
 		t.waiting = t.waiting[1:]
 		t.to.Lost("wire code", 1)
 	}
-	t.waiting = append(t.waiting, source.Seen{Code: code, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now})
+	t.waiting = append(t.waiting, source.Seen{Code: code, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now, Card: card})
 	t.offer()
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -303,6 +304,44 @@ func TestAnswersFindTheirRequests(t *testing.T) {
 	}
 }
 
+// TestCardInEveryField plants a card into every field that a message can have, one at a time.
+func TestCardInEveryField(t *testing.T) {
+	told := map[int]bool{3: true, 11: true, 12: true, 13: true, 37: true, 39: true, 41: true} // too short, or a number of the host's
+	for _, d := range ecr.All() {
+		planted := 0
+		for n := 2; n <= 128; n++ {
+			if told[n] {
+				continue
+			}
+			var b []byte
+			for _, v := range []string{plantedTrack, plantedPAN, "C" + plantedPAN, plantedPAN + plantedPAN + plantedPAN, plantedPIN} {
+				for size := len(v); size >= 10 && b == nil || size == len(v) && b == nil; size-- {
+					b, _ = ecr.Build(d, ecr.Head{TPDU: "6000030000"}, "0210", map[int]string{11: "000123", n: v[:size], 39: "96", 41: "10077120"})
+				}
+				if b != nil {
+					break
+				}
+			}
+			if b == nil {
+				continue // not in the dialect, or too short for a card
+			}
+			planted++
+			s := &fakeSink{}
+			l := newLine(t, track(s), 1000)
+			l.connect(1)
+			stream := ecr.Binary2.Append(nil, b)
+			for part := range slices.Chunk(stream, 7) {
+				l.say(false, bytes.Clone(part))
+			}
+			same(t, s.codes(), "[0210 000123 96 host]")
+			s.clean(t, fmt.Sprintf("%+v", l.recent))
+		}
+		if planted < 20 {
+			t.Errorf("%s: planted into %d fields only", d.Name, planted)
+		}
+	}
+}
+
 // A deal is one way to cut, double, overlap and mix up what one side sends.
 func deal(r *rand.Rand, seq uint32, b []byte) (list []piece) {
 	for at := 0; at < len(b); {
@@ -595,6 +634,7 @@ func TestFill(t *testing.T) {
 		{"what it says is not changed", report.OriginTerminal, &report.Txn{STAN: "000002", Sent: yes(false), HostAnswerSeen: yes(true)}, 0, `{"stan":"000002","sent":false,"host_answer_seen":true}`},
 		{"another terminal", report.OriginHost, &report.Txn{STAN: "000001", TerminalID: "20000000"}, 0, `{"stan":"000001","terminal_id":"20000000"}`},
 		{"another number", report.OriginTerminal, &report.Txn{STAN: "000777"}, 0, `{"stan":"000777"}`},
+		{"the host's verdict is on the wire itself", report.OriginHost, &report.Txn{STAN: "000002"}, 0, `{"stan":"000002","sent":true}`},
 		{"too late", report.OriginTerminal, &report.Txn{STAN: "000002"}, sameTrace, `{"stan":"000002"}`},
 	} {
 		if got := ask(c.origin, c.txn, c.later); got != c.want {
