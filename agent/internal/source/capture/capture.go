@@ -41,9 +41,9 @@ type Target struct {
 // A Capture watches the connections to the hosts. Make it with New.
 type Capture struct {
 	Targets   []Target
-	Interface string // to watch; empty: all
-	Length    string // binary2, bcd2 or ascii4; empty: found out for each connection
-	Dialect   string // unionpay, nac, text or text-hex; empty: found out for each message
+	Interface string    // to watch; empty: all
+	Length    string    // binary2, bcd2 or ascii4; empty: found out for each connection
+	Dialect   string    // unionpay, nac, text or text-hex; empty: found out for each message
 	Tags      *ecr.Tags // tells cards apart; may be nil
 	Log       *slog.Logger
 
