@@ -39,9 +39,9 @@ var touches = map[string]string{
 	"modem.port":     "the AT port, if nobody holds it: queries only, nothing is written",
 	"reader.port":    "the reader's port, if nobody holds it: status and identity, no card is powered",
 	"reader.line":    "the kernel's error counters, /sys/bus/usb",
-	"reader.reads":   "nothing: what the payment application told",
-	"pinpad.port":    "the PIN pad's port where one is configured and free: identity; else nothing",
-	"printer.status": "nothing: what the payment application told",
+	"reader.reads":   "nothing: what the payment application told, and what was overheard on the reader's line",
+	"pinpad.port":    "the PIN pad's port, if nobody holds it: identity and which keys are there, nothing is opened, shown or aborted",
+	"printer.status": "the printer's port, if nobody holds it: its real-time status, nothing is printed",
 	"app.process":    "/proc",
 }
 
@@ -51,7 +51,9 @@ func fitted(t *testing.T) config {
 	dir := t.TempDir()
 	readerLine := sim.NewLine(dir+"/reader", silent{}, 1)
 	modemLine := sim.NewLine(dir+"/modem", silent{}, 1)
-	for _, l := range []*sim.Line{readerLine, modemLine} {
+	padLine := sim.NewLine(dir+"/pinpad", silent{}, 1)
+	printerLine := sim.NewLine(dir+"/printer", silent{}, 1)
+	for _, l := range []*sim.Line{readerLine, modemLine, padLine, printerLine} {
 		if err := l.Plug(); err != nil {
 			t.Fatal(err)
 		}
@@ -80,6 +82,14 @@ dedicated = true
 name = "modem0"
 port = %q
 dedicated = true
+[[pinpad]]
+name = "pinpad0"
+port = %q
+dedicated = true
+[[printer]]
+name = "printer0"
+port = %q
+dedicated = true
 [network]
 resolvers = [%q]
 [[target]]
@@ -93,7 +103,7 @@ host = "status.example"
 port = %s
 [app]
 process = "payapp"
-`, dir, dir+"/reader", dir+"/modem", resolver.LocalAddr(), port, port)))
+`, dir, dir+"/reader", dir+"/modem", dir+"/pinpad", dir+"/printer", resolver.LocalAddr(), port, port)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +203,7 @@ func TestReadmeHasTheManners(t *testing.T) {
 		idle := "no"
 		if p.Idle {
 			idle = fmt.Sprintf("every %v min", p.Fresh.Minutes())
-			if p.Device != "" && p.Bytes == 0 && (first == "modem.port" || first == "reader.port") {
+			if p.Device != "" && p.Bytes == 0 && slices.Contains([]string{"modem.port", "reader.port", "pinpad.port", "printer.status"}, first) {
 				idle += ", if dedicated"
 			}
 		}

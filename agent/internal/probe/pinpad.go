@@ -16,6 +16,7 @@ import (
 const (
 	pinpadLimit = 4500 * time.Millisecond // two questions of two seconds
 	pinpadBaud  = 19200                   // ABECS 2.1
+	deviceFresh = 5 * time.Minute         // of what changes rarely and has no fault that heals by itself
 )
 
 // A PINPadConfig is the PIN pad of a terminal.
@@ -58,7 +59,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		checks = append(checks, "app.keys")
 	}
 	return []Probe{{
-		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: askFresh, Idle: c.Dedicated,
+		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh, Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := askPINPad(ctx, c)
 			list := []report.Evidence{pinpadEvidence(c.Name, p, err)}

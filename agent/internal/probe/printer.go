@@ -45,7 +45,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		ask = askPortPrinter
 	}
 	return []Probe{{
-		Checks: []string{"printer.status"}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: askFresh, Idle: c.Dedicated,
+		Checks: []string{"printer.status"}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := ask(ctx, c)
 			return []report.Evidence{printerEvidence(c.Name, p, err)}
