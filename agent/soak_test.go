@@ -172,7 +172,7 @@ func (s *soak) eventually(what string, ok func() bool) {
 			return
 		}
 	}
-	s.t.Errorf("not within %v: %s; outbox %+v, uplink %+v", drainWait, what, s.d.box.Stats(), s.d.up.State())
+	s.t.Errorf("not within %v: %s; outbox %+v, uplink %+v, %d bytes of the log unread", drainWait, what, s.d.box.Stats(), s.d.up.State(), len(s.logged()))
 	kept := 0
 	s.d.box.Scan(func(r outbox.Record) bool {
 		if kept++; kept <= 20 {
@@ -367,10 +367,13 @@ func fillUp(name string) error {
 func (s *soak) check() {
 	t := s.t
 	s.awaited.Wait()
-	// What the broker took while the fleet was away is sent again in a new session.
+	// What the broker took while the fleet was away is sent again in a new session, and that one finds the fleet there.
+	s.way.set(wayShut)
 	s.killBroker()
 	s.startBroker()
 	s.eventually("the fleet is back", s.fleet.there)
+	s.way.set(wayGood)
+	s.logLine() // how far a log was read, which a full disk did not take, is written with the next line
 	s.d.up.(fleetSession).Kick()
 	s.eventually("all has arrived", func() bool {
 		if !s.d.up.State().Connected {
@@ -378,6 +381,7 @@ func (s *soak) check() {
 		}
 		return s.d.box.Stats().Records == 0 && len(s.logged()) == 0
 	})
+	s.eventually("flash is used again", func() bool { return s.d.box.Stats().Degraded == "" })
 	var now map[string]int64
 	s.eventually("goroutines and descriptors are those of the start", func() bool {
 		now = usage()
@@ -416,9 +420,6 @@ func (s *soak) check() {
 	}
 	if f.lines != s.lines {
 		t.Errorf("%d lines were written to the log, %d counted", s.lines, f.lines)
-	}
-	if stats.Degraded != "" {
-		t.Errorf("flash is well and not used: %s", stats.Degraded)
 	}
 	if last["scrubbed"] != 0 {
 		t.Errorf("%d places looked like card numbers", last["scrubbed"])

@@ -29,7 +29,7 @@ const (
 	segmentBytes  = 64 << 10 // a damaged place costs at most this much
 	maxSegments   = 2048     // a file per restart adds up under a crash loop
 	retryMin      = 2 * time.Second
-	retryMax      = time.Minute // flash that is well again is used again after this long at most
+	retryMax      = 30 * time.Second // flash that is well again is used again after this long at most
 )
 
 // ErrFull says that the box holds nothing but more important records.
