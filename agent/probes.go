@@ -63,7 +63,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 	s.probes = append(s.probes, net.Probes()...)
 	s.probes = append(s.probes, metal.Probes()...)
 	for _, m := range orNone(c.Modem) {
-		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp})...)
+		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp, Sys: os.DirFS("/sys")})...)
 	}
 	if err := s.readers(c, stateDir, reads, log); err != nil {
 		return s, err

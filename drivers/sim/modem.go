@@ -301,6 +301,8 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
 	case "+CFUN?":
 		return one("+CFUN: 1")
+	case "+CFUN=1", "+COPS=3,0", "+COPS=3,2", "+COPS=0": // as it is anyway
+		return nil, "OK"
 	case "+CPIN?":
 		if strings.HasPrefix(s.SIM, "SIM ") || s.SIM == "READY" {
 			return one("+CPIN: %s", s.SIM)
@@ -374,6 +376,9 @@ func (m *Modem) registered(c string) ([]string, bool) {
 		rest, ok := strings.CutPrefix(c, name)
 		if !ok || i == 3 {
 			continue
+		}
+		if rest == "=?" {
+			return []string{name + ": (0-2)"}, true
 		}
 		if n := strings.TrimPrefix(rest, "="); n != rest && len(n) == 1 && n[0] >= '0' && n[0] <= '2' {
 			m.reg[i] = int(n[0] - '0')

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,7 @@ func newBus(t *testing.T) *messageBus {
 }
 
 func (b *messageBus) command(program string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	b.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS=unix:path="+b.socket, "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+b.socket)
@@ -95,6 +96,7 @@ func (b *messageBus) start(program string, args ...string) *exec.Cmd {
 	cmd := b.command(program, args...)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.WaitDelay = 10 * time.Second // for a child of its own that holds on to the log
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -130,7 +132,14 @@ func (b *messageBus) try(program string, args ...string) string {
 func abstractPort(t *testing.T, m *Modem) string {
 	t.Helper()
 	port := fmt.Sprintf("abstract:posdx%d-%d", os.Getpid(), time.Now().UnixNano())
-	listener, err := net.Listen("unix", "@"+port)
+	serveAt(t, "@"+port, m)
+	return port
+}
+
+// serveAt serves a modem on a Unix socket until the test ends.
+func serveAt(t *testing.T, address string, m *Modem) {
+	t.Helper()
+	listener, err := net.Listen("unix", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +155,6 @@ func abstractPort(t *testing.T, m *Modem) string {
 		}
 	})
 	t.Cleanup(func() { listener.Close(); cancel(); serving.Wait() })
-	return port
 }
 
 // modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has found
@@ -285,6 +293,77 @@ func TestAskManagerTroubles(t *testing.T) {
 				b.start("mmcli", "--test-session", "-m", "any", "-e") // it waits for a registration that never comes
 			}
 			askManager(t, b, port, c.wanted)
+		})
+	}
+}
+
+// ofono lets oFono manage a modem: its phonesim driver dials a TCP port and speaks 27.007 there. It runs in a network and a
+// mount namespace of its own, for the port and the file with its number are fixed.
+func ofono(t *testing.T, m *Modem) *messageBus {
+	t.Helper()
+	for _, program := range []string{"ofonod", "socat", "unshare", "ip"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("no %s (Debian packages ofono, socat, util-linux, iproute2)", program)
+		}
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for namespaces")
+	}
+	b := newBus(t)
+	dir := t.TempDir()
+	config, socket := filepath.Join(dir, "phonesim.conf"), filepath.Join(dir, "modem")
+	if err := os.WriteFile(config, []byte("[phonesim]\nDriver=phonesim\nAddress=127.0.0.1\nPort=12345\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	serveAt(t, socket, m)
+	b.start("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", fmt.Sprintf(`
+		ip link set lo up && mount --bind %s /etc/ofono/phonesim.conf || exit 1
+		socat TCP-LISTEN:12345,bind=127.0.0.1,reuseaddr,fork UNIX-CONNECT:%s & ofonod --nodetach --debug=plugins/phonesim*`, config, socket))
+	return b
+}
+
+func TestOFonoTakesItForAModem(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state func(*ModemState)
+		want  []string
+	}{
+		// oFono knows of packets by +CGREG alone, which is what 3G has.
+		{"home", func(s *ModemState) { s.Act = 2 }, []string{"'Manufacturer': <'posdx'>", "'Model': <'simulated 27.007 modem'>", "'Revision': <'1.0'>", "'Online': <true>", "'Present': <true>",
+			"'PinRequired': <'none'>", "'Status': <'registered'>", "'Technology': <'umts'>", "'LocationAreaCode': <uint16 6699>", "'Strength': <byte 0x4d>", "'Attached': <true>"}},
+		{"denied", func(s *ModemState) { s.Stat, s.Attached = 3, false }, []string{"'Status': <'denied'>", "'Attached': <false>"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := NewModem(Plain(), GoodModem(), 1)
+			m.Change(c.state)
+			b := ofono(t, m)
+			phonesim := func(method string, args ...string) []string {
+				return append([]string{"call", "--session", "-d", "org.ofono", "-o", "/phonesim", "-m", method}, args...)
+			}
+			b.try("gdbus", phonesim("org.ofono.Modem.SetProperty", "Powered", "<true>")...)
+			b.try("gdbus", phonesim("org.ofono.Modem.SetProperty", "Online", "<true>")...)
+			out := ""
+			missing := func(w string) bool { return !strings.Contains(out, w) }
+			for range tries / 4 { // oFono learns of it by and by
+				out = ""
+				for _, iface := range []string{"Modem", "SimManager", "NetworkRegistration", "ConnectionManager"} {
+					o, _ := b.command("gdbus", phonesim("org.ofono."+iface+".GetProperties")...).CombinedOutput()
+					out += string(o)
+				}
+				if !slices.ContainsFunc(c.want, missing) {
+					break
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			for _, w := range c.want {
+				if missing(w) {
+					t.Errorf("oFono: no %s", w)
+				}
+			}
+			if t.Failed() {
+				t.Log(out, m.Heard())
+			}
 		})
 	}
 }

@@ -75,8 +75,10 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 		list = modem.Find(s.config.Sys)
 	}
 	port := s.config.Port
-	if p, err := filepath.EvalSymlinks(port); err == nil { // by-id names lead to the tty
-		port = p
+	if _, known := modem.Of(list, filepath.Base(port)); !known { // by-id names lead to the tty
+		if p, err := filepath.EvalSymlinks(port); err == nil {
+			port = p
+		}
 	}
 	ports := modem.Choose(list, port)
 	r, err := s.visit(ctx, ports[0])
