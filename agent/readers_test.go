@@ -49,9 +49,13 @@ func TestCardsAreCountedOverARestart(t *testing.T) {
 	client, stop := startIn(t, c)
 	// The tap may not have opened its port yet: what is swiped before is nobody's.
 	cards := func() float64 { n, _ := asked(t, client, "reader.reads").Facts.Num("cards"); return n }
-	for limit := time.Now().Add(30 * time.Second); cards() < 8 && time.Now().Before(limit); {
+	for limit := time.Now().Add(60 * time.Second); cards() < 8 && time.Now().Before(limit); {
+		before := cards()
 		if _, err := s.Swipe(); err != nil {
 			t.Fatal(err)
+		}
+		for heard := time.Now().Add(time.Second); cards() == before && time.Now().Before(heard); {
+			time.Sleep(time.Millisecond)
 		}
 	}
 	ask(t, client, map[string]any{"type": "txn", "phase": "read", "entry": "stripe", "ok": true}) // overheard already
