@@ -68,7 +68,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		notes.close()
 		box.Close()
 	}
-	sensed, err := sense(c, c.StateDir, d.reads, log)
+	d.conf.host = &hostClock{}
+	sensed, err := sense(d.conf, c.StateDir, d.reads, log)
 	if err != nil {
 		closeAll()
 		return fail(err)
@@ -85,6 +86,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
 		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
 	})
+	d.notice(sensed.probes)
 	for _, t := range c.Target {
 		if t.Name == "host-primary" {
 			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))

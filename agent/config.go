@@ -49,7 +49,8 @@ type config struct {
 
 	Labels map[string]string `toml:"labels"`
 
-	life *lives // how the starts before this one ended; nil where that does not matter
+	host *hostClock // what the host says the time is; nil where nobody can tell
+	life *lives     // how the starts before this one ended; nil where that does not matter
 }
 
 type knowledgeConfig struct {
@@ -131,6 +132,8 @@ type targetConfig struct {
 	TLS        bool   `toml:"tls"`
 	ServerName string `toml:"server_name"`
 	CA         string `toml:"ca"`
+	Via        string `toml:"via"`
+	PortalPath string `toml:"portal_path"`
 }
 
 type storageConfig struct {
@@ -140,6 +143,8 @@ type storageConfig struct {
 type appConfig struct {
 	Process  string `toml:"process"`
 	Expected string `toml:"expected_version"`
+
+	Parameters []string `toml:"parameters"`
 }
 
 type brokerConfig struct {

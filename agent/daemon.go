@@ -121,7 +121,17 @@ func (d *daemon) Fact(e report.Evidence) {
 	if e.Depth == "" {
 		e.Depth = report.Internal
 	}
+	if offset, ok := e.Facts.Num("offset_s"); ok && e.Check == "board.clock" {
+		d.conf.host.told(time.Duration(offset * float64(time.Second)))
+		return // the board's own check weighs it against what else is known
+	}
 	if v, ok := e.Facts.Str("installed"); ok && e.Check == "app.version" {
+		if _, told := e.Facts.Str("expected"); !told && d.conf.App.Expected != "" {
+			e.Facts["expected"] = d.conf.App.Expected
+			if v != d.conf.App.Expected {
+				e.Status = report.Bad
+			}
+		}
 		if old := d.version.Swap(&v); old != nil && *old != v {
 			d.loop.Updated()
 		}

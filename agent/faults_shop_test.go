@@ -4,16 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -56,7 +51,7 @@ func TestMain(m *testing.M) {
 		runtime.LockOSThread()
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		ctx, cancel := context.WithTimeout(ctx, shopLimit)
+		ctx, cancel := context.WithTimeout(ctx, shopLimit+resting().idle)
 		defer cancel()
 		got := runShop(ctx, os.Getenv(nameVar), os.Getenv(dirVar))
 		json.NewEncoder(os.Stdout).Encode(got)
@@ -84,6 +79,7 @@ type result struct {
 	FirstMS    float64          `json:"first_ms"`
 	FinalMS    float64          `json:"final_ms"`
 	Diagnosis  report.Diagnosis `json:"diagnosis"`
+	Idle       idleCost         `json:"idle"`
 	DaemonSaid string           `json:"daemon_said,omitempty"`
 }
 
@@ -131,7 +127,7 @@ const (
 
 func runShop(ctx context.Context, name, dir string) (got result) {
 	s := &shop{ctx: ctx, dir: dir, client: source.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: sim.HostIP, shopOther: sim.BrokerIP}}
-	for _, f := range faults() {
+	for _, f := range append(faults(), resting()) {
 		if f.name == name {
 			s.f = f
 		}
@@ -164,6 +160,9 @@ func runShop(ctx context.Context, name, dir string) (got result) {
 			return fail(fmt.Errorf("sell: %w", err))
 		}
 	}
+	if s.f.idle > 0 {
+		return s.rest(s.f.idle)
+	}
 	if s.f.breaks != nil {
 		if err := s.f.breaks(s); err != nil {
 			return fail(fmt.Errorf("break: %w", err))
@@ -195,7 +194,7 @@ func (s *shop) build() (err error) {
 	if s.w, err = sim.NewWorld(s.iface); err != nil {
 		return err
 	}
-	for name, text := range board {
+	for name, text := range healthyBoard {
 		if err = s.put(name, text); err != nil {
 			return err
 		}
@@ -371,7 +370,7 @@ func enterTerminal(dir string) error {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	cover := map[string]string{filepath.Join(dir, "sys"): "/sys", filepath.Join(dir, "kmsg"): "/dev/kmsg"}
-	for name := range board {
+	for name := range healthyBoard {
 		if rest, ok := strings.CutPrefix(name, "proc/"); ok {
 			cover[filepath.Join(dir, name)] = "/proc/" + rest
 		}
@@ -413,112 +412,6 @@ func (s *shop) kernel(texts ...string) error {
 		}
 	}
 	return nil
-}
-
-// openWorld opens the acquirer's host, another place and the resolver.
-func (s *shop) openWorld() error {
-	if err := s.makeCA(); err != nil {
-		return err
-	}
-	now := time.Now()
-	if err := s.certify(now.Add(-24*time.Hour), now.AddDate(0, 3, 0)); err != nil {
-		return err
-	}
-	var err error
-	if s.hostDoor, err = s.serveTLS(sim.HostIP, shopHostPort, &s.host); err != nil {
-		return err
-	}
-	if _, err := s.serveTLS(sim.BrokerIP, shopOtherPort, &s.other); err != nil {
-		return err
-	}
-	mux := dns.NewServeMux()
-	mux.HandleFunc(".", func(w dns.ResponseWriter, q *dns.Msg) {
-		a := new(dns.Msg)
-		a.SetReply(q)
-		name := strings.TrimSuffix(q.Question[0].Name, ".")
-		if ip, known := s.names[name]; !known {
-			a.Rcode = dns.RcodeNameError
-		} else if q.Question[0].Qtype == dns.TypeA {
-			a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name + ".", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(ip)}}
-		}
-		w.WriteMsg(a)
-	})
-	packet, err := net.ListenPacket("udp", sim.ResolverIP+":53")
-	if err != nil {
-		return err
-	}
-	s.resolver = &dns.Server{PacketConn: packet, Handler: mux}
-	go s.resolver.ActivateAndServe()
-	return nil
-}
-
-func (s *shop) serveTLS(ip string, port int, cert *atomic.Pointer[tls.Certificate]) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
-	go func() {
-		for {
-			raw, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer raw.Close()
-				raw.SetDeadline(time.Now().Add(10 * time.Second))
-				conn := tls.Server(raw, c)
-				if conn.Handshake() == nil {
-					conn.Read(make([]byte, 1)) // the other side closes
-				}
-			}()
-		}
-	}()
-	return l, nil
-}
-
-func (s *shop) makeCA() error {
-	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().AddDate(-1, 0, 0),
-		NotAfter: time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	if err != nil {
-		return err
-	}
-	if s.ca, err = x509.ParseCertificate(der); err != nil {
-		return err
-	}
-	s.caKey = key
-	if _, err := os.Stat(s.path("ca.pem")); err == nil {
-		return nil // the terminal trusts the one that was first
-	}
-	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
-}
-
-// certify gives both places certificates for a span of time.
-func (s *shop) certify(from, to time.Time) error {
-	return errors.Join(s.certifyOne(&s.host, shopHost, from, to), s.certifyOne(&s.other, shopOther, from, to))
-}
-
-func (s *shop) certifyOne(cert *atomic.Pointer[tls.Certificate], name string, from, to time.Time) error {
-	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, s.ca, s.caKey)
-	if err == nil {
-		cert.Store(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})
-	}
-	return err
-}
-
-// sign makes a certificate, signed by itself if there is no parent.
-func sign(t, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	t.SerialNumber = big.NewInt(time.Now().UnixNano())
-	if parent == nil {
-		parent, parentKey = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, parentKey)
-	return der, key, err
 }
 
 // at runs a command of several words in a namespace of the world.

@@ -37,6 +37,8 @@ type fault struct {
 	prepare func(*shop) error // before the daemon starts
 	breaks  func(*shop) error // after three good sales
 	event   event
+
+	idle time.Duration // instead of breaking anything, watch the daemon rest so long
 }
 
 // An event is what the payment application then reports.
@@ -71,8 +73,8 @@ func members(list []any) map[string]any {
 	return m
 }
 
-// board is a healthy board's /sys and /proc, as an i.MX6ULL with eMMC has them.
-var board = map[string]string{
+// healthyBoard is a healthy board's /sys and /proc, as an i.MX6ULL with eMMC has them.
+var healthyBoard = map[string]string{
 	"sys/class/net/eth0/speed":                          "100\n",
 	"sys/class/power_supply/dc/type":                    "Mains\n",
 	"sys/class/power_supply/dc/online":                  "1\n",
@@ -230,8 +232,15 @@ func faults() []fault {
 			breaks: saying("app.journal", "stan_reused", true, "pending_reversals", 1), event: hostCode("94")},
 		{name: "clock-behind", cause: "terminal.clock", kind: peerFault, how: "the certificates of two unrelated places are not valid yet by the terminal's clock",
 			breaks: func(s *shop) error { return s.certify(time.Now().AddDate(0, 0, 40), time.Now().AddDate(1, 0, 0)) }, event: connect},
+		{name: "clock-by-host", cause: "terminal.clock", kind: peerFault, how: "the host answers that the time is not plausible; its own, in fields 12 and 13, is 40 days away",
+			breaks: saying("board.clock", "offset_s", -40*86_400), event: event{code: "98", scheme: "gicc-de", origin: "host", txn: answeredTxn(nil)}},
 		{name: "app-killed", cause: "terminal.app-crash", kind: realFault, how: "the payment application is killed",
 			breaks: func(s *shop) error { s.stopApp(); return nil }, event: localCode("TransactionFailed")},
+		{name: "app-crashing", cause: "terminal.app-crash", kind: fixture, how: "three segmentation faults of the payment application in the kernel's log",
+			breaks: func(s *shop) error {
+				line := s.processName() + "[812]: segfault at 0 ip 00010a4c sp be9f6c20 error 4"
+				return s.kernel(line, line, line)
+			}, event: localCode("TransactionFailed")},
 		{name: "app-old", cause: "terminal.app-old", kind: peerFault, how: "the host answers YQ to a version behind the fleet's",
 			breaks: saying("app.version", "installed", "4.9.0", "expected", "5.3.0", "updated_age_s", 9_000_000),
 			event:  event{code: "YQ", scheme: "acquirer-ext", origin: "host", txn: answeredTxn(nil)}},

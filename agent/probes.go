@@ -39,7 +39,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: floor}
+	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: floor, App: c.App.Process, Reference: c.host.reference}
 	if len(board.Paths) == 0 {
 		board.Paths = []string{c.StateDir}
 	}
@@ -83,7 +83,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		s.probes = append(s.probes, list...)
 	}
 	s.probes = append(s.probes,
-		probe.Process(os.DirFS("/proc"), c.App.Process),
+		probe.Process(os.DirFS("/proc"), c.App.Process, metal.AppCrashes),
 	)
 	return s, nil
 }
@@ -137,7 +137,7 @@ func targets(c config) []probe.Target {
 	internet := false
 	for _, t := range c.Target {
 		internet = internet || t.Name == "internet"
-		list = append(list, probe.Target{Name: t.Name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA})
+		list = append(list, probe.Target{Name: t.Name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, PortalPath: t.PortalPath})
 	}
 	if len(c.Broker.URL) > 0 && !internet {
 		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {

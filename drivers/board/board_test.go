@@ -352,26 +352,90 @@ var complaints = map[string]Complaint{
 
 func TestRecords(t *testing.T) {
 	for text, want := range complaints {
-		r, ok := ParseRecord([]byte("3,77,5000000,-;" + text + "\n SUBSYSTEM=usb\n"))
+		r, ok := ParseRecord([]byte("3,77,5000000,-;"+text+"\n SUBSYSTEM=usb\n"), "payd")
 		if !ok || r.Class != want || r.Seq != 77 || r.Since != 5*time.Second {
 			t.Errorf("%q: %+v %v, want %q", text, r, ok, want)
 		}
 	}
-	if r, ok := ParseRecord([]byte("12,1,5,-;usb 1-1: USB disconnect\n")); !ok || r.Class != "" {
+	if r, ok := ParseRecord([]byte("12,1,5,-;usb 1-1: USB disconnect\n"), "payd"); !ok || r.Class != "" {
 		t.Errorf("a program's line was believed: %+v", r)
 	}
-	if r, ok := ParseRecord([]byte("6,1,5,-;fine\n NOTE=USB disconnect\n")); !ok || r.Class != "" {
+	if r, ok := ParseRecord([]byte("6,1,5,-;fine\n NOTE=USB disconnect\n"), "payd"); !ok || r.Class != "" {
 		t.Errorf("a dictionary was read as text: %+v", r)
 	}
 	for _, s := range []string{"", ";", "6;x", "a,1,2,-;x", "6,1,-5,-;x", "6,1,99999999999999999999,-;x"} {
-		if r, ok := ParseRecord([]byte(s)); ok {
+		if r, ok := ParseRecord([]byte(s), "payd"); ok {
 			t.Errorf("%q: %+v", s, r)
 		}
 	}
 }
 
+func TestCrashesOfTheApplication(t *testing.T) {
+	for text, want := range map[string]bool{
+		"payd[412]: segfault at 0 ip 00010a4c sp be9f6c20 error 4":                    true,
+		"payd: unhandled page fault (11) at 0x00000004, code 0x017":                   true,
+		"Out of memory: Killed process 412 (payd) total-vm:80124kB":                   true,
+		"payd2[412]: segfault at 0 ip 00010a4c sp be9f6c20 error 4":                   false,
+		"Out of memory: Killed process 412 (other) total-vm:80124kB, anon-rss:1 payd": false,
+		"usb 1-1: USB disconnect, device number 4 payd[1]":                            false,
+	} {
+		if r, ok := ParseRecord([]byte("3,1,5,-;"+text), "payd"); !ok || r.App != want {
+			t.Errorf("%q: %+v", text, r)
+		}
+		if r, _ := ParseRecord([]byte("3,1,5,-;"+text), ""); r.App {
+			t.Errorf("%q: no application is known, and it crashed", text)
+		}
+	}
+	k := NewKernelLog("a-name-longer-than-fifteen")
+	r, _ := ParseRecord([]byte("3,1,5,-;a-name-longer-t[4]: segfault at 0"), k.app)
+	k.Add(r)
+	if n := k.Count(AppCrash, time.Minute, time.Hour); n != 1 || k.Count(Segfault, time.Minute, time.Hour) != 1 {
+		t.Errorf("%d crashes, want 1", n)
+	}
+}
+
+// A board with a monitoring chip and no thermal zones, and raw NAND that begins to lose data.
+func TestSensorsAndLostData(t *testing.T) {
+	root := board(t, "at91-nand")
+	if _, err := ReadThermal(root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("heat %v", err)
+	}
+	put := func(name, text string) { root[name] = &fstest.MapFile{Data: []byte(text)} }
+	put("sys/class/hwmon/hwmon0/name", "lm75\n")
+	put("sys/class/hwmon/hwmon0/temp1_input", "41500\n")
+	put("sys/class/hwmon/hwmon0/temp2_input", "63500\n")
+	put("sys/class/hwmon/hwmon0/temp2_crit", "80000\n")
+	put("sys/class/hwmon/hwmon0/temp3_input", "-128000\n") // nothing is connected
+	if h, err := ReadThermal(root); err != nil || h != (Thermal{Zone: "lm75", Celsius: 63.5, Critical: 80}) {
+		t.Errorf("%+v %v", h, err)
+	}
+	mtd := strings.TrimSpace(string(root["sys/class/ubi/ubi0/mtd_num"].Data))
+	put("sys/class/mtd/mtd"+mtd+"/ecc_failures", "2\n")
+	put("sys/class/ubi/ubi0_1/corrupted", "1\n")
+	put("sys/class/ubi/ubi1_1/corrupted", "1\n") // of another
+	f, err := ReadFlash(root)
+	if err != nil || len(f) != 1 || f[0].Failures != 3 {
+		t.Errorf("%+v %v", f, err)
+	}
+}
+
+func TestComplaintsTogether(t *testing.T) {
+	k := NewKernelLog("")
+	for i, r := range []Record{{Since: 10 * time.Second, Class: UnderVoltage}, {Since: 12 * time.Second, Class: USBDisconnect}, {Since: 60 * time.Second, Class: UnderVoltage},
+		{Since: 64 * time.Second, Class: USBDisconnect}, {Since: 90 * time.Second, Class: USBDisconnect}, {Since: 91 * time.Second, Class: UnderVoltage}} {
+		r.Seq = uint64(i)
+		k.Add(r)
+	}
+	if n := k.Together(UnderVoltage, USBDisconnect, 100*time.Second, time.Hour); n != 2 {
+		t.Errorf("%d dips with a disconnect, want 2", n)
+	}
+	if n := k.Together(UnderVoltage, USBDisconnect, 100*time.Second, 30*time.Second); n != 1 {
+		t.Errorf("%d in half a minute, want 1", n)
+	}
+}
+
 func TestLogCounts(t *testing.T) {
-	k := NewKernelLog()
+	k := NewKernelLog("")
 	if !errors.Is(k.Err(), ErrSilent) {
 		t.Error("an unread log is no clean one")
 	}
@@ -396,7 +460,7 @@ func TestLogCounts(t *testing.T) {
 }
 
 func TestKernelsOwnLog(t *testing.T) {
-	k := NewKernelLog()
+	k := NewKernelLog("")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx, "/dev/kmsg") }()
@@ -419,7 +483,7 @@ func TestKernelsOwnLog(t *testing.T) {
 }
 
 func TestLogReadOnce(t *testing.T) {
-	k := NewKernelLog()
+	k := NewKernelLog("")
 	k.Load(t.Context(), "/dev/kmsg")
 	if err := k.Err(); errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		t.Skip("needs the right to read /dev/kmsg: ", err)
@@ -434,7 +498,7 @@ func TestLogReadOnce(t *testing.T) {
 }
 
 func TestLogThatMayNotBeRead(t *testing.T) {
-	k := NewKernelLog()
+	k := NewKernelLog("")
 	if err := k.Run(t.Context(), filepath.Join(t.TempDir(), "kmsg")); err != nil || !errors.Is(k.Err(), fs.ErrNotExist) {
 		t.Errorf("%v %v", err, k.Err())
 	}
@@ -485,8 +549,8 @@ func FuzzRecord(f *testing.F) {
 		f.Add([]byte("3,77,5000000,-;" + text + "\n"))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		k := NewKernelLog()
-		if r, ok := ParseRecord(b); ok {
+		k := NewKernelLog("")
+		if r, ok := ParseRecord(b, "payd"); ok {
 			if r.Since < 0 {
 				t.Errorf("%+v", r)
 			}
@@ -515,7 +579,7 @@ func TestLogAsLinesCome(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := NewKernelLog()
+	k := NewKernelLog("")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx, path) }()

@@ -15,6 +15,7 @@ type Flash struct {
 	LifeKnown bool
 	PreEOL    string // normal warning urgent: how far the spare blocks are used up; empty: not known
 	BadBlocks int    // UBI only
+	Failures  int    // reads since boot that no check bits could put right (NAND), and volumes found damaged
 }
 
 // Erase cycles that NAND is sold with: single level cells 100 000, multi level cells 3 000 (JESD47 and makers' sheets).
@@ -75,6 +76,31 @@ func emmc(root fs.FS, name, dir string) (Flash, bool) {
 	return f, f.LifeKnown || f.PreEOL != ""
 }
 
+// failures sums up what UBI and the flash below it have given up on (ABI/stable/sysfs-class-ubi, testing/sysfs-class-mtd).
+func failures(root fs.FS, name, dir string) int {
+	n := 0
+	if mtd, err := number(root, dir+"/mtd_num"); err == nil && mtd >= 0 {
+		if ecc, err := number(root, fmt.Sprintf("sys/class/mtd/mtd%d/ecc_failures", mtd)); err == nil && ecc > 0 {
+			n += int(min(ecc, 1<<30))
+		}
+	}
+	volumes, err := list(root, "sys/class/ubi")
+	if err != nil {
+		return n
+	}
+	for _, v := range volumes {
+		if !strings.HasPrefix(path.Base(v), name+"_") {
+			continue
+		}
+		for _, mark := range []string{"/corrupted", "/upd_marker"} {
+			if on, err := number(root, v+mark); err == nil && on == 1 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func ubi(root fs.FS, name, dir string) (Flash, bool) {
 	f := Flash{Name: name}
 	if n, err := number(root, dir+"/max_ec"); err == nil && n >= 0 {
@@ -99,6 +125,6 @@ func ubi(root fs.FS, name, dir string) (Flash, bool) {
 			f.PreEOL = "normal"
 		}
 	}
-	// ubi/ubi?_? corrupted marks are shown by the kernel log as well, and are read there.
-	return f, f.LifeKnown || f.PreEOL != ""
+	f.Failures = failures(root, name, dir)
+	return f, f.LifeKnown || f.PreEOL != "" || f.Failures > 0
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +30,7 @@ const (
 	ReadOnly      Complaint = "read_only" // a filesystem went read-only
 	SerialOverrun Complaint = "serial_overrun"
 	Overheat      Complaint = "overheat"
+	AppCrash      Complaint = "app_crash" // a segfault of the payment application, or its end for want of memory
 )
 
 // patterns are looked for in a message in lower case; the first that fits decides. Taken from the sources of the
@@ -70,11 +73,13 @@ type Record struct {
 	Seq   uint64
 	Since time.Duration // since boot
 	Class Complaint     // empty: nothing that matters
+	App   bool          // it is about the payment application
 }
 
 // ParseRecord reads "6,1234,5678901,-;text"; false for what is no record. Programs may write into the log too (facility
-// not 0): those lines prove nothing and have no class. The text is classed and forgotten.
-func ParseRecord(b []byte) (Record, bool) {
+// not 0): those lines prove nothing and have no class. The text is classed and forgotten. app is the payment application's
+// name as the kernel has it, empty for none.
+func ParseRecord(b []byte, app string) (Record, bool) {
 	head, text, ok := strings.Cut(string(b), ";")
 	if !ok {
 		return Record{}, false
@@ -93,6 +98,8 @@ func ParseRecord(b []byte) (Record, bool) {
 	if prio>>3 == 0 {
 		text, _, _ = strings.Cut(text, "\n")
 		r.Class = classOf(text)
+		r.App = app != "" && (r.Class == Segfault && strings.HasPrefix(text, app+"[") || r.Class == Segfault && strings.HasPrefix(text, app+": ") ||
+			r.Class == OutOfMemory && strings.Contains(text, "("+app+")"))
 	}
 	return r, true
 }
@@ -117,22 +124,30 @@ const (
 	logDay     = 24 * time.Hour
 	logPause   = time.Second // the log is read at most this often, however fast it fills
 	maxRecord  = 8192        // CONSOLE_EXT_LOG_MAX
+	maxComm    = 15          // TASK_COMM_LEN
 )
 
 // A KernelLog counts the kernel's complaints of the last 24 hours in memory. Moments are since boot, so the wall clock
 // may jump.
 type KernelLog struct {
+	app string
+
+	draining sync.Mutex // held while lines are read and counted
+	buf      []byte
+
 	mu      sync.Mutex
 	moments map[Complaint][]time.Duration
 	next    uint64 // sequence number expected
 	lost    uint64
 	reading bool
 	why     error
+	raw     syscall.RawConn // of the log that Run reads
 }
 
-// NewKernelLog returns a log that has read nothing yet.
-func NewKernelLog() *KernelLog {
-	return &KernelLog{moments: make(map[Complaint][]time.Duration), why: ErrSilent}
+// NewKernelLog returns a log that has read nothing yet. app is the executable's name of the payment application; the kernel
+// knows 15 bytes of it.
+func NewKernelLog(app string) *KernelLog {
+	return &KernelLog{app: app[:min(len(app), maxComm)], moments: make(map[Complaint][]time.Duration), why: ErrSilent}
 }
 
 // Add counts a record. Records that the kernel overwrote before they were read are counted as lost.
@@ -146,14 +161,21 @@ func (k *KernelLog) Add(r Record) {
 		k.lost += r.Seq - k.next
 	}
 	k.next = r.Seq + 1
-	if r.Class == "" {
-		return
+	if r.Class != "" {
+		k.keep(r.Class, r.Since)
 	}
-	list := k.moments[r.Class]
+	if r.App {
+		k.keep(AppCrash, r.Since)
+	}
+}
+
+// keep is called with the lock held.
+func (k *KernelLog) keep(c Complaint, at time.Duration) {
+	list := k.moments[c]
 	if len(list) == maxMoments {
 		list = append(list[:0], list[1:]...)
 	}
-	k.moments[r.Class] = append(list, r.Since)
+	k.moments[c] = append(list, at)
 }
 
 // Count is how often a complaint came in the last d, at most 24 hours, before the moment since boot. 256 stands for
@@ -165,6 +187,29 @@ func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
 	for _, at := range k.moments[c] {
 		if uptime-at <= min(d, logDay) {
 			n++
+		}
+	}
+	return n
+}
+
+// near is how close two complaints must be for the one to have to do with the other: a device that lost its supply is
+// missed by its bus within a second or two.
+const near = 3 * time.Second
+
+// Together is how many complaints of class a in the last d before the moment since boot had one of class b beside them.
+func (k *KernelLog) Together(a, b Complaint, uptime, d time.Duration) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for _, at := range k.moments[a] {
+		if uptime-at > min(d, logDay) {
+			continue
+		}
+		for _, other := range k.moments[b] {
+			if (other - at).Abs() <= near {
+				n++
+				break
+			}
 		}
 	}
 	return n
@@ -202,29 +247,44 @@ func (k *KernelLog) Run(ctx context.Context, path string) error {
 		return nil
 	}
 	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	k.follow(raw)
+	defer k.follow(nil)
 	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
-	b := make([]byte, maxRecord)
 	for ctx.Err() == nil {
-		n, err := f.Read(b)
-		switch {
-		case err == nil:
-			if r, ok := ParseRecord(b[:n]); ok {
-				k.Add(r)
-			}
-			k.state(true, nil)
-			if err := k.drain(ctx, f, b); err != nil {
-				k.state(false, fmt.Errorf("read %s: %w", path, err))
-				return nil
-			}
-			pause(ctx, logPause)
-		case errors.Is(err, unix.EPIPE): // overwritten: the next read goes on with the oldest that is left
-		case ctx.Err() != nil:
-		default:
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			n, err := k.drain(ctx, fd)
+			failed = err
+			return n > 0 || err != nil
+		})
+		if err = errors.Join(err, failed); err != nil && ctx.Err() == nil {
 			k.state(false, fmt.Errorf("read %s: %w", path, err))
 			return nil
 		}
+		k.state(true, nil)
+		pause(ctx, logPause)
 	}
 	return nil
+}
+
+// Refresh reads what has come since Run looked last, which may be a second ago.
+func (k *KernelLog) Refresh(ctx context.Context) {
+	k.mu.Lock()
+	raw := k.raw
+	k.mu.Unlock()
+	if raw != nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = k.drain(ctx, fd) }) // what is wrong Run will meet as well
+	}
+}
+
+func (k *KernelLog) follow(raw syscall.RawConn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.raw = raw
 }
 
 // Load reads what the log holds now, without waiting for more: for a program that looks once. What Run has read already
@@ -235,7 +295,14 @@ func (k *KernelLog) Load(ctx context.Context, path string) {
 		return
 	}
 	defer f.Close()
-	err = k.drain(ctx, f, make([]byte, maxRecord))
+	raw, err := f.SyscallConn()
+	if err == nil {
+		var failed error
+		err = raw.Control(func(fd uintptr) { _, failed = k.drain(ctx, fd) })
+		if !errors.Is(failed, io.EOF) {
+			err = errors.Join(err, failed)
+		}
+	}
 	if err != nil {
 		err = fmt.Errorf("read %s: %w", path, err)
 	}
@@ -252,33 +319,32 @@ func (k *KernelLog) open(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// drain takes all lines that are there.
-func (k *KernelLog) drain(ctx context.Context, f *os.File, b []byte) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
+// drain takes all lines that are there and says how many. Who reads also counts, one at a time: a line that is counted
+// after a later one would be taken for one read before.
+func (k *KernelLog) drain(ctx context.Context, fd uintptr) (n int, err error) {
+	k.draining.Lock()
+	defer k.draining.Unlock()
+	if k.buf == nil {
+		k.buf = make([]byte, maxRecord)
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		for ctx.Err() == nil {
-			n, err := unix.Read(int(fd), b)
-			switch {
-			case err == unix.EAGAIN:
-				return
-			case err == unix.EPIPE || err == unix.EINTR:
-				continue
-			case err != nil:
-				failed = err
-				return
-			case n == 0:
-				return
-			}
-			if r, ok := ParseRecord(b[:n]); ok {
-				k.Add(r)
-			}
+	for ctx.Err() == nil {
+		size, err := unix.Read(int(fd), k.buf)
+		switch {
+		case err == unix.EAGAIN:
+			return n, nil
+		case err == unix.EPIPE || err == unix.EINTR: // overwritten: the next read goes on with the oldest that is left
+			continue
+		case err != nil:
+			return n, err
+		case size == 0:
+			return n, io.EOF
 		}
-	})
-	return errors.Join(err, failed)
+		n++
+		if r, ok := ParseRecord(k.buf[:size], k.app); ok {
+			k.Add(r)
+		}
+	}
+	return n, nil
 }
 
 func pause(ctx context.Context, d time.Duration) {

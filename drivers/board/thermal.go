@@ -22,14 +22,11 @@ const (
 	maxTrip = 12 // THERMAL_MAX_TRIPS of the kernel
 )
 
-// ReadThermal reads the thermal zones and the cooling devices.
+// ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones.
 func ReadThermal(root fs.FS) (Thermal, error) {
-	entries, err := list(root, "sys/class/thermal")
-	if err != nil {
-		return Thermal{}, err
-	}
+	entries, tried := list(root, "sys/class/thermal")
 	var t Thermal
-	found, tried := false, error(nil)
+	found := false
 	for _, d := range entries {
 		switch base := d[strings.LastIndexByte(d, '/')+1:]; {
 		case strings.HasPrefix(base, "thermal_zone"):
@@ -62,6 +59,9 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 			}
 		}
 	}
+	if !found {
+		t, found = sensors(root)
+	}
 	switch {
 	case found:
 		return t, nil
@@ -69,6 +69,38 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 		return Thermal{}, tried
 	}
 	return Thermal{}, fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
+}
+
+// sensors finds the hottest of the monitoring chips, for boards without thermal zones
+// (Documentation/hwmon/sysfs-interface.rst: thousandths of a degree).
+func sensors(root fs.FS) (t Thermal, found bool) {
+	chips, err := list(root, "sys/class/hwmon")
+	if err != nil {
+		return t, false
+	}
+	for _, d := range chips {
+		files, err := list(root, d)
+		if err != nil {
+			continue
+		}
+		for _, f := range files {
+			if base := f[strings.LastIndexByte(f, '/')+1:]; !strings.HasPrefix(base, "temp") || !strings.HasSuffix(base, "_input") {
+				continue
+			}
+			n, err := number(root, f)
+			c := float64(n) / 1000
+			if err != nil || n == 0 || c < coldest || c > hottest || found && c <= t.Celsius {
+				continue
+			}
+			t.Celsius, found = c, true
+			t.Zone, _ = read(root, d+"/name")
+			t.Critical = 0
+			if limit, err := number(root, strings.TrimSuffix(f, "_input")+"_crit"); err == nil && limit > 0 && limit < hottest*1000 {
+				t.Critical = float64(limit) / 1000
+			}
+		}
+	}
+	return t, found
 }
 
 func critical(root fs.FS, zone string) float64 {

@@ -15,9 +15,10 @@ import (
 // maxProcesses bounds the walk through /proc; a payment terminal runs under a hundred.
 const maxProcesses = 4096
 
-// Process returns the probe app.process: is the payment application running, and how often did it start in the last
-// 24 hours that the agent has watched? name is the executable's name as in /proc/PID/comm; an empty one answers absent.
-func Process(proc fs.FS, name string) Probe {
+// Process returns the probe app.process: is the payment application running, and how often did it start and crash in the
+// last 24 hours that the agent has watched? name is the executable's name as in /proc/PID/comm; an empty one answers
+// absent. crashes says what the kernel's log tells; nil if nobody reads it.
+func Process(proc fs.FS, name string, crashes func() (int, bool)) Probe {
 	w := &watch{name: name}
 	return Probe{
 		Checks: []string{"app.process"}, Subject: "payment-app", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: name != "",
@@ -34,13 +35,21 @@ func Process(proc fs.FS, name string) Probe {
 			}
 			running, restarts := w.saw(time.Now(), start)
 			e.Status, e.Facts = report.OK, report.Facts{"running": running, "restarts_24h": restarts}
-			if !running {
+			if crashes != nil {
+				if n, known := crashes(); known {
+					e.Facts["crashes_24h"] = n
+				}
+			}
+			if n, _ := e.Facts.Num("crashes_24h"); !running || n >= crashesBad {
 				e.Status = report.Bad
 			}
 			return []report.Evidence{e}
 		},
 	}
 }
+
+// crashesBad in a day are no accident any more.
+const crashesBad = 3
 
 // watch counts the starts of a process: each start has another start time since boot.
 type watch struct {

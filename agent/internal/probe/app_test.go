@@ -14,7 +14,7 @@ func stat(name, state, start string) *fstest.MapFile {
 
 func TestProcess(t *testing.T) {
 	proc := fstest.MapFS{"1/stat": stat("init", "S", "3"), "7/stat": stat("pay (main) app", "S", "900"), "uptime": {Data: []byte("1")}}
-	p := Process(proc, "pay (main) app")
+	p := Process(proc, "pay (main) app", nil)
 	ask := func(want report.Status, running bool, restarts float64) {
 		t.Helper()
 		e := p.Run(t.Context())[0]
@@ -34,7 +34,14 @@ func TestProcess(t *testing.T) {
 	ask(report.OK, true, 1)
 	proc["9/stat"] = &fstest.MapFile{Data: []byte("garbage")}
 	ask(report.Bad, false, 1)
-	if e := Process(proc, "").Run(t.Context())[0]; e.Status != report.NotRun {
+	for n, want := range map[int]report.Status{0: report.OK, crashesBad - 1: report.OK, crashesBad: report.Bad} {
+		proc["9/stat"] = stat("pay (main) app", "R", "1200")
+		e := Process(proc, "pay (main) app", func() (int, bool) { return n, true }).Run(t.Context())[0]
+		if got, _ := e.Facts.Num("crashes_24h"); e.Status != want || int(got) != n {
+			t.Errorf("%d crashes: %s %v, want %s", n, e.Status, e.Facts, want)
+		}
+	}
+	if e := Process(proc, "", nil).Run(t.Context())[0]; e.Status != report.NotRun {
 		t.Errorf("no name configured: got %s, want not-run", e.Status)
 	}
 }

@@ -21,6 +21,7 @@ type BoardConfig struct {
 	Floor     time.Time
 	Kmsg      string // the kernel's log; empty: /dev/kmsg
 	Boots     board.Boots
+	App       string                         // the payment application's executable, whose crashes the kernel's log tells of
 	Reference func() (board.Reference, bool) // the true time as the acquirer's host told it last; nil: nobody did
 	Statfs    func(path string) (board.Statfs, error)
 	Timex     func() (board.Timex, error)
@@ -53,6 +54,7 @@ const (
 	supplyLeast, supplyBad, supplyMost = 4000, 4700, 5500
 	batteryBadPct, batteryPoorPct      = 10, 20
 	dipsBad                            = 3
+	dipsHurt                           = 2 // one may be chance: a plug pulled out makes sparks as well
 
 	// Pressure: Facebook's oomd acts at 60 to 80 per cent of memory pressure, Android's lmkd at 7 to 10 per cent of full.
 	memoryPressureBad, memoryPressurePoor = 25, 10
@@ -94,7 +96,7 @@ func NewBoard(c BoardConfig) *Board {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Board{c: c, log: board.NewKernelLog(), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
+	return &Board{c: c, log: board.NewKernelLog(c.App), reason: sync.OnceValue(func() string { return board.ResetReason(c.Root) })}
 }
 
 // Run reads the kernel's log until ctx ends; without it each check that needs the log reads it once. When it ends earlier, its error says why the log cannot be read: a finding,
@@ -136,11 +138,13 @@ func (b *Board) Probes() []Probe {
 	return list
 }
 
-// read looks into the kernel's log once if nobody reads it along, as in a command without the daemon.
+// read takes in what the kernel has said until now, also if nobody reads its log along, as in a command without the daemon.
 func (b *Board) read(ctx context.Context) {
 	if errors.Is(b.log.Err(), board.ErrSilent) {
 		b.log.Load(ctx, b.c.Kmsg)
+		return
 	}
+	b.log.Refresh(ctx)
 }
 
 // complaints counts kernel messages of one class over d; false if the log cannot be read.
@@ -152,6 +156,13 @@ func (b *Board) complaints(c board.Complaint, d time.Duration) (int, bool) {
 	return b.log.Count(c, up, d), true
 }
 
+// AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its own
+// or for want of memory; false if its log is not read.
+func (b *Board) AppCrashes() (int, bool) {
+	b.read(context.Background())
+	return b.complaints(board.AppCrash, day)
+}
+
 const day = 24 * time.Hour
 
 func (b *Board) power() []report.Evidence {
@@ -159,6 +170,14 @@ func (b *Board) power() []report.Evidence {
 	dips, counted := b.complaints(board.UnderVoltage, time.Hour)
 	if counted {
 		f["dips_1h"] = dips
+	}
+	// A dip beside which a device dropped off its bus has done harm already: what shows as a fault of that device is one
+	// of its supply.
+	hurt := 0
+	if up, err := board.Uptime(b.c.Root); err == nil && dips > 0 {
+		if hurt = b.log.Together(board.UnderVoltage, board.USBDisconnect, up, time.Hour); hurt > 0 {
+			f["dips_with_drops_1h"] = hurt
+		}
 	}
 	p, err := board.ReadPower(b.c.Root)
 	if err != nil && dips == 0 && !p.UnderVoltage {
@@ -177,7 +196,7 @@ func (b *Board) power() []report.Evidence {
 	status := report.OK
 	sick := p.Health != "" && p.Health != "Good" && p.Health != "Cool" && p.Health != "Warm"
 	switch {
-	case p.UnderVoltage, dips >= dipsBad, sick,
+	case p.UnderVoltage, dips >= dipsBad, hurt >= dipsHurt, sick,
 		p.Source == "mains" && p.Millivolts >= supplyLeast && p.Millivolts < supplyBad,
 		p.Source == "battery" && p.BatteryKnown && p.BatteryPct <= batteryBadPct:
 		status, f["level"] = report.Bad, "bad"
@@ -251,12 +270,15 @@ func (b *Board) flash() []report.Evidence {
 		if l.PreEOL != "" {
 			f["pre_eol"] = l.PreEOL
 		}
+		if l.Failures > 0 {
+			f["failures"] = l.Failures
+		}
 		if counted {
 			f["io_errors_24h"] = errors24
 		}
 		all = append(all, graded("board.flash", l.Name, f,
-			l.PreEOL == "urgent" || l.LifeKnown && l.LifePct >= lifeBadPct || errors24 >= ioBad,
-			l.PreEOL == "warning" || l.LifeKnown && l.LifePct >= lifePoorPct || errors24 > 0))
+			l.PreEOL == "urgent" || l.LifeKnown && l.LifePct >= lifeBadPct || errors24 >= ioBad || l.Failures >= ioBad,
+			l.PreEOL == "warning" || l.LifeKnown && l.LifePct >= lifePoorPct || errors24 > 0 || l.Failures > 0))
 	}
 	return all
 }

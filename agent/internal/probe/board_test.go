@@ -104,6 +104,11 @@ func TestBoard(t *testing.T) {
 
 		{name: "weak supply", check: "board.power", root: with(healthyBoard(), "sys/class/power_supply/dc/voltage_now", "4510000"), status: report.Bad, facts: F{"source": "mains", "millivolts": 4510, "dips_1h": 0, "level": "bad"}},
 		{name: "twelve volts are no weak five", check: "board.power", root: with(healthyBoard(), "sys/class/power_supply/dc/voltage_now", "12000000"), status: report.OK, facts: F{"source": "mains", "millivolts": 12000, "dips_1h": 0, "level": "good"}},
+		{name: "two dips alone", check: "board.power", log: []string{"4,2,7100000000,-;Under-voltage detected!", "4,3,7150000000,-;Under-voltage detected!", "6,4,7120000000,-;usb 1-1: USB disconnect"},
+			status: report.OK, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 2, "level": "poor"}},
+		{name: "two dips that take the reader along", check: "board.power", log: []string{"4,2,7100000000,-;Under-voltage detected!", "6,3,7100900000,-;usb 1-1: USB disconnect",
+			"4,4,7150000000,-;Under-voltage detected!", "6,5,7151000000,-;usb 1-1: USB disconnect"},
+			status: report.Bad, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 2, "dips_with_drops_1h": 2, "level": "bad"}},
 		{name: "dips", check: "board.power", log: []string{"4,2,7100000000,-;Under-voltage detected!", "4,3,7100000001,-;Under-voltage detected!", "4,4,7100000002,-;Under-voltage detected!", "4,5,60000000,-;Under-voltage detected!"},
 			status: report.Bad, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 3, "level": "bad"}},
 		{name: "no word of power", check: "board.power", root: with(healthyBoard(), "sys/class/power_supply/dc/type", "", "sys/class/power_supply/dc/online", "", "sys/class/power_supply/dc/voltage_now", ""),

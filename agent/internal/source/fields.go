@@ -123,6 +123,7 @@ const (
 	yesIsBad
 	number       // a number from 0; none is bad by itself
 	countIsBad   // a number from 0; above 0 is bad
+	signed       // a number; none is bad by itself
 	version      // a word of at most 64 characters
 	responseCode // a response code, or "none": no answer; anything but success is bad
 	firstIsGood  // one of words; all but the first are bad
@@ -155,6 +156,7 @@ var reportables = []reportable{
 	{"app.journal", "payment-app", []fact{{name: "pending_reversals", kind: countIsBad}, {name: "unsettled", kind: number}, {name: "stan_reused", kind: yesIsBad}}},
 	{"pinpad.port", "pinpad", []fact{{name: "outcome", kind: firstIsGood, words: deviceOutcomes}}},
 	{"printer.status", "printer", []fact{{name: "outcome", kind: firstIsGood, words: deviceOutcomes}}},
+	{"board.clock", "system", []fact{{name: "offset_s", kind: signed}}},
 	{"reader.reads", "reader0", []fact{{name: "good", kind: number}, {name: "failed", kind: number}, {name: "cards", kind: number},
 		{name: "cards_failed", kind: number}, {name: "window_s", kind: number}}},
 }
@@ -174,6 +176,12 @@ func (f fact) take(raw []byte) (value any, bad bool, problem string) {
 			return nil, false, "want a number from 0 to 1e10"
 		}
 		return n, f.kind == countIsBad && n > 0, ""
+	case signed:
+		n, ok := decimal(raw)
+		if !ok || n < -1e10 || n > 1e10 {
+			return nil, false, "want a number from -1e10 to 1e10"
+		}
+		return n, false, ""
 	case version:
 		s, ok := unquote(raw)
 		if !ok || !word(view(s), maxWord) {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"posdx/agent/internal/probe"
+	"posdx/agent/report"
+	"posdx/drivers/board"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxParameters bounds what is read of a file whose change is watched.
+const maxParameters = 1 << 20
+
+// notice tells the loop what the checks see of things that must not change between two sales, so that a diagnosis can say
+// what is other than at the last approval.
+func (d *daemon) notice(probes []probe.Probe) {
+	var kernel unix.Utsname
+	if unix.Uname(&kernel) == nil {
+		d.loop.Note("kernel_version", unix.ByteSliceToString(kernel.Release[:])+" "+unix.ByteSliceToString(kernel.Version[:]))
+	}
+	var apns, certificates []string
+	for _, m := range d.conf.Modem {
+		apns = append(apns, m.APN)
+	}
+	d.loop.Note("apn", strings.Join(apns, " "))
+	for _, t := range d.conf.Target {
+		certificates = append(certificates, t.CA)
+	}
+	trust, parameters := marks{paths: certificates}, marks{paths: d.conf.App.Parameters}
+	for i, p := range probes {
+		run := p.Run
+		probes[i].Run = func(ctx context.Context) []report.Evidence {
+			list := run(ctx)
+			for _, e := range list {
+				switch e.Check {
+				case "reader.port":
+					d.loop.Note("reader_firmware", text(e, "firmware"))
+				case "net.address":
+					d.loop.Note("ip_config", addressing(e))
+				case "net.tls":
+					d.loop.Note("certificate", trust.now())
+				case "app.process":
+					d.loop.Note("parameters", parameters.now())
+				}
+			}
+			return list
+		}
+	}
+}
+
+func text(e report.Evidence, fact string) string {
+	s, _ := e.Facts.Str(fact)
+	return s
+}
+
+// addressing is how the interface that leads out is set: nothing if another one does, and only the way out where a DHCP
+// server gives the address.
+func addressing(e report.Evidence) string {
+	gateway := text(e, "gateway")
+	if gateway == "" {
+		return ""
+	}
+	if dhcp, _ := e.Facts["dhcp"].(bool); dhcp {
+		return "dhcp " + gateway
+	}
+	return fmt.Sprintf("%s/%v %s", text(e, "address"), e.Facts["prefix"], gateway)
+}
+
+// marks knows files by what is in them, and reads them again only when they look other than the last time.
+type marks struct {
+	paths []string
+
+	mu   sync.Mutex
+	seen string // size and time of each
+	mark string
+}
+
+func (m *marks) now() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var seen strings.Builder
+	for _, p := range m.paths {
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
+			fmt.Fprintln(&seen, p, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	if seen.Len() == 0 || seen.String() == m.seen {
+		return m.mark
+	}
+	sum := sha256.New()
+	for _, p := range m.paths {
+		f, err := os.Open(p)
+		if err != nil {
+			continue
+		}
+		_, _ = io.Copy(sum, io.LimitReader(f, maxParameters)) // a file that cannot be read is another one
+		f.Close()
+	}
+	m.seen, m.mark = seen.String(), hex.EncodeToString(sum.Sum(nil)[:8])
+	return m.mark
+}
+
+// A hostClock is the time as the acquirer's host told it last, in fields 12 and 13 of an answer.
+type hostClock struct {
+	mu     sync.Mutex
+	offset time.Duration // terminal minus host
+	at     time.Time     // zero: nobody told
+}
+
+func (h *hostClock) told(offset time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.offset, h.at = offset, time.Now()
+}
+
+// reference is how the terminal's clock differs from the host's now: a clock that was set since differs by that as well.
+func (h *hostClock) reference() (board.Reference, bool) {
+	if h == nil {
+		return board.Reference{}, false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.at.IsZero() {
+		return board.Reference{}, false
+	}
+	now := time.Now()
+	age := now.Sub(h.at) // by the monotonic clock
+	jumped := now.Round(0).Sub(h.at.Round(0)) - age
+	return board.Reference{Offset: h.offset + jumped, Age: age}, true
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"posdx/drivers/sim"
+
+	"github.com/miekg/dns"
+)
+
+// openWorld opens the acquirer's host, another place and the resolver.
+func (s *shop) openWorld() error {
+	if err := s.makeCA(); err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := s.certify(now.Add(-24*time.Hour), now.AddDate(0, 3, 0)); err != nil {
+		return err
+	}
+	var err error
+	if s.hostDoor, err = s.serveTLS(sim.HostIP, shopHostPort, &s.host); err != nil {
+		return err
+	}
+	if _, err := s.serveTLS(sim.BrokerIP, shopOtherPort, &s.other); err != nil {
+		return err
+	}
+	mux := dns.NewServeMux()
+	mux.HandleFunc(".", func(w dns.ResponseWriter, q *dns.Msg) {
+		a := new(dns.Msg)
+		a.SetReply(q)
+		name := strings.TrimSuffix(q.Question[0].Name, ".")
+		if ip, known := s.names[name]; !known {
+			a.Rcode = dns.RcodeNameError
+		} else if q.Question[0].Qtype == dns.TypeA {
+			a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name + ".", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(ip)}}
+		}
+		w.WriteMsg(a)
+	})
+	packet, err := net.ListenPacket("udp", sim.ResolverIP+":53")
+	if err != nil {
+		return err
+	}
+	s.resolver = &dns.Server{PacketConn: packet, Handler: mux}
+	go s.resolver.ActivateAndServe()
+	return nil
+}
+
+func (s *shop) serveTLS(ip string, port int, cert *atomic.Pointer[tls.Certificate]) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
+	go func() {
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer raw.Close()
+				raw.SetDeadline(time.Now().Add(10 * time.Second))
+				conn := tls.Server(raw, c)
+				if conn.Handshake() == nil {
+					conn.Read(make([]byte, 1)) // the other side closes
+				}
+			}()
+		}
+	}()
+	return l, nil
+}
+
+func (s *shop) makeCA() error {
+	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().AddDate(-1, 0, 0),
+		NotAfter: time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+	if err != nil {
+		return err
+	}
+	if s.ca, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	s.caKey = key
+	if _, err := os.Stat(s.path("ca.pem")); err == nil {
+		return nil // the terminal trusts the one that was first
+	}
+	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// certify gives both places certificates for a span of time.
+func (s *shop) certify(from, to time.Time) error {
+	return errors.Join(s.certifyOne(&s.host, shopHost, from, to), s.certifyOne(&s.other, shopOther, from, to))
+}
+
+func (s *shop) certifyOne(cert *atomic.Pointer[tls.Certificate], name string, from, to time.Time) error {
+	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, s.ca, s.caKey)
+	if err == nil {
+		cert.Store(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})
+	}
+	return err
+}
+
+// sign makes a certificate, signed by itself if there is no parent.
+func sign(t, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if parent == nil {
+		parent, parentKey = t, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, parentKey)
+	return der, key, err
+}
