@@ -101,6 +101,10 @@ soak: ## tests marked Soak, long form
 soak-short:
 	POSDX_SOAK=20s $(GO) test -timeout 10m -run Soak ./agent/... ./fleet/...
 
+.PHONY: systemd
+systemd: ## the unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
+	GO="$(GO)" sh $(KIT)/systemd.sh $${TMPDIR:-/tmp}/posdx-debian
+
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
 	$(GO) run ./firmware-build/eval
