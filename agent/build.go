@@ -21,6 +21,7 @@ import (
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/drivers/ecr"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -77,8 +78,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if reduced != "" {
 		sensed.probes, sensed.tasks, logs.Files = nil, nil, nil
 	}
+	tags := ecr.NewTags()
 	if reduced == "" {
 		d.links = links(c, log)
+		for _, l := range d.links {
+			l.Tags = tags
+		}
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
@@ -120,6 +125,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
+		d.wire.Tags = tags
 		tasks = append(tasks, task{"capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) }})
 	}
 	tasks = append(tasks, sensed.tasks...)

@@ -254,6 +254,10 @@ func (h *cardHouse) everywhere() {
 		seen := `"channel":"` + channel + `"`
 		h.eventually("a code on "+channel, func() bool { return bytes.Contains(h.heard.bytes(), []byte(seen)) })
 	}
+	if h.root {
+		// How many there were is all that is known of the cards.
+		h.eventually("cards are counted", func() bool { return bytes.Contains(h.heard.bytes(), []byte(`"cards_same_code_1h":1`)) })
+	}
 }
 
 // ask sends a line in pieces and reads the answers to it; a connection that was refused is opened again.
@@ -312,7 +316,7 @@ func (h *cardHouse) plantHook() {
 
 func (h *cardHouse) plantLogs() {
 	for i, path := range h.logs {
-		write := func(s string) {
+		write := func(s string, everywhere bool) {
 			if i == 1 {
 				s, _ = simplifiedchinese.GB18030.NewEncoder().String("10:00:00 交易 卡号 " + s)
 			}
@@ -321,7 +325,7 @@ func (h *cardHouse) plantLogs() {
 			defer f.Close()
 			b := []byte(s)
 			cuts := []int{len(b) / 2}
-			if h.long && len(b) < 1000 {
+			if everywhere && h.long && len(b) < 1000 {
 				cuts = h.cuts(b, 0)
 			}
 			for _, at := range cuts {
@@ -330,17 +334,17 @@ func (h *cardHouse) plantLogs() {
 				f.Write(b[at:])
 			}
 		}
-		for _, p := range h.plants {
+		for n, p := range h.plants {
 			for k, form := range p.forms() {
 				if !h.long && k%3 > 0 {
 					continue
 				}
 				for _, line := range p.logLines(form) {
-					write(line)
+					write(line, n == 0 && k < 5)
 				}
 			}
 			// Turned over as logrotate does, before anybody could read the last lines.
-			write(p.logLines(p.pan)[0])
+			write(p.logLines(p.pan)[0], false)
 			b, err := os.ReadFile(path)
 			h.must(err)
 			var z bytes.Buffer
@@ -350,7 +354,7 @@ func (h *cardHouse) plantLogs() {
 			h.must(os.WriteFile(path+".1.gz", z.Bytes(), 0o644))
 			h.must(os.Truncate(path, 0))
 		}
-		write(strings.TrimSuffix(h.plants[0].logLines(h.plants[0].track1)[0], "\n")) // and a line that never ends
+		write(strings.TrimSuffix(h.plants[0].logLines(h.plants[0].track1)[0], "\n"), false) // and a line that never ends
 	}
 }
 

@@ -75,7 +75,7 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
-		Lang:  s.Lang, Late: s.Late,
+		Lang:  s.Lang, Late: s.Late, Card: s.Card.Number, Issuer: s.Card.Issuer,
 	})
 	if err != nil {
 		return source.Ticket{}, source.ErrBusy

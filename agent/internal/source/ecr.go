@@ -31,6 +31,7 @@ type ECR struct {
 	Framing string
 	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
 	Copies  string          // instead of Ports, the socket for a relay's copies: of the device first, then of its application
+	Tags    *ecr.Tags       // tells cards apart; may be nil
 	Log     *slog.Logger
 
 	reopen time.Duration // for tests: instead of linkReopen
@@ -183,7 +184,7 @@ type ear struct {
 }
 
 func (e *ECR) ear(i int, to Sink) *ear {
-	return &ear{link: e, index: i, to: to, decoder: ecr.NewDecoder(e.Framing, i == 0), said: errNothing}
+	return &ear{link: e, index: i, to: to, decoder: ecr.NewCountingDecoder(e.Framing, i == 0, e.Tags), said: errNothing}
 }
 
 func (l *ear) run(ctx context.Context) {
@@ -292,7 +293,7 @@ func (l *ear) found(f ecr.Found) {
 		l.waiting = l.waiting[1:]
 		l.to.Lost("link code", 1)
 	}
-	l.waiting = append(l.waiting, Seen{Code: f.Code, Scheme: f.Scheme, Origin: report.Origin(f.Origin), Channel: report.ChannelECR, Txn: &t, Time: now})
+	l.waiting = append(l.waiting, Seen{Code: f.Code, Scheme: f.Scheme, Origin: report.Origin(f.Origin), Channel: report.ChannelECR, Txn: &t, Time: now, Card: f.Card})
 }
 
 // offer hands codes on as far as the sink takes them.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/drivers/ecr"
 )
 
 // Seen is one appearance of a response code.
@@ -22,6 +23,7 @@ type Seen struct {
 	Time    time.Time // when it was written, if the writer said so; else when it was seen
 	Lang    string    // "zh" or "en": the language asked for; empty means the configured one
 	Late    bool      // it was written while nobody read: the terminal may have changed since
+	Card    ecr.Card  // tells this process which of its cards it is, and nobody anything else
 }
 
 // Phase is a step of a transaction.

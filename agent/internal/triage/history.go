@@ -47,6 +47,8 @@ type seen struct {
 	channel  report.Channel
 	approved bool
 	declined bool
+	card     int // which, of those of this process; 0 is not known
+	issuer   int
 }
 
 // add takes one code into account and says whether it is news: an approval that another channel told of is none. Class A
@@ -77,6 +79,32 @@ func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	h.seen = append(h.seen, s)
 	h.trim(now)
 	return true
+}
+
+// whose notes the card of a code that was just added.
+func (h *history) whose(code string, card, issuer int) {
+	if n := len(h.seen) - 1; n >= 0 && h.seen[n].code == code {
+		h.seen[n].card, h.seen[n].issuer = card, issuer
+	}
+}
+
+// distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the same
+// card or another.
+func (h *history) distinct(code string) (cards, issuers int, ok bool) {
+	number := func(of func(seen) int) int {
+		all := map[int]bool{}
+		for _, s := range h.seen {
+			if s.code == code {
+				all[of(s)] = true
+			}
+		}
+		if all[0] {
+			return 0
+		}
+		return len(all)
+	}
+	cards, issuers = number(func(s seen) int { return s.card }), number(func(s seen) int { return s.issuer })
+	return cards, issuers, cards > 0 && issuers > 0
 }
 
 func (h *history) trim(now time.Time) {
@@ -191,6 +219,9 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 		f["cards_1h"], f["cards_failed_1h"] = len(h.cards), unread
 	}
 	f["same_code_1h"] = same
+	if cards, issuers, ok := h.distinct(ev.Code); ok {
+		f["cards_same_code_1h"], f["issuers_same_code_1h"] = cards, issuers
+	}
 	// An agent that started a moment ago has seen no approval, which says nothing of the terminal.
 	if !h.approved.IsZero() || now.Sub(h.since) >= hour {
 		f["approvals_1h"], f["declines_1h"] = approvals, declines

@@ -89,6 +89,8 @@ type Code struct {
 	Event report.Event
 	Lang  string // of the answer; empty means the configured one
 	Late  bool   // written while nobody read: what the checks find now says nothing about then
+
+	Card, Issuer int // which of the cards and issuers of this process; 0 is not known
 }
 
 // A Ticket is what the reporter of a code gets: the id at once, the diagnoses when they are made. Each channel gives at
@@ -103,6 +105,8 @@ type run struct {
 	ev       report.Event
 	lang     string
 	late     bool
+	card     int
+	issuer   int
 	first    chan report.Diagnosis
 	final    chan report.Diagnosis
 	repeats  int
@@ -123,7 +127,7 @@ func New(c Config) *Loop {
 // Submit hands in a code. It never waits: ErrBusy means the queue is full.
 func (l *Loop) Submit(c Code) (Ticket, error) {
 	l.c.Stamp(&c.Event)
-	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, start: time.Now(),
+	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, card: c.Card, issuer: c.Issuer, start: time.Now(),
 		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
 	if r.lang == "" {
 		r.lang = l.c.Lang
@@ -358,6 +362,7 @@ func (l *Loop) count(h *history, r *run) (class string) {
 		class = res.Meaning.Class
 	}
 	news := h.add(r.start, r.ev, class)
+	h.whose(r.ev.Code, r.card, r.issuer)
 	l.Note("terminal_id", txn(r.ev).TerminalID)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -41,11 +41,12 @@ type Target struct {
 // A Capture watches the connections to the hosts. Make it with New.
 type Capture struct {
 	Targets   []Target
-	Interface string    // to watch; empty: all
-	Length    string    // binary2, bcd2 or ascii4; empty: found out for each connection
-	Dialect   string    // unionpay, nac, text or text-hex; empty: found out for each message
-	Tags      *ecr.Tags // tells cards apart; may be nil
+	Interface string // to watch; empty: all
+	Length    string // binary2, bcd2 or ascii4; empty: found out for each connection
+	Dialect   string // unionpay, nac, text or text-hex; empty: found out for each message
 	Log       *slog.Logger
+
+	Tags *ecr.Tags // tells cards apart; may be nil
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 	moved  func()                                                       // for tests: called when other addresses are watched

@@ -1,0 +1,41 @@
+package triage
+
+import (
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+)
+
+func TestHistoryCountsDistinctCards(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	h := &history{since: now}
+	ev := report.Event{Code: "91", Origin: report.OriginHost, Channel: report.ChannelCapture}
+	add := func(code string, card, issuer int) {
+		now = now.Add(time.Minute)
+		ev.Code = code
+		h.add(now, ev, "C")
+		h.whose(code, card, issuer)
+		ev.Code = "91"
+	}
+	want := func(cards, issuers float64) {
+		t.Helper()
+		f := h.evidence(now, ev).Facts
+		c, known := f.Num("cards_same_code_1h")
+		i, _ := f.Num("issuers_same_code_1h")
+		if c != cards || i != issuers || known != (cards > 0) {
+			t.Errorf("got %v cards of %v issuers, %v; want %v of %v", c, i, known, cards, issuers)
+		}
+	}
+	add("91", 1, 2)
+	want(1, 1)
+	add("55", 7, 8) // another code
+	add("91", 1, 2)
+	add("91", 3, 2)
+	want(2, 1)
+	add("91", 0, 0) // seen in a log, which does not tell whose it is
+	want(0, 0)
+	now = now.Add(hour + time.Second)
+	add("91", 3, 2)
+	want(1, 1)
+}
