@@ -60,6 +60,9 @@ func (f fleetSession) Counts(m map[string]int64) {
 	c := f.Uplink.Counters()
 	m["sessions"], m["connect_failures"], m["resent"], m["wire_out"], m["wire_in"] = c.Sessions, c.Failures, c.Resent, c.WireOut, c.WireIn
 	m["commands"], m["commands_refused"], m["budget_left"] = c.Commands, c.Refused, c.BudgetLeft
+	for kind, n := range c.Bytes {
+		m["bytes_"+kind] = n
+	}
 }
 
 // concerns tells whether what the fleet says of a scope speaks of this terminal: its label there, or, for an acquirer
