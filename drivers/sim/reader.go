@@ -5,7 +5,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"posdx/drivers/reader"
 )
@@ -16,20 +19,21 @@ type ReaderModel struct {
 	Firmware string // what it answers to the Escape that asks for it
 	Ask      byte   // that Escape
 	Echo     bool   // sends every command back first
+	Wakes    int    // the baud rate it starts with and is switched up from; 0 for one that any rate will do
 }
 
 // The makes that libccid's serial driver knows.
-func GemPCTwin() ReaderModel { return ReaderModel{"GemPCTwin", "GemTwin-V2.00-GC", 0x02, true} }
+func GemPCTwin() ReaderModel { return ReaderModel{"GemPCTwin", "GemTwin-V2.00-GC", 0x02, true, 0} }
 func GemCorePOSPro() ReaderModel {
-	return ReaderModel{"GemCorePOSPro", "GemCore-R1.20-GP", 0x02, false}
+	return ReaderModel{"GemCorePOSPro", "GemCore-R1.20-GP", 0x02, false, 0}
 }
 func GemCoreSIMPro() ReaderModel {
-	return ReaderModel{"GemCoreSIMPro", "GemCore-R1.00-GS", 0x02, false}
+	return ReaderModel{"GemCoreSIMPro", "GemCore-R1.00-GS", 0x02, false, 0}
 }
 func GemCoreSIMPro2() ReaderModel {
-	return ReaderModel{"GemCoreSIMPro2", "GemCore-R2.00-GS", 0x02, false}
+	return ReaderModel{"GemCoreSIMPro2", "GemCore-R2.00-GS", 0x02, false, 9600}
 }
-func SEC1210() ReaderModel { return ReaderModel{"SEC1210", "SEC1210-V1.05", 0x06, false} }
+func SEC1210() ReaderModel { return ReaderModel{"SEC1210", "SEC1210-V1.05", 0x06, false, 0} }
 
 // ReaderState is what a simulated reader is and suffers; all may change while it runs.
 type ReaderState struct {
@@ -52,6 +56,7 @@ type Reader struct {
 	mu     sync.Mutex
 	rand   *rand.Rand
 	state  ReaderState
+	baud   int             // where that matters
 	power  bool            // the card's
 	notify bool            // card moves are reported
 	out    io.Writer       // of the running Serve, nil between
@@ -105,7 +110,7 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	stop := context.AfterFunc(ctx, func() { rw.Close() })
 	defer stop()
 	r.mu.Lock()
-	r.out, r.notify, r.power = rw, false, false // a reader that was unplugged has forgotten
+	r.out, r.notify, r.power, r.baud = rw, false, false, r.model.Wakes // a reader that was unplugged has forgotten
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -123,12 +128,39 @@ func (r *Reader) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 		if err != nil {
 			return err
 		}
+		if r.deaf(rw) {
+			continue
+		}
 		if out := r.hear(&ears, in[:n]); len(out) > 0 {
 			if _, err := rw.Write(out); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// deaf says that the line runs at a rate that is not the reader's. A pty keeps the rate that was set on it, and tells it
+// at both ends.
+func (r *Reader) deaf(rw io.ReadWriteCloser) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.baud == 0 {
+		return false
+	}
+	line, ok := rw.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := line.SyscallConn()
+	if err != nil {
+		return false
+	}
+	deaf := false
+	_ = raw.Control(func(fd uintptr) {
+		t, err := unix.IoctlGetTermios(int(fd), unix.TCGETS2)
+		deaf = err == nil && int(t.Ospeed) != r.baud
+	})
+	return deaf
 }
 
 // ccidEars hear frames and keep them as they came, for the echo: the driver's decoder drops what may be a card's.
@@ -230,6 +262,8 @@ func (r *Reader) answer(m reader.Message) reader.Message {
 			a.Data = []byte(r.model.Firmware)
 		case len(m.Data) == 3 && m.Data[0] == 0x01 && m.Data[1] == 0x01:
 			r.notify = m.Data[2] == 0x01
+		case string(m.Data) == "\x01\x10\x20" && r.model.Wakes > 0:
+			r.baud = 115200 // from the next command on
 		}
 	case reader.PowerOn:
 		a.Type = reader.DataBlock

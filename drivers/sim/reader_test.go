@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -23,7 +24,12 @@ func plugged(t testing.TB, peer Peer) *Line {
 
 func askReader(t testing.TB, l *Line, echo reader.Echo) (reader.Report, error) {
 	t.Helper()
-	p, err := serial.Open(serial.Config{Path: l.Path(), Baud: 115200, StopBits: stopBits, RTSLow: true, HoldDTR: true})
+	return askReaderAt(t, l, echo, 115200)
+}
+
+func askReaderAt(t testing.TB, l *Line, echo reader.Echo, baud int) (reader.Report, error) {
+	t.Helper()
+	p, err := serial.Open(serial.Config{Path: l.Path(), Baud: baud, StopBits: stopBits, RTSLow: true, HoldDTR: true})
 	if err != nil {
 		return reader.Report{}, err
 	}
@@ -36,12 +42,13 @@ func TestEveryReaderModelAnswers(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			sim := NewReader(m, 1)
 			l := plugged(t, sim)
-			r, err := askReader(t, l, reader.EchoUnknown)
+			baud := cmp.Or(m.Wakes, 115200)
+			r, err := askReaderAt(t, l, reader.EchoUnknown, baud)
 			if err != nil || r.Model+"-"+r.Firmware != m.Firmware || r.Slot != reader.SlotAbsent || r.Health.Line() != 0 {
 				t.Errorf("%+v, %v", r, err)
 			}
 			sim.Insert()
-			if r, err := askReader(t, l, reader.EchoUnknown); err != nil || r.Slot != reader.SlotPresent {
+			if r, err := askReaderAt(t, l, reader.EchoUnknown, baud); err != nil || r.Slot != reader.SlotPresent {
 				t.Errorf("with a card: %+v, %v", r, err)
 			}
 			for _, never := range []byte{reader.PowerOn, reader.PowerOff, reader.Transfer} {

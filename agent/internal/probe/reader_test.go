@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"posdx/drivers/reader"
+	"posdx/drivers/serial"
 	"posdx/drivers/sim"
 )
 
@@ -384,6 +385,39 @@ func TestMotorReaders(t *testing.T) {
 	for _, p := range []string{"crt310:1", "crt591:16", "crt591:x", "crt"} {
 		if _, _, ok := motorReader(p); ok {
 			t.Errorf("%q was accepted", p)
+		}
+	}
+}
+
+// A SIM Pro 2 starts at 9600 and is switched to 115200 by whoever uses it. It is found at either, and left as it is.
+func TestReaderThatIsSwitchedUp(t *testing.T) {
+	s := sim.NewReader(sim.GemCoreSIMPro2(), 1)
+	l := plugged(t, s)
+	port := func(protocol string) string {
+		t.Helper()
+		return show(ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: protocol})[:1])["reader.port"], "outcome", "firmware")
+	}
+	if got := port("gemcore-simpro2"); got != "ok ok R2.00-GS" {
+		t.Errorf("fresh: %s", got)
+	}
+	if got := port("ccid"); got != "bad silent -" {
+		t.Errorf("asked at 115200 only: %s: the simulator does not care for the rate", got)
+	}
+	p, err := serial.Open(serial.Config{Path: l.Path(), Baud: 9600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write(reader.Frame(nil, reader.Message{Type: reader.Escape, Data: []byte{0x01, 0x10, 0x20}})); err != nil {
+		t.Fatal(err)
+	}
+	p.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := p.Read(make([]byte, 64)); n == 0 {
+		t.Fatal(err)
+	}
+	p.Close()
+	for _, protocol := range []string{"gemcore-simpro2", "ccid"} {
+		if got := port(protocol); got != "ok ok R2.00-GS" {
+			t.Errorf("switched up, %s: %s", protocol, got)
 		}
 	}
 }
