@@ -67,6 +67,30 @@ func TestForeignModem(t *testing.T) {
 	if _, err := d.Command(t.Context(), "AT+CGMI", ""); err == nil {
 		t.Error("it has learned AT+CGMI: good, but this test wants an ERROR")
 	}
+	// A call of somebody else that comes to nothing, in the words of a foreign modem.
+	if _, err := p.Write([]byte("ATDT5551234\r")); err != nil {
+		t.Fatal(err)
+	}
+	dial := New(p)
+	stop, err := serial.Bind(t.Context(), p, time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for result := ""; result == ""; {
+		line, err := dial.next()
+		if final, ok := dial.final(line); ok {
+			if result = LineOutcome(final.Final); result != "no-dialtone" {
+				t.Errorf("a call without a line: %s", final.Final)
+			}
+		}
+		if err != nil {
+			t.Fatalf("a call without a line: %v", err)
+		}
+	}
+	stop()
+	if r, err = Ask(t.Context(), p, Config{DialUp: true}); err != nil || r.Line != (Line{}) { // it has no AT#UD and no register 6C
+		t.Errorf("%+v, %v", r.Line, err)
+	}
 	// A cellular visit to it must end, and invent neither SIM nor signal.
 	r, err = Ask(t.Context(), p, Config{})
 	if err != nil || r.SIM != SIMUnknown || len(r.Signals) != 0 || r.Bearer.Active || r.Bearer.Address.IsValid() {
