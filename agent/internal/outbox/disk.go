@@ -121,7 +121,7 @@ func (d *disk) sweep() {
 	keep := map[string]bool{}
 	for st := range d.segs {
 		d.segs[st] = slices.DeleteFunc(d.segs[st], func(s *segment) bool {
-			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.remove(st, s)
+			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.fs.Remove(s.name) == nil
 		})
 		for _, s := range d.segs[st] {
 			keep[s.name] = true
@@ -140,13 +140,6 @@ func (d *disk) sweep() {
 
 func (d *disk) isOpen(st int, s *segment) bool {
 	return d.file[st] != nil && s == d.segs[st][len(d.segs[st])-1]
-}
-
-func (d *disk) remove(st int, s *segment) bool {
-	if d.fs.Remove(s.name) != nil {
-		return false
-	}
-	return true
 }
 
 // append writes one record and returns once it is durable.
@@ -214,15 +207,27 @@ func (d *disk) room(st int, n int64) error {
 	}
 	want := max(d.segSize, headerLen+n)
 	for d.bytes()+want > d.limit || len(d.segs[plain])+len(d.segs[critical]) >= maxSegments {
-		if !d.dropOldest(st, "space") {
-			return ErrFull
+		if err := d.dropOldest(st, "space"); err != nil {
+			return err
 		}
 	}
 	err := d.create(st, want)
-	for noSpace(err) && d.dropOldest(plain, "space") {
+	for noSpace(err) && d.dropOldest(plain, "space") == nil {
 		err = d.create(st, want)
 	}
 	return err
+}
+
+// probe finds out whether flash takes anything. Nothing is dropped for it.
+func (d *disk) probe() error {
+	switch {
+	case d.file[critical] != nil:
+		return nil
+	case d.bytes()+d.segSize > d.limit:
+		return d.begin()
+	default:
+		return d.create(critical, d.segSize)
+	}
 }
 
 func (d *disk) create(st int, want int64) error {
@@ -284,8 +289,8 @@ func (d *disk) bytes() int64 {
 }
 
 // dropOldest removes the oldest segment that is not open: a plain one while there is one, and one of the critical
-// stream only for the sake of another critical record.
-func (d *disk) dropOldest(st int, reason string) bool {
+// stream only for the sake of another critical record. ErrFull says that there is none.
+func (d *disk) dropOldest(st int, reason string) error {
 	for s := plain; s <= st; s++ {
 		if len(d.segs[s]) > 0 && !d.isOpen(s, d.segs[s][0]) {
 			return d.drop(s, reason)
@@ -296,18 +301,21 @@ func (d *disk) dropOldest(st int, reason string) bool {
 			return d.drop(plain, reason)
 		}
 	}
-	return false
+	return ErrFull
 }
 
 // drop removes the first segment of a stream and notes what was in it.
-func (d *disk) drop(st int, reason string) bool {
+func (d *disk) drop(st int, reason string) error {
 	s := d.segs[st][0]
-	if s.last+1 >= d.next && s.last >= d.meta.next && d.begin() != nil {
-		return false // with the file would go the only trace of how far the numbers had come
+	if s.last+1 >= d.next && s.last >= d.meta.next {
+		// With the file would go the only trace of how far the numbers had come.
+		if err := d.begin(); err != nil {
+			return err
+		}
 	}
 	var gone loss
-	if s.live > 0 {
-		left := s.live
+	left := s.live
+	if left > 0 {
 		b, err := d.read(s.name, int(min(s.size, maxSegment)))
 		if err == nil {
 			var last uint64
@@ -325,18 +333,18 @@ func (d *disk) drop(st int, reason string) bool {
 				}
 			})
 		}
-		if left > 0 {
-			d.corrupt++
-			d.loss.doubt(max(s.first, d.acked+1), s.last)
-			d.loss.count("unknown", left)
-		}
 	}
-	if !d.remove(st, s) {
-		return false
+	if err := d.fs.Remove(s.name); err != nil {
+		return err
 	}
 	d.segs[st] = d.segs[st][1:]
+	if left > 0 {
+		d.corrupt++
+		d.loss.doubt(max(s.first, d.acked+1), s.last)
+		d.loss.count("unknown", left)
+	}
 	d.loss.join(gone)
-	return true
+	return nil
 }
 
 // expire drops segments whose newest record is over age.
@@ -350,7 +358,7 @@ func (d *disk) expire() {
 			if d.isOpen(st, d.segs[st][0]) {
 				d.seal(st)
 			}
-			if !d.drop(st, "age") {
+			if d.drop(st, "age") != nil {
 				break
 			}
 		}
@@ -405,7 +413,7 @@ func (d *disk) restart(seq uint64) {
 func (d *disk) sweepAcked() {
 	for st := range d.segs {
 		d.segs[st] = slices.DeleteFunc(d.segs[st], func(s *segment) bool {
-			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.remove(st, s)
+			return !d.isOpen(st, s) && s.last <= d.meta.acked && d.fs.Remove(s.name) == nil
 		})
 	}
 }

@@ -320,6 +320,35 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestProbeDropsNothing: finding out whether flash is well costs no record, also where there is room for none.
+func TestProbeDropsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFS(1)
+		b, err := outbox.OpenSmall(outbox.Options{FS: fs, MaxBytes: 4 << 10}, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		n := 0
+		for b.Stats().Bytes+512 <= 4<<10 {
+			b.Append("diagnosis", true, time.Now(), fmt.Appendf(nil, `{"n":%d,"pad":%q}`, n, strings.Repeat("x", 300)))
+			n++
+		}
+		fs.ReadOnly = true
+		b.Append("diagnosis", true, time.Now(), []byte(`{}`))
+		if s := b.Stats(); !strings.Contains(s.Degraded, "read-only") || s.RAM != 1 {
+			t.Fatalf("%+v", s)
+		}
+		b.Ack(b.Epoch(), 1, 1)
+		fs.ReadOnly = false
+		time.Sleep(outbox.RetryMax)
+		synctest.Wait()
+		if s := b.Stats(); s.Degraded != "" || s.Records < n || len(s.Dropped) > 0 {
+			t.Errorf("%d records were kept: %+v", n, s)
+		}
+	})
+}
+
 // TestRingHoldsADay: what waits in memory is packed and comes out as it went in.
 func TestRingHoldsADay(t *testing.T) {
 	fs := newFS(1)

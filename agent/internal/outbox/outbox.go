@@ -215,7 +215,7 @@ func (b *Box) tryFlash() error {
 	}
 	b.d.expire()
 	if b.why != "" {
-		if err := b.d.room(critical, 1); err != nil {
+		if err := b.d.probe(); err != nil {
 			return err
 		}
 	}
