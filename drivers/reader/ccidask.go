@@ -81,6 +81,12 @@ func modelOf(b []byte) (model, firmware string) {
 	return serial.Label(a), serial.Label(z)
 }
 
+// nameOf splits a name whose last word is a version.
+func nameOf(b []byte) (model, firmware string) {
+	cut := max(bytes.LastIndexByte(b, ' '), 0)
+	return serial.Label(b[:cut]), serial.Label(b[cut:])
+}
+
 type ccidDialogue struct {
 	visit
 	echo Echo

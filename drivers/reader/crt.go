@@ -1,7 +1,6 @@
 package reader
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -204,9 +203,7 @@ func (r *Report) crt591(b []byte) {
 			r.Slot = SlotPresent
 		}
 		if b[1] == 0xA4 {
-			name := b[6:]
-			cut := max(bytes.LastIndexByte(name, ' '), 0)
-			r.Model, r.Firmware = serial.Label(name[:cut]), serial.Label(name[cut:])
+			r.Model, r.Firmware = nameOf(b[6:])
 		}
 	}
 }

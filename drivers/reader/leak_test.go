@@ -42,6 +42,7 @@ func TestTheWorstDevices(t *testing.T) {
 			_, err := AskCRT(ctx, l, CRT591, 0)
 			return err
 		}},
+		{"itp", ITPFrame([]byte{0x06}, []byte("ID TECH V 3.19")), func(ctx context.Context, l serial.Link) error { _, err := AskITP(ctx, l); return err }},
 		{"printer", []byte{0x12}, func(ctx context.Context, l serial.Link) error { _, err := AskPrinter(ctx, l); return err }},
 	}
 	random := rand.New(rand.NewPCG(1, 2))

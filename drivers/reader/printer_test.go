@@ -124,6 +124,7 @@ func TestEveryQuestionObeysItsContext(t *testing.T) {
 		"neo":     func(ctx context.Context, l serial.Link) error { _, err := AskNEO(ctx, l); return err },
 		"abecs":   func(ctx context.Context, l serial.Link) error { _, err := AskABECS(ctx, l); return err },
 		"printer": func(ctx context.Context, l serial.Link) error { _, err := AskPrinter(ctx, l); return err },
+		"itp":     func(ctx context.Context, l serial.Link) error { _, err := AskITP(ctx, l); return err },
 		"crt310":  func(ctx context.Context, l serial.Link) error { _, err := AskCRT(ctx, l, CRT310, 0); return err },
 		"crt591":  func(ctx context.Context, l serial.Link) error { _, err := AskCRT(ctx, l, CRT591, 0); return err },
 	} {

@@ -15,7 +15,7 @@ import (
 type Wire struct {
 	mu   sync.Mutex
 	out  io.Writer
-	said int
+	said []byte
 	once sync.Once
 	up   chan struct{} // closed when it is first plugged in
 }
@@ -40,7 +40,7 @@ func (w *Wire) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	for {
 		n, err := rw.Read(in)
 		w.mu.Lock()
-		w.said += n
+		w.said = append(w.said, in[:n]...)
 		w.mu.Unlock()
 		if err != nil {
 			return err
@@ -59,11 +59,11 @@ func (w *Wire) Write(b []byte) (int, error) {
 	return w.out.Write(b)
 }
 
-// Said is how many bytes came from the tty.
-func (w *Wire) Said() int {
+// Said is what came from the tty.
+func (w *Wire) Said() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.said
+	return append([]byte(nil), w.said...)
 }
 
 // A StripeReader is a plain reader of magnetic stripes: it says what it read and nothing else.

@@ -39,7 +39,7 @@ type ReaderConfig struct {
 	Name     string // subject of its evidence: reader0
 	Port     string // device node or usb:VID:PID…; empty for none
 	Baud     int    // 0 for the protocol's own
-	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo; crt310; crt591:N for its address; msr
+	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo and itp for ID TECH; crt310; crt591:N for its address; msr
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
@@ -135,6 +135,11 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 		how.Echo, bauds = reader.EchoNo, []int{line.Baud, 9600}
 	case "neo":
 		line.StopBits, line.RTSLow = 1, false
+	case "itp":
+		line.StopBits, line.RTSLow = 1, false
+		if c.Baud == 0 {
+			bauds = []int{msrBaud}
+		}
 	default:
 		if !crt {
 			return reader.Report{}, errors.ErrUnsupported
@@ -157,6 +162,8 @@ func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
 			r, err = reader.AskCRT(ctx, p, kind, address)
 		case c.Protocol == "neo":
 			r, err = reader.AskNEO(ctx, p)
+		case c.Protocol == "itp":
+			r, err = reader.AskITP(ctx, p)
 		default:
 			r, err = reader.AskCCID(ctx, p, how)
 		}

@@ -96,8 +96,8 @@ func TestTappedStripeReader(t *testing.T) {
 	if n := got["reader.reads"].Facts["statistics"].(map[string]float64)["ParityLRCErrorTrack2Count"]; n < 8 {
 		t.Errorf("statistics: %v", got["reader.reads"].Facts["statistics"])
 	}
-	if s.Said() != 0 {
-		t.Errorf("the tap said %d bytes", s.Said())
+	if said := s.Said(); len(said) > 0 {
+		t.Errorf("the tap said % X", said)
 	}
 	if text := fmt.Sprint(got); strings.Contains(text, "4111") {
 		t.Errorf("a card came through: %s", text)
@@ -156,8 +156,8 @@ func TestTappedChipReader(t *testing.T) {
 				t.Errorf("line: %s", crc)
 			}
 			for _, w := range wires {
-				if w.Said() != 0 {
-					t.Errorf("the tap said %d bytes", w.Said())
+				if said := w.Said(); len(said) > 0 {
+					t.Errorf("the tap said % X", said)
 				}
 			}
 		})
@@ -371,7 +371,7 @@ func TestMotorReaders(t *testing.T) {
 		got := ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: c.protocol})[:1])
 		text := show(got["reader.port"], "outcome", "model", "firmware") + "; " + show(got["reader.selftest"], "outcome", "code", "note") + "; " + show(got["reader.slot"], "card")
 		if text != c.want {
-			t.Errorf("%s %+v:\ngot  %s\nwant %s", c.protocol, c.state, text, c.want)
+			t.Errorf("%s %+v:\ngot  %s\nwant %s\n%v", c.protocol, c.state, text, c.want, got)
 		}
 		for command := range s.Asked() {
 			if command != "\x31\x30" && command != "\xA4\x30" {
