@@ -338,6 +338,9 @@ func (d *disk) drop(st int, reason string) error {
 		return err
 	}
 	d.segs[st] = d.segs[st][1:]
+	if st == critical {
+		d.reports = slices.DeleteFunc(d.reports, func(r uint64) bool { return s.first <= r && r <= s.last })
+	}
 	if left > 0 {
 		d.corrupt++
 		d.loss.doubt(max(s.first, d.acked+1), s.last)

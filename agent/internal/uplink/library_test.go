@@ -144,3 +144,38 @@ func TestBrokerThatDuplicates(t *testing.T) {
 		r.stop()
 	})
 }
+
+// The library by itself comes back ten minutes after a broker that was long away; a shop must not wait so long.
+func TestComesBackSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t)
+		s.refuse = true
+		r := start(t, s, newBox(t), Config{}, Handlers{})
+		rest(72 * time.Hour)
+		s.mu.Lock()
+		s.refuse = false
+		s.mu.Unlock()
+		rest(time.Minute + time.Second)
+		if !r.State().Connected {
+			t.Errorf("not back within a minute: %+v", r.State())
+		}
+		r.stop()
+	})
+}
+
+// A broker that forgets our subscriptions while the connection lives carries everything but the fleet's word.
+func TestBrokerThatForgetsSubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newBox(t)
+		s := newScript(t)
+		r := start(t, s, box, Config{}, Handlers{})
+		rest(2 * time.Minute)
+		s.current().hears.Store(false)
+		fill(t, box, 5)
+		rest(time.Hour)
+		if n := box.Stats().Records; n != 0 || r.connections() != 2 {
+			t.Errorf("%d records wait for a word that cannot come, %d connections", n, r.connections())
+		}
+		r.stop()
+	})
+}

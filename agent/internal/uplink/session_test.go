@@ -110,8 +110,8 @@ func TestBrokerThatNeverAcknowledges(t *testing.T) {
 		if r.connections() != 3 {
 			t.Errorf("%d connections, want 3: two that made no progress", r.connections())
 		}
-		if s.most > defaultWindow {
-			t.Errorf("%d in flight, window %d", s.most, defaultWindow)
+		if s.most > 16 {
+			t.Errorf("%d in flight: in memory there may be a handful", s.most)
 		}
 		r.stop()
 	})
