@@ -159,28 +159,28 @@ func serveAt(t *testing.T, address string, m *Modem) {
 
 // modemManager lets ModemManager manage a modem over an abstract socket, on a bus of its own, and returns when it has found
 // it.
-func modemManager(t *testing.T, m *Modem) (b *messageBus, port string) {
+func modemManager(t *testing.T, m *Modem, plugin string) (b *messageBus, port string) {
 	t.Helper()
 	for _, program := range []string{"ModemManager", "mmcli"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("no %s (Debian package modemmanager)", program)
 		}
 	}
-	plugin, err := filepath.Glob("/usr/lib/*/ModemManager/libmm-plugin-generic.so")
-	if err != nil || len(plugin) == 0 {
-		t.Skip("no generic plug-in of ModemManager")
+	plugins, err := filepath.Glob("/usr/lib/*/ModemManager/libmm-plugin-" + plugin + ".so")
+	if err != nil || len(plugins) == 0 {
+		t.Skipf("no plug-in %s of ModemManager", plugin)
 	}
 	b, port = newBus(t), abstractPort(t, m)
-	b.start("ModemManager", "--test-session", "--test-enable", "--no-auto-scan", "--log-level=ERR", "--test-plugin-dir="+filepath.Dir(plugin[0]))
+	b.start("ModemManager", "--test-session", "--test-enable", "--no-auto-scan", "--log-level=ERR", "--test-plugin-dir="+filepath.Dir(plugins[0]))
 	manager := []string{"call", "--session", "-d", "org.freedesktop.ModemManager1", "-o", "/org/freedesktop/ModemManager1", "-m"}
-	b.try("gdbus", append(manager, "org.freedesktop.ModemManager1.Test.SetProfile", "lab", "generic", "['"+port+"']")...)
+	b.try("gdbus", append(manager, "org.freedesktop.ModemManager1.Test.SetProfile", "lab", plugin, "['"+port+"']")...)
 	b.try("mmcli", "--test-session", "-m", "any")
 	return b, port
 }
 
 func TestModemManagerTakesItForAModem(t *testing.T) {
 	t.Parallel()
-	b, _ := modemManager(t, NewModem(Plain(), GoodModem(), 1))
+	b, _ := modemManager(t, NewModem(Plain(), GoodModem(), 1), "generic")
 	b.try("mmcli", "--test-session", "-m", "any", "-e")
 	b.try("mmcli", "--test-session", "-m", "any", "--signal-setup=1")
 	b.try("sh", "-c", "mmcli --test-session -m any --signal-get | grep -q dB")
@@ -190,6 +190,36 @@ func TestModemManagerTakesItForAModem(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("ModemManager: no %q in %s", want, out)
 		}
+	}
+}
+
+// The makers' simulators against ModemManager's plug-in for that maker. SIMCom's asks the technology by the maker's own
+// question, which is the only place for it where +CREG is not believed.
+func TestModemManagerTakesThemForTheirMakers(t *testing.T) {
+	for _, c := range []struct {
+		plugin string
+		maker  ModemMake
+		asked  string // a question that the generic plug-in does not ask
+	}{
+		{"simtech", SIMCom(), "AT+CNSMOD?"},
+		{"quectel", Quectel(), "ATI"},
+	} {
+		t.Run(c.plugin, func(t *testing.T) {
+			t.Parallel()
+			m := NewModem(c.maker, GoodModem(), 1)
+			b, _ := modemManager(t, m, c.plugin)
+			b.try("mmcli", "--test-session", "-m", "any", "-e")
+			out := b.try("sh", "-c", "mmcli --test-session -m any | tee /dev/stderr | grep -q 'access tech: lte'")
+			for _, want := range []string{"manufacturer: " + c.maker.Maker, "model: " + c.maker.Model, "firmware revision: " + c.maker.Firmware, "plugin: " + c.plugin,
+				"registration: home", "access tech: lte"} {
+				if !strings.Contains(out, want) {
+					t.Errorf("ModemManager: no %q in %s", want, out)
+				}
+			}
+			if !slices.Contains(m.Heard(), c.asked) {
+				t.Errorf("it did not ask %s: %q", c.asked, m.Heard())
+			}
+		})
 	}
 }
 
@@ -211,7 +241,7 @@ func askManager(t *testing.T, b *messageBus, port string, wanted func(modem.Repo
 func TestAskManager(t *testing.T) {
 	t.Parallel()
 	m := NewModem(Plain(), GoodModem(), 1)
-	b, port := modemManager(t, m)
+	b, port := modemManager(t, m, "generic")
 	r := askManager(t, b, port, func(r modem.Report) bool { return r.Model != "" })
 	if r.Maker != "posdx" || r.Model != "simulated 27.007 modem" || r.Firmware != "1.0" || r.SIM != modem.SIMReady {
 		t.Errorf("%+v", r)
@@ -288,7 +318,7 @@ func TestAskManagerTroubles(t *testing.T) {
 			t.Parallel()
 			m := NewModem(Plain(), GoodModem(), 1)
 			m.Change(c.state)
-			b, port := modemManager(t, m)
+			b, port := modemManager(t, m, "generic")
 			if c.enable {
 				b.start("mmcli", "--test-session", "-m", "any", "-e") // it waits for a registration that never comes
 			}

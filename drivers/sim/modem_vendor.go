@@ -41,6 +41,10 @@ func (m *Modem) vendor(c string) ([]string, bool) {
 		}
 		return one("+CPSI: LTE,Online,001-01,0x1A2B,27447553,102,EUTRAN-BAND3,1300,5,5,%d,%d,%d,%d",
 			-200+s.RSRQ*5, (-141+s.RSRP)*10, (-113+2*s.CSQ)*10, int(s.SINR))
+	case "SIMCOM INCORPORATED +CNSMOD=?":
+		return one("+CNSMOD: (0,1)")
+	case "SIMCOM INCORPORATED +CNSMOD=1", "SIMCOM INCORPORATED +CNSMOD=0":
+		return nil, true
 	case "SIMCOM INCORPORATED +CNSMOD?":
 		switch {
 		case !service:
