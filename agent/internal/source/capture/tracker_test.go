@@ -363,9 +363,9 @@ func deal(r *rand.Rand, seq uint32, b []byte) (list []piece) {
 
 // Whatever TCP may do on the way, each code comes out once, and the sequence numbers may wrap in between.
 func TestReassembly(t *testing.T) {
-	rounds := 300
+	rounds := 100
 	if testing.Short() {
-		rounds = 60
+		rounds = 30
 	}
 	for round := range rounds {
 		r := rand.New(rand.NewPCG(uint64(round), 8583))
@@ -669,7 +669,7 @@ func TestBounds(t *testing.T) {
 	k := track(s)
 	r := rand.New(rand.NewPCG(1, 1))
 	junk := make([]byte, 1400)
-	for i := range 30000 {
+	for i := range 8000 {
 		l := &line{tracker: k, t: t, terminal: netip.AddrPortFrom(terminal4.Addr(), uint16(1+i%3000)), host: host4, at: begun}
 		for j := range junk {
 			junk[j] = byte(r.Uint32())
