@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +175,58 @@ func TestNoProbeBeginsDuringASale(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Checks that are begun and broken off again and again leave nothing behind, whatever they were waiting for.
+// POSDX_CYCLES=10000 is the long form.
+func TestBrokenOffChecksLeaveNothing(t *testing.T) {
+	cycles := 40
+	if n, err := strconv.Atoi(os.Getenv("POSDX_CYCLES")); err == nil {
+		cycles = n
+	}
+	list := sensed(t)
+	r := probe.NewRunner(list)
+	round := func(i int) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%8)*time.Millisecond)
+		defer cancel()
+		r.Run(ctx, list, nil)
+	}
+	held := func() (descriptors, goroutines int) {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(open), runtime.NumGoroutine()
+	}
+	for i := range 8 { // what is opened once and kept
+		round(i)
+	}
+	// The last goroutine of a round may be on its way out still, and a pty's may not have heard yet.
+	least := func(descriptors, goroutines int) (d, g int, ok bool) {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			d, g = held()
+			if d <= descriptors && g <= goroutines {
+				return d, g, true
+			}
+			if time.Now().After(end) {
+				return d, g, false
+			}
+		}
+	}
+	d0, g0 := held()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { // until it is still
+		d, g := held()
+		if d == d0 && g == g0 {
+			break
+		}
+		d0, g0 = d, g
+	}
+	for i := range cycles {
+		round(i)
+	}
+	if d, g, ok := least(d0, g0); !ok {
+		t.Errorf("after %d cycles %d descriptors and %d goroutines, %d and %d before", cycles, d, g, d0, g0)
+	}
 }
 
 // The table of the probes in README.md, between its head and the next empty line.
