@@ -15,6 +15,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"posdx/drivers/serial"
 )
 
 // A Peer is a simulated device: it talks on one end of a line until the line or the context ends.
@@ -58,7 +60,7 @@ func (l *Line) Plug() error {
 	if l.master != nil {
 		return nil
 	}
-	master, slave, err := pty.Open()
+	master, slave, err := openPTY()
 	if err != nil {
 		return fmt.Errorf("plug %s: %w", l.path, err)
 	}
@@ -83,6 +85,24 @@ func (l *Line) Plug() error {
 		master.Close()
 	}(l.ended)
 	return nil
+}
+
+// openPTY opens a pty whose tty nobody has open. The kernel gives a number again while some other process still has the
+// dead tty of that number open, and whoever looks for the holder of a port sees that one.
+func openPTY() (master, slave *os.File, err error) {
+	const tries = 16
+	for range tries {
+		if master, slave, err = pty.Open(); err != nil {
+			return nil, nil, err
+		}
+		use, lookErr := serial.Look(slave.Name())
+		if lookErr != nil || !use.Held {
+			return master, slave, nil
+		}
+		defer master.Close() // only now: the number must not come a second time
+		defer slave.Close()
+	}
+	return nil, nil, errors.New("every pty is held by somebody else")
 }
 
 // Unplug makes the tty vanish under whoever has it open, and waits until the peer has noticed.

@@ -10,12 +10,11 @@ import (
 	"posdx/drivers/reader"
 )
 
-// A Wire is a line on which somebody else talks: what is written to it appears on the tty, and what comes from the tty is
-// counted, because a tap must never say anything. Its methods may be called from any goroutine.
+// A Wire is a line on which somebody else talks: what is written to it appears on the tty, and nobody hears what comes
+// from there. Its methods may be called from any goroutine.
 type Wire struct {
 	mu   sync.Mutex
 	out  io.Writer
-	said []byte
 	once sync.Once
 	up   chan struct{} // closed when it is first plugged in
 }
@@ -36,16 +35,8 @@ func (w *Wire) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 		defer w.mu.Unlock()
 		w.out = nil
 	}()
-	in := make([]byte, 256)
-	for {
-		n, err := rw.Read(in)
-		w.mu.Lock()
-		w.said = append(w.said, in[:n]...)
-		w.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
+	_, err := io.Copy(io.Discard, struct{ io.Reader }{rw}) // by its Read, which waits while nobody has the tty open
+	return err
 }
 
 // Write puts bytes on the wire, once it has been plugged in.
@@ -57,13 +48,6 @@ func (w *Wire) Write(b []byte) (int, error) {
 		return 0, errors.New("wire: not plugged in any more")
 	}
 	return w.out.Write(b)
-}
-
-// Said is what came from the tty.
-func (w *Wire) Said() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]byte(nil), w.said...)
 }
 
 // A StripeReader is a plain reader of magnetic stripes: it says what it read and nothing else.

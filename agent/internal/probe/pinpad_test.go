@@ -124,6 +124,9 @@ func TestPrinter(t *testing.T) {
 		t.Errorf("%d questions, %d bytes that would be printed", n, other)
 	}
 	l.Unplug()
+	if err := os.Remove(usb); err != nil { // the number of its tty may be another's already
+		t.Fatal(err)
+	}
 	for _, port := range []string{l.Path(), usb} {
 		probes, _ := Printer(PrinterConfig{Port: port})
 		if got := show(ran(t, probes)["printer.status"], "outcome"); got != "bad gone" {

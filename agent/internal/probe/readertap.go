@@ -108,8 +108,14 @@ func (t *ReaderTap) listen(ctx context.Context, c serial.Config, port int) error
 	return t.follow(p, port > 0)
 }
 
+// ears are what a tap has of a port: it could not write if it wanted to.
+type ears interface {
+	Read([]byte) (int, error)
+	SetReadDeadline(time.Time) error
+}
+
 // follow reads a line to its end.
-func (t *ReaderTap) follow(p serial.Link, host bool) error {
+func (t *ReaderTap) follow(p ears, host bool) error {
 	var frames reader.Decoder
 	var stripe reader.MSR
 	buf := make([]byte, 256)
