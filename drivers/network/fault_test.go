@@ -241,11 +241,13 @@ func TestPortRefused(t *testing.T) {
 
 func TestPacketsDropped(t *testing.T) {
 	lab(t, 0)
+	ready6(t)
 	listen(t, "h", ":9000", hold(nil))
 	nft(t, "r", forward("tcp dport 9000 drop"))
-	c := TryConnect(t.Context(), way(hostIP+":9000"))
-	if c.Outcome != Timeout || c.Took < connectWait {
-		t.Errorf("connect: %+v", c)
+	for _, host := range []string{hostIP + ":9000", "[" + hostIP6 + "]:9000"} {
+		if c := TryConnect(t.Context(), way(host)); c.Outcome != Timeout || c.Took < connectWait {
+			t.Errorf("connect %s: %+v", host, c)
+		}
 	}
 }
 
@@ -254,26 +256,32 @@ func TestAcceptedThenReset(t *testing.T) {
 	listen(t, "h", ":9000", func(c net.Conn) {
 		_ = c.(*net.TCPConn).SetLinger(0)
 	})
-	if c := TryConnect(t.Context(), way(hostIP+":9000")); c.Outcome != Reset {
-		t.Errorf("connect: %+v", c)
+	ready6(t)
+	for _, host := range []string{hostIP + ":9000", "[" + hostIP6 + "]:9000"} {
+		if c := TryConnect(t.Context(), way(host)); c.Outcome != Reset {
+			t.Errorf("connect %s: %+v", host, c)
+		}
 	}
 }
 
 func TestLoss(t *testing.T) {
 	lab(t, 0)
 	listen(t, "h", ":9000", hold(nil))
+	ready6(t)
 	nft(t, "r", forward("numgen random mod 100 < 30 drop"))
-	sent, got := 0, 0
-	for range 3 {
-		p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
-		if err != nil {
-			t.Fatal(err)
+	for _, host := range []string{hostIP + ":9000", "[" + hostIP6 + "]:9000"} {
+		sent, got := 0, 0
+		for range 3 {
+			p, err := MeasurePath(t.Context(), way(host))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent, got = sent+p.Sent, got+p.Received
 		}
-		sent, got = sent+p.Sent, got+p.Received
-	}
-	// 30 % each way is 51 % of 60 echoes: 6.5 standard deviations to either side.
-	if pct := 100 * float64(sent-got) / float64(sent); pct < 10 || pct > 92 {
-		t.Errorf("loss %.0f %% of %d, want about 51", pct, sent)
+		// 30 % each way is 51 % of 60 echoes: 6.5 standard deviations to either side.
+		if pct := 100 * float64(sent-got) / float64(sent); pct < 10 || pct > 92 {
+			t.Errorf("loss to %s %.0f %% of %d, want about 51", host, pct, sent)
+		}
 	}
 }
 

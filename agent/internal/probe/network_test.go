@@ -244,6 +244,25 @@ func TestNetworkFaults(t *testing.T) {
 	if m := NewNetwork(NetworkConfig{Metered: []string{"ethernet"}}); !m.Metered() {
 		t.Error("metered by kind, and not known before a check has run")
 	}
+	paid := NewNetwork(NetworkConfig{Metered: []string{"eth0"}, DailyBytes: 2000})
+	spent := func(e report.Evidence) int64 {
+		paid.mu.Lock()
+		defer paid.mu.Unlock()
+		if e.Check != "net.gateway" {
+			t.Errorf("%+v", e)
+		}
+		return paid.spent
+	}
+	last := func(list []report.Evidence) report.Evidence { return list[len(list)-1] }
+	paid.Metered()
+	if e := last(paid.lan(t.Context())); e.Status != report.OK || spent(e) < 100 {
+		t.Errorf("asking the carrier's router: %+v, %d bytes counted", e, spent(e))
+	}
+	paid.spend(1000)
+	before := paid.spent
+	if e := last(paid.lan(t.Context())); e.Facts["reason"] != report.ReasonBudget || spent(e) != before {
+		t.Errorf("without bytes left: %+v", e)
+	}
 
 	t.Log("the port is closed")
 	filter(t, "tcp dport 9000 reject with tcp reset")
