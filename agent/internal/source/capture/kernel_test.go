@@ -287,16 +287,17 @@ func TestEveryCodeOnceOverARoughWire(t *testing.T) {
 				t.Fatalf("%s: %d codes, of which one is %q, want %q", address, len(got), got[min(i, len(got)-1)], want)
 			}
 		}
-		for _, x := range s.seen {
+		for _, x := range s.all() {
 			if x.Txn.ResponseMS == nil {
 				t.Errorf("%s has no response time", x.Txn.STAN)
 			}
 		}
-		if len(s.lost) != 0 {
+		if s.mu.Lock(); len(s.lost) != 0 {
 			t.Errorf("lost %v", s.lost)
 		}
+		s.mu.Unlock()
 		again := false
-		for _, e := range s.facts {
+		for _, e := range s.evidence() {
 			loss, _ := e.Facts.Num("loss_pct")
 			again = again || e.Check == "net.path" && loss > 0
 		}
@@ -319,7 +320,7 @@ func TestTLSOverTheKernel(t *testing.T) {
 		if err := sell(t, w.terminal, address, &tls.Config{RootCAs: pool, ServerName: "pos.acquirer.example"}, 1, 3); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the handshake is told", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return fmt.Sprint(handshakes(s)) == "[ok ok]" })
+		until(t, "the handshake is told", func() bool { return fmt.Sprint(handshakes(s)) == "[ok ok]" })
 		if len(s.codes()) != 0 {
 			t.Errorf("codes %v", s.codes())
 		}
@@ -343,7 +344,7 @@ func TestLoopback(t *testing.T) {
 		t.Errorf("%d codes, the last %q", len(got), got[len(got)-1])
 	}
 	// A busy kernel sends a segment again now and then, even here; both views of a packet would be half of all.
-	for _, e := range s.facts {
+	for _, e := range s.evidence() {
 		if loss, ok := e.Facts.Num("loss_pct"); ok && loss > 30 {
 			t.Errorf("a loss that was none: %+v", e)
 		}
@@ -477,7 +478,7 @@ func TestHostMoves(t *testing.T) {
 	trade("192.0.2.3:8583", 4)
 	until(t, "a code of the host where it is now", func() bool { return len(s.codes()) == 2 })
 	same(t, s.codes(), "[0210 000002 02 host 0210 000004 04 host]")
-	if s.seen[0].Channel != report.ChannelCapture {
-		t.Errorf("%+v", s.seen[0])
+	if s.all()[0].Channel != report.ChannelCapture {
+		t.Errorf("%+v", s.all()[0])
 	}
 }

@@ -103,7 +103,7 @@ func say(c io.ReadWriter, n int)  { c.Write(make([]byte, n)) }
 func hear(c io.ReadWriter, n int) { io.ReadFull(c, make([]byte, n)) }
 
 func handshakes(s *fakeSink) (list []string) {
-	for _, e := range s.facts {
+	for _, e := range s.evidence() {
 		if e.Check == "net.tls" {
 			list = append(list, fmt.Sprint(e.Status, " ", e.Facts["outcome"]))
 		}

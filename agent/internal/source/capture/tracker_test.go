@@ -79,6 +79,18 @@ func (s *fakeSink) codes() (list []string) {
 	return list
 }
 
+func (s *fakeSink) all() []source.Seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+func (s *fakeSink) evidence() []report.Evidence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.facts)
+}
+
 // clean fails if anything of a planted card is in what the sink was told, or in what the tracker holds.
 func (s *fakeSink) clean(t testing.TB, held ...any) {
 	t.Helper()
