@@ -23,10 +23,8 @@ const (
 // A ReaderTap listens to the line of a card reader that the payment application owns, on ports that are wired for it
 // alone and receive only. It never writes. What it hears is judged byte by byte and gone.
 type ReaderTap struct {
-	name  string
 	swipe bool            // a plain reader of stripes; else CCID
 	ports []serial.Config // what the reader sends, then, if it does not echo, what it is sent
-	alone bool
 	reads *reader.Reads
 
 	reopen time.Duration // for tests
@@ -42,11 +40,10 @@ type ReaderTap struct {
 
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
 func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
-	t := &ReaderTap{name: c.Name, alone: c.Dedicated, reads: c.Reads, reopen: tapReopen}
+	t := &ReaderTap{swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
 	line := serial.Config{Baud: c.Baud}
 	switch c.Protocol {
 	case "msr":
-		t.swipe = true
 		if line.Baud == 0 {
 			line.Baud = msrBaud
 		}
@@ -98,7 +95,7 @@ func (t *ReaderTap) hears(port int, err error) {
 }
 
 func (t *ReaderTap) listen(ctx context.Context, c serial.Config, port int) error {
-	p, err := openOurs(c, t.alone)
+	p, err := openOurs(c, true) // by its wiring; a holder that we see is still kept away from
 	if err != nil {
 		return err
 	}
