@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"slices"
@@ -206,4 +207,28 @@ func BenchmarkHook(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "max-µs")
+}
+
+// A PIN block in hex may hold few digits or none; whatever they are, no member and no member's name takes it in.
+func TestRequestsHoldNoPINBlock(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var block [8]byte
+		for i := range block {
+			block[i] = byte(rnd.IntN(256)) | byte(rnd.IntN(2))*0xAA // letters more often than chance has them
+		}
+		for _, pin := range []string{fmt.Sprintf("%x", block), fmt.Sprintf("%X", block)} {
+			for _, line := range []string{
+				`{"type":"code","code":"%s"}`, `{"type":"code","code":"96","scheme":"%s","ref":"%s","%s":1,"txn":{"stan":"%s","terminal_id":"%s","mti":"%s","entry":"%s","%s":"%s"}}`,
+				`{"type":"fact","check":"app.version","facts":{"installed":"%s","expected":"%s","%s":1}}`, `{"type":"fact","check":"app.session","facts":{"last_signin_result":"%s","signed_in":true}}`,
+				`{"type":"txn","phase":"end","code":"%s","result":"%s","terminal_id":"%s"}`, `{"type":"check","names":["%s"]}`, `{"type":"%s"}`,
+			} {
+				q, a := parse([]byte(strings.ReplaceAll(line, "%s", pin)), time.Unix(1e9, 0))
+				b, err := json.Marshal([]any{a, q.seen, q.mark, q.fact, q.ref, q.names})
+				if err != nil || strings.Contains(string(b), pin) {
+					t.Fatalf("%s with %s: %s, %v", line, pin, b, err)
+				}
+			}
+		}
+	}
 }

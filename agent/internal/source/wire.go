@@ -165,7 +165,7 @@ func (m *members) object(name string) []pair {
 func (m *members) left() (names []string) {
 	for _, p := range m.raw {
 		name := "(a name that is none)"
-		ok := len(p.name) <= maxScheme && digits(view(p.name)) < 4
+		ok := len(p.name) <= maxScheme && digits(view(p.name)) < 4 && !cardLike(view(p.name))
 		for _, c := range p.name {
 			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
 		}
