@@ -83,7 +83,15 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the terminal was never born")
 	}
-	pack := base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))
+	_, stranger, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := signedPack(t, "2999.01.01", private)
+	pack := base64.StdEncoding.EncodeToString(signed)
+	forged := base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", stranger))
+	signed[len(signed)/2] ^= 1
+	spoiled := base64.StdEncoding.EncodeToString(signed)
 	for i, q := range []struct {
 		name string
 		args map[string]any
@@ -91,7 +99,8 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 	}{
 		{"ping", nil, "done"}, {"health", nil, "done"}, {"diagnose", map[string]any{"code": "96", "origin": "host"}, "done"},
 		{"diagnose", nil, "refused"}, {"bundle", nil, "done"}, {"reboot", nil, "refused"},
-		{"knowledge", map[string]any{"pack": "AAAA"}, "refused"}, {"knowledge", map[string]any{"pack": pack}, "done"},
+		{"knowledge", map[string]any{"pack": "AAAA"}, "refused"}, {"knowledge", map[string]any{"pack": forged}, "refused"},
+		{"knowledge", map[string]any{"pack": spoiled}, "refused"}, {"knowledge", map[string]any{"pack": pack}, "done"},
 		{"knowledge", map[string]any{"pack": pack}, "refused"}, // not newer than itself
 	} {
 		id := fmt.Sprintf("c%d", i)
