@@ -14,8 +14,8 @@ import (
 	"posdx/drivers/sim"
 )
 
-// TestLibccidThroughTheRelay has a program that we did not write use the relay: libccid's serial driver use a simulated reader through the relay: it sets the line by
-// itself, checks every sum, and gives up after a second.
+// TestLibccidThroughTheRelay has a program that we did not write use the relay: libccid's serial driver, with a simulated
+// reader as the device. It sets the line by itself, checks every sum, and gives up after a second.
 func TestLibccidThroughTheRelay(t *testing.T) {
 	const libccid = "/usr/lib/pcsc/drivers/serial/libccidtwin.so"
 	if _, err := os.Stat(libccid); err != nil {
