@@ -184,7 +184,7 @@ func (b *Box) fail(err error) {
 		if err := b.tryFlash(); err != nil {
 			b.fail(err)
 		} else {
-			b.why, b.wait = "", retryMin
+			b.why = ""
 		}
 		b.settle()
 		b.tell()
@@ -263,7 +263,10 @@ func (b *Box) toFlash(f frame) (uint64, error) {
 	}
 	b.d.expire()
 	seq, err := b.d.append(f)
-	if err != nil && (f.critical || !errors.Is(err, ErrFull)) {
+	switch {
+	case err == nil:
+		b.wait = retryMin // a record was taken, which is more than the look before it
+	case f.critical || !errors.Is(err, ErrFull):
 		b.fail(err)
 	}
 	return seq, err
