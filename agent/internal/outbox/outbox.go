@@ -4,6 +4,10 @@
 // bound removes it; then a report.Dropped takes its place, so that nothing is lost silently. Every file is written by
 // one run only and never after a failed write, so opening never has to repair anything: it reads what is whole and
 // counts what is not. When flash takes no more, a bounded ring in memory carries on and Stats says so.
+//
+// What can be lost: records beyond MaxBytes or MaxAge, and beyond RAMBytes while flash takes nothing, the oldest first;
+// these are counted by kind and reported. What only memory holds is lost with the power, and nobody is left to say so.
+// What flash damaged is reported by number; its kind is unknown.
 package outbox
 
 import (
