@@ -79,6 +79,12 @@ func (e *ecr17) cut(b []byte) (int, []byte, verdict) {
 		}
 		return 1, nil, noise
 	}
+	if b[0] == etx && len(b) == 1 {
+		return 0, nil, more
+	}
+	if b[0] == etx && (b[1]^ack^ecr17Seed <= 3 || b[1]^nak^ecr17Seed <= 3) {
+		return 2, nil, control // ACK and NAK are frames: ETX and a check character stand behind them
+	}
 	n, body, sum, v := enclosed(b)
 	if v == sound && !e.fits(sum^xor(ecr17Seed, body)) {
 		return 1, nil, damaged
