@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -147,6 +148,15 @@ func TestModemHeld(t *testing.T) {
 	}
 	if a := addressesOf("none0"); a != nil {
 		t.Errorf("%v", a)
+	}
+}
+
+// Asking a modem costs nobody's data, and no more than its own port.
+func TestModemCostsNothing(t *testing.T) {
+	for _, p := range Modem(ModemConfig{Port: "/dev/ttyUSB2"}) {
+		if p.Bytes != 0 || p.Depth != report.Internal || p.Device != "/dev/ttyUSB2" || p.Idle {
+			t.Errorf("%+v", p)
+		}
 	}
 }
 
@@ -348,4 +358,59 @@ func (r *saleReader) Read(b []byte) (int, error) {
 		r.begins()
 	}
 	return n, err
+}
+
+// Visits that end well, early, in the middle or before they begin leave no descriptor and no goroutine.
+func TestModemLeavesNothingBehind(t *testing.T) {
+	cycles := 40
+	if os.Getenv("POSDX_LONG") != "" {
+		cycles = 10_000
+	}
+	m := sim.NewModem(sim.Quectel(), sim.GoodModem(), 1)
+	l := plugged(t, m)
+	probes := Modem(ModemConfig{Port: l.Path(), APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
+	visit := func(i int) {
+		switch i % 8 {
+		case 1:
+			m.Change(func(s *sim.ModemState) { *s = sim.GoodModem(); s.Muxed = true })
+		case 2:
+			m.Change(func(s *sim.ModemState) { *s = sim.GoodModem(); s.SIM = "10" })
+		case 3:
+			m.Change(func(s *sim.ModemState) { *s = sim.GoodModem(); s.Flood, s.Echo = true, 2 })
+		case 4:
+			l.Unplug()
+		case 5:
+			if err := l.Plug(); err != nil {
+				t.Fatal(err)
+			}
+			m.Change(func(s *sim.ModemState) { *s = sim.GoodModem(); s.V0 = true })
+		default:
+			m.Change(func(s *sim.ModemState) { *s = sim.GoodModem() })
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), probes[0].Timeout)
+		if i%8 == 6 { // a sale begins
+			time.AfterFunc(time.Duration(i%40)*time.Millisecond, cancel)
+		}
+		probes[0].Run(ctx)
+		cancel()
+	}
+	for i := range 16 {
+		visit(i)
+	}
+	fds, gos := descriptors(t), runtime.NumGoroutine()
+	for i := range cycles {
+		visit(i)
+	}
+	for i := 0; descriptors(t) > fds; i++ { // a port's close may take a moment
+		if i > 1000 {
+			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, descriptors(t))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for i := 0; runtime.NumGoroutine() > gos+2; i++ {
+		if i > 1e6 {
+			t.Fatalf("%d cycles: %d goroutines before, %d after", cycles, gos, runtime.NumGoroutine())
+		}
+		runtime.Gosched()
+	}
 }
