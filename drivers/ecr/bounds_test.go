@@ -179,7 +179,7 @@ func TestAnEndlessStreamHoldsNothing(t *testing.T) {
 			}
 			d.Push(buf, func(Found) {})
 		})
-			// A code is a text and may cost one; what is held must not.
+		// A code is a text and may cost one; what is held must not.
 		if allocs > 40 || cap(d.held) != linkBuffer {
 			t.Errorf("%s: %v allocations a push, holds %d", framing, allocs, cap(d.held))
 		}
