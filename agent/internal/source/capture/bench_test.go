@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"testing"
@@ -60,6 +61,32 @@ func BenchmarkTracker(b *testing.B) {
 		n := copy(buf, p)
 		k.packet(begun.Add(time.Duration(i)*time.Millisecond), 2, buf[:n])
 		clear(buf[:n])
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+}
+
+// BenchmarkJunk is what a full segment of noise costs, each a beginning that has to be refused.
+func BenchmarkJunk(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	var list [][]byte
+	for range 500 {
+		data := make([]byte, 1400)
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		if len(list)%2 == 0 {
+			data[0], data[1] = 0x0f, 0xff // a length that is a lie
+		}
+		list = append(list, data)
+	}
+	k := track(nothing{})
+	l := newLine(b, k, 1)
+	l.connect(1)
+	buf := make([]byte, 1400)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		copy(buf, list[i%len(list)])
+		l.say(i%3 > 0, buf)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
 }

@@ -22,7 +22,8 @@ type flow struct {
 	synSeq    uint32
 	synIface  int
 	syns      int
-	connectMS *int64 // until an exchange took it
+	connectMS *int64    // until an exchange took it
+	finAt     time.Time // when the terminal ended its side
 
 	kind     kind
 	asks     *ecr.Stream
@@ -142,6 +143,9 @@ func (f *flow) segment(s segment, up bool, iface int) {
 	}
 	from.segment(now, s.seq, s.data, s.cut, iface)
 	if s.is(flagFIN) {
+		if up && !from.ended {
+			f.finAt = now
+		}
 		from.fin(s.seq + uint32(len(s.data)+s.cut))
 	}
 	// A terminal may have said all and still wait for the answer.
@@ -243,6 +247,10 @@ func (f *flow) answer(m ecr.Message) {
 	for i, e := range f.pending {
 		if e.mti[1] == m.MTI[1] && (e.stan == m.STAN || m.STAN == "") && (e.terminal == m.Terminal || e.terminal == "" || m.Terminal == "") {
 			f.pending = append(f.pending[:i:i], f.pending[i+1:]...)
+			if f.up.ended && f.finAt.Sub(e.sent) >= noAnswer {
+				f.t.end(e) // too late: the application had given up, and nobody read this
+				return
+			}
 			f.t.answered(e, m)
 			f.path()
 			return

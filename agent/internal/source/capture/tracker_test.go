@@ -593,6 +593,27 @@ func TestReversalTellsTheTerminalsReason(t *testing.T) {
 	}
 }
 
+// An answer that comes when the application has given up was read by nobody: it approves nothing. One that has only
+// said that it sends no more does read it.
+func TestLateAnswer(t *testing.T) {
+	for ms, want := range map[int]string{10: "[0210 000001 00 host]", 60000: "[]"} {
+		s := &fakeSink{}
+		l := newLine(t, track(s), 5)
+		l.connect(1)
+		l.say(true, message(t, "0200", "000001", ""))
+		l.wait(ms)
+		l.put(true, flagFIN|flagACK, l.up, l.down, nil)
+		l.up++
+		l.wait(500)
+		l.say(false, message(t, "0210", "000001", "00"))
+		same(t, s.codes(), want)
+		x := source.Seen{Code: "E1", Origin: report.OriginTerminal, Channel: report.ChannelHook}
+		if l.fill(&x, l.at); (x.Txn != nil) != (want == "[]") || x.Txn != nil && *x.Txn.HostAnswerSeen {
+			t.Errorf("after %d ms: %+v", ms, x.Txn)
+		}
+	}
+}
+
 func TestFullSinkIsOfferedAgain(t *testing.T) {
 	s := &fakeSink{room: 1}
 	l := newLine(t, track(s), 5)
