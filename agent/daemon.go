@@ -85,6 +85,9 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 
 // Txn takes in a step of a transaction. Between start and end nothing outside the agent is touched.
 func (d *daemon) Txn(m source.TxnMark) {
+	if ms := m.Txn.ResponseMS; ms != nil && (m.Phase == source.PhaseAnswered || m.Phase == source.PhaseEnd) && m.Result != source.ResultFailed {
+		d.loop.Took(m.Txn.STAN, *ms)
+	}
 	switch m.Phase {
 	case source.PhaseStart:
 		if !m.Late {

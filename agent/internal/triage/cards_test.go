@@ -39,3 +39,18 @@ func TestHistoryCountsDistinctCards(t *testing.T) {
 	add("91", 3, 2)
 	want(1, 1)
 }
+
+// Sales that go well have no code; their times are what is normal.
+func TestHistoryLearnsNormalTimes(t *testing.T) {
+	h := &history{}
+	for i := range 9 {
+		stan := string(rune('1' + i))
+		h.took(stan, int64(400+i))
+		h.took(stan, int64(400+i)) // at the end of the sale, again
+	}
+	slow := int64(9000)
+	e := h.answer(report.Event{Origin: report.OriginHost, Txn: &report.Txn{ResponseMS: &slow, HostAnswerSeen: new(bool)}})
+	if ms, _ := e.Facts.Num("normal_response_ms"); ms != 404 || len(h.answers) != 9 {
+		t.Errorf("normal are %v ms of %d answers, want 404 of 9", ms, len(h.answers))
+	}
+}

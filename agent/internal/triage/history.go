@@ -25,6 +25,7 @@ const (
 type history struct {
 	seen      []seen
 	answers   []int64 // response times of answered requests, newest last
+	lastTook  string  // trace number of the last of them
 	approved  time.Time
 	first     map[string]time.Time // code to its first appearance since the last sale that ended without it
 	approvals int                  // since the payment application was updated
@@ -59,10 +60,7 @@ func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	if ev.Txn != nil {
 		s.entry, s.stan = ev.Txn.Entry, ev.Txn.STAN
 		if ev.Txn.ResponseMS != nil && answered {
-			h.answers = append(h.answers, *ev.Txn.ResponseMS)
-			if len(h.answers) > responses {
-				h.answers = slices.Delete(h.answers, 0, 1)
-			}
+			h.took(s.stan, *ev.Txn.ResponseMS)
 		}
 	}
 	s.approved = class == "A" && answered && isSale(ev)
@@ -79,6 +77,18 @@ func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	h.seen = append(h.seen, s)
 	h.trim(now)
 	return true
+}
+
+// took learns how long the host took to answer, once for a sale that is told of at several steps.
+func (h *history) took(stan string, ms int64) {
+	if n := len(h.answers); n > 0 && stan != "" && stan == h.lastTook && h.answers[n-1] == ms {
+		return
+	}
+	h.lastTook = stan
+	h.answers = append(h.answers, ms)
+	if len(h.answers) > responses {
+		h.answers = slices.Delete(h.answers, 0, 1)
+	}
 }
 
 // whose notes the card of a code that was just added.

@@ -146,6 +146,9 @@ func (l *Loop) Read(entry string, ok, again bool) {
 	l.tell(func(h *history) { h.read(now, entry, ok, again) })
 }
 
+// Took takes in how long the host took to answer the sale of a trace number, which may be empty.
+func (l *Loop) Took(stan string, ms int64) { l.tell(func(h *history) { h.took(stan, ms) }) }
+
 // Approved takes in a sale that ended well, for applications that report the end and not the code.
 func (l *Loop) Approved(entry, stan string, by report.Channel) {
 	now := time.Now()
