@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e6a91f46b7cff893aa780760b9fb3a574268e9610d80c7", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:c402e25003c3360ab8fba47e4db20c2d0229a40baa5376d2d3d0294e918a9189", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -58,6 +58,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Source{Key: "MONERISGO", What: "Moneris Go, error response codes"},
 	Source{Key: "MPT", What: "MPT terminal program"},
 	Source{Key: "NEAPAY", What: "neapay.com, ISO 8583 response codes"},
+	Source{Key: "NEXI", What: "Nexi, Traditional POS, LAN integration: payment and terminal totals messages"},
 	Source{Key: "NORTH", What: "developer.north.com, transaction response codes"},
 	Source{Key: "ORGGY", What: "application framework"},
 	Source{Key: "OSB-PF", What: "secure.osb.pf, CB2A acquirer errors"},
@@ -80,6 +81,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Source{Key: "STARPOS", What: "zlj3513683/trade, xposp AppExCode.java"},
 	Source{Key: "TABAPAY", What: "developers.tabapay.com, Visa response codes"},
 	Source{Key: "TANGDI", What: "code table of one Chinese channel"},
+	Source{Key: "TBK", What: "Transbank, transbank-pos-sdk 4.0.0 for Node, responseCodes.js"},
 	Source{Key: "TINKOFF", What: "Tinkoff acquiring SDK, Russia"},
 	Source{Key: "TXP", What: "active_merchant, TransFirst Transaction Express gateway"},
 	Source{Key: "UMS-SAMPLE", What: "a UnionPay terminal sample program that writes 96 into its reversals"},
@@ -938,90 +940,92 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Meaning{Scheme: "terminal-local", Code: "abecs:079", Text: Text{ZH: "卡已锁", EN: "Card blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:080", Text: Text{ZH: "多张非接卡", EN: "More than one contactless card"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list100},
 	Meaning{Scheme: "terminal-local", Code: "abecs:081", Text: Text{ZH: "非接通讯错误", EN: "Contactless communication error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list100},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5906", Text: Text{ZH: "密码键盘连接超时", EN: "PIN pad connection timed out (merchant internet)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5907", Text: Text{ZH: "交易中密码键盘断开", EN: "PIN pad disconnected during transaction"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5908", Text: Text{ZH: "密码键盘无法连接云", EN: "PIN pad cannot reach cloud service"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list101},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x03", Text: Text{ZH: "驱动错误", EN: "Driver error"}, Class: "driver", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x04", Text: Text{ZH: "读写卡错误", EN: "Card read or write error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x05", Text: Text{ZH: "系统函数错误", EN: "OS function error"}, Class: "software", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x09", Text: Text{ZH: "拨号出错", EN: "Dial error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误（再看主机返回码）", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x0E", Text: Text{ZH: "交易流水满，请结算", EN: "Journal full, settle first"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x10", Text: Text{ZH: "GPRS拨号出错", EN: "GPRS dial error (constant named invalid PSAM)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x11", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x12", Text: Text{ZH: "请先初始化", EN: "Not initialised"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x16", Text: Text{ZH: "终端号比较出错", EN: "Terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x1A", Text: Text{ZH: "流水号不连续", EN: "Trace number not continuous"}, Class: "message", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x2D", Text: Text{ZH: "PSAM卡检测出错", EN: "PSAM card detection error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x31", Text: Text{ZH: "等待超时", EN: "Waiting timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x41", Text: Text{ZH: "读内存错", EN: "Memory read error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x42", Text: Text{ZH: "写内存错", EN: "Memory write error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x43", Text: Text{ZH: "认证密钥错", EN: "Key authentication error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x55", Text: Text{ZH: "密钥未找到", EN: "Key not found"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x56", Text: Text{ZH: "MAC错误", EN: "MAC error"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x6A", Text: Text{ZH: "PINPAD版本错", EN: "PIN pad version wrong"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x80", Text: Text{ZH: "8583报文错误", EN: "ISO 8583 pack or unpack error (0x80-0x8E)"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x8D", Text: Text{ZH: "报文MAC错", EN: "MAC error on message"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x90", Text: Text{ZH: "功能未开通", EN: "Function not enabled"}, Class: "config", Domain: "merchant-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xC0", Text: Text{ZH: "磁轨信息出错", EN: "Magnetic track data error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD0", Text: Text{ZH: "数据发送出错", EN: "Send error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD1", Text: Text{ZH: "数据接收出错", EN: "Receive error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD2", Text: Text{ZH: "协议出错", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD3", Text: Text{ZH: "接收数据超限", EN: "Received data over limit"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD4", Text: Text{ZH: "接收超时", EN: "Receive timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD5", Text: Text{ZH: "包校验位错", EN: "Packet check (LRC) error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD6", Text: Text{ZH: "TPDU出错", EN: "TPDU error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD7", Text: Text{ZH: "没有MAC", EN: "No MAC in message"}, Class: "keys", Domain: "acquirer-host", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE6", Text: Text{ZH: "交易流水为空", EN: "Journal empty"}, Class: "journal", Domain: "none", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE7", Text: Text{ZH: "请先结算", EN: "Settle first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE9", Text: Text{ZH: "记录终端不一致", EN: "Record terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-icc", Text: Text{ZH: "卡槽驱动出错", EN: "Chip slot driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-key", Text: Text{ZH: "按键错误", EN: "Key driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-mag", Text: Text{ZH: "磁条驱动错误", EN: "Magnetic stripe driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-nfc", Text: Text{ZH: "非接驱动出错", EN: "Contactless driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-full", Text: Text{ZH: "文件索引满", EN: "File index full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-nomem", Text: Text{ZH: "内存不足请先结算", EN: "Out of storage, settle first"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-system", Text: Text{ZH: "文件系统出错", EN: "File system error"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-write", Text: Text{ZH: "写文件失败", EN: "File write failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:host-62", Text: Text{ZH: "主机62：MAC无效", EN: "Host DE39=62 shown as invalid MAC"}, Class: "host", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:host-89", Text: Text{ZH: "主机89：终端号无效", EN: "Host DE39=89 shown as invalid terminal id"}, Class: "host", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-check", Text: Text{ZH: "数据较验错误", EN: "Data check error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-connect", Text: Text{ZH: "会话连接错误", EN: "Session connect error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-noanswer", Text: Text{ZH: "数据无应答", EN: "No answer to data"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-reject", Text: Text{ZH: "会话连接拒绝", EN: "Session connect rejected"}, Class: "comm", Domain: "acquirer-host", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-timeout", Text: Text{ZH: "网络连接超时", EN: "Network connect timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "mpt:sqlite", Text: Text{ZH: "本地数据库出错", EN: "Local database error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list102},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3072", Text: Text{ZH: "设备异常", EN: "Modem device error"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3073", Text: Text{ZH: "设备忙", EN: "Modem busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3074", Text: Text{ZH: "无拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3075", Text: Text{ZH: "线路载波丢失", EN: "Carrier lost"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3076", Text: Text{ZH: "请接好电话线", EN: "No line: plug in the telephone line"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3077", Text: Text{ZH: "拨号无应答", EN: "Dial no answer"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3078", Text: Text{ZH: "请先挂机", EN: "Off hook: hang up first"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3079", Text: Text{ZH: "被叫线路忙", EN: "Called line busy"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3080", Text: Text{ZH: "线路不可到达", EN: "Number unobtainable"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3081", Text: Text{ZH: "线路反转", EN: "Line reversal"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3082", Text: Text{ZH: "旁置电话占用", EN: "Extension phone in use"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:22", Text: Text{ZH: "参数错误", EN: "Invalid argument"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:host-timeout", Text: Text{ZH: "连接主机超时", EN: "Connecting to host timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:modem-init", Text: Text{ZH: "初始化设备失败", EN: "Modem initialisation failed"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1024", Text: Text{ZH: "无应答，检查模块", EN: "Radio module gives no answer"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1025", Text: Text{ZH: "SIM卡不存在", EN: "No SIM card"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1026", Text: Text{ZH: "需要输入PIN码", EN: "SIM PIN required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1027", Text: Text{ZH: "需要输入PUK码", EN: "SIM PUK required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1028", Text: Text{ZH: "PIN码错误", EN: "SIM PIN wrong"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1029", Text: Text{ZH: "SIM卡错误", EN: "SIM card fault"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1030", Text: Text{ZH: "信号太弱", EN: "Signal too weak"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1031", Text: Text{ZH: "网络无载波", EN: "Link closed, no carrier"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1033", Text: Text{ZH: "已断开无线网络", EN: "Detached from mobile network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1034", Text: Text{ZH: "正在查找网络", EN: "Searching for network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "SIM卡受限，请检查SIM卡（多为欠费或停机）", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1037", Text: Text{ZH: "正在通讯中", EN: "Call in progress"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1038", Text: Text{ZH: "模块正在拨号", EN: "Module is dialling"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "通讯模块类型未知", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "通讯模块异常错误", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "ecr17:01", Text: Text{ZH: "交易失败或被拒绝（终端未区分）", EN: "Transaction failed or declined (the terminal does not say which)"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list101},
+	Meaning{Scheme: "terminal-local", Code: "ecr17:09", Text: Text{ZH: "终端收到未知标签", EN: "Terminal received an unknown tag"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list101},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5906", Text: Text{ZH: "密码键盘连接超时", EN: "PIN pad connection timed out (merchant internet)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5907", Text: Text{ZH: "交易中密码键盘断开", EN: "PIN pad disconnected during transaction"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5908", Text: Text{ZH: "密码键盘无法连接云", EN: "PIN pad cannot reach cloud service"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list102},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x03", Text: Text{ZH: "驱动错误", EN: "Driver error"}, Class: "driver", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x04", Text: Text{ZH: "读写卡错误", EN: "Card read or write error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x05", Text: Text{ZH: "系统函数错误", EN: "OS function error"}, Class: "software", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x09", Text: Text{ZH: "拨号出错", EN: "Dial error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误（再看主机返回码）", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x0E", Text: Text{ZH: "交易流水满，请结算", EN: "Journal full, settle first"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x10", Text: Text{ZH: "GPRS拨号出错", EN: "GPRS dial error (constant named invalid PSAM)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x11", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x12", Text: Text{ZH: "请先初始化", EN: "Not initialised"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x16", Text: Text{ZH: "终端号比较出错", EN: "Terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x1A", Text: Text{ZH: "流水号不连续", EN: "Trace number not continuous"}, Class: "message", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x2D", Text: Text{ZH: "PSAM卡检测出错", EN: "PSAM card detection error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x31", Text: Text{ZH: "等待超时", EN: "Waiting timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x41", Text: Text{ZH: "读内存错", EN: "Memory read error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x42", Text: Text{ZH: "写内存错", EN: "Memory write error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x43", Text: Text{ZH: "认证密钥错", EN: "Key authentication error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x55", Text: Text{ZH: "密钥未找到", EN: "Key not found"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x56", Text: Text{ZH: "MAC错误", EN: "MAC error"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x6A", Text: Text{ZH: "PINPAD版本错", EN: "PIN pad version wrong"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x80", Text: Text{ZH: "8583报文错误", EN: "ISO 8583 pack or unpack error (0x80-0x8E)"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x8D", Text: Text{ZH: "报文MAC错", EN: "MAC error on message"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x90", Text: Text{ZH: "功能未开通", EN: "Function not enabled"}, Class: "config", Domain: "merchant-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xC0", Text: Text{ZH: "磁轨信息出错", EN: "Magnetic track data error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD0", Text: Text{ZH: "数据发送出错", EN: "Send error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD1", Text: Text{ZH: "数据接收出错", EN: "Receive error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD2", Text: Text{ZH: "协议出错", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD3", Text: Text{ZH: "接收数据超限", EN: "Received data over limit"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD4", Text: Text{ZH: "接收超时", EN: "Receive timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD5", Text: Text{ZH: "包校验位错", EN: "Packet check (LRC) error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD6", Text: Text{ZH: "TPDU出错", EN: "TPDU error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD7", Text: Text{ZH: "没有MAC", EN: "No MAC in message"}, Class: "keys", Domain: "acquirer-host", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE6", Text: Text{ZH: "交易流水为空", EN: "Journal empty"}, Class: "journal", Domain: "none", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE7", Text: Text{ZH: "请先结算", EN: "Settle first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE9", Text: Text{ZH: "记录终端不一致", EN: "Record terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-icc", Text: Text{ZH: "卡槽驱动出错", EN: "Chip slot driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-key", Text: Text{ZH: "按键错误", EN: "Key driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-mag", Text: Text{ZH: "磁条驱动错误", EN: "Magnetic stripe driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-nfc", Text: Text{ZH: "非接驱动出错", EN: "Contactless driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-full", Text: Text{ZH: "文件索引满", EN: "File index full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-nomem", Text: Text{ZH: "内存不足请先结算", EN: "Out of storage, settle first"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-system", Text: Text{ZH: "文件系统出错", EN: "File system error"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-write", Text: Text{ZH: "写文件失败", EN: "File write failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:host-62", Text: Text{ZH: "主机62：MAC无效", EN: "Host DE39=62 shown as invalid MAC"}, Class: "host", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:host-89", Text: Text{ZH: "主机89：终端号无效", EN: "Host DE39=89 shown as invalid terminal id"}, Class: "host", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-check", Text: Text{ZH: "数据较验错误", EN: "Data check error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-connect", Text: Text{ZH: "会话连接错误", EN: "Session connect error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-noanswer", Text: Text{ZH: "数据无应答", EN: "No answer to data"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-reject", Text: Text{ZH: "会话连接拒绝", EN: "Session connect rejected"}, Class: "comm", Domain: "acquirer-host", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-timeout", Text: Text{ZH: "网络连接超时", EN: "Network connect timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "mpt:sqlite", Text: Text{ZH: "本地数据库出错", EN: "Local database error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list103},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3072", Text: Text{ZH: "设备异常", EN: "Modem device error"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3073", Text: Text{ZH: "设备忙", EN: "Modem busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3074", Text: Text{ZH: "无拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3075", Text: Text{ZH: "线路载波丢失", EN: "Carrier lost"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3076", Text: Text{ZH: "请接好电话线", EN: "No line: plug in the telephone line"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3077", Text: Text{ZH: "拨号无应答", EN: "Dial no answer"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3078", Text: Text{ZH: "请先挂机", EN: "Off hook: hang up first"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3079", Text: Text{ZH: "被叫线路忙", EN: "Called line busy"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3080", Text: Text{ZH: "线路不可到达", EN: "Number unobtainable"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3081", Text: Text{ZH: "线路反转", EN: "Line reversal"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3082", Text: Text{ZH: "旁置电话占用", EN: "Extension phone in use"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:22", Text: Text{ZH: "参数错误", EN: "Invalid argument"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:host-timeout", Text: Text{ZH: "连接主机超时", EN: "Connecting to host timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:modem-init", Text: Text{ZH: "初始化设备失败", EN: "Modem initialisation failed"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1024", Text: Text{ZH: "无应答，检查模块", EN: "Radio module gives no answer"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1025", Text: Text{ZH: "SIM卡不存在", EN: "No SIM card"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1026", Text: Text{ZH: "需要输入PIN码", EN: "SIM PIN required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1027", Text: Text{ZH: "需要输入PUK码", EN: "SIM PUK required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1028", Text: Text{ZH: "PIN码错误", EN: "SIM PIN wrong"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1029", Text: Text{ZH: "SIM卡错误", EN: "SIM card fault"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1030", Text: Text{ZH: "信号太弱", EN: "Signal too weak"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1031", Text: Text{ZH: "网络无载波", EN: "Link closed, no carrier"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1033", Text: Text{ZH: "已断开无线网络", EN: "Detached from mobile network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1034", Text: Text{ZH: "正在查找网络", EN: "Searching for network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "SIM卡受限，请检查SIM卡（多为欠费或停机）", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1037", Text: Text{ZH: "正在通讯中", EN: "Call in progress"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1038", Text: Text{ZH: "模块正在拨号", EN: "Module is dialling"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "通讯模块类型未知", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list104},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "通讯模块异常错误", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list104},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1041", Text: Text{ZH: "无通讯模块", EN: "No radio module in unit"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1042", Text: Text{ZH: "需要复位模块", EN: "Modem needs reset"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos-net:1045", Text: Text{ZH: "SIM忙", EN: "SIM busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list98},
@@ -1088,667 +1092,710 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Meaning{Scheme: "terminal-local", Code: "newpos:reversal-fail", Text: Text{ZH: "冲正不成功，请与客服联系", EN: "Automatic reversal not successful, contact service"}, Class: "reversal", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "返回码不在本机码表，显示“交易失败”加两位码", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list98},
 	Meaning{Scheme: "terminal-local", Code: "newpos:workkey", Text: Text{ZH: "下载工作密钥失败，请确认主密钥下载", EN: "Working key download failed, check master key"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list98},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "返回码不在本机码表，显示返回码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list104},
-	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名，最接近本机的通讯超时）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:ConnectError", Text: Text{ZH: "连接失败（通用异常名）", EN: "Generic exception name; no POS vendor table found uses it"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:DataTransferError", Text: Text{ZH: "数据传输错误（通用异常名）", EN: "Generic exception name (mobile and cloud libraries)"}, Class: "string", Domain: "network-path", Retry: "unknown", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名，最接近39域的94）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:TransactionFailed", Text: Text{ZH: "交易失败（通用异常名）", EN: "Generic exception name; says nothing about cause"}, Class: "string", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list105, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "windcave:E1", Text: Text{ZH: "卡应用已锁", EN: "Card application blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "windcave:E2", Text: Text{ZH: "芯片卡被拔出", EN: "Chip card removed"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "windcave:P0", Text: Text{ZH: "无打印机", EN: "Printer not present"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "windcave:P1", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "windcave:V0", Text: Text{ZH: "协议版本不符", EN: "Protocol version mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list106},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡读不出（LRC或奇偶校验错）", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x65", Text: Text{ZH: "无卡数据", EN: "Card data not present"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x66", Text: Text{ZH: "处理错误（含读卡机构）", EN: "Processing error, also reader mechanism"}, Class: "card", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6A", Text: Text{ZH: "交易文件满", EN: "Turnover file full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "功能停用，终端未在收银机登记", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6C", Text: Text{ZH: "超时或取消", EN: "Abort by timeout or abort key"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x72", Text: Text{ZH: "芯片错误", EN: "Chip error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x74", Text: Text{ZH: "DUKPT耗尽", EN: "DUKPT engine exhausted"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x77", Text: Text{ZH: "无法日结", EN: "End-of-day not possible"}, Class: "journal", Domain: "operator", Retry: "unknown", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通讯模块无应答或缺失", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x85", Text: Text{ZH: "密钥缺失", EN: "Key missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x89", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x9A", Text: Text{ZH: "协议错误", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x9B", Text: Text{ZH: "拨号或通讯故障", EN: "Dial-up or communication fault"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA0", Text: Text{ZH: "接收方未就绪", EN: "Receiver not ready"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA1", Text: Text{ZH: "远端无响应", EN: "Remote station does not respond"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA3", Text: Text{ZH: "无连接", EN: "No connection"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xB1", Text: Text{ZH: "存储满", EN: "Memory full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xB2", Text: Text{ZH: "商户流水满", EN: "Merchant journal full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xBF", Text: Text{ZH: "供电电压过低", EN: "Supply voltage too low"}, Class: "power", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC0", Text: Text{ZH: "锁卡机构故障", EN: "Card locking mechanism defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC2", Text: Text{ZH: "需要诊断", EN: "Diagnosis required"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC4", Text: Text{ZH: "卡参数无效", EN: "Card profile invalid, load profiles"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xCC", Text: Text{ZH: "打印机未就绪", EN: "Printer not ready"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE0", Text: Text{ZH: "远程维护中", EN: "Remote maintenance active"}, Class: "session", Domain: "none", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE2", Text: Text{ZH: "读卡器无应答或故障", EN: "Card reader does not answer or is defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE4", Text: Text{ZH: "需要激活终端", EN: "Terminal activation required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xED", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xF0", Text: Text{ZH: "存在未完成日结", EN: "Open end-of-day batch present"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xF6", Text: Text{ZH: "缺少个人化数据", EN: "Personalisation data missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFA", Text: Text{ZH: "脱机交易上送错误", EN: "Error transmitting offline transactions"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFB", Text: Text{ZH: "交易数据损坏", EN: "Turnover data set defective"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFC", Text: Text{ZH: "所需设备缺失或故障", EN: "Necessary device absent or defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFD", Text: Text{ZH: "波特率不支持", EN: "Baud rate not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFF", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "software", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list107},
-	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "交易成功", EN: "Approved"}, Class: "A", Domain: "none", Retry: "no", Sources: list108},
-	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "请持卡人联系发卡行", EN: "Refer to the card's issuing bank"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "请联系发卡行，有特殊情况（旧表）", EN: "Refer to the issuing bank, special condition (older table)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list110, Note: "absent from CUP15 and the newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "商户无效：商户类别异常、不允许受理此卡或被列入黑名单", EN: "Invalid merchant: wrong category, not allowed for this card, or blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list109, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
-	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "发卡行要求没收此卡", EN: "The issuing bank wants the card retained"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
-	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "持卡人身份认证失败（旧义：发卡行不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed between table generations"},
-	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "交易出错（旧义：发卡行故障）", EN: "Error (older meaning: fault at the issuing bank)"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list112, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C; terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊情况，没收此卡", EN: "Retain the card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理，请稍候", EN: "The request is still being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: list110, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
-	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "只批准了部分金额", EN: "Approved for part of the amount"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
-	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "交易成功（贵宾客户）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: list113},
-	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "关联交易无效：原交易未成功，或类型、日期不允许（旧义：发卡行不支持此交易）", EN: "Invalid related transaction: the original was not approved, or its type or day does not allow it (older meaning: not supported by the issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109, Disputed: true, Note: "older display says retry while class is C"},
-	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "金额无效：为零、非法，或超出小费、比例限制", EN: "Invalid amount: zero, illegal, or above the limit for tip or ratio"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "卡号无效：无此账号、校验位错，或与原交易卡号不同", EN: "Invalid card number: no such account, wrong check digit, or not the card of the original"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "找不到发卡行：这种卡无法转接", EN: "No such issuer: the card's number cannot be routed"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准，并更新第三磁道（保留）", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list114, Note: "reserved, no class given"},
-	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝，但不没收卡", EN: "Refused, do not retain the card"}, Domain: "issuer", Retry: "no", Sources: list115, Note: "not in the POS tables"},
-	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "卡信息没读好，请重新刷卡", EN: "The card was read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: list110, Note: "class C but the stated remedy is to swipe again"},
-	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "应答无效", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化、未改初始密码或为睡眠卡（旧义：未作处理）", EN: "Card not initialised, first PIN not changed, or dormant (older meaning: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109, Disputed: true, Note: "meaning changed completely between generations"},
-	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "关联交易错误：原交易已冲正、已撤销或时间太久（旧义：终端与中心状态不符，可重新签到）", EN: "Wrong related transaction: already reversed, voided or too old (older meaning: terminal and centre differ, sign in again)"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list2, Sources: list109, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
-	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "手续费不被接受", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原交易，无法撤销、冲正或完成", EN: "Original transaction not found: void, reversal or completion cannot be matched"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误：缺少必填域、含非法字符，或位图、磁道有误", EN: "Message format error: mandatory field missing, illegal character, bitmap or track wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list2, Sources: list109, Note: "display says retry, class says no"},
-	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "转接中心不支持这家银行", EN: "The switch does not support this bank"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list116, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "只完成了一部分", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list117, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "卡已过期，没收", EN: "Expired card, retain it"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15, which uses 54"},
-	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有欺诈嫌疑，没收卡（含芯片验证失败）", EN: "Suspected fraud, retain the card (includes failed chip cryptogram)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "没收卡，请联系收单机构安全部门", EN: "Retain the card and contact the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, retain it"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "没收卡，请致电收单机构安全部门", EN: "Retain the card and call the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "密码输错次数过多，账户已锁", EN: "Too many wrong PINs, the account is locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "没有信用账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能不支持：发卡行未开通，或受理方无权限", EN: "Function not supported: not enabled at the issuer, or the receiver has no right to it"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "此卡已挂失", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "没有这个账户", EN: "No such account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "此卡为被盗卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "没有投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "芯片卡不能刷磁条，请插芯片", EN: "A chip card may not be swiped, insert the chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: list118, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
-	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "余额或可用额度不足", EN: "Not enough funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "没有支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "没有储蓄账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "卡已过期，或有效期不对", EN: "Expired card, or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list111, Sources: list109, Note: "POS-RC17 gives class D"},
-	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list109, Note: "class C, but older display asks to retry with the right PIN"},
-	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "没有这张卡的记录", EN: "No record of this card"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "这张卡不能做这笔交易（卡种、地区、币种、疑似套现或黑名单）", EN: "Not permitted to this cardholder (card type, region, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "这台终端不能做这笔交易，或与原交易终端不符（旧义：终端无效）", EN: "Not permitted to this terminal, or not the terminal of the original (older meaning: invalid terminal)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list2, Sources: list119, Note: "older text tells operator to call acquirer"},
-	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "卡片安全码（CVN）校验失败", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list109, Disputed: true, Note: "older tables leave the reason empty"},
-	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "请联系收单机构安全部门，不没收卡", EN: "Contact the acquirer's security department, do not retain the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡（地区等限制），不没收", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "金额与原交易不符", EN: "The amount differs from the original"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出交易次数限制", EN: "Too many transactions"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "请致电收单机构安全部门", EN: "Call the acquirer's security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "没收卡", EN: "Capture the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list111, Sources: list109, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
-	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list115, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list120, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: only in a comment"},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: list3, Sources: list105},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list105},
+	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "返回码不在本机码表，显示返回码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list105},
+	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名，最接近本机的通讯超时）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list106, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:ConnectError", Text: Text{ZH: "连接失败（通用异常名）", EN: "Generic exception name; no POS vendor table found uses it"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list106, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:DataTransferError", Text: Text{ZH: "数据传输错误（通用异常名）", EN: "Generic exception name (mobile and cloud libraries)"}, Class: "string", Domain: "network-path", Retry: "unknown", SentBy: list3, Sources: list106, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名，最接近39域的94）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list106, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:TransactionFailed", Text: Text{ZH: "交易失败（通用异常名）", EN: "Generic exception name; says nothing about cause"}, Class: "string", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list106, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "transbank:01", Text: Text{ZH: "交易被拒绝（终端未说明由谁拒绝）", EN: "Declined (the terminal does not say by whom)"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:02", Text: Text{ZH: "主机无应答", EN: "Host does not answer"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:03", Text: Text{ZH: "连接失败", EN: "Connection failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:04", Text: Text{ZH: "该交易已撤销", EN: "Transaction already cancelled"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:05", Text: Text{ZH: "没有可撤销的交易", EN: "No transaction to cancel"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:06", Text: Text{ZH: "不支持该卡", EN: "Card not supported"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:07", Text: Text{ZH: "在终端上取消", EN: "Cancelled at the terminal"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:08", Text: Text{ZH: "借记卡交易不能撤销", EN: "Debit transaction cannot be cancelled"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:09", Text: Text{ZH: "读卡错误", EN: "Card read error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:10", Text: Text{ZH: "金额低于最小值", EN: "Amount below the minimum"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:11", Text: Text{ZH: "没有该笔消费", EN: "No such sale"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:12", Text: Text{ZH: "不支持该交易", EN: "Transaction not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:13", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:14", Text: Text{ZH: "没有拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:15", Text: Text{ZH: "找不到BITMAP.DAT文件，请下载", EN: "File BITMAP.DAT not found, load it"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:16", Text: Text{ZH: "主机应答格式错误", EN: "Host's answer has a wrong format"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:17", Text: Text{ZH: "卡号后四位输入错误", EN: "Last four digits of the card entered wrongly"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:18", Text: Text{ZH: "菜单无效", EN: "Invalid menu"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:19", Text: Text{ZH: "与之前不是同一张卡", EN: "Another card than before"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:20", Text: Text{ZH: "无效卡", EN: "Invalid card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:21", Text: Text{ZH: "不允许撤销", EN: "Cancellation not permitted"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:22", Text: Text{ZH: "超时", EN: "Timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:24", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:25", Text: Text{ZH: "日期无效", EN: "Invalid date"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:26", Text: Text{ZH: "必须下载密钥", EN: "Keys must be loaded"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:27", Text: Text{ZH: "必须更新", EN: "Update required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:60", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:61", Text: Text{ZH: "请求打包错误", EN: "Request could not be packed"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:62", Text: Text{ZH: "内置密码键盘故障", EN: "Internal PIN pad has a fault"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:65", Text: Text{ZH: "处理主机应答出错", EN: "Host's answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:67", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:68", Text: Text{ZH: "输入金额失败", EN: "Amounts could not be entered"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:70", Text: Text{ZH: "小票号过长", EN: "Receipt number too long"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:71", Text: Text{ZH: "打印字段长度错误", EN: "Print field has a wrong length"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:72", Text: Text{ZH: "金额必须大于零", EN: "Amount must be more than zero"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:73", Text: Text{ZH: "未配置终端号", EN: "Terminal id not configured"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:74", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:75", Text: Text{ZH: "该商户没有配置卡种", EN: "No cards configured for this merchant"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:76", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:77", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:88", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:93", Text: Text{ZH: "交易被拒绝", EN: "Declined"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "transbank:94", Text: Text{ZH: "处理应答出错", EN: "Answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list107},
+	Meaning{Scheme: "terminal-local", Code: "windcave:E1", Text: Text{ZH: "卡应用已锁", EN: "Card application blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list108},
+	Meaning{Scheme: "terminal-local", Code: "windcave:E2", Text: Text{ZH: "芯片卡被拔出", EN: "Chip card removed"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list108},
+	Meaning{Scheme: "terminal-local", Code: "windcave:P0", Text: Text{ZH: "无打印机", EN: "Printer not present"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list108},
+	Meaning{Scheme: "terminal-local", Code: "windcave:P1", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list108},
+	Meaning{Scheme: "terminal-local", Code: "windcave:V0", Text: Text{ZH: "协议版本不符", EN: "Protocol version mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list108},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡读不出（LRC或奇偶校验错）", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x65", Text: Text{ZH: "无卡数据", EN: "Card data not present"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x66", Text: Text{ZH: "处理错误（含读卡机构）", EN: "Processing error, also reader mechanism"}, Class: "card", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6A", Text: Text{ZH: "交易文件满", EN: "Turnover file full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "功能停用，终端未在收银机登记", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6C", Text: Text{ZH: "超时或取消", EN: "Abort by timeout or abort key"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x72", Text: Text{ZH: "芯片错误", EN: "Chip error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x74", Text: Text{ZH: "DUKPT耗尽", EN: "DUKPT engine exhausted"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x77", Text: Text{ZH: "无法日结", EN: "End-of-day not possible"}, Class: "journal", Domain: "operator", Retry: "unknown", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通讯模块无应答或缺失", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x85", Text: Text{ZH: "密钥缺失", EN: "Key missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x89", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x9A", Text: Text{ZH: "协议错误", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x9B", Text: Text{ZH: "拨号或通讯故障", EN: "Dial-up or communication fault"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA0", Text: Text{ZH: "接收方未就绪", EN: "Receiver not ready"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA1", Text: Text{ZH: "远端无响应", EN: "Remote station does not respond"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA3", Text: Text{ZH: "无连接", EN: "No connection"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xB1", Text: Text{ZH: "存储满", EN: "Memory full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xB2", Text: Text{ZH: "商户流水满", EN: "Merchant journal full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xBF", Text: Text{ZH: "供电电压过低", EN: "Supply voltage too low"}, Class: "power", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC0", Text: Text{ZH: "锁卡机构故障", EN: "Card locking mechanism defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC2", Text: Text{ZH: "需要诊断", EN: "Diagnosis required"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC4", Text: Text{ZH: "卡参数无效", EN: "Card profile invalid, load profiles"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xCC", Text: Text{ZH: "打印机未就绪", EN: "Printer not ready"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE0", Text: Text{ZH: "远程维护中", EN: "Remote maintenance active"}, Class: "session", Domain: "none", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE2", Text: Text{ZH: "读卡器无应答或故障", EN: "Card reader does not answer or is defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE4", Text: Text{ZH: "需要激活终端", EN: "Terminal activation required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xED", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xF0", Text: Text{ZH: "存在未完成日结", EN: "Open end-of-day batch present"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xF6", Text: Text{ZH: "缺少个人化数据", EN: "Personalisation data missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFA", Text: Text{ZH: "脱机交易上送错误", EN: "Error transmitting offline transactions"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFB", Text: Text{ZH: "交易数据损坏", EN: "Turnover data set defective"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFC", Text: Text{ZH: "所需设备缺失或故障", EN: "Necessary device absent or defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFD", Text: Text{ZH: "波特率不支持", EN: "Baud rate not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFF", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "software", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list109},
+	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "交易成功", EN: "Approved"}, Class: "A", Domain: "none", Retry: "no", Sources: list110},
+	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "请持卡人联系发卡行", EN: "Refer to the card's issuing bank"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "请联系发卡行，有特殊情况（旧表）", EN: "Refer to the issuing bank, special condition (older table)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list112, Note: "absent from CUP15 and the newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "商户无效：商户类别异常、不允许受理此卡或被列入黑名单", EN: "Invalid merchant: wrong category, not allowed for this card, or blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list111, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
+	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "发卡行要求没收此卡", EN: "The issuing bank wants the card retained"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list113, Sources: list111, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
+	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "持卡人身份认证失败（旧义：发卡行不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list111, Disputed: true, Note: "meaning changed between table generations"},
+	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "交易出错（旧义：发卡行故障）", EN: "Error (older meaning: fault at the issuing bank)"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list114, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊情况，没收此卡", EN: "Retain the card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理，请稍候", EN: "The request is still being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: list112, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
+	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "只批准了部分金额", EN: "Approved for part of the amount"}, Class: "A", Domain: "none", Retry: "no", Sources: list115},
+	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "交易成功（贵宾客户）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: list115},
+	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "关联交易无效：原交易未成功，或类型、日期不允许（旧义：发卡行不支持此交易）", EN: "Invalid related transaction: the original was not approved, or its type or day does not allow it (older meaning: not supported by the issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list111, Disputed: true, Note: "older display says retry while class is C"},
+	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "金额无效：为零、非法，或超出小费、比例限制", EN: "Invalid amount: zero, illegal, or above the limit for tip or ratio"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "卡号无效：无此账号、校验位错，或与原交易卡号不同", EN: "Invalid card number: no such account, wrong check digit, or not the card of the original"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "找不到发卡行：这种卡无法转接", EN: "No such issuer: the card's number cannot be routed"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准，并更新第三磁道（保留）", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list116, Note: "reserved, no class given"},
+	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝，但不没收卡", EN: "Refused, do not retain the card"}, Domain: "issuer", Retry: "no", Sources: list117, Note: "not in the POS tables"},
+	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "卡信息没读好，请重新刷卡", EN: "The card was read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: list112, Note: "class C but the stated remedy is to swipe again"},
+	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "应答无效", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化、未改初始密码或为睡眠卡（旧义：未作处理）", EN: "Card not initialised, first PIN not changed, or dormant (older meaning: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list111, Disputed: true, Note: "meaning changed completely between generations"},
+	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "关联交易错误：原交易已冲正、已撤销或时间太久（旧义：终端与中心状态不符，可重新签到）", EN: "Wrong related transaction: already reversed, voided or too old (older meaning: terminal and centre differ, sign in again)"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list2, Sources: list111, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
+	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "手续费不被接受", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原交易，无法撤销、冲正或完成", EN: "Original transaction not found: void, reversal or completion cannot be matched"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误：缺少必填域、含非法字符，或位图、磁道有误", EN: "Message format error: mandatory field missing, illegal character, bitmap or track wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list2, Sources: list111, Note: "display says retry, class says no"},
+	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "转接中心不支持这家银行", EN: "The switch does not support this bank"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list118, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "只完成了一部分", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list119, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "卡已过期，没收", EN: "Expired card, retain it"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15, which uses 54"},
+	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有欺诈嫌疑，没收卡（含芯片验证失败）", EN: "Suspected fraud, retain the card (includes failed chip cryptogram)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list113, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "没收卡，请联系收单机构安全部门", EN: "Retain the card and contact the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, retain it"}, Class: "D", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "没收卡，请致电收单机构安全部门", EN: "Retain the card and call the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "密码输错次数过多，账户已锁", EN: "Too many wrong PINs, the account is locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list113, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "没有信用账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能不支持：发卡行未开通，或受理方无权限", EN: "Function not supported: not enabled at the issuer, or the receiver has no right to it"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list5, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "此卡已挂失", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list113, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "没有这个账户", EN: "No such account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "此卡为被盗卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list113, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "没有投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "芯片卡不能刷磁条，请插芯片", EN: "A chip card may not be swiped, insert the chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: list120, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
+	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "余额或可用额度不足", EN: "Not enough funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list113, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "没有支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "没有储蓄账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "卡已过期，或有效期不对", EN: "Expired card, or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list113, Sources: list111, Note: "POS-RC17 gives class D"},
+	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list111, Note: "class C, but older display asks to retry with the right PIN"},
+	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "没有这张卡的记录", EN: "No record of this card"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "这张卡不能做这笔交易（卡种、地区、币种、疑似套现或黑名单）", EN: "Not permitted to this cardholder (card type, region, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "这台终端不能做这笔交易，或与原交易终端不符（旧义：终端无效）", EN: "Not permitted to this terminal, or not the terminal of the original (older meaning: invalid terminal)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list2, Sources: list121, Note: "older text tells operator to call acquirer"},
+	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "卡片安全码（CVN）校验失败", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list111, Disputed: true, Note: "older tables leave the reason empty"},
+	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "请联系收单机构安全部门，不没收卡", EN: "Contact the acquirer's security department, do not retain the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡（地区等限制），不没收", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list5, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "金额与原交易不符", EN: "The amount differs from the original"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出交易次数限制", EN: "Too many transactions"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "请致电收单机构安全部门", EN: "Call the acquirer's security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "没收卡", EN: "Capture the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list113, Sources: list111, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
+	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list117, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list122, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: only in a comment"},
 	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "终端无效（仅一家收单机构使用）", EN: "Invalid terminal (one acquirer only)"}, Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list29, Note: "not UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list121, Note: "absent from CUP15 and newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list109},
-	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡行不可用：停机、签退、被关闭、线路故障或内部超时", EN: "The issuing bank is not available: down, signed off, closed by the switch, line fault or internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list5, Sources: list109, Note: "older text adds: or UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "找不到或连不上对方机构：转接中心与成员机构之间的线路不通", EN: "Institution not found or not reachable: the line between switch and member is down"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list109, Note: "this is the switch-to-member line, not the terminal line"},
-	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法，不能完成", EN: "Against the law, cannot be completed"}, Class: "C", Domain: "risk", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易，或流水号重复", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "older: may sign in again; newer: may already have succeeded, query first"},
-	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "对账有误", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list110, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常或维护", EN: "The UnionPay processing centre is at fault or in maintenance"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list109, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
-	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "终端未登记：中心或银行找不到这个终端号", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list122, Sources: list123, Note: "never sent by the issuer; CIL-V2: check configuration"},
-	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心没有收到发卡行应答", EN: "The UnionPay processing centre received no answer from the issuing bank"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list109, Note: "display varies: issuer timeout or timeout please retry; terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "密码格式错误，无法处理密码数据", EN: "PIN format error, the PIN block cannot be processed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "CIL-V2 says call service instead of sign in"},
-	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "报文MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list109, Note: "terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账币种不一致", EN: "Transfer currencies differ"}, Class: "C", Domain: "operator", Retry: "no", Sources: list124, Note: "BOCOM older name R5"},
-	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功：已转发，但没有收到发卡行应答", EN: "Defective success: forwarded, but the issuing bank did not answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list6, Sources: list125, Note: "confirm with receiving bank; BOCOM older name R4"},
-	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "收款银行没有这个账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list124, Note: "BOCOM older name R6"},
-	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功：确认已受理，但没有收到原交易", EN: "Defective success: confirmation accepted, the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R1"},
-	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易被拒绝", EN: "Defective success: confirmation accepted, the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R2"},
-	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易没有发卡行应答", EN: "Defective success: confirmation accepted, the original had no answer from the issuing bank"}, Class: "A", Domain: "none", Retry: "no", Sources: list124, Note: "BOCOM older name R3"},
-	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败（加密机、密码转换或密钥）", EN: "Security processing failed (HSM, PIN translation or keys)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list113, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
-	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "缺少转入卡归属地信息（交通银行：密码密钥错）", EN: "Region of the receiving card is missing (BOCOM: PIN key error)"}, Domain: "acquirer-host", Retry: "no", Sources: list114, Disputed: true, Note: "direct contradiction"},
-	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错误（仅一家银行）", EN: "MAC key error (one bank only)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "B0", Text: Text{ZH: "无效帐户（缴费）", EN: "Invalid account (bill payment)"}, Domain: "cardholder-account", Retry: "no", Sources: list117, Note: "GO-MYG: risk black card"},
-	Meaning{Scheme: "unionpay", Code: "B1", Text: Text{ZH: "无欠费（收据未打）", EN: "No arrears, receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list126, Disputed: true, Note: "four meanings: BOCOM request too frequent, GO-MYG risk blacklist, CIL-V3 card abnormal"},
-	Meaning{Scheme: "unionpay", Code: "B2", Text: Text{ZH: "费用未缴或无欠费", EN: "Fee not due or receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "B3", Text: Text{ZH: "交易的发卡行无效", EN: "Issuer invalid (bill payment)"}, Domain: "issuer", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "B4", Text: Text{ZH: "交易的受理行无效", EN: "Acquirer invalid (bill payment)"}, Domain: "acquirer-host", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态不合法：已签退、未签到或无效", EN: "Acquirer state illegal: signed off, not signed in or invalid"}, Domain: "acquirer-host", Retry: "unknown", Sources: list127, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
-	Meaning{Scheme: "unionpay", Code: "C3", Text: Text{ZH: "隔日冲正", EN: "Reversal on another day"}, Domain: "operator", Retry: "no", Sources: list117, Disputed: true, Note: "CIL-V2 uses C3 for an invalid coupon"},
-	Meaning{Scheme: "unionpay", Code: "D1", Text: Text{ZH: "机构代码错误", EN: "Institution code error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D2", Text: Text{ZH: "日期错误", EN: "Date error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D3", Text: Text{ZH: "无效的文件类型", EN: "Invalid file type"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D4", Text: Text{ZH: "已经处理过的文件", EN: "File already processed"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D5", Text: Text{ZH: "无此文件", EN: "No such file"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D6", Text: Text{ZH: "接收者不支持", EN: "Receiver does not support it"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D7", Text: Text{ZH: "文件锁定", EN: "File locked"}, Domain: "acquirer-host", Retry: "unknown", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D8", Text: Text{ZH: "未成功", EN: "Not successful (file)"}, Domain: "acquirer-host", Retry: "unknown", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "D9", Text: Text{ZH: "文件长度不符", EN: "File length mismatch"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "DA", Text: Text{ZH: "文件解压缩错", EN: "File decompression error"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "DB", Text: Text{ZH: "文件名称错", EN: "File name error"}, Domain: "acquirer-host", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "DC", Text: Text{ZH: "无法接收文件", EN: "File cannot be received"}, Domain: "acquirer-host", Retry: "unknown", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "F1", Text: Text{ZH: "文件记录格式错误", EN: "File record format error"}, Domain: "acquirer-host", Retry: "no", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "F2", Text: Text{ZH: "文件记录重复", EN: "File record duplicated"}, Domain: "acquirer-host", Retry: "no", Sources: list129},
-	Meaning{Scheme: "unionpay", Code: "F3", Text: Text{ZH: "文件记录不存在", EN: "File record does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "F4", Text: Text{ZH: "文件记录错误", EN: "File record error"}, Domain: "acquirer-host", Retry: "no", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "F5", Text: Text{ZH: "文件批量转联机未完成", EN: "Batch-to-online conversion not finished"}, Domain: "acquirer-host", Retry: "unknown", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "N1", Text: Text{ZH: "未登折帐目已超限", EN: "Unposted passbook items over limit"}, Domain: "cardholder-account", Retry: "no", Sources: list114},
-	Meaning{Scheme: "unionpay", Code: "N2", Text: Text{ZH: "交易金额超出最高限额", EN: "Amount above highest limit"}, Domain: "cardholder-account", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list130, Note: "single source, acquirer addition"},
-	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡行没有留存手机号", EN: "The issuing bank has no phone number on file"}, Domain: "cardholder-account", Retry: "no", Sources: list128},
-	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed"}, Domain: "card-medium", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R1", Text: Text{ZH: "有缺陷的成功（旧A4）", EN: "Defective success, original not received (older name of A4)"}, Domain: "none", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R2", Text: Text{ZH: "有缺陷的成功（旧A5）", EN: "Defective success, original refused (older name of A5)"}, Domain: "none", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R3", Text: Text{ZH: "有缺陷的成功（旧A6）", EN: "Defective success, no issuer answer, confirmation accepted (older name of A6)"}, Domain: "none", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R4", Text: Text{ZH: "有缺陷的成功（旧A2）", EN: "Defective success, no issuer answer (older name of A2)"}, Domain: "none", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R5", Text: Text{ZH: "转账货币不一致（旧A1）", EN: "Transfer currency mismatch (older name of A1)"}, Domain: "operator", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "R6", Text: Text{ZH: "转入行无此账户（旧A3）", EN: "No such account at receiving bank (older name of A3)"}, Domain: "cardholder-account", Retry: "no", Sources: list117},
-	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "跳转到短信验证码输入", EN: "Continue with the code sent by text message"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
-	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list131, Note: "single source"},
-	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
-	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 table A.34"},
-	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn域出错，t为错误类型：1总长度，2位图不允许，3长度含非法字符，4长度超限，5内容非法，6缺必填域", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
-	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t含义同上（例：10352为第35域不允许出现）", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list128, Note: "CUP15 A.4.1 (pattern)"},
-	Meaning{Scheme: "unionpay-reject", Code: "20000", Text: Text{ZH: "银联处理中心系统忙，请求未被处理", EN: "Processing centre busy, request not processed"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "unionpay-reject", Code: "20001", Text: Text{ZH: "银联处理中心出错，交易被拒绝", EN: "Processing centre error, transaction refused"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "unionpay-reject", Code: "20002", Text: Text{ZH: "银联处理中心处于灾备切换状态", EN: "Processing centre switching to disaster recovery"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list128, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "visa", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "04", Text: Text{ZH: "没收卡（非欺诈）", EN: "Pick up card, no fraud"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "07", Text: Text{ZH: "没收卡（欺诈账户）", EN: "Pick up card, special condition, fraud account"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "14", Text: Text{ZH: "账号无效", EN: "Invalid account number"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list132, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list123, Note: "absent from CUP15 and newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list111},
+	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡行不可用：停机、签退、被关闭、线路故障或内部超时", EN: "The issuing bank is not available: down, signed off, closed by the switch, line fault or internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list5, Sources: list111, Note: "older text adds: or UnionPay"},
+	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "找不到或连不上对方机构：转接中心与成员机构之间的线路不通", EN: "Institution not found or not reachable: the line between switch and member is down"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list111, Note: "this is the switch-to-member line, not the terminal line"},
+	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法，不能完成", EN: "Against the law, cannot be completed"}, Class: "C", Domain: "risk", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易，或流水号重复", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list2, Sources: list111, Note: "older: may sign in again; newer: may already have succeeded, query first"},
+	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "对账有误", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list112, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常或维护", EN: "The UnionPay processing centre is at fault or in maintenance"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list111, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
+	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "终端未登记：中心或银行找不到这个终端号", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list124, Sources: list125, Note: "never sent by the issuer; CIL-V2: check configuration"},
+	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心没有收到发卡行应答", EN: "The UnionPay processing centre received no answer from the issuing bank"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list111, Note: "display varies: issuer timeout or timeout please retry; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "密码格式错误，无法处理密码数据", EN: "PIN format error, the PIN block cannot be processed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list111, Note: "CIL-V2 says call service instead of sign in"},
+	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "报文MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list111, Note: "terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账币种不一致", EN: "Transfer currencies differ"}, Class: "C", Domain: "operator", Retry: "no", Sources: list126, Note: "BOCOM older name R5"},
+	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功：已转发，但没有收到发卡行应答", EN: "Defective success: forwarded, but the issuing bank did not answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list6, Sources: list127, Note: "confirm with receiving bank; BOCOM older name R4"},
+	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "收款银行没有这个账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list126, Note: "BOCOM older name R6"},
+	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功：确认已受理，但没有收到原交易", EN: "Defective success: confirmation accepted, the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list126, Note: "BOCOM older name R1"},
+	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易被拒绝", EN: "Defective success: confirmation accepted, the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list126, Note: "BOCOM older name R2"},
+	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易没有发卡行应答", EN: "Defective success: confirmation accepted, the original had no answer from the issuing bank"}, Class: "A", Domain: "none", Retry: "no", Sources: list126, Note: "BOCOM older name R3"},
+	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败（加密机、密码转换或密钥）", EN: "Security processing failed (HSM, PIN translation or keys)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list115, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
+	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "缺少转入卡归属地信息（交通银行：密码密钥错）", EN: "Region of the receiving card is missing (BOCOM: PIN key error)"}, Domain: "acquirer-host", Retry: "no", Sources: list116, Disputed: true, Note: "direct contradiction"},
+	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错误（仅一家银行）", EN: "MAC key error (one bank only)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "B0", Text: Text{ZH: "无效帐户（缴费）", EN: "Invalid account (bill payment)"}, Domain: "cardholder-account", Retry: "no", Sources: list119, Note: "GO-MYG: risk black card"},
+	Meaning{Scheme: "unionpay", Code: "B1", Text: Text{ZH: "无欠费（收据未打）", EN: "No arrears, receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list128, Disputed: true, Note: "four meanings: BOCOM request too frequent, GO-MYG risk blacklist, CIL-V3 card abnormal"},
+	Meaning{Scheme: "unionpay", Code: "B2", Text: Text{ZH: "费用未缴或无欠费", EN: "Fee not due or receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "B3", Text: Text{ZH: "交易的发卡行无效", EN: "Issuer invalid (bill payment)"}, Domain: "issuer", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "B4", Text: Text{ZH: "交易的受理行无效", EN: "Acquirer invalid (bill payment)"}, Domain: "acquirer-host", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态不合法：已签退、未签到或无效", EN: "Acquirer state illegal: signed off, not signed in or invalid"}, Domain: "acquirer-host", Retry: "unknown", Sources: list129, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
+	Meaning{Scheme: "unionpay", Code: "C3", Text: Text{ZH: "隔日冲正", EN: "Reversal on another day"}, Domain: "operator", Retry: "no", Sources: list119, Disputed: true, Note: "CIL-V2 uses C3 for an invalid coupon"},
+	Meaning{Scheme: "unionpay", Code: "D1", Text: Text{ZH: "机构代码错误", EN: "Institution code error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D2", Text: Text{ZH: "日期错误", EN: "Date error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D3", Text: Text{ZH: "无效的文件类型", EN: "Invalid file type"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D4", Text: Text{ZH: "已经处理过的文件", EN: "File already processed"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D5", Text: Text{ZH: "无此文件", EN: "No such file"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D6", Text: Text{ZH: "接收者不支持", EN: "Receiver does not support it"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D7", Text: Text{ZH: "文件锁定", EN: "File locked"}, Domain: "acquirer-host", Retry: "unknown", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D8", Text: Text{ZH: "未成功", EN: "Not successful (file)"}, Domain: "acquirer-host", Retry: "unknown", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "D9", Text: Text{ZH: "文件长度不符", EN: "File length mismatch"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "DA", Text: Text{ZH: "文件解压缩错", EN: "File decompression error"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "DB", Text: Text{ZH: "文件名称错", EN: "File name error"}, Domain: "acquirer-host", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "DC", Text: Text{ZH: "无法接收文件", EN: "File cannot be received"}, Domain: "acquirer-host", Retry: "unknown", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "F1", Text: Text{ZH: "文件记录格式错误", EN: "File record format error"}, Domain: "acquirer-host", Retry: "no", Sources: list130},
+	Meaning{Scheme: "unionpay", Code: "F2", Text: Text{ZH: "文件记录重复", EN: "File record duplicated"}, Domain: "acquirer-host", Retry: "no", Sources: list131},
+	Meaning{Scheme: "unionpay", Code: "F3", Text: Text{ZH: "文件记录不存在", EN: "File record does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: list130},
+	Meaning{Scheme: "unionpay", Code: "F4", Text: Text{ZH: "文件记录错误", EN: "File record error"}, Domain: "acquirer-host", Retry: "no", Sources: list130},
+	Meaning{Scheme: "unionpay", Code: "F5", Text: Text{ZH: "文件批量转联机未完成", EN: "Batch-to-online conversion not finished"}, Domain: "acquirer-host", Retry: "unknown", Sources: list130},
+	Meaning{Scheme: "unionpay", Code: "N1", Text: Text{ZH: "未登折帐目已超限", EN: "Unposted passbook items over limit"}, Domain: "cardholder-account", Retry: "no", Sources: list116},
+	Meaning{Scheme: "unionpay", Code: "N2", Text: Text{ZH: "交易金额超出最高限额", EN: "Amount above highest limit"}, Domain: "cardholder-account", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list132, Note: "single source, acquirer addition"},
+	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡行没有留存手机号", EN: "The issuing bank has no phone number on file"}, Domain: "cardholder-account", Retry: "no", Sources: list130},
+	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed"}, Domain: "card-medium", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R1", Text: Text{ZH: "有缺陷的成功（旧A4）", EN: "Defective success, original not received (older name of A4)"}, Domain: "none", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R2", Text: Text{ZH: "有缺陷的成功（旧A5）", EN: "Defective success, original refused (older name of A5)"}, Domain: "none", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R3", Text: Text{ZH: "有缺陷的成功（旧A6）", EN: "Defective success, no issuer answer, confirmation accepted (older name of A6)"}, Domain: "none", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R4", Text: Text{ZH: "有缺陷的成功（旧A2）", EN: "Defective success, no issuer answer (older name of A2)"}, Domain: "none", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R5", Text: Text{ZH: "转账货币不一致（旧A1）", EN: "Transfer currency mismatch (older name of A1)"}, Domain: "operator", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "R6", Text: Text{ZH: "转入行无此账户（旧A3）", EN: "No such account at receiving bank (older name of A3)"}, Domain: "cardholder-account", Retry: "no", Sources: list119},
+	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "跳转到短信验证码输入", EN: "Continue with the code sent by text message"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list133, Note: "single source"},
+	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list133, Note: "single source"},
+	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list130, Note: "CUP15 table A.34"},
+	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list130, Note: "CUP15 table A.34"},
+	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn域出错，t为错误类型：1总长度，2位图不允许，3长度含非法字符，4长度超限，5内容非法，6缺必填域", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list130, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t含义同上（例：10352为第35域不允许出现）", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list130, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "20000", Text: Text{ZH: "银联处理中心系统忙，请求未被处理", EN: "Processing centre busy, request not processed"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list130, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "unionpay-reject", Code: "20001", Text: Text{ZH: "银联处理中心出错，交易被拒绝", EN: "Processing centre error, transaction refused"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list130, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "unionpay-reject", Code: "20002", Text: Text{ZH: "银联处理中心处于灾备切换状态", EN: "Processing centre switching to disaster recovery"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list130, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "visa", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "04", Text: Text{ZH: "没收卡（非欺诈）", EN: "Pick up card, no fraud"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "07", Text: Text{ZH: "没收卡（欺诈账户）", EN: "Pick up card, special condition, fraud account"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list134, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "14", Text: Text{ZH: "账号无效", EN: "Invalid account number"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list134, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list134, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Additional customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list54, Note: "category not confirmed"},
 	Meaning{Scheme: "visa", Code: "28", Text: Text{ZH: "文件暂时不可用", EN: "File temporarily unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list95},
 	Meaning{Scheme: "visa", Code: "34", Text: Text{ZH: "请致电发卡行（网络显示）", EN: "Call (network display)"}, Class: "refer", Domain: "risk", Retry: "no", Sources: list95, Note: "single source"},
-	Meaning{Scheme: "visa", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list133, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "46", Text: Text{ZH: "账户已关闭", EN: "Closed account, or deactivated token"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list134, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "46", Text: Text{ZH: "账户已关闭", EN: "Closed account, or deactivated token"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list136, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list137, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list138, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Cardholder verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list62, Note: "category not confirmed"},
-	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "挥卡交易需要联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list106},
-	Meaning{Scheme: "visa", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "挥卡交易需要联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list108},
+	Meaning{Scheme: "visa", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "76", Text: Text{ZH: "找不到先前报文", EN: "Unable to locate previous message"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "visa", Code: "77", Text: Text{ZH: "重发或冲正与原交易不一致", EN: "Repeat or reversal inconsistent with original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61, Note: "collides with UnionPay 77"},
-	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡首次使用，尚未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡首次使用，尚未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "79", Text: Text{ZH: "已冲正", EN: "Already reversed at switch"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "visa", Code: "80", Text: Text{ZH: "没有资金影响（另一说：发卡行不可用）", EN: "No financial impact; elsewhere issuer unavailable"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list61, Disputed: true},
 	Meaning{Scheme: "visa", Code: "81", Text: Text{ZH: "密码加密错", EN: "PIN cryptographic error found by security module"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list82},
-	Meaning{Scheme: "visa", Code: "82", Text: Text{ZH: "CAM或CVV校验失败", EN: "Negative online CAM, dCVV, iCVV or CVV result"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list137},
-	Meaning{Scheme: "visa", Code: "83", Text: Text{ZH: "安全拒绝（Visa专用）", EN: "Fraud or security, Visa use only (from 2026-10-25)"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list138, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "82", Text: Text{ZH: "CAM或CVV校验失败", EN: "Negative online CAM, dCVV, iCVV or CVV result"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list139},
+	Meaning{Scheme: "visa", Code: "83", Text: Text{ZH: "安全拒绝（Visa专用）", EN: "Fraud or security, Visa use only (from 2026-10-25)"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list140, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "84", Text: Text{ZH: "检测到重复交易", EN: "Duplicate transaction detected"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list61},
 	Meaning{Scheme: "visa", Code: "85", Text: Text{ZH: "无拒绝理由", EN: "No reason to decline (verification request)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list61},
 	Meaning{Scheme: "visa", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list61},
-	Meaning{Scheme: "visa", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list132, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list136, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list134, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list138, Note: "Visa category 2: may be retried within the network's limits"},
 	Meaning{Scheme: "visa", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list80},
-	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list137},
-	Meaning{Scheme: "visa", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list139},
-	Meaning{Scheme: "visa", Code: "R0", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list138, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "R1", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "R3", Text: Text{ZH: "撤销全部授权", EN: "Revocation of all authorisations"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list135, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list139},
+	Meaning{Scheme: "visa", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list141},
+	Meaning{Scheme: "visa", Code: "R0", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list140, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "R1", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list137, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "R3", Text: Text{ZH: "撤销全部授权", EN: "Revocation of all authorisations"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list137, Note: "Visa category 1: never retry"},
 }, Profiles: []Profile{
-	Profile{Name: "bestpay", Title: Text{ZH: "翼支付类前置：四位码末两位为39域", EN: "BESTPAY front end: the last two of four characters are field 39"}, Base: "unionpay", Also: list140, Source: "BESTPAY", Rules: []Rule{
+	Profile{Name: "bestpay", Title: Text{ZH: "翼支付类前置：四位码末两位为39域", EN: "BESTPAY front end: the last two of four characters are field 39"}, Base: "unionpay", Also: list142, Source: "BESTPAY", Rules: []Rule{
 		Rule{Pattern: "??xx", Note: "the last two of four characters are the field 39 value: A097 is 97, A0A0 is A0, AA96 is 96"},
 	}},
-	Profile{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A主机", EN: "French CB2A host"}, Base: "cb2a-fr", Also: list141},
-	Profile{Name: "channel-cn", Title: Text{ZH: "国内某渠道", EN: "One Chinese channel"}, Base: "channel-cn", Also: list141},
-	Profile{Name: "cil", Title: Text{ZH: "讯联类网关扩展", EN: "CardInfoLink-type gateway"}, Base: "unionpay", Also: list142, Source: "CIL-V2"},
-	Profile{Name: "gicc-de", Title: Text{ZH: "德国GICC主机", EN: "German GICC host"}, Base: "gicc-de", Also: list141},
-	Profile{Name: "host-mm", Title: Text{ZH: "某银行主机（89为终端号无效）", EN: "One bank host (89 is an invalid terminal id)"}, Base: "iso8583-1987", Also: list141, Overrides: []Meaning{
-		Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list102, Note: "the terminal program shows host code 62 as invalid MAC"},
-		Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list143},
-		Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "终端号无效", EN: "Invalid terminal id"}, Class: "error", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list144},
-		Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "账户币种错误", EN: "Account currency error"}, Class: "decline", Domain: "cardholder-account", Retry: "no", SentBy: list1, Sources: list143},
+	Profile{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A主机", EN: "French CB2A host"}, Base: "cb2a-fr", Also: list143},
+	Profile{Name: "channel-cn", Title: Text{ZH: "国内某渠道", EN: "One Chinese channel"}, Base: "channel-cn", Also: list143},
+	Profile{Name: "cil", Title: Text{ZH: "讯联类网关扩展", EN: "CardInfoLink-type gateway"}, Base: "unionpay", Also: list144, Source: "CIL-V2"},
+	Profile{Name: "gicc-de", Title: Text{ZH: "德国GICC主机", EN: "German GICC host"}, Base: "gicc-de", Also: list143},
+	Profile{Name: "host-mm", Title: Text{ZH: "某银行主机（89为终端号无效）", EN: "One bank host (89 is an invalid terminal id)"}, Base: "iso8583-1987", Also: list143, Overrides: []Meaning{
+		Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list103, Note: "the terminal program shows host code 62 as invalid MAC"},
+		Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list145},
+		Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "终端号无效", EN: "Invalid terminal id"}, Class: "error", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list146},
+		Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "账户币种错误", EN: "Account currency error"}, Class: "decline", Domain: "cardholder-account", Retry: "no", SentBy: list1, Sources: list145},
 	}},
-	Profile{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 通用", EN: "ISO 8583:1987, general"}, Base: "iso8583-1987", Also: list141},
-	Profile{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 通用", EN: "ISO 8583:1993, general"}, Base: "iso8583-1993", Also: list141},
-	Profile{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003 通用", EN: "ISO 8583:2003, general"}, Base: "iso8583-2003", Also: list141},
-	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: list145},
-	Profile{Name: "posp", Title: Text{ZH: "POSP前置", EN: "POSP front end"}, Base: "unionpay", Also: list141, Source: "POSP-RC"},
-	Profile{Name: "redsys", Title: Text{ZH: "西班牙Redsys", EN: "Redsys, Spain"}, Base: "iso8583-1987", Also: list141, Source: "REDSYS"},
-	Profile{Name: "starpos", Title: Text{ZH: "星POS类前置：20加39域", EN: "StarPOS front end: 20 before field 39"}, Base: "unionpay", Also: list141, Source: "STARPOS", Rules: []Rule{
+	Profile{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 通用", EN: "ISO 8583:1987, general"}, Base: "iso8583-1987", Also: list143},
+	Profile{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 通用", EN: "ISO 8583:1993, general"}, Base: "iso8583-1993", Also: list143},
+	Profile{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003 通用", EN: "ISO 8583:2003, general"}, Base: "iso8583-2003", Also: list143},
+	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: list147},
+	Profile{Name: "posp", Title: Text{ZH: "POSP前置", EN: "POSP front end"}, Base: "unionpay", Also: list143, Source: "POSP-RC"},
+	Profile{Name: "redsys", Title: Text{ZH: "西班牙Redsys", EN: "Redsys, Spain"}, Base: "iso8583-1987", Also: list143, Source: "REDSYS"},
+	Profile{Name: "starpos", Title: Text{ZH: "星POS类前置：20加39域", EN: "StarPOS front end: 20 before field 39"}, Base: "unionpay", Also: list143, Source: "STARPOS", Rules: []Rule{
 		Rule{Pattern: "20xx", Note: "20 and the field 39 value: 2097 is 97, 20A7 is A7; a bare A0 stays A0"},
 	}},
-	Profile{Name: "ums", Title: Text{ZH: "银联商务接口", EN: "ChinaUMS interface"}, Base: "unionpay", Also: list142, Source: "UMSAPI", Overrides: []Meaning{
+	Profile{Name: "ums", Title: Text{ZH: "银联商务接口", EN: "ChinaUMS interface"}, Base: "unionpay", Also: list144, Source: "UMSAPI", Overrides: []Meaning{
 		Meaning{Scheme: "unionpay", Code: "FF", Text: Text{ZH: "查不到交易信息", EN: "Transaction information not found"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list8},
 	}},
-	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list140},
-	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list145},
+	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list142},
+	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list147},
 }, Causes: []Cause{
-	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Step: Text{ZH: "1. 请顾客查余额，充值或减小金额后再付。 2. 也可换卡或换付款方式。", EN: "1. Ask the customer to check the balance and top up or pay a smaller amount. 2. Or use another card or another way to pay."}, Remedies: list146},
-	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Step: Text{ZH: "1. 减小金额，或换一张卡。 2. 顾客可请发卡行调整限额。", EN: "1. Use a smaller amount or another card. 2. The customer can ask the bank to raise the limit."}, Remedies: list147},
-	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Step: Text{ZH: "1. 请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。 2. 密码已锁就换卡，由顾客找发卡行解锁。", EN: "1. Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing. 2. If the PIN is locked use another card; the customer's bank unlocks it."}, Remedies: list148},
-	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Step: Text{ZH: "1. 请顾客换一张卡。 2. 请顾客打卡背面的电话，问发卡行账户状态。", EN: "1. Ask the customer for another card. 2. The customer can call the number on the back of the card and ask about the account."}, Remedies: list149},
-	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Step: Text{ZH: "1. 固定使用最稳的一种网络，关掉其他的。 2. 找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "1. Stay on the steadiest network and switch the others off. 2. Call the service provider with the terminal number; a technician adjusts switching or the antenna."}, Remedies: list150},
-	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Step: Text{ZH: "1. 请顾客换一张卡，或换一种付款方式。 2. 告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "1. Ask the customer for another card or another way to pay. 2. Tell the customer that this terminal reads other cards and that the bank can replace this one."}, Remedies: list151},
-	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Step: Text{ZH: "1. 对照卡面逐位核对卡号、有效期和安全码，再输一次。 2. 能插卡或挥卡就不要手工输入。", EN: "1. Compare number, expiry date and security code with the card digit by digit and enter them again. 2. If the card can be inserted or tapped, do not type."}, Remedies: list152},
-	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Step: Text{ZH: "1. 和顾客一起看卡面有效期。 2. 请顾客换一张卡，并找发卡行换新卡。", EN: "1. Look at the expiry date on the card together. 2. Ask for another card; the customer's bank replaces this one."}, Remedies: list149},
-	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Step: Text{ZH: "1. 卡上有芯片就插芯片，不要刷磁条。 2. 仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "1. If the card has a chip, insert the chip instead of swiping. 2. If that fails, tap the card, or ask for another card or way to pay."}, Remedies: list153},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Step: Text{ZH: "1. 等几分钟再试，期间可用其他付款方式。 2. 持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again; use another way to pay meanwhile. 2. If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}, Remedies: list154},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Step: Text{ZH: "1. 隔几分钟再试，不要连续重试。 2. 超时的交易先查结果再重做。 3. 打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "1. Try again in some minutes, not at once and not repeatedly. 2. Look up payments that timed out before repeating them. 3. Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}, Remedies: list155},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。 2. 对方确认端口已开放后再试一笔。", EN: "1. Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked. 2. Once they confirm that the port is open, try one payment."}, Remedies: list156},
-	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。 2. 不要在终端上关闭证书检查。", EN: "1. Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails. 2. Do not switch off certificate checks on the terminal."}, Remedies: list157},
-	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Step: Text{ZH: "1. 超时的交易先查结果，不要马上重刷。 2. 打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "1. Look up payments that timed out; do not repeat them at once. 2. Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}, Remedies: list158},
-	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Step: Text{ZH: "1. 请顾客换一张卡或换付款方式。 2. 原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "1. Ask for another card or another way to pay. 2. Only the bank knows why; the customer can call the number on the card."}, Remedies: list148},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Step: Text{ZH: "1. 先查这笔交易结果，没有结果不要重刷。 2. 过几分钟再试，或换其他银行的卡。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. First look up the result of this payment; do not repeat it without one. 2. Try again in some minutes, or use a card of another bank. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list159},
-	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Step: Text{ZH: "1. 把终端设为自动获取地址，或按单据填写IP、掩码和网关。 2. 重新连接网络后再试；不行就找服务商，报终端号，由技术员远程核对。", EN: "1. Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation. 2. Connect again and try; if it fails, call the service provider with the terminal number for a remote check."}, Remedies: list160},
-	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Step: Text{ZH: "1. 把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。 2. 灯不亮就换一根网线，或换路由器上的另一个口。 3. 还不行就找服务商，报终端号，说“网口不亮”。", EN: "1. Unplug both ends of the network cable, plug them in until they click, and look for the light. 2. If there is no light, try another cable or another socket of the router. 3. If that fails, call the service provider with the terminal number and say: no link light."}, Remedies: list161},
-	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Step: Text{ZH: "1. 让终端自动获取地址，或换一个没人用的固定地址。 2. 只保留一个网络：用网线就关Wi-Fi。 3. 找服务商，报终端号，由技术员核对店内地址分配。", EN: "1. Let the terminal take an address automatically, or use a fixed one that is free. 2. Keep one network only: with a cable, switch Wi-Fi off. 3. Call the service provider with the terminal number; a technician checks the addresses in the shop."}, Remedies: list162},
-	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Step: Text{ZH: "1. 请管店内网络的人放行到收单主机的地址和端口。 2. 在此之前用移动网络收款。", EN: "1. Ask whoever runs the shop's network to allow the acquirer's address and port. 2. Until then use the mobile network."}, Remedies: list163},
-	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Step: Text{ZH: "1. 路由器断电十秒再通电，等两分钟。 2. 检查路由器指示灯和到终端的网线。 3. 仍不通就改用移动网络，并找装路由器的人。", EN: "1. Switch the router off for ten seconds, on again, and wait two minutes. 2. Look at the router's lights and at the cable to the terminal. 3. If it stays dead, use the mobile network and call whoever installed the router."}, Remedies: list164},
-	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Step: Text{ZH: "1. 换一根网线，离电源线远一些。 2. 仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "1. Replace the network cable and keep it away from power lines. 2. If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}, Remedies: list165},
-	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Step: Text{ZH: "1. 核对Wi-Fi名称和密码，重新连接。 2. 靠近路由器试一笔；人多时改用网线或移动网络。", EN: "1. Check the Wi-Fi name and password and connect again. 2. Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, Remedies: list166},
-	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Step: Text{ZH: "1. 换一种交易方式或减小金额。 2. 确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "1. Use another type of payment or a smaller amount. 2. If you need it, call the acquirer with the code, the merchant number and the type of payment."}, Remedies: list167},
-	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Step: Text{ZH: "1. 打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。 2. 开通后签到并下载参数，再试一笔。", EN: "1. Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again. 2. Then sign in, download the parameters and try one payment."}, Remedies: list168},
-	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Step: Text{ZH: "1. 重启终端一次，看移动信号是否出现。 2. 仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Restart the terminal once and see whether the mobile signal appears. 2. If not, call the service provider with the terminal number, say modem silent; a technician replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list169},
-	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Step: Text{ZH: "1. 请服务商核对终端的APN设置。 2. 设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Have the service provider compare the terminal's APN. 2. If it is right, call the carrier with SIM number and time: is data enabled? 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list170},
-	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Step: Text{ZH: "1. 打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。 2. 有网线或Wi-Fi就先改用它。", EN: "1. Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted? 2. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list171},
-	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Step: Text{ZH: "1. 请服务商核对接入号码和外线前缀，报终端号和时间。 2. 占线就过几分钟再拨。", EN: "1. Have the service provider compare the number and the prefix for an outside line; give terminal number and time. 2. If the line is busy, try again in some minutes."}, Remedies: list172},
-	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Step: Text{ZH: "1. 检查电话线两头是否插紧，旁边的分机是否挂好。 2. 仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "1. Check that both ends of the telephone line are plugged in and that no extension is off the hook. 2. If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}, Remedies: list165},
-	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Step: Text{ZH: "1. 把终端移到靠窗或开阔处，看信号是否变好。 2. 有网线或Wi-Fi就改用它。 3. 经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "1. Move the terminal near a window or into the open and watch the signal. 2. If there is a network cable or Wi-Fi, use it. 3. If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}, Remedies: list173},
-	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Step: Text{ZH: "1. 关机后取出SIM卡，擦净触点重新插好，再开机。 2. 仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或换卡。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Switch off, take the SIM out, wipe its contacts, put it back and switch on. 2. If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list174},
+	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Step: Text{ZH: "1. 请顾客查余额，充值或减小金额后再付。 2. 也可换卡或换付款方式。", EN: "1. Ask the customer to check the balance and top up or pay a smaller amount. 2. Or use another card or another way to pay."}, Remedies: list148},
+	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Step: Text{ZH: "1. 减小金额，或换一张卡。 2. 顾客可请发卡行调整限额。", EN: "1. Use a smaller amount or another card. 2. The customer can ask the bank to raise the limit."}, Remedies: list149},
+	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Step: Text{ZH: "1. 请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。 2. 密码已锁就换卡，由顾客找发卡行解锁。", EN: "1. Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing. 2. If the PIN is locked use another card; the customer's bank unlocks it."}, Remedies: list150},
+	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Step: Text{ZH: "1. 请顾客换一张卡。 2. 请顾客打卡背面的电话，问发卡行账户状态。", EN: "1. Ask the customer for another card. 2. The customer can call the number on the back of the card and ask about the account."}, Remedies: list151},
+	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Step: Text{ZH: "1. 固定使用最稳的一种网络，关掉其他的。 2. 找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "1. Stay on the steadiest network and switch the others off. 2. Call the service provider with the terminal number; a technician adjusts switching or the antenna."}, Remedies: list152},
+	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Step: Text{ZH: "1. 请顾客换一张卡，或换一种付款方式。 2. 告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "1. Ask the customer for another card or another way to pay. 2. Tell the customer that this terminal reads other cards and that the bank can replace this one."}, Remedies: list153},
+	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Step: Text{ZH: "1. 对照卡面逐位核对卡号、有效期和安全码，再输一次。 2. 能插卡或挥卡就不要手工输入。", EN: "1. Compare number, expiry date and security code with the card digit by digit and enter them again. 2. If the card can be inserted or tapped, do not type."}, Remedies: list154},
+	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Step: Text{ZH: "1. 和顾客一起看卡面有效期。 2. 请顾客换一张卡，并找发卡行换新卡。", EN: "1. Look at the expiry date on the card together. 2. Ask for another card; the customer's bank replaces this one."}, Remedies: list151},
+	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Step: Text{ZH: "1. 卡上有芯片就插芯片，不要刷磁条。 2. 仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "1. If the card has a chip, insert the chip instead of swiping. 2. If that fails, tap the card, or ask for another card or way to pay."}, Remedies: list155},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Step: Text{ZH: "1. 等几分钟再试，期间可用其他付款方式。 2. 持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again; use another way to pay meanwhile. 2. If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}, Remedies: list156},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Step: Text{ZH: "1. 隔几分钟再试，不要连续重试。 2. 超时的交易先查结果再重做。 3. 打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "1. Try again in some minutes, not at once and not repeatedly. 2. Look up payments that timed out before repeating them. 3. Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}, Remedies: list157},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。 2. 对方确认端口已开放后再试一笔。", EN: "1. Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked. 2. Once they confirm that the port is open, try one payment."}, Remedies: list158},
+	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。 2. 不要在终端上关闭证书检查。", EN: "1. Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails. 2. Do not switch off certificate checks on the terminal."}, Remedies: list159},
+	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Step: Text{ZH: "1. 超时的交易先查结果，不要马上重刷。 2. 打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "1. Look up payments that timed out; do not repeat them at once. 2. Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}, Remedies: list160},
+	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Step: Text{ZH: "1. 请顾客换一张卡或换付款方式。 2. 原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "1. Ask for another card or another way to pay. 2. Only the bank knows why; the customer can call the number on the card."}, Remedies: list150},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Step: Text{ZH: "1. 先查这笔交易结果，没有结果不要重刷。 2. 过几分钟再试，或换其他银行的卡。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. First look up the result of this payment; do not repeat it without one. 2. Try again in some minutes, or use a card of another bank. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list161},
+	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Step: Text{ZH: "1. 把终端设为自动获取地址，或按单据填写IP、掩码和网关。 2. 重新连接网络后再试；不行就找服务商，报终端号，由技术员远程核对。", EN: "1. Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation. 2. Connect again and try; if it fails, call the service provider with the terminal number for a remote check."}, Remedies: list162},
+	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Step: Text{ZH: "1. 把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。 2. 灯不亮就换一根网线，或换路由器上的另一个口。 3. 还不行就找服务商，报终端号，说“网口不亮”。", EN: "1. Unplug both ends of the network cable, plug them in until they click, and look for the light. 2. If there is no light, try another cable or another socket of the router. 3. If that fails, call the service provider with the terminal number and say: no link light."}, Remedies: list163},
+	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Step: Text{ZH: "1. 让终端自动获取地址，或换一个没人用的固定地址。 2. 只保留一个网络：用网线就关Wi-Fi。 3. 找服务商，报终端号，由技术员核对店内地址分配。", EN: "1. Let the terminal take an address automatically, or use a fixed one that is free. 2. Keep one network only: with a cable, switch Wi-Fi off. 3. Call the service provider with the terminal number; a technician checks the addresses in the shop."}, Remedies: list164},
+	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Step: Text{ZH: "1. 请管店内网络的人放行到收单主机的地址和端口。 2. 在此之前用移动网络收款。", EN: "1. Ask whoever runs the shop's network to allow the acquirer's address and port. 2. Until then use the mobile network."}, Remedies: list165},
+	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Step: Text{ZH: "1. 路由器断电十秒再通电，等两分钟。 2. 检查路由器指示灯和到终端的网线。 3. 仍不通就改用移动网络，并找装路由器的人。", EN: "1. Switch the router off for ten seconds, on again, and wait two minutes. 2. Look at the router's lights and at the cable to the terminal. 3. If it stays dead, use the mobile network and call whoever installed the router."}, Remedies: list166},
+	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Step: Text{ZH: "1. 换一根网线，离电源线远一些。 2. 仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "1. Replace the network cable and keep it away from power lines. 2. If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}, Remedies: list167},
+	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Step: Text{ZH: "1. 核对Wi-Fi名称和密码，重新连接。 2. 靠近路由器试一笔；人多时改用网线或移动网络。", EN: "1. Check the Wi-Fi name and password and connect again. 2. Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, Remedies: list168},
+	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Step: Text{ZH: "1. 换一种交易方式或减小金额。 2. 确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "1. Use another type of payment or a smaller amount. 2. If you need it, call the acquirer with the code, the merchant number and the type of payment."}, Remedies: list169},
+	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Step: Text{ZH: "1. 打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。 2. 开通后签到并下载参数，再试一笔。", EN: "1. Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again. 2. Then sign in, download the parameters and try one payment."}, Remedies: list170},
+	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Step: Text{ZH: "1. 重启终端一次，看移动信号是否出现。 2. 仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Restart the terminal once and see whether the mobile signal appears. 2. If not, call the service provider with the terminal number, say modem silent; a technician replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list171},
+	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Step: Text{ZH: "1. 请服务商核对终端的APN设置。 2. 设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Have the service provider compare the terminal's APN. 2. If it is right, call the carrier with SIM number and time: is data enabled? 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list172},
+	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Step: Text{ZH: "1. 打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。 2. 有网线或Wi-Fi就先改用它。", EN: "1. Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted? 2. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list173},
+	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Step: Text{ZH: "1. 请服务商核对接入号码和外线前缀，报终端号和时间。 2. 占线就过几分钟再拨。", EN: "1. Have the service provider compare the number and the prefix for an outside line; give terminal number and time. 2. If the line is busy, try again in some minutes."}, Remedies: list174},
+	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Step: Text{ZH: "1. 检查电话线两头是否插紧，旁边的分机是否挂好。 2. 仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "1. Check that both ends of the telephone line are plugged in and that no extension is off the hook. 2. If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}, Remedies: list167},
+	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Step: Text{ZH: "1. 把终端移到靠窗或开阔处，看信号是否变好。 2. 有网线或Wi-Fi就改用它。 3. 经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "1. Move the terminal near a window or into the open and watch the signal. 2. If there is a network cable or Wi-Fi, use it. 3. If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}, Remedies: list175},
+	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Step: Text{ZH: "1. 关机后取出SIM卡，擦净触点重新插好，再开机。 2. 仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或换卡。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Switch off, take the SIM out, wipe its contacts, put it back and switch on. 2. If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list176},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Step: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Step: Text{ZH: "1. 核对金额、交易类型和原交易信息，重新操作一次。 2. 不确定就按菜单提示从头做。", EN: "1. Check amount, type and the original payment, then do it again. 2. If in doubt, start again and follow the menu."}, Remedies: list175},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Step: Text{ZH: "1. 换有权限的操作员或主管登录后再做。 2. 需要开权限就找店长或收单机构。", EN: "1. Have an operator or supervisor with the right log in and do it. 2. To get the right, ask the manager or the acquirer."}, Remedies: list176},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Step: Text{ZH: "1. 外接密码键盘：重插连接线。 2. 仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "1. With an external PIN pad, plug its cable in again. 2. If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}, Remedies: list165},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Step: Text{ZH: "1. 先装好热敏纸，光面朝外，合紧盖子。 2. 交易可能已成功：先查结果再补打，不要重刷。 3. 仍不能打印就找服务商，报终端号，由技术员维修。", EN: "1. First load thermal paper the right way round and close the cover. 2. The payment may have succeeded: look it up and reprint, do not repeat it. 3. If it still does not print, call the service provider with the terminal number for a repair."}, Remedies: list177},
-	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Step: Text{ZH: "1. 用读卡器专用清洁卡清洁卡槽两三次，再用两张不同的卡试。 2. 清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "1. Clean the slot two or three times with a reader cleaning card, then try two different cards. 2. If cards are still hard to read, call the service provider with the terminal number to replace the head."}, Remedies: list178},
-	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Step: Text{ZH: "1. 外接读卡器：把数据线和电源线拔下重插，插紧。 2. 仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。 3. 等待期间可用扫码等其他方式收款。", EN: "1. With an external reader, unplug data and power cable and plug them in firmly. 2. If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader. 3. Meanwhile take payments another way, such as a QR code."}, Remedies: list179},
-	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Step: Text{ZH: "1. 找服务商，报终端号和自检代码，由技术员更换读卡器。 2. 等待期间换其他读卡方式或扫码收款。", EN: "1. Call the service provider with terminal number and self-test code; a technician replaces the reader. 2. Meanwhile use another way of reading or a QR code."}, Remedies: list180},
-	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Step: Text{ZH: "1. 插紧读卡器的线，让它远离电源线和电机。 2. 找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "1. Plug the reader cable in firmly and keep it away from power lines and motors. 2. Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}, Remedies: list165},
-	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Step: Text{ZH: "1. 不要再试这张卡；礼貌请顾客换付款方式。 2. 按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "1. Do not try this card again; politely ask for another way to pay. 2. Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}, Remedies: list181},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Step: Text{ZH: "1. 等十分钟左右再试，期间可用现金或扫码。 2. 重刷前先查上一笔结果。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. Wait about ten minutes and try again; take cash or a QR payment meanwhile. 2. Look up the last payment before repeating it. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list159},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Step: Text{ZH: "1. 先查最后一笔交易的结果。 2. 重启终端一次，再试一笔。 3. 再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "1. First look up the result of the last payment. 2. Restart the terminal once and try one payment. 3. If it crashes again, call the service provider with terminal number, time and application version."}, Remedies: list182},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Step: Text{ZH: "1. 找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。 2. 升级后签到，再试一笔。", EN: "1. Call the service provider with terminal number and application version, for an update or a return to the last version. 2. Then sign in and try one payment."}, Remedies: list183},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Step: Text{ZH: "1. 联网校时，或请技术员改正日期和时间。 2. 校时后重新签到，再试一笔。 3. 断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "1. Let the terminal take the time from the network, or have a technician correct date and time. 2. Then sign in again and try one payment. 3. If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}, Remedies: list184},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。 2. 重新下载参数并签到，再试一笔。", EN: "1. Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN. 2. Download the parameters again, sign in and try one payment."}, Remedies: list185},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Step: Text{ZH: "1. 把终端移到通风处，避开阳光和热源，等它降温。 2. 仍过热就找服务商，报终端号，由技术员检查。", EN: "1. Move the terminal to an airy place away from sun and heat and let it cool. 2. If it stays hot, call the service provider with the terminal number for a check."}, Remedies: list178},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Step: Text{ZH: "1. 先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。 2. 等待冲正发送成功，或按提示重新签到。 3. 流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "1. Look up the payment by its trace number and see whether a reversal waits; do not repeat before that. 2. Let the reversal go out, or sign in again if the terminal asks for it. 3. If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, Remedies: list186},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Step: Text{ZH: "1. 先重新签到，再试一笔。 2. 仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。 3. 报修时说明：返回码、终端号、时间、签到是否成功。", EN: "1. Sign in again and try one payment. 2. If it still fails, a technician must reload the master key on site and check key index and algorithm. 3. When calling, give the code, the terminal number, the time and whether sign-in worked."}, Remedies: list187},
-	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Step: Text{ZH: "1. 核对终端显示的终端号、商户号与签约单是否一致。 2. 打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。 3. 登记后重新签到，再试一笔。", EN: "1. Compare terminal and merchant number on the screen with the contract. 2. Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again. 3. Then sign in again and try one payment."}, Remedies: list188},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Step: Text{ZH: "1. 关闭不用的应用，空闲时重启终端一次。 2. 经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "1. Close what is not needed and restart the terminal once in a quiet moment. 2. If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}, Remedies: list189},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Step: Text{ZH: "1. 用原装电源，直接插墙上插座，插紧；移动终端先充电。 2. 仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "1. Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal. 2. If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}, Remedies: list190},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。 2. 重新下载参数并签到，再试一笔。 3. 需要时升级到服务商指定的版本。", EN: "1. Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version. 2. Download the parameters again, sign in and try one payment. 3. If told so, install the version the provider names."}, Remedies: list191},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Step: Text{ZH: "1. 在终端菜单做一次“签到”。 2. 提示批次不一致或未结算时，先结算再签到。 3. 还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "1. Choose sign-in in the terminal's menu. 2. If it says that the batch differs or is open, settle first, then sign in. 3. If that fails, call the acquirer with the code, the terminal number and the batch number."}, Remedies: list192},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Step: Text{ZH: "1. 能结算就先结算。 2. 找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "1. Settle while it still works. 2. Call the service provider with the terminal number, say storage fault, and have it replaced."}, Remedies: list193},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Step: Text{ZH: "1. 先结算并上送本批交易，保住交易记录。 2. 找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "1. First settle and upload the batch, so that no record is lost. 2. Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}, Remedies: list194},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Step: Text{ZH: "1. 立即停用终端，不要拆开，保持原样。 2. 打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "1. Stop using the terminal at once, do not open it, leave it as it is. 2. Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}, Remedies: list195},
-	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Step: Text{ZH: "1. 记下屏幕上的返回码、终端号和时间。 2. 先查这笔交易结果，再决定是否重做。 3. 再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "1. Note the code on the screen, the terminal number and the time. 2. Look up the result of this payment before doing it again. 3. If it comes again, call the acquirer with those three and this terminal's hand-off code."}, Remedies: list196},
-	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Step: Text{ZH: "1. 路由器重启一次，再试。 2. 不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。 3. 技术员可在终端上改用备用DNS。", EN: "1. Restart the router once and try again. 2. If it fails, tell the internet carrier that names do not resolve, with account number and time. 3. A technician can set another DNS server on the terminal."}, Remedies: list197},
-	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 打宽带运营商报障，说“丢包严重”，报宽带账号和时间。 3. 在此之前改用移动网络收款。", EN: "1. Look up payments that timed out; do not repeat them. 2. Report heavy packet loss to the internet carrier, with account number and time. 3. Until then use the mobile network."}, Remedies: list198},
-	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Step: Text{ZH: "1. 打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。 2. 技术员可先把终端或路由器的MTU调小。 3. 在此之前用移动网络收款。", EN: "1. Tell the internet carrier that large packets vanish while small ones pass, with account number and time. 2. A technician can lower the MTU on terminal or router meanwhile. 3. Until then use the mobile network."}, Remedies: list170},
-	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Step: Text{ZH: "1. 看路由器的外网灯，路由器重启一次，等两分钟。 2. 仍不通就打宽带运营商报障，报宽带账号和时间。 3. 在此之前用移动网络收款。", EN: "1. Look at the router's internet light, restart the router once and wait two minutes. 2. If it stays down, report it to the internet carrier with the account number and the time. 3. Until then use the mobile network."}, Remedies: list199},
-	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 停掉店内的下载和视频，再试。 3. 仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "1. Look up payments that timed out; do not repeat them. 2. Stop downloads and videos in the shop and try again. 3. If it stays slow, call the internet carrier with account number and time, or use the mobile network."}, Remedies: list200},
-	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Step: Text{ZH: "1. 换移动网络试一笔：若成功，是店内网络拦截了加密连接。 2. 都失败就找服务商，报终端号，由技术员更新信任证书。 3. 不要在终端上关闭证书检查。", EN: "1. Try one payment over the mobile network: if it works, the shop's network intercepts. 2. If both fail, call the service provider with the terminal number to renew the trusted certificates. 3. Do not switch off certificate checks on the terminal."}, Remedies: list201},
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Step: Text{ZH: "1. 核对金额、交易类型和原交易信息，重新操作一次。 2. 不确定就按菜单提示从头做。", EN: "1. Check amount, type and the original payment, then do it again. 2. If in doubt, start again and follow the menu."}, Remedies: list177},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Step: Text{ZH: "1. 换有权限的操作员或主管登录后再做。 2. 需要开权限就找店长或收单机构。", EN: "1. Have an operator or supervisor with the right log in and do it. 2. To get the right, ask the manager or the acquirer."}, Remedies: list178},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Step: Text{ZH: "1. 外接密码键盘：重插连接线。 2. 仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "1. With an external PIN pad, plug its cable in again. 2. If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}, Remedies: list167},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Step: Text{ZH: "1. 先装好热敏纸，光面朝外，合紧盖子。 2. 交易可能已成功：先查结果再补打，不要重刷。 3. 仍不能打印就找服务商，报终端号，由技术员维修。", EN: "1. First load thermal paper the right way round and close the cover. 2. The payment may have succeeded: look it up and reprint, do not repeat it. 3. If it still does not print, call the service provider with the terminal number for a repair."}, Remedies: list179},
+	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Step: Text{ZH: "1. 用读卡器专用清洁卡清洁卡槽两三次，再用两张不同的卡试。 2. 清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "1. Clean the slot two or three times with a reader cleaning card, then try two different cards. 2. If cards are still hard to read, call the service provider with the terminal number to replace the head."}, Remedies: list180},
+	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Step: Text{ZH: "1. 外接读卡器：把数据线和电源线拔下重插，插紧。 2. 仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。 3. 等待期间可用扫码等其他方式收款。", EN: "1. With an external reader, unplug data and power cable and plug them in firmly. 2. If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader. 3. Meanwhile take payments another way, such as a QR code."}, Remedies: list181},
+	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Step: Text{ZH: "1. 找服务商，报终端号和自检代码，由技术员更换读卡器。 2. 等待期间换其他读卡方式或扫码收款。", EN: "1. Call the service provider with terminal number and self-test code; a technician replaces the reader. 2. Meanwhile use another way of reading or a QR code."}, Remedies: list182},
+	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Step: Text{ZH: "1. 插紧读卡器的线，让它远离电源线和电机。 2. 找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "1. Plug the reader cable in firmly and keep it away from power lines and motors. 2. Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}, Remedies: list167},
+	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Step: Text{ZH: "1. 不要再试这张卡；礼貌请顾客换付款方式。 2. 按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "1. Do not try this card again; politely ask for another way to pay. 2. Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}, Remedies: list183},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Step: Text{ZH: "1. 等十分钟左右再试，期间可用现金或扫码。 2. 重刷前先查上一笔结果。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. Wait about ten minutes and try again; take cash or a QR payment meanwhile. 2. Look up the last payment before repeating it. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list161},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Step: Text{ZH: "1. 先查最后一笔交易的结果。 2. 重启终端一次，再试一笔。 3. 再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "1. First look up the result of the last payment. 2. Restart the terminal once and try one payment. 3. If it crashes again, call the service provider with terminal number, time and application version."}, Remedies: list184},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Step: Text{ZH: "1. 找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。 2. 升级后签到，再试一笔。", EN: "1. Call the service provider with terminal number and application version, for an update or a return to the last version. 2. Then sign in and try one payment."}, Remedies: list185},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Step: Text{ZH: "1. 联网校时，或请技术员改正日期和时间。 2. 校时后重新签到，再试一笔。 3. 断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "1. Let the terminal take the time from the network, or have a technician correct date and time. 2. Then sign in again and try one payment. 3. If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}, Remedies: list186},
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。 2. 重新下载参数并签到，再试一笔。", EN: "1. Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN. 2. Download the parameters again, sign in and try one payment."}, Remedies: list187},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Step: Text{ZH: "1. 把终端移到通风处，避开阳光和热源，等它降温。 2. 仍过热就找服务商，报终端号，由技术员检查。", EN: "1. Move the terminal to an airy place away from sun and heat and let it cool. 2. If it stays hot, call the service provider with the terminal number for a check."}, Remedies: list180},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Step: Text{ZH: "1. 先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。 2. 等待冲正发送成功，或按提示重新签到。 3. 流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "1. Look up the payment by its trace number and see whether a reversal waits; do not repeat before that. 2. Let the reversal go out, or sign in again if the terminal asks for it. 3. If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, Remedies: list188},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Step: Text{ZH: "1. 先重新签到，再试一笔。 2. 仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。 3. 报修时说明：返回码、终端号、时间、签到是否成功。", EN: "1. Sign in again and try one payment. 2. If it still fails, a technician must reload the master key on site and check key index and algorithm. 3. When calling, give the code, the terminal number, the time and whether sign-in worked."}, Remedies: list189},
+	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Step: Text{ZH: "1. 核对终端显示的终端号、商户号与签约单是否一致。 2. 打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。 3. 登记后重新签到，再试一笔。", EN: "1. Compare terminal and merchant number on the screen with the contract. 2. Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again. 3. Then sign in again and try one payment."}, Remedies: list190},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Step: Text{ZH: "1. 关闭不用的应用，空闲时重启终端一次。 2. 经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "1. Close what is not needed and restart the terminal once in a quiet moment. 2. If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}, Remedies: list191},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Step: Text{ZH: "1. 用原装电源，直接插墙上插座，插紧；移动终端先充电。 2. 仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "1. Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal. 2. If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}, Remedies: list192},
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。 2. 重新下载参数并签到，再试一笔。 3. 需要时升级到服务商指定的版本。", EN: "1. Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version. 2. Download the parameters again, sign in and try one payment. 3. If told so, install the version the provider names."}, Remedies: list193},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Step: Text{ZH: "1. 在终端菜单做一次“签到”。 2. 提示批次不一致或未结算时，先结算再签到。 3. 还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "1. Choose sign-in in the terminal's menu. 2. If it says that the batch differs or is open, settle first, then sign in. 3. If that fails, call the acquirer with the code, the terminal number and the batch number."}, Remedies: list194},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Step: Text{ZH: "1. 能结算就先结算。 2. 找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "1. Settle while it still works. 2. Call the service provider with the terminal number, say storage fault, and have it replaced."}, Remedies: list195},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Step: Text{ZH: "1. 先结算并上送本批交易，保住交易记录。 2. 找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "1. First settle and upload the batch, so that no record is lost. 2. Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}, Remedies: list196},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Step: Text{ZH: "1. 立即停用终端，不要拆开，保持原样。 2. 打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "1. Stop using the terminal at once, do not open it, leave it as it is. 2. Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}, Remedies: list197},
+	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Step: Text{ZH: "1. 记下屏幕上的返回码、终端号和时间。 2. 先查这笔交易结果，再决定是否重做。 3. 再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "1. Note the code on the screen, the terminal number and the time. 2. Look up the result of this payment before doing it again. 3. If it comes again, call the acquirer with those three and this terminal's hand-off code."}, Remedies: list198},
+	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Step: Text{ZH: "1. 路由器重启一次，再试。 2. 不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。 3. 技术员可在终端上改用备用DNS。", EN: "1. Restart the router once and try again. 2. If it fails, tell the internet carrier that names do not resolve, with account number and time. 3. A technician can set another DNS server on the terminal."}, Remedies: list199},
+	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 打宽带运营商报障，说“丢包严重”，报宽带账号和时间。 3. 在此之前改用移动网络收款。", EN: "1. Look up payments that timed out; do not repeat them. 2. Report heavy packet loss to the internet carrier, with account number and time. 3. Until then use the mobile network."}, Remedies: list200},
+	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Step: Text{ZH: "1. 打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。 2. 技术员可先把终端或路由器的MTU调小。 3. 在此之前用移动网络收款。", EN: "1. Tell the internet carrier that large packets vanish while small ones pass, with account number and time. 2. A technician can lower the MTU on terminal or router meanwhile. 3. Until then use the mobile network."}, Remedies: list172},
+	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Step: Text{ZH: "1. 看路由器的外网灯，路由器重启一次，等两分钟。 2. 仍不通就打宽带运营商报障，报宽带账号和时间。 3. 在此之前用移动网络收款。", EN: "1. Look at the router's internet light, restart the router once and wait two minutes. 2. If it stays down, report it to the internet carrier with the account number and the time. 3. Until then use the mobile network."}, Remedies: list201},
+	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 停掉店内的下载和视频，再试。 3. 仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "1. Look up payments that timed out; do not repeat them. 2. Stop downloads and videos in the shop and try again. 3. If it stays slow, call the internet carrier with account number and time, or use the mobile network."}, Remedies: list202},
+	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Step: Text{ZH: "1. 换移动网络试一笔：若成功，是店内网络拦截了加密连接。 2. 都失败就找服务商，报终端号，由技术员更新信任证书。 3. 不要在终端上关闭证书检查。", EN: "1. Try one payment over the mobile network: if it works, the shop's network intercepts. 2. If both fail, call the service provider with the terminal number to renew the trusted certificates. 3. Do not switch off certificate checks on the terminal."}, Remedies: list203},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list202, Causes: list203, Checks: list204, Remedies: list205},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list206, Causes: list207, Checks: list208, Remedies: list209},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list210, Causes: list211, Checks: list212, Remedies: list213},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list214, Causes: list215, Checks: list216, Remedies: list217},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list218, Causes: list219, Checks: list220, Remedies: list200},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list221, Causes: list222, Checks: list223, Remedies: list224},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list221, Causes: list225, Checks: list226, Remedies: list165, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list210, Causes: list227, Checks: list228, Remedies: list229},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list221, Causes: list230, Checks: list231, Remedies: list232},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list221, Causes: list233, Checks: list234, Remedies: list150},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list235, Causes: list236, Checks: list237, Remedies: list164},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list221, Causes: list238, Checks: list239, Remedies: list162},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list240, Causes: list241, Checks: list242, Remedies: list243},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list240, Causes: list244, Checks: list245, Remedies: list246},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list221, Causes: list247, Checks: list248, Remedies: list155},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list221, Causes: list249, Checks: list250, Remedies: list155},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list251, Causes: list252, Checks: list253, Remedies: list159},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list218, Causes: list254, Checks: list248, Remedies: list154},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list218, Causes: list255, Checks: list256, Remedies: list155},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list251, Causes: list254, Checks: list257, Remedies: list154},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list221, Causes: list258, Checks: list259, Remedies: list189, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list240, Causes: list260, Checks: list261, Remedies: list167},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list262, Causes: list263, Checks: list264, Remedies: list265},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list266, Causes: list267, Checks: list268, Remedies: list269},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list270, Causes: list271, Checks: list272, Remedies: list165},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list251, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list202, Causes: list273, Checks: list274, Remedies: list190},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list240, Causes: list275, Checks: list276, Remedies: list277},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list278, Causes: list279, Checks: list280, Remedies: list178, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list270, Causes: list281, Checks: list282, Remedies: list283, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list240, Causes: list284, Checks: list285, Remedies: list194},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list240, Causes: list286, Checks: list287, Remedies: list193},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list221, Causes: list288, Checks: list289, Remedies: list290},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list262, Causes: list291, Checks: list292, Remedies: list293},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list210, Causes: list294, Checks: list295, Remedies: list296},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list235, Causes: list297, Checks: list298, Remedies: list183},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list278, Causes: list299, Checks: list300, Remedies: list301},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list218, Causes: list302, Checks: list303, Remedies: list185},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list240, Causes: list304, Checks: list305, Remedies: list306},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list270, Causes: list307, Checks: list308, Remedies: list191},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list309, Checks: list310, Remedies: list187},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list311, Causes: list312, Checks: list313, Remedies: list151},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list270, Causes: list314, Checks: list315, Remedies: list149},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list270, Causes: list316, Checks: list261, Remedies: list149},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list317, Causes: list318, Checks: list261, Remedies: list146},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list270, Causes: list316, Checks: list261, Remedies: list149},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list240, Causes: list319, Checks: list320, Remedies: list152},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list251, Causes: list321, Checks: list261, Remedies: list148},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list311, Causes: list322, Checks: list323, Remedies: list153},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list324, Causes: list319, Checks: list323, Remedies: list152},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list240, Causes: list325, Checks: list261, Remedies: list147},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list240, Causes: list326, Checks: list327, Remedies: list328},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list266, Causes: list329, Checks: list330, Remedies: list175},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list240, Causes: list331, Checks: list332, Remedies: list186},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list240, Causes: list333, Checks: list334, Remedies: list335},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list336, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list278, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list218, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list221, Causes: list337, Checks: list338, Remedies: list188},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list270, Causes: list322, Checks: list339, Remedies: list153},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list221, Causes: list258, Checks: list340, Remedies: list189},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list240, Causes: list297, Checks: list341, Remedies: list183},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list202, Causes: list342, Checks: list343, Remedies: list344},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list345, Causes: list346, Checks: list347, Remedies: list348},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list349, Causes: list350, Checks: list351, Remedies: list352},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list270, Checks: list353, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list317, Causes: list354, Checks: list355, Remedies: list356},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list317, Causes: list357, Checks: list358, Remedies: list359},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list210, Causes: list360, Checks: list361, Remedies: list362},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list221, Causes: list363, Checks: list364, Remedies: list365},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list240, Causes: list241, Checks: list366, Remedies: list367},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list240, Causes: list368, Checks: list369, Remedies: list370},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list235, Causes: list371, Checks: list372, Remedies: list373},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list240, Causes: list307, Checks: list374, Remedies: list375},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list262, Causes: list376, Checks: list377, Remedies: list378},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list206, Causes: list379, Checks: list380, Remedies: list381},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list317, Causes: list284, Checks: list285, Remedies: list382},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list240, Causes: list286, Checks: list287, Remedies: list383},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list384, Causes: list294, Checks: list298, Remedies: list385},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list278, Causes: list299, Checks: list300, Remedies: list386},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list218, Causes: list286, Checks: list332, Remedies: list387},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list388, Causes: list389, Checks: list390, Remedies: list391},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list349, Causes: list392, Checks: list393, Remedies: list157},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list317, Causes: list394, Checks: list320, Remedies: list395},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list270, Causes: list396, Checks: list339, Remedies: list397},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list317, Causes: list318, Checks: list261, Remedies: list398},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list324, Causes: list399, Checks: list323, Remedies: list152},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list240, Causes: list400, Checks: list261, Remedies: list401},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list240, Causes: list402, Checks: list403, Remedies: list176},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list240, Causes: list404, Checks: list405, Remedies: list406},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list240, Checks: list332, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list240, Causes: list333, Checks: list407, Remedies: list408},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list221, Checks: list256, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list336, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list270, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list251, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list336, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list278, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list409, Causes: list410, Checks: list261, Remedies: list411},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list240, Checks: list412, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list409, Checks: list332, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list413, Causes: list329, Checks: list414, Remedies: list415},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list221, Checks: list289, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list240, Checks: list276, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list221, Causes: list258, Checks: list340, Remedies: list416},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list417, Checks: list418, Remedies: list419},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list309, Checks: list420, Remedies: list421},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list422, Checks: list303, Remedies: list423},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list424, Checks: list425, Remedies: list426},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list427, Checks: list405, Remedies: list428},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list322, Checks: list412, Remedies: list429},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list430, Checks: list431, Remedies: list432},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list433, Checks: list257, Remedies: list434},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list435, Checks: list412, Remedies: list436},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list204, Causes: list205, Checks: list206, Remedies: list207},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list208, Causes: list209, Checks: list210, Remedies: list211},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list212, Causes: list213, Checks: list214, Remedies: list215},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list216, Causes: list217, Checks: list218, Remedies: list219},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list220, Causes: list221, Checks: list222, Remedies: list202},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list223, Causes: list224, Checks: list225, Remedies: list226},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list223, Causes: list227, Checks: list228, Remedies: list167, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list212, Causes: list229, Checks: list230, Remedies: list231},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list223, Causes: list232, Checks: list233, Remedies: list234},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list223, Causes: list235, Checks: list236, Remedies: list152},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list237, Causes: list238, Checks: list239, Remedies: list166},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list223, Causes: list240, Checks: list241, Remedies: list164},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list242, Causes: list243, Checks: list244, Remedies: list245},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list242, Causes: list246, Checks: list247, Remedies: list248},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list223, Causes: list249, Checks: list250, Remedies: list157},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list223, Causes: list251, Checks: list252, Remedies: list157},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list253, Causes: list254, Checks: list255, Remedies: list161},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list220, Causes: list256, Checks: list250, Remedies: list156},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list220, Causes: list257, Checks: list258, Remedies: list157},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list253, Causes: list256, Checks: list259, Remedies: list156},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list223, Causes: list260, Checks: list261, Remedies: list191, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list242, Causes: list262, Checks: list263, Remedies: list169},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list264, Causes: list265, Checks: list266, Remedies: list267},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list268, Causes: list269, Checks: list270, Remedies: list271},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list272, Causes: list273, Checks: list274, Remedies: list167},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list253, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list204, Causes: list275, Checks: list276, Remedies: list192},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list242, Causes: list277, Checks: list278, Remedies: list279},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list280, Causes: list281, Checks: list282, Remedies: list180, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list272, Causes: list283, Checks: list284, Remedies: list285, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list242, Causes: list286, Checks: list287, Remedies: list196},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list242, Causes: list288, Checks: list289, Remedies: list195},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list223, Causes: list290, Checks: list291, Remedies: list292},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list264, Causes: list293, Checks: list294, Remedies: list295},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list212, Causes: list296, Checks: list297, Remedies: list298},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list237, Causes: list299, Checks: list300, Remedies: list185},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list280, Causes: list301, Checks: list302, Remedies: list303},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list220, Causes: list304, Checks: list305, Remedies: list187},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list242, Causes: list306, Checks: list307, Remedies: list308},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list272, Causes: list309, Checks: list310, Remedies: list193},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list311, Checks: list312, Remedies: list189},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list313, Causes: list314, Checks: list315, Remedies: list153},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list272, Causes: list316, Checks: list317, Remedies: list151},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list272, Causes: list318, Checks: list263, Remedies: list151},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list319, Causes: list320, Checks: list263, Remedies: list148},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list272, Causes: list318, Checks: list263, Remedies: list151},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list242, Causes: list321, Checks: list322, Remedies: list154},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list253, Causes: list323, Checks: list263, Remedies: list150},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list313, Causes: list324, Checks: list325, Remedies: list155},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list326, Causes: list321, Checks: list325, Remedies: list154},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list242, Causes: list327, Checks: list263, Remedies: list149},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list242, Causes: list328, Checks: list329, Remedies: list330},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list268, Causes: list331, Checks: list332, Remedies: list177},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list242, Causes: list333, Checks: list334, Remedies: list188},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list242, Causes: list335, Checks: list336, Remedies: list337},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list338, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list280, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list220, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list223, Causes: list339, Checks: list340, Remedies: list190},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list272, Causes: list324, Checks: list341, Remedies: list155},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list223, Causes: list260, Checks: list342, Remedies: list191},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list242, Causes: list299, Checks: list343, Remedies: list185},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list204, Causes: list344, Checks: list345, Remedies: list346},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list347, Causes: list348, Checks: list349, Remedies: list350},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list351, Causes: list352, Checks: list353, Remedies: list354},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list272, Checks: list355, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list319, Causes: list356, Checks: list357, Remedies: list358},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list319, Causes: list359, Checks: list360, Remedies: list361},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list212, Causes: list362, Checks: list363, Remedies: list364},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list223, Causes: list365, Checks: list366, Remedies: list367},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list242, Causes: list243, Checks: list368, Remedies: list369},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list242, Causes: list370, Checks: list371, Remedies: list372},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list237, Causes: list373, Checks: list374, Remedies: list375},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list242, Causes: list309, Checks: list376, Remedies: list377},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list264, Causes: list378, Checks: list379, Remedies: list380},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list208, Causes: list381, Checks: list382, Remedies: list383},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list319, Causes: list286, Checks: list287, Remedies: list384},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list242, Causes: list288, Checks: list289, Remedies: list385},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list386, Causes: list296, Checks: list300, Remedies: list387},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list280, Causes: list301, Checks: list302, Remedies: list388},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list220, Causes: list288, Checks: list334, Remedies: list389},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list390, Causes: list391, Checks: list392, Remedies: list393},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list351, Causes: list394, Checks: list395, Remedies: list159},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list319, Causes: list396, Checks: list322, Remedies: list397},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list272, Causes: list398, Checks: list341, Remedies: list399},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list319, Causes: list320, Checks: list263, Remedies: list400},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list326, Causes: list401, Checks: list325, Remedies: list154},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list242, Causes: list402, Checks: list263, Remedies: list403},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list242, Causes: list404, Checks: list405, Remedies: list178},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list242, Causes: list406, Checks: list407, Remedies: list408},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list242, Checks: list334, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list242, Causes: list335, Checks: list409, Remedies: list410},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list223, Checks: list258, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list338, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list272, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list253, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list338, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list280, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list411, Causes: list412, Checks: list263, Remedies: list413},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list242, Checks: list414, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list411, Checks: list334, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list415, Causes: list331, Checks: list416, Remedies: list417},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list223, Checks: list291, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list242, Checks: list278, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list223, Causes: list260, Checks: list342, Remedies: list418},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list419, Checks: list420, Remedies: list421},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list311, Checks: list422, Remedies: list423},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list424, Checks: list305, Remedies: list425},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list426, Checks: list427, Remedies: list428},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list429, Checks: list407, Remedies: list430},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list324, Checks: list414, Remedies: list431},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list432, Checks: list433, Remedies: list434},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list435, Checks: list259, Remedies: list436},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list437, Checks: list414, Remedies: list438},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list438, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list437, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list440, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list442, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list441, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list443, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list444, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list445, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list439, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list446, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list447, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list448, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list449, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list450, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list451, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list452, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list453, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list441, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list440, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list439, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list441, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list442, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list443, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list443, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list444, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list443, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list445, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list446, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list446, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list446, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list446, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list447, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list441, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list448, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list449, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list450, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list451, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list452, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list453, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list454, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list455, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list443, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list454, Origin: "host", Remedies: list352, Causes: list455, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list454, Origin: "host", Remedies: list395, Causes: list455, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list398, Causes: list457, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list437, Origin: "host", Remedies: list381, Causes: list458, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list459, Causes: list460, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list354, Causes: list457, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list456, Origin: "host", Remedies: list397, Causes: list457, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list458, Origin: "host", Remedies: list400, Causes: list459, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list439, Origin: "host", Remedies: list383, Causes: list460, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list461, Causes: list462, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
 }, Inference: Inference{Settings: Settings{Scale: 2, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.67, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list461, Codes: list462},
-	TopicRule{Topic: "limit", Schemes: list461, Codes: list463},
-	TopicRule{Topic: "limit", Schemes: list464, Codes: list465},
-	TopicRule{Topic: "state", Schemes: list464, Codes: list466},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list461, Codes: list467},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list468, Codes: list469},
-	TopicRule{Topic: "pin", Schemes: list461, Codes: list470},
-	TopicRule{Topic: "pin-locked", Schemes: list461, Codes: list471},
-	TopicRule{Topic: "expired", Schemes: list461, Codes: list472},
-	TopicRule{Topic: "lost-card", Schemes: list461, Codes: list473},
-	TopicRule{Topic: "lost-card", Schemes: list468, Codes: list474},
-	TopicRule{Topic: "lost-card", Schemes: list475, Codes: list476},
-	TopicRule{Topic: "fraud", Schemes: list464, Codes: list477},
-	TopicRule{Topic: "do-not-honour", Schemes: list464, Codes: list478},
-	TopicRule{Topic: "do-not-honour", Schemes: list475, Codes: list478},
-	TopicRule{Topic: "error", Schemes: list464, Codes: list479},
-	TopicRule{Topic: "issuer-decline", Schemes: list464, Codes: list480},
-	TopicRule{Topic: "function-unsupported", Schemes: list461, Codes: list481},
-	TopicRule{Topic: "function-unsupported", Schemes: list468, Codes: list482},
-	TopicRule{Topic: "not-accepted", Schemes: list464, Codes: list483},
-	TopicRule{Topic: "issuer-down", Schemes: list464, Codes: list484},
-	TopicRule{Topic: "issuer-late", Schemes: list464, Codes: list485},
-	TopicRule{Topic: "cutover", Schemes: list464, Codes: list486},
-	TopicRule{Topic: "centre", Schemes: list464, Codes: list439},
-	TopicRule{Topic: "security", Schemes: list464, Codes: list487},
-	TopicRule{Topic: "switch", Schemes: list464, Codes: list488},
-	TopicRule{Topic: "pending", Schemes: list464, Codes: list489},
-	TopicRule{Topic: "busy", Schemes: list490, Codes: list491},
-	TopicRule{Topic: "centre", Schemes: list490, Codes: list492},
-	TopicRule{Topic: "merchant-unknown", Schemes: list464, Codes: list493},
-	TopicRule{Topic: "not-permitted", Schemes: list464, Codes: list494},
-	TopicRule{Topic: "terminal-unknown", Schemes: list464, Codes: list495},
-	TopicRule{Topic: "session", Schemes: list464, Codes: list496},
-	TopicRule{Topic: "duplicate", Schemes: list464, Codes: list497},
-	TopicRule{Topic: "journal", Schemes: list464, Codes: list498},
-	TopicRule{Topic: "original", Schemes: list464, Codes: list499},
-	TopicRule{Topic: "original-amount", Schemes: list500, Codes: list501},
-	TopicRule{Topic: "pending", Schemes: list502, Codes: list489},
-	TopicRule{Topic: "pending", Schemes: list468, Codes: list503},
-	TopicRule{Topic: "pending", Schemes: list504, Codes: list505},
-	TopicRule{Topic: "card-number", Schemes: list504, Codes: list506},
-	TopicRule{Topic: "card-refused", Schemes: list504, Codes: list507},
-	TopicRule{Topic: "wrong-method", Schemes: list504, Codes: list508},
-	TopicRule{Topic: "wrong-method", Schemes: list475, Codes: list509},
-	TopicRule{Topic: "config", Schemes: list510, Codes: list511},
-	TopicRule{Topic: "not-accepted", Schemes: list510, Codes: list512},
-	TopicRule{Topic: "reversal-failed", Schemes: list513, Codes: list514},
-	TopicRule{Topic: "printer", Schemes: list513, Codes: list515},
-	TopicRule{Topic: "original", Schemes: list502, Codes: list516},
-	TopicRule{Topic: "keys", Schemes: list464, Codes: list517},
-	TopicRule{Topic: "format", Schemes: list464, Codes: list518},
-	TopicRule{Topic: "entry", Schemes: list464, Codes: list519},
-	TopicRule{Topic: "wrong-method", Schemes: list464, Codes: list520},
-	TopicRule{Topic: "card-number", Schemes: list464, Codes: list521},
-	TopicRule{Topic: "swipe", Schemes: list464, Codes: list522},
-	TopicRule{Topic: "invalid", Schemes: list523, Codes: list524},
-	TopicRule{Topic: "invalid", Schemes: list468, Codes: list525},
-	TopicRule{Topic: "invalid", Schemes: list504, Codes: list526},
-	TopicRule{Topic: "invalid", Schemes: list475, Codes: list524},
-	TopicRule{Topic: "re-enter", Schemes: list523, Codes: list522},
-	TopicRule{Topic: "re-enter", Schemes: list468, Codes: list527},
-	TopicRule{Topic: "re-enter", Schemes: list504, Codes: list528},
-	TopicRule{Topic: "wrong-method", Schemes: list529, Codes: list530},
+	TopicRule{Topic: "funds", Schemes: list463, Codes: list464},
+	TopicRule{Topic: "limit", Schemes: list463, Codes: list465},
+	TopicRule{Topic: "limit", Schemes: list466, Codes: list467},
+	TopicRule{Topic: "state", Schemes: list466, Codes: list468},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list463, Codes: list469},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list470, Codes: list471},
+	TopicRule{Topic: "pin", Schemes: list463, Codes: list472},
+	TopicRule{Topic: "pin-locked", Schemes: list463, Codes: list473},
+	TopicRule{Topic: "expired", Schemes: list463, Codes: list474},
+	TopicRule{Topic: "lost-card", Schemes: list463, Codes: list475},
+	TopicRule{Topic: "lost-card", Schemes: list470, Codes: list476},
+	TopicRule{Topic: "lost-card", Schemes: list477, Codes: list478},
+	TopicRule{Topic: "fraud", Schemes: list466, Codes: list479},
+	TopicRule{Topic: "do-not-honour", Schemes: list466, Codes: list480},
+	TopicRule{Topic: "do-not-honour", Schemes: list477, Codes: list480},
+	TopicRule{Topic: "error", Schemes: list466, Codes: list481},
+	TopicRule{Topic: "issuer-decline", Schemes: list466, Codes: list482},
+	TopicRule{Topic: "function-unsupported", Schemes: list463, Codes: list483},
+	TopicRule{Topic: "function-unsupported", Schemes: list470, Codes: list484},
+	TopicRule{Topic: "not-accepted", Schemes: list466, Codes: list485},
+	TopicRule{Topic: "issuer-down", Schemes: list466, Codes: list486},
+	TopicRule{Topic: "issuer-late", Schemes: list466, Codes: list487},
+	TopicRule{Topic: "cutover", Schemes: list466, Codes: list488},
+	TopicRule{Topic: "centre", Schemes: list466, Codes: list441},
+	TopicRule{Topic: "security", Schemes: list466, Codes: list489},
+	TopicRule{Topic: "switch", Schemes: list466, Codes: list490},
+	TopicRule{Topic: "pending", Schemes: list466, Codes: list491},
+	TopicRule{Topic: "busy", Schemes: list492, Codes: list493},
+	TopicRule{Topic: "centre", Schemes: list492, Codes: list494},
+	TopicRule{Topic: "merchant-unknown", Schemes: list466, Codes: list495},
+	TopicRule{Topic: "not-permitted", Schemes: list466, Codes: list496},
+	TopicRule{Topic: "terminal-unknown", Schemes: list466, Codes: list497},
+	TopicRule{Topic: "session", Schemes: list466, Codes: list498},
+	TopicRule{Topic: "duplicate", Schemes: list466, Codes: list499},
+	TopicRule{Topic: "journal", Schemes: list466, Codes: list500},
+	TopicRule{Topic: "original", Schemes: list466, Codes: list501},
+	TopicRule{Topic: "original-amount", Schemes: list502, Codes: list503},
+	TopicRule{Topic: "pending", Schemes: list504, Codes: list491},
+	TopicRule{Topic: "pending", Schemes: list470, Codes: list505},
+	TopicRule{Topic: "pending", Schemes: list506, Codes: list507},
+	TopicRule{Topic: "card-number", Schemes: list506, Codes: list508},
+	TopicRule{Topic: "card-refused", Schemes: list506, Codes: list509},
+	TopicRule{Topic: "wrong-method", Schemes: list506, Codes: list510},
+	TopicRule{Topic: "wrong-method", Schemes: list477, Codes: list511},
+	TopicRule{Topic: "config", Schemes: list512, Codes: list513},
+	TopicRule{Topic: "not-accepted", Schemes: list512, Codes: list514},
+	TopicRule{Topic: "reversal-failed", Schemes: list515, Codes: list516},
+	TopicRule{Topic: "printer", Schemes: list515, Codes: list517},
+	TopicRule{Topic: "original", Schemes: list504, Codes: list518},
+	TopicRule{Topic: "keys", Schemes: list466, Codes: list519},
+	TopicRule{Topic: "format", Schemes: list466, Codes: list520},
+	TopicRule{Topic: "entry", Schemes: list466, Codes: list521},
+	TopicRule{Topic: "wrong-method", Schemes: list466, Codes: list522},
+	TopicRule{Topic: "card-number", Schemes: list466, Codes: list523},
+	TopicRule{Topic: "swipe", Schemes: list466, Codes: list524},
+	TopicRule{Topic: "invalid", Schemes: list525, Codes: list526},
+	TopicRule{Topic: "invalid", Schemes: list470, Codes: list527},
+	TopicRule{Topic: "invalid", Schemes: list506, Codes: list528},
+	TopicRule{Topic: "invalid", Schemes: list477, Codes: list526},
+	TopicRule{Topic: "re-enter", Schemes: list525, Codes: list524},
+	TopicRule{Topic: "re-enter", Schemes: list470, Codes: list529},
+	TopicRule{Topic: "re-enter", Schemes: list506, Codes: list530},
 	TopicRule{Topic: "wrong-method", Schemes: list531, Codes: list532},
-	TopicRule{Topic: "card-number", Schemes: list529, Codes: list533},
-	TopicRule{Topic: "card-number", Schemes: list531, Codes: list534},
-	TopicRule{Topic: "clock", Schemes: list535, Codes: list440},
-	TopicRule{Topic: "journal", Schemes: list535, Codes: list479},
-	TopicRule{Topic: "wrong-method", Schemes: list535, Codes: list496},
-	TopicRule{Topic: "duplicate", Schemes: list531, Codes: list536},
-	TopicRule{Topic: "issuer-line", Schemes: list475, Codes: list537},
-	TopicRule{Topic: "config", Schemes: list475, Codes: list538},
-	TopicRule{Topic: "config", Schemes: list510, Codes: list539},
-	TopicRule{Topic: "not-accepted", Schemes: list475, Codes: list496},
-	TopicRule{Topic: "security", Schemes: list468, Codes: list540},
-	TopicRule{Topic: "duplicate", Schemes: list468, Codes: list541},
-	TopicRule{Topic: "merchant-unknown", Schemes: list504, Codes: list542},
-	TopicRule{Topic: "terminal-unknown", Schemes: list504, Codes: list543},
-	TopicRule{Topic: "original", Schemes: list544, Codes: list545},
-	TopicRule{Topic: "not-permitted", Schemes: list544, Codes: list546},
-	TopicRule{Topic: "cutover", Schemes: list547, Codes: list486},
-	TopicRule{Topic: "issuer-decline", Schemes: list504, Codes: list548},
-	TopicRule{Topic: "registration", Schemes: list513, Codes: list549},
-	TopicRule{Topic: "phone-line", Schemes: list513, Codes: list550},
-	TopicRule{Topic: "config", Schemes: list513, Codes: list551},
-	TopicRule{Topic: "card-blocked", Schemes: list513, Codes: list552},
-	TopicRule{Topic: "success", Codes: list553, Domains: list554},
-	TopicRule{Topic: "uncertain-approval", Domains: list554, Words: list555},
-	TopicRule{Topic: "local-any", Schemes: list513, Domains: list554},
-	TopicRule{Topic: "success", Domains: list554},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list556, Codes: list440},
-	TopicRule{Topic: "reversal-mac", Schemes: list556, Codes: list557},
-	TopicRule{Topic: "reversal-other", Schemes: list556},
-	TopicRule{Topic: "version", Schemes: list544, Codes: list558},
-	TopicRule{Topic: "no-answer", Schemes: list559, Codes: list560},
-	TopicRule{Topic: "no-answer", Schemes: list513, Codes: list561},
-	TopicRule{Topic: "offline", Schemes: list141, Codes: list562},
-	TopicRule{Topic: "card-refused", Schemes: list141, Codes: list563},
-	TopicRule{Topic: "data-transfer", Schemes: list513, Codes: list564},
-	TopicRule{Topic: "network", Schemes: list513, Codes: list565},
-	TopicRule{Topic: "duplicate", Schemes: list513, Codes: list566},
-	TopicRule{Topic: "settle", Schemes: list513, Codes: list567},
-	TopicRule{Topic: "serial", Schemes: list513, Codes: list568, Domains: list569},
-	TopicRule{Topic: "card-blocked", Schemes: list513, Domains: list570},
-	TopicRule{Topic: "funds", Domains: list570, Words: list571},
-	TopicRule{Topic: "state", Domains: list570, Words: list572},
-	TopicRule{Topic: "pin-locked", Domains: list570, Words: list573},
-	TopicRule{Topic: "pin", Domains: list570, Words: list574},
-	TopicRule{Topic: "expired", Domains: list570, Words: list575},
-	TopicRule{Topic: "limit", Domains: list570, Words: list576},
-	TopicRule{Topic: "state", Domains: list570},
-	TopicRule{Topic: "limit", Domains: list577, Words: list578},
-	TopicRule{Topic: "merchant-unknown", Domains: list577, Words: list579},
-	TopicRule{Topic: "terminal-unknown", Domains: list577, Words: list580},
-	TopicRule{Topic: "fraud", Domains: list577},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list581},
-	TopicRule{Topic: "issuer-late", Domains: list582, Words: list583},
-	TopicRule{Topic: "issuer-down", Domains: list111, Words: list584},
-	TopicRule{Topic: "not-accepted", Domains: list111, Words: list585},
-	TopicRule{Topic: "issuer-decline", Domains: list111},
-	TopicRule{Topic: "pending", Domains: list586, Words: list587},
-	TopicRule{Topic: "cutover", Domains: list588, Words: list589},
-	TopicRule{Topic: "switch", Domains: list588, Words: list590},
-	TopicRule{Topic: "centre", Domains: list588, Words: list591},
-	TopicRule{Topic: "security", Domains: list588, Words: list592},
-	TopicRule{Topic: "switch", Domains: list588},
-	TopicRule{Topic: "busy", Domains: list593, Words: list594},
-	TopicRule{Topic: "host-late", Domains: list593, Words: list595},
-	TopicRule{Topic: "refused", Schemes: list513, Domains: list593, Words: list596},
-	TopicRule{Topic: "answer-bad", Schemes: list513, Domains: list593},
-	TopicRule{Topic: "not-permitted", Domains: list593, Words: list597},
-	TopicRule{Topic: "journal", Domains: list593, Words: list598},
-	TopicRule{Topic: "host-fault", Domains: list593},
-	TopicRule{Topic: "terminal-unknown", Domains: list599, Words: list600},
-	TopicRule{Topic: "merchant-unknown", Domains: list599, Words: list601},
-	TopicRule{Topic: "not-permitted", Domains: list599},
-	TopicRule{Topic: "terminal-unknown", Domains: list602, Words: list603},
-	TopicRule{Topic: "version", Domains: list602, Words: list604},
-	TopicRule{Topic: "session", Domains: list602, Words: list605},
-	TopicRule{Topic: "duplicate", Domains: list602, Words: list606},
-	TopicRule{Topic: "journal", Domains: list602, Words: list607},
-	TopicRule{Topic: "clock", Domains: list602, Words: list608},
-	TopicRule{Topic: "identity", Domains: list602, Words: list609},
-	TopicRule{Topic: "sim", Domains: list602, Words: list610},
-	TopicRule{Topic: "dial", Domains: list602, Words: list611},
-	TopicRule{Topic: "format-local", Schemes: list513, Domains: list602, Words: list612},
-	TopicRule{Topic: "format", Domains: list602, Words: list613},
-	TopicRule{Topic: "config", Domains: list602},
-	TopicRule{Topic: "keys-local", Schemes: list513, Domains: list614},
-	TopicRule{Topic: "keys", Domains: list614},
-	TopicRule{Topic: "permission", Domains: list615, Words: list616},
-	TopicRule{Topic: "settle", Domains: list615, Words: list617},
-	TopicRule{Topic: "original-amount", Domains: list615, Words: list618},
-	TopicRule{Topic: "wrong-method", Domains: list615, Words: list619},
-	TopicRule{Topic: "original", Domains: list615, Words: list620},
-	TopicRule{Topic: "cancelled", Domains: list615, Words: list621},
-	TopicRule{Topic: "entry", Domains: list615},
-	TopicRule{Topic: "wrong-method", Domains: list622, Words: list623},
-	TopicRule{Topic: "card-number", Domains: list622, Words: list624},
-	TopicRule{Topic: "card-refused", Domains: list622, Words: list625},
-	TopicRule{Topic: "swipe", Domains: list622, Words: list626},
-	TopicRule{Topic: "contactless", Domains: list622, Words: list627},
-	TopicRule{Topic: "chip-read", Domains: list622},
-	TopicRule{Topic: "paper", Domains: list569, Words: list628},
-	TopicRule{Topic: "printer", Domains: list569, Words: list629},
-	TopicRule{Topic: "tamper", Domains: list569, Words: list630},
-	TopicRule{Topic: "pinpad", Domains: list569, Words: list631},
-	TopicRule{Topic: "sim", Domains: list569, Words: list610},
-	TopicRule{Topic: "modem", Domains: list569, Words: list632},
-	TopicRule{Topic: "reader", Domains: list569, Words: list633},
-	TopicRule{Topic: "power", Domains: list569, Words: list634},
-	TopicRule{Topic: "storage-full", Domains: list569, Words: list635},
-	TopicRule{Topic: "storage", Domains: list569, Words: list636},
-	TopicRule{Topic: "device", Domains: list569},
-	TopicRule{Topic: "signal", Domains: list637, Words: list638},
-	TopicRule{Topic: "phone-line", Domains: list637, Words: list639},
-	TopicRule{Topic: "dial", Domains: list637, Words: list640},
-	TopicRule{Topic: "registration", Domains: list637, Words: list641},
-	TopicRule{Topic: "refused", Domains: list637, Words: list596},
-	TopicRule{Topic: "connect", Domains: list637, Words: list642},
-	TopicRule{Topic: "send", Domains: list637, Words: list643},
-	TopicRule{Topic: "no-answer", Domains: list637, Words: list644},
-	TopicRule{Topic: "network", Domains: list637},
+	TopicRule{Topic: "wrong-method", Schemes: list533, Codes: list534},
+	TopicRule{Topic: "card-number", Schemes: list531, Codes: list535},
+	TopicRule{Topic: "card-number", Schemes: list533, Codes: list536},
+	TopicRule{Topic: "clock", Schemes: list537, Codes: list442},
+	TopicRule{Topic: "journal", Schemes: list537, Codes: list481},
+	TopicRule{Topic: "wrong-method", Schemes: list537, Codes: list498},
+	TopicRule{Topic: "duplicate", Schemes: list533, Codes: list538},
+	TopicRule{Topic: "issuer-line", Schemes: list477, Codes: list539},
+	TopicRule{Topic: "config", Schemes: list477, Codes: list540},
+	TopicRule{Topic: "config", Schemes: list512, Codes: list541},
+	TopicRule{Topic: "not-accepted", Schemes: list477, Codes: list498},
+	TopicRule{Topic: "security", Schemes: list470, Codes: list542},
+	TopicRule{Topic: "duplicate", Schemes: list470, Codes: list543},
+	TopicRule{Topic: "merchant-unknown", Schemes: list506, Codes: list544},
+	TopicRule{Topic: "terminal-unknown", Schemes: list506, Codes: list545},
+	TopicRule{Topic: "original", Schemes: list546, Codes: list547},
+	TopicRule{Topic: "not-permitted", Schemes: list546, Codes: list548},
+	TopicRule{Topic: "cutover", Schemes: list549, Codes: list488},
+	TopicRule{Topic: "issuer-decline", Schemes: list506, Codes: list550},
+	TopicRule{Topic: "registration", Schemes: list515, Codes: list551},
+	TopicRule{Topic: "phone-line", Schemes: list515, Codes: list552},
+	TopicRule{Topic: "config", Schemes: list515, Codes: list553},
+	TopicRule{Topic: "card-blocked", Schemes: list515, Codes: list554},
+	TopicRule{Topic: "success", Codes: list555, Domains: list556},
+	TopicRule{Topic: "uncertain-approval", Domains: list556, Words: list557},
+	TopicRule{Topic: "local-any", Schemes: list515, Domains: list556},
+	TopicRule{Topic: "success", Domains: list556},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list558, Codes: list442},
+	TopicRule{Topic: "reversal-mac", Schemes: list558, Codes: list559},
+	TopicRule{Topic: "reversal-other", Schemes: list558},
+	TopicRule{Topic: "version", Schemes: list546, Codes: list560},
+	TopicRule{Topic: "no-answer", Schemes: list561, Codes: list562},
+	TopicRule{Topic: "no-answer", Schemes: list515, Codes: list563},
+	TopicRule{Topic: "offline", Schemes: list143, Codes: list564},
+	TopicRule{Topic: "card-refused", Schemes: list143, Codes: list565},
+	TopicRule{Topic: "data-transfer", Schemes: list515, Codes: list566},
+	TopicRule{Topic: "network", Schemes: list515, Codes: list567},
+	TopicRule{Topic: "duplicate", Schemes: list515, Codes: list568},
+	TopicRule{Topic: "settle", Schemes: list515, Codes: list569},
+	TopicRule{Topic: "serial", Schemes: list515, Codes: list570, Domains: list571},
+	TopicRule{Topic: "card-blocked", Schemes: list515, Domains: list572},
+	TopicRule{Topic: "funds", Domains: list572, Words: list573},
+	TopicRule{Topic: "state", Domains: list572, Words: list574},
+	TopicRule{Topic: "pin-locked", Domains: list572, Words: list575},
+	TopicRule{Topic: "pin", Domains: list572, Words: list576},
+	TopicRule{Topic: "expired", Domains: list572, Words: list577},
+	TopicRule{Topic: "limit", Domains: list572, Words: list578},
+	TopicRule{Topic: "state", Domains: list572},
+	TopicRule{Topic: "limit", Domains: list579, Words: list580},
+	TopicRule{Topic: "merchant-unknown", Domains: list579, Words: list581},
+	TopicRule{Topic: "terminal-unknown", Domains: list579, Words: list582},
+	TopicRule{Topic: "fraud", Domains: list579},
+	TopicRule{Topic: "issuer-down", Domains: list113, Words: list583},
+	TopicRule{Topic: "issuer-late", Domains: list584, Words: list585},
+	TopicRule{Topic: "issuer-down", Domains: list113, Words: list586},
+	TopicRule{Topic: "not-accepted", Domains: list113, Words: list587},
+	TopicRule{Topic: "issuer-decline", Domains: list113},
+	TopicRule{Topic: "pending", Domains: list588, Words: list589},
+	TopicRule{Topic: "cutover", Domains: list590, Words: list591},
+	TopicRule{Topic: "switch", Domains: list590, Words: list592},
+	TopicRule{Topic: "centre", Domains: list590, Words: list593},
+	TopicRule{Topic: "security", Domains: list590, Words: list594},
+	TopicRule{Topic: "switch", Domains: list590},
+	TopicRule{Topic: "busy", Domains: list595, Words: list596},
+	TopicRule{Topic: "host-late", Domains: list595, Words: list597},
+	TopicRule{Topic: "refused", Schemes: list515, Domains: list595, Words: list598},
+	TopicRule{Topic: "answer-bad", Schemes: list515, Domains: list595},
+	TopicRule{Topic: "not-permitted", Domains: list595, Words: list599},
+	TopicRule{Topic: "journal", Domains: list595, Words: list600},
+	TopicRule{Topic: "host-fault", Domains: list595},
+	TopicRule{Topic: "terminal-unknown", Domains: list601, Words: list602},
+	TopicRule{Topic: "merchant-unknown", Domains: list601, Words: list603},
+	TopicRule{Topic: "not-permitted", Domains: list601},
+	TopicRule{Topic: "terminal-unknown", Domains: list604, Words: list605},
+	TopicRule{Topic: "version", Domains: list604, Words: list606},
+	TopicRule{Topic: "session", Domains: list604, Words: list607},
+	TopicRule{Topic: "duplicate", Domains: list604, Words: list608},
+	TopicRule{Topic: "journal", Domains: list604, Words: list609},
+	TopicRule{Topic: "clock", Domains: list604, Words: list610},
+	TopicRule{Topic: "identity", Domains: list604, Words: list611},
+	TopicRule{Topic: "sim", Domains: list604, Words: list612},
+	TopicRule{Topic: "dial", Domains: list604, Words: list613},
+	TopicRule{Topic: "format-local", Schemes: list515, Domains: list604, Words: list614},
+	TopicRule{Topic: "format", Domains: list604, Words: list615},
+	TopicRule{Topic: "config", Domains: list604},
+	TopicRule{Topic: "keys-local", Schemes: list515, Domains: list616},
+	TopicRule{Topic: "keys", Domains: list616},
+	TopicRule{Topic: "permission", Domains: list617, Words: list618},
+	TopicRule{Topic: "settle", Domains: list617, Words: list619},
+	TopicRule{Topic: "original-amount", Domains: list617, Words: list620},
+	TopicRule{Topic: "wrong-method", Domains: list617, Words: list621},
+	TopicRule{Topic: "original", Domains: list617, Words: list622},
+	TopicRule{Topic: "cancelled", Domains: list617, Words: list623},
+	TopicRule{Topic: "entry", Domains: list617},
+	TopicRule{Topic: "wrong-method", Domains: list624, Words: list625},
+	TopicRule{Topic: "card-number", Domains: list624, Words: list626},
+	TopicRule{Topic: "card-refused", Domains: list624, Words: list627},
+	TopicRule{Topic: "swipe", Domains: list624, Words: list628},
+	TopicRule{Topic: "contactless", Domains: list624, Words: list629},
+	TopicRule{Topic: "chip-read", Domains: list624},
+	TopicRule{Topic: "paper", Domains: list571, Words: list630},
+	TopicRule{Topic: "printer", Domains: list571, Words: list631},
+	TopicRule{Topic: "tamper", Domains: list571, Words: list632},
+	TopicRule{Topic: "pinpad", Domains: list571, Words: list633},
+	TopicRule{Topic: "sim", Domains: list571, Words: list612},
+	TopicRule{Topic: "modem", Domains: list571, Words: list634},
+	TopicRule{Topic: "reader", Domains: list571, Words: list635},
+	TopicRule{Topic: "power", Domains: list571, Words: list636},
+	TopicRule{Topic: "storage-full", Domains: list571, Words: list637},
+	TopicRule{Topic: "storage", Domains: list571, Words: list638},
+	TopicRule{Topic: "device", Domains: list571},
+	TopicRule{Topic: "signal", Domains: list639, Words: list640},
+	TopicRule{Topic: "phone-line", Domains: list639, Words: list641},
+	TopicRule{Topic: "dial", Domains: list639, Words: list642},
+	TopicRule{Topic: "registration", Domains: list639, Words: list643},
+	TopicRule{Topic: "refused", Domains: list639, Words: list598},
+	TopicRule{Topic: "connect", Domains: list639, Words: list644},
+	TopicRule{Topic: "send", Domains: list639, Words: list645},
+	TopicRule{Topic: "no-answer", Domains: list639, Words: list646},
+	TopicRule{Topic: "network", Domains: list639},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -2588,7 +2635,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list645, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list647, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2602,7 +2649,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list646, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list648, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2618,14 +2665,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list646, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Masks: list648, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list647, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Masks: list649, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
@@ -2643,7 +2690,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list646, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list648, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -2889,7 +2936,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list648, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list650, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2904,7 +2951,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list648, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list650, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -2918,7 +2965,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list648, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list650, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -3168,7 +3215,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list649, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list651, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -3224,16 +3271,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list650, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list652, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
 		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list650, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list652, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list650, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list652, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: -18},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3241,7 +3288,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list650, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list652, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 5},
 		Weight{Cause: "wan.loss", DB: 2},
@@ -3283,13 +3330,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list651, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list653, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list652, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list654, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -3311,7 +3358,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -5},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list653, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list655, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3328,13 +3375,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list653, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Masks: list655, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list647, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list649, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -4},
 		Weight{Cause: "lan.conflict", DB: 1},
@@ -3342,7 +3389,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "lan.noise", DB: 4},
 		Weight{Cause: "lan.wifi", DB: 22},
 		Weight{Cause: "wan.mtu", DB: -8},
-	}, Masks: list647, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list649, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -3358,7 +3405,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list654, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list656, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -3619,7 +3666,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list655, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list657, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -14},
 		Weight{Cause: "lan.cable", DB: -14},
@@ -3633,7 +3680,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list656, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list658, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -3671,11 +3718,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list656, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list658, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 20},
-	}, Masks: list657, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Masks: list659, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
@@ -3698,7 +3745,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list656, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list658, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -3711,7 +3758,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list652, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list654, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: 12},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -3728,7 +3775,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list658, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list660, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -3745,12 +3792,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list658, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list660, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list659, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list661, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3853,7 +3900,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list656, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list658, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -3868,7 +3915,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list656, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list658, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -3883,13 +3930,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list660, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list662, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list661, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list663, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -3913,7 +3960,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list662, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list664, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -3926,7 +3973,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list663, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list665, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -3936,11 +3983,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list663, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list665, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list664, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list666, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -3996,11 +4043,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list665, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list667, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list666, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list668, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -4010,13 +4057,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list666, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list668, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list666, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list668, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -4105,7 +4152,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list667, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list669, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -4141,7 +4188,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list668, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list670, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -4158,14 +4205,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list669, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list671, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list669, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list671, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -4344,7 +4391,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list656, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list658, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
@@ -4361,7 +4408,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list656, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list658, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -4369,7 +4416,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:2c834d4dcf0d810417e
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list670, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list672, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Fresh: []Fresh{
 	Fresh{Check: "app.config", Seconds: 3600},
 	Fresh{Check: "app.journal", Seconds: 900},
@@ -4824,574 +4871,576 @@ var (
 	list98  = []string{"LY-FW"}
 	list99  = []string{"UMS-SAMPLE"}
 	list100 = []string{"ABECS"}
-	list101 = []string{"MONERISGO"}
-	list102 = []string{"MPT"}
-	list103 = []string{"LY-FW", "LY-FW2"}
-	list104 = []string{"POS-RC17"}
-	list105 = []string{"SEED-004"}
-	list106 = []string{"WINDCAVE"}
-	list107 = []string{"ZVT"}
-	list108 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list109 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list110 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list111 = []string{"issuer"}
-	list112 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list113 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}
-	list114 = []string{"CUP15", "BOCOM"}
-	list115 = []string{"BOCOM", "GNETE"}
-	list116 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG"}
-	list117 = []string{"BOCOM"}
-	list118 = []string{"CUP15", "POS-IOS", "CIL-V2", "GO-MYG"}
-	list119 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "BESTPAY"}
-	list120 = []string{"POS-IOS", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "GNETE", "BESTPAY", "POS-HAL"}
-	list121 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
-	list122 = []string{"acquirer", "switch"}
-	list123 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG", "BESTPAY", "CIL-V2"}
-	list124 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
-	list125 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "GNETE"}
-	list126 = []string{"CUP15", "BOCOM", "GO-MYG", "CIL-V3"}
-	list127 = []string{"CUP15", "BOCOM", "GO-MYG"}
-	list128 = []string{"CUP15"}
-	list129 = []string{"CUP15", "POS-RC17"}
-	list130 = []string{"POS-KOOL"}
-	list131 = []string{"POS-HAL"}
-	list132 = []string{"CKO-VISA"}
-	list133 = []string{"CKO-VISA", "NORTH"}
-	list134 = []string{"CKO-VISA", "NORTH", "TABAPAY"}
-	list135 = []string{"CKO-VISA", "TABAPAY"}
-	list136 = []string{"CKO-VISA", "CIELO"}
-	list137 = []string{"CKO", "TXP"}
-	list138 = []string{"TABAPAY"}
-	list139 = []string{"CKO", "CREDORAX"}
-	list140 = []string{"unionpay-reject", "emv-arc"}
-	list141 = []string{"emv-arc"}
-	list142 = []string{"acquirer-ext", "emv-arc"}
-	list143 = []string{"HOST-MM"}
-	list144 = []string{"HOST-MM", "MPT"}
-	list145 = []string{"iso8583-1987", "emv-arc"}
-	list146 = []string{"R24", "R25"}
-	list147 = []string{"R22", "R26"}
-	list148 = []string{"R22", "R25"}
-	list149 = []string{"R22", "R23"}
-	list150 = []string{"R7", "R8"}
-	list151 = []string{"R20", "R23"}
-	list152 = []string{"R25"}
-	list153 = []string{"R25", "S6"}
-	list154 = []string{"R21", "S8"}
-	list155 = []string{"R21", "S5", "S8"}
-	list156 = []string{"R9", "R21"}
-	list157 = []string{"R21"}
-	list158 = []string{"R21", "S5"}
-	list159 = []string{"S5", "S8"}
-	list160 = []string{"R5", "R11"}
-	list161 = []string{"R2", "R10", "R20"}
-	list162 = []string{"R8", "R11", "R20"}
-	list163 = []string{"R6", "R9"}
-	list164 = []string{"R2", "R5", "R6"}
-	list165 = []string{"R2", "R13"}
-	list166 = []string{"R5", "R7"}
-	list167 = []string{"R21", "R26"}
-	list168 = []string{"S3", "S9"}
-	list169 = []string{"R3", "R6", "R13"}
-	list170 = []string{"R6", "R11", "R21"}
-	list171 = []string{"R6", "R21"}
-	list172 = []string{"R11", "S8"}
-	list173 = []string{"R6", "R7", "R13"}
-	list174 = []string{"R2", "R6", "R13"}
-	list175 = []string{"R25", "R40"}
-	list176 = []string{"R27"}
-	list177 = []string{"R1", "R13", "R28"}
-	list178 = []string{"R13", "R14"}
-	list179 = []string{"R2", "R13", "R25"}
-	list180 = []string{"R13", "R25"}
-	list181 = []string{"R21", "R30"}
-	list182 = []string{"R3", "R20", "S5"}
-	list183 = []string{"R17", "R18"}
-	list184 = []string{"R13", "S1", "S7"}
-	list185 = []string{"R11", "S3"}
-	list186 = []string{"R28", "S4", "S5"}
-	list187 = []string{"R21", "S1", "S2"}
-	list188 = []string{"S1", "S3", "S9"}
-	list189 = []string{"R3", "R43"}
-	list190 = []string{"R1", "R13"}
-	list191 = []string{"R12", "R17", "S3"}
-	list192 = []string{"R21", "S1", "S4"}
-	list193 = []string{"R16", "R19"}
-	list194 = []string{"R15", "S4"}
-	list195 = []string{"R20", "R30"}
-	list196 = []string{"R21", "R37", "S5"}
-	list197 = []string{"R5", "R11", "R21"}
-	list198 = []string{"R6", "R21", "S5"}
-	list199 = []string{"R5", "R6", "R21"}
-	list200 = []string{"R5", "R21", "S5"}
-	list201 = []string{"R6", "R18"}
-	list202 = []string{"000", "003", "004"}
-	list203 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list204 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list205 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list206 = []string{"000", "001", "003"}
-	list207 = []string{"modem.signal-weak", "lan.wifi"}
-	list208 = []string{"modem.signal", "net.wifi"}
-	list209 = []string{"R5", "R6", "R7", "R13"}
-	list210 = []string{"000", "003"}
-	list211 = []string{"wan.slow", "wan.loss"}
-	list212 = []string{"net.path"}
-	list213 = []string{"R5", "R6", "R21", "S5"}
-	list214 = []string{"001", "002", "003", "004"}
-	list215 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list216 = []string{"net.link", "net.wifi", "net.internet"}
-	list217 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list218 = []string{"001"}
-	list219 = []string{"wan.slow"}
-	list220 = []string{"net.path", "txn.answer"}
-	list221 = []string{"003"}
-	list222 = []string{"lan.address", "terminal.config"}
-	list223 = []string{"net.address", "app.config"}
-	list224 = []string{"R5", "R11", "S3"}
-	list225 = []string{"lan.noise", "reader.line-noise"}
-	list226 = []string{"net.errors", "reader.line"}
-	list227 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list228 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list229 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list230 = []string{"wan.loss", "wan.mtu", "lan.noise"}
-	list231 = []string{"net.path", "net.mtu", "net.errors"}
-	list232 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
-	list233 = []string{"bearer.flapping"}
-	list234 = []string{"net.bearer"}
-	list235 = []string{"003", "004"}
-	list236 = []string{"lan.gateway"}
-	list237 = []string{"net.gateway"}
-	list238 = []string{"lan.conflict"}
-	list239 = []string{"net.address", "net.wifi"}
-	list240 = []string{"004"}
-	list241 = []string{"host.port-closed", "lan.firewall"}
-	list242 = []string{"net.tcp", "net.internet"}
-	list243 = []string{"R6", "R9", "R21"}
-	list244 = []string{"modem.absent", "lan.cable"}
-	list245 = []string{"modem.port", "net.link", "board.kernel"}
-	list246 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list247 = []string{"host.overloaded"}
-	list248 = []string{"txn.answer", "fleet.advisory"}
-	list249 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list250 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list251 = []string{"002"}
-	list252 = []string{"issuer.unavailable", "switch.malfunction"}
-	list253 = []string{"txn.history", "fleet.advisory"}
-	list254 = []string{"host.malfunction"}
-	list255 = []string{"host.malfunction", "switch.malfunction"}
-	list256 = []string{"fleet.advisory"}
-	list257 = []string{"fleet.advisory", "txn.history"}
-	list258 = []string{"terminal.overloaded"}
-	list259 = []string{"board.cpu", "txn.answer"}
-	list260 = []string{"merchant.not-permitted"}
-	list261 = []string{"txn.answer"}
-	list262 = []string{"000", "001", "002", "003"}
-	list263 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list264 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list265 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list266 = []string{"000", "001", "002"}
-	list267 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list268 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list269 = []string{"R2", "R13", "R14", "R25"}
-	list270 = []string{"000"}
-	list271 = []string{"pinpad.fault"}
-	list272 = []string{"pinpad.port"}
-	list273 = []string{"terminal.power"}
-	list274 = []string{"board.power", "board.reboots"}
-	list275 = []string{"terminal.app-crash", "terminal.session"}
-	list276 = []string{"app.process", "app.session"}
-	list277 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list278 = []string{"001", "003"}
-	list279 = []string{"terminal.heat", "reader.dirty"}
-	list280 = []string{"board.thermal", "reader.reads"}
-	list281 = []string{"terminal.heat", "terminal.storage-full"}
-	list282 = []string{"board.thermal", "board.storage"}
-	list283 = []string{"R13", "R14", "R15", "S4"}
-	list284 = []string{"terminal.storage-full"}
-	list285 = []string{"board.storage"}
-	list286 = []string{"terminal.storage-fault"}
-	list287 = []string{"board.flash", "board.storage", "board.kernel"}
-	list288 = []string{"terminal.clock", "terminal.session"}
-	list289 = []string{"board.clock", "app.session"}
-	list290 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list291 = []string{"terminal.app-crash", "terminal.app-old"}
-	list292 = []string{"app.process", "app.version"}
-	list293 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list294 = []string{"terminal.app-old", "terminal.protocol"}
-	list295 = []string{"app.version", "app.process"}
-	list296 = []string{"R12", "R17", "R18", "S3"}
-	list297 = []string{"terminal.app-old"}
-	list298 = []string{"app.version"}
-	list299 = []string{"terminal.app-old", "wan.tls"}
-	list300 = []string{"app.version", "net.tls"}
-	list301 = []string{"R6", "R17", "R18"}
-	list302 = []string{"terminal.config"}
-	list303 = []string{"app.config"}
-	list304 = []string{"terminal.protocol", "host.tls"}
-	list305 = []string{"app.version", "net.tls", "txn.answer"}
-	list306 = []string{"R12", "R17", "R21", "S3"}
-	list307 = []string{"terminal.protocol"}
-	list308 = []string{"txn.answer", "app.version"}
-	list309 = []string{"terminal.keys"}
-	list310 = []string{"app.keys", "app.session"}
-	list311 = []string{"000", "002"}
-	list312 = []string{"card.damaged"}
-	list313 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list314 = []string{"card.expired"}
-	list315 = []string{"txn.answer", "board.clock"}
-	list316 = []string{"account.state"}
-	list317 = []string{"000", "004"}
-	list318 = []string{"account.funds"}
-	list319 = []string{"card.data-mistyped"}
-	list320 = []string{"txn.answer", "txn.history"}
-	list321 = []string{"account.pin"}
-	list322 = []string{"card.wrong-method"}
-	list323 = []string{"txn.history", "txn.answer"}
-	list324 = []string{"000", "001", "004"}
-	list325 = []string{"account.limit"}
-	list326 = []string{"operator.permission", "merchant.not-permitted"}
-	list327 = []string{"app.operator", "txn.answer"}
-	list328 = []string{"R21", "R26", "R27"}
-	list329 = []string{"operator.entry"}
-	list330 = []string{"txn.history", "app.operator"}
-	list331 = []string{"terminal.journal"}
-	list332 = []string{"app.journal"}
-	list333 = []string{"risk.fraud", "terminal.tamper"}
-	list334 = []string{"txn.answer", "reader.selftest"}
-	list335 = []string{"R20", "R21", "R30"}
-	list336 = []string{"000", "002", "003"}
-	list337 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list338 = []string{"app.config", "txn.history"}
-	list339 = []string{"txn.history", "reader.slot"}
-	list340 = []string{"board.cpu", "board.memory"}
-	list341 = []string{"app.version", "app.config"}
-	list342 = []string{"printer.fault", "terminal.power"}
-	list343 = []string{"board.power", "net.link", "printer.status"}
-	list344 = []string{"R1"}
-	list345 = []string{"000", "001"}
-	list346 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list347 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list348 = []string{"R2"}
-	list349 = []string{"000", "001", "003", "004"}
-	list350 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list351 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list352 = []string{"R3"}
-	list353 = []string{"app.session", "app.config"}
-	list354 = []string{"lan.address", "lan.gateway", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
-	list355 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list356 = []string{"R5"}
-	list357 = []string{"lan.firewall", "lan.gateway", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
-	list358 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list359 = []string{"R6"}
-	list360 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list361 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list362 = []string{"R7"}
-	list363 = []string{"bearer.flapping", "lan.conflict"}
-	list364 = []string{"net.bearer", "net.address"}
-	list365 = []string{"R8"}
-	list366 = []string{"net.tcp"}
-	list367 = []string{"R9"}
-	list368 = []string{"lan.cable"}
-	list369 = []string{"net.link", "board.kernel"}
-	list370 = []string{"R10"}
-	list371 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list372 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list373 = []string{"R11"}
-	list374 = []string{"app.version", "app.config", "net.tls"}
-	list375 = []string{"R12"}
-	list376 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list377 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list378 = []string{"R13"}
-	list379 = []string{"reader.dirty", "terminal.heat"}
-	list380 = []string{"reader.reads", "board.thermal"}
-	list381 = []string{"R14"}
-	list382 = []string{"R15"}
-	list383 = []string{"R16"}
-	list384 = []string{"000", "001", "002", "003", "004"}
-	list385 = []string{"R17"}
-	list386 = []string{"R18"}
-	list387 = []string{"R19"}
-	list388 = []string{"000", "002", "003", "004"}
-	list389 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list390 = []string{"reader.selftest", "app.process", "net.link"}
-	list391 = []string{"R20"}
-	list392 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
-	list393 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list394 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list395 = []string{"R22"}
-	list396 = []string{"account.state", "card.damaged", "card.expired"}
-	list397 = []string{"R23"}
-	list398 = []string{"R24"}
-	list399 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list400 = []string{"account.limit", "merchant.not-permitted"}
-	list401 = []string{"R26"}
-	list402 = []string{"operator.permission"}
-	list403 = []string{"app.operator"}
-	list404 = []string{"printer.fault", "terminal.journal"}
-	list405 = []string{"app.journal", "txn.answer"}
-	list406 = []string{"R28"}
-	list407 = []string{"reader.selftest", "txn.answer"}
-	list408 = []string{"R30"}
-	list409 = []string{"002", "004"}
-	list410 = []string{"unexplained"}
-	list411 = []string{"R37"}
-	list412 = []string{"txn.history"}
-	list413 = []string{"002", "003"}
-	list414 = []string{"app.operator", "txn.history"}
-	list415 = []string{"R40"}
-	list416 = []string{"R43"}
-	list417 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list418 = []string{"app.session", "app.keys"}
-	list419 = []string{"S1"}
-	list420 = []string{"app.keys"}
-	list421 = []string{"S2"}
-	list422 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list423 = []string{"S3"}
-	list424 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list425 = []string{"app.journal", "board.storage"}
-	list426 = []string{"S4"}
-	list427 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list428 = []string{"S5"}
-	list429 = []string{"S6"}
-	list430 = []string{"terminal.clock"}
-	list431 = []string{"board.clock"}
-	list432 = []string{"S7"}
-	list433 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list434 = []string{"S8"}
-	list435 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list436 = []string{"S9"}
-	list437 = []string{"97"}
-	list438 = []string{"97", "unknown"}
-	list439 = []string{"96"}
-	list440 = []string{"98"}
-	list441 = []string{"unknown"}
-	list442 = []string{"unknown", "13", "64", "30"}
-	list443 = []string{"unknown", "23"}
-	list444 = []string{"9997"}
-	list445 = []string{"9997", "unknown"}
-	list446 = []string{"1", "01"}
-	list447 = []string{"2", "02"}
-	list448 = []string{"3", "03"}
-	list449 = []string{"4", "04"}
-	list450 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list451 = []string{"94", "DuplicateTransactionError"}
-	list452 = []string{"CommunicationError"}
-	list453 = []string{"DataTransferError"}
-	list454 = []string{"96", "97"}
-	list455 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list456 = []string{"96", "97", "98"}
-	list457 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list458 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list459 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list460 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list461 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list462 = []string{"51"}
-	list463 = []string{"61", "65"}
-	list464 = []string{"unionpay"}
-	list465 = []string{"N1", "N2"}
-	list466 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list467 = []string{"57"}
-	list468 = []string{"iso8583-1993"}
-	list469 = []string{"119"}
-	list470 = []string{"55"}
-	list471 = []string{"38", "75"}
-	list472 = []string{"33", "54"}
-	list473 = []string{"41", "43"}
-	list474 = []string{"208", "209"}
-	list475 = []string{"channel-cn"}
-	list476 = []string{"17", "18", "41", "43"}
-	list477 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list478 = []string{"05"}
-	list479 = []string{"06"}
-	list480 = []string{"01", "02", "17"}
-	list481 = []string{"40"}
-	list482 = []string{"115"}
-	list483 = []string{"15", "31", "B3"}
-	list484 = []string{"91"}
-	list485 = []string{"68", "98"}
-	list486 = []string{"90"}
-	list487 = []string{"A7"}
-	list488 = []string{"20", "92"}
-	list489 = []string{"09", "32"}
-	list490 = []string{"unionpay-reject"}
-	list491 = []string{"20000"}
-	list492 = []string{"20001", "20002"}
-	list493 = []string{"03"}
-	list494 = []string{"58"}
-	list495 = []string{"78", "97"}
-	list496 = []string{"77"}
-	list497 = []string{"94"}
-	list498 = []string{"79", "95"}
-	list499 = []string{"12", "22", "25"}
-	list500 = []string{"unionpay", "iso8583-1987"}
-	list501 = []string{"64"}
-	list502 = []string{"iso8583-1987"}
-	list503 = []string{"923"}
-	list504 = []string{"iso8583-2003"}
-	list505 = []string{"9123"}
-	list506 = []string{"9124"}
-	list507 = []string{"1064"}
-	list508 = []string{"1067"}
-	list509 = []string{"39"}
-	list510 = []string{"acquirer-4"}
-	list511 = []string{"1001", "1002"}
-	list512 = []string{"4001"}
-	list513 = []string{"terminal-local"}
-	list514 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list515 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list516 = []string{"25"}
-	list517 = []string{"99", "A0", "A9"}
-	list518 = []string{"30"}
-	list519 = []string{"13", "A1", "OT"}
-	list520 = []string{"45"}
-	list521 = []string{"14", "59"}
-	list522 = []string{"19"}
-	list523 = []string{"iso8583-1987", "visa"}
-	list524 = []string{"12"}
-	list525 = []string{"902"}
-	list526 = []string{"9102"}
-	list527 = []string{"903"}
-	list528 = []string{"9103"}
-	list529 = []string{"visa", "iso8583-1987"}
-	list530 = []string{"1A"}
-	list531 = []string{"visa"}
-	list532 = []string{"70"}
-	list533 = []string{"N7"}
-	list534 = []string{"14"}
-	list535 = []string{"gicc-de"}
-	list536 = []string{"84"}
-	list537 = []string{"70", "92"}
-	list538 = []string{"46"}
-	list539 = []string{"A158"}
-	list540 = []string{"920", "921"}
-	list541 = []string{"922"}
-	list542 = []string{"1009", "1054", "1055"}
-	list543 = []string{"1820"}
-	list544 = []string{"acquirer-ext"}
-	list545 = []string{"Y3"}
-	list546 = []string{"T3"}
-	list547 = []string{"cb2a-fr"}
-	list548 = []string{"1061"}
-	list549 = []string{"mpt:0x10"}
-	list550 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list551 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list552 = []string{"newpos:E23", "abecs:067"}
-	list553 = []string{"00", "0000"}
-	list554 = []string{"none"}
-	list555 = []string{"defective success"}
-	list556 = []string{"reversal-reason"}
-	list557 = []string{"A0"}
-	list558 = []string{"YQ"}
-	list559 = []string{"rc17:*"}
-	list560 = []string{"FF"}
-	list561 = []string{"rc17:FF"}
-	list562 = []string{"Z3", "Y3"}
-	list563 = []string{"Z1", "Z2"}
-	list564 = []string{"seed:DataTransferError"}
-	list565 = []string{"seed:CommunicationError"}
-	list566 = []string{"seed:DuplicateTransactionError"}
-	list567 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list568 = []string{"newpos-port:*"}
-	list569 = []string{"terminal-hardware"}
-	list570 = []string{"cardholder-account"}
-	list571 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list572 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list573 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list574 = []string{"pin", "password"}
-	list575 = []string{"expir"}
-	list576 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list577 = []string{"risk"}
-	list578 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list579 = []string{"merchant blacklist", "merchant on blacklist"}
-	list580 = []string{"terminal blacklist"}
-	list581 = []string{"inoperative", "signed off"}
-	list582 = []string{"issuer", "scheme-switch"}
-	list583 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list584 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list585 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list586 = []string{"scheme-switch", "acquirer-host"}
-	list587 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list588 = []string{"scheme-switch"}
-	list589 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list590 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list591 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list592 = []string{"security processing"}
-	list593 = []string{"acquirer-host"}
-	list594 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list595 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list596 = []string{"reject", "refused"}
-	list597 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list598 = []string{"original", "reconcil", "not found"}
-	list599 = []string{"merchant-config"}
-	list600 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list601 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list602 = []string{"terminal-config"}
-	list603 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list604 = []string{"version"}
-	list605 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list606 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list607 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list608 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list609 = []string{"id mismatch", "mismatch"}
-	list610 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list611 = []string{"number unobtainable", "called"}
-	list612 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list613 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list614 = []string{"terminal-keys"}
-	list615 = []string{"operator"}
-	list616 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list617 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list618 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list619 = []string{"pin data required", "pin entry necessary"}
-	list620 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list621 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list622 = []string{"card-medium"}
-	list623 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list624 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list625 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list626 = []string{"swipe", "stripe", "magnetic", "track"}
-	list627 = []string{"contactless"}
-	list628 = []string{"paper"}
-	list629 = []string{"print", "font"}
-	list630 = []string{"tamper", "for security reasons", "security violation"}
-	list631 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list632 = []string{"radio module", "modem", "module", "dial"}
-	list633 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list634 = []string{"battery", "voltage", "power"}
-	list635 = []string{"no space", "out of storage", "index full", "memory full"}
-	list636 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list637 = []string{"network-path"}
-	list638 = []string{"signal"}
-	list639 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list640 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list641 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list642 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list643 = []string{"send failed", "send error", "transmitting"}
-	list644 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list645 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list646 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list647 = []string{"path.loss", "path.loss-all"}
-	list648 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list649 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list650 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list651 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list652 = []string{"app.crashed-some", "app.crashing"}
-	list653 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list654 = []string{"cpu.high", "cpu.raised"}
-	list655 = []string{"hist.many-unread", "reads.many-fail"}
-	list656 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list657 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list658 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list659 = []string{"tls.broken", "tls.timeout"}
-	list660 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list661 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list662 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list663 = []string{"hist.many-unread", "hist.mode-all"}
-	list664 = []string{"pinpad.bad", "reader.fault"}
-	list665 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list666 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list667 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list668 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
-	list669 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list670 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list101 = []string{"NEXI"}
+	list102 = []string{"MONERISGO"}
+	list103 = []string{"MPT"}
+	list104 = []string{"LY-FW", "LY-FW2"}
+	list105 = []string{"POS-RC17"}
+	list106 = []string{"SEED-004"}
+	list107 = []string{"TBK"}
+	list108 = []string{"WINDCAVE"}
+	list109 = []string{"ZVT"}
+	list110 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list111 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list112 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list113 = []string{"issuer"}
+	list114 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list115 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}
+	list116 = []string{"CUP15", "BOCOM"}
+	list117 = []string{"BOCOM", "GNETE"}
+	list118 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG"}
+	list119 = []string{"BOCOM"}
+	list120 = []string{"CUP15", "POS-IOS", "CIL-V2", "GO-MYG"}
+	list121 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "BESTPAY"}
+	list122 = []string{"POS-IOS", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "GNETE", "BESTPAY", "POS-HAL"}
+	list123 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
+	list124 = []string{"acquirer", "switch"}
+	list125 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG", "BESTPAY", "CIL-V2"}
+	list126 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
+	list127 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "GNETE"}
+	list128 = []string{"CUP15", "BOCOM", "GO-MYG", "CIL-V3"}
+	list129 = []string{"CUP15", "BOCOM", "GO-MYG"}
+	list130 = []string{"CUP15"}
+	list131 = []string{"CUP15", "POS-RC17"}
+	list132 = []string{"POS-KOOL"}
+	list133 = []string{"POS-HAL"}
+	list134 = []string{"CKO-VISA"}
+	list135 = []string{"CKO-VISA", "NORTH"}
+	list136 = []string{"CKO-VISA", "NORTH", "TABAPAY"}
+	list137 = []string{"CKO-VISA", "TABAPAY"}
+	list138 = []string{"CKO-VISA", "CIELO"}
+	list139 = []string{"CKO", "TXP"}
+	list140 = []string{"TABAPAY"}
+	list141 = []string{"CKO", "CREDORAX"}
+	list142 = []string{"unionpay-reject", "emv-arc"}
+	list143 = []string{"emv-arc"}
+	list144 = []string{"acquirer-ext", "emv-arc"}
+	list145 = []string{"HOST-MM"}
+	list146 = []string{"HOST-MM", "MPT"}
+	list147 = []string{"iso8583-1987", "emv-arc"}
+	list148 = []string{"R24", "R25"}
+	list149 = []string{"R22", "R26"}
+	list150 = []string{"R22", "R25"}
+	list151 = []string{"R22", "R23"}
+	list152 = []string{"R7", "R8"}
+	list153 = []string{"R20", "R23"}
+	list154 = []string{"R25"}
+	list155 = []string{"R25", "S6"}
+	list156 = []string{"R21", "S8"}
+	list157 = []string{"R21", "S5", "S8"}
+	list158 = []string{"R9", "R21"}
+	list159 = []string{"R21"}
+	list160 = []string{"R21", "S5"}
+	list161 = []string{"S5", "S8"}
+	list162 = []string{"R5", "R11"}
+	list163 = []string{"R2", "R10", "R20"}
+	list164 = []string{"R8", "R11", "R20"}
+	list165 = []string{"R6", "R9"}
+	list166 = []string{"R2", "R5", "R6"}
+	list167 = []string{"R2", "R13"}
+	list168 = []string{"R5", "R7"}
+	list169 = []string{"R21", "R26"}
+	list170 = []string{"S3", "S9"}
+	list171 = []string{"R3", "R6", "R13"}
+	list172 = []string{"R6", "R11", "R21"}
+	list173 = []string{"R6", "R21"}
+	list174 = []string{"R11", "S8"}
+	list175 = []string{"R6", "R7", "R13"}
+	list176 = []string{"R2", "R6", "R13"}
+	list177 = []string{"R25", "R40"}
+	list178 = []string{"R27"}
+	list179 = []string{"R1", "R13", "R28"}
+	list180 = []string{"R13", "R14"}
+	list181 = []string{"R2", "R13", "R25"}
+	list182 = []string{"R13", "R25"}
+	list183 = []string{"R21", "R30"}
+	list184 = []string{"R3", "R20", "S5"}
+	list185 = []string{"R17", "R18"}
+	list186 = []string{"R13", "S1", "S7"}
+	list187 = []string{"R11", "S3"}
+	list188 = []string{"R28", "S4", "S5"}
+	list189 = []string{"R21", "S1", "S2"}
+	list190 = []string{"S1", "S3", "S9"}
+	list191 = []string{"R3", "R43"}
+	list192 = []string{"R1", "R13"}
+	list193 = []string{"R12", "R17", "S3"}
+	list194 = []string{"R21", "S1", "S4"}
+	list195 = []string{"R16", "R19"}
+	list196 = []string{"R15", "S4"}
+	list197 = []string{"R20", "R30"}
+	list198 = []string{"R21", "R37", "S5"}
+	list199 = []string{"R5", "R11", "R21"}
+	list200 = []string{"R6", "R21", "S5"}
+	list201 = []string{"R5", "R6", "R21"}
+	list202 = []string{"R5", "R21", "S5"}
+	list203 = []string{"R6", "R18"}
+	list204 = []string{"000", "003", "004"}
+	list205 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list206 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list207 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	list208 = []string{"000", "001", "003"}
+	list209 = []string{"modem.signal-weak", "lan.wifi"}
+	list210 = []string{"modem.signal", "net.wifi"}
+	list211 = []string{"R5", "R6", "R7", "R13"}
+	list212 = []string{"000", "003"}
+	list213 = []string{"wan.slow", "wan.loss"}
+	list214 = []string{"net.path"}
+	list215 = []string{"R5", "R6", "R21", "S5"}
+	list216 = []string{"001", "002", "003", "004"}
+	list217 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list218 = []string{"net.link", "net.wifi", "net.internet"}
+	list219 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	list220 = []string{"001"}
+	list221 = []string{"wan.slow"}
+	list222 = []string{"net.path", "txn.answer"}
+	list223 = []string{"003"}
+	list224 = []string{"lan.address", "terminal.config"}
+	list225 = []string{"net.address", "app.config"}
+	list226 = []string{"R5", "R11", "S3"}
+	list227 = []string{"lan.noise", "reader.line-noise"}
+	list228 = []string{"net.errors", "reader.line"}
+	list229 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list230 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	list231 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list232 = []string{"wan.loss", "wan.mtu", "lan.noise"}
+	list233 = []string{"net.path", "net.mtu", "net.errors"}
+	list234 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
+	list235 = []string{"bearer.flapping"}
+	list236 = []string{"net.bearer"}
+	list237 = []string{"003", "004"}
+	list238 = []string{"lan.gateway"}
+	list239 = []string{"net.gateway"}
+	list240 = []string{"lan.conflict"}
+	list241 = []string{"net.address", "net.wifi"}
+	list242 = []string{"004"}
+	list243 = []string{"host.port-closed", "lan.firewall"}
+	list244 = []string{"net.tcp", "net.internet"}
+	list245 = []string{"R6", "R9", "R21"}
+	list246 = []string{"modem.absent", "lan.cable"}
+	list247 = []string{"modem.port", "net.link", "board.kernel"}
+	list248 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	list249 = []string{"host.overloaded"}
+	list250 = []string{"txn.answer", "fleet.advisory"}
+	list251 = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list252 = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	list253 = []string{"002"}
+	list254 = []string{"issuer.unavailable", "switch.malfunction"}
+	list255 = []string{"txn.history", "fleet.advisory"}
+	list256 = []string{"host.malfunction"}
+	list257 = []string{"host.malfunction", "switch.malfunction"}
+	list258 = []string{"fleet.advisory"}
+	list259 = []string{"fleet.advisory", "txn.history"}
+	list260 = []string{"terminal.overloaded"}
+	list261 = []string{"board.cpu", "txn.answer"}
+	list262 = []string{"merchant.not-permitted"}
+	list263 = []string{"txn.answer"}
+	list264 = []string{"000", "001", "002", "003"}
+	list265 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	list266 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	list267 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list268 = []string{"000", "001", "002"}
+	list269 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	list270 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	list271 = []string{"R2", "R13", "R14", "R25"}
+	list272 = []string{"000"}
+	list273 = []string{"pinpad.fault"}
+	list274 = []string{"pinpad.port"}
+	list275 = []string{"terminal.power"}
+	list276 = []string{"board.power", "board.reboots"}
+	list277 = []string{"terminal.app-crash", "terminal.session"}
+	list278 = []string{"app.process", "app.session"}
+	list279 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	list280 = []string{"001", "003"}
+	list281 = []string{"terminal.heat", "reader.dirty"}
+	list282 = []string{"board.thermal", "reader.reads"}
+	list283 = []string{"terminal.heat", "terminal.storage-full"}
+	list284 = []string{"board.thermal", "board.storage"}
+	list285 = []string{"R13", "R14", "R15", "S4"}
+	list286 = []string{"terminal.storage-full"}
+	list287 = []string{"board.storage"}
+	list288 = []string{"terminal.storage-fault"}
+	list289 = []string{"board.flash", "board.storage", "board.kernel"}
+	list290 = []string{"terminal.clock", "terminal.session"}
+	list291 = []string{"board.clock", "app.session"}
+	list292 = []string{"R13", "R21", "S1", "S4", "S7"}
+	list293 = []string{"terminal.app-crash", "terminal.app-old"}
+	list294 = []string{"app.process", "app.version"}
+	list295 = []string{"R3", "R17", "R18", "R20", "S5"}
+	list296 = []string{"terminal.app-old", "terminal.protocol"}
+	list297 = []string{"app.version", "app.process"}
+	list298 = []string{"R12", "R17", "R18", "S3"}
+	list299 = []string{"terminal.app-old"}
+	list300 = []string{"app.version"}
+	list301 = []string{"terminal.app-old", "wan.tls"}
+	list302 = []string{"app.version", "net.tls"}
+	list303 = []string{"R6", "R17", "R18"}
+	list304 = []string{"terminal.config"}
+	list305 = []string{"app.config"}
+	list306 = []string{"terminal.protocol", "host.tls"}
+	list307 = []string{"app.version", "net.tls", "txn.answer"}
+	list308 = []string{"R12", "R17", "R21", "S3"}
+	list309 = []string{"terminal.protocol"}
+	list310 = []string{"txn.answer", "app.version"}
+	list311 = []string{"terminal.keys"}
+	list312 = []string{"app.keys", "app.session"}
+	list313 = []string{"000", "002"}
+	list314 = []string{"card.damaged"}
+	list315 = []string{"reader.reads", "reader.slot", "txn.history"}
+	list316 = []string{"card.expired"}
+	list317 = []string{"txn.answer", "board.clock"}
+	list318 = []string{"account.state"}
+	list319 = []string{"000", "004"}
+	list320 = []string{"account.funds"}
+	list321 = []string{"card.data-mistyped"}
+	list322 = []string{"txn.answer", "txn.history"}
+	list323 = []string{"account.pin"}
+	list324 = []string{"card.wrong-method"}
+	list325 = []string{"txn.history", "txn.answer"}
+	list326 = []string{"000", "001", "004"}
+	list327 = []string{"account.limit"}
+	list328 = []string{"operator.permission", "merchant.not-permitted"}
+	list329 = []string{"app.operator", "txn.answer"}
+	list330 = []string{"R21", "R26", "R27"}
+	list331 = []string{"operator.entry"}
+	list332 = []string{"txn.history", "app.operator"}
+	list333 = []string{"terminal.journal"}
+	list334 = []string{"app.journal"}
+	list335 = []string{"risk.fraud", "terminal.tamper"}
+	list336 = []string{"txn.answer", "reader.selftest"}
+	list337 = []string{"R20", "R21", "R30"}
+	list338 = []string{"000", "002", "003"}
+	list339 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list340 = []string{"app.config", "txn.history"}
+	list341 = []string{"txn.history", "reader.slot"}
+	list342 = []string{"board.cpu", "board.memory"}
+	list343 = []string{"app.version", "app.config"}
+	list344 = []string{"printer.fault", "terminal.power"}
+	list345 = []string{"board.power", "net.link", "printer.status"}
+	list346 = []string{"R1"}
+	list347 = []string{"000", "001"}
+	list348 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list349 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	list350 = []string{"R2"}
+	list351 = []string{"000", "001", "003", "004"}
+	list352 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list353 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	list354 = []string{"R3"}
+	list355 = []string{"app.session", "app.config"}
+	list356 = []string{"lan.address", "lan.gateway", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
+	list357 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list358 = []string{"R5"}
+	list359 = []string{"lan.firewall", "lan.gateway", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
+	list360 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list361 = []string{"R6"}
+	list362 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	list363 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list364 = []string{"R7"}
+	list365 = []string{"bearer.flapping", "lan.conflict"}
+	list366 = []string{"net.bearer", "net.address"}
+	list367 = []string{"R8"}
+	list368 = []string{"net.tcp"}
+	list369 = []string{"R9"}
+	list370 = []string{"lan.cable"}
+	list371 = []string{"net.link", "board.kernel"}
+	list372 = []string{"R10"}
+	list373 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list374 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list375 = []string{"R11"}
+	list376 = []string{"app.version", "app.config", "net.tls"}
+	list377 = []string{"R12"}
+	list378 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list379 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list380 = []string{"R13"}
+	list381 = []string{"reader.dirty", "terminal.heat"}
+	list382 = []string{"reader.reads", "board.thermal"}
+	list383 = []string{"R14"}
+	list384 = []string{"R15"}
+	list385 = []string{"R16"}
+	list386 = []string{"000", "001", "002", "003", "004"}
+	list387 = []string{"R17"}
+	list388 = []string{"R18"}
+	list389 = []string{"R19"}
+	list390 = []string{"000", "002", "003", "004"}
+	list391 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list392 = []string{"reader.selftest", "app.process", "net.link"}
+	list393 = []string{"R20"}
+	list394 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
+	list395 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list396 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list397 = []string{"R22"}
+	list398 = []string{"account.state", "card.damaged", "card.expired"}
+	list399 = []string{"R23"}
+	list400 = []string{"R24"}
+	list401 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list402 = []string{"account.limit", "merchant.not-permitted"}
+	list403 = []string{"R26"}
+	list404 = []string{"operator.permission"}
+	list405 = []string{"app.operator"}
+	list406 = []string{"printer.fault", "terminal.journal"}
+	list407 = []string{"app.journal", "txn.answer"}
+	list408 = []string{"R28"}
+	list409 = []string{"reader.selftest", "txn.answer"}
+	list410 = []string{"R30"}
+	list411 = []string{"002", "004"}
+	list412 = []string{"unexplained"}
+	list413 = []string{"R37"}
+	list414 = []string{"txn.history"}
+	list415 = []string{"002", "003"}
+	list416 = []string{"app.operator", "txn.history"}
+	list417 = []string{"R40"}
+	list418 = []string{"R43"}
+	list419 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list420 = []string{"app.session", "app.keys"}
+	list421 = []string{"S1"}
+	list422 = []string{"app.keys"}
+	list423 = []string{"S2"}
+	list424 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list425 = []string{"S3"}
+	list426 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list427 = []string{"app.journal", "board.storage"}
+	list428 = []string{"S4"}
+	list429 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list430 = []string{"S5"}
+	list431 = []string{"S6"}
+	list432 = []string{"terminal.clock"}
+	list433 = []string{"board.clock"}
+	list434 = []string{"S7"}
+	list435 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list436 = []string{"S8"}
+	list437 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list438 = []string{"S9"}
+	list439 = []string{"97"}
+	list440 = []string{"97", "unknown"}
+	list441 = []string{"96"}
+	list442 = []string{"98"}
+	list443 = []string{"unknown"}
+	list444 = []string{"unknown", "13", "64", "30"}
+	list445 = []string{"unknown", "23"}
+	list446 = []string{"9997"}
+	list447 = []string{"9997", "unknown"}
+	list448 = []string{"1", "01"}
+	list449 = []string{"2", "02"}
+	list450 = []string{"3", "03"}
+	list451 = []string{"4", "04"}
+	list452 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list453 = []string{"94", "DuplicateTransactionError"}
+	list454 = []string{"CommunicationError"}
+	list455 = []string{"DataTransferError"}
+	list456 = []string{"96", "97"}
+	list457 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list458 = []string{"96", "97", "98"}
+	list459 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list460 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list461 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list462 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list463 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list464 = []string{"51"}
+	list465 = []string{"61", "65"}
+	list466 = []string{"unionpay"}
+	list467 = []string{"N1", "N2"}
+	list468 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list469 = []string{"57"}
+	list470 = []string{"iso8583-1993"}
+	list471 = []string{"119"}
+	list472 = []string{"55"}
+	list473 = []string{"38", "75"}
+	list474 = []string{"33", "54"}
+	list475 = []string{"41", "43"}
+	list476 = []string{"208", "209"}
+	list477 = []string{"channel-cn"}
+	list478 = []string{"17", "18", "41", "43"}
+	list479 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list480 = []string{"05"}
+	list481 = []string{"06"}
+	list482 = []string{"01", "02", "17"}
+	list483 = []string{"40"}
+	list484 = []string{"115"}
+	list485 = []string{"15", "31", "B3"}
+	list486 = []string{"91"}
+	list487 = []string{"68", "98"}
+	list488 = []string{"90"}
+	list489 = []string{"A7"}
+	list490 = []string{"20", "92"}
+	list491 = []string{"09", "32"}
+	list492 = []string{"unionpay-reject"}
+	list493 = []string{"20000"}
+	list494 = []string{"20001", "20002"}
+	list495 = []string{"03"}
+	list496 = []string{"58"}
+	list497 = []string{"78", "97"}
+	list498 = []string{"77"}
+	list499 = []string{"94"}
+	list500 = []string{"79", "95"}
+	list501 = []string{"12", "22", "25"}
+	list502 = []string{"unionpay", "iso8583-1987"}
+	list503 = []string{"64"}
+	list504 = []string{"iso8583-1987"}
+	list505 = []string{"923"}
+	list506 = []string{"iso8583-2003"}
+	list507 = []string{"9123"}
+	list508 = []string{"9124"}
+	list509 = []string{"1064"}
+	list510 = []string{"1067"}
+	list511 = []string{"39"}
+	list512 = []string{"acquirer-4"}
+	list513 = []string{"1001", "1002"}
+	list514 = []string{"4001"}
+	list515 = []string{"terminal-local"}
+	list516 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list517 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list518 = []string{"25"}
+	list519 = []string{"99", "A0", "A9"}
+	list520 = []string{"30"}
+	list521 = []string{"13", "A1", "OT"}
+	list522 = []string{"45"}
+	list523 = []string{"14", "59"}
+	list524 = []string{"19"}
+	list525 = []string{"iso8583-1987", "visa"}
+	list526 = []string{"12"}
+	list527 = []string{"902"}
+	list528 = []string{"9102"}
+	list529 = []string{"903"}
+	list530 = []string{"9103"}
+	list531 = []string{"visa", "iso8583-1987"}
+	list532 = []string{"1A"}
+	list533 = []string{"visa"}
+	list534 = []string{"70"}
+	list535 = []string{"N7"}
+	list536 = []string{"14"}
+	list537 = []string{"gicc-de"}
+	list538 = []string{"84"}
+	list539 = []string{"70", "92"}
+	list540 = []string{"46"}
+	list541 = []string{"A158"}
+	list542 = []string{"920", "921"}
+	list543 = []string{"922"}
+	list544 = []string{"1009", "1054", "1055"}
+	list545 = []string{"1820"}
+	list546 = []string{"acquirer-ext"}
+	list547 = []string{"Y3"}
+	list548 = []string{"T3"}
+	list549 = []string{"cb2a-fr"}
+	list550 = []string{"1061"}
+	list551 = []string{"mpt:0x10"}
+	list552 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list553 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list554 = []string{"newpos:E23", "abecs:067"}
+	list555 = []string{"00", "0000"}
+	list556 = []string{"none"}
+	list557 = []string{"defective success"}
+	list558 = []string{"reversal-reason"}
+	list559 = []string{"A0"}
+	list560 = []string{"YQ"}
+	list561 = []string{"rc17:*"}
+	list562 = []string{"FF"}
+	list563 = []string{"rc17:FF"}
+	list564 = []string{"Z3", "Y3"}
+	list565 = []string{"Z1", "Z2"}
+	list566 = []string{"seed:DataTransferError"}
+	list567 = []string{"seed:CommunicationError"}
+	list568 = []string{"seed:DuplicateTransactionError"}
+	list569 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list570 = []string{"newpos-port:*"}
+	list571 = []string{"terminal-hardware"}
+	list572 = []string{"cardholder-account"}
+	list573 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list574 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list575 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list576 = []string{"pin", "password"}
+	list577 = []string{"expir"}
+	list578 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list579 = []string{"risk"}
+	list580 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list581 = []string{"merchant blacklist", "merchant on blacklist"}
+	list582 = []string{"terminal blacklist"}
+	list583 = []string{"inoperative", "signed off"}
+	list584 = []string{"issuer", "scheme-switch"}
+	list585 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list586 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list587 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list588 = []string{"scheme-switch", "acquirer-host"}
+	list589 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list590 = []string{"scheme-switch"}
+	list591 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list592 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list593 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list594 = []string{"security processing"}
+	list595 = []string{"acquirer-host"}
+	list596 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list597 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list598 = []string{"reject", "refused"}
+	list599 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list600 = []string{"original", "reconcil", "not found"}
+	list601 = []string{"merchant-config"}
+	list602 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list603 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list604 = []string{"terminal-config"}
+	list605 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list606 = []string{"version"}
+	list607 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list608 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list609 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list610 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list611 = []string{"id mismatch", "mismatch"}
+	list612 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list613 = []string{"number unobtainable", "called"}
+	list614 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list615 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list616 = []string{"terminal-keys"}
+	list617 = []string{"operator"}
+	list618 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list619 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list620 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list621 = []string{"pin data required", "pin entry necessary"}
+	list622 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list623 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list624 = []string{"card-medium"}
+	list625 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list626 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list627 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list628 = []string{"swipe", "stripe", "magnetic", "track"}
+	list629 = []string{"contactless"}
+	list630 = []string{"paper"}
+	list631 = []string{"print", "font"}
+	list632 = []string{"tamper", "for security reasons", "security violation"}
+	list633 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list634 = []string{"radio module", "modem", "module", "dial"}
+	list635 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list636 = []string{"battery", "voltage", "power"}
+	list637 = []string{"no space", "out of storage", "index full", "memory full"}
+	list638 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list639 = []string{"network-path"}
+	list640 = []string{"signal"}
+	list641 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list642 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list643 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list644 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list645 = []string{"send failed", "send error", "transmitting"}
+	list646 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list647 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list648 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list649 = []string{"path.loss", "path.loss-all"}
+	list650 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list651 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list652 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list653 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list654 = []string{"app.crashed-some", "app.crashing"}
+	list655 = []string{"dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list656 = []string{"cpu.high", "cpu.raised"}
+	list657 = []string{"hist.many-unread", "reads.many-fail"}
+	list658 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list659 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list660 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list661 = []string{"tls.broken", "tls.timeout"}
+	list662 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list663 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list664 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list665 = []string{"hist.many-unread", "hist.mode-all"}
+	list666 = []string{"pinpad.bad", "reader.fault"}
+	list667 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list668 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list669 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list670 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.only-host", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.name", "tls.not-yet-valid", "tls.timeout", "tls.unknown-ca"}
+	list671 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list672 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )
