@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -196,7 +195,6 @@ func (c *Capture) follow(s *socket, t *tracker, hosts map[netip.AddrPort]string)
 	for e := range hosts {
 		endpoints = append(endpoints, e)
 	}
-	slices.SortFunc(endpoints, netip.AddrPort.Compare)
 	if err := s.attach(endpoints); err != nil {
 		return err
 	}
