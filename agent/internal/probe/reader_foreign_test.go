@@ -79,7 +79,7 @@ func TestPcscdSellsAndIsHeard(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", `
+	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", `
 		set -e
 		mount -t tmpfs none /run
 		mkdir /run/pcscd
