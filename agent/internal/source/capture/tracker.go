@@ -67,12 +67,17 @@ type tracker struct {
 	gaps      int
 	counts    counts // of connections that ended
 	waiting   []source.Seen
-	reversals []ecr.Message
-	reversed  []time.Time
+	reversals []reversal
 	ways      map[string]*way
 
 	mu     sync.Mutex
 	recent []*exchange
+}
+
+// A reversal is one that was told.
+type reversal struct {
+	stan, terminal, code string
+	at                   time.Time
 }
 
 // A way is what is known of the path to a target.
@@ -212,15 +217,15 @@ func (t *tracker) answered(e *exchange, m ecr.Message) {
 // reversal hands on why the terminal takes a sale back: field 39 of its request. One that is stored and sent until it
 // is answered is told once.
 func (t *tracker) reversal(m ecr.Message) {
-	for i, r := range t.reversals {
-		if r.STAN == m.STAN && r.Terminal == m.Terminal && r.Code == m.Code && t.now.Sub(t.reversed[i]) < reversalAgain {
+	for _, r := range t.reversals {
+		if r.stan == m.STAN && r.terminal == m.Terminal && r.code == m.Code && t.now.Sub(r.at) < reversalAgain {
 			return
 		}
 	}
 	if len(t.reversals) == maxReversals {
-		t.reversals, t.reversed = append(t.reversals[:0], t.reversals[1:]...), append(t.reversed[:0], t.reversed[1:]...)
+		t.reversals = append(t.reversals[:0], t.reversals[1:]...)
 	}
-	t.reversals, t.reversed = append(t.reversals, m), append(t.reversed, t.now)
+	t.reversals = append(t.reversals, reversal{m.STAN, m.Terminal, m.Code, t.now})
 	x := report.Txn{MTI: m.MTI, STAN: m.STAN, TerminalID: name(m.Terminal), Sent: yes(true)}
 	t.mu.Lock()
 	for _, e := range t.recent {
