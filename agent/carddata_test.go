@@ -695,3 +695,18 @@ func TestHealthCountsWhatTheGateStopped(t *testing.T) {
 		t.Errorf("the count is %d, %v, in %s", n, ok, b)
 	}
 }
+
+// What a script gives posdx report by mistake is not repeated where its output is logged.
+func TestReportRepeatsNoCard(t *testing.T) {
+	client, _, stop := start(t, "")
+	defer stop()
+	const pan = "4761739001010010"
+	for _, args := range [][]string{{"--code", pan}, {pan}, {"--code", "96", "--txn", pan}, {"--code", "96", "--txn", "connect_ms=" + pan + "x"}, {"--code", "96", "--txn", "=" + pan},
+		{"--code", "96", "--txn", "stan=" + pan}, {"--code", "96", "--txn", pan + "=1"}, {"--code", "96", "--scheme", pan}, {"--code", "96", "--origin", pan}, {"--code", "96", "--json", "--txn", "mti=" + pan}} {
+		var out, talk strings.Builder
+		run(t.Context(), stdio{out: &out, err: &talk}, append([]string{"report", "--socket", client.Path, "--wait", "first"}, args...))
+		if said := out.String() + talk.String(); strings.Contains(said, pan[:12]) || said == "" {
+			t.Errorf("report %q said %q", args, said)
+		}
+	}
+}

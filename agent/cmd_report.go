@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,20 +18,18 @@ type pairs map[string]any
 
 func (p pairs) String() string { return "" }
 
-// Set takes one name=value. The daemon checks both; here a value only gets the type that its name asks for.
+// Set takes one name=value. The daemon checks both; here a value only gets the type that its name asks for. It returns
+// no error, because package flag would print the value, whatever that is, where a script's output is logged: what is no
+// pair gets the empty name.
 func (p pairs) Set(s string) error {
 	name, v, ok := strings.Cut(s, "=")
-	if !ok || name == "" {
-		return errors.New("want name=value, such as stan=000123")
-	}
+	n, err := strconv.ParseInt(v, 10, 64)
 	switch {
+	case !ok:
+		p[""] = true
 	case v == "true" || v == "false":
 		p[name] = v == "true"
-	case strings.HasSuffix(name, "_ms"):
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%s: want whole milliseconds", name)
-		}
+	case strings.HasSuffix(name, "_ms") && err == nil:
 		p[name] = n
 	default:
 		p[name] = v
@@ -76,6 +73,10 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	}
 	if q.Code == "" || len(words) > 0 {
 		f.Usage()
+		return exitUsage
+	}
+	if _, bad := q.Txn[""]; bad {
+		fmt.Fprintln(s.err, "posdx report: --txn: want name=value, such as stan=000123")
 		return exitUsage
 	}
 	if !isLang(s, "report", *lang) {
