@@ -434,6 +434,44 @@ func TestComplaintsTogether(t *testing.T) {
 	}
 }
 
+// Folders of sysfs that link to each other in circles are not walked round.
+func TestResetReasonDoesNotWalkInCircles(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 40 {
+		device := filepath.Join(dir, "sys/devices/platform", "soc", strconv.Itoa(i))
+		if err := os.MkdirAll(device, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range []string{"subsystem", "driver", "supplier"} {
+			if err := os.Symlink("../..", filepath.Join(device, link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	root := &counted{FS: os.DirFS(dir)}
+	if r := ResetReason(root); r != UnknownReset || root.opened > 200 {
+		t.Errorf("%s after %d files", r, root.opened)
+	}
+	last := filepath.Join(dir, "sys/devices/platform/soc/39/rstc")
+	if err := os.MkdirAll(last, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(last, "power_on_reason"), []byte("brown-out reset\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := ResetReason(os.DirFS(dir)); r != BrownOutReset {
+		t.Errorf("%s, want %s", r, BrownOutReset)
+	}
+}
+
+// counted counts what is opened.
+type counted struct {
+	fs.FS
+	opened int
+}
+
+func (c *counted) Open(name string) (fs.File, error) { c.opened++; return c.FS.Open(name) }
+
 func TestLogCounts(t *testing.T) {
 	k := NewKernelLog("")
 	if !errors.Is(k.Err(), ErrSilent) {

@@ -114,18 +114,9 @@ func ResetReason(root fs.FS) string {
 		}
 	}
 	// at91, and others since Linux 6.9: include/linux/power/power_on_reason.h
-	for _, depth := range []string{"*", "*/*", "*/*/*", "*/*/*/*"} {
-		files, err := fs.Glob(root, "sys/devices/platform/"+depth+"/power_on_reason")
-		if err != nil {
-			break
-		}
-		for _, f := range files {
-			if s, err := read(root, f); err == nil {
-				if r := reasonOf(s); r != UnknownReset {
-					return r
-				}
-			}
-		}
+	looks := maxLooks
+	if r := powerOn(root, "sys/devices/platform", platformDepth, &looks); r != UnknownReset {
+		return r
 	}
 	if s, err := read(root, "proc/cmdline"); err == nil {
 		for _, w := range strings.Fields(s) {
@@ -156,6 +147,40 @@ func ResetReason(root fs.FS) string {
 			return BrownOutReset
 		case n&wdCardReset != 0:
 			return HardwareWatchdog
+		}
+	}
+	return UnknownReset
+}
+
+// Bounds of the search for a reset controller: the folders below platform are the buses of the device tree. Their links
+// (subsystem, driver, supplier) lead round in circles and are not followed: an ARM board has fifty thousand ways to come
+// four folders deep with them, and some hundred without.
+const (
+	platformDepth = 4
+	maxLooks      = 1024
+)
+
+// powerOn looks for a reset controller's reason in the folders below dir.
+func powerOn(root fs.FS, dir string, depth int, looks *int) string {
+	entries, err := fs.ReadDir(root, dir)
+	if err != nil {
+		return UnknownReset
+	}
+	for _, e := range entries {
+		if !e.IsDir() || *looks == 0 {
+			continue
+		}
+		*looks--
+		name := path.Join(dir, e.Name())
+		if s, err := read(root, name+"/power_on_reason"); err == nil {
+			if r := reasonOf(s); r != UnknownReset {
+				return r
+			}
+		}
+		if depth > 1 {
+			if r := powerOn(root, name, depth-1, looks); r != UnknownReset {
+				return r
+			}
 		}
 	}
 	return UnknownReset
