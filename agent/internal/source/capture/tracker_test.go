@@ -255,47 +255,6 @@ func TestSale(t *testing.T) {
 	}
 }
 
-// Nothing of what was read stays in memory, at any moment and however a message is cut.
-func TestNothingOfACardStays(t *testing.T) {
-	ask, answer := message(t, "0200", "000123", ""), message(t, "0210", "000123", "97")
-	for cut := 1; cut < len(ask); cut++ {
-		s := &fakeSink{}
-		l := newLine(t, track(s), 1000)
-		l.connect(1)
-		l.say(true, ask[:cut])
-		l.say(true, ask[cut:])
-		half := min(cut, len(answer)-1)
-		l.put(false, flagACK, l.down+uint32(half), l.up, bytes.Clone(answer[half:])) // the second half comes first
-		var early []byte
-		for _, f := range l.flows {
-			if len(f.down.held) != 1 {
-				t.Fatalf("cut at %d: %d pieces wait", cut, len(f.down.held))
-			}
-			early = f.down.held[0].data
-		}
-		l.put(false, flagACK, l.down, l.up, bytes.Clone(answer[:half]))
-		same(t, s.codes(), "[0210 000123 97 host]")
-		s.clean(t)
-		if !bytes.Equal(early, make([]byte, len(early))) || l.held != 0 {
-			t.Fatalf("cut at %d: what came early stays", cut)
-		}
-	}
-}
-
-// What waits for bytes that never come is zeroed when its connection ends.
-func TestNothingOfACardStaysBehind(t *testing.T) {
-	l := newLine(t, track(&fakeSink{}), 1000)
-	l.connect(1)
-	l.put(true, flagACK, l.up+10, l.down, message(t, "0200", "000123", ""))
-	for _, f := range l.flows {
-		early := f.up.held[0].data
-		l.put(false, flagRST, l.down, 0, nil)
-		if !bytes.Equal(early, make([]byte, len(early))) || l.held != 0 {
-			t.Error("what waited stays")
-		}
-	}
-}
-
 // Two requests at a time, answered in the other order, and a reset that is not the host's.
 func TestAnswersFindTheirRequests(t *testing.T) {
 	s := &fakeSink{}
@@ -313,44 +272,6 @@ func TestAnswersFindTheirRequests(t *testing.T) {
 	same(t, s.codes(), "[0210 000002 96 host 0210 000001 05 host]")
 	if a, b := *s.seen[0].Txn.ResponseMS, *s.seen[1].Txn.ResponseMS; a != 50 || b != 1150 {
 		t.Errorf("response times %d, %d", a, b)
-	}
-}
-
-// TestCardInEveryField plants a card into every field that a message can have, one at a time.
-func TestCardInEveryField(t *testing.T) {
-	told := map[int]bool{3: true, 11: true, 12: true, 13: true, 37: true, 39: true, 41: true} // too short, or a number of the host's
-	for _, d := range ecr.All() {
-		planted := 0
-		for n := 2; n <= 128; n++ {
-			if told[n] {
-				continue
-			}
-			var b []byte
-			for _, v := range []string{plantedTrack, plantedPAN, "C" + plantedPAN, plantedPAN + plantedPAN + plantedPAN, plantedPIN} {
-				for size := len(v); size >= 10 && b == nil || size == len(v) && b == nil; size-- {
-					b, _ = ecr.Build(d, ecr.Head{TPDU: "6000030000"}, "0210", map[int]string{11: "000123", n: v[:size], 39: "96", 41: "10077120"})
-				}
-				if b != nil {
-					break
-				}
-			}
-			if b == nil {
-				continue // not in the dialect, or too short for a card
-			}
-			planted++
-			s := &fakeSink{}
-			l := newLine(t, track(s), 1000)
-			l.connect(1)
-			stream := ecr.Binary2.Append(nil, b)
-			for part := range slices.Chunk(stream, 7) {
-				l.say(false, bytes.Clone(part))
-			}
-			same(t, s.codes(), "[0210 000123 96 host]")
-			s.clean(t, fmt.Sprintf("%+v", l.recent))
-		}
-		if planted < 20 {
-			t.Errorf("%s: planted into %d fields only", d.Name, planted)
-		}
 	}
 }
 
@@ -630,69 +551,6 @@ func TestFullSinkIsOfferedAgain(t *testing.T) {
 	l.offer()
 	if len(s.seen) != maxSeen+1 || len(l.waiting) != 0 || s.seen[1].Txn.STAN != "000003" {
 		t.Errorf("%d seen, %d wait", len(s.seen), len(l.waiting))
-	}
-}
-
-func TestFill(t *testing.T) {
-	s := &fakeSink{}
-	k := track(s)
-	l := newLine(t, k, 5)
-	l.connect(33)
-	l.say(true, message(t, "0200", "000001", ""))
-	l.wait(70)
-	l.say(false, message(t, "0210", "000001", "96"))
-	l.wait(3000)
-	l.say(true, message(t, "0200", "000002", ""))
-	l.wait(30000)
-	ask := func(origin report.Origin, x *report.Txn, later time.Duration) string {
-		c := source.Seen{Code: "E1", Origin: origin, Channel: report.ChannelLog, Txn: x}
-		k.fill(&c, l.at.Add(later))
-		if c.Txn == nil {
-			return "nothing"
-		}
-		b, _ := json.Marshal(c.Txn)
-		return string(b)
-	}
-	for _, c := range []struct {
-		name   string
-		origin report.Origin
-		txn    *report.Txn
-		later  time.Duration
-		want   string
-	}{
-		{"by trace number", report.OriginHost, &report.Txn{STAN: "1"}, 0, `{"stan":"1","connect_ms":33,"response_ms":70,"sent":true,"host_answer_seen":true}`},
-		{"without an answer", report.OriginTerminal, &report.Txn{STAN: "000002"}, 0, `{"stan":"000002","sent":true,"host_answer_seen":false}`},
-		{"the last one", report.OriginTerminal, nil, 0, `{"sent":true,"host_answer_seen":false}`},
-		{"the host's word counts more", report.OriginHost, nil, 0, `nothing`},
-		{"what it says is not changed", report.OriginTerminal, &report.Txn{STAN: "000002", Sent: yes(false), HostAnswerSeen: yes(true)}, 0, `{"stan":"000002","sent":false,"host_answer_seen":true}`},
-		{"another terminal", report.OriginHost, &report.Txn{STAN: "000001", TerminalID: "20000000"}, 0, `{"stan":"000001","terminal_id":"20000000"}`},
-		{"another number", report.OriginTerminal, &report.Txn{STAN: "000777"}, 0, `{"stan":"000777"}`},
-		{"the host's verdict is on the wire itself", report.OriginHost, &report.Txn{STAN: "000002"}, 0, `{"stan":"000002","sent":true}`},
-		{"too late", report.OriginTerminal, &report.Txn{STAN: "000002"}, sameTrace, `{"stan":"000002"}`},
-	} {
-		if got := ask(c.origin, c.txn, c.later); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
-	l.hangUp()
-	if got := ask(report.OriginTerminal, nil, justNow-time.Second); got != `{"sent":true,"host_answer_seen":false}` {
-		t.Errorf("just after the end: %s", got)
-	}
-	if got := ask(report.OriginTerminal, nil, justNow); got != "nothing" {
-		t.Errorf("later: %s", got)
-	}
-	l.at = l.at.Add(time.Second)
-	l = &line{tracker: k, t: t, terminal: terminal4, host: host4, at: l.at, up: 1 << 20, down: 1 << 21}
-	l.connect(1)
-	l.say(true, message(t, "0200", "000003", ""))
-	l.say(false, message(t, "0210", "000003", "00"))
-	if got := ask(report.OriginTerminal, nil, 0); got != "nothing" {
-		t.Errorf("a card reader's error just after an approved sale: %s", got)
-	}
-	l.say(true, message(t, "0400", "000002", "98"))
-	l.say(false, message(t, "0410", "000002", "00"))
-	if got := ask(report.OriginUnknown, &report.Txn{STAN: "000002"}, 0); got != `{"stan":"000002","sent":true,"host_answer_seen":false}` {
-		t.Errorf("its reversal was answered, the sale was not: %s", got)
 	}
 }
 
