@@ -41,6 +41,9 @@ func (p *port) open(l Line, now time.Time) bool {
 	err := p.tryOpen(l)
 	if err != nil {
 		p.retry = now.Add(reopenEvery)
+		if errors.Is(err, serial.ErrBusy) {
+			p.retry = now.Add(busyEvery)
+		}
 		p.say("waits for its port", err)
 		return false
 	}

@@ -28,6 +28,8 @@ const (
 	lookAgain = 20 * time.Millisecond
 	// reopenEvery is how often a port that is away is tried.
 	reopenEvery = 500 * time.Millisecond
+	// busyEvery is how often one is tried that another holds: who does, all of /proc has to be read for.
+	busyEvery = 5 * time.Second
 	// linesEvery is how often modem lines are compared between two real ports.
 	linesEvery = 10 * time.Millisecond
 	// settingsEvery is how often the application's settings are looked at while the kernel does not tell of changes.
