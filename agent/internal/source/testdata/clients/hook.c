@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 	snprintf(request, sizeof request,
 		 "{\"type\":\"code\",\"code\":\"%s\",\"origin\":\"%s\",\"txn\":{\"stan\":\"%s\"},\"wait\":\"first\"}\n",
 		 argv[1], argv[2], argv[3]);
-	if (hook(path ? path : "/run/posdx/hook.sock", request, answer, sizeof answer, 1000) < 0) {
+	if (hook(path ? path : "/run/posdx/hook.sock", request, answer, sizeof answer, 1500) < 0) {
 		perror("posdx hook");
 		return 1;
 	}
