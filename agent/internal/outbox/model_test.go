@@ -273,13 +273,13 @@ func (w *world) settle() {
 
 // TestAccount: whatever the disk and the line do, what was produced is what the fleet has and what it was told is lost;
 // records are counted that can be fetched; and flash is used again soon after it can be.
-func TestAccount(t *testing.T) { account(t, never, 1500) }
+func TestAccount(t *testing.T) { account(t, never, 1000) }
 
 // TestAccountOverRestarts: the same, but what was sent and not confirmed may come twice.
-func TestAccountOverRestarts(t *testing.T) { account(t, orderly, 800) }
+func TestAccountOverRestarts(t *testing.T) { account(t, orderly, 500) }
 
 // TestAccountOverCuts: what memory alone holds is lost with the power, nothing else is.
-func TestAccountOverCuts(t *testing.T) { account(t, rough, 800) }
+func TestAccountOverCuts(t *testing.T) { account(t, rough, 500) }
 
 func account(t *testing.T, how restarts, trials int) {
 	if testing.Short() {
