@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const dictionarySum = 0x862113bc
+const dictionarySum uint32 = 0x862113bc
 
 func TestPack(t *testing.T) {
 	var p Packer
