@@ -38,6 +38,17 @@ func TestCallEndsDuringAQuestion(t *testing.T) {
 	})
 }
 
+// Why the network refused is told if the modem knows it.
+func TestRejectCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := Ask(t.Context(), transcript(t, answers(map[string]string{"AT+CEREG?": "\r\n+CEREG: 3,3,,,,0,15\r\n\r\nOK\r\n", "AT+CREG?": "\r\n+CREG: 0,2\r\n\r\nOK\r\n",
+			"AT+CEER": "\r\n+CEER: No cause information available\r\n\r\nOK\r\n"})), Config{})
+		if err != nil || r.Registration != RegDenied || r.Bearer.Cause != "15" {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
 func TestDialUpVisit(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -75,18 +75,18 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 		list = modem.Find(s.config.Sys)
 	}
 	port := s.config.Port
-	if _, known := modem.Of(list, filepath.Base(port)); !known { // by-id names lead to the tty
-		if p, err := filepath.EvalSymlinks(port); err == nil {
+	if p, err := filepath.EvalSymlinks(port); err == nil {
+		if _, known := modem.Of(list, filepath.Base(p)); known { // a by-id name of a modem that has more ports
 			port = p
 		}
 	}
 	ports := modem.Choose(list, port)
-	r, err := s.visit(ctx, ports[0])
+	r, err := s.visit(ctx, ports[0], s.config.Dedicated)
 	for _, other := range ports[1:] {
 		if !inUse(err) && !errors.Is(err, serial.ErrIdle) || ctx.Err() != nil {
 			break
 		}
-		if answered, e := s.visit(ctx, other); e == nil { // what else is wrong with a port that was only tried is not the modem's word
+		if answered, e := s.visit(ctx, other, false); e == nil { // what else is wrong with a port that was only tried is not the modem's word
 			r, err = answered, nil
 		}
 	}
@@ -94,9 +94,11 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 		s.note(r.Signals, 0)
 		return s.evidence(r, err)
 	}
-	if told, e := modem.AskManager(ctx, s.config.Bus, ports, s.request()); e == nil {
-		s.note(told.Signals, managerRenews)
-		return via("ModemManager", s.evidence(told, nil))
+	if !s.config.DialUp {
+		if told, e := modem.AskManager(ctx, s.config.Bus, ports, s.request()); e == nil {
+			s.note(told.Signals, managerRenews)
+			return via("ModemManager", s.evidence(told, nil))
+		}
 	}
 	return s.held(list, ports[0], err)
 }
@@ -106,9 +108,9 @@ func (s *modemState) request() modem.Config {
 	return modem.Config{APN: s.config.APN, DialUp: s.config.DialUp, Samples: max(1, modem.SamplesNeeded-len(s.samples))}
 }
 
-// visit asks over one port.
-func (s *modemState) visit(ctx context.Context, port string) (r modem.Report, err error) {
-	p, err := openOurs(serial.Config{Path: port, Baud: s.config.Baud, HoldDTR: true}, s.config.Dedicated)
+// visit asks over one port. Only the configured one may be ours alone.
+func (s *modemState) visit(ctx context.Context, port string, dedicated bool) (r modem.Report, err error) {
+	p, err := openOurs(serial.Config{Path: port, Baud: s.config.Baud, HoldDTR: true}, dedicated)
 	if err != nil {
 		return r, err
 	}

@@ -56,7 +56,6 @@ func ttyOf(t *testing.T, peer sim.Peer) string {
 }
 
 func TestModemPortChoice(t *testing.T) {
-	t.Parallel()
 	primary, secondary := sim.NewModem(sim.Quectel(), sim.GoodModem(), 1), sim.NewModem(sim.Quectel(), sim.GoodModem(), 1)
 	a, b := ttyOf(t, primary), ttyOf(t, secondary)
 	sys := usbModem(a, b)
@@ -161,7 +160,6 @@ func TestModemCostsNothing(t *testing.T) {
 }
 
 func TestDialUpLine(t *testing.T) {
-	t.Parallel()
 	s := sim.NewModem(sim.DialUp(), sim.ModemState{Echo: 1, Volts: 48, UD: 7}, 1)
 	l := plugged(t, s)
 	probes := Modem(ModemConfig{Port: l.Path(), DialUp: true})
@@ -208,7 +206,6 @@ func TestManagerSampleCountsOnce(t *testing.T) {
 
 // The application has the modem's port, and ModemManager has the modem: it is asked.
 func TestModemOverManager(t *testing.T) {
-	t.Parallel()
 	for _, program := range []string{"dbus-daemon", "gdbus", "ModemManager", "mmcli"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("no %s (Debian packages dbus, libglib2.0-bin, modemmanager)", program)
