@@ -124,7 +124,7 @@ func TestReadModems(t *testing.T) {
 func TestCallMessage(t *testing.T) {
 	m := callMessage(2, managerName, managerPath, objectManager, "GetManagedObjects", nil)
 	got, err := readMessage(bytes.NewReader(m))
-	if err != nil || got.kind != 1 || len(got.body.b) != 0 || m[2] != noAutoStart {
+	if err != nil || got.kind != 1 || len(got.body.b) != 0 || m[2]&2 == 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	m = callMessage(3, managerName, managerPath, propIface, "GetAll", []string{bearerIface})

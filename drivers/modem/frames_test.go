@@ -94,12 +94,35 @@ func TestMultiplexedPortIsLeftAlone(t *testing.T) {
 					link = &speaks{Link: link, first: []byte(c.frame)}
 				}
 				_, err := Ask(t.Context(), link, Config{})
+				synctest.Wait()
 				if !errors.Is(err, ErrFrames) || heard > c.most {
 					t.Errorf("%v, %d lines were sent", err, heard)
 				}
 			})
 		})
 	}
+}
+
+// Once frames were seen, nothing more is said, not even to put a setting back.
+func TestNothingAfterFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heard := 0
+		d := New(transcript(t, func(line string, answer func(string, time.Duration)) {
+			heard++
+			answer(printed["modem status by UIH"]+"\r\nOK\r\n", 0)
+		}))
+		d.Command(t.Context(), "AT+CSQ", "+CSQ:")
+		for range 2 {
+			if _, err := d.Command(t.Context(), "AT+CSQ", "+CSQ:"); !errors.Is(err, ErrFrames) {
+				t.Error(err)
+			}
+		}
+		d.parting("AT+CMEE=0")
+		synctest.Wait()
+		if heard != 1 {
+			t.Errorf("%d lines were sent", heard)
+		}
+	})
 }
 
 // speaks is a line that says something by itself.

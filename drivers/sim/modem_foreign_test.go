@@ -77,16 +77,28 @@ func newBus(t *testing.T) *messageBus {
 		}
 	}
 	b := &messageBus{t: t, socket: filepath.Join(t.TempDir(), "bus")}
+	services := filepath.Join(b.data(), "dbus-1", "services")
+	if err := os.MkdirAll(services, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	starts := "[D-BUS Service]\nName=org.freedesktop.ModemManager1\nExec=/usr/bin/touch " + b.started() + "\n"
+	if err := os.WriteFile(filepath.Join(services, "org.freedesktop.ModemManager1.service"), []byte(starts), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	b.start("dbus-daemon", "--session", "--nofork", "--nopidfile", "--address=unix:path="+b.socket)
 	b.try("gdbus", "call", "--session", "-d", "org.freedesktop.DBus", "-o", "/", "-m", "org.freedesktop.DBus.ListNames")
 	return b
 }
 
+// data is where the bus looks for services that it may start, and started the file that says it started ModemManager's.
+func (b *messageBus) data() string    { return filepath.Join(filepath.Dir(b.socket), "data") }
+func (b *messageBus) started() string { return filepath.Join(filepath.Dir(b.socket), "started") }
+
 func (b *messageBus) command(program string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	b.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS=unix:path="+b.socket, "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+b.socket)
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+b.data(), "DBUS_SESSION_BUS_ADDRESS=unix:path="+b.socket, "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+b.socket)
 	return cmd
 }
 
@@ -294,6 +306,11 @@ func TestAskManagerThatIsNotThere(t *testing.T) {
 	if _, err := modem.AskManager(t.Context(), b.socket, []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modem.ErrNoManager) {
 		t.Errorf("a bus without ModemManager: %v", err)
 	}
+	if _, err := os.Stat(b.started()); err == nil {
+		t.Error("our asking started ModemManager")
+	}
+	b.start("gdbus", "call", "--session", "-d", "org.freedesktop.ModemManager1", "-o", "/", "-m", "org.freedesktop.DBus.Peer.Ping")
+	b.try("test", "-e", b.started()) // others' asking does: without that the test would prove nothing
 	if _, err := modem.AskManager(t.Context(), b.socket+"x", []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modem.ErrNoManager) {
 		t.Errorf("no bus: %v", err)
 	}
