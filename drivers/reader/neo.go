@@ -66,18 +66,11 @@ func NEOFrame(dst []byte, m NEOMessage, answer bool) []byte {
 
 // ccitt is CRC-CCITT, polynomial 1021, from FFFF, not reflected.
 func ccitt(b []byte) uint16 {
-	c := uint16(0xFFFF)
-	for _, x := range b {
-		c ^= uint16(x) << 8
-		for range 8 {
-			if c&0x8000 != 0 {
-				c = c<<1 ^ 0x1021
-			} else {
-				c <<= 1
-			}
-		}
+	sum := uint16(0xFFFF)
+	for _, c := range b {
+		sum = crcX(sum, c)
 	}
-	return c
+	return sum
 }
 
 // A NEODecoder cuts a byte stream, in either direction, into frames. It holds at most one and forgets it at once.
