@@ -93,6 +93,10 @@ func (l *logbook) read() {
 func (l *logbook) want(codes string) {
 	l.t.Helper()
 	l.read()
+	held := bytes.Join([][]byte{l.tail.buf, l.tail.lines.line[:cap(l.tail.lines.line)], l.tail.record.text[:cap(l.tail.record.text)], l.tail.decode.text}, nil)
+	if s := strings.Trim(string(held), "\x00"); s != "" {
+		l.t.Errorf("between two looks %.60q is held", s)
+	}
 	var got []string
 	all := l.d.all()
 	for _, s := range all[l.had:] {
