@@ -191,6 +191,55 @@ func TestAPortMadeExclusiveIsThereAgain(t *testing.T) {
 	}
 }
 
+// TestAVisitThatIsOverBeforeItIsSeen stops the relay while an application opens its port, writes and closes: as a shell
+// does that prints to it, or as it looks to a relay on a busy machine.
+func TestAVisitThatIsOverBeforeItIsSeen(t *testing.T) {
+	r := newRig(t, nil)
+	c := r.spawn(0)
+	for i := range 20 {
+		c.Process.Signal(syscall.SIGSTOP)
+		for j := range 3 {
+			text := fmt.Sprintf("visit %d.%d", i, j)
+			app := r.open()
+			if _, err := app.WriteString(text); err != nil {
+				t.Fatal(err)
+			}
+			app.Close()
+		}
+		c.Process.Signal(syscall.SIGCONT)
+		want := fmt.Sprintf("visit %d.0visit %d.1visit %d.2", i, i, i)
+		got := make([]byte, len(want))
+		r.device.SetReadDeadline(time.Now().Add(soon))
+		if _, err := io.ReadFull(r.device, got); err != nil || string(got) != want {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	expect(t, r.device, r.connect(), "and it goes on")
+	// It waits again, and does not turn for nothing.
+	before := switches(t, c.Process.Pid)
+	time.Sleep(300 * time.Millisecond)
+	if n := switches(t, c.Process.Pid) - before; n > 1000 {
+		t.Errorf("woke up %d times while nothing happened", n)
+	}
+}
+
+// switches is how often a process has gone to sleep.
+func switches(t *testing.T, pid int) (n int) {
+	t.Helper()
+	list, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(list) == 0 {
+		t.Skip("no /proc")
+	}
+	for _, path := range list {
+		b, _ := os.ReadFile(path)
+		_, rest, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
+		line, _, _ := strings.Cut(rest, "\n")
+		m, _ := strconv.Atoi(strings.TrimSpace(line))
+		n += m
+	}
+	return n
+}
+
 // BenchmarkRelay is what the relay adds at a line's own pace, beside the same pace on a single pty, and what it loses.
 // One operation is a millisecond of traffic in both directions.
 func BenchmarkRelay(b *testing.B) {

@@ -169,26 +169,24 @@ func (p *appEnd) look(at, opens *unix.PollFd, r *relay) error {
 		}
 	}
 	if at.Revents&unix.POLLPRI != 0 && at.Events&unix.POLLIN == 0 {
-		var b [1]byte // news come alone
-		if n, err := unix.Read(p.master, b[:]); n == 1 && err == nil && b[0]&packet != 0 {
-			r.settings(time.Now())
-		}
+		p.news(r)
 	}
 	if p.there && !p.ended && at.Revents&unix.POLLHUP == 0 && opens.Revents == 0 {
 		return nil
 	}
-	set := [1]unix.PollFd{{Fd: int32(p.master), Events: unix.POLLIN}}
-	if _, err := unix.Poll(set[:], 0); err != nil {
+	there, words, err := p.state(r)
+	if err != nil {
+		return nil // asked again
+	}
+	was := p.there
+	// Words without a writer are of one who opened, wrote and closed before we looked.
+	p.there = there || words || was && len(r.toDev.rest) > 0
+	p.ended = p.there && !there
+	if p.there == was {
 		return nil
 	}
-	there := set[0].Revents&unix.POLLHUP == 0
-	p.ended = p.there && !there && (set[0].Revents&unix.POLLIN != 0 || len(r.toDev.rest) > 0)
-	if there == p.there || p.ended {
-		return nil
-	}
-	p.there = there
 	r.copies.changed = true
-	if there {
+	if p.there {
 		r.app.fd = p.master
 		r.settings(time.Now())
 		r.dev.drive(allLines, allLines)
@@ -197,6 +195,29 @@ func (p *appEnd) look(at, opens *unix.PollFd, r *relay) error {
 	r.app.fd = -1
 	p.hangUp(r.dev)
 	return p.tidy()
+}
+
+// state asks the kernel whether the other end is open, and whether it wrote something that has not been read.
+func (p *appEnd) state(r *relay) (there, words bool, err error) {
+	for range turns {
+		set := [1]unix.PollFd{{Fd: int32(p.master), Events: unix.POLLIN | unix.POLLPRI}}
+		if _, err := unix.Poll(set[:], 0); err != nil {
+			return false, false, err
+		}
+		if set[0].Revents&unix.POLLPRI == 0 {
+			return set[0].Revents&unix.POLLHUP == 0, set[0].Revents&unix.POLLIN != 0, nil
+		}
+		p.news(r) // there is input as long as there are news
+	}
+	return false, false, unix.EAGAIN
+}
+
+// news reads one byte of news, which come alone.
+func (p *appEnd) news(r *relay) {
+	var b [1]byte
+	if n, err := unix.Read(p.master, b[:]); n == 1 && err == nil && b[0]&packet != 0 {
+		r.settings(time.Now())
+	}
 }
 
 // hangUp drops the device's lines as the last close of a port does.
