@@ -209,6 +209,13 @@ func TestMemory(t *testing.T) {
 	if again.Noted() != 0 {
 		t.Error("what was restored would be written again")
 	}
+	// A clock that has lost its cell costs none of it.
+	var lost Reads
+	lost.Restore(m, time.Unix(1000, 0))
+	lost.Note(Attempt{At: time.Unix(2000, 0), Head: HeadChip, OK: true})
+	if a, b := lost.Memory().Days, r.Memory().Days; len(a) != len(b) || a[len(a)-1].Heads[HeadChip][0] != b[len(b)-1].Heads[HeadChip][0]+1 {
+		t.Errorf("after a reset clock: %+v", a)
+	}
 	// A clock that was years ahead must not leave days behind that nothing ever replaces.
 	var early Reads
 	early.Restore(m, morning.AddDate(-1, 0, 0))

@@ -15,6 +15,8 @@ const (
 	wearNeeded = 30
 	// recentKept is how many insertions outlast a restart.
 	recentKept = 100
+	// firstDay is in 2024: a clock that says less has lost its cell, and what it says drops nothing.
+	firstDay = 19723
 )
 
 // trouble is how an insertion went: given up, or read at a second try.
@@ -34,9 +36,13 @@ type dayHead struct{ Cards, Failed, Retried int }
 
 func dayOf(at time.Time) int64 { return at.Unix() / 86400 }
 
-// today returns the day of a moment. Days of a clock that was wrong and ran ahead are dropped.
+// today returns the day of a moment. Days of a clock that was wrong and ran ahead are dropped; with one that has lost its
+// cell it is still the last day known.
 func (r *Reads) today(at time.Time) *day {
 	index := dayOf(at)
+	if n := len(r.days); n > 0 && index < firstDay {
+		return &r.days[n-1]
+	}
 	for n := len(r.days); n > 0 && r.days[n-1].Index > index; n-- {
 		r.days = r.days[:n-1]
 	}
@@ -159,9 +165,9 @@ func (r *Reads) Restore(m Memory, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.totals = m.Totals
-	last := int64(-1)
+	last, lost := int64(-1), dayOf(now) < firstDay
 	for _, k := range m.Days {
-		if k.Day <= last || k.Day > dayOf(now) || len(r.days) == daysKept {
+		if k.Day <= last || k.Day > dayOf(now) && !lost || len(r.days) == daysKept {
 			continue
 		}
 		last = k.Day
