@@ -335,6 +335,12 @@ func (c *config) check() error {
 		if t.Port < 1 || t.Port > 65535 {
 			bad(key+".port", "%d is no TCP port", t.Port)
 		}
+		if len(t.Via) > 15 || strings.ContainsAny(t.Via, "/@ ") {
+			bad(key+".via", "%q is no interface", t.Via)
+		}
+		if t.PortalPath != "" && (t.PortalPath[0] != '/' || t.TLS || t.Name != "internet") {
+			bad(key+".portal_path", "want a path such as /generate_204, of the target internet, without tls")
+		}
 	}
 	oneOf("capture.length", c.Capture.Length, "", "binary2", "bcd2", "ascii4")
 	oneOf("capture.dialect", c.Capture.Dialect, "", "unionpay", "nac", "text", "text-hex")

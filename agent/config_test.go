@@ -1,12 +1,36 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
 
 const least = "estate = \"shop\"\nterminal = \"t1\"\n"
+
+func TestTargetsByAnotherWay(t *testing.T) {
+	target := "[[target]]\nname = \"%s\"\nhost = \"203.0.113.10\"\nport = 80\n"
+	c, err := parseConfig([]byte(least + fmt.Sprintf(target, "host-primary") + fmt.Sprintf(target, "host-primary") + "via = \"wwan0\"\n" + fmt.Sprintf(target, "internet") + "portal_path = \"/generate_204\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := targets(c)
+	if len(list) != 3 || list[0].Name != "host-primary" || list[1].Name != "host-primary@wwan0" || list[1].Via != "wwan0" || list[2].PortalPath != "/generate_204" {
+		t.Errorf("%+v", list)
+	}
+	for text, says := range map[string]string{
+		fmt.Sprintf(target, "host-primary") + "portal_path = \"/x\"\n":         "portal_path",
+		fmt.Sprintf(target, "internet") + "portal_path = \"x\"\n":              "portal_path",
+		fmt.Sprintf(target, "internet") + "tls = true\nportal_path = \"/x\"\n": "portal_path",
+		fmt.Sprintf(target, "host-primary") + "via = \"host-primary@wwan0\"\n": "via",
+		fmt.Sprintf(target, "host-primary") + "via = \"an-interface-of-16\"\n": "via",
+	} {
+		if _, err := parseConfig([]byte(least + text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
 
 func TestConfig(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{

@@ -137,7 +137,11 @@ func targets(c config) []probe.Target {
 	internet := false
 	for _, t := range c.Target {
 		internet = internet || t.Name == "internet"
-		list = append(list, probe.Target{Name: t.Name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, PortalPath: t.PortalPath})
+		name := t.Name
+		if t.Via != "" {
+			name += "@" + t.Via
+		}
+		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, PortalPath: t.PortalPath})
 	}
 	if len(c.Broker.URL) > 0 && !internet {
 		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {
