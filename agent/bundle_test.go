@@ -142,9 +142,10 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	decided := `App.Expected App.Parameters App.Process Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
-		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.TTY ECR.Baud ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.Socket Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
+		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.TTY ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.Socket Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.Interfaces Network.Metered
-		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Profile.Name Profile.Scheme Reader.APN Reader.Baud Reader.Dedicated
+		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX
+		Printer.APN Printer.Baud Printer.Dedicated Printer.DialUp Printer.Keys Printer.MayReset Printer.Name Printer.Port Printer.Protocol Printer.RX Profile.Name Profile.Scheme Reader.APN Reader.Baud Reader.Dedicated
 		Reader.DialUp Reader.MayReset Reader.Name Reader.Port Reader.Protocol Reader.RX StateDir Storage.Paths Target.CA Target.Host Target.Name Target.Port Target.PortalPath Target.ServerName Target.TLS Target.Via Terminal`
 	known := map[string]bool{}
 	for _, k := range strings.Fields(decided) {

@@ -77,7 +77,9 @@ func TestWireIsDiagnosed(t *testing.T) {
 			}
 		}
 	}
-	wait("packets are watched", func() bool { return strings.Contains(said.String(), "are watched") || strings.Contains(said.String(), "CAP_NET_RAW") })
+	wait("packets are watched", func() bool {
+		return strings.Contains(said.String(), "are watched") || strings.Contains(said.String(), "CAP_NET_RAW")
+	})
 	if strings.Contains(said.String(), "CAP_NET_RAW") {
 		t.Skip("root may open no packet socket here")
 	}
