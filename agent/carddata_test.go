@@ -128,7 +128,7 @@ func (h *cardHouse) start() {
 	h.must(err)
 	t.Cleanup(func() { os.RemoveAll(h.dir) })
 	h.out, h.root = t.TempDir(), os.Getuid() == 0
-	h.program = filepath.Join(h.dir, "posdx")
+	h.program = filepath.Join(h.dir, "cards") // another test looks for processes called posdx
 	build := exec.Command("go", "build", "-o", h.program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -197,6 +197,12 @@ func (h *cardHouse) start() {
 	h.must(h.daemon.Start())
 	t.Cleanup(func() { h.daemon.Process.Kill(); h.daemon.Wait() })
 	h.eventually("the hook answers", func() bool { _, err := h.client().State(t.Context()); return err == nil })
+	h.eventually("the links are listened to", func() bool {
+		return bytes.Count(h.talk.bytes(), []byte("register link is listened to")) == len(h.lines)
+	})
+	if h.root {
+		h.eventually("the wire is watched", func() bool { return bytes.Contains(h.talk.bytes(), []byte("connections to the hosts are watched")) })
+	}
 }
 
 func (h *cardHouse) client() source.Client { return source.Client{Path: h.dir + "/hook.sock"} }
@@ -502,7 +508,7 @@ func (h *cardHouse) look() {
 	h.clean("log", h.talk.bytes(), "posdx starts")
 	h.clean("status --json", status("status", "--json"), "T-98")
 	h.clean("status", status("status"), "shop/t1")
-	h.clean("console", h.console(), "posdx")
+	h.clean("console", h.console(), "\x1b[")
 	h.clean("bundle", unpacked(t, bundle), "T-98")
 	var kept []byte
 	h.must(filepath.WalkDir(h.dir+"/state", func(path string, e fs.DirEntry, err error) error {
@@ -532,7 +538,7 @@ func (h *cardHouse) console() []byte {
 	}
 	c.Process.Kill()
 	c.Wait()
-	return append(screen.bytes(), "posdx"...)
+	return screen.bytes()
 }
 
 // unpacked returns the content of a bundle, as it is and unpacked.

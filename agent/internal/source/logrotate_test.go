@@ -95,6 +95,11 @@ func TestLogrotate(t *testing.T) {
 					}
 				}
 				time.Sleep(pause)
+				// A writer that has not heard of a turn before the next writes to a file that is being compressed.
+				for w.waits() {
+					next++
+					w.line(next)
+				}
 				caughtUp()
 			}
 			kept := survivors(t, dir)
@@ -146,6 +151,12 @@ type logWriter struct {
 	flags int // of open: who creates the log?
 	f     *os.File
 	lines int
+}
+
+// waits says that the writer has not heard yet that its log was turned over.
+func (w *logWriter) waits() bool {
+	_, err := os.Stat(w.told)
+	return w.holds && err == nil
 }
 
 func (w *logWriter) line(n int) {
