@@ -64,17 +64,19 @@ func TestModemPortChoice(t *testing.T) {
 	}
 	words := func() [2]int { return [2]int{len(primary.Heard()), len(secondary.Heard())} }
 	was := words()
-	step := func(name, port string, want string, speaksPrimary, speaksSecondary bool) map[string]report.Evidence {
+	step := func(name, port string, want string, speaksPrimary, speaksSecondary bool) (got map[string]report.Evidence) {
 		t.Helper()
-		got := ask(port)
-		if s := show(got["modem.port"], "outcome", "model", "reason"); s != want {
-			t.Errorf("%s: %s, want %s", name, s, want)
+		for try := range 5 { // a busy machine may be too slow for a modem's deadlines: then the other port is asked, rightly
+			got = ask(port)
+			now := words()
+			p, s, port := now[0] > was[0], now[1] > was[1], show(got["modem.port"], "outcome", "model", "reason")
+			was = now
+			if port == want && p == speaksPrimary && s == speaksSecondary {
+				return got
+			}
+			t.Logf("%s, try %d: %s; the primary was asked: %v, the secondary: %v", name, try, port, p, s)
 		}
-		now := words()
-		if p, s := now[0] > was[0], now[1] > was[1]; p != speaksPrimary || s != speaksSecondary {
-			t.Errorf("%s: the primary was asked: %v, the secondary: %v", name, p, s)
-		}
-		was = now
+		t.Errorf("%s: never %s, the primary asked: %v, the secondary: %v", name, want, speaksPrimary, speaksSecondary)
 		return got
 	}
 	step("by its ids", "usb:2c7c:0125", "ok ok EC25 -", false, true)
@@ -179,7 +181,11 @@ func TestDialUpLine(t *testing.T) {
 		{"silent", func(s *sim.ModemState) { s.Silent = true }, "cannot-tell - - - masked"},
 	} {
 		s.Change(c.change)
-		if got := show(ran(t, probes)["modem.line"], "outcome", "volts", "level", "reason"); got != c.want {
+		got := ""
+		for try := 0; try < 5 && got != c.want; try++ { // a busy machine may be too slow for a modem's deadlines
+			got = show(ran(t, probes)["modem.line"], "outcome", "volts", "level", "reason")
+		}
+		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
