@@ -134,20 +134,21 @@ func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
 	}
 	var daemonSaid *relayTalk
 	var daemon *exec.Cmd
-	heard := 0
 	for i := range deaths + 1 {
 		daemonSaid = &relayTalk{}
+		before := said.count("what passes is heard")
 		daemon = posdx(t, daemonSaid, "run", "--config", config)
-		waitFor(t, "the daemon hears", func() bool { heard = said.count("what passes is heard"); return heard > i })
+		waitFor(t, "the daemon hears", func() bool { return said.count("what passes is heard") > before })
 		if i == deaths {
 			break
 		}
 		// Sooner or later, so that it dies in every state.
 		time.Sleep(time.Duration(i%5) * 3 * time.Millisecond)
+		before = said.count("nobody hears")
 		daemon.Process.Kill()
 		daemon.Wait()
 		os.Remove(dir + "/lives.json") // so many crashes in a row would make it start later, and not listen
-		waitFor(t, "its death is noticed by the copies alone", func() bool { return said.count("nobody hears") > i })
+		waitFor(t, "its death is noticed by the copies alone", func() bool { return said.count("nobody hears") > before })
 	}
 	stop.Store(true)
 	both.Wait()

@@ -140,28 +140,30 @@ func (p *Port) Read(b []byte) (n int, err error) {
 		return 0, nil
 	}
 	wait := p.raw.Read(func(fd uintptr) bool {
-		come, gone := ready(fd, unix.POLLIN)
-		switch {
-		case come:
-			n, err = p.line.Read(b)
-			if n > 0 {
-				if p.marking {
-					n = p.unmark(b[:n])
+		for {
+			come, gone := ready(fd, unix.POLLIN)
+			if !come {
+				if gone {
+					err = ErrGone
 				}
-				err = nil
-				return n > 0
+				return gone
 			}
-			if _, hup := ready(fd, unix.POLLIN); hup || errors.Is(err, unix.EIO) {
+			raw, failed := p.line.Read(b)
+			if n = raw; raw > 0 {
+				if p.marking {
+					n = p.unmark(b[:raw])
+				}
+				if n > 0 {
+					return true
+				}
+				continue // nothing but marks; what is behind them will not be told again
+			}
+			if _, hup := ready(fd, unix.POLLIN); hup || errors.Is(failed, unix.EIO) {
 				err = ErrGone
 				return true
 			}
-			err = nil
 			return false // another reader of a shared port was faster
-		case gone:
-			err = ErrGone
-			return true
 		}
-		return false
 	})
 	return n, p.fail("read", wait, err)
 }

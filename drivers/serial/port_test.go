@@ -325,6 +325,15 @@ func TestMarksAreTakenOut(t *testing.T) {
 			t.Errorf("got % x, %v", got, err)
 		}
 	})
+	// One byte at a time the first half of a doubled 377 is a read of nothing, with more behind it.
+	device.Write([]byte("\xFF\xFFx"))
+	within(t, "read by bytes", func() {
+		for range 3 {
+			if n, err := p.Read(got[:1]); n != 1 || err != nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		}
+	})
 	if c, err := p.LineErrors(); err != nil || c != (Counters{}) {
 		t.Errorf("counted %+v, %v", c, err)
 	}

@@ -35,6 +35,7 @@ type ECR struct {
 	Log     *slog.Logger
 
 	reopen time.Duration // for tests: instead of linkReopen
+	quiet  time.Duration // for tests: instead of linkQuiet
 
 	pulses [2]pulse // of the goroutines that read, the second only with two ports
 
@@ -183,6 +184,14 @@ type ear struct {
 	heard   time.Time // by a relay's copies
 }
 
+// pause is how long a frame may pause.
+func (e *ECR) pause() time.Duration {
+	if e.quiet > 0 {
+		return e.quiet
+	}
+	return linkQuiet
+}
+
 func (e *ECR) ear(i int, to Sink) *ear {
 	return &ear{link: e, index: i, to: to, decoder: ecr.NewCountingDecoder(e.Framing, i == 0, e.Tags), said: errNothing}
 }
@@ -256,7 +265,7 @@ func (l *ear) wait(now time.Time) time.Time {
 	case len(l.waiting) > 0:
 		return now.Add(fullAgain)
 	case l.decoder.Partial():
-		return now.Add(linkQuiet)
+		return now.Add(l.link.pause())
 	}
 	return time.Time{}
 }

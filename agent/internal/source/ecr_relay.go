@@ -89,7 +89,7 @@ func (e *ECR) hearCopies(ctx context.Context, ears [2]*ear) error {
 			clear(buf[:n])
 		}
 		for i, l := range ears {
-			if i != from && l.decoder.Partial() && now.Sub(l.heard) >= linkQuiet {
+			if i != from && l.decoder.Partial() && now.Sub(l.heard) >= e.pause() {
 				l.decoder.Quiet(l.found)
 				l.keep()
 			}

@@ -44,7 +44,7 @@ func (r *fakeRelay) send(c serial.Copy) {
 func listenTo(t *testing.T, d *fakeDaemon, framing, path string) (*ECR, *notebook, func()) {
 	t.Helper()
 	log := &notebook{}
-	e := &ECR{Name: "ecr0", Framing: framing, Copies: path, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond}
+	e := &ECR{Name: "ecr0", Framing: framing, Copies: path, Log: slog.New(slog.NewTextHandler(log, nil)), reopen: time.Millisecond, quiet: soon}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx, d) }()
