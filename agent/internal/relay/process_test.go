@@ -82,7 +82,7 @@ func (r *rig) spawn(uid uint32) *exec.Cmd {
 		return Totals{}
 	}
 	r.t.Cleanup(func() { r.stop() })
-	until(r.t, "the device is relayed", r.log.has("is relayed"))
+	until(r.t, "the device is relayed", r.log.has("port is relayed"))
 	return c
 }
 

@@ -127,7 +127,7 @@ func (r *rig) run() *rig {
 		return last
 	}
 	r.t.Cleanup(func() { r.stop() })
-	until(r.t, "the device is relayed", r.log.has("is relayed"))
+	until(r.t, "the device is relayed", r.log.has("port is relayed"))
 	return r
 }
 
@@ -366,7 +366,7 @@ func TestUnpluggedAndPluggedIn(t *testing.T) {
 		r.log.b.Reset()
 		r.log.mu.Unlock()
 		r.plug()
-		until(t, "it is relayed again", r.log.has("is relayed"))
+		until(t, "it is relayed again", r.log.has("port is relayed"))
 		expect(t, app, r.device, "again")
 		expect(t, r.device, app, "and back")
 		if s := settingsOf(t, r.device); s.Ospeed != 19200 {
@@ -614,7 +614,11 @@ func TestTwoPortsPassModemLinesAndBreaks(t *testing.T) {
 			return dev
 		}
 	}).run()
-	until(t, "both ports are relayed", func() bool { return r.log.has(near)() && r.log.has(r.c.Device)() })
+	until(t, "both ports are relayed", func() bool {
+		r.log.mu.Lock()
+		defer r.log.mu.Unlock()
+		return strings.Count(r.log.b.String(), "port is relayed") == 2
+	})
 	expect(t, far, r.device, "a \xFF stays") // PARMRK doubles it, and it comes out single
 	expect(t, r.device, far, "\xFF\xFF back")
 	for _, c := range []struct{ in, out int }{
