@@ -25,10 +25,12 @@ func (p pairs) Set(s string) error {
 	name, v, ok := strings.Cut(s, "=")
 	n, err := strconv.ParseInt(v, 10, 64)
 	switch {
-	case !ok:
-		p[""] = true
+	case !ok || name == "":
+		p[""] = "want name=value, such as stan=000123"
 	case v == "true" || v == "false":
 		p[name] = v == "true"
+	case (name == "connect_ms" || name == "response_ms") && err != nil:
+		p[""] = name + ": want whole milliseconds"
 	case strings.HasSuffix(name, "_ms") && err == nil:
 		p[name] = n
 	default:
@@ -75,8 +77,8 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	if _, bad := q.Txn[""]; bad {
-		fmt.Fprintln(s.err, "posdx report: --txn: want name=value, such as stan=000123")
+	if why, bad := q.Txn[""]; bad {
+		fmt.Fprintf(s.err, "posdx report: --txn: %v\n", why)
 		return exitUsage
 	}
 	if !isLang(s, "report", *lang) {
