@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:c402e25003c3360ab8fba47e4db20c2d0229a40baa5376d2d3d0294e918a9189", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:62d8a0226e00024b795e8f2053c5e40febe056d28dfcfd822c88ec90735543f2", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3721,7 +3721,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:c402e25003c3360ab8f
 	}, Masks: list658, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
-		Weight{Cause: "lan.cable", DB: 20},
+		Weight{Cause: "lan.cable", DB: 33},
 	}, Masks: list659, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: -15},
