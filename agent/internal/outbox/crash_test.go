@@ -85,6 +85,7 @@ func (f *fleet) explained(epoch string, seq uint64) bool {
 type trial struct {
 	r        *rand.Rand
 	fs       *crashfs.FS
+	box      *outbox.Box
 	o        outbox.Options
 	segment  int64
 	fleet    *fleet
@@ -106,6 +107,7 @@ func (t *trial) open() (*outbox.Box, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.box = b
 	if !t.fs.Cut() && b.Stats().Degraded == "" {
 		if b.Boot() <= t.boot {
 			return nil, fmt.Errorf("boot %d after %d", b.Boot(), t.boot)
@@ -203,7 +205,9 @@ func (t *trial) run(lossy bool) (out outcome, err error) {
 		if t.fs.Cut() {
 			out.cuts++
 		}
-		t.fs = t.fs.Crash()
+		after := t.fs.Crash()
+		t.box.Close() // into the directory that is no more, so that nothing of it goes on
+		t.fs = after
 	}
 	b, err := t.open()
 	if err != nil {
@@ -242,7 +246,7 @@ func (t *trial) run(lossy bool) (out outcome, err error) {
 func newTrial(seed uint64, model crashfs.Model) *trial {
 	r := rand.New(rand.NewPCG(seed, uint64(model)))
 	fs := crashfs.New()
-	fs.Model, fs.Rand = model, r
+	fs.Model, fs.Rand = model, rand.New(rand.NewPCG(seed, 99))
 	t := &trial{r: r, fs: fs, fleet: newFleet(), accepted: map[string]uint64{}, segment: 512}
 	t.o.MaxBytes = 2 << 10
 	if seed%2 == 0 {

@@ -85,7 +85,7 @@ func TestDiskFull(t *testing.T) {
 			if capacity < 4000 && b.Stats().Degraded == "" {
 				t.Fatalf("capacity %d: nobody says that the disk is full", capacity)
 			}
-			fs.Capacity = 0
+			fs.Set(func(f *crashfs.FS) { f.Capacity = 0 })
 			time.Sleep(time.Hour)
 			add(20)
 			if s := b.Stats(); s.Degraded != "" || s.RAM != 0 {
@@ -136,7 +136,9 @@ func TestSyncFails(t *testing.T) {
 						}
 						time.Sleep(time.Minute)
 					}
-					fs = fs.Crash()
+					after := fs.Crash()
+					b.Close()
+					fs = after
 				}
 			})
 			synctest.Test(t, func(t *testing.T) {
@@ -166,7 +168,9 @@ func TestSyncFails(t *testing.T) {
 				if s := b.Stats(); s.Degraded != "" {
 					t.Errorf("syncs %d to %d fail: still %q long after", first, first+many-1, s.Degraded)
 				}
-				fs = fs.Crash()
+				after := fs.Crash()
+				b.Close()
+				fs = after
 				b, err = outbox.OpenSmall(outbox.Options{FS: fs, MaxBytes: 1 << 20}, 512)
 				if err != nil {
 					t.Fatal(err)
@@ -334,13 +338,13 @@ func TestProbeDropsNothing(t *testing.T) {
 			b.Append("diagnosis", true, time.Now(), fmt.Appendf(nil, `{"n":%d,"pad":%q}`, n, strings.Repeat("x", 300)))
 			n++
 		}
-		fs.ReadOnly = true
+		fs.Set(func(f *crashfs.FS) { f.ReadOnly = true })
 		b.Append("diagnosis", true, time.Now(), []byte(`{}`))
 		if s := b.Stats(); !strings.Contains(s.Degraded, "read-only") || s.RAM != 1 {
 			t.Fatalf("%+v", s)
 		}
 		b.Ack(b.Epoch(), 1, 1)
-		fs.ReadOnly = false
+		fs.Set(func(f *crashfs.FS) { f.ReadOnly = false })
 		time.Sleep(outbox.RetryMax)
 		synctest.Wait()
 		if s := b.Stats(); s.Degraded != "" || s.Records < n || len(s.Dropped) > 0 {
@@ -376,7 +380,7 @@ func TestRingHoldsADay(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%d of %d documents of %d bytes are there: %+v", len(got), docs, len(want[0]), b.Stats())
 	}
-	fs.ReadOnly = false
+	fs.Set(func(f *crashfs.FS) { f.ReadOnly = false })
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}

@@ -197,16 +197,16 @@ func TestBrokerThatLosesWhileFlashIsFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		onFlash := box.Epoch()
-		fs.ReadOnly = true
+		fs.Set(func(f *crashfs.FS) { f.ReadOnly = true })
 		fill(t, box, 300)
 		inMemory := box.Epoch()
 		if err := box.Ack(inMemory, 1, 300); err != nil {
 			t.Fatal(err)
 		}
-		fs.ReadOnly = false
+		fs.Set(func(f *crashfs.FS) { f.ReadOnly = false })
 		rest(2 * time.Minute)
 		fill(t, box, 200)
-		fs.ReadOnly = true
+		fs.Set(func(f *crashfs.FS) { f.ReadOnly = true })
 		fill(t, box, 10)
 		s := newScript(t)
 		s.seen[inMemory] = map[uint64]int{}

@@ -25,8 +25,7 @@ const (
 	Strict               // only a sync of the directory does, and single changes may get lost, as on UBIFS
 )
 
-// An FS is one directory. The exported fields are set before use; the methods may be called from one goroutine at a
-// time, or from several between which Cut happens.
+// An FS is one directory. The exported fields are set before use, or with Set.
 type FS struct {
 	Model    Model
 	Rand     *rand.Rand // needed once something is cut or fails
@@ -64,6 +63,13 @@ type change struct {
 
 // New returns an empty directory.
 func New() *FS { return &FS{names: map[string]*inode{}, durable: map[string]*inode{}} }
+
+// Set changes the exported fields while the directory is in use.
+func (f *FS) Set(change func(f *FS)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
+}
 
 // step counts a change and tells whether the power goes with it.
 func (f *FS) step() (dying bool, err error) {
@@ -295,7 +301,8 @@ func (f *FS) Crash() *FS {
 		}
 	}
 	g := New()
-	g.Model, g.Rand, g.NoSync, g.NoDir = f.Model, r, f.NoSync, f.NoDir
+	g.Model, g.NoSync, g.NoDir = f.Model, f.NoSync, f.NoDir
+	g.Rand = rand.New(rand.NewPCG(r.Uint64(), r.Uint64())) // who still holds the old directory asks the old one
 	for name, i := range names {
 		d := i.after(r)
 		n := &inode{data: d, durable: slices.Clone(d)}
