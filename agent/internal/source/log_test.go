@@ -544,6 +544,28 @@ func TestLogsWriteNoFlashForNothing(t *testing.T) {
 	})
 }
 
+// Places that a full or missing file system did not take are written as soon as it does, without a new line in the log.
+func TestLogsWritePlacesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path, state := filepath.Join(dir, "pay.log"), filepath.Join(dir, "later", "places")
+		os.WriteFile(path, []byte("x\n"), 0o600)
+		l := &Logs{Files: []LogFile{{Path: path, Patterns: []*Pattern{pattern(t, `resp=(?P<code>\w+)`, PatternOptions{})}}}, State: state, Log: slog.New(slog.DiscardHandler), blind: true}
+		ctx, stop := context.WithCancel(t.Context())
+		go l.Run(ctx, newDaemon())
+		time.Sleep(3 * blindLook)
+		os.WriteFile(path, []byte("x\nresp=96\n"), 0o600)
+		time.Sleep(3 * blindLook)
+		os.Mkdir(filepath.Dir(state), 0o700)
+		time.Sleep(2 * saveAgain)
+		if m, err := loadMarks(state); err != nil || m[path] == nil || m[path].Offset != 10 {
+			t.Errorf("got places %v, %v; want the end of the log", m, err)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
 func TestMarksFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "places")
 	want := map[string]*mark{"/a": {1, 2, 3, 1 << 63, -3600000}}

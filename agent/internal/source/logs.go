@@ -16,6 +16,7 @@ const (
 	fullAgain  = 200 * time.Millisecond // a full sink is offered the same again
 	slowLook   = time.Minute            // whether or not the kernel tells of changes: network file systems do not
 	blindLook  = 2 * time.Second        // when the kernel cannot tell
+	saveAgain  = 10 * time.Second       // places that could not be written
 	farthest   = maxBacklog / 2         // read since the last save: a restart must not find more than it would read
 	manyFiles  = 16
 	stateBytes = 64 << 10
@@ -90,7 +91,11 @@ func (l *Logs) Run(ctx context.Context, to Sink) error {
 			l.tell(said, t.file.Path, err)
 		}
 		if l.due(tails, saved) {
-			saved = l.save(tails, saved, said)
+			if places := l.save(tails, saved, said); places != nil {
+				saved = places
+			} else {
+				wait = min(wait, saveAgain)
+			}
 		}
 		if l.Turn != nil {
 			l.Turn()
@@ -178,7 +183,7 @@ func (l *Logs) due(tails []*tail, saved map[string]*mark) bool {
 	return false
 }
 
-// save writes the places if they changed and returns what is on disk.
+// save writes the places if they changed and returns what is on disk; nil if they could not be written.
 func (l *Logs) save(tails []*tail, saved map[string]*mark, said map[string]string) map[string]*mark {
 	m := l.places(tails)
 	if l.State == "" || samePlaces(m, saved) {
@@ -186,6 +191,9 @@ func (l *Logs) save(tails []*tail, saved map[string]*mark, said map[string]strin
 	}
 	err := saveMarks(l.State, m)
 	l.tell(said, l.State, err)
+	if err != nil {
+		return nil
+	}
 	for _, t := range tails {
 		t.matched = false
 	}
