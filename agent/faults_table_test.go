@@ -313,6 +313,8 @@ func faults() []fault {
 		// The shop's network.
 		{name: "cable-out", cause: "lan.cable", kind: realFault, how: "the far end of the cable is set down",
 			breaks: func(s *shop) error { return s.w.Cut() }, event: connect},
+		{name: "cable-loose", cause: "lan.cable", kind: realFault, how: "the far end of the cable goes down and comes back six times, and stays",
+			breaks: loosen, event: noAnswer},
 		{name: "wifi-off", cause: "lan.wifi", kind: realFault, iface: "wlan0", how: "a wireless interface loses its carrier",
 			prepare: writing("sys/class/net/wlan0/wireless/.keep", ""), breaks: func(s *shop) error { return s.w.Cut() }, event: connect},
 		{name: "gateway-elsewhere", cause: "lan.address", kind: realFault, how: "another address; the default route points out of the new subnet",
@@ -390,6 +392,21 @@ func twin(s *shop) error {
 		return err
 	}
 	return other.Up("twin0")
+}
+
+// loosen is a plug that makes contact again each time.
+func loosen(s *shop) error {
+	for range 6 {
+		if err := s.w.Cut(); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond) // each is a change of its own for the kernel, which tells of them singly
+		if err := s.w.Mend(); err != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil
 }
 
 // wander moves the default route between the cable and a second interface.
