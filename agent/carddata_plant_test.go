@@ -200,6 +200,7 @@ func (p plant) links(t *testing.T) []plantedLink {
 		{ecr.ECR17, [][]byte{bars(0x7F, ecr17, ecr17)}},
 		{ecr.ZVT, [][]byte{zvt(status("\x27\xE2" + card)), zvt(status(card + "\x27\x51"))}},
 		{ecr.ABECS, [][]byte{abecs("GOC041" + long), abecs("GPN000" + long)}},
+		{ecr.ISO8583, [][]byte{ecr.Binary2.Append(nil, p.message(t, "0210", "96")), ecr.ASCII4.Append(nil, p.message(t, "0200", ""))}},
 	}
 }
 

@@ -375,7 +375,7 @@ func (c *config) checkLinks(names map[string]bool, bad func(key, format string, 
 			bad(key+".name", "%q is empty or used twice; each device needs its own, such as ecr0", l.Name)
 		}
 		names[l.Name] = true
-		oneOf(key+".framing", l.Framing, ecr.MISPOS, ecr.Transbank, ecr.ECR17, ecr.ZVT, ecr.ABECS)
+		oneOf(key+".framing", l.Framing, ecr.MISPOS, ecr.Transbank, ecr.ECR17, ecr.ZVT, ecr.ABECS, ecr.ISO8583)
 		oneOf(key+".parity", l.Parity, "", "none", "odd", "even")
 		if l.Bits != 0 && l.Bits != 7 && l.Bits != 8 {
 			bad(key+".data_bits", "%d is neither 7 nor 8", l.Bits)

@@ -7,6 +7,7 @@ const (
 	ECR17     = "ecr17"     // Italy: as Transbank, with fields at fixed places and its own LRC
 	ZVT       = "zvt"       // Germany, Austria, Switzerland: DLE stuffing, CRC
 	ABECS     = "abecs"     // Brazil's PIN pads: SYN, ETB, stuffing, CRC
+	ISO8583   = "iso8583"   // a length header and a message for the host, bare
 )
 
 // Kind is what a message means to a sale.
@@ -114,6 +115,8 @@ func NewCountingDecoder(framing string, answers bool, tags *Tags) *Decoder {
 		d.p = zvt{tags}
 	case ABECS:
 		d.p = abecs{answers: answers}
+	case ISO8583:
+		d.p = isolink{tags}
 	default:
 		return nil
 	}
