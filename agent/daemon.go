@@ -97,6 +97,9 @@ func (d *daemon) Txn(m source.TxnMark) {
 	case source.PhaseRead:
 		if m.OK != nil {
 			d.loop.Read(m.Txn.Entry, *m.OK, m.Again)
+			if !*m.OK && !m.Late && d.runner.Failed != nil {
+				d.runner.Failed()
+			}
 			if d.reads != nil && !m.Late {
 				d.reads.Note(reader.Attempt{At: time.Now(), Head: reader.HeadOf(m.Txn.Entry), OK: *m.OK, Same: m.Again, Told: true})
 			}

@@ -18,6 +18,7 @@ import (
 type senses struct {
 	probes  []probe.Probe
 	metered func() bool
+	failed  func() // takes in that a device failed
 	tasks   []task
 }
 
@@ -49,7 +50,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		}
 	}
 	metal := probe.NewBoard(board)
-	s := senses{metered: net.Metered, tasks: []task{
+	s := senses{metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
 		{"network", net.Run},
 		{"kernel log", func(ctx context.Context) error {
 			err := metal.Run(ctx)

@@ -426,11 +426,16 @@ func TestComplaintsTogether(t *testing.T) {
 		r.Seq = uint64(i)
 		k.Add(r)
 	}
-	if n := k.Together(UnderVoltage, USBDisconnect, 100*time.Second, time.Hour); n != 2 {
+	if n := k.Together(UnderVoltage, 100*time.Second, time.Hour, USBDisconnect); n != 2 {
 		t.Errorf("%d dips with a disconnect, want 2", n)
 	}
-	if n := k.Together(UnderVoltage, USBDisconnect, 100*time.Second, 30*time.Second); n != 1 {
+	if n := k.Together(UnderVoltage, 100*time.Second, 30*time.Second, USBDisconnect); n != 1 {
 		t.Errorf("%d in half a minute, want 1", n)
+	}
+	k.Note(DeviceError, 61*time.Second)
+	k.Note(DeviceError, 62*time.Second)
+	if n := k.Together(UnderVoltage, 100*time.Second, time.Hour, USBDisconnect, DeviceError); n != 3 {
+		t.Errorf("%d dips with a disconnect or a failed device, want 3", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,8 @@ const (
 	SerialOverrun Complaint = "serial_overrun"
 	Overheat      Complaint = "overheat"
 	AppCrash      Complaint = "app_crash" // a segfault of the payment application, or its end for want of memory
+	// DeviceError is not the kernel's: a reader, PIN pad, printer or modem failed, as others found it. See Note.
+	DeviceError Complaint = "device_error"
 )
 
 // patterns are looked for in a message in lower case; the first that fits decides. Taken from the sources of the
@@ -169,6 +172,13 @@ func (k *KernelLog) Add(r Record) {
 	}
 }
 
+// Note takes in what others found at a moment since boot, to be held against what the kernel says.
+func (k *KernelLog) Note(c Complaint, at time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keep(c, at)
+}
+
 // keep is called with the lock held.
 func (k *KernelLog) keep(c Complaint, at time.Duration) {
 	list := k.moments[c]
@@ -196,8 +206,9 @@ func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
 // missed by its bus within a second or two.
 const near = 3 * time.Second
 
-// Together is how many complaints of class a in the last d before the moment since boot had one of class b beside them.
-func (k *KernelLog) Together(a, b Complaint, uptime, d time.Duration) int {
+// Together is how many complaints of class a in the last d before the moment since boot had one of the classes b beside
+// them.
+func (k *KernelLog) Together(a Complaint, uptime, d time.Duration, b ...Complaint) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := 0
@@ -205,11 +216,10 @@ func (k *KernelLog) Together(a, b Complaint, uptime, d time.Duration) int {
 		if uptime-at > min(d, logDay) {
 			continue
 		}
-		for _, other := range k.moments[b] {
-			if (other - at).Abs() <= near {
-				n++
-				break
-			}
+		if slices.ContainsFunc(b, func(c Complaint) bool {
+			return slices.ContainsFunc(k.moments[c], func(other time.Duration) bool { return (other - at).Abs() <= near })
+		}) {
+			n++
 		}
 	}
 	return n

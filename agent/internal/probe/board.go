@@ -163,6 +163,13 @@ func (b *Board) AppCrashes() (int, bool) {
 	return b.complaints(board.AppCrash, day)
 }
 
+// DeviceFailed takes in that a reader, PIN pad, printer or modem failed just now: a dip of the supply beside it may be why.
+func (b *Board) DeviceFailed() {
+	if up, err := board.Uptime(b.c.Root); err == nil {
+		b.log.Note(board.DeviceError, up)
+	}
+}
+
 const day = 24 * time.Hour
 
 func (b *Board) power() []report.Evidence {
@@ -171,12 +178,12 @@ func (b *Board) power() []report.Evidence {
 	if counted {
 		f["dips_1h"] = dips
 	}
-	// A dip beside which a device dropped off its bus has done harm already: what shows as a fault of that device is one
-	// of its supply.
+	// A dip beside which a device dropped off its bus or failed has done harm already: what shows as a fault of that
+	// device is one of its supply.
 	hurt := 0
 	if up, err := board.Uptime(b.c.Root); err == nil && dips > 0 {
-		if hurt = b.log.Together(board.UnderVoltage, board.USBDisconnect, up, time.Hour); hurt > 0 {
-			f["dips_with_drops_1h"] = hurt
+		if hurt = b.log.Together(board.UnderVoltage, up, time.Hour, board.USBDisconnect, board.DeviceError); hurt > 0 {
+			f["dips_with_errors_1h"] = hurt
 		}
 	}
 	p, err := board.ReadPower(b.c.Root)

@@ -21,6 +21,36 @@ import (
 var boardNow = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // healthyBoard is a machine without a fault that shows all it has.
+// A dip of the supply at the moment a reader fails is worth more than either alone.
+func TestDipsThatHurtDevices(t *testing.T) {
+	log := []string{"4,2,7199000000,-;Under-voltage detected!", "4,3,7200000000,-;Under-voltage detected!"} // the fixture's board is up for 7200.5 s
+	power := func(failed ...report.Evidence) report.Evidence {
+		b := NewBoard(BoardConfig{Root: healthyBoard(), Kmsg: kmsg(t, log...), Now: func() time.Time { return boardNow }})
+		feed(t, b, log)
+		r := NewRunner(b.Probes())
+		r.Failed = b.DeviceFailed
+		for _, e := range failed {
+			r.Remember(e)
+		}
+		for _, p := range b.Probes() {
+			if p.Checks[0] == "board.power" {
+				return p.Run(t.Context())[0]
+			}
+		}
+		panic("no board.power")
+	}
+	reader := report.Evidence{Check: "reader.port", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"outcome": "silent"}}
+	if e := power(reader, reader); e.Status != report.Bad || e.Facts["dips_with_errors_1h"] != 2 {
+		t.Errorf("beside a reader that fell silent: %+v", e)
+	}
+	good := reader
+	good.Status = report.OK
+	network := report.Evidence{Check: "net.tcp", Subject: "host-primary", Status: report.Bad}
+	if e := power(good, network); e.Status != report.OK || e.Facts["dips_with_errors_1h"] != nil {
+		t.Errorf("beside a reader that is well: %+v", e)
+	}
+}
+
 func healthyBoard() fstest.MapFS {
 	m := fstest.MapFS{}
 	for name, text := range map[string]string{
@@ -108,7 +138,7 @@ func TestBoard(t *testing.T) {
 			status: report.OK, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 2, "level": "poor"}},
 		{name: "two dips that take the reader along", check: "board.power", log: []string{"4,2,7100000000,-;Under-voltage detected!", "6,3,7100900000,-;usb 1-1: USB disconnect",
 			"4,4,7150000000,-;Under-voltage detected!", "6,5,7151000000,-;usb 1-1: USB disconnect"},
-			status: report.Bad, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 2, "dips_with_drops_1h": 2, "level": "bad"}},
+			status: report.Bad, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 2, "dips_with_errors_1h": 2, "level": "bad"}},
 		{name: "dips", check: "board.power", log: []string{"4,2,7100000000,-;Under-voltage detected!", "4,3,7100000001,-;Under-voltage detected!", "4,4,7100000002,-;Under-voltage detected!", "4,5,60000000,-;Under-voltage detected!"},
 			status: report.Bad, facts: F{"source": "mains", "millivolts": 5040, "dips_1h": 3, "level": "bad"}},
 		{name: "no word of power", check: "board.power", root: with(healthyBoard(), "sys/class/power_supply/dc/type", "", "sys/class/power_supply/dc/online", "", "sys/class/power_supply/dc/voltage_now", ""),

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,13 @@ type Runner struct {
 	next    int
 
 	pings chan func()
+
+	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
+	Failed func()
 }
+
+// devices are the checks that find such a failure.
+var devices = [...]string{"reader.port", "reader.line", "reader.selftest", "pinpad.port", "printer.status", "modem.port"}
 
 type key struct{ check, subject string }
 
@@ -225,6 +232,13 @@ func (r *Runner) Forget(check, subject string) {
 }
 
 func (r *Runner) remember(list []report.Evidence) {
+	if r.take(list) && r.Failed != nil {
+		r.Failed()
+	}
+}
+
+// take keeps the newest evidence; failed says that a device is bad that was not before.
+func (r *Runner) take(list []report.Evidence) (failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range list {
@@ -237,8 +251,10 @@ func (r *Runner) remember(list []report.Evidence) {
 		if cutShort([]report.Evidence{e}) && seen && old.Status != report.NotRun {
 			continue
 		}
+		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], e.Check)
 		r.latest[k] = e
 	}
+	return failed
 }
 
 // Known returns the newest answer of every check with its age at the given moment, in the order of first appearance.
