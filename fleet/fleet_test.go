@@ -66,6 +66,7 @@ func start(t testing.TB, dir string, args ...string) *fleet {
 	var said []string
 	go func() {
 		defer close(f.done)
+		session := false
 		page, address := regexp.MustCompile(`page=(\S+?)/ `), regexp.MustCompile(`"broker listens" address=(\S+)`)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			line := lines.Text()
@@ -78,7 +79,8 @@ func start(t testing.TB, dir string, args ...string) *fleet {
 			if m := address.FindStringSubmatch(line); m != nil {
 				f.mqtt = "tcp://" + m[1]
 			}
-			if strings.Contains(line, "session with the broker") && strings.Contains(line, "level=INFO") {
+			session = session || strings.Contains(line, "session with the broker") && strings.Contains(line, "level=INFO")
+			if session && f.page != "" { // they come in any order
 				select {
 				case ready <- true:
 				default:
