@@ -256,7 +256,7 @@ func TestReadmeHasTheManners(t *testing.T) {
 		}
 		idle := "no"
 		if p.Idle {
-			idle = fmt.Sprintf("every %v min", p.Fresh.Minutes())
+			idle = fmt.Sprintf("every %v min", p.Period().Minutes())
 			if p.Device != "" && p.Bytes == 0 && slices.Contains([]string{"modem.port", "reader.port", "pinpad.port", "printer.status"}, first) {
 				idle += ", if dedicated"
 			}

@@ -15,6 +15,7 @@ import (
 
 const (
 	modemLimit   = 4500 * time.Millisecond // a silent modem is known after 2.1 s, a healthy one after 1
+	modemEvery   = 2 * time.Minute         // a dialogue of some twenty queries: the dearest of what goes on between sales
 	modemBaud    = 115200
 	signalWindow = 10 * time.Minute // how far back a sample of the signal counts
 	signalKept   = 5                // three of five decide
@@ -52,7 +53,7 @@ func Modem(c ModemConfig) []Probe {
 	s := &modemState{config: c, addresses: addressesOf}
 	return []Probe{{
 		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal,
-		Timeout: modemLimit, Fresh: askFresh, Idle: c.Dedicated, Run: s.ask,
+		Timeout: modemLimit, Fresh: askFresh, Every: modemEvery, Idle: c.Dedicated, Run: s.ask,
 	}}
 }
 

@@ -2,6 +2,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -20,5 +21,9 @@ type Probe struct {
 	Fresh   time.Duration // its evidence may be used again for this long
 	Bytes   int           // what it sends and receives over the network, roughly; 0 for local ones
 	Idle    bool          // may run in the background, between events
+	Every   time.Duration // how often it then does; 0 for as soon as its evidence is not fresh any more
 	Run     func(ctx context.Context) []report.Evidence
 }
+
+// Period is how often the probe runs in the background.
+func (p Probe) Period() time.Duration { return cmp.Or(p.Every, p.Fresh) }

@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	quickLimit = time.Second      // of a check that opens nothing
-	longFresh  = time.Hour        // what is not fitted stays so
-	watchFresh = time.Minute      // of counters and presence, which are looked at without opening anything
-	askFresh   = 30 * time.Second // of a device that was asked
+	quickLimit  = time.Second      // of a check that opens nothing
+	longFresh   = time.Hour        // what is not fitted stays so
+	watchFresh  = time.Minute      // of counters and presence, which are looked at without opening anything
+	askFresh    = 30 * time.Second // of a device that was asked
+	readerEvery = time.Minute      // how often one that is ours alone is asked between sales
 
 	readerLimit = 4 * time.Second
 	readerBaud  = 115200
@@ -70,7 +71,7 @@ func Reader(c ReaderConfig) []Probe {
 	return []Probe{
 		{
 			Checks: []string{"reader.port", "reader.selftest", "reader.slot"}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
-			Timeout: readerLimit, Fresh: askFresh, Idle: c.Dedicated, Run: s.ask,
+			Timeout: readerLimit, Fresh: askFresh, Every: readerEvery, Idle: c.Dedicated, Run: s.ask,
 		},
 		{
 			Checks: []string{"reader.line", "reader.usb"}, Subject: c.Name, Device: c.Port, Depth: report.Internal,

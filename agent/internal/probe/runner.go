@@ -302,7 +302,7 @@ func (r *Runner) Background(ctx context.Context, changed func()) error {
 			}
 			if !due[i].After(now) {
 				run = append(run, p)
-				due[i] = now.Add(p.Fresh)
+				due[i] = now.Add(p.Period())
 			}
 			if due[i].Before(next) {
 				next = due[i]

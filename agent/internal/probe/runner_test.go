@@ -114,11 +114,17 @@ func TestBackgroundSleepsBetween(t *testing.T) {
 		p.Run = func(ctx context.Context) []report.Evidence { runs++; return inner(ctx) }
 		active := answer("net.path", "host-primary", report.OK, 0)
 		active.Idle = false
+		seldom, asked := answer("modem.port", "modem0", report.OK, 0), 0
+		seldom.Every = 5 * time.Minute
+		seldom.Run = func(ctx context.Context) []report.Evidence { asked++; return inner(ctx) }
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Second)
 		defer cancel()
 		changes := 0
-		if err := NewRunner([]Probe{p, active}).Background(ctx, func() { changes++ }); err != nil {
+		if err := NewRunner([]Probe{p, active, seldom}).Background(ctx, func() { changes++ }); err != nil {
 			t.Fatal(err)
+		}
+		if asked != 3 {
+			t.Errorf("one that is dear ran %d times in ten minutes, want 3", asked)
 		}
 		if runs != 11 || changes != 1 {
 			t.Errorf("got %d runs and %d changes in ten minutes, want 11 and 1", runs, changes)
