@@ -258,8 +258,11 @@ func devices(c config) []report.Device {
 	return list
 }
 
-// unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those of the last
-// start in the outbox, that have no final revision there.
+// maxResumed bounds the interrupted diagnoses that are in memory at a time.
+const maxResumed = 64
+
+// unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the outbox,
+// that have no final revision there. They may be of more than the last start: it may have been as short as the one before.
 func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
 	var kept []report.Diagnosis
 	if notes != nil {
@@ -275,7 +278,8 @@ func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
 		case r.Kind != report.KindDiagnosis || json.Unmarshal(r.Doc, &brief) != nil:
 		case brief.Final:
 			kept = slices.DeleteFunc(kept, func(o report.Diagnosis) bool { return o.ID == brief.ID })
-		case r.Boot+1 == box.Boot() && json.Unmarshal(r.Doc, &d) == nil:
+			notes.End(brief.ID) // if the cut came before it was forgotten
+		case len(kept) < maxResumed && r.Boot < box.Boot() && json.Unmarshal(r.Doc, &d) == nil:
 			kept = append(kept, d)
 		}
 		return true
@@ -309,8 +313,15 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 			}
 		}
 		d.runner.Run(ctx, idle, nil)
-		for _, o := range open {
-			d.loop.Resume(o)
+		for first := ""; len(open) > 0 && open[0].ID != first && ctx.Err() == nil; { // the same again: nothing can be kept now
+			first = open[0].ID
+			for _, o := range open {
+				d.loop.Resume(o)
+			}
+			if len(open) < maxResumed {
+				break
+			}
+			open = unfinished(d.box, nil)
 		}
 		note()
 	}()

@@ -254,7 +254,7 @@ func (l *Loop) Run(ctx context.Context) error {
 				break
 			}
 			if len(open) >= maxOpen {
-				open = l.closeOldest(open, active)
+				open = l.closeOldest(&h, open, active)
 			}
 			if l.begin(&h, r) {
 				open = append(open, r)
@@ -461,15 +461,21 @@ func (l *Loop) closeQuiet(open []*run) []*run {
 	})
 }
 
-func (l *Loop) closeOldest(open []*run, active *run) []*run {
-	for i, r := range open {
-		if r != active {
-			l.close(r)
-			r.end()
-			return slices.Delete(open, i, i+1)
-		}
+// closeOldest makes room: for one that only waits for repeats, or else for one that was not examined yet, which ends with
+// what is known.
+func (l *Loop) closeOldest(h *history, open []*run, active *run) []*run {
+	i := slices.IndexFunc(open, func(r *run) bool { return !r.ended.IsZero() })
+	if i < 0 {
+		i = slices.IndexFunc(open, func(r *run) bool { return r != active })
 	}
-	return open
+	r := open[i]
+	if r.ended.IsZero() {
+		l.explain(h, r, true)
+	} else {
+		l.close(r)
+	}
+	r.end()
+	return slices.Delete(open, i, i+1)
 }
 
 func (l *Loop) close(r *run) {

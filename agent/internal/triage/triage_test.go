@@ -358,6 +358,35 @@ func TestFirstRevisionsGoToTheJournal(t *testing.T) {
 	})
 }
 
+// A flood of different codes is answered too: one that cannot wait for its checks ends with what is known.
+func TestFloodEndsEveryDiagnosis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flash{}
+		l := start(t, f, slow("net.link", report.OK, report.Facts{"carrier": true}, 300*time.Millisecond, 0))
+		var all []Ticket
+		for i := range 3 * maxOpen {
+			c := answeredCode(fmt.Sprint("T", i), fmt.Sprint(i))
+			all = append(all, submit(t, l, c))
+			synctest.Wait() // the queue itself is short
+		}
+		for i, k := range all {
+			if d, ok := <-k.Final; !ok || !d.Final {
+				t.Errorf("code %d got no final diagnosis", i)
+			}
+		}
+		synctest.Wait()
+		finals := map[string]int{}
+		for _, d := range f.kept() {
+			if d.Final {
+				finals[d.ID]++
+			}
+		}
+		if len(finals) != len(all) {
+			t.Errorf("%d of %d diagnoses were ended in the store", len(finals), len(all))
+		}
+	})
+}
+
 func TestAdvice(t *testing.T) {
 	l := New(Config{})
 	now := time.Now()
