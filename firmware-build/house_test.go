@@ -34,7 +34,9 @@ var rooms = []struct {
 	{name: "drivers/modem", knows: []string{"drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
 	{name: "agent/report", knows: []string{"codes"}, pure: true},
-	{name: "agent/diagnose", knows: []string{"codes", "agent/report"}, pure: true},
+	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
+	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
+	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence"}, pure: true},
 	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr", "drivers/serial"}},
 	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
 	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
@@ -43,7 +45,7 @@ var rooms = []struct {
 	{name: "agent/internal/relay", knows: []string{"drivers/serial"}},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose"}},
 	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
-	{name: "fleet", knows: []string{"codes", "agent/report", "agent/diagnose"}},
+	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "firmware-build", knows: []string{"codes", "drivers", "agent", "fleet"}},
 }
 

@@ -10,7 +10,7 @@ import (
 // TestReaches holds the goals on the judging half of the faults, which nothing was tuned with. The margins are below what
 // was measured, so that a bad edit shows and chance does not.
 func TestReaches(t *testing.T) {
-	k, problems := codes.Parse(os.DirFS("../../codes/data"))
+	k, problems := codes.Parse(os.DirFS("../../../codes/data"))
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
