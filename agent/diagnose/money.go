@@ -16,7 +16,16 @@ import (
 // answer has been taken out.
 func (s *state) money(first, lang string) report.Money {
 	state, retry := s.moneyState(first)
-	return report.Money{State: state, Retry: retry, Say: moneySay(state, retry).In(lang)}
+	by := ""
+	if c := s.cause(first); c != nil {
+		by = c.Act
+	}
+	say := moneySay(state, retry, by)
+	if s.signIn() {
+		say = codes.Text{ZH: "这是签到等管理报文，不涉及扣款。", EN: "This was a sign-in or another management message; no money moves in it."}
+		say = join(say, retrySay(retry, by))
+	}
+	return report.Money{State: state, Retry: retry, Say: say.In(lang)}
 }
 
 func (s *state) moneyState(first string) (state, retry string) {
@@ -223,10 +232,12 @@ func (s *state) retryNotSent(first string) string {
 	return s.f.RetryFor(first)
 }
 
-// moneySay words the money line.
-func moneySay(state, retry string) codes.Text {
-	return codes.Text{ZH: stateSay(state).ZH + retrySay(retry).ZH, EN: stateSay(state).EN + " " + retrySay(retry).EN}
+// moneySay words the money line; by is who has to act on the first cause, "" if that is not known.
+func moneySay(state, retry, by string) codes.Text {
+	return join(stateSay(state), retrySay(retry, by))
 }
+
+func join(a, b codes.Text) codes.Text { return codes.Text{ZH: a.ZH + b.ZH, EN: a.EN + " " + b.EN} }
 
 func stateSay(state string) codes.Text {
 	switch state {
@@ -242,18 +253,25 @@ func stateSay(state string) codes.Text {
 	return codes.Text{ZH: "不清楚顾客是否已被扣款。", EN: "It is not known whether the customer was charged."}
 }
 
-func retrySay(retry string) codes.Text {
-	switch retry {
-	case report.RetrySafe:
+// retrySay words the advice. Where somebody must mend something first, waiting does not help, and a customer who is told
+// only "do not try again" never comes back.
+func retrySay(retry, by string) codes.Text {
+	mend := by == "staff" || by == "technician" || by == "acquirer" && retry == report.RetryNo
+	switch {
+	case retry == report.RetrySafe:
 		return codes.Text{ZH: "可以马上再试。", EN: "It is safe to try again now."}
-	case report.RetryLater:
+	case retry == report.RetryLater && mend:
+		return codes.Text{ZH: "现在再试也不行，照下面的步骤处理好再试。", EN: "Trying now will not work; first put it right as below."}
+	case retry == report.RetryLater:
 		return codes.Text{ZH: "现在再试也不行，请稍后再试。", EN: "Trying now will not help; try again later."}
-	case report.RetryQueryFirst:
+	case retry == report.RetryQueryFirst:
 		return codes.Text{ZH: "先查询上一笔的结果，不要直接重刷。", EN: "Look up the result first; do not simply charge again."}
-	case report.RetryAfterSignin:
+	case retry == report.RetryAfterSignin:
 		return codes.Text{ZH: "先重新签到，再试。", EN: "Sign in again, then retry."}
-	case report.RetryOtherMeans:
+	case retry == report.RetryOtherMeans:
 		return codes.Text{ZH: "请换一张卡或换一种付款方式。", EN: "Use another card or another way to pay."}
+	case retry == report.RetryNo && mend:
+		return codes.Text{ZH: "处理好之前不要再试。", EN: "Do not try again before it has been put right."}
 	}
 	return codes.Text{ZH: "不要再试。", EN: "Do not try again."}
 }
