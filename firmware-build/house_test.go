@@ -29,22 +29,26 @@ var rooms = []struct {
 	{name: "drivers/serial"},
 	{name: "drivers/network"},
 	{name: "drivers/board"},
-	{name: "drivers/reader", knows: []string{"drivers/serial"}},
+	{name: "drivers/frame", knows: []string{"drivers/serial"}},
+	{name: "drivers/reader", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/pinpad", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/printer", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/ecr", knows: []string{"drivers/serial"}},
-	{name: "drivers/modem", knows: []string{"drivers/serial"}},
+	{name: "drivers/modem", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/modemmanager", knows: []string{"drivers/modem", "drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
 	{name: "agent/report", knows: []string{"codes"}, pure: true},
 	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
 	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence"}, pure: true},
 	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr", "drivers/serial"}},
-	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
+	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
 	{name: "agent/internal/outbox", knows: []string{"agent/report"}},
 	{name: "agent/internal/uplink", knows: []string{"agent/report", "agent/internal/outbox"}},
 	{name: "agent/internal/relay", knows: []string{"drivers/serial"}},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose"}},
-	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
+	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "firmware-build", knows: []string{"codes", "drivers", "agent", "fleet"}},
 }
@@ -144,7 +148,7 @@ func walk(t *testing.T, visit func(path string, d fs.DirEntry)) {
 		if d.IsDir() && slices.Contains([]string{".git", "bin", "dist", "run"}, path) {
 			return fs.SkipDir
 		}
-		if !d.IsDir() && !strings.HasSuffix(path, ".test") {
+		if !d.IsDir() && path != ".git" && !strings.HasSuffix(path, ".test") {
 			visit(path, d)
 		}
 		return nil

@@ -1,38 +1,40 @@
-package reader
+package pinpad
 
 import (
 	"context"
 	"fmt"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
 
 const (
 	abecsLimit = 2 * time.Second // for the acknowledgement (2.2.2.1); the answers to GIX and GIN follow at once
 	abecsTries = 3               // of a command that the pad could not read, and of an answer that we could not
+	nak        = 0x15            // said to an answer that was damaged (2.2.2.1)
 )
 
 // Status words that say how a pad is, not only how a command went (3.1.1).
 const (
-	ABECSSecure   = "009" // the application holds a secure session
-	ABECSUnknown  = "010"
-	ABECSInternal = "040"
+	Secure   = "009" // the application holds a secure session
+	Unknown  = "010"
+	Internal = "040"
 )
 
-// AskABECS asks a PIN pad who it is and which of its places hold a key. A pad in a secure session says no more than
-// that: its answer stands in Status and is no error. Errors are as AskCCID's.
-func AskABECS(ctx context.Context, link serial.Link) (PINPad, error) {
-	d := abecsDialogue{visit: visit{link: link}}
+// Ask asks a PIN pad who it is and which of its places hold a key. A pad in a secure session says no more than
+// that: its answer stands in Status and is no error. Errors are as reader.AskCCID's.
+func Ask(ctx context.Context, link serial.Link) (Report, error) {
+	d := abecsDialogue{Visit: frame.Visit{Link: link}}
 	defer d.dec.Reset()
-	defer d.forget()
-	var p PINPad
-	if err := d.begin(); err != nil {
+	defer d.Forget()
+	var p Report
+	if err := d.Begin(); err != nil {
 		return p, err
 	}
 	for _, ask := range [][]byte{gix(), []byte("GIN00200")} {
 		name, status, blocks, err := d.ask(ctx, ask)
-		p.Health = d.health
+		p.Health = d.Health
 		if err != nil {
 			return p, err
 		}
@@ -48,7 +50,7 @@ func AskABECS(ctx context.Context, link serial.Link) (PINPad, error) {
 			p.Status = ""
 			return p, nil
 		}
-		if p.Status = status; status == ABECSSecure {
+		if p.Status = status; status == Secure {
 			return p, nil
 		}
 	}
@@ -56,8 +58,8 @@ func AskABECS(ctx context.Context, link serial.Link) (PINPad, error) {
 }
 
 type abecsDialogue struct {
-	visit
-	dec ABECSDecoder
+	frame.Visit
+	dec frame.ABECSDecoder
 }
 
 // ask sends a command until it is answered. A NAK is answered with the command again, a damaged answer with a NAK, three
@@ -69,14 +71,14 @@ func (d *abecsDialogue) ask(ctx context.Context, command []byte) (name, status s
 		}
 	}()
 	d.dec.Reset()
-	frame := ABECSFrame(nil, command)
-	stop, err := d.say(ctx, abecsLimit, frame)
+	request := frame.ABECSFrame(nil, command)
+	stop, err := d.Say(ctx, abecsLimit, request)
 	if err != nil {
 		return "", "", nil, err
 	}
 	defer stop()
 	for tries, damaged := 1, 0; err == nil; {
-		c, e := d.next(ctx, d.dec.Pending())
+		c, e := d.Next(ctx, d.dec.Pending())
 		if e != nil {
 			return "", "", nil, e
 		}
@@ -85,28 +87,28 @@ func (d *abecsDialogue) ask(ctx context.Context, command []byte) (name, status s
 			continue
 		}
 		switch token {
-		case ABECSNoise:
-			d.health.Garbage++
-		case ABECSNak:
-			d.health.NAK++
+		case frame.ABECSNoise:
+			d.Health.Garbage++
+		case frame.ABECSNak:
+			d.Health.NAK++
 			if tries++; tries > abecsTries {
 				return "", "", nil, fmt.Errorf("not understood: %w", serial.ErrGarbled)
 			}
-			err = d.add(ctx, frame)
-		case ABECSDamaged:
-			d.health.CRC++
+			err = d.Add(ctx, request)
+		case frame.ABECSDamaged:
+			d.Health.CRC++
 			if damaged++; damaged == abecsTries {
 				return "", "", nil, fmt.Errorf("cannot be understood: %w", serial.ErrGarbled)
 			}
-			err = d.add(ctx, []byte{abecsNAK})
-		case ABECSMessage:
+			err = d.Add(ctx, []byte{nak})
+		case frame.ABECSMessage:
 			name, status, blocks := abecsAnswer(message)
 			if name == string(command[:3]) || name == "ERR" {
-				d.health.Answers++
+				d.Health.Answers++
 				return name, status, blocks, nil
 			}
 			clear(message) // an answer to somebody who is gone: a card's, perhaps
-			d.health.Stray++
+			d.Health.Stray++
 		}
 	}
 	return "", "", nil, err

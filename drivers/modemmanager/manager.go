@@ -1,4 +1,6 @@
-package modem
+// Package modemmanager asks ModemManager, over D-Bus, about a modem that is its own: it reads properties, and can do
+// nothing else.
+package modemmanager
 
 import (
 	"context"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/drivers/modem"
 	"posdx/drivers/serial"
 )
 
@@ -45,12 +48,12 @@ const (
 	qualityFloor, qualitySpan        = -113.0, 62.0 // 0 and 100 % are +CSQ 0 and 31, for every kind of modem
 )
 
-// AskManager asks the ModemManager on a bus about the modem that has one of the given ttys, or a serial port of whatever kind
+// Ask asks the ModemManager on a bus about the modem that has one of the given ttys, or a serial port of whatever kind
 // by the names that ModemManager has for them. It reads properties and nothing else: it cannot enable, connect or set up
 // anything, and starts no ModemManager where none runs. The report holds one sample of the signal at most, for ModemManager
 // renews its own every half minute. Errors are ErrNoManager, fs.ErrPermission, the context's or one of the bus.
-func AskManager(ctx context.Context, socket string, ttys []string, c Config) (Report, error) {
-	r, err := askManager(ctx, socket, ttys, c)
+func Ask(ctx context.Context, socket string, ttys []string, c modem.Config) (modem.Report, error) {
+	r, err := ask(ctx, socket, ttys, c)
 	switch name := (*busError)(nil); {
 	case err == nil, errors.Is(err, ErrNoManager):
 		return r, err
@@ -72,7 +75,7 @@ func isDialError(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-func askManager(ctx context.Context, socket string, ttys []string, c Config) (r Report, err error) {
+func ask(ctx context.Context, socket string, ttys []string, c modem.Config) (r modem.Report, err error) {
 	b, close, err := dialBus(ctx, socket)
 	if err != nil {
 		return r, err
@@ -113,11 +116,11 @@ type managed struct {
 	recent                                  bool
 	bearers                                 []string
 	maker, model, firmware                  string
-	signal                                  Signal
+	signal                                  modem.Signal
 }
 
 // readModems looks through all modems for the one that has a tty.
-func readModems(body wire, ttys []string, r *Report) (bearers []string, found bool, err error) {
+func readModems(body wire, ttys []string, r *modem.Report) (bearers []string, found bool, err error) {
 	if body.signature != "a{oa{sa{sv}}}" {
 		return nil, false, fmt.Errorf("list of modems is %q: %w", body.signature, errWire)
 	}
@@ -125,7 +128,7 @@ func readModems(body wire, ttys []string, r *Report) (bearers []string, found bo
 		if found {
 			return
 		}
-		m := managed{stat: -1, signal: noSignal()}
+		m := managed{stat: -1, signal: modem.NoSignal()}
 		at.dict("a{sv}", func(iface string, at *wire) { m.read(iface, at) })
 		if !at.broken && slices.ContainsFunc(ttys, func(t string) bool { return slices.Contains(m.ports, path.Base(t)) }) {
 			found = true
@@ -211,23 +214,23 @@ func (m *managed) level(name string, v variant) {
 	}
 }
 
-func (m *managed) report(r *Report) {
+func (m *managed) report(r *modem.Report) {
 	r.Maker, r.Model, r.Firmware = serial.Label([]byte(m.maker)), serial.Label([]byte(m.model)), serial.Label([]byte(m.firmware))
 	switch {
 	case m.state == stateFailed && m.failed == failedSIMMissing:
-		r.SIM = SIMMissing
+		r.SIM = modem.SIMMissing
 	case m.state == stateFailed && m.failed == failedSIMError:
-		r.SIM = SIMFailure
+		r.SIM = modem.SIMFailure
 	case m.lock == lockUnknown:
 	case m.lock == lockNone, m.lock == lockPIN2, m.lock == lockPUK2:
-		r.SIM = SIMReady
+		r.SIM = modem.SIMReady
 	case m.lock == lockPUK:
-		r.SIM = SIMPUK
+		r.SIM = modem.SIMPUK
 	default: // the SIM's PIN, or one of the locks of a network or a corporation
-		r.SIM = SIMPIN
+		r.SIM = modem.SIMPIN
 	}
 	if m.stat >= 0 && (m.state >= stateEnabled || m.stat == 1 || m.stat == 5) { // a modem that is not enabled was not asked
-		r.Registration = registered{m.stat, -1, 0}.state()
+		r.Registration = modem.RegistrationOf(m.stat)
 	}
 	for _, k := range []struct {
 		bits int
@@ -243,7 +246,7 @@ func (m *managed) report(r *Report) {
 		s.RSSI = int(math.Round(qualityFloor + qualitySpan*float64(m.quality)/100))
 	}
 	if s.Known() && m.state >= stateEnabled {
-		r.Signals = []Signal{s}
+		r.Signals = []modem.Signal{s}
 	}
 	b := &r.Bearer
 	b.Attached, b.AttachedKnown = m.packet == packetAttached, m.packet == packetAttached || m.packet == packetDetached
@@ -251,7 +254,7 @@ func (m *managed) report(r *Report) {
 }
 
 // readBearer reads the properties of a bearer. The connected one counts; of the others only why they ended.
-func readBearer(body wire, c Config, b *Bearer) error {
+func readBearer(body wire, c modem.Config, b *modem.Bearer) error {
 	if body.signature != "a{sv}" {
 		return fmt.Errorf("bearer is %q: %w", body.signature, errWire)
 	}
@@ -285,7 +288,7 @@ func readBearer(body wire, c Config, b *Bearer) error {
 		b.Active, b.ActiveKnown, b.Address, b.Cause = true, true, address, ""
 	}
 	if c.APN != "" && apn != "" && (connected || !b.APNKnown) {
-		b.APN, b.APNKnown = sameAPN(apn, c.APN), true
+		b.APN, b.APNKnown = modem.SameAPN(apn, c.APN), true
 	}
 	if cause != "" && !b.Active {
 		b.Cause = serial.Label([]byte(cause[strings.LastIndexByte(cause, '.')+1:]))

@@ -1,4 +1,8 @@
-package reader
+// Package printer asks receipt printers that speak ESC/POS how they are. DLE EOT asks for status in real time: it is
+// answered while the printer is off line, out of paper or too hot, and nothing is printed (Epson, ESC/POS Application
+// Programming Guide, DLE EOT; the same bits in the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which makes
+// a printer go on, is never sent.
+package printer
 
 import (
 	"context"
@@ -7,18 +11,15 @@ import (
 	"os"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
-
-// Receipt printers that speak ESC/POS. DLE EOT asks for status in real time: it is answered while the printer is off line,
-// out of paper or too hot, and nothing is printed (Epson, ESC/POS Application Programming Guide, DLE EOT; the same bits in
-// the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which makes a printer go on, is never sent.
 
 // printerLimit is ample: a printer answers within milliseconds, over 9600 baud and a hub, too.
 const printerLimit = 500 * time.Millisecond
 
-// A Printer is what a receipt printer told of itself.
-type Printer struct {
+// A Report is what a receipt printer told of itself.
+type Report struct {
 	Offline    bool
 	CoverOpen  bool
 	PaperOut   bool
@@ -27,12 +28,12 @@ type Printer struct {
 	Hot        bool // its head is too hot; it goes on by itself when that has cooled
 	Broken     bool // an error that only a technician clears
 	Unnamed    bool // an error of which it does not say more
-	Health     Health
+	Health     frame.Health
 	Unanswered bool // it told a part only
 }
 
 // Outcome is the printer in a word of the contract: the one that a person must deal with first.
-func (p Printer) Outcome() string {
+func (p Report) Outcome() string {
 	switch {
 	case p.Broken:
 		return "fault"
@@ -57,7 +58,7 @@ func (p Printer) Outcome() string {
 func answerOf(b byte) bool { return b&0x93 == 0x12 }
 
 // put reads the answer to DLE EOT n.
-func (p *Printer) put(n, b byte) {
+func (p *Report) put(n, b byte) {
 	switch n {
 	case 1:
 		p.Offline = b&0x08 != 0
@@ -76,16 +77,16 @@ func (p *Printer) put(n, b byte) {
 	}
 }
 
-// AskPrinter asks a printer how it is. Errors are as AskCCID's; one that answers a part of the questions is none.
-func AskPrinter(ctx context.Context, link serial.Link) (Printer, error) {
-	var p Printer
-	d := printerDialogue{visit{link: link}}
-	if err := d.begin(); err != nil {
+// Ask asks a printer how it is. Errors are as AskCCID's; one that answers a part of the questions is none.
+func Ask(ctx context.Context, link serial.Link) (Report, error) {
+	var p Report
+	d := printerDialogue{frame.Visit{Link: link}}
+	if err := d.Begin(); err != nil {
 		return p, err
 	}
 	for n := byte(1); n <= 4; n++ {
 		b, err := d.ask(ctx, n)
-		p.Health = d.health
+		p.Health = d.Health
 		switch {
 		case err == nil:
 			p.put(n, b)
@@ -99,27 +100,27 @@ func AskPrinter(ctx context.Context, link serial.Link) (Printer, error) {
 	return p, nil
 }
 
-type printerDialogue struct{ visit }
+type printerDialogue struct{ frame.Visit }
 
 func (d *printerDialogue) ask(ctx context.Context, n byte) (b byte, err error) {
-	err = d.twice(ctx, fmt.Sprintf("printer %d", n), func() (err error) { b, err = d.once(ctx, n); return err })
+	err = d.Twice(ctx, fmt.Sprintf("printer %d", n), func() (err error) { b, err = d.once(ctx, n); return err })
 	return b, err
 }
 
 func (d *printerDialogue) once(ctx context.Context, n byte) (byte, error) {
-	stop, err := d.say(ctx, printerLimit, []byte{0x10, 0x04, n})
+	stop, err := d.Say(ctx, printerLimit, []byte{0x10, 0x04, n})
 	if err != nil {
 		return 0, err
 	}
 	defer stop()
 	for {
-		switch b, err := d.next(ctx, false); {
+		switch b, err := d.Next(ctx, false); {
 		case err != nil:
 			return 0, err
 		case answerOf(b):
 			return b, nil
 		case b&0x93 != 0x10 && b != 0x11 && b != 0x13: // its status by itself begins so; XON, XOFF
-			d.health.Garbage++
+			d.Health.Garbage++
 		}
 	}
 }
@@ -133,8 +134,8 @@ const (
 
 // PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say 18
 // hex whatever happens, so good news there is none.
-func PortStatus(b byte) (p Printer, bad bool) {
-	p = Printer{PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
+func PortStatus(b byte) (p Report, bad bool) {
+	p = Report{PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
 	p.Unnamed = b&portNoError == 0 && !p.PaperOut
 	return p, p.PaperOut || p.Unnamed
 }

@@ -1,4 +1,4 @@
-package modem
+package modemmanager
 
 import (
 	"context"
@@ -25,7 +25,9 @@ const (
 	nestingMax  = 32              // of containers
 	typeReturn  = 2
 	typeError   = 3
-	noAutoStart = 2 // flag: a service that is not running stays so
+	lineMax     = 512 // of the greeting
+	listMax     = 64  // words of one list
+	noAutoStart = 2   // flag: a service that is not running stays so
 )
 
 // A bus is a connection to a message bus. One goroutine owns it.
@@ -419,7 +421,7 @@ func (v variant) words() (list []string) {
 	if !ok || kind == "" || !strings.HasPrefix(strings.TrimPrefix(kind, "("), "s") && kind != "o" {
 		return nil
 	}
-	for end := v.list(alignment(kind[0])); v.at < end && !v.broken && len(list) < linesMax; {
+	for end := v.list(alignment(kind[0])); v.at < end && !v.broken && len(list) < listMax; {
 		one := v.wire
 		one.align(alignment(kind[0]))
 		if s := one.text(); !one.broken {

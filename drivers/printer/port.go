@@ -1,4 +1,4 @@
-package reader
+package printer
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ import (
 // lpGetStatus is LPGETSTATUS of linux/lp.h: it reads the port's status lines and sends nothing.
 const lpGetStatus = 0x060B
 
-// A PrinterPort is a printer's character device that is no tty, as /dev/usb/lp0. The kernel lets one process have it.
-type PrinterPort struct{ *os.File }
+// A Port is a printer's character device that is no tty, as /dev/usb/lp0. The kernel lets one process have it.
+type Port struct{ *os.File }
 
-// OpenPrinterPort opens a printer's port that nobody else holds. MustSee and errors are as those of serial.Open.
-func OpenPrinterPort(path string, mustSee bool) (*PrinterPort, error) {
+// OpenPort opens a printer's port that nobody else holds. MustSee and errors are as those of serial.Open.
+func OpenPort(path string, mustSee bool) (*Port, error) {
 	use, err := serial.Look(path)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func OpenPrinterPort(path string, mustSee bool) (*PrinterPort, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
-		return &PrinterPort{os.NewFile(uintptr(fd), path)}, nil
+		return &Port{os.NewFile(uintptr(fd), path)}, nil
 	case unix.EBUSY:
 		return nil, &serial.BusyError{Path: path, Owner: serial.Owner{By: "exclusive"}}
 	case unix.ENOENT, unix.ENXIO, unix.ENODEV, unix.EIO:
@@ -43,13 +43,13 @@ func OpenPrinterPort(path string, mustSee bool) (*PrinterPort, error) {
 }
 
 // Read is that of the file; a printer that was unplugged is serial.ErrGone.
-func (p *PrinterPort) Read(b []byte) (int, error) {
+func (p *Port) Read(b []byte) (int, error) {
 	n, err := p.File.Read(b)
 	return n, gone(err)
 }
 
 // Write is that of the file, likewise.
-func (p *PrinterPort) Write(b []byte) (int, error) {
+func (p *Port) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	return n, gone(err)
 }
@@ -62,7 +62,7 @@ func gone(err error) error {
 }
 
 // Status is the port's own status byte, as PortStatus reads it; errors.ErrUnsupported where the device has none.
-func (p *PrinterPort) Status() (byte, error) {
+func (p *Port) Status() (byte, error) {
 	raw, err := p.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -1,4 +1,4 @@
-package modem
+package modemmanager
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"posdx/drivers/modem"
 	"strings"
 	"testing"
 	"time"
@@ -86,25 +87,25 @@ func modems(state int32, model string, ports ...string) wire {
 }
 
 func TestReadModems(t *testing.T) {
-	var r Report
+	var r modem.Report
 	if _, found, err := readModems(modems(8, "EC25", "ttyUSB2", "ttyUSB3"), []string{"/dev/ttyUSB9", "/dev/ttyUSB3"}, &r); !found || err != nil {
 		t.Fatal(found, err)
 	}
-	if r.Model != "EC25" || r.SIM != SIMReady || r.Registration != RegRoaming || r.Tech != "4g" || !r.Bearer.Attached || len(r.Signals) != 1 || r.Signals[0].RSSI != -65 {
+	if r.Model != "EC25" || r.SIM != modem.SIMReady || r.Registration != modem.RegRoaming || r.Tech != "4g" || !r.Bearer.Attached || len(r.Signals) != 1 || r.Signals[0].RSSI != -65 {
 		t.Errorf("%+v", r)
 	}
-	r = Report{}
+	r = modem.Report{}
 	if _, found, err := readModems(modems(8, "EC25", "ttyUSB2"), []string{"/dev/ttyUSB9"}, &r); found || err != nil || r.Model != "" {
 		t.Errorf("somebody else's modem: %v, %v, %+v", found, err, r)
 	}
 	// A modem that is not enabled was not asked by ModemManager either.
-	r = Report{}
+	r = modem.Report{}
 	readModems(modems(3, "EC25", "ttyUSB2"), []string{"ttyUSB2"}, &r)
 	if len(r.Signals) != 0 || r.Bearer.ActiveKnown {
 		t.Errorf("disabled: %+v", r)
 	}
 	// Neither does it become a name of a modem what has as many digits as an identity.
-	r = Report{}
+	r = modem.Report{}
 	readModems(modems(8, "001017003456784", "ttyUSB2"), []string{"ttyUSB2"}, &r)
 	if r.Model != "" {
 		t.Errorf("model %q", r.Model)
@@ -113,7 +114,7 @@ func TestReadModems(t *testing.T) {
 	for n := range whole.b { // cut anywhere: an error or no such modem, never a wrong answer
 		cut := whole
 		cut.b = whole.b[:n]
-		var r Report
+		var r modem.Report
 		if _, found, err := readModems(cut, []string{"ttyUSB2"}, &r); found && err == nil {
 			t.Fatalf("%d of %d bytes are taken for all", n, len(whole.b))
 		}
@@ -194,7 +195,7 @@ func TestHostileBus(t *testing.T) {
 		{"half a message", func(c net.Conn) { begin(c); c.Write([]byte{'l', 2, 0}) }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := AskManager(t.Context(), busServer(t, c.serve), []string{"ttyUSB2"}, Config{})
+			r, err := Ask(t.Context(), busServer(t, c.serve), []string{"ttyUSB2"}, modem.Config{})
 			if err == nil || c.err != nil && !errors.Is(err, c.err) || r.Model != "" {
 				t.Errorf("%+v, %v; want %v", r, err, c.err)
 			}
@@ -204,7 +205,7 @@ func TestHostileBus(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		socket := busServer(t, func(c net.Conn) { hear(c, "\r\n"); cancel(); hear(c, "never") })
 		start := time.Now()
-		if _, err := AskManager(ctx, socket, []string{"ttyUSB2"}, Config{}); !errors.Is(err, context.Canceled) {
+		if _, err := Ask(ctx, socket, []string{"ttyUSB2"}, modem.Config{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 		t.Logf("ended after %v", time.Since(start))
@@ -219,9 +220,9 @@ func FuzzBus(f *testing.F) {
 	f.Add(callMessage(3, managerName, managerPath, propIface, "GetAll", []string{bearerIface}), "a{sv}")
 	f.Fuzz(func(t *testing.T, b []byte, signature string) {
 		if m, err := readMessage(bytes.NewReader(b)); err == nil {
-			var bearer Bearer
+			var bearer modem.Bearer
 			m.body.signature = "a{sv}"
-			readBearer(m.body, Config{APN: "cmiot"}, &bearer)
+			readBearer(m.body, modem.Config{APN: "cmiot"}, &bearer)
 		}
 		body := wire{b: b, order: binary.LittleEndian, signature: signature}
 		skipped := body
@@ -229,13 +230,13 @@ func FuzzBus(f *testing.F) {
 		if skipped.at > len(b) {
 			t.Errorf("skipped %d of %d bytes", skipped.at, len(b))
 		}
-		var r Report
+		var r modem.Report
 		_, found, err := readModems(body, []string{"ttyUSB2"}, &r)
 		if found && err == nil && !bytes.Contains(b, []byte("ttyUSB2")) {
 			t.Error("a modem from nowhere")
 		}
 		for _, s := range r.Signals {
-			if s.RSSI != NoValue && (s.RSSI < -200 || s.RSSI > 0) {
+			if s.RSSI != modem.NoValue && (s.RSSI < -200 || s.RSSI > 0) {
 				t.Errorf("no radio has %+v", s)
 			}
 		}
