@@ -319,7 +319,8 @@ func (k *Knowledge) Writers(p Profile, scheme, code string) []string {
 	var who [3]bool
 	for _, name := range tables(p, scheme, code, "") {
 		var r Resolution
-		if !k.resolveIn(&r, p, name, code) {
+		bareName := name == SchemeLocal && !strings.Contains(code, ":") // some make's own 77 is not this terminal's
+		if bareName && who != [3]bool{} || !k.resolveIn(&r, p, name, code) {
 			continue
 		}
 		writers := r.Meaning.SentBy

@@ -42,6 +42,12 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
+	if code := codes.Normalise(ev.Code); code != ev.Code {
+		if ev.CodeRaw == "" {
+			ev.CodeRaw = ev.Code
+		}
+		ev.Code = code
+	}
 	s := infer(&ev, evidence, k, o.Profile)
 	d := report.Diagnosis{
 		ID: ev.ID, Revision: o.Revision, Final: o.Final, TookMS: o.TookMS, Event: ev, Repeats: o.Repeats,

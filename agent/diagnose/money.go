@@ -52,6 +52,10 @@ func (s *state) moneyState(first string) (state, retry string) {
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && s.ev.Origin == report.OriginCashier:
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
+	case host && s.writer.inferred:
+		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word.
+		retry = hearsay(s.retryDeclined(first))
+		return pick(retry == report.RetryNo, report.MoneyDeclined, report.MoneyUnknown), retry
 	case host:
 		return report.MoneyDeclined, s.retryDeclined(first)
 	case s.offlineApproved():
@@ -76,7 +80,6 @@ func (s *state) moneyState(first string) (state, retry string) {
 func (s *state) contradicted() bool {
 	t := &s.txn
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
-		s.ev.Origin == report.OriginUnknown && t.answer == nil && s.hostsCode() ||
 		isResponse(t.mti) || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
 		t.old || // the evidence is of an earlier transaction
 		s.speaksOfLater() ||
@@ -101,11 +104,6 @@ func (s *state) speaksOfLater() bool {
 		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, s.f.Topic(res.Meaning)))
 	}
 	return later(s.res) || later(s.k.Resolve(s.profile, s.ev.Scheme, s.ev.Code, string(report.OriginHost)))
-}
-
-// hostsCode tells a code that only hosts write.
-func (s *state) hostsCode() bool {
-	return slices.Equal(s.k.Writers(s.profile, s.ev.Scheme, s.ev.Code), []string{string(report.OriginHost)})
 }
 
 // signInState is the money of network management messages, which charge nobody: all advice is harmless there.
@@ -168,7 +166,7 @@ func (s *state) offlineApproved() bool {
 func (s *state) neverRead() bool {
 	t := &s.txn
 	return s.res.Scheme == codes.SchemeLocal && s.prior.Topic == "swipe" && s.res.Usable && !s.res.Meaning.Disputed &&
-		s.ev.Origin == report.OriginTerminal && t.mti == "" && t.connectMS == nil && t.responseMS == nil && !t.old
+		s.ev.Origin == report.OriginTerminal && !s.writer.inferred && t.mti == "" && t.connectMS == nil && t.responseMS == nil && !t.old
 }
 
 // retryDeclined is the advice after a host said no. What it declined is not charged.
