@@ -41,7 +41,11 @@ var rooms = []struct {
 	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
 	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence"}, pure: true},
-	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr", "drivers/serial"}},
+	{name: "agent/internal/source/hook", knows: []string{"agent/report", "agent/evidence", "agent/internal/source"}},
+	{name: "agent/internal/source/paylog", knows: []string{"agent/report", "agent/evidence", "agent/internal/source"}},
+	{name: "agent/internal/source/registerlink", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
+	{name: "agent/internal/source/capture", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr"}},
+	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr"}},
 	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
 	{name: "agent/internal/outbox", knows: []string{"agent/report"}},
@@ -79,8 +83,10 @@ func TestRoomsKnowOnlyTheirOwn(t *testing.T) {
 				}
 				ours, isOurs := strings.CutPrefix(imported, module)
 				switch {
-				case isOurs && test && (within(ours, "drivers/sim") || within(ours, "codes")):
-					// Tests ask simulated peers, and know the codes.
+				case isOurs && !test && isKit(ours) && !isKit(path):
+					t.Errorf("%s imports %s, which is for tests", name, ours)
+				case isOurs && test && (within(ours, "drivers/sim") || within(ours, "codes") || isKit(ours)):
+					// Tests ask simulated peers, know the codes, and share what they are made with.
 				case isOurs && !within(ours, room.name) && !slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
 					t.Errorf("%s imports %s: %s may not know it", name, ours, room.name)
 				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) && imported != "net/netip":
@@ -135,6 +141,9 @@ func TestTreeNamesNoMachine(t *testing.T) {
 		}
 	})
 }
+
+// isKit tells whether a package is what tests share, and nothing that is shipped may have: its name ends as theirs do.
+func isKit(path string) bool { return strings.HasSuffix(path, "test") }
 
 func within(path, room string) bool { return path == room || strings.HasPrefix(path, room+"/") }
 
