@@ -34,6 +34,7 @@ var rooms = []struct {
 	{name: "drivers/modem", knows: []string{"drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
 	{name: "agent/report", knows: []string{"codes"}, pure: true},
+	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/diagnose"}},
 	{name: "agent/diagnose", knows: []string{"codes", "agent/report"}, pure: true},
 	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr", "drivers/serial"}},
 	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
