@@ -110,7 +110,7 @@ func (d *daemon) Txn(m source.TxnMark) {
 			d.endSale()
 		}
 		if m.Result == source.ResultApproved {
-			d.loop.Approved(m.Txn.Entry, m.Txn.STAN, m.Channel)
+			d.loop.Approved(triage.Approval{Channel: m.Channel, Txn: m.Txn, Code: m.Code})
 		}
 	}
 }
