@@ -277,7 +277,7 @@ func (d *daemon) birth() report.Birth {
 	return report.Birth{
 		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
-		Watch: d.conf.life.watch(),
+		Labels: d.conf.Labels, Watch: d.conf.life.watch(),
 	}
 }
 
