@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
@@ -49,8 +50,8 @@ type config struct {
 
 	Labels map[string]string `toml:"labels"`
 
-	host *hostClock // what the host says the time is; nil where nobody can tell
-	life *lives     // how the starts before this one ended; nil where that does not matter
+	host *hostClock    // what the host says the time is; nil where nobody can tell
+	life *keeper.Lives // how the starts before this one ended; nil where that does not matter
 }
 
 type knowledgeConfig struct {

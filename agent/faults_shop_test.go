@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 
@@ -407,7 +408,7 @@ func (s *shop) openKernelLog() error {
 func (s *shop) kernel(texts ...string) error {
 	for _, text := range texts {
 		s.kernelSeq++
-		if _, err := fmt.Fprintf(s.kernelLog, "3,%d,%d,-;%s\n", s.kernelSeq, uptimeMS()*1000, text); err != nil {
+		if _, err := fmt.Fprintf(s.kernelLog, "3,%d,%d,-;%s\n", s.kernelSeq, stamp.UptimeMS()*1000, text); err != nil {
 			return err
 		}
 	}
