@@ -111,7 +111,7 @@ systemd: ## the unit under a live systemd, in a container without a network (roo
 
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
-	$(GO) run ./agent/diagnose/eval
+	$(GO) run ./agent/diagnose/eval -data codes/data -write agent/diagnose/README.md
 
 .PHONY: package
 package: arm ## tar.gz, deb and ipk for every ARM into dist/

@@ -1,6 +1,11 @@
 package main
 
-import "posdx/agent/report"
+import (
+	"math"
+	"strings"
+
+	"posdx/agent/report"
+)
 
 // A fault breaks a world. Its cause is the truth; also lists other ids that would be as right.
 type fault struct {
@@ -8,6 +13,18 @@ type fault struct {
 	cause string
 	also  []string
 	set   func(w *world)
+}
+
+// dressings are the ways in which one mechanism shows: writers, schemes and wordings.
+var dressings = [...]string{" by cashier", " strange code", " gicc", " 1993", " channel", " visa", " ext", " alone", " 4"}
+
+// mechanism names what is really broken, whatever code it shows by: all variants of one are left out together.
+func (f *fault) mechanism() string {
+	name := f.name
+	for _, d := range dressings {
+		name = strings.TrimSuffix(name, d)
+	}
+	return name
 }
 
 // answers is a fault whose verdict the host speaks.
@@ -96,7 +113,7 @@ func faults() []fault {
 		answers("version ext", "terminal.app-old", "acquirer-ext", "YQ", "all", func(w *world) { w.oldApp = true }),
 		answers("duplicate trace", "terminal.journal", "unionpay", "94", "one", func(w *world) { w.reused = true }),
 		or(answers("no original", "terminal.journal", "unionpay", "25", "one"), "operator.entry"),
-		answers("clock host", "terminal.clock", "gicc-de", "98", "all", func(w *world) { w.clock = 5000 + 80000*w.Float64() }),
+		answers("clock host", "terminal.clock", "gicc-de", "98", "all", func(w *world) { w.clock = w.span(400, 5000, 85000) }),
 		answers("amount", "operator.entry", "unionpay", "13", "one"),
 
 		{"card damaged", "card.damaged", nil, func(w *world) {
@@ -127,15 +144,20 @@ func faults() []fault {
 	}
 	for _, l := range [][]fault{
 		line("cable out", "lan.cable", func(w *world) { wired(w); w.carrier = false; w.flaps = 1 }),
-		line("cable loose", "lan.cable", func(w *world) { wired(w); w.flaps = 6 + w.IntN(20); w.lanLoss = 10; w.carrier = w.chance(0.5) }),
+		line("cable loose", "lan.cable", func(w *world) {
+			wired(w)
+			w.flaps = int(w.span(3, 6, 26))
+			w.lanLoss = w.span(4, 10, 14)
+			w.carrier = w.chance(0.5)
+		}),
 		line("wifi key", "lan.wifi", func(w *world) { w.kind, w.wifiAuth, w.wifiJoined = "wifi", false, false }),
-		line("wifi weak", "lan.wifi", func(w *world) { w.kind, w.rssi = "wifi", -83-6*w.Float64() }),
+		line("wifi weak", "lan.wifi", func(w *world) { w.kind, w.rssi, w.broken = "wifi", -w.span(77, 83, 89), "line" }),
 		line("address", "lan.address", func(w *world) { wired(w); w.address = pick(w.Rand, "wrong", "none"); w.changed = []string{"ip_config"} }),
 		line("router dead", "lan.gateway", func(w *world) { w.kind, w.gateway = pick(w.Rand, "ethernet", "wifi"), "dead" }),
 		line("duplicate", "lan.conflict", func(w *world) { wired(w); w.address, w.failing = pick(w.Rand, "duplicate", "routes"), "some" }),
 		line("crc", "lan.noise", func(w *world) {
 			wired(w)
-			w.crc, w.lanLoss, w.failing = 300+3000*w.Float64(), 15+15*w.Float64(), "some"
+			w.crc, w.lanLoss, w.failing = w.span(60, 300, 3300), w.span(7, 15, 30), "some"
 		}),
 		line("firewall", "lan.firewall", func(w *world) {
 			wired(w)
@@ -144,13 +166,13 @@ func faults() []fault {
 		}, "host.unreachable"),
 		line("outage", "wan.outage", func(w *world) { w.wan = "out"; w.scope = pick(w.Rand, "", "", "carrier") }),
 		line("dns", "wan.dns", func(w *world) { w.dns = "out" }),
-		line("loss", "wan.loss", func(w *world) { w.loss, w.failing = 20+25*w.Float64(), "some" }),
-		line("slow", "wan.slow", func(w *world) { w.rtt, w.failing = 1800+2500*w.Float64(), "some" }),
+		line("loss", "wan.loss", func(w *world) { w.loss, w.failing, w.broken = w.span(7, 20, 45), "some", "line" }),
+		line("slow", "wan.slow", func(w *world) { w.rtt, w.failing, w.broken = w.span(700, 1800, 4300), "some", "line" }),
 		line("mtu", "wan.mtu", func(w *world) { w.mtu = false; w.loss = 0 }, "host.tls"),
 		line("interception", "wan.tls", func(w *world) { w.intercept = true }),
 		line("old trust", "wan.tls", func(w *world) { w.oldTrust = true; w.oldApp = true }),
 		line("flapping", "bearer.flapping", func(w *world) {
-			w.changes, w.flaps, w.failing = 6+w.IntN(10), 6+w.IntN(9), "some"
+			w.changes, w.flaps, w.failing, w.broken = int(w.span(3, 6, 16)), 6+w.IntN(9), "some", "line"
 			w.kind = pick(w.Rand, "cellular", "wifi")
 		}),
 		line("host dead", "host.unreachable", func(w *world) { w.host = "dead"; w.scope = pick(w.Rand, "", "acquirer") }, "lan.firewall"),
@@ -164,7 +186,7 @@ func faults() []fault {
 		line("sim", "modem.sim", func(w *world) { mobile(w); w.sim = pick(w.Rand, "missing", "pin", "puk", "failure") }),
 		line("denied", "modem.denied", func(w *world) { mobile(w); w.reg = "denied" }),
 		line("no coverage", "modem.signal-weak", func(w *world) { mobile(w); w.rsrp = -124; w.reg = "searching" }),
-		line("weak signal", "modem.signal-weak", func(w *world) { mobile(w); w.rsrp = -119 - 4*w.Float64(); w.failing = "some" }),
+		line("weak signal", "modem.signal-weak", func(w *world) { mobile(w); w.rsrp = -w.span(111, 119, 124); w.failing, w.broken = "some", "line" }),
 		line("apn", "modem.apn", func(w *world) { mobile(w); w.apn = pick(w.Rand, "bad", "none") }),
 		line("no dial tone", "modem.line", func(w *world) {
 			w.pstn, w.dialTone = true, "no-dialtone"
@@ -174,14 +196,14 @@ func faults() []fault {
 			w.pstn, w.dialTone = true, pick(w.Rand, "busy", "no-answer")
 			w.local = []string{"newpos-modem:-3077", "mpt:0x09", "newpos-modem:-3079"}
 		}),
-		line("disk full", "terminal.storage-full", func(w *world) { w.free = w.Float64(); w.inodes = 20 }),
-		line("flash", "terminal.storage-fault", func(w *world) { w.ioErrors = 6 + w.IntN(50); w.readOnly = w.chance(0.5) }),
+		line("disk full", "terminal.storage-full", func(w *world) { w.free = w.span(2.5, 1, 0); w.inodes, w.broken = 20, "storage" }),
+		line("flash", "terminal.storage-fault", func(w *world) { w.ioErrors = int(w.span(2, 6, 56)); w.readOnly, w.broken = w.chance(0.5), "storage" }),
 		line("crash", "terminal.app-crash", func(w *world) { w.app = pick(w.Rand, "crashing", "down") }),
-		line("memory", "terminal.overloaded", func(w *world) { w.available, w.oom = 4, float64(1+w.IntN(6)) }),
-		line("cpu", "terminal.overloaded", func(w *world) { w.cpu = 65 + 30*w.Float64() }),
+		line("memory", "terminal.overloaded", func(w *world) { w.available, w.oom, w.broken = w.span(11, 6, 2), math.Floor(w.span(0, 1, 7)), "load" }),
+		line("cpu", "terminal.overloaded", func(w *world) { w.cpu, w.broken = w.span(42, 65, 95), "load" }),
 		line("brown-out", "terminal.power", func(w *world) { w.power = "dips"; w.failing = "some" }),
 		line("battery", "terminal.power", func(w *world) { w.power = "battery" }),
-		line("heat", "terminal.heat", func(w *world) { w.hot, w.throttled, w.cpu = true, true, 40; w.failing = "some" }),
+		line("heat", "terminal.heat", func(w *world) { w.hot, w.throttled, w.cpu = true, true, 40; w.failing, w.broken = "some", "load" }),
 		line("wrong host", "terminal.config", func(w *world) { w.config, w.changed = "host", []string{"host_address"} }),
 	} {
 		list = append(list, l...)

@@ -141,10 +141,10 @@ func (l *look) history() {
 		unread = 1
 		f["entry_failures"] = map[string]any{w.entry: 3.0, "contactless": 0.0}
 	case w.reader == "dirty":
-		unread = math.Ceil(cards * (0.35 + 0.4*w.Float64()))
+		unread = math.Ceil(cards * w.span(0.2, 0.35, 0.75))
 		f["entry_failures"] = map[string]any{w.entry: unread + 3, "contactless": 0.0}
 	case w.reader == "noise" || w.reader == "fault":
-		unread = math.Ceil(cards * (0.35 + 0.4*w.Float64()))
+		unread = math.Ceil(cards * w.span(0.2, 0.35, 0.75))
 		f["entry_failures"] = map[string]any{"chip": unread, "contactless": math.Ceil(unread / 2), "stripe": 2.0}
 	case w.chance(0.15):
 		unread = 1
@@ -260,8 +260,8 @@ func (l *look) lan(iface string, linked bool) {
 		l.add("net.gateway", "192.168.1.1", true, report.Facts{"ip": "192.168.1.1", "neighbour": "failed", "loss_pct": 100.0})
 	} else {
 		loss := w.lanLoss
-		if w.kind == "wifi" && w.rssi < -80 {
-			loss += 15
+		if w.kind == "wifi" {
+			loss += 30 * logistic((-81-w.rssi)/1.5)
 		}
 		l.add("net.gateway", "192.168.1.1", loss > 8, report.Facts{"ip": "192.168.1.1", "neighbour": "reachable", "rtt_ms": 1 + w.Float64(), "loss_pct": math.Round(loss)})
 	}

@@ -32,7 +32,7 @@ func (l *look) devices() {
 		failed := 0.0
 		switch w.reader {
 		case "dirty", "noise", "fault":
-			failed = math.Ceil(cards * (0.35 + 0.45*w.Float64()))
+			failed = math.Ceil(cards * w.span(0.2, 0.35, 0.8))
 		}
 		if w.card == "damaged" {
 			failed = 1
@@ -40,7 +40,7 @@ func (l *look) devices() {
 		l.add("reader.reads", "reader0", failed > 2, report.Facts{"good": cards*2 - failed, "failed": failed * 2, "cards": cards, "cards_failed": failed, "window_s": 3600.0})
 		noise := float64(w.IntN(2))
 		if w.reader == "noise" {
-			noise = 40 + 200*w.Float64()
+			noise = w.span(12, 40, 240)
 		}
 		l.add("reader.line", "reader0", noise > 5, report.Facts{"frame": math.Round(noise), "parity": math.Round(noise / 3), "overrun": 0.0, "crc": math.Round(noise / 5), "window_s": 1800.0})
 		if w.card == "damaged" {
@@ -65,7 +65,7 @@ func (l *look) system() {
 	dips := 0.0
 	mv := 4950 + 100*w.Float64()
 	if w.power == "dips" {
-		dips, mv = float64(3+w.IntN(8)), 4300+300*w.Float64()
+		dips, mv = math.Floor(w.span(1, 3, 11)), 4300+300*w.Float64()
 		l.add("board.reboots", "system", true, report.Facts{"count_24h": float64(2 + w.IntN(6)), "last_reason": "BrownOutReset"})
 		l.add("board.kernel", "system", true, report.Facts{"usb_disconnects_24h": float64(w.IntN(5)), "io_errors_24h": 0.0, "under_voltage_24h": float64(3 + w.IntN(12)), "hung_tasks_24h": 0.0, "oom_24h": 0.0})
 	} else if w.chance(0.3) {
@@ -78,7 +78,7 @@ func (l *look) system() {
 	}
 	celsius := 40 + 15*w.Float64()
 	if w.hot {
-		celsius = 86 + 8*w.Float64()
+		celsius = w.span(76, 86, 94)
 	}
 	l.add("board.thermal", "soc", w.hot, report.Facts{"celsius": math.Round(celsius), "throttled": w.throttled})
 	l.add("board.storage", "/data", w.free < 8 || w.readOnly || w.inodes < 3, report.Facts{"path": "/data", "free_pct": math.Floor(w.free), "inodes_free_pct": math.Floor(w.inodes), "read_only": w.readOnly})
@@ -186,7 +186,7 @@ func (w *world) distract() {
 		w.oldApp = w.oldApp || !w.badUpdate
 	}
 	if w.kind == "cellular" && w.chance(0.2) && w.rsrp > -110 && w.links() {
-		w.rsrp = -112 - 2*w.Float64()
+		w.rsrp = -107 - 4*w.Float64()
 	}
 	if w.chance(0.1) && math.Abs(w.clock) < 10 {
 		w.clock = 60 + 100*w.Float64()

@@ -69,6 +69,8 @@ type world struct {
 	local                    []string // codes this kind of failure gets from terminals
 	uptime                   int64
 	sent, answered, hasStage bool
+	edge                     bool   // the fault is no worse than it must be
+	broken                   string // line storage load: what stops the sale however mild it is
 	connectMS, responseMS    float64
 }
 
@@ -88,6 +90,14 @@ func newWorld(r *rand.Rand) *world {
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
+// span draws how bad a thing is: from clear to worst, or, in a world on the edge, from mild to clear.
+func (w *world) span(mild, clear, worst float64) float64 {
+	if w.edge {
+		return mild + (clear-mild)*w.Float64()
+	}
+	return clear + (worst-clear)*w.Float64()
+}
+
 func (w *world) chance(p float64) bool { return w.Float64() < p }
 
 // links tells whether the terminal has a working way out of the shop, and what stops it.
@@ -106,11 +116,11 @@ func (w *world) links() bool {
 // pathLoss is what a packet to the outside risks, in per cent.
 func (w *world) pathLoss() float64 {
 	l := w.loss + w.lanLoss
-	if w.kind == "cellular" && w.rsrp < -116 {
-		l += 25 + 30*math.Min(1, (-116-w.rsrp)/8)
+	if w.kind == "cellular" {
+		l += 55 * logistic((-116-w.rsrp)/2)
 	}
-	if w.kind == "wifi" && w.rssi < -80 {
-		l += 20 + 2*(-80-w.rssi)
+	if w.kind == "wifi" {
+		l += 40 * logistic((-81-w.rssi)/1.5)
 	}
 	if w.address == "duplicate" || w.address == "routes" {
 		l += 30
@@ -118,16 +128,17 @@ func (w *world) pathLoss() float64 {
 	return math.Min(l, 95)
 }
 
+// logistic is how a radio gives way: over a few decibels, not at one (3GPP TS 36.133 9.1.4 reports RSRP from -44 down to -140 dBm;
+// makers draw the line for "no service" between -100 and -120).
+func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
 func (w *world) roundTrip() float64 {
 	t := w.rtt
 	if w.kind == "cellular" {
-		t += 60
-		if w.rsrp < -116 {
-			t += 900
-		}
+		t += 60 + 900*logistic((-116-w.rsrp)/2)
 	}
-	if w.kind == "wifi" && w.rssi < -80 {
-		t += 250
+	if w.kind == "wifi" {
+		t += 250 * logistic((-81-w.rssi)/1.5)
 	}
 	return t
 }
@@ -211,9 +222,9 @@ func (w *world) sale() report.Event {
 		localFail("early", "zvt:0x89", "zvt:0xED", "newpos-ped:0x03")
 	case w.printer != "ok":
 		localFail("early", "newpos-prn:0x04")
-	case w.free < 1.5 || w.inodes < 1.5 || w.readOnly || w.ioErrors > 2:
+	case w.free < 1.5 || w.inodes < 1.5 || w.readOnly || w.ioErrors > 2 || w.broken == "storage":
 		localFail("early", "mpt:file-write", "newpos:E21", "mpt:sqlite", "DataTransferError", "newpos:E18")
-	case w.app != "ok" || w.oom > 0 || w.cpu > 55 || w.throttled:
+	case w.app != "ok" || w.oom > 0 || w.cpu > 55 || w.throttled || w.broken == "load":
 		localFail("early", "TransactionFailed", "newpos:E2", "zvt:0xFF", "mpt:0x05")
 	case !w.role || !w.menu:
 		localFail("early", "zvt:0x6B", "newpos:E3")
@@ -226,7 +237,7 @@ func (w *world) sale() report.Event {
 	case w.tlsOutcome() != "ok":
 		w.connectMS = w.roundTrip() * 1.1
 		localFail("early", "ConnectError", "newpos:E5", "CommunicationError", "newpos:E6")
-	case w.host == "slow" && w.chance(0.6) || w.pathLoss() > 12 || w.roundTrip() > 1500 || w.changes > 5:
+	case w.host == "slow" && w.chance(0.6) || w.pathLoss() > 12 || w.roundTrip() > 1500 || w.changes > 5 || w.broken == "line":
 		w.connectMS = w.roundTrip() * (1.1 + w.pathLoss()/20)
 		localFail("sent", "newpos:E7", "mpt:0xD4", "mpt:net-noanswer", "newpos:comm-timeout", "CommunicationError", "rc17:FF")
 	case w.code == "":

@@ -157,6 +157,17 @@ func (b *Board) complaints(c board.Complaint, d time.Duration) (int, bool) {
 	return b.log.Count(c, up, d), true
 }
 
+// storageErrors counts, over a day, the failures of what holds the terminal's filesystems, and of other storage or what
+// cannot be told; false if the log cannot be read.
+func (b *Board) storageErrors() (own, other int, counted bool) {
+	up, err := board.Uptime(b.c.Root)
+	if err != nil || b.log.Err() != nil {
+		return 0, 0, false
+	}
+	own, other = b.log.Storage(board.ReadDisks(b.c.Root, b.c.Paths...), up, day)
+	return own, other, true
+}
+
 // AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its own
 // or for want of memory; false if its log is not read.
 func (b *Board) AppCrashes() (int, bool) {
@@ -256,7 +267,7 @@ func (b *Board) storage(path string) []report.Evidence {
 }
 
 func (b *Board) flash() []report.Evidence {
-	errors24, counted := b.complaints(board.IOError, day)
+	errors24, _, counted := b.storageErrors()
 	list, err := board.ReadFlash(b.c.Root)
 	if err != nil {
 		f := report.Facts{}
@@ -409,8 +420,9 @@ func (b *Board) kernel() []report.Evidence {
 		return []report.Evidence{doubtful("board.kernel", "system", report.CannotTell, reasonFor(err))}
 	}
 	n := func(c board.Complaint) int { return b.log.Count(c, up, day) }
+	ioErrors, ioOther, _ := b.storageErrors()
 	f := report.Facts{
-		"usb_disconnects_24h": n(board.USBDisconnect), "io_errors_24h": n(board.IOError) + n(board.ReadOnly),
+		"usb_disconnects_24h": n(board.USBDisconnect), "usb_errors_24h": n(board.USBError), "io_errors_24h": ioErrors,
 		"under_voltage_24h": n(board.UnderVoltage), "hung_tasks_24h": n(board.HungTask), "oom_24h": n(board.OutOfMemory),
 		"link_down_24h": n(board.LinkDown), "segfaults_24h": n(board.Segfault), "serial_overruns_24h": n(board.SerialOverrun),
 		"overheat_24h": n(board.Overheat),
@@ -418,9 +430,12 @@ func (b *Board) kernel() []report.Evidence {
 	if lost := b.log.Lost(); lost > 0 {
 		f["lost_lines"] = lost
 	}
-	grave := n(board.IOError) + n(board.ReadOnly) + n(board.UnderVoltage) + n(board.HungTask) + n(board.OutOfMemory) + n(board.Overheat)
-	small := n(board.USBDisconnect) + n(board.LinkDown) + n(board.Segfault) + n(board.SerialOverrun)
-	return []report.Evidence{graded("board.kernel", "system", f, grave > 0 || n(board.USBDisconnect) >= usbMany, small > 0)}
+	if ioOther > 0 {
+		f["io_errors_other_24h"] = ioOther
+	}
+	grave := ioErrors + n(board.UnderVoltage) + n(board.HungTask) + n(board.OutOfMemory) + n(board.Overheat)
+	small := n(board.USBDisconnect) + n(board.USBError) + n(board.LinkDown) + n(board.Segfault) + n(board.SerialOverrun)
+	return []report.Evidence{graded("board.kernel", "system", f, grave > 0 || n(board.USBDisconnect)+n(board.USBError) >= usbMany, small > 0)}
 }
 
 // maxBootsFile bounds the list of starts on disk.
