@@ -33,7 +33,7 @@ var rooms = []struct {
 	{name: "drivers/reader", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/pinpad", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/printer", knows: []string{"drivers/serial", "drivers/frame"}},
-	{name: "drivers/ecr", knows: []string{"drivers/serial"}},
+	{name: "drivers/ecr", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/modem", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/modemmanager", knows: []string{"drivers/modem", "drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
