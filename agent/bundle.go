@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/stamp"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
@@ -110,7 +112,7 @@ type part struct {
 
 // bundle makes a bundle of what a witness knows. It always succeeds; what could not be had is named in the manifest.
 func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, error) {
-	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: clockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
+	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
 	var parts []part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
@@ -152,7 +154,7 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	add("logs.json", body, err)
 	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
-	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), keeper.MaxLives)
 	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
@@ -52,8 +53,8 @@ type config struct {
 
 	Labels map[string]string `toml:"labels"`
 
-	host *hostClock // what the host says the time is; nil where nobody can tell
-	life *lives     // how the starts before this one ended; nil where that does not matter
+	host *hostClock    // what the host says the time is; nil where nobody can tell
+	life *keeper.Lives // how the starts before this one ended; nil where that does not matter
 }
 
 type knowledgeConfig struct {
