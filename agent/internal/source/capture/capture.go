@@ -41,8 +41,8 @@ type Target struct {
 type Capture struct {
 	Targets   []Target
 	Interface string // to watch; empty: all
-	Length    string // binary2, bcd2 or ascii4; empty: found out for each connection
-	Dialect   string // unionpay, nac, text or text-hex; empty: found out for each message
+	Length    string // a name of ecr.LengthHeaderNames; empty: found out for each connection
+	Dialect   string // a name of ecr.DialectNames; empty: found out for each message
 	Log       *slog.Logger
 
 	Tags *ecr.Tags // tells cards apart; may be nil
