@@ -1,9 +1,11 @@
-package source
+package registerlink
 
 import (
 	"strings"
 	"testing"
 
+	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/sourcetest"
 	"posdx/drivers/ecr"
 )
 
@@ -26,8 +28,8 @@ func TestWhatEndsASaleOnALink(t *testing.T) {
 		{"only the terminal is heard", "51 ok", "51 approved"},
 		{"the end of nothing", "end", ""},
 	} {
-		d := newDaemon()
-		l := (&ECR{Name: "ecr0", Framing: ecr.ZVT}).ear(0, d)
+		d := sourcetest.NewDaemon()
+		l := (&Link{Name: "ecr0", Framing: ecr.ZVT}).ear(0, d)
 		var got []string
 		for w := range strings.FieldsSeq(c.told) {
 			f := ecr.Found{Kind: ecr.Result, Code: w, Origin: ecr.FromTerminal}
@@ -43,20 +45,20 @@ func TestWhatEndsASaleOnALink(t *testing.T) {
 			case "no":
 				f.Kind = ecr.Refusal
 			}
-			marks, codes := len(d.marks), len(d.all())
+			marks, codes := len(d.Marks), len(d.All())
 			l.found(f)
 			l.offer()
-			for _, m := range d.marks[marks:] {
+			for _, m := range d.Marks[marks:] {
 				switch {
-				case m.Phase == PhaseStart:
+				case m.Phase == source.PhaseStart:
 					got = append(got, "start")
-				case m.Result == ResultApproved:
+				case m.Result == source.ResultApproved:
 					got = append(got, "approved")
 				default:
 					got = append(got, "end")
 				}
 			}
-			for _, s := range d.all()[codes:] {
+			for _, s := range d.All()[codes:] {
 				got = append(got, s.Code)
 			}
 		}
