@@ -100,6 +100,13 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 	t.length, _ = ecr.LengthHeaderByName(c.Length)
 	t.dialects, _ = ecr.DialectsByName(c.Dialect)
 	t.tags = c.Tags
+	t.deaf = func(h *source.Hearing) {
+		if h.Deaf() {
+			c.Log.Warn("the host's connection is heard and nothing of it can be read: see capture.length and capture.dialect", h.What()...)
+		} else {
+			c.Log.Info("the host's messages are read", "subject", h.Subject)
+		}
+	}
 	c.tracker.Store(t)
 	said := ""
 	for {
