@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6c14328d18f65d86ff40c6edd90d375b64fab00410ff30483e5e2af601f9b525", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:0984e31ebdd9e75adfcc486eb82397501f30ff0d61b6ae16f330054687dcfc11", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -139,6 +139,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6c14328d18f65d86ff4
 	Check{Name: "reader.selftest", Title: Text{ZH: "读卡器自检", EN: "Self-test of the card reader"}},
 	Check{Name: "reader.slot", Title: Text{ZH: "卡槽里的卡", EN: "Card in the slot"}},
 	Check{Name: "reader.usb", Title: Text{ZH: "读卡器USB断开次数", EN: "USB disconnects of the reader"}},
+	Check{Name: "source.readable", Title: Text{ZH: "听到的内容能否读懂", EN: "Whether what is heard can be read"}},
 	Check{Name: "txn.answer", Title: Text{ZH: "主机是否应答、用时多少", EN: "Whether and how fast the host answered"}},
 	Check{Name: "txn.history", Title: Text{ZH: "近期交易成败", EN: "Recent payments, good and bad"}},
 }, Meanings: []Meaning{
