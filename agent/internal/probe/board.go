@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 
 	"posdx/agent/report"
 	"posdx/drivers/board"
@@ -464,11 +465,7 @@ func NoteBoot(root fs.FS, path string, now time.Time) (board.Boots, error) {
 	if err != nil {
 		err = fmt.Errorf("note start: begun anew: %w", err)
 	}
-	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if werr := os.WriteFile(next, list.Encode(), 0o600); werr != nil {
-		return list, errors.Join(err, fmt.Errorf("note start: %w", werr))
-	}
-	if werr := os.Rename(next, path); werr != nil {
+	if werr := atomicfile.Replace(path, list.Encode()); werr != nil {
 		return list, errors.Join(err, fmt.Errorf("note start: %w", werr))
 	}
 	return list, err
