@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
@@ -48,9 +50,9 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if err != nil {
 		return fail(err)
 	}
-	logs, err := follow(c, log)
-	if err != nil {
-		return fail(err)
+	logs, wrong := follow(c, log)
+	if len(wrong) > 0 {
+		return fail(errors.Join(wrong...))
 	}
 	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
@@ -154,16 +156,16 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 }
 
 // chooseProfile finds how this acquirer's codes are read.
-func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
+func chooseProfile(k *codes.Knowledge, c conf.Profile) (codes.Profile, error) {
 	if c.Name != "" {
 		p, ok := k.Profile(c.Name)
 		if !ok {
-			return p, fmt.Errorf("config: profile.name: there is no profile %q", c.Name)
+			return p, keyed{"profile.name", fmt.Errorf("there is no profile %q; there are %s", c.Name, profilesOf(k))}
 		}
 		return p, nil
 	}
 	if _, ok := k.Scheme(c.Scheme); !ok {
-		return codes.Profile{}, fmt.Errorf("config: profile.scheme: there is no code table %q; posdx code 00 lists them", c.Scheme)
+		return codes.Profile{}, keyed{"profile.scheme", fmt.Errorf("there is no code table %q; there are %s", c.Scheme, schemesOf(k))}
 	}
 	if p, ok := k.Profile(c.Scheme); ok {
 		return p, nil
@@ -171,35 +173,39 @@ func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
 	return codes.Profile{Base: c.Scheme}, nil
 }
 
-// follow makes the tails of the payment logs.
-func follow(c config, log *slog.Logger) (*source.Logs, error) {
-	l := &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+// follow makes the tails of the payment logs. Every pattern that is wrong is told.
+func follow(c config, log *slog.Logger) (l *source.Logs, wrong []error) {
+	l = &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
 		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		bad := func(format string, j int, err error) {
+			wrong = append(wrong, keyed{fmt.Sprintf("log[%d]."+format, i, j), err})
+		}
 		if f.Begin != "" {
 			re, err := regexp.Compile(f.Begin)
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].begin: %w", i, err)
+				wrong = append(wrong, keyed{fmt.Sprintf("log[%d].begin", i), err})
 			}
 			file.Begin = re
 		}
+		origin := report.Origin(f.Origin)
 		for j, expr := range f.Patterns {
-			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
+			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: origin, Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
+				bad("patterns[%d]", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
 			p, err := source.CompilePattern(s.Pattern, source.PatternOptions{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].step[%d].pattern: %w", i, j, err)
+				bad("step[%d].pattern", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		l.Files = append(l.Files, file)
 	}
-	return l, nil
+	return l, wrong
 }
 
 // links makes the ears on the register links.
@@ -211,11 +217,7 @@ func links(c config, log *slog.Logger) []*source.ECR {
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}
-		paths := l.RX
-		if l.Port != "" {
-			paths = []string{l.Port}
-		}
-		for _, p := range paths {
+		for _, p := range l.Ports() {
 			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, DataBits: l.Bits, Parity: parities[l.Parity]})
 		}
 		list = append(list, e)
@@ -372,3 +374,12 @@ type gatedJournal struct {
 
 func (g gatedJournal) Begin(id string, doc []byte) error { return g.notes.Begin(id, g.gate.Out(doc)) }
 func (g gatedJournal) End(id string) error               { return g.notes.End(id) }
+
+// profilesOf lists the profiles.
+func profilesOf(k *codes.Knowledge) string {
+	var names []string
+	for _, p := range k.Profiles {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, " ")
+}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -40,8 +41,8 @@ func cli(t *testing.T, args ...string) (code int, out, talk string) {
 
 func TestBundleAndReplay(t *testing.T) {
 	dir := t.TempDir()
-	conf := configured(t, dir, "[broker]\ncert = \"/etc/posdx/secret.pem\"\nkey = \"/etc/posdx/secret.key\"\nuser_file = \"/etc/posdx/secret.user\"\n[network]\nssid = \"secret-cafe\"\n")
-	c, err := readConfig(conf)
+	file0 := configured(t, dir, "[broker]\ncert = \"/etc/posdx/secret.pem\"\nkey = \"/etc/posdx/secret.key\"\nuser_file = \"/etc/posdx/secret.user\"\n[network]\nssid = \"secret-cafe\"\n")
+	c, _, err := readConfig(file0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func TestBundleAndReplay(t *testing.T) {
 		ask(t, client, map[string]any{"type": "code", "code": code, "origin": "host", "wait": "final"})
 	}
 	file := filepath.Join(dir, "out.zip")
-	code, out, talk := cli(t, "bundle", "--config", conf, "--lang", "en", file)
+	code, out, talk := cli(t, "bundle", "--config", file0, "--lang", "en", file)
 	if code != exitOK || !strings.Contains(out, "diagnoses.jsonl") {
 		t.Fatalf("bundle: exit %d, %s%s", code, out, talk)
 	}
@@ -165,14 +166,14 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 			if inner.Kind() == reflect.Struct {
 				walk(inner, prefix+f.Name+".")
 			} else if !known[prefix+f.Name] {
-				t.Errorf("%s is new: may a support bundle show it? Hide it in shown, or not, and add it here", prefix+f.Name)
+				t.Errorf("%s is new: may a support bundle show it? Hide it in Config.Public, or not, and add it here", prefix+f.Name)
 			}
 		}
 	}
-	walk(reflect.TypeFor[config](), "")
-	c := defaults()
+	walk(reflect.TypeFor[conf.Config](), "")
+	c := conf.Defaults()
 	c.Broker.URL = []string{"ssl://user:secret@broker:8883/x?secret=1"}
-	if b, _ := json.Marshal(shown(c)); bytes.Contains(b, []byte("secret")) || c.Broker.URL[0] == "ssl://broker:8883" {
+	if b, _ := json.Marshal(c.Public()); bytes.Contains(b, []byte("secret")) || c.Broker.URL[0] == "ssl://broker:8883" {
 		t.Errorf("%s", b)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
@@ -38,8 +39,8 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	w := witness{lang: *lang, records: bundleRecords}
-	if c, err := readConfig(*configFile); err != nil {
-		w.confWhy = plain(err)
+	if c, _, err := readConfig(*configFile); err != nil {
+		w.confWhy = err
 		w.scan = func(func(outbox.Record) bool) error {
 			return errors.New("without a configuration it is not known where")
 		}
@@ -259,13 +260,13 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 
 // profileIn is how the terminal's acquirer reads codes, as far as the configuration in a bundle tells.
 func profileIn(k *codes.Knowledge, content map[string][]byte) codes.Profile {
-	var c struct{ Profile profileConfig }
+	var c struct{ Profile conf.Profile }
 	if json.Unmarshal(content["config.json"], &c) == nil {
 		if p, err := chooseProfile(k, c.Profile); err == nil {
 			return p
 		}
 	}
-	p, _ := chooseProfile(k, defaults().Profile)
+	p, _ := chooseProfile(k, conf.Defaults().Profile)
 	return p
 }
 

@@ -61,7 +61,7 @@ func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 
 // knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
 func knowledge(config string) func() *codes.Knowledge {
-	if c, err := readConfig(config); err == nil {
+	if c, _, err := readConfig(config); err == nil {
 		if lib, err := newLibrary(c, slog.New(slog.DiscardHandler)); err == nil {
 			return func() *codes.Knowledge {
 				lib.look()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/source"
 	"posdx/codes"
 	"posdx/drivers/modem"
@@ -39,12 +40,12 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx reset: %s%s\n", say("不复位：", "refused: "), why)
 		return exitRefused
 	}
-	c, err := readConfig(*config)
+	c, _, err := readConfig(*config)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
 		return exitFailed
 	}
-	var m *portConfig
+	var m *conf.Port
 	for i := range c.Modem {
 		if c.Modem[i].Name == words[0] {
 			m = &c.Modem[i]

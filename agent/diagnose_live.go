@@ -5,11 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
 	"posdx/agent/diagnose"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/triage"
@@ -32,7 +32,7 @@ func addLiveFlags(f *flag.FlagSet) *liveFlags {
 		scheme: f.String("scheme", "", "the code's table; empty for the configured one"),
 		origin: f.String("origin", "unknown", "who wrote the code: host, terminal, cashier or unknown"),
 		config: f.String("config", defaultConfig, "the configuration `FILE`: its knowledge pack, and its devices when no daemon answers"),
-		socket: f.String("socket", defaults().Hook.Socket, "the daemon's socket `PATH`"),
+		socket: f.String("socket", conf.Socket, "the daemon's socket `PATH`"),
 	}
 }
 
@@ -117,10 +117,10 @@ func checkHere(ctx context.Context, config string, names []string) ([]report.Evi
 // local makes the checks of a configuration for a command that runs without a daemon. A terminal that has no
 // configuration yet is examined with the defaults.
 func local(path string) (*probe.Runner, codes.Profile, error) {
-	c, err := readConfig(path)
+	c, _, err := readConfig(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && path == defaultConfig:
-		c = defaults()
+	case unwritten(path):
+		c = config{Config: conf.Defaults()}
 	case err != nil:
 		return nil, codes.Profile{}, err
 	}

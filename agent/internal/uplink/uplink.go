@@ -392,3 +392,9 @@ func parseBroker(s string) (*url.URL, error) {
 	}
 	return b, nil
 }
+
+// CheckBroker says what is wrong with the address of a broker.
+func CheckBroker(s string) error {
+	_, err := parseBroker(s)
+	return err
+}
