@@ -20,6 +20,9 @@ import (
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/source/paylog"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -106,7 +109,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
+		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.run},
 		{"knowledge", lib.run},
@@ -134,7 +137,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: source.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
+			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
@@ -174,10 +177,10 @@ func chooseProfile(k *codes.Knowledge, c conf.Profile) (codes.Profile, error) {
 }
 
 // follow makes the tails of the payment logs. Every pattern that is wrong is told.
-func follow(c config, log *slog.Logger) (l *source.Logs, wrong []error) {
-	l = &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+func follow(c config, log *slog.Logger) (l *paylog.Logs, wrong []error) {
+	l = &paylog.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
-		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		file := paylog.LogFile{Path: f.Path, Encoding: f.Encoding}
 		bad := func(format string, j int, err error) {
 			wrong = append(wrong, keyed{fmt.Sprintf("log[%d]."+format, i, j), err})
 		}
@@ -190,14 +193,14 @@ func follow(c config, log *slog.Logger) (l *source.Logs, wrong []error) {
 		}
 		origin := report.Origin(f.Origin)
 		for j, expr := range f.Patterns {
-			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: origin, Scheme: f.Scheme, Layout: f.Time})
+			p, err := paylog.CompilePattern(expr, paylog.Options{Origin: origin, Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
 				bad("patterns[%d]", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
-			p, err := source.CompilePattern(s.Pattern, source.PatternOptions{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
+			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
 			if err != nil {
 				bad("step[%d].pattern", j, err)
 			}
@@ -209,11 +212,11 @@ func follow(c config, log *slog.Logger) (l *source.Logs, wrong []error) {
 }
 
 // links makes the ears on the register links.
-func links(c config, log *slog.Logger) []*source.ECR {
+func links(c config, log *slog.Logger) []*registerlink.Link {
 	parities := map[string]serial.Parity{"odd": serial.OddParity, "even": serial.EvenParity}
-	var list []*source.ECR
+	var list []*registerlink.Link
 	for _, l := range c.ECR {
-		e := &source.ECR{Name: l.Name, Framing: l.Framing, Log: log}
+		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}

@@ -14,7 +14,7 @@ import (
 	"posdx/agent/diagnose"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -54,12 +54,12 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	case w.conf != nil:
 		path = w.conf.Hook.Socket
 	default:
-		path = source.SocketPath
+		path = hook.SocketPath
 	}
 	w.state = func() (report.State, error) {
 		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
 		defer stop()
-		return source.Client{Path: path}.State(ctx)
+		return hook.Client{Path: path}.State(ctx)
 	}
 	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
 	if err == nil && !*list {

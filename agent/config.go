@@ -10,7 +10,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/paylog"
 	"posdx/agent/internal/uplink"
 	"posdx/codes"
 	"posdx/drivers/reader"
@@ -78,7 +78,7 @@ func (c *config) dry() (list conf.Problems) {
 	}
 	for i, l := range c.Log {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)
-		check(fmt.Sprintf("log[%d].encoding", i), source.CheckEncoding(l.Encoding))
+		check(fmt.Sprintf("log[%d].encoding", i), paylog.CheckEncoding(l.Encoding))
 	}
 	logs, faults := follow(*c, silent)
 	for _, err := range faults {

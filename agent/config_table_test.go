@@ -18,7 +18,7 @@ import (
 	"time"
 
 	conf "posdx/agent/internal/config"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 )
 
 // A trial is one configuration with one thing in it.
@@ -344,7 +344,7 @@ func starts(t *testing.T, file string) {
 		case <-deadline:
 			t.Fatalf("the daemon does not answer: %s", said.String())
 		case <-time.After(5 * time.Millisecond):
-			_, err := source.Client{Path: socket}.State(ctx)
+			_, err := hook.Client{Path: socket}.State(ctx)
 			// A hook whose group is not there stays closed, and says so.
 			answered = err == nil || strings.Contains(said.String(), "hook is closed")
 		}

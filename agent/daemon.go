@@ -16,6 +16,7 @@ import (
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -46,8 +47,8 @@ type daemon struct {
 	gate    *report.Gate
 	log     *slog.Logger
 	watch   *watch
-	links   []*source.ECR    // register links
-	wire    *capture.Capture // nil where nothing is captured
+	links   []*registerlink.Link // register links
+	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    atomic.Bool
 	lost    atomic.Int64

@@ -336,7 +336,7 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 		}
 		w.line(pick(i == 0, say("原因", "cause"), ""), title)
 	}
-	w.line(say("钱款", "money"), moneySay(h.State, h.Retry).In(lang))
+	w.line(say("钱款", "money"), moneySay(h.State, h.Retry, "").In(lang))
 	var layers []string
 	for _, l := range handoffLayers {
 		layers = append(layers, l.name+" "+h.Layers[l.name])
