@@ -93,9 +93,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.runner.Failed = sensed.failed
+	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {

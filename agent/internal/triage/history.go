@@ -130,6 +130,9 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
+// IsSale tells a payment from what a terminal says to its host besides, such as a sign-in.
+func IsSale(ev report.Event) bool { return isSale(ev) }
+
 // isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that goes
 // well is no approval. A message whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
@@ -159,6 +162,9 @@ func (h *history) approve(s seen) bool {
 	h.trim(s.at)
 	return true
 }
+
+// SameTrace is sameTrace for who else has two trace numbers to compare.
+func SameTrace(a, b string) bool { return sameTrace(a, b) }
 
 // sameTrace tells whether two trace numbers are one, or one of them is not known: not everybody writes the zeroes at
 // its front.

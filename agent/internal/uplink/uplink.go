@@ -152,6 +152,7 @@ type Uplink struct {
 	healthAt time.Time
 	dirty    bool
 	replies  []outReply
+	asked    []askedDoc
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
@@ -337,6 +338,26 @@ func (u *Uplink) Ping(answer func()) {
 func (u *Uplink) PublishHealth(doc []byte) {
 	u.mu.Lock()
 	u.health, u.healthAt, u.dirty = slices.Clone(doc), time.Now(), true
+	u.mu.Unlock()
+	signal(u.wake)
+}
+
+// maxAskedDocs wait for a session; who asked has the answer already.
+const maxAskedDocs = 8
+
+// An askedDoc is the answer to a question, for the fleet to see.
+type askedDoc struct {
+	at  time.Time
+	doc []byte
+}
+
+// PublishAsked sends the answer to what somebody asked. It is neither numbered nor kept over a restart: nothing failed.
+func (u *Uplink) PublishAsked(doc []byte) {
+	u.mu.Lock()
+	u.asked = append(u.asked, askedDoc{time.Now(), slices.Clone(doc)})
+	if n := len(u.asked) - maxAskedDocs; n > 0 {
+		u.asked = slices.Delete(u.asked, 0, n)
+	}
 	u.mu.Unlock()
 	signal(u.wake)
 }
