@@ -85,7 +85,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	}
 	q.Origin, q.Lang = report.Origin(origin), *client.lang
 	wrong := hook.Wrong(q)
-	if k := inForce(*client.config); q.Scheme != "" {
+	if k := inForce(*client.config); q.Scheme != "" && len(wrong) == 0 {
 		if _, known := k.Scheme(q.Scheme); !known {
 			wrong = append(wrong, fmt.Sprintf("scheme: there is no code table %q; there are %s", q.Scheme, schemesOf(k)))
 		}

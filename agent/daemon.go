@@ -123,6 +123,9 @@ func (d *daemon) answerable(s source.Seen) error {
 	}
 	k := d.lib.now.Load()
 	if s.Scheme != "" {
+		if !source.Word(s.Scheme, source.MaxScheme) {
+			return errors.New("scheme: want the name of a code table, such as unionpay")
+		}
 		if _, ok := k.Scheme(s.Scheme); !ok {
 			return fmt.Errorf("scheme: there is no code table %q; there are %s", s.Scheme, schemesOf(k))
 		}
@@ -359,7 +362,9 @@ func question(args map[string]any) (source.Seen, error) {
 		case "code":
 			s.Code = text
 		case "scheme":
-			s.Scheme = text
+			if s.Scheme = text; !source.Word(text, source.MaxScheme) {
+				return s, errors.New("args.scheme: want the name of a code table, such as unionpay")
+			}
 		case "origin":
 			if s.Origin = report.Origin(text); !slices.Contains(source.Origins, text) {
 				return s, fmt.Errorf("args.origin: want one of %s", strings.Join(source.Origins, " "))

@@ -47,7 +47,7 @@ func (l *liveFlags) valid(s stdio) bool {
 		*l.lang = "zh"
 	}
 	wrong := hook.Wrong(hook.CodeRequest{Type: "diagnose", Code: *l.code, Scheme: *l.scheme, Origin: report.Origin(*l.origin)})
-	if k := inForce(*l.config); *l.scheme != "" {
+	if k := inForce(*l.config); *l.scheme != "" && len(wrong) == 0 {
 		if _, known := k.Scheme(*l.scheme); !known {
 			wrong = append(wrong, fmt.Sprintf("scheme: there is no code table %q; there are %s", *l.scheme, schemesOf(k)))
 		}
