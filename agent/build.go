@@ -66,12 +66,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		profile: cmp.Or(profile.Name, profile.Base), stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
-	notes, err := openJournal(filepath.Join(c.StateDir, "open.journal"))
+	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
 	closeAll := func() {
-		notes.close()
+		notes.Close()
 		box.Close()
 	}
 	d.conf.host = &hostClock{}
@@ -269,10 +269,10 @@ const maxResumed = 64
 
 // unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the outbox,
 // that have no final revision there. They may be of more than the last start: it may have been as short as the one before.
-func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
+func unfinished(box *outbox.Box, notes *outbox.Journal) []report.Diagnosis {
 	var kept []report.Diagnosis
 	if notes != nil {
-		kept, notes.left = notes.left, nil
+		kept, notes.Left = notes.Left, nil
 	}
 	box.Scan(func(r outbox.Record) bool {
 		var d report.Diagnosis
@@ -372,7 +372,7 @@ func (g gated) Append(kind string, critical bool, t time.Time, doc []byte) (uint
 
 // gatedJournal is the journal behind the same gate.
 type gatedJournal struct {
-	notes *journal
+	notes *outbox.Journal
 	gate  *report.Gate
 }
 

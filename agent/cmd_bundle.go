@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"posdx/agent/internal/atomicfile"
+
 	"posdx/agent/diagnose"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
@@ -58,7 +60,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		if words[0] == "-" {
 			_, err = s.out.Write(b)
 		} else {
-			err = replaceFile(words[0], b)
+			err = atomicfile.Replace(words[0], b)
 		}
 	}
 	if err != nil {
@@ -204,7 +206,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 // readInput reads a file of at most limit bytes, or the standard input if its name is -.
 func readInput(s stdio, name string, limit int64) ([]byte, error) {
 	if name != "-" {
-		return readBounded(name, limit)
+		return atomicfile.Read(name, limit)
 	}
 	b, err := io.ReadAll(io.LimitReader(s.in, limit+1))
 	if err == nil && int64(len(b)) > limit {

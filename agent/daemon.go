@@ -110,7 +110,7 @@ func (d *daemon) Txn(m source.TxnMark) {
 		}
 	case source.PhaseEnd:
 		if m.Result == source.ResultApproved {
-			d.loop.Approved(m.Txn.Entry, m.Txn.STAN, m.Channel)
+			d.loop.Approved(triage.Approval{Channel: m.Channel, Txn: m.Txn, Code: m.Code})
 		}
 	}
 }
@@ -293,7 +293,7 @@ func (d *daemon) birth() report.Birth {
 	return report.Birth{
 		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
-		Watch: d.conf.life.watch(),
+		Labels: d.conf.Labels, Watch: d.conf.life.watch(),
 	}
 }
 

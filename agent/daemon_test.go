@@ -209,9 +209,9 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 	if err := json.Unmarshal(ended, &d); err != nil {
 		t.Fatal(err)
 	}
-	notes, err := openJournal(filepath.Join(dir, "open.journal"))
-	if err != nil || len(notes.left) != 0 {
-		t.Fatalf("after an orderly end the journal holds %v, %v", notes.left, err)
+	notes, err := outbox.OpenJournal(filepath.Join(dir, "open.journal"))
+	if err != nil || len(notes.Left) != 0 {
+		t.Fatalf("after an orderly end the journal holds %v, %v", notes.Left, err)
 	}
 	for _, id := range []string{"000009-0000000001", d.ID} {
 		d.ID, d.Event.ID, d.Revision, d.Final = id, id, 1, false
@@ -220,7 +220,7 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	notes.close()
+	notes.Close()
 	d.ID = "000009-0000000001"
 	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n"))
 	if err != nil {

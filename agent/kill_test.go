@@ -123,12 +123,18 @@ func pending(t *testing.T, state string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	copied := filepath.Join(t.TempDir(), "open.journal")
+	if err := os.WriteFile(copied, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := outbox.OpenJournal(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
 	var ids []string
-	for i := 0; i+journalSlot <= len(b); i += journalSlot {
-		var d report.Diagnosis
-		if doc := slotDoc(b[i : i+journalSlot]); doc != nil && json.Unmarshal(doc, &d) == nil {
-			ids = append(ids, d.ID)
-		}
+	for _, d := range j.Left {
+		ids = append(ids, d.ID)
 	}
 	return ids
 }

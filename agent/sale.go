@@ -58,7 +58,7 @@ func (l *saleLock) code(s source.Seen) {
 		if len(t.MTI) == 4 && (t.MTI[1] == '5' || t.MTI[1] == '8') {
 			return
 		}
-		if triage.IsSale(report.Event{Txn: t}) && !triage.SameTrace(t.STAN, l.stan) {
+		if triage.IsSale(report.Event{Txn: t}) && triage.OtherTrace(t.STAN, l.stan) {
 			return
 		}
 	}

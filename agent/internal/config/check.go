@@ -2,8 +2,10 @@ package config
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -119,11 +121,11 @@ func (c *Config) check() Problems {
 	k.broker()
 	for _, scope := range sorted(c.Labels) {
 		key := "labels." + scope
-		if !k.oneOf(key, scope, "acquirer", "carrier", "site", "model") {
+		if !k.oneOf(key, scope, "acquirer", "carrier", "bearer", "site", "region", "model", "firmware", "application") {
 			continue
 		}
-		if v := c.Labels[scope]; strings.ContainsAny(v, "/+#") || len(v) > 64 || strings.ContainsFunc(v, unicode.IsControl) {
-			k.bad(key, "%q cannot be part of a topic; want at most 64 characters without / + and #", v)
+		if v := c.Labels[scope]; len(v) > report.MaxLabel || strings.ContainsFunc(v, unicode.IsControl) {
+			k.bad(key, "%q is no label; want at most %d bytes without control characters", v, report.MaxLabel)
 		}
 	}
 	if c.Console.TTY != "" && k.device("console.tty", c.Console.TTY) {
@@ -635,6 +637,11 @@ func (k *checker) broker() {
 	if c.Outbox.MaxAge <= 0 {
 		k.bad("outbox.max_age", "%v keeps nothing; want a time span such as \"720h\"", time.Duration(c.Outbox.MaxAge))
 	}
+	for i, s := range b.AdvisoryKeys {
+		if _, err := AdvisoryKey(s); err != nil {
+			k.bad(fmt.Sprintf("broker.advisory_keys[%d]", i), "%v", err)
+		}
+	}
 	seen := map[string]bool{}
 	plain := false
 	for i, u := range b.URL {
@@ -657,6 +664,15 @@ func (k *checker) broker() {
 			k.private("broker.user_file", b.UserFile)
 		}
 	}
+}
+
+// AdvisoryKey reads a key that what the fleet says of other terminals is signed with.
+func AdvisoryKey(s string) (ed25519.PublicKey, error) {
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(raw) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%q is not the base64 of an ed25519 public key; posdx-fleet advisory-key prints it", s)
+	}
+	return raw, nil
 }
 
 // clientCertificate looks whether certificate and key are a pair, of this terminal and still valid.

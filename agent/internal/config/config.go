@@ -173,6 +173,8 @@ type Broker struct {
 	Delivery   string   `toml:"delivery"`
 	Compress   bool     `toml:"compress"`
 	DailyBytes int64    `toml:"daily_bytes"`
+
+	AdvisoryKeys []string `toml:"advisory_keys"`
 }
 
 // Outbox bounds what waits for the fleet.

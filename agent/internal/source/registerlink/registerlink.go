@@ -23,6 +23,7 @@ const (
 	linkReopen = 2 * time.Second        // between two tries at a port
 	linkRepeat = 8 * time.Second        // three tries of a frame, two seconds apart
 	linkQueue  = 16                     // codes that wait for a full sink
+	linkSale   = 5 * time.Minute        // after which a command's end was missed: no customer stands so long
 )
 
 // Link listens to the link between a terminal and a cash register, on ports that are wired for it alone or by the copies
@@ -45,6 +46,8 @@ type Link struct {
 	lines  []Line
 	last   ecr.Found // the last result and when it came
 	lastAt time.Time
+	sale   time.Time // when the sale began that has not ended; zero for none
+	other  time.Time // when a command was given that is no sale and was not answered
 }
 
 // A Line is the state of one direction of a link.
@@ -171,6 +174,40 @@ func (e *Link) repeated(f ecr.Found, now time.Time) bool {
 	return same
 }
 
+// belongs says what a message means by what was asked before it, which the other direction may have told. It is Nothing
+// where a command ended that was no sale, and where something was refused that nobody was heard to ask for: a register
+// polls a terminal, too.
+func (e *Link) belongs(f ecr.Found, now time.Time) ecr.Kind {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sale := !e.sale.IsZero() && now.Sub(e.sale) < linkSale
+	other := !e.other.IsZero() && now.Sub(e.other) < linkSale
+	switch f.Kind {
+	case ecr.Start:
+		e.sale, e.other = now, time.Time{}
+		return f.Kind
+	case ecr.Other:
+		e.other = now
+		return ecr.Nothing
+	}
+	// The command that was given last is the one that is answered first.
+	if other && (f.Kind != ecr.Result || !sale) {
+		e.other = time.Time{}
+		if f.Kind == ecr.Result && !f.Approved {
+			return f.Kind // a settlement that fails is a failure
+		}
+		return ecr.Nothing
+	}
+	e.sale = time.Time{}
+	switch {
+	case f.Kind == ecr.Refusal && sale:
+		return ecr.Result
+	case f.Kind != ecr.Result && !sale:
+		return ecr.Nothing
+	}
+	return f.Kind
+}
+
 // errNothing is what an ear has said before it said anything.
 var errNothing = errors.New("nothing said")
 
@@ -275,7 +312,7 @@ func (l *ear) wait(now time.Time) time.Time {
 // found hands on what a message told.
 func (l *ear) found(f ecr.Found) {
 	now := time.Now()
-	if l.link.repeated(f, now) {
+	if f.Kind = l.link.belongs(f, now); f.Kind == ecr.Nothing || f.Kind != ecr.End && l.link.repeated(f, now) {
 		return
 	}
 	t := report.Txn{MTI: f.MTI, STAN: f.STAN}
@@ -286,6 +323,10 @@ func (l *ear) found(f ecr.Found) {
 	switch {
 	case f.Kind == ecr.Start:
 		mark.Phase = source.PhaseStart
+		l.to.Txn(mark)
+		return
+	case f.Kind == ecr.End:
+		mark.Phase = source.PhaseEnd
 		l.to.Txn(mark)
 		return
 	case f.Approved:

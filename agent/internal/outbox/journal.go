@@ -1,4 +1,4 @@
-package main
+package outbox
 
 import (
 	"encoding/binary"
@@ -24,21 +24,19 @@ const (
 
 var errJournalFull = errors.New("every slot is taken")
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// A journal keeps the first revision of every diagnosis under way on flash, until its final revision is in the outbox.
+// A Journal keeps the first revision of every diagnosis under way on flash, until its final revision is in the outbox.
 // What it still holds at a start was cut off. The fleet hears of the final revision only: it comes within seconds, and
 // on a metered SIM every document is paid for.
-type journal struct {
+type Journal struct {
 	mu   sync.Mutex
 	f    *os.File
 	used [journalSlots]string // ids of the diagnoses in the slots
-	left []report.Diagnosis
+	Left []report.Diagnosis   // what the last run had begun and not ended
 }
 
-// openJournal opens or makes the file and reads what the last run left in it. A slot that was torn by a power cut was
+// OpenJournal opens or makes the file and reads what the last run left in it. A slot that was torn by a power cut was
 // never accepted and counts as empty.
-func openJournal(path string) (*journal, error) {
+func OpenJournal(path string) (*Journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -51,7 +49,7 @@ func openJournal(path string) (*journal, error) {
 		f.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
-	j := &journal{f: f}
+	j := &Journal{f: f}
 	slot := make([]byte, journalSlot)
 	for i := range j.used {
 		if _, err := f.ReadAt(slot, int64(i)*journalSlot); err != nil {
@@ -60,7 +58,7 @@ func openJournal(path string) (*journal, error) {
 		var d report.Diagnosis
 		if doc := slotDoc(slot); doc != nil && json.Unmarshal(doc, &d) == nil && d.ID != "" {
 			j.used[i] = d.ID
-			j.left = append(j.left, d)
+			j.Left = append(j.Left, d)
 		}
 	}
 	return j, nil
@@ -80,7 +78,7 @@ func slotDoc(slot []byte) []byte {
 }
 
 // Begin keeps the first revision of a diagnosis; it returns when that is durable. An error means that it is not kept.
-func (j *journal) Begin(id string, doc []byte) error {
+func (j *Journal) Begin(id string, doc []byte) error {
 	if j == nil {
 		return errors.New("journal: there is none")
 	}
@@ -106,7 +104,7 @@ func (j *journal) Begin(id string, doc []byte) error {
 }
 
 // End forgets a diagnosis whose final revision is kept elsewhere; one that is not in the journal is no error.
-func (j *journal) End(id string) error {
+func (j *Journal) End(id string) error {
 	if j == nil {
 		return nil
 	}
@@ -121,7 +119,7 @@ func (j *journal) End(id string) error {
 	return nil
 }
 
-func (j *journal) write(slot int, b []byte) error {
+func (j *Journal) write(slot int, b []byte) error {
 	if _, err := j.f.WriteAt(b, int64(slot)*journalSlot); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -131,7 +129,8 @@ func (j *journal) write(slot int, b []byte) error {
 	return nil
 }
 
-func (j *journal) close() {
+// Close lets the file go. A nil journal has none.
+func (j *Journal) Close() {
 	if j != nil {
 		j.f.Close()
 	}

@@ -1,4 +1,4 @@
-package main
+package outbox
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ func TestJournal(t *testing.T) {
 	doc := func(id string) []byte {
 		return []byte(`{"id":"` + id + `","revision":1,"code":{"meaning":"` + strings.Repeat("m", 9000) + `"}}`)
 	}
-	j, err := openJournal(path)
+	j, err := OpenJournal(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestJournal(t *testing.T) {
 	if err := j.Begin("huge", bytes.Repeat([]byte("x"), journalSlot)); err == nil {
 		t.Error("a document larger than a slot was kept")
 	}
-	j.close()
+	j.Close()
 	// What a power cut leaves: slot 3 torn in its middle, slot 4 with a length that lies.
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -47,12 +47,12 @@ func TestJournal(t *testing.T) {
 	f.WriteAt(make([]byte, 512), 3*journalSlot+4096)
 	f.WriteAt([]byte{0xff, 0xff, 0xff, 0xff}, 4*journalSlot)
 	f.Close()
-	if j, err = openJournal(path); err != nil {
+	if j, err = OpenJournal(path); err != nil {
 		t.Fatal(err)
 	}
-	defer j.close()
+	defer j.Close()
 	var ids []string
-	for _, d := range j.left {
+	for _, d := range j.Left {
 		ids = append(ids, d.ID)
 	}
 	if got := strings.Join(ids, " "); got != "0 1 again 6 7" {
@@ -64,10 +64,10 @@ func TestJournal(t *testing.T) {
 }
 
 func TestJournalOnAFullDisk(t *testing.T) {
-	if _, err := openJournal("/dev/full"); err == nil {
+	if _, err := OpenJournal("/dev/full"); err == nil {
 		t.Error("a journal without its space was opened")
 	}
-	var none *journal
+	var none *Journal
 	if none.Begin("a", nil) == nil || none.End("a") != nil {
 		t.Error("no journal: want an error at Begin, so that the outbox takes the document, and none at End")
 	}
@@ -81,12 +81,12 @@ func FuzzJournal(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		j, err := openJournal(path)
+		j, err := OpenJournal(path)
 		if err != nil {
 			return
 		}
-		defer j.close()
-		if err := j.Begin("a", []byte("{}")); err != nil && len(j.left) < journalSlots {
+		defer j.Close()
+		if err := j.Begin("a", []byte("{}")); err != nil && len(j.Left) < journalSlots {
 			t.Error(err)
 		}
 	})
