@@ -85,7 +85,7 @@ if [ $fresh = yes ]; then
 	exit 0
 fi
 [ "$start" = yes ] || exit 0
-if ! "$root/usr/bin/posdx" config check "$root/etc/posdx/posdx.toml"; then
+if ! { "$root/usr/bin/posdx" config check "$root/etc/posdx/posdx.toml" || [ $? -eq 4 ]; }; then
 	die "the configuration does not suit this version: put right what is named above, then /etc/init.d/posdx restart"
 fi
 if [ $systemd = yes ] && command -v systemctl >/dev/null 2>&1 && systemctl daemon-reload 2>/dev/null; then
