@@ -8,7 +8,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -80,7 +80,7 @@ func untilWell(ctx context.Context, c config) error {
 func well(ctx context.Context, c config) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	st, err := source.Client{Path: c.Hook.Socket}.State(ctx)
+	st, err := hook.Client{Path: c.Hook.Socket}.State(ctx)
 	if err != nil {
 		return err
 	}

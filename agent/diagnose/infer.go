@@ -13,11 +13,15 @@ import (
 // A state is everything one explanation knows about one event.
 type state struct {
 	reader
-	k      *codes.Knowledge
-	res    codes.Resolution
-	trust  float64 // how far the code's own meaning counts, 0 to 1
-	prior  codes.Prior
-	causes []scored // in the order of the catalogue, unexplained among them
+	k        *codes.Knowledge
+	given    *report.Event // as it came; reader.ev has the writer that was found out
+	evidence []report.Evidence
+	writer   writer
+	profile  codes.Profile
+	res      codes.Resolution
+	trust    float64 // how far the code's own meaning counts, 0 to 1
+	prior    codes.Prior
+	causes   []scored // in the order of the catalogue, unexplained among them
 }
 
 // scored is one cause with what speaks for it, in decibans.
@@ -34,7 +38,10 @@ type scored struct {
 // infer does the whole inference: signs, priors, weights, probabilities.
 func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
-	s := &state{k: k}
+	s := &state{k: k, profile: p, given: ev, evidence: evidence, writer: findWriter(ev, evidence, k, p)}
+	known := *ev
+	known.Origin = s.writer.origin
+	ev = &known
 	s.reader = reader{f: f, ev: ev, v: newView(evidence, f)}
 	s.txn = readTxn(ev, &s.v)
 	s.kind = s.v.activeBearer()
