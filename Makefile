@@ -106,8 +106,8 @@ soak-short:
 	POSDX_SOAK=20s $(GO) test -count=1 -timeout 10m -run Soak -v ./agent
 
 .PHONY: systemd
-systemd: ## the unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
-	GO="$(GO)" sh $(KIT)/systemd.sh $${TMPDIR:-/tmp}/posdx-debian
+systemd: ## the deb and its unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
+	GO="$(GO)" sh $(KIT)/debian.sh $${TMPDIR:-/tmp}/posdx-debian systemd
 
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
@@ -122,8 +122,8 @@ sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25
 	@sh $(KIT)/sign.sh dist "$(KEY)"
 
 .PHONY: vuln
-vuln: ## known weaknesses in what is linked, by govulncheck and its database
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where its database is not reached
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(if $(VULNDB),-db $(VULNDB)) ./agent ./fleet
 
 .PHONY: install-test
 install-test: packages ## every package, first process and fault point of an installation, and real Debians (root; fetches 400 MB once)
