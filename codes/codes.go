@@ -27,6 +27,8 @@ type Knowledge struct {
 	Schemes   []Scheme  // sorted by name
 	Sources   []Source  // sorted by key
 	Checks    []Check   // sorted by name
+	Facts     []Fact    // sorted by check, then name
+	Limits    []Limit   // sorted by check, then as they stand in the table
 	Meanings  []Meaning // sorted by scheme, then code; several rows of one code stand in the order of the file
 	Profiles  []Profile // sorted by name
 	Causes    []Cause   // sorted by id
@@ -59,8 +61,11 @@ type Source struct {
 
 // A Check is one kind of evidence, by the name it has in the documents.
 type Check struct {
-	Name  string // net.tcp
-	Title Text   // what it looks at, for people
+	Name  string  // net.tcp
+	Fresh float64 // seconds for which what it found may be trusted in full
+	Depth string  // how far it reaches: internal external
+	Hook  string  // the subject under which the payment application may report it, "" if it may not
+	Title Text    // what it looks at, for people
 }
 
 // A Meaning is what one code means in one scheme.
