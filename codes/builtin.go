@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b46449a0bb9b4573cd604f6d2d53e7483ff31bf013a1011a4c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac9964f07598accfed806c47e1c48726a03dd12a4dd6832c3", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -392,6 +392,33 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 		Cond{Fact: "terminal_id_ok", Op: "unknown"},
 		Cond{Fact: "host_ok", Op: "is"},
 	}, Full: 0.4, News: "good"},
+	Limit{Finding: "changed.id", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.host", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.app", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.kernel", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.cert", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.ip", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.reader", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.phone", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "changed.none", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "journal.reused", Check: "app.journal", When: []Cond{
 		Cond{Fact: "stan_reused", Op: "is"},
 	}, Full: 1, News: "bad"},
@@ -429,6 +456,90 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "app.fine", Check: "app.process", Full: 1, News: "good"},
+	Limit{Finding: "session.out", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "session.old", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "session.in", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "session.fresh", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "session.same-code", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "session.alone", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "session.sale-only", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "session.no-reply", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "session.refused", Check: "app.session", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.after-update", Check: "app.version", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.ok-since-update", Check: "app.version", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "version.old", Check: "app.version", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "version.ok", Check: "app.version", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.cable-in", Check: "ask.cable", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.cable-out", Check: "ask.cable", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.clean-helps", Check: "ask.clean-reader", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.clean-not", Check: "ask.clean-reader", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.card-works", Check: "ask.other-card", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.card-fails", Check: "ask.other-card", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.shop-online", Check: "ask.others-online", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.shop-offline", Check: "ask.others-online", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.reader-lit", Check: "ask.reader-plug", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.reader-dark", Check: "ask.reader-plug", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.lamp-green", Check: "ask.router-lamp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.lamp-red", Check: "ask.router-lamp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.lamp-off", Check: "ask.router-lamp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "ask.signin-ok", Check: "ask.sign-in", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "ask.signin-fails", Check: "ask.sign-in", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "clock.off", Check: "board.clock", Fact: "offset_abs_s", Poor: 5, Bad: 60, Full: 300, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", Fact: "offset_abs_s", Poor: 300, Bad: 3600, Full: 3600, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", When: []Cond{
@@ -464,7 +575,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "cpu.high", Check: "board.cpu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
-	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good"},
+	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
 		Cond{Fact: "pre_eol", Op: "eq", Words: list37},
 	}, Full: 1, News: "bad"},
@@ -502,7 +613,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "memory.low", Check: "board.memory", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
-	Limit{Finding: "load.ok", Check: "board.memory", Full: 1, News: "good"},
+	Limit{Finding: "load.ok", Check: "board.memory", Full: 1, News: "good", Joined: true},
+	Limit{Finding: "load.ok", Check: "board.memory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "power.battery", Check: "board.power", When: []Cond{
 		Cond{Fact: "source", Op: "eq", Words: list39},
 	}, Fact: "battery_pct", Poor: 20, Bad: 10, Full: 6, News: "bad"},
@@ -558,7 +672,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "storage.full", Check: "board.storage", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.3, News: "bad"},
-	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good"},
+	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good", Joined: true},
+	Limit{Finding: "storage.ok", Check: "board.storage", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "heat.bad", Check: "board.thermal", When: []Cond{
 		Cond{Fact: "throttled", Op: "is"},
 	}, Full: 1, News: "bad"},
@@ -571,9 +688,45 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "heat.ok", Check: "board.thermal", When: []Cond{
 		Cond{Fact: "celsius", Op: "known"},
 	}, Full: 1, News: "good"},
+	Limit{Finding: "adv.acquirer", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "adv.carrier", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "adv.site", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "adv.model", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "adv.alone-acquirer", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "adv.alone-carrier", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "adv.alone-site", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "adv.alone-model", Check: "fleet.advisory", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
 		Cond{Fact: "context_active", Op: "is"},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "apn.bad", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.none", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "phone.no-tone", Check: "modem.line", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list46},
 	}, Full: 1, News: "bad"},
@@ -611,7 +764,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list52},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "reg.idle", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list53},
 	}, Full: 1, News: "bad"},
@@ -621,6 +774,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "reg.ok", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list54},
 	}, Full: 1, News: "good"},
+	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reg.searching-good", Check: "modem.registration", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "rsrp_dbm", Poor: -105, Bad: -3.4028234663852886e+38, Full: -113, News: "poor"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "rsrp_dbm", Grades: true, Fair: -95, Poor: -112, Bad: -115, Full: -121, News: "bad"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "sinr_db", Poor: 1, Bad: -3.4028234663852886e+38, Full: -3, News: "poor"},
@@ -662,6 +821,30 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "sim.bad", Check: "modem.sim", When: []Cond{
 		Cond{Fact: "state", Op: "ne", Words: list56},
 	}, Full: 1, News: "bad"},
+	Limit{Finding: "sim.bad", Check: "modem.sim", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "address.none", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.none-blind", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.wrong", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.duplicate", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.two-routes", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.two-routes-maybe", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "address.ok", Check: "net.address", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 5, Full: 8, News: "bad"},
 	Limit{Finding: "bearer.some", Check: "net.bearer", Fact: "changes_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "bearer.steady", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 3, Full: 1, News: "good"},
@@ -671,6 +854,18 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "bearer.changes", Check: "net.bearer", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "bearer.dial", Check: "net.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "bearer.cellular", Check: "net.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "bearer.wifi", Check: "net.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "bearer.ethernet", Check: "net.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
 	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
@@ -688,38 +883,80 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "dns.fail", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list48},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "dns.fail", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "dns.fail-all", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "dns.fail-beyond", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "dns.only-host", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "errors.high", Check: "net.errors", Fact: "errors_1h", Grades: true, Poor: 20, Bad: 100, Full: 300, News: "bad"},
 	Limit{Finding: "errors.drops", Check: "net.errors", Fact: "drops_1h", Poor: 1500, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "errors.high", Check: "net.errors", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "errors.ok", Check: "net.errors", Fact: "errors_1h", Poor: 20, Bad: 20, Full: 5, News: "good"},
-	Limit{Finding: "gateway.flaky", Check: "net.gateway", Fact: "loss_pct", Poor: 4, Bad: 9, Full: 25, News: "bad"},
-	Limit{Finding: "gateway.slow", Check: "net.gateway", Fact: "rtt_ms", Poor: 100, Bad: 3.4028234663852886e+38, Full: 400, News: "poor"},
+	Limit{Finding: "gateway.flaky", Check: "net.gateway", Fact: "loss_pct", Poor: 4, Bad: 9, Full: 25, News: "bad", Joined: true},
+	Limit{Finding: "gateway.slow", Check: "net.gateway", Fact: "rtt_ms", Poor: 100, Bad: 3.4028234663852886e+38, Full: 400, News: "poor", Joined: true},
+	Limit{Finding: "gateway.dead", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "gateway.dead-blind", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "gateway.flaky", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "gateway.flaky-wifi", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "gateway.slow", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "gateway.ok", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 		Cond{Fact: "portal", Op: "not"},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 		Cond{Fact: "portal", Op: "unknown"},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list48},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "internet.portal", Check: "net.internet", When: []Cond{
 		Cond{Fact: "portal", Op: "is"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "tcp.syn-lost", Check: "net.internet", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
+	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "internet.fail-beyond", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "not"},
-	}, Full: 1, News: "bad"},
-	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 8, News: "bad"},
-	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 8, News: "bad", Joined: true},
+	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor", Joined: true},
 	Limit{Finding: "link.slow", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "is"},
 		Cond{Fact: "kind", Op: "eq", Words: list59},
@@ -731,6 +968,36 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "link.gone", Check: "net.link", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list26},
 	}, Full: 1, News: "bad"},
+	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.wifi-down", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.cellular-down", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "link.wifi-flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.cellular-flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.ok", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "link.wifi-ok", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "link.cellular-ok", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "mtu.ok", Check: "net.mtu", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
 	}, Full: 1, News: "good"},
@@ -740,27 +1007,93 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "mtu.blackhole", Check: "net.mtu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
-	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Poor: 4, Bad: 8, Full: 25, News: "bad"},
-	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad"},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor"},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor"},
+	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Poor: 4, Bad: 8, Full: 25, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
 	Limit{Finding: "path.retrans", Check: "net.path", Fact: "retrans_pct", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
+	Limit{Finding: "path.loss", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.loss-all", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.loss-host", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.gateway-loss", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "path.ok", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "path.fast", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list48},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
-	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 3000, News: "poor"},
+	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 3000, News: "poor", Joined: true},
 	Limit{Finding: "tcp.syn-lost", Check: "net.tcp", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
+	Limit{Finding: "tcp.refused", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.refused-near", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.refused-all", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.host-alone", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.ping-only", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.both-hosts", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.backup-ok", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tcp.other-bearer", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.other-bearer-outage", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.reset", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list48},
-	}, Full: 1, News: "bad"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tls.expiring", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
 	}, Fact: "days_left", Poor: 14, Bad: -3.4028234663852886e+38, News: "poor"},
@@ -770,6 +1103,42 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "tls.old-version", Check: "net.tls", When: []Cond{
 		Cond{Fact: "old_version", Op: "is"},
 	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.expired", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.not-yet-valid", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.both-dates", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.name", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.unknown-ca", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.both-bad", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.elsewhere-dates", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.elsewhere-bad", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.others-ok", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tls.timeout", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "wifi.auth", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "ssid_ok", Op: "not"},
 	}, Full: 1, News: "bad"},
@@ -778,6 +1147,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.off", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "associated", Op: "not"},
+		Cond{Fact: "auth", Op: "ne", Words: list61},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.weak", Check: "net.wifi", Fact: "rssi_dbm", Grades: true, Fair: -64, Poor: -76, Bad: -80, Full: -86, News: "bad"},
 	Limit{Finding: "wifi.fair", Check: "net.wifi", Fact: "rssi_dbm", Poor: -70, Bad: -3.4028234663852886e+38, Full: -77, News: "poor"},
@@ -786,7 +1156,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	}, Full: 0.8, News: "bad"},
 	Limit{Finding: "wifi.ok", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "associated", Op: "is"},
-	}, Full: 1, News: "good"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "wifi.ok", Check: "net.wifi", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "pinpad.ok", Check: "pinpad.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list62},
 	}, Full: 1, News: "good"},
@@ -842,13 +1215,22 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "reader.ok", Check: "reader.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list48},
 	}, Full: 1, News: "good"},
-	Limit{Finding: "reads.many-fail", Check: "reader.reads", Fact: "failed_low_pct", Grades: true, Poor: 5, Bad: 20, Full: 35, News: "bad"},
+	Limit{Finding: "reads.many-fail", Check: "reader.reads", Fact: "failed_low_pct", Grades: true, Poor: 5, Bad: 20, Full: 35, News: "bad", Joined: true},
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
 		Cond{Op: "claimed"},
-	}, Full: 0.5, News: "bad"},
+	}, Full: 0.5, News: "bad", Joined: true},
 	Limit{Finding: "reads.wearing", Check: "reader.reads", When: []Cond{
 		Cond{Fact: "wearing", Op: "known"},
 	}, Fact: "trouble_pct", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
+	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reads.one-fails", Check: "reader.reads", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "reads.good", Check: "reader.reads", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "reader.fault", Check: "reader.selftest", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list67},
 	}, Full: 1, News: "bad"},
@@ -877,6 +1259,377 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 	Limit{Finding: "reader.usb-flaky", Check: "reader.usb", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "answer.seen", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "not.sent", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "not.sent-card", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "sent.silent", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "no.answer", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "connect.made", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "connect.slow", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "answer.slow", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "answer.normal", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "answer.late", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "entry.manual", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "entry.not-manual", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "entry.stripe", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "signin.message", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "entry.qr", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "entry.read", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.one-card", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.many-cards", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.many-cards-local", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.all-fail", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.others-ok", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.never-approved", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.worked-before", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.one-issuer", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
+	Limit{Finding: "hist.many-issuers", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.pin-only-fails", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.entry-only", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.many-unread", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.few-unread", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.mode-stripe-chip", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.mode-all", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+}, News: []FindingNews{
+	FindingNews{Finding: "address.duplicate", News: "bad"},
+	FindingNews{Finding: "address.none", News: "bad"},
+	FindingNews{Finding: "address.none-blind", News: "bad"},
+	FindingNews{Finding: "address.ok", News: "good"},
+	FindingNews{Finding: "address.two-routes", News: "bad"},
+	FindingNews{Finding: "address.two-routes-maybe", News: "bad"},
+	FindingNews{Finding: "address.wrong", News: "bad"},
+	FindingNews{Finding: "adv.acquirer", News: "bad"},
+	FindingNews{Finding: "adv.alone-acquirer", News: "note"},
+	FindingNews{Finding: "adv.alone-carrier", News: "note"},
+	FindingNews{Finding: "adv.alone-model", News: "note"},
+	FindingNews{Finding: "adv.alone-site", News: "note"},
+	FindingNews{Finding: "adv.carrier", News: "bad"},
+	FindingNews{Finding: "adv.model", News: "bad"},
+	FindingNews{Finding: "adv.site", News: "bad"},
+	FindingNews{Finding: "answer.late", News: "bad"},
+	FindingNews{Finding: "answer.normal", News: "good"},
+	FindingNews{Finding: "answer.seen", News: "good"},
+	FindingNews{Finding: "answer.slow", News: "bad"},
+	FindingNews{Finding: "apn.bad", News: "bad"},
+	FindingNews{Finding: "apn.barred", News: "bad"},
+	FindingNews{Finding: "apn.none", News: "bad"},
+	FindingNews{Finding: "apn.ok", News: "good"},
+	FindingNews{Finding: "app.crashed-some", News: "poor"},
+	FindingNews{Finding: "app.crashing", News: "bad"},
+	FindingNews{Finding: "app.down", News: "bad"},
+	FindingNews{Finding: "app.fine", News: "good"},
+	FindingNews{Finding: "app.restarting", News: "poor"},
+	FindingNews{Finding: "ask.cable-in", News: "good"},
+	FindingNews{Finding: "ask.cable-out", News: "bad"},
+	FindingNews{Finding: "ask.card-fails", News: "bad"},
+	FindingNews{Finding: "ask.card-works", News: "good"},
+	FindingNews{Finding: "ask.clean-helps", News: "good"},
+	FindingNews{Finding: "ask.clean-not", News: "bad"},
+	FindingNews{Finding: "ask.lamp-green", News: "good"},
+	FindingNews{Finding: "ask.lamp-off", News: "bad"},
+	FindingNews{Finding: "ask.lamp-red", News: "bad"},
+	FindingNews{Finding: "ask.reader-dark", News: "bad"},
+	FindingNews{Finding: "ask.reader-lit", News: "good"},
+	FindingNews{Finding: "ask.shop-offline", News: "bad"},
+	FindingNews{Finding: "ask.shop-online", News: "good"},
+	FindingNews{Finding: "ask.signin-fails", News: "bad"},
+	FindingNews{Finding: "ask.signin-ok", News: "good"},
+	FindingNews{Finding: "bearer.cellular", News: "note"},
+	FindingNews{Finding: "bearer.changes", News: "bad"},
+	FindingNews{Finding: "bearer.dial", News: "note"},
+	FindingNews{Finding: "bearer.ethernet", News: "note"},
+	FindingNews{Finding: "bearer.none", News: "bad"},
+	FindingNews{Finding: "bearer.some", News: "poor"},
+	FindingNews{Finding: "bearer.steady", News: "good"},
+	FindingNews{Finding: "bearer.wifi", News: "note"},
+	FindingNews{Finding: "changed.app", News: "note"},
+	FindingNews{Finding: "changed.cert", News: "note"},
+	FindingNews{Finding: "changed.host", News: "note"},
+	FindingNews{Finding: "changed.id", News: "note"},
+	FindingNews{Finding: "changed.ip", News: "note"},
+	FindingNews{Finding: "changed.kernel", News: "note"},
+	FindingNews{Finding: "changed.none", News: "good"},
+	FindingNews{Finding: "changed.phone", News: "note"},
+	FindingNews{Finding: "changed.reader", News: "note"},
+	FindingNews{Finding: "clock.cell", News: "poor"},
+	FindingNews{Finding: "clock.off", News: "bad"},
+	FindingNews{Finding: "clock.ok", News: "good"},
+	FindingNews{Finding: "clock.untrusted", News: "note"},
+	FindingNews{Finding: "clock.wrong", News: "bad"},
+	FindingNews{Finding: "config.apn", News: "bad"},
+	FindingNews{Finding: "config.host", News: "bad"},
+	FindingNews{Finding: "config.id", News: "bad"},
+	FindingNews{Finding: "config.ok", News: "good"},
+	FindingNews{Finding: "config.phone", News: "bad"},
+	FindingNews{Finding: "connect.made", News: "good"},
+	FindingNews{Finding: "connect.slow", News: "bad"},
+	FindingNews{Finding: "cpu.high", News: "bad"},
+	FindingNews{Finding: "cpu.raised", News: "poor"},
+	FindingNews{Finding: "dns.blocked", News: "note"},
+	FindingNews{Finding: "dns.degraded", News: "poor"},
+	FindingNews{Finding: "dns.fail", News: "bad"},
+	FindingNews{Finding: "dns.fail-all", News: "bad"},
+	FindingNews{Finding: "dns.fail-beyond", News: "bad"},
+	FindingNews{Finding: "dns.no-address", News: "note"},
+	FindingNews{Finding: "dns.ok", News: "good"},
+	FindingNews{Finding: "dns.only-host", News: "bad"},
+	FindingNews{Finding: "dns.pinned", News: "note"},
+	FindingNews{Finding: "dns.slow", News: "poor"},
+	FindingNews{Finding: "entry.manual", News: "note"},
+	FindingNews{Finding: "entry.not-manual", News: "note"},
+	FindingNews{Finding: "entry.qr", News: "note"},
+	FindingNews{Finding: "entry.read", News: "good"},
+	FindingNews{Finding: "entry.stripe", News: "note"},
+	FindingNews{Finding: "errors.drops", News: "poor"},
+	FindingNews{Finding: "errors.high", News: "bad"},
+	FindingNews{Finding: "errors.ok", News: "good"},
+	FindingNews{Finding: "flash.bad", News: "bad"},
+	FindingNews{Finding: "flash.ok", News: "good"},
+	FindingNews{Finding: "flash.worn", News: "poor"},
+	FindingNews{Finding: "gateway.dead", News: "bad"},
+	FindingNews{Finding: "gateway.dead-blind", News: "bad"},
+	FindingNews{Finding: "gateway.flaky", News: "bad"},
+	FindingNews{Finding: "gateway.flaky-wifi", News: "bad"},
+	FindingNews{Finding: "gateway.ok", News: "good"},
+	FindingNews{Finding: "gateway.slow", News: "poor"},
+	FindingNews{Finding: "heat.bad", News: "bad"},
+	FindingNews{Finding: "heat.ok", News: "good"},
+	FindingNews{Finding: "heat.warm", News: "poor"},
+	FindingNews{Finding: "hist.after-update", News: "bad"},
+	FindingNews{Finding: "hist.all-fail", News: "bad"},
+	FindingNews{Finding: "hist.entry-only", News: "bad"},
+	FindingNews{Finding: "hist.few-unread", News: "good"},
+	FindingNews{Finding: "hist.many-cards", News: "bad"},
+	FindingNews{Finding: "hist.many-cards-local", News: "bad"},
+	FindingNews{Finding: "hist.many-issuers", News: "bad"},
+	FindingNews{Finding: "hist.many-unread", News: "bad"},
+	FindingNews{Finding: "hist.mode-all", News: "bad"},
+	FindingNews{Finding: "hist.mode-stripe-chip", News: "bad"},
+	FindingNews{Finding: "hist.never-approved", News: "bad"},
+	FindingNews{Finding: "hist.ok-since-update", News: "good"},
+	FindingNews{Finding: "hist.one-card", News: "good"},
+	FindingNews{Finding: "hist.one-issuer", News: "note"},
+	FindingNews{Finding: "hist.others-ok", News: "good"},
+	FindingNews{Finding: "hist.pin-only-fails", News: "bad"},
+	FindingNews{Finding: "hist.worked-before", News: "good"},
+	FindingNews{Finding: "internet.fail", News: "bad"},
+	FindingNews{Finding: "internet.fail-beyond", News: "bad"},
+	FindingNews{Finding: "internet.ok", News: "good"},
+	FindingNews{Finding: "internet.portal", News: "bad"},
+	FindingNews{Finding: "journal.ok", News: "good"},
+	FindingNews{Finding: "journal.pending", News: "bad"},
+	FindingNews{Finding: "journal.reused", News: "bad"},
+	FindingNews{Finding: "kernel.hung", News: "bad"},
+	FindingNews{Finding: "kernel.io", News: "bad"},
+	FindingNews{Finding: "kernel.link-down", News: "poor"},
+	FindingNews{Finding: "kernel.overheat", News: "bad"},
+	FindingNews{Finding: "kernel.overruns", News: "poor"},
+	FindingNews{Finding: "kernel.segfaults", News: "poor"},
+	FindingNews{Finding: "kernel.troubled", News: "bad"},
+	FindingNews{Finding: "keys.bad", News: "bad"},
+	FindingNews{Finding: "keys.cell", News: "bad"},
+	FindingNews{Finding: "keys.ok", News: "good"},
+	FindingNews{Finding: "line.clean", News: "good"},
+	FindingNews{Finding: "line.noise", News: "bad"},
+	FindingNews{Finding: "line.some", News: "poor"},
+	FindingNews{Finding: "link.cellular-down", News: "bad"},
+	FindingNews{Finding: "link.cellular-flaps", News: "bad"},
+	FindingNews{Finding: "link.cellular-ok", News: "good"},
+	FindingNews{Finding: "link.disabled", News: "bad"},
+	FindingNews{Finding: "link.down", News: "bad"},
+	FindingNews{Finding: "link.flaps", News: "bad"},
+	FindingNews{Finding: "link.gone", News: "bad"},
+	FindingNews{Finding: "link.ok", News: "good"},
+	FindingNews{Finding: "link.slow", News: "note"},
+	FindingNews{Finding: "link.some-flaps", News: "poor"},
+	FindingNews{Finding: "link.wifi-down", News: "bad"},
+	FindingNews{Finding: "link.wifi-flaps", News: "bad"},
+	FindingNews{Finding: "link.wifi-ok", News: "good"},
+	FindingNews{Finding: "load.ok", News: "good"},
+	FindingNews{Finding: "memory.low", News: "bad"},
+	FindingNews{Finding: "memory.tight", News: "poor"},
+	FindingNews{Finding: "modem.garbled", News: "bad"},
+	FindingNews{Finding: "modem.gone", News: "bad"},
+	FindingNews{Finding: "modem.ok", News: "good"},
+	FindingNews{Finding: "modem.patchy", News: "poor"},
+	FindingNews{Finding: "modem.silent", News: "bad"},
+	FindingNews{Finding: "mtu.blackhole", News: "bad"},
+	FindingNews{Finding: "mtu.ok", News: "good"},
+	FindingNews{Finding: "no.answer", News: "bad"},
+	FindingNews{Finding: "not.sent", News: "note"},
+	FindingNews{Finding: "not.sent-card", News: "note"},
+	FindingNews{Finding: "operator.menu", News: "bad"},
+	FindingNews{Finding: "operator.ok", News: "good"},
+	FindingNews{Finding: "operator.role", News: "bad"},
+	FindingNews{Finding: "path.fast", News: "good"},
+	FindingNews{Finding: "path.gateway-loss", News: "bad"},
+	FindingNews{Finding: "path.loss", News: "bad"},
+	FindingNews{Finding: "path.loss-all", News: "bad"},
+	FindingNews{Finding: "path.loss-host", News: "bad"},
+	FindingNews{Finding: "path.ok", News: "good"},
+	FindingNews{Finding: "path.retrans", News: "poor"},
+	FindingNews{Finding: "path.slow", News: "bad"},
+	FindingNews{Finding: "path.slow-some", News: "poor"},
+	FindingNews{Finding: "phone.fails", News: "bad"},
+	FindingNews{Finding: "phone.no-tone", News: "bad"},
+	FindingNews{Finding: "phone.ok", News: "good"},
+	FindingNews{Finding: "phone.thin", News: "poor"},
+	FindingNews{Finding: "pinpad.bad", News: "bad"},
+	FindingNews{Finding: "pinpad.ok", News: "good"},
+	FindingNews{Finding: "power.bad", News: "bad"},
+	FindingNews{Finding: "power.battery", News: "bad"},
+	FindingNews{Finding: "power.battery-sick", News: "bad"},
+	FindingNews{Finding: "power.brownout", News: "bad"},
+	FindingNews{Finding: "power.dips-hurt", News: "bad"},
+	FindingNews{Finding: "power.ok", News: "good"},
+	FindingNews{Finding: "power.some-dips", News: "bad"},
+	FindingNews{Finding: "power.under-voltage", News: "bad"},
+	FindingNews{Finding: "printer.bad", News: "bad"},
+	FindingNews{Finding: "printer.low", News: "poor"},
+	FindingNews{Finding: "printer.ok", News: "good"},
+	FindingNews{Finding: "printer.waiting", News: "bad"},
+	FindingNews{Finding: "reader.fault", News: "bad"},
+	FindingNews{Finding: "reader.garbled", News: "bad"},
+	FindingNews{Finding: "reader.gone", News: "bad"},
+	FindingNews{Finding: "reader.ok", News: "good"},
+	FindingNews{Finding: "reader.silent", News: "bad"},
+	FindingNews{Finding: "reader.tamper", News: "bad"},
+	FindingNews{Finding: "reader.tested", News: "good"},
+	FindingNews{Finding: "reader.usb-flaky", News: "bad"},
+	FindingNews{Finding: "reader.usb-gone", News: "bad"},
+	FindingNews{Finding: "reads.good", News: "good"},
+	FindingNews{Finding: "reads.many-fail", News: "bad"},
+	FindingNews{Finding: "reads.one-fails", News: "good"},
+	FindingNews{Finding: "reads.wearing", News: "poor"},
+	FindingNews{Finding: "reboots.crash", News: "bad"},
+	FindingNews{Finding: "reboots.many", News: "bad"},
+	FindingNews{Finding: "reg.denied", News: "bad"},
+	FindingNews{Finding: "reg.idle", News: "bad"},
+	FindingNews{Finding: "reg.ok", News: "good"},
+	FindingNews{Finding: "reg.searching", News: "bad"},
+	FindingNews{Finding: "reg.searching-good", News: "bad"},
+	FindingNews{Finding: "sent.silent", News: "bad"},
+	FindingNews{Finding: "session.alone", News: "bad"},
+	FindingNews{Finding: "session.fresh", News: "note"},
+	FindingNews{Finding: "session.in", News: "good"},
+	FindingNews{Finding: "session.no-reply", News: "bad"},
+	FindingNews{Finding: "session.old", News: "bad"},
+	FindingNews{Finding: "session.out", News: "bad"},
+	FindingNews{Finding: "session.refused", News: "bad"},
+	FindingNews{Finding: "session.sale-only", News: "good"},
+	FindingNews{Finding: "session.same-code", News: "bad"},
+	FindingNews{Finding: "signal.bad", News: "bad"},
+	FindingNews{Finding: "signal.ok", News: "good"},
+	FindingNews{Finding: "signal.poor", News: "poor"},
+	FindingNews{Finding: "signin.message", News: "note"},
+	FindingNews{Finding: "sim.bad", News: "bad"},
+	FindingNews{Finding: "sim.ok", News: "good"},
+	FindingNews{Finding: "slot.active", News: "good"},
+	FindingNews{Finding: "slot.mute", News: "bad"},
+	FindingNews{Finding: "storage.full", News: "bad"},
+	FindingNews{Finding: "storage.ok", News: "good"},
+	FindingNews{Finding: "storage.ro", News: "bad"},
+	FindingNews{Finding: "storage.tight", News: "poor"},
+	FindingNews{Finding: "tcp.backup-ok", News: "good"},
+	FindingNews{Finding: "tcp.both-hosts", News: "bad"},
+	FindingNews{Finding: "tcp.host-alone", News: "bad"},
+	FindingNews{Finding: "tcp.ok", News: "good"},
+	FindingNews{Finding: "tcp.other-bearer", News: "bad"},
+	FindingNews{Finding: "tcp.other-bearer-outage", News: "bad"},
+	FindingNews{Finding: "tcp.ping-only", News: "bad"},
+	FindingNews{Finding: "tcp.refused", News: "bad"},
+	FindingNews{Finding: "tcp.refused-all", News: "bad"},
+	FindingNews{Finding: "tcp.refused-near", News: "bad"},
+	FindingNews{Finding: "tcp.reset", News: "bad"},
+	FindingNews{Finding: "tcp.slow", News: "poor"},
+	FindingNews{Finding: "tcp.syn-lost", News: "poor"},
+	FindingNews{Finding: "tcp.timeout", News: "bad"},
+	FindingNews{Finding: "tcp.unreachable", News: "bad"},
+	FindingNews{Finding: "tls.both-bad", News: "bad"},
+	FindingNews{Finding: "tls.both-dates", News: "bad"},
+	FindingNews{Finding: "tls.broken", News: "bad"},
+	FindingNews{Finding: "tls.elsewhere-bad", News: "bad"},
+	FindingNews{Finding: "tls.elsewhere-dates", News: "bad"},
+	FindingNews{Finding: "tls.expired", News: "bad"},
+	FindingNews{Finding: "tls.expiring", News: "poor"},
+	FindingNews{Finding: "tls.name", News: "bad"},
+	FindingNews{Finding: "tls.not-yet-valid", News: "bad"},
+	FindingNews{Finding: "tls.ok", News: "good"},
+	FindingNews{Finding: "tls.old-version", News: "note"},
+	FindingNews{Finding: "tls.others-ok", News: "good"},
+	FindingNews{Finding: "tls.reset", News: "note"},
+	FindingNews{Finding: "tls.timeout", News: "bad"},
+	FindingNews{Finding: "tls.unknown-ca", News: "bad"},
+	FindingNews{Finding: "usb.disconnects", News: "bad"},
+	FindingNews{Finding: "version.ok", News: "good"},
+	FindingNews{Finding: "version.old", News: "bad"},
+	FindingNews{Finding: "wifi.auth", News: "bad"},
+	FindingNews{Finding: "wifi.fair", News: "poor"},
+	FindingNews{Finding: "wifi.off", News: "bad"},
+	FindingNews{Finding: "wifi.ok", News: "good"},
+	FindingNews{Finding: "wifi.weak", News: "bad"},
 }, Meanings: []Meaning{
 	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "成功（几乎各家相同）", EN: "Success (almost every 4-digit family)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list71, Disputed: true},
 	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "正常", EN: "Normal"}, Domain: "none", Retry: "no", Sources: list72, Disputed: true},
@@ -4983,6 +5736,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:ebd5e4c4deca98b4644
 		Weight{Cause: "terminal.keys", DB: 1},
 		Weight{Cause: "terminal.session", DB: 12},
 	}, Text: Text{ZH: "程序自己知道没有签到", EN: "the program itself knows that it is not signed in"}},
+	Sign{Name: "session.refused", Check: "app.session", Weights: []Weight{
+		Weight{Cause: "host.malfunction", DB: 2},
+		Weight{Cause: "terminal.keys", DB: 2},
+		Weight{Cause: "terminal.not-registered", DB: 2},
+		Weight{Cause: "terminal.session", DB: 3},
+	}, Text: Text{ZH: "签到被拒：{last_signin_result}", EN: "the sign-in was refused: {last_signin_result}"}},
 	Sign{Name: "session.sale-only", Check: "app.session", Weights: []Weight{
 		Weight{Cause: "host.malfunction", DB: -3},
 		Weight{Cause: "switch.malfunction", DB: 5},

@@ -23,15 +23,16 @@ func (t Text) In(lang string) string {
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
-	Hash      string    // "sha256:" and the hash of the data files in hex
-	Schemes   []Scheme  // sorted by name
-	Sources   []Source  // sorted by key
-	Checks    []Check   // sorted by name
-	Facts     []Fact    // sorted by check, then name
-	Limits    []Limit   // sorted by check, then as they stand in the table
-	Meanings  []Meaning // sorted by scheme, then code; several rows of one code stand in the order of the file
-	Profiles  []Profile // sorted by name
-	Causes    []Cause   // sorted by id
+	Hash      string        // "sha256:" and the hash of the data files in hex
+	Schemes   []Scheme      // sorted by name
+	Sources   []Source      // sorted by key
+	Checks    []Check       // sorted by name
+	Facts     []Fact        // sorted by check, then name
+	Limits    []Limit       // sorted by check, then as they stand in the table
+	News      []FindingNews // sorted by finding
+	Meanings  []Meaning     // sorted by scheme, then code; several rows of one code stand in the order of the file
+	Profiles  []Profile     // sorted by name
+	Causes    []Cause       // sorted by id
 	Coverage  []Coverage
 	Claims    []Claim
 	Forbidden []Forbidden

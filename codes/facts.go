@@ -61,18 +61,28 @@ type Limit struct {
 	Bad     float64
 	Full    float64
 	News    News
+	Joined  bool // the finding is made of several checks together, which this is one of
+}
+
+// FindingNews is what a finding is to the health of what was checked.
+type FindingNews struct {
+	Finding string
+	News    News
 }
 
 // A Cond is one condition on a fact.
 type Cond struct {
 	Fact   string
-	Op     string // is not known unknown eq ne ge le gt lt, or claimed: whoever sent the evidence called it bad
+	Op     string // is not known unknown eq ne ge le gt lt, claimed or joined
 	Words  []string
 	Number float64
 }
 
 // Claimed is the condition that holds where evidence was called bad by whoever sent it and its facts do not show why.
 const Claimed = "claimed"
+
+// Joined is the condition of a finding that several checks together, or the sale, show: Go decides.
+const Joined = "joined"
 
 var factTypes = [...]string{"bool", "int", "float", "word", "name", "text", "code", "cause", "list", "counts"}
 
@@ -157,7 +167,7 @@ func (p *parser) findings() {
 	for _, r := range p.rows("findings.tsv", "finding", "check", "when", "fact", "fair", "poor", "bad", "full", "news", "why") {
 		q := Limit{Finding: r.must("finding"), Check: r.must("check"), Fact: r.str("fact"),
 			News: News(r.one("news", string(GoodNews), string(Note), string(PoorNews), string(BadNews))), Full: 1}
-		if !p.isCheck(q.Check) {
+		if !p.isCheck(q.Check) && !strings.HasPrefix(q.Check, "ask.") {
 			r.problem("column check: no check %q", q.Check)
 		}
 		for _, w := range strings.Fields(r.str("when")) {
@@ -167,6 +177,36 @@ func (p *parser) findings() {
 		p.k.Limits = append(p.k.Limits, q)
 	}
 	sort.SliceStable(p.k.Limits, func(i, j int) bool { return p.k.Limits[i].Check < p.k.Limits[j].Check })
+	p.news()
+}
+
+// news lists what each finding is to the health of what was checked, and marks the limits of those that Go joins.
+func (p *parser) news() {
+	seen, joined := map[string]News{}, map[string]bool{}
+	for i := range p.k.Limits {
+		l := &p.k.Limits[i]
+		joined[l.Finding] = joined[l.Finding] || len(l.When) == 1 && l.When[0].Op == Joined
+		switch was, ok := seen[l.Finding]; {
+		case !ok:
+			p.k.News = append(p.k.News, FindingNews{l.Finding, l.News})
+			seen[l.Finding] = l.News
+		case (was == GoodNews) != (l.News == GoodNews):
+			p.problem("findings.tsv", 0, "finding %q is good news in one row and not in another", l.Finding)
+		}
+	}
+	for i := range p.k.Limits {
+		p.k.Limits[i].Joined = joined[p.k.Limits[i].Finding]
+	}
+	sort.Slice(p.k.News, func(i, j int) bool { return p.k.News[i].Finding < p.k.News[j].Finding })
+}
+
+// NewsOf returns what a finding is to the health of what was checked; one that is not known is a note.
+func (k *Knowledge) NewsOf(finding string) News {
+	i := sort.Search(len(k.News), func(i int) bool { return k.News[i].Finding >= finding })
+	if i == len(k.News) || k.News[i].Finding != finding {
+		return Note
+	}
+	return k.News[i].News
 }
 
 func (p *parser) limits(r row, q *Limit) {
@@ -213,8 +253,8 @@ func (p *parser) measured(check, name string) bool {
 
 // cond reads "carrier", "!carrier", "source=mains|battery", "source!=battery", "load1?", "!load1?", "cards>=5".
 func (p *parser) cond(r row, check, w string) Cond {
-	if w == Claimed {
-		return Cond{Op: Claimed}
+	if w == Claimed || w == Joined {
+		return Cond{Op: w}
 	}
 	c := Cond{}
 	for _, o := range [...]struct{ sign, op string }{{">=", "ge"}, {"<=", "le"}, {"!=", "ne"}, {"=", "eq"}, {">", "gt"}, {"<", "lt"}} {
@@ -264,6 +304,17 @@ func (p *parser) showable() {
 	for i := range p.k.Limits {
 		if r := &p.k.Limits[i]; p.k.Inference.Sign(r.Finding) == nil {
 			p.problem("findings.tsv", 0, "finding %q of %s has no text and no weights in inference/signs.tsv", r.Finding, r.Check)
+		}
+	}
+}
+
+// shown holds the findings that have weights against the limits: what nothing can show is a mistake.
+func (p *parser) shown() {
+	for i := range p.k.Inference.Signs {
+		name := p.k.Inference.Signs[i].Name
+		j := sort.Search(len(p.k.News), func(j int) bool { return p.k.News[j].Finding >= name })
+		if j == len(p.k.News) || p.k.News[j].Finding != name {
+			p.problem("findings.tsv", 0, "nothing says what shows the finding %q", name)
 		}
 	}
 }

@@ -135,6 +135,7 @@ func (p *parser) parse(files fs.FS) {
 	var problems []Problem
 	k.Inference, problems = parseInference(files, k)
 	p.showable()
+	p.shown()
 	for _, q := range problems {
 		p.problem(q.File, q.Line, "%s", q.What)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -142,11 +143,11 @@ func (s *state) layer(check string) uint32 {
 		}
 		return 0
 	}
-	it := s.v.first(check)
+	it := s.First(evidence.Check(check))
 	switch {
 	case it == nil:
 		return 0
-	case it.bad():
+	case it.Bad():
 		return 2
 	}
 	return 1
