@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac9964f07598accfed806c47e1c48726a03dd12a4dd6832c3", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5220d4fa4f030581f9856d2e5b6881c7de04badd15eb5e", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -2871,421 +2871,650 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list206},
 	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list211},
 }, Causes: []Cause{
-	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Step: Text{ZH: "1. 请顾客查余额，充值或减小金额后再付。 2. 也可换卡或换付款方式。", EN: "1. Ask the customer to check the balance and top up or pay a smaller amount. 2. Or use another card or another way to pay."}, Remedies: list212},
-	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Step: Text{ZH: "1. 减小金额，或换一张卡。 2. 顾客可请发卡行调整限额。", EN: "1. Use a smaller amount or another card. 2. The customer can ask the bank to raise the limit."}, Remedies: list213},
-	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Step: Text{ZH: "1. 请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。 2. 密码已锁就换卡，由顾客找发卡行解锁。", EN: "1. Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing. 2. If the PIN is locked use another card; the customer's bank unlocks it."}, Remedies: list214},
-	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Step: Text{ZH: "1. 请顾客换一张卡。 2. 请顾客打卡背面的电话，问发卡行账户状态。", EN: "1. Ask the customer for another card. 2. The customer can call the number on the back of the card and ask about the account."}, Remedies: list215},
-	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Step: Text{ZH: "1. 固定使用最稳的一种网络，关掉其他的。 2. 找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "1. Stay on the steadiest network and switch the others off. 2. Call the service provider with the terminal number; a technician adjusts switching or the antenna."}, Remedies: list216},
-	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Step: Text{ZH: "1. 请顾客换一张卡，或换一种付款方式。 2. 告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "1. Ask the customer for another card or another way to pay. 2. Tell the customer that this terminal reads other cards and that the bank can replace this one."}, Remedies: list217},
-	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Step: Text{ZH: "1. 对照卡面逐位核对卡号、有效期和安全码，再输一次。 2. 能插卡或挥卡就不要手工输入。", EN: "1. Compare number, expiry date and security code with the card digit by digit and enter them again. 2. If the card can be inserted or tapped, do not type."}, Remedies: list218},
-	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Step: Text{ZH: "1. 和顾客一起看卡面有效期。 2. 请顾客换一张卡，并找发卡行换新卡。", EN: "1. Look at the expiry date on the card together. 2. Ask for another card; the customer's bank replaces this one."}, Remedies: list215},
-	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Step: Text{ZH: "1. 卡上有芯片就插芯片，不要刷磁条。 2. 仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "1. If the card has a chip, insert the chip instead of swiping. 2. If that fails, tap the card, or ask for another card or way to pay."}, Remedies: list219},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Step: Text{ZH: "1. 等几分钟再试，期间可用其他付款方式。 2. 持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again; use another way to pay meanwhile. 2. If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}, Remedies: list220},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Step: Text{ZH: "1. 隔几分钟再试，不要连续重试。 2. 超时的交易先查结果再重做。 3. 打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "1. Try again in some minutes, not at once and not repeatedly. 2. Look up payments that timed out before repeating them. 3. Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}, Remedies: list221},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。 2. 对方确认端口已开放后再试一笔。", EN: "1. Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked. 2. Once they confirm that the port is open, try one payment."}, Remedies: list222},
-	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。 2. 不要在终端上关闭证书检查。", EN: "1. Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails. 2. Do not switch off certificate checks on the terminal."}, Remedies: list223},
-	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Step: Text{ZH: "1. 超时的交易先查结果，不要马上重刷。 2. 打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "1. Look up payments that timed out; do not repeat them at once. 2. Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}, Remedies: list224},
-	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Step: Text{ZH: "1. 请顾客换一张卡或换付款方式。 2. 原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "1. Ask for another card or another way to pay. 2. Only the bank knows why; the customer can call the number on the card."}, Remedies: list214},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Step: Text{ZH: "1. 先查这笔交易结果，没有结果不要重刷。 2. 过几分钟再试，或换其他银行的卡。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. First look up the result of this payment; do not repeat it without one. 2. Try again in some minutes, or use a card of another bank. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list225},
-	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Step: Text{ZH: "1. 把终端设为自动获取地址，或按单据填写IP、掩码和网关。 2. 重新连接网络后再试；不行就找服务商，报终端号，由技术员远程核对。", EN: "1. Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation. 2. Connect again and try; if it fails, call the service provider with the terminal number for a remote check."}, Remedies: list226},
-	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Step: Text{ZH: "1. 把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。 2. 灯不亮就换一根网线，或换路由器上的另一个口。 3. 还不行就找服务商，报终端号，说“网口不亮”。", EN: "1. Unplug both ends of the network cable, plug them in until they click, and look for the light. 2. If there is no light, try another cable or another socket of the router. 3. If that fails, call the service provider with the terminal number and say: no link light."}, Remedies: list227},
-	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Step: Text{ZH: "1. 让终端自动获取地址，或换一个没人用的固定地址。 2. 只保留一个网络：用网线就关Wi-Fi。 3. 找服务商，报终端号，由技术员核对店内地址分配。", EN: "1. Let the terminal take an address automatically, or use a fixed one that is free. 2. Keep one network only: with a cable, switch Wi-Fi off. 3. Call the service provider with the terminal number; a technician checks the addresses in the shop."}, Remedies: list228},
-	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Step: Text{ZH: "1. 请管店内网络的人放行到收单主机的地址和端口。 2. 在此之前用移动网络收款。", EN: "1. Ask whoever runs the shop's network to allow the acquirer's address and port. 2. Until then use the mobile network."}, Remedies: list229},
-	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Step: Text{ZH: "1. 路由器断电十秒再通电，等两分钟。 2. 检查路由器指示灯和到终端的网线。 3. 仍不通就改用移动网络，并找装路由器的人。", EN: "1. Switch the router off for ten seconds, on again, and wait two minutes. 2. Look at the router's lights and at the cable to the terminal. 3. If it stays dead, use the mobile network and call whoever installed the router."}, Remedies: list230},
-	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Step: Text{ZH: "1. 换一根网线，离电源线远一些。 2. 仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "1. Replace the network cable and keep it away from power lines. 2. If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}, Remedies: list231},
-	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Step: Text{ZH: "1. 用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。 2. 终端自己登录不了：在此之前换用网线或移动网络收款。 3. 请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "1. With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears. 2. If the terminal itself stays locked out, use a cable or the mobile network until then. 3. Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}, Remedies: list232},
-	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Step: Text{ZH: "1. 核对Wi-Fi名称和密码，重新连接。 2. 靠近路由器试一笔；人多时改用网线或移动网络。", EN: "1. Check the Wi-Fi name and password and connect again. 2. Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, Remedies: list233},
-	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Step: Text{ZH: "1. 换一种交易方式或减小金额。 2. 确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "1. Use another type of payment or a smaller amount. 2. If you need it, call the acquirer with the code, the merchant number and the type of payment."}, Remedies: list234},
-	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Step: Text{ZH: "1. 打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。 2. 开通后签到并下载参数，再试一笔。", EN: "1. Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again. 2. Then sign in, download the parameters and try one payment."}, Remedies: list235},
-	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Step: Text{ZH: "1. 重启终端一次，看移动信号是否出现。 2. 仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Restart the terminal once and see whether the mobile signal appears. 2. If not, call the service provider with the terminal number, say modem silent; a technician replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list236},
-	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Step: Text{ZH: "1. 请服务商核对终端的APN设置。 2. 设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Have the service provider compare the terminal's APN. 2. If it is right, call the carrier with SIM number and time: is data enabled? 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list237},
-	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Step: Text{ZH: "1. 打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。 2. 有网线或Wi-Fi就先改用它。", EN: "1. Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted? 2. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list238},
-	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Step: Text{ZH: "1. 请服务商核对接入号码和外线前缀，报终端号和时间。 2. 占线就过几分钟再拨。", EN: "1. Have the service provider compare the number and the prefix for an outside line; give terminal number and time. 2. If the line is busy, try again in some minutes."}, Remedies: list239},
-	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Step: Text{ZH: "1. 检查电话线两头是否插紧，旁边的分机是否挂好。 2. 仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "1. Check that both ends of the telephone line are plugged in and that no extension is off the hook. 2. If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}, Remedies: list231},
-	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Step: Text{ZH: "1. 把终端移到靠窗或开阔处，看信号是否变好。 2. 有网线或Wi-Fi就改用它。 3. 经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "1. Move the terminal near a window or into the open and watch the signal. 2. If there is a network cable or Wi-Fi, use it. 3. If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}, Remedies: list240},
-	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Step: Text{ZH: "1. 关机后取出SIM卡，擦净触点重新插好，再开机。 2. 仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或换卡。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Switch off, take the SIM out, wipe its contacts, put it back and switch on. 2. If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list241},
-	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Step: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Step: Text{ZH: "1. 核对金额、交易类型和原交易信息，重新操作一次。 2. 不确定就按菜单提示从头做。", EN: "1. Check amount, type and the original payment, then do it again. 2. If in doubt, start again and follow the menu."}, Remedies: list242},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Step: Text{ZH: "1. 换有权限的操作员或主管登录后再做。 2. 需要开权限就找店长或收单机构。", EN: "1. Have an operator or supervisor with the right log in and do it. 2. To get the right, ask the manager or the acquirer."}, Remedies: list243},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Step: Text{ZH: "1. 外接密码键盘：重插连接线。 2. 仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "1. With an external PIN pad, plug its cable in again. 2. If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}, Remedies: list231},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Step: Text{ZH: "1. 先装好热敏纸，光面朝外，合紧盖子。 2. 交易可能已成功：先查结果再补打，不要重刷。 3. 仍不能打印就找服务商，报终端号，由技术员维修。", EN: "1. First load thermal paper the right way round and close the cover. 2. The payment may have succeeded: look it up and reprint, do not repeat it. 3. If it still does not print, call the service provider with the terminal number for a repair."}, Remedies: list244},
-	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Step: Text{ZH: "1. 用读卡器专用清洁卡清洁卡槽两三次，再用两张不同的卡试。 2. 清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "1. Clean the slot two or three times with a reader cleaning card, then try two different cards. 2. If cards are still hard to read, call the service provider with the terminal number to replace the head."}, Remedies: list245},
-	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Step: Text{ZH: "1. 外接读卡器：把数据线和电源线拔下重插，插紧。 2. 仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。 3. 等待期间可用扫码等其他方式收款。", EN: "1. With an external reader, unplug data and power cable and plug them in firmly. 2. If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader. 3. Meanwhile take payments another way, such as a QR code."}, Remedies: list246},
-	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Step: Text{ZH: "1. 找服务商，报终端号和自检代码，由技术员更换读卡器。 2. 等待期间换其他读卡方式或扫码收款。", EN: "1. Call the service provider with terminal number and self-test code; a technician replaces the reader. 2. Meanwhile use another way of reading or a QR code."}, Remedies: list247},
-	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Step: Text{ZH: "1. 插紧读卡器的线，让它远离电源线和电机。 2. 找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "1. Plug the reader cable in firmly and keep it away from power lines and motors. 2. Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}, Remedies: list231},
-	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Step: Text{ZH: "1. 不要再试这张卡；礼貌请顾客换付款方式。 2. 按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "1. Do not try this card again; politely ask for another way to pay. 2. Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}, Remedies: list248},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Step: Text{ZH: "1. 等十分钟左右再试，期间可用现金或扫码。 2. 重刷前先查上一笔结果。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. Wait about ten minutes and try again; take cash or a QR payment meanwhile. 2. Look up the last payment before repeating it. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list225},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Step: Text{ZH: "1. 先查最后一笔交易的结果。 2. 重启终端一次，再试一笔。 3. 再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "1. First look up the result of the last payment. 2. Restart the terminal once and try one payment. 3. If it crashes again, call the service provider with terminal number, time and application version."}, Remedies: list249},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Step: Text{ZH: "1. 找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。 2. 升级后签到，再试一笔。", EN: "1. Call the service provider with terminal number and application version, for an update or a return to the last version. 2. Then sign in and try one payment."}, Remedies: list250},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Step: Text{ZH: "1. 联网校时，或请技术员改正日期和时间。 2. 校时后重新签到，再试一笔。 3. 断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "1. Let the terminal take the time from the network, or have a technician correct date and time. 2. Then sign in again and try one payment. 3. If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}, Remedies: list251},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。 2. 重新下载参数并签到，再试一笔。", EN: "1. Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN. 2. Download the parameters again, sign in and try one payment."}, Remedies: list252},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Step: Text{ZH: "1. 把终端移到通风处，避开阳光和热源，等它降温。 2. 仍过热就找服务商，报终端号，由技术员检查。", EN: "1. Move the terminal to an airy place away from sun and heat and let it cool. 2. If it stays hot, call the service provider with the terminal number for a check."}, Remedies: list245},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Step: Text{ZH: "1. 先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。 2. 等待冲正发送成功，或按提示重新签到。 3. 流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "1. Look up the payment by its trace number and see whether a reversal waits; do not repeat before that. 2. Let the reversal go out, or sign in again if the terminal asks for it. 3. If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, Remedies: list253},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Step: Text{ZH: "1. 先重新签到，再试一笔。 2. 仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。 3. 报修时说明：返回码、终端号、时间、签到是否成功。", EN: "1. Sign in again and try one payment. 2. If it still fails, a technician must reload the master key on site and check key index and algorithm. 3. When calling, give the code, the terminal number, the time and whether sign-in worked."}, Remedies: list254},
-	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Step: Text{ZH: "1. 核对终端显示的终端号、商户号与签约单是否一致。 2. 打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。 3. 登记后重新签到，再试一笔。", EN: "1. Compare terminal and merchant number on the screen with the contract. 2. Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again. 3. Then sign in again and try one payment."}, Remedies: list255},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Step: Text{ZH: "1. 关闭不用的应用，空闲时重启终端一次。 2. 经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "1. Close what is not needed and restart the terminal once in a quiet moment. 2. If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}, Remedies: list256},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Step: Text{ZH: "1. 用原装电源，直接插墙上插座，插紧；移动终端先充电。 2. 仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "1. Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal. 2. If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}, Remedies: list257},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。 2. 重新下载参数并签到，再试一笔。 3. 需要时升级到服务商指定的版本。", EN: "1. Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version. 2. Download the parameters again, sign in and try one payment. 3. If told so, install the version the provider names."}, Remedies: list258},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Step: Text{ZH: "1. 在终端菜单做一次“签到”。 2. 提示批次不一致或未结算时，先结算再签到。 3. 还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "1. Choose sign-in in the terminal's menu. 2. If it says that the batch differs or is open, settle first, then sign in. 3. If that fails, call the acquirer with the code, the terminal number and the batch number."}, Remedies: list259},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Step: Text{ZH: "1. 能结算就先结算。 2. 找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "1. Settle while it still works. 2. Call the service provider with the terminal number, say storage fault, and have it replaced."}, Remedies: list260},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Step: Text{ZH: "1. 先结算并上送本批交易，保住交易记录。 2. 找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "1. First settle and upload the batch, so that no record is lost. 2. Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}, Remedies: list261},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Step: Text{ZH: "1. 立即停用终端，不要拆开，保持原样。 2. 打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "1. Stop using the terminal at once, do not open it, leave it as it is. 2. Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}, Remedies: list262},
-	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Step: Text{ZH: "1. 记下屏幕上的返回码、终端号和时间。 2. 先查这笔交易结果，再决定是否重做。 3. 再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "1. Note the code on the screen, the terminal number and the time. 2. Look up the result of this payment before doing it again. 3. If it comes again, call the acquirer with those three and this terminal's hand-off code."}, Remedies: list263},
-	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Step: Text{ZH: "1. 路由器重启一次，再试。 2. 不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。 3. 技术员可在终端上改用备用DNS。", EN: "1. Restart the router once and try again. 2. If it fails, tell the internet carrier that names do not resolve, with account number and time. 3. A technician can set another DNS server on the terminal."}, Remedies: list264},
-	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 打宽带运营商报障，说“丢包严重”，报宽带账号和时间。 3. 在此之前改用移动网络收款。", EN: "1. Look up payments that timed out; do not repeat them. 2. Report heavy packet loss to the internet carrier, with account number and time. 3. Until then use the mobile network."}, Remedies: list265},
-	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Step: Text{ZH: "1. 打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。 2. 技术员可先把终端或路由器的MTU调小。 3. 在此之前用移动网络收款。", EN: "1. Tell the internet carrier that large packets vanish while small ones pass, with account number and time. 2. A technician can lower the MTU on terminal or router meanwhile. 3. Until then use the mobile network."}, Remedies: list237},
-	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Step: Text{ZH: "1. 看路由器的外网灯，路由器重启一次，等两分钟。 2. 仍不通就打宽带运营商报障，报宽带账号和时间。 3. 在此之前用移动网络收款。", EN: "1. Look at the router's internet light, restart the router once and wait two minutes. 2. If it stays down, report it to the internet carrier with the account number and the time. 3. Until then use the mobile network."}, Remedies: list266},
-	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 停掉店内的下载和视频，再试。 3. 仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "1. Look up payments that timed out; do not repeat them. 2. Stop downloads and videos in the shop and try again. 3. If it stays slow, call the internet carrier with account number and time, or use the mobile network."}, Remedies: list267},
-	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Step: Text{ZH: "1. 换移动网络试一笔：若成功，是店内网络拦截了加密连接。 2. 都失败就找服务商，报终端号，由技术员更新信任证书。 3. 不要在终端上关闭证书检查。", EN: "1. Try one payment over the mobile network: if it works, the shop's network intercepts. 2. If both fail, call the service provider with the terminal number to renew the trusted certificates. 3. Do not switch off certificate checks on the terminal."}, Remedies: list268},
+	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list212},
+		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list213},
+		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list213},
+	}, Remedies: list214},
+	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
+		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list213},
+		Step{Text: Text{ZH: "顾客可请发卡行调整限额。", EN: "The customer can ask the bank to raise the limit."}},
+	}, Remedies: list215},
+	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list212},
+		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: list216},
+		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list213},
+	}, Remedies: list217},
+	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list213},
+		Step{Text: Text{ZH: "请顾客打卡背面的电话，问发卡行账户状态。", EN: "The customer can call the number on the back of the card and ask about the account."}},
+	}, Remedies: list218},
+	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
+		Step{Text: Text{ZH: "固定使用最稳的一种网络，关掉其他的。", EN: "Stay on the steadiest network and switch the others off."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "Call the service provider with the terminal number; a technician adjusts switching or the antenna."}},
+	}, Remedies: list219},
+	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list213},
+		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
+	}, Remedies: list220},
+	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
+		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: list216},
+		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
+	}, Remedies: list221},
+	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
+		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
+		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list213},
+	}, Remedies: list218},
+	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list212},
+		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list216},
+		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list213},
+	}, Remedies: list222},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list216},
+		Step{Text: Text{ZH: "持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
+	}, Remedies: list223},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
+		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list216},
+		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list212},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
+	}, Remedies: list224},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
+		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list225},
+	}, Remedies: list226},
+	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
+		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
+	}, Remedies: list227},
+	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list212},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
+	}, Remedies: list228},
+	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list213},
+		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
+	}, Remedies: list229},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list212},
+		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list216},
+		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
+	}, Remedies: list230},
+	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端设为自动获取地址，或按单据填写IP、掩码和网关。", EN: "Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation."}},
+		Step{Text: Text{ZH: "重新连接网络；不行就找服务商，报终端号，由技术员远程核对。", EN: "Connect again; if it fails, call the service provider with the terminal number for a remote check."}},
+	}, Remedies: list231},
+	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
+		Step{Text: Text{ZH: "把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。", EN: "Unplug both ends of the network cable, plug them in until they click, and look for the light."}},
+		Step{Text: Text{ZH: "灯不亮就换一根网线，或换路由器上的另一个口。", EN: "If there is no light, try another cable or another socket of the router."}},
+		Step{Text: Text{ZH: "还不行就找服务商，报终端号，说“网口不亮”。", EN: "If that fails, call the service provider with the terminal number and say: no link light."}},
+	}, Remedies: list232},
+	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
+		Step{Text: Text{ZH: "让终端自动获取地址，或换一个没人用的固定地址。", EN: "Let the terminal take an address automatically, or use a fixed one that is free."}},
+		Step{Text: Text{ZH: "只保留一个网络：用网线就关Wi-Fi。", EN: "Keep one network only: with a cable, switch Wi-Fi off."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员核对店内地址分配。", EN: "Call the service provider with the terminal number; a technician checks the addresses in the shop."}},
+	}, Remedies: list233},
+	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
+		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list234},
+	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
+		Step{Text: Text{ZH: "检查路由器指示灯和到终端的网线。", EN: "Look at the router's lights and at the cable to the terminal."}},
+		Step{Text: Text{ZH: "仍不通就改用移动网络，并找装路由器的人。", EN: "If it stays dead, use the mobile network and call whoever installed the router."}},
+	}, Remedies: list235},
+	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一根网线，离电源线远一些。", EN: "Replace the network cable and keep it away from power lines."}},
+		Step{Text: Text{ZH: "仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}},
+	}, Remedies: list236},
+	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
+		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
+		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
+		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
+	}, Remedies: list237},
+	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
+		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
+		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list216},
+	}, Remedies: list238},
+	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list213},
+		Step{Text: Text{ZH: "确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
+	}, Remedies: list239},
+	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
+		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list225},
+	}, Remedies: list240},
+	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
+		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
+		Step{Text: Text{ZH: "仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。", EN: "If not, call the service provider with the terminal number, say modem silent; a technician replaces it."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list241},
+	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
+		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
+		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list242},
+	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
+		Step{Text: Text{ZH: "打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。", EN: "Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list243},
+	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请服务商核对接入号码和外线前缀，报终端号和时间。", EN: "Have the service provider compare the number and the prefix for an outside line; give terminal number and time."}},
+		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list216},
+	}, Remedies: list244},
+	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
+		Step{Text: Text{ZH: "检查电话线两头是否插紧，旁边的分机是否挂好。", EN: "Check that both ends of the telephone line are plugged in and that no extension is off the hook."}},
+		Step{Text: Text{ZH: "仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}},
+	}, Remedies: list236},
+	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端移到靠窗或开阔处，看信号是否变好。", EN: "Move the terminal near a window or into the open and watch the signal."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就改用它。", EN: "If there is a network cable or Wi-Fi, use it."}},
+		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
+	}, Remedies: list245},
+	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "Switch off, take the SIM out, wipe its contacts, put it back and switch on."}},
+		Step{Text: Text{ZH: "仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或更换SIM。", EN: "If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list246},
+	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
+		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
+	}},
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list212},
+		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list213},
+		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list213},
+	}, Remedies: list247},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list212},
+		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list213},
+		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list213},
+	}, Remedies: list248},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
+		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
+	}, Remedies: list236},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
+		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list249},
+		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
+	}, Remedies: list250},
+	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
+		Step{Text: Text{ZH: "用读卡器专用清洁卡清洁卡槽两三次，再看两张不同的卡能不能读出来。", EN: "Clean the slot two or three times with a reader cleaning card, then see whether two different cards are read."}},
+		Step{Text: Text{ZH: "清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "If cards are still hard to read, call the service provider with the terminal number to replace the head."}},
+	}, Remedies: list251},
+	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
+		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
+		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
+		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list213},
+	}, Remedies: list252},
+	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
+		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list213},
+	}, Remedies: list253},
+	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
+		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}},
+	}, Remedies: list236},
+	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list254},
+		Step{Text: Text{ZH: "按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}},
+	}, Remedies: list255},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list216},
+		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list212},
+		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
+	}, Remedies: list230},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list212},
+		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
+		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
+	}, Remedies: list256},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
+		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list225},
+	}, Remedies: list257},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+		Step{Text: Text{ZH: "联网校时，或请技术员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
+		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list225},
+		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
+	}, Remedies: list258},
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list225},
+	}, Remedies: list259},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
+		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
+	}, Remedies: list251},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
+		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
+		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
+		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
+	}, Remedies: list260},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list216},
+		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}},
+		Step{Text: Text{ZH: "报修时说明：返回码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
+	}, Remedies: list261},
+	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
+		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
+		Step{Text: Text{ZH: "打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
+		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list225},
+	}, Remedies: list262},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
+		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
+		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
+	}, Remedies: list263},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
+		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
+		Step{Text: Text{ZH: "仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}},
+	}, Remedies: list264},
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list225},
+		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
+	}, Remedies: list265},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
+		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
+		Step{Text: Text{ZH: "还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
+	}, Remedies: list266},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
+		Step{Text: Text{ZH: "能结算就先结算。", EN: "Settle while it still works."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "Call the service provider with the terminal number, say storage fault, and have it replaced."}},
+	}, Remedies: list267},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
+		Step{Text: Text{ZH: "先结算并上送本批交易，保住交易记录。", EN: "First settle and upload the batch, so that no record is lost."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}},
+	}, Remedies: list268},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
+		Step{Text: Text{ZH: "立即停用终端，不要拆开，保持原样。", EN: "Stop using the terminal at once, do not open it, leave it as it is."}},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}},
+	}, Remedies: list269},
+	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "记下屏幕上的返回码、终端号和时间。", EN: "Note the code on the screen, the terminal number and the time."}},
+		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list212},
+		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
+	}, Remedies: list270},
+	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
+		Step{Text: Text{ZH: "路由器重启一次。", EN: "Restart the router once."}},
+		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
+		Step{Text: Text{ZH: "技术员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
+	}, Remedies: list271},
+	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list212},
+		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
+		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list272},
+	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
+		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
+		Step{Text: Text{ZH: "技术员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list242},
+	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
+		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
+		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list273},
+	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list212},
+		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
+		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
+	}, Remedies: list274},
+	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
+		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list216},
+		Step{Text: Text{ZH: "都失败就找服务商，报终端号，由技术员更新信任证书。", EN: "If both fail, call the service provider with the terminal number to renew the trusted certificates."}},
+		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
+	}, Remedies: list275},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list269, Causes: list270, Checks: list271, Remedies: list272},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list273, Causes: list274, Checks: list275, Remedies: list276},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list277, Causes: list278, Checks: list279, Remedies: list280},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list281, Causes: list282, Checks: list283, Remedies: list284},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list285, Causes: list286, Checks: list287, Remedies: list267},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list288, Causes: list289, Checks: list290, Remedies: list291},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list288, Causes: list292, Checks: list293, Remedies: list231, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list277, Causes: list294, Checks: list295, Remedies: list296},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list288, Causes: list297, Checks: list298, Remedies: list299},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list288, Causes: list300, Checks: list301, Remedies: list216},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list302, Causes: list303, Checks: list304, Remedies: list230},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list288, Causes: list305, Checks: list306, Remedies: list228},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list307, Causes: list308, Checks: list309, Remedies: list310},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list307, Causes: list311, Checks: list312, Remedies: list313},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list288, Causes: list314, Checks: list315, Remedies: list221},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list288, Causes: list316, Checks: list317, Remedies: list221},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list318, Causes: list319, Checks: list320, Remedies: list225},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list285, Causes: list321, Checks: list315, Remedies: list220},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list285, Causes: list322, Checks: list323, Remedies: list221},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list318, Causes: list321, Checks: list324, Remedies: list220},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list288, Causes: list325, Checks: list326, Remedies: list256, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list307, Causes: list327, Checks: list328, Remedies: list234},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list329, Causes: list330, Checks: list331, Remedies: list332},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list333, Causes: list334, Checks: list335, Remedies: list336},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list337, Causes: list338, Checks: list339, Remedies: list231},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list318, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list269, Causes: list340, Checks: list341, Remedies: list257},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list307, Causes: list342, Checks: list343, Remedies: list344},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list345, Causes: list346, Checks: list347, Remedies: list245, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list337, Causes: list348, Checks: list349, Remedies: list350, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list307, Causes: list351, Checks: list352, Remedies: list261},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list307, Causes: list353, Checks: list354, Remedies: list260},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list288, Causes: list355, Checks: list356, Remedies: list357},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list329, Causes: list358, Checks: list359, Remedies: list360},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list277, Causes: list361, Checks: list362, Remedies: list363},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list302, Causes: list364, Checks: list365, Remedies: list250},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list345, Causes: list366, Checks: list367, Remedies: list368},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list285, Causes: list369, Checks: list370, Remedies: list252},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list307, Causes: list371, Checks: list372, Remedies: list373},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list337, Causes: list374, Checks: list375, Remedies: list258},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list376, Checks: list377, Remedies: list254},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list378, Causes: list379, Checks: list380, Remedies: list217},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list337, Causes: list381, Checks: list382, Remedies: list215},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list337, Causes: list383, Checks: list328, Remedies: list215},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list384, Causes: list385, Checks: list328, Remedies: list212},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list337, Causes: list383, Checks: list328, Remedies: list215},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list307, Causes: list386, Checks: list387, Remedies: list218},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list318, Causes: list388, Checks: list328, Remedies: list214},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list378, Causes: list389, Checks: list390, Remedies: list219},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list391, Causes: list386, Checks: list390, Remedies: list218},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list307, Causes: list392, Checks: list328, Remedies: list213},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list307, Causes: list393, Checks: list394, Remedies: list395},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list333, Causes: list396, Checks: list397, Remedies: list242},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list307, Causes: list398, Checks: list399, Remedies: list253},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list307, Causes: list400, Checks: list401, Remedies: list402},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list403, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list345, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list285, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list288, Causes: list404, Checks: list405, Remedies: list255},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list337, Causes: list389, Checks: list406, Remedies: list219},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list288, Causes: list325, Checks: list407, Remedies: list256},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list307, Causes: list364, Checks: list408, Remedies: list250},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list269, Causes: list409, Checks: list410, Remedies: list411},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list412, Causes: list413, Checks: list414, Remedies: list415},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list416, Causes: list417, Checks: list418, Remedies: list419},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list337, Checks: list420, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list384, Causes: list421, Checks: list422, Remedies: list423},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list384, Causes: list424, Checks: list425, Remedies: list426},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list277, Causes: list427, Checks: list428, Remedies: list429},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list288, Causes: list430, Checks: list431, Remedies: list432},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list307, Causes: list433, Checks: list434, Remedies: list435},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list307, Causes: list436, Checks: list437, Remedies: list438},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list302, Causes: list439, Checks: list440, Remedies: list441},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list307, Causes: list374, Checks: list442, Remedies: list443},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list329, Causes: list444, Checks: list445, Remedies: list446},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list273, Causes: list447, Checks: list448, Remedies: list449},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list384, Causes: list351, Checks: list352, Remedies: list450},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list307, Causes: list353, Checks: list354, Remedies: list451},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list452, Causes: list361, Checks: list365, Remedies: list453},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list345, Causes: list366, Checks: list367, Remedies: list454},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list285, Causes: list353, Checks: list399, Remedies: list455},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list456, Causes: list457, Checks: list458, Remedies: list459},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list416, Causes: list460, Checks: list461, Remedies: list223},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list384, Causes: list462, Checks: list387, Remedies: list463},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list337, Causes: list464, Checks: list406, Remedies: list465},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list384, Causes: list385, Checks: list328, Remedies: list466},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list391, Causes: list467, Checks: list390, Remedies: list218},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list307, Causes: list468, Checks: list328, Remedies: list469},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list307, Causes: list470, Checks: list471, Remedies: list243},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list307, Causes: list472, Checks: list473, Remedies: list474},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list307, Checks: list399, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list307, Causes: list400, Checks: list475, Remedies: list476},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list288, Checks: list323, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list403, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list337, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list318, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list403, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list345, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list477, Causes: list478, Checks: list328, Remedies: list479},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list307, Checks: list480, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list477, Checks: list399, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list481, Causes: list396, Checks: list482, Remedies: list483},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list288, Checks: list356, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list307, Checks: list343, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list288, Causes: list325, Checks: list407, Remedies: list484},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list485, Checks: list486, Remedies: list487},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list376, Checks: list488, Remedies: list489},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list490, Checks: list370, Remedies: list491},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list492, Checks: list493, Remedies: list494},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list495, Checks: list473, Remedies: list496},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list389, Checks: list480, Remedies: list497},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list498, Checks: list499, Remedies: list500},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list501, Checks: list324, Remedies: list502},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list503, Checks: list480, Remedies: list504},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list276, Causes: list277, Checks: list278, Remedies: list279},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list280, Causes: list281, Checks: list282, Remedies: list283},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list284, Causes: list285, Checks: list286, Remedies: list287},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list288, Causes: list289, Checks: list290, Remedies: list291},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list292, Causes: list293, Checks: list294, Remedies: list274},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list295, Causes: list296, Checks: list297, Remedies: list298},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list295, Causes: list299, Checks: list300, Remedies: list236, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list284, Causes: list301, Checks: list302, Remedies: list303},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list295, Causes: list304, Checks: list305, Remedies: list306},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list295, Causes: list307, Checks: list308, Remedies: list219},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list309, Causes: list310, Checks: list311, Remedies: list235},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list295, Causes: list312, Checks: list313, Remedies: list233},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list314, Causes: list315, Checks: list316, Remedies: list317},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list314, Causes: list318, Checks: list319, Remedies: list320},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list295, Causes: list321, Checks: list322, Remedies: list224},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list295, Causes: list323, Checks: list324, Remedies: list224},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list325, Causes: list326, Checks: list327, Remedies: list230},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list292, Causes: list328, Checks: list322, Remedies: list223},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list292, Causes: list329, Checks: list330, Remedies: list224},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list325, Causes: list328, Checks: list331, Remedies: list223},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list295, Causes: list332, Checks: list333, Remedies: list263, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list314, Causes: list334, Checks: list335, Remedies: list239},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list336, Causes: list337, Checks: list338, Remedies: list339},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list340, Causes: list341, Checks: list342, Remedies: list343},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list344, Causes: list345, Checks: list346, Remedies: list236},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list325, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list276, Causes: list347, Checks: list348, Remedies: list264},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list314, Causes: list349, Checks: list350, Remedies: list351},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list352, Causes: list353, Checks: list354, Remedies: list251, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list344, Causes: list355, Checks: list356, Remedies: list357, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list314, Causes: list358, Checks: list359, Remedies: list268},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list314, Causes: list360, Checks: list361, Remedies: list267},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list295, Causes: list362, Checks: list363, Remedies: list364},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list336, Causes: list365, Checks: list366, Remedies: list367},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list284, Causes: list368, Checks: list369, Remedies: list370},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list309, Causes: list371, Checks: list372, Remedies: list257},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list352, Causes: list373, Checks: list374, Remedies: list375},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list292, Causes: list376, Checks: list377, Remedies: list259},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list314, Causes: list378, Checks: list379, Remedies: list380},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list344, Causes: list381, Checks: list382, Remedies: list265},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list383, Checks: list384, Remedies: list261},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list385, Causes: list386, Checks: list387, Remedies: list220},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list344, Causes: list388, Checks: list389, Remedies: list218},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list344, Causes: list390, Checks: list335, Remedies: list218},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list391, Causes: list392, Checks: list335, Remedies: list214},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list344, Causes: list390, Checks: list335, Remedies: list218},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list314, Causes: list393, Checks: list394, Remedies: list221},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list325, Causes: list395, Checks: list335, Remedies: list217},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list385, Causes: list396, Checks: list397, Remedies: list222},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list398, Causes: list393, Checks: list397, Remedies: list221},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list314, Causes: list399, Checks: list335, Remedies: list215},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list314, Causes: list400, Checks: list401, Remedies: list402},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list340, Causes: list403, Checks: list404, Remedies: list247},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list314, Causes: list405, Checks: list406, Remedies: list260},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list314, Causes: list407, Checks: list408, Remedies: list409},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list410, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list352, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list292, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list295, Causes: list411, Checks: list412, Remedies: list262},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list344, Causes: list396, Checks: list413, Remedies: list222},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list295, Causes: list332, Checks: list414, Remedies: list263},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list314, Causes: list371, Checks: list415, Remedies: list257},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list276, Causes: list416, Checks: list417, Remedies: list418},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list419, Causes: list420, Checks: list421, Remedies: list422},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list423, Causes: list424, Checks: list425, Remedies: list426},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list344, Checks: list427, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list391, Causes: list428, Checks: list429, Remedies: list430},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list391, Causes: list431, Checks: list432, Remedies: list433},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list284, Causes: list434, Checks: list435, Remedies: list436},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list295, Causes: list437, Checks: list438, Remedies: list439},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list314, Causes: list440, Checks: list441, Remedies: list442},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list314, Causes: list443, Checks: list444, Remedies: list445},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list309, Causes: list446, Checks: list447, Remedies: list448},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list314, Causes: list381, Checks: list449, Remedies: list450},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list336, Causes: list451, Checks: list452, Remedies: list453},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list280, Causes: list454, Checks: list455, Remedies: list456},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list391, Causes: list358, Checks: list359, Remedies: list457},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list314, Causes: list360, Checks: list361, Remedies: list458},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list459, Causes: list368, Checks: list372, Remedies: list460},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list352, Causes: list373, Checks: list374, Remedies: list461},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list292, Causes: list360, Checks: list406, Remedies: list462},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list463, Causes: list464, Checks: list465, Remedies: list466},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list423, Causes: list467, Checks: list468, Remedies: list227},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list391, Causes: list469, Checks: list394, Remedies: list470},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list344, Causes: list471, Checks: list413, Remedies: list472},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list391, Causes: list392, Checks: list335, Remedies: list473},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list398, Causes: list474, Checks: list397, Remedies: list221},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list314, Causes: list475, Checks: list335, Remedies: list476},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list314, Causes: list477, Checks: list478, Remedies: list479},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list314, Causes: list480, Checks: list481, Remedies: list482},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list314, Checks: list406, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list314, Causes: list407, Checks: list483, Remedies: list484},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list295, Checks: list330, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list410, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list344, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list325, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list410, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list352, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list485, Causes: list486, Checks: list335, Remedies: list487},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list314, Checks: list488, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list485, Checks: list406, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list489, Causes: list403, Checks: list490, Remedies: list491},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list295, Checks: list363, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list314, Checks: list350, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list295, Causes: list332, Checks: list414, Remedies: list492},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list493, Checks: list494, Remedies: list495},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list383, Checks: list496, Remedies: list497},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list498, Checks: list377, Remedies: list499},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list500, Checks: list501, Remedies: list502},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list503, Checks: list481, Remedies: list504},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list396, Checks: list488, Remedies: list505},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list506, Checks: list507, Remedies: list508},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list509, Checks: list331, Remedies: list510},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list511, Checks: list488, Remedies: list512},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list506, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list505, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list507, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list508, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list509, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list509, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list510, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list509, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list511, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list512, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list512, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list512, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list512, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list513, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list507, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list514, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list515, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list516, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list517, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list518, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list519, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list520, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list521, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list509, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list514, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list513, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list515, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list516, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list517, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list517, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list518, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list517, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list519, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list520, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list520, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list520, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list520, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list521, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list515, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list522, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list523, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list524, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list525, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list526, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list527, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list528, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list529, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list517, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list522, Origin: "host", Remedies: list419, Causes: list523, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list522, Origin: "host", Remedies: list463, Causes: list523, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list524, Origin: "host", Remedies: list466, Causes: list525, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list505, Origin: "host", Remedies: list449, Causes: list526, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list527, Causes: list528, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+	Forbidden{Scheme: "unionpay", Codes: list530, Origin: "host", Remedies: list426, Causes: list531, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list530, Origin: "host", Remedies: list470, Causes: list531, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list532, Origin: "host", Remedies: list473, Causes: list533, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list513, Origin: "host", Remedies: list456, Causes: list534, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list535, Causes: list536, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
 }, Inference: Inference{Settings: Settings{Scale: 2, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.67, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list529, Codes: list530},
-	TopicRule{Topic: "limit", Schemes: list529, Codes: list531},
-	TopicRule{Topic: "limit", Schemes: list532, Codes: list533},
-	TopicRule{Topic: "state", Schemes: list532, Codes: list534},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list529, Codes: list535},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list536, Codes: list537},
-	TopicRule{Topic: "pin", Schemes: list529, Codes: list538},
-	TopicRule{Topic: "pin-locked", Schemes: list529, Codes: list539},
-	TopicRule{Topic: "expired", Schemes: list529, Codes: list540},
-	TopicRule{Topic: "lost-card", Schemes: list529, Codes: list541},
-	TopicRule{Topic: "lost-card", Schemes: list536, Codes: list542},
-	TopicRule{Topic: "lost-card", Schemes: list543, Codes: list544},
-	TopicRule{Topic: "fraud", Schemes: list532, Codes: list545},
-	TopicRule{Topic: "do-not-honour", Schemes: list532, Codes: list546},
-	TopicRule{Topic: "do-not-honour", Schemes: list543, Codes: list546},
-	TopicRule{Topic: "error", Schemes: list532, Codes: list547},
-	TopicRule{Topic: "issuer-decline", Schemes: list532, Codes: list548},
-	TopicRule{Topic: "function-unsupported", Schemes: list529, Codes: list549},
-	TopicRule{Topic: "function-unsupported", Schemes: list536, Codes: list550},
-	TopicRule{Topic: "not-accepted", Schemes: list532, Codes: list551},
-	TopicRule{Topic: "issuer-down", Schemes: list532, Codes: list552},
-	TopicRule{Topic: "issuer-late", Schemes: list532, Codes: list553},
-	TopicRule{Topic: "cutover", Schemes: list532, Codes: list554},
-	TopicRule{Topic: "centre", Schemes: list532, Codes: list507},
-	TopicRule{Topic: "security", Schemes: list532, Codes: list555},
-	TopicRule{Topic: "switch", Schemes: list532, Codes: list556},
-	TopicRule{Topic: "pending", Schemes: list532, Codes: list557},
-	TopicRule{Topic: "busy", Schemes: list558, Codes: list559},
-	TopicRule{Topic: "centre", Schemes: list558, Codes: list560},
-	TopicRule{Topic: "merchant-unknown", Schemes: list532, Codes: list561},
-	TopicRule{Topic: "not-permitted", Schemes: list532, Codes: list562},
-	TopicRule{Topic: "terminal-unknown", Schemes: list532, Codes: list563},
-	TopicRule{Topic: "session", Schemes: list532, Codes: list564},
-	TopicRule{Topic: "duplicate", Schemes: list532, Codes: list565},
-	TopicRule{Topic: "journal", Schemes: list532, Codes: list566},
-	TopicRule{Topic: "original", Schemes: list532, Codes: list567},
-	TopicRule{Topic: "original-amount", Schemes: list568, Codes: list569},
-	TopicRule{Topic: "pending", Schemes: list570, Codes: list557},
-	TopicRule{Topic: "pending", Schemes: list536, Codes: list571},
-	TopicRule{Topic: "pending", Schemes: list572, Codes: list573},
-	TopicRule{Topic: "card-number", Schemes: list572, Codes: list574},
-	TopicRule{Topic: "card-refused", Schemes: list572, Codes: list575},
-	TopicRule{Topic: "wrong-method", Schemes: list572, Codes: list576},
-	TopicRule{Topic: "wrong-method", Schemes: list543, Codes: list577},
-	TopicRule{Topic: "config", Schemes: list578, Codes: list579},
-	TopicRule{Topic: "not-accepted", Schemes: list578, Codes: list580},
-	TopicRule{Topic: "reversal-failed", Schemes: list581, Codes: list582},
-	TopicRule{Topic: "printer", Schemes: list581, Codes: list583},
-	TopicRule{Topic: "original", Schemes: list570, Codes: list584},
-	TopicRule{Topic: "keys", Schemes: list532, Codes: list585},
-	TopicRule{Topic: "format", Schemes: list532, Codes: list586},
-	TopicRule{Topic: "entry", Schemes: list532, Codes: list587},
-	TopicRule{Topic: "wrong-method", Schemes: list532, Codes: list588},
-	TopicRule{Topic: "card-number", Schemes: list532, Codes: list589},
-	TopicRule{Topic: "swipe", Schemes: list532, Codes: list590},
-	TopicRule{Topic: "invalid", Schemes: list591, Codes: list592},
-	TopicRule{Topic: "invalid", Schemes: list536, Codes: list593},
-	TopicRule{Topic: "invalid", Schemes: list572, Codes: list594},
-	TopicRule{Topic: "invalid", Schemes: list543, Codes: list592},
-	TopicRule{Topic: "re-enter", Schemes: list591, Codes: list590},
-	TopicRule{Topic: "re-enter", Schemes: list536, Codes: list595},
-	TopicRule{Topic: "re-enter", Schemes: list572, Codes: list596},
-	TopicRule{Topic: "wrong-method", Schemes: list597, Codes: list598},
-	TopicRule{Topic: "wrong-method", Schemes: list599, Codes: list600},
-	TopicRule{Topic: "card-number", Schemes: list597, Codes: list601},
-	TopicRule{Topic: "card-number", Schemes: list599, Codes: list602},
-	TopicRule{Topic: "clock", Schemes: list603, Codes: list508},
-	TopicRule{Topic: "journal", Schemes: list603, Codes: list547},
-	TopicRule{Topic: "wrong-method", Schemes: list603, Codes: list564},
-	TopicRule{Topic: "duplicate", Schemes: list599, Codes: list604},
-	TopicRule{Topic: "issuer-line", Schemes: list543, Codes: list605},
-	TopicRule{Topic: "config", Schemes: list543, Codes: list606},
-	TopicRule{Topic: "config", Schemes: list578, Codes: list607},
-	TopicRule{Topic: "not-accepted", Schemes: list543, Codes: list564},
-	TopicRule{Topic: "security", Schemes: list536, Codes: list608},
-	TopicRule{Topic: "duplicate", Schemes: list536, Codes: list609},
-	TopicRule{Topic: "merchant-unknown", Schemes: list572, Codes: list610},
-	TopicRule{Topic: "terminal-unknown", Schemes: list572, Codes: list611},
-	TopicRule{Topic: "original", Schemes: list612, Codes: list613},
-	TopicRule{Topic: "not-permitted", Schemes: list612, Codes: list614},
-	TopicRule{Topic: "cutover", Schemes: list615, Codes: list554},
-	TopicRule{Topic: "issuer-decline", Schemes: list572, Codes: list616},
-	TopicRule{Topic: "registration", Schemes: list581, Codes: list617},
-	TopicRule{Topic: "phone-line", Schemes: list581, Codes: list618},
-	TopicRule{Topic: "config", Schemes: list581, Codes: list619},
-	TopicRule{Topic: "card-blocked", Schemes: list581, Codes: list620},
-	TopicRule{Topic: "success", Codes: list621, Domains: list57},
-	TopicRule{Topic: "uncertain-approval", Domains: list57, Words: list622},
-	TopicRule{Topic: "local-any", Schemes: list581, Domains: list57},
+	TopicRule{Topic: "funds", Schemes: list537, Codes: list538},
+	TopicRule{Topic: "limit", Schemes: list537, Codes: list539},
+	TopicRule{Topic: "limit", Schemes: list540, Codes: list541},
+	TopicRule{Topic: "state", Schemes: list540, Codes: list542},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list537, Codes: list543},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list544, Codes: list545},
+	TopicRule{Topic: "pin", Schemes: list537, Codes: list546},
+	TopicRule{Topic: "pin-locked", Schemes: list537, Codes: list547},
+	TopicRule{Topic: "expired", Schemes: list537, Codes: list548},
+	TopicRule{Topic: "lost-card", Schemes: list537, Codes: list549},
+	TopicRule{Topic: "lost-card", Schemes: list544, Codes: list550},
+	TopicRule{Topic: "lost-card", Schemes: list551, Codes: list552},
+	TopicRule{Topic: "fraud", Schemes: list540, Codes: list553},
+	TopicRule{Topic: "do-not-honour", Schemes: list540, Codes: list554},
+	TopicRule{Topic: "do-not-honour", Schemes: list551, Codes: list554},
+	TopicRule{Topic: "error", Schemes: list540, Codes: list555},
+	TopicRule{Topic: "issuer-decline", Schemes: list540, Codes: list556},
+	TopicRule{Topic: "function-unsupported", Schemes: list537, Codes: list557},
+	TopicRule{Topic: "function-unsupported", Schemes: list544, Codes: list558},
+	TopicRule{Topic: "not-accepted", Schemes: list540, Codes: list559},
+	TopicRule{Topic: "issuer-down", Schemes: list540, Codes: list560},
+	TopicRule{Topic: "issuer-late", Schemes: list540, Codes: list561},
+	TopicRule{Topic: "cutover", Schemes: list540, Codes: list562},
+	TopicRule{Topic: "centre", Schemes: list540, Codes: list515},
+	TopicRule{Topic: "security", Schemes: list540, Codes: list563},
+	TopicRule{Topic: "switch", Schemes: list540, Codes: list564},
+	TopicRule{Topic: "pending", Schemes: list540, Codes: list565},
+	TopicRule{Topic: "busy", Schemes: list566, Codes: list567},
+	TopicRule{Topic: "centre", Schemes: list566, Codes: list568},
+	TopicRule{Topic: "merchant-unknown", Schemes: list540, Codes: list569},
+	TopicRule{Topic: "not-permitted", Schemes: list540, Codes: list570},
+	TopicRule{Topic: "terminal-unknown", Schemes: list540, Codes: list571},
+	TopicRule{Topic: "session", Schemes: list540, Codes: list572},
+	TopicRule{Topic: "duplicate", Schemes: list540, Codes: list573},
+	TopicRule{Topic: "journal", Schemes: list540, Codes: list574},
+	TopicRule{Topic: "original", Schemes: list540, Codes: list575},
+	TopicRule{Topic: "original-amount", Schemes: list576, Codes: list577},
+	TopicRule{Topic: "pending", Schemes: list578, Codes: list565},
+	TopicRule{Topic: "pending", Schemes: list544, Codes: list579},
+	TopicRule{Topic: "pending", Schemes: list580, Codes: list581},
+	TopicRule{Topic: "card-number", Schemes: list580, Codes: list582},
+	TopicRule{Topic: "card-refused", Schemes: list580, Codes: list583},
+	TopicRule{Topic: "wrong-method", Schemes: list580, Codes: list584},
+	TopicRule{Topic: "wrong-method", Schemes: list551, Codes: list585},
+	TopicRule{Topic: "config", Schemes: list586, Codes: list587},
+	TopicRule{Topic: "not-accepted", Schemes: list586, Codes: list588},
+	TopicRule{Topic: "reversal-failed", Schemes: list589, Codes: list590},
+	TopicRule{Topic: "printer", Schemes: list589, Codes: list591},
+	TopicRule{Topic: "original", Schemes: list578, Codes: list592},
+	TopicRule{Topic: "keys", Schemes: list540, Codes: list593},
+	TopicRule{Topic: "format", Schemes: list540, Codes: list594},
+	TopicRule{Topic: "entry", Schemes: list540, Codes: list595},
+	TopicRule{Topic: "wrong-method", Schemes: list540, Codes: list596},
+	TopicRule{Topic: "card-number", Schemes: list540, Codes: list597},
+	TopicRule{Topic: "swipe", Schemes: list540, Codes: list598},
+	TopicRule{Topic: "invalid", Schemes: list599, Codes: list600},
+	TopicRule{Topic: "invalid", Schemes: list544, Codes: list601},
+	TopicRule{Topic: "invalid", Schemes: list580, Codes: list602},
+	TopicRule{Topic: "invalid", Schemes: list551, Codes: list600},
+	TopicRule{Topic: "re-enter", Schemes: list599, Codes: list598},
+	TopicRule{Topic: "re-enter", Schemes: list544, Codes: list603},
+	TopicRule{Topic: "re-enter", Schemes: list580, Codes: list604},
+	TopicRule{Topic: "wrong-method", Schemes: list605, Codes: list606},
+	TopicRule{Topic: "wrong-method", Schemes: list607, Codes: list608},
+	TopicRule{Topic: "card-number", Schemes: list605, Codes: list609},
+	TopicRule{Topic: "card-number", Schemes: list607, Codes: list610},
+	TopicRule{Topic: "clock", Schemes: list611, Codes: list516},
+	TopicRule{Topic: "journal", Schemes: list611, Codes: list555},
+	TopicRule{Topic: "wrong-method", Schemes: list611, Codes: list572},
+	TopicRule{Topic: "duplicate", Schemes: list607, Codes: list612},
+	TopicRule{Topic: "issuer-line", Schemes: list551, Codes: list613},
+	TopicRule{Topic: "config", Schemes: list551, Codes: list614},
+	TopicRule{Topic: "config", Schemes: list586, Codes: list615},
+	TopicRule{Topic: "not-accepted", Schemes: list551, Codes: list572},
+	TopicRule{Topic: "security", Schemes: list544, Codes: list616},
+	TopicRule{Topic: "duplicate", Schemes: list544, Codes: list617},
+	TopicRule{Topic: "merchant-unknown", Schemes: list580, Codes: list618},
+	TopicRule{Topic: "terminal-unknown", Schemes: list580, Codes: list619},
+	TopicRule{Topic: "original", Schemes: list620, Codes: list621},
+	TopicRule{Topic: "not-permitted", Schemes: list620, Codes: list622},
+	TopicRule{Topic: "cutover", Schemes: list623, Codes: list562},
+	TopicRule{Topic: "issuer-decline", Schemes: list580, Codes: list624},
+	TopicRule{Topic: "registration", Schemes: list589, Codes: list625},
+	TopicRule{Topic: "phone-line", Schemes: list589, Codes: list626},
+	TopicRule{Topic: "config", Schemes: list589, Codes: list627},
+	TopicRule{Topic: "card-blocked", Schemes: list589, Codes: list628},
+	TopicRule{Topic: "success", Codes: list629, Domains: list57},
+	TopicRule{Topic: "uncertain-approval", Domains: list57, Words: list630},
+	TopicRule{Topic: "local-any", Schemes: list589, Domains: list57},
 	TopicRule{Topic: "success", Domains: list57},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list623, Codes: list508},
-	TopicRule{Topic: "reversal-mac", Schemes: list623, Codes: list624},
-	TopicRule{Topic: "reversal-other", Schemes: list623},
-	TopicRule{Topic: "version", Schemes: list612, Codes: list625},
-	TopicRule{Topic: "no-answer", Schemes: list626, Codes: list627},
-	TopicRule{Topic: "no-answer", Schemes: list581, Codes: list628},
-	TopicRule{Topic: "offline", Schemes: list207, Codes: list629},
-	TopicRule{Topic: "card-refused", Schemes: list207, Codes: list630},
-	TopicRule{Topic: "data-transfer", Schemes: list581, Codes: list631},
-	TopicRule{Topic: "network", Schemes: list581, Codes: list632},
-	TopicRule{Topic: "duplicate", Schemes: list581, Codes: list633},
-	TopicRule{Topic: "settle", Schemes: list581, Codes: list634},
-	TopicRule{Topic: "serial", Schemes: list581, Codes: list635, Domains: list636},
-	TopicRule{Topic: "card-blocked", Schemes: list581, Domains: list637},
-	TopicRule{Topic: "funds", Domains: list637, Words: list638},
-	TopicRule{Topic: "state", Domains: list637, Words: list639},
-	TopicRule{Topic: "pin-locked", Domains: list637, Words: list640},
-	TopicRule{Topic: "pin", Domains: list637, Words: list641},
-	TopicRule{Topic: "expired", Domains: list637, Words: list642},
-	TopicRule{Topic: "limit", Domains: list637, Words: list643},
-	TopicRule{Topic: "state", Domains: list637},
-	TopicRule{Topic: "limit", Domains: list644, Words: list645},
-	TopicRule{Topic: "merchant-unknown", Domains: list644, Words: list646},
-	TopicRule{Topic: "terminal-unknown", Domains: list644, Words: list647},
-	TopicRule{Topic: "fraud", Domains: list644},
-	TopicRule{Topic: "issuer-down", Domains: list177, Words: list648},
-	TopicRule{Topic: "issuer-late", Domains: list649, Words: list650},
-	TopicRule{Topic: "issuer-down", Domains: list177, Words: list651},
-	TopicRule{Topic: "not-accepted", Domains: list177, Words: list652},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list631, Codes: list516},
+	TopicRule{Topic: "reversal-mac", Schemes: list631, Codes: list632},
+	TopicRule{Topic: "reversal-other", Schemes: list631},
+	TopicRule{Topic: "version", Schemes: list620, Codes: list633},
+	TopicRule{Topic: "no-answer", Schemes: list634, Codes: list635},
+	TopicRule{Topic: "no-answer", Schemes: list589, Codes: list636},
+	TopicRule{Topic: "offline", Schemes: list207, Codes: list637},
+	TopicRule{Topic: "card-refused", Schemes: list207, Codes: list638},
+	TopicRule{Topic: "data-transfer", Schemes: list589, Codes: list639},
+	TopicRule{Topic: "network", Schemes: list589, Codes: list640},
+	TopicRule{Topic: "duplicate", Schemes: list589, Codes: list641},
+	TopicRule{Topic: "settle", Schemes: list589, Codes: list642},
+	TopicRule{Topic: "serial", Schemes: list589, Codes: list643, Domains: list644},
+	TopicRule{Topic: "card-blocked", Schemes: list589, Domains: list645},
+	TopicRule{Topic: "funds", Domains: list645, Words: list646},
+	TopicRule{Topic: "state", Domains: list645, Words: list647},
+	TopicRule{Topic: "pin-locked", Domains: list645, Words: list648},
+	TopicRule{Topic: "pin", Domains: list645, Words: list649},
+	TopicRule{Topic: "expired", Domains: list645, Words: list650},
+	TopicRule{Topic: "limit", Domains: list645, Words: list651},
+	TopicRule{Topic: "state", Domains: list645},
+	TopicRule{Topic: "limit", Domains: list652, Words: list653},
+	TopicRule{Topic: "merchant-unknown", Domains: list652, Words: list654},
+	TopicRule{Topic: "terminal-unknown", Domains: list652, Words: list655},
+	TopicRule{Topic: "fraud", Domains: list652},
+	TopicRule{Topic: "issuer-down", Domains: list177, Words: list656},
+	TopicRule{Topic: "issuer-late", Domains: list657, Words: list658},
+	TopicRule{Topic: "issuer-down", Domains: list177, Words: list659},
+	TopicRule{Topic: "not-accepted", Domains: list177, Words: list660},
 	TopicRule{Topic: "issuer-decline", Domains: list177},
-	TopicRule{Topic: "pending", Domains: list653, Words: list654},
-	TopicRule{Topic: "cutover", Domains: list655, Words: list656},
-	TopicRule{Topic: "switch", Domains: list655, Words: list657},
-	TopicRule{Topic: "centre", Domains: list655, Words: list658},
-	TopicRule{Topic: "security", Domains: list655, Words: list659},
-	TopicRule{Topic: "switch", Domains: list655},
-	TopicRule{Topic: "busy", Domains: list660, Words: list661},
-	TopicRule{Topic: "host-late", Domains: list660, Words: list662},
-	TopicRule{Topic: "refused", Schemes: list581, Domains: list660, Words: list663},
-	TopicRule{Topic: "answer-bad", Schemes: list581, Domains: list660},
-	TopicRule{Topic: "not-permitted", Domains: list660, Words: list664},
-	TopicRule{Topic: "journal", Domains: list660, Words: list665},
-	TopicRule{Topic: "host-fault", Domains: list660},
-	TopicRule{Topic: "terminal-unknown", Domains: list666, Words: list667},
-	TopicRule{Topic: "merchant-unknown", Domains: list666, Words: list668},
-	TopicRule{Topic: "not-permitted", Domains: list666},
-	TopicRule{Topic: "terminal-unknown", Domains: list669, Words: list670},
-	TopicRule{Topic: "version", Domains: list669, Words: list671},
-	TopicRule{Topic: "session", Domains: list669, Words: list672},
-	TopicRule{Topic: "duplicate", Domains: list669, Words: list673},
-	TopicRule{Topic: "journal", Domains: list669, Words: list674},
-	TopicRule{Topic: "clock", Domains: list669, Words: list675},
-	TopicRule{Topic: "identity", Domains: list669, Words: list676},
-	TopicRule{Topic: "sim", Domains: list669, Words: list677},
-	TopicRule{Topic: "dial", Domains: list669, Words: list678},
-	TopicRule{Topic: "format-local", Schemes: list581, Domains: list669, Words: list679},
-	TopicRule{Topic: "format", Domains: list669, Words: list680},
-	TopicRule{Topic: "config", Domains: list669},
-	TopicRule{Topic: "keys-local", Schemes: list581, Domains: list681},
-	TopicRule{Topic: "keys", Domains: list681},
-	TopicRule{Topic: "permission", Domains: list682, Words: list683},
-	TopicRule{Topic: "settle", Domains: list682, Words: list684},
-	TopicRule{Topic: "original-amount", Domains: list682, Words: list685},
-	TopicRule{Topic: "wrong-method", Domains: list682, Words: list686},
-	TopicRule{Topic: "original", Domains: list682, Words: list687},
-	TopicRule{Topic: "cancelled", Domains: list682, Words: list688},
-	TopicRule{Topic: "entry", Domains: list682},
-	TopicRule{Topic: "wrong-method", Domains: list689, Words: list690},
-	TopicRule{Topic: "card-number", Domains: list689, Words: list691},
-	TopicRule{Topic: "card-refused", Domains: list689, Words: list692},
-	TopicRule{Topic: "swipe", Domains: list689, Words: list693},
-	TopicRule{Topic: "contactless", Domains: list689, Words: list694},
-	TopicRule{Topic: "chip-read", Domains: list689},
-	TopicRule{Topic: "paper", Domains: list636, Words: list695},
-	TopicRule{Topic: "printer", Domains: list636, Words: list696},
-	TopicRule{Topic: "tamper", Domains: list636, Words: list697},
-	TopicRule{Topic: "pinpad", Domains: list636, Words: list698},
-	TopicRule{Topic: "sim", Domains: list636, Words: list677},
-	TopicRule{Topic: "modem", Domains: list636, Words: list699},
-	TopicRule{Topic: "reader", Domains: list636, Words: list700},
-	TopicRule{Topic: "power", Domains: list636, Words: list701},
-	TopicRule{Topic: "storage-full", Domains: list636, Words: list702},
-	TopicRule{Topic: "storage", Domains: list636, Words: list703},
-	TopicRule{Topic: "device", Domains: list636},
-	TopicRule{Topic: "signal", Domains: list704, Words: list705},
-	TopicRule{Topic: "phone-line", Domains: list704, Words: list706},
-	TopicRule{Topic: "dial", Domains: list704, Words: list707},
-	TopicRule{Topic: "registration", Domains: list704, Words: list708},
-	TopicRule{Topic: "refused", Domains: list704, Words: list663},
-	TopicRule{Topic: "connect", Domains: list704, Words: list709},
-	TopicRule{Topic: "send", Domains: list704, Words: list710},
-	TopicRule{Topic: "no-answer", Domains: list704, Words: list711},
-	TopicRule{Topic: "network", Domains: list704},
+	TopicRule{Topic: "pending", Domains: list661, Words: list662},
+	TopicRule{Topic: "cutover", Domains: list663, Words: list664},
+	TopicRule{Topic: "switch", Domains: list663, Words: list665},
+	TopicRule{Topic: "centre", Domains: list663, Words: list666},
+	TopicRule{Topic: "security", Domains: list663, Words: list667},
+	TopicRule{Topic: "switch", Domains: list663},
+	TopicRule{Topic: "busy", Domains: list668, Words: list669},
+	TopicRule{Topic: "host-late", Domains: list668, Words: list670},
+	TopicRule{Topic: "refused", Schemes: list589, Domains: list668, Words: list671},
+	TopicRule{Topic: "answer-bad", Schemes: list589, Domains: list668},
+	TopicRule{Topic: "not-permitted", Domains: list668, Words: list672},
+	TopicRule{Topic: "journal", Domains: list668, Words: list673},
+	TopicRule{Topic: "host-fault", Domains: list668},
+	TopicRule{Topic: "terminal-unknown", Domains: list674, Words: list675},
+	TopicRule{Topic: "merchant-unknown", Domains: list674, Words: list676},
+	TopicRule{Topic: "not-permitted", Domains: list674},
+	TopicRule{Topic: "terminal-unknown", Domains: list677, Words: list678},
+	TopicRule{Topic: "version", Domains: list677, Words: list679},
+	TopicRule{Topic: "session", Domains: list677, Words: list680},
+	TopicRule{Topic: "duplicate", Domains: list677, Words: list681},
+	TopicRule{Topic: "journal", Domains: list677, Words: list682},
+	TopicRule{Topic: "clock", Domains: list677, Words: list683},
+	TopicRule{Topic: "identity", Domains: list677, Words: list684},
+	TopicRule{Topic: "sim", Domains: list677, Words: list685},
+	TopicRule{Topic: "dial", Domains: list677, Words: list686},
+	TopicRule{Topic: "format-local", Schemes: list589, Domains: list677, Words: list687},
+	TopicRule{Topic: "format", Domains: list677, Words: list688},
+	TopicRule{Topic: "config", Domains: list677},
+	TopicRule{Topic: "keys-local", Schemes: list589, Domains: list689},
+	TopicRule{Topic: "keys", Domains: list689},
+	TopicRule{Topic: "permission", Domains: list690, Words: list691},
+	TopicRule{Topic: "settle", Domains: list690, Words: list692},
+	TopicRule{Topic: "original-amount", Domains: list690, Words: list693},
+	TopicRule{Topic: "wrong-method", Domains: list690, Words: list694},
+	TopicRule{Topic: "original", Domains: list690, Words: list695},
+	TopicRule{Topic: "cancelled", Domains: list690, Words: list696},
+	TopicRule{Topic: "entry", Domains: list690},
+	TopicRule{Topic: "wrong-method", Domains: list697, Words: list698},
+	TopicRule{Topic: "card-number", Domains: list697, Words: list699},
+	TopicRule{Topic: "card-refused", Domains: list697, Words: list700},
+	TopicRule{Topic: "swipe", Domains: list697, Words: list701},
+	TopicRule{Topic: "contactless", Domains: list697, Words: list702},
+	TopicRule{Topic: "chip-read", Domains: list697},
+	TopicRule{Topic: "paper", Domains: list644, Words: list703},
+	TopicRule{Topic: "printer", Domains: list644, Words: list704},
+	TopicRule{Topic: "tamper", Domains: list644, Words: list705},
+	TopicRule{Topic: "pinpad", Domains: list644, Words: list706},
+	TopicRule{Topic: "sim", Domains: list644, Words: list685},
+	TopicRule{Topic: "modem", Domains: list644, Words: list707},
+	TopicRule{Topic: "reader", Domains: list644, Words: list708},
+	TopicRule{Topic: "power", Domains: list644, Words: list709},
+	TopicRule{Topic: "storage-full", Domains: list644, Words: list710},
+	TopicRule{Topic: "storage", Domains: list644, Words: list711},
+	TopicRule{Topic: "device", Domains: list644},
+	TopicRule{Topic: "signal", Domains: list712, Words: list713},
+	TopicRule{Topic: "phone-line", Domains: list712, Words: list714},
+	TopicRule{Topic: "dial", Domains: list712, Words: list715},
+	TopicRule{Topic: "registration", Domains: list712, Words: list716},
+	TopicRule{Topic: "refused", Domains: list712, Words: list671},
+	TopicRule{Topic: "connect", Domains: list712, Words: list717},
+	TopicRule{Topic: "send", Domains: list712, Words: list718},
+	TopicRule{Topic: "no-answer", Domains: list712, Words: list719},
+	TopicRule{Topic: "network", Domains: list712},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
 	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
@@ -4125,7 +4354,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: 2},
 		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list712, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Masks: list720, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -4139,7 +4368,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list713, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Masks: list721, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -4155,14 +4384,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list713, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Masks: list721, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -15},
 		Weight{Cause: "lan.conflict", DB: -8},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list714, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Masks: list722, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", DB: 5},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
@@ -4180,7 +4409,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list713, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Masks: list721, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -5},
 		Weight{Cause: "account.limit", DB: -5},
@@ -4430,7 +4659,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list715, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Masks: list723, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -4445,7 +4674,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list715, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Masks: list723, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -4459,7 +4688,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list715, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Masks: list723, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -10},
 		Weight{Cause: "modem.apn", DB: -19},
@@ -4728,7 +4957,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
 	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
 		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list716, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	}, Masks: list724, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
 	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
 		Weight{Cause: "modem.apn", DB: 10},
 		Weight{Cause: "terminal.config", DB: 17},
@@ -4796,16 +5025,16 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "host.unreachable", DB: 1},
 		Weight{Cause: "terminal.config", DB: 4},
 		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list717, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Masks: list725, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "wan.dns", DB: 20},
 		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list717, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Masks: list725, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: -4},
 		Weight{Cause: "wan.dns", DB: 19},
 		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list717, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Masks: list725, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "host.unreachable", DB: 2},
 		Weight{Cause: "terminal.config", DB: 4},
@@ -4818,7 +5047,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "host.unreachable", DB: 4},
 		Weight{Cause: "terminal.config", DB: 7},
 		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list717, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Masks: list725, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Weights: []Weight{
 		Weight{Cause: "terminal.config", DB: 3},
 	}, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
@@ -4863,13 +5092,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 4},
 		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list718, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	}, Masks: list726, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
 	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
 		Weight{Cause: "lan.noise", DB: -13},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
 	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list719, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	}, Masks: list727, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
 	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -12},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
@@ -4891,7 +5120,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -5},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list720, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Masks: list728, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -4908,13 +5137,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list720, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Masks: list728, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 7},
 		Weight{Cause: "lan.conflict", DB: 4},
 		Weight{Cause: "lan.gateway", DB: 3},
 		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list714, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list722, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -4},
 		Weight{Cause: "lan.conflict", DB: 1},
@@ -4922,7 +5151,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "lan.noise", DB: 4},
 		Weight{Cause: "lan.wifi", DB: 22},
 		Weight{Cause: "wan.mtu", DB: -8},
-	}, Masks: list714, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Masks: list722, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", DB: -7},
 		Weight{Cause: "lan.cable", DB: -4},
@@ -4938,7 +5167,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list721, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	}, Masks: list729, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
 	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", DB: -13},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
@@ -5170,7 +5399,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "lan.portal", DB: 26},
 		Weight{Cause: "wan.dns", DB: -8},
 		Weight{Cause: "wan.outage", DB: -14},
-	}, Masks: list722, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
+	}, Masks: list730, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
 	Sign{Name: "journal.ok", Check: "app.journal", Weights: []Weight{
 		Weight{Cause: "terminal.journal", DB: -2},
 	}, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
@@ -5229,7 +5458,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.fault", DB: -4},
 		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list723, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	}, Masks: list731, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "line.some", Check: "reader.line", Weights: []Weight{
 		Weight{Cause: "reader.line-noise", DB: 3},
 	}, Text: Text{ZH: "读卡器线路有少量错误：帧{frame}，校验{parity}，CRC {crc}", EN: "a few errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
@@ -5247,7 +5476,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 3},
 		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list724, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	}, Masks: list732, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 4},
 		Weight{Cause: "modem.signal-weak", DB: 4},
@@ -5290,11 +5519,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list724, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	}, Masks: list732, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
 	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", DB: 3},
 		Weight{Cause: "lan.cable", DB: 33},
-	}, Masks: list725, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	}, Masks: list733, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.gone", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.cable", DB: 3},
 		Weight{Cause: "modem.absent", DB: 4},
@@ -5321,7 +5550,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -6},
 		Weight{Cause: "wan.slow", DB: -6},
 		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list724, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	}, Masks: list732, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 9},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
@@ -5334,7 +5563,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
 	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list719, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	}, Masks: list727, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
 	Sign{Name: "memory.tight", Check: "board.memory", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", DB: 5},
 	}, Text: Text{ZH: "内存偏紧：可用{available_mb} MB", EN: "memory is rather short: {available_mb} MB left"}},
@@ -5354,7 +5583,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list726, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Masks: list734, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -20},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -5374,12 +5603,12 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list726, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Masks: list734, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", DB: -8},
 		Weight{Cause: "host.unreachable", DB: -8},
 		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list727, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Masks: list735, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", DB: -16},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -5485,7 +5714,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list724, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	}, Masks: list732, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
 	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", DB: -8},
 		Weight{Cause: "host.port-closed", DB: -8},
@@ -5500,7 +5729,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list724, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	}, Masks: list732, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
 	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", DB: -9},
 		Weight{Cause: "modem.line", DB: -20},
@@ -5519,7 +5748,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list728, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	}, Masks: list736, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
 	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 17},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
@@ -5528,10 +5757,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	}, Text: Text{ZH: "电池状况不好", EN: "the battery reports a fault"}},
 	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list729, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	}, Masks: list737, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
 	Sign{Name: "power.dips-hurt", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: 10},
-	}, Masks: list730, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} times in an hour"}},
+	}, Masks: list738, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} times in an hour"}},
 	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
 		Weight{Cause: "terminal.power", DB: -13},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
@@ -5558,7 +5787,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "reader.dirty", DB: -9},
 		Weight{Cause: "reader.disconnected", DB: -8},
 		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list731, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	}, Masks: list739, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
 	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "card.damaged", DB: -8},
 		Weight{Cause: "reader.dirty", DB: -8},
@@ -5571,7 +5800,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "reader.disconnected", DB: 22},
 		Weight{Cause: "reader.fault", DB: 2},
 		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list732, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	}, Masks: list740, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
 	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -14},
 		Weight{Cause: "reader.line-noise", DB: -3},
@@ -5581,11 +5810,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "reader.dirty", DB: -12},
 		Weight{Cause: "reader.disconnected", DB: 15},
 		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list732, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Masks: list740, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", DB: -3},
 		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list733, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	}, Masks: list741, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
 	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: -6},
 		Weight{Cause: "reader.fault", DB: -12},
@@ -5648,11 +5877,11 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list734, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Masks: list742, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 3},
 		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list735, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Masks: list743, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.denied", DB: -20},
@@ -5662,13 +5891,13 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "modem.denied", DB: 2},
 		Weight{Cause: "modem.signal-weak", DB: 9},
 		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list735, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Masks: list743, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", DB: 7},
 		Weight{Cause: "modem.signal-weak", DB: -4},
 		Weight{Cause: "modem.sim", DB: 2},
 		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list735, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Masks: list743, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
 		Weight{Cause: "account.funds", DB: -14},
 		Weight{Cause: "account.limit", DB: -14},
@@ -5763,7 +5992,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "modem.signal-weak", DB: 20},
 		Weight{Cause: "wan.loss", DB: -4},
 		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list736, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Masks: list744, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", DB: -16},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
@@ -5799,7 +6028,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list737, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Masks: list745, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.absent", DB: -12},
 		Weight{Cause: "modem.sim", DB: -20},
@@ -5816,14 +6045,14 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: -4},
 		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list738, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	}, Masks: list746, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
 	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: -14},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
 	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-fault", DB: 20},
 		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list738, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	}, Masks: list746, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", DB: 7},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
@@ -6017,7 +6246,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list724, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	}, Masks: list732, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
 	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: 4},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
@@ -6034,7 +6263,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "wan.outage", DB: -8},
 		Weight{Cause: "wan.slow", DB: -8},
 		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list724, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	}, Masks: list732, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
 	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
 		Weight{Cause: "lan.wifi", DB: -15},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
@@ -6042,7 +6271,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:4ad9dde0a3b445cac99
 		Weight{Cause: "lan.wifi", DB: 17},
 		Weight{Cause: "wan.loss", DB: -6},
 		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list739, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	}, Masks: list747, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Tests: []Test{
 	Test{Name: "app.config", CostS: 2, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "config.ok", Share: 6},
@@ -6563,532 +6792,540 @@ var (
 	list209 = []string{"HOST-MM"}
 	list210 = []string{"HOST-MM", "MPT"}
 	list211 = []string{"iso8583-1987", "emv-arc"}
-	list212 = []string{"R24", "R25"}
-	list213 = []string{"R22", "R26"}
-	list214 = []string{"R22", "R25"}
-	list215 = []string{"R22", "R23"}
-	list216 = []string{"R7", "R8"}
-	list217 = []string{"R20", "R23"}
-	list218 = []string{"R25"}
-	list219 = []string{"R25", "S6"}
-	list220 = []string{"R21", "S8"}
-	list221 = []string{"R21", "S5", "S8"}
-	list222 = []string{"R9", "R21"}
-	list223 = []string{"R21"}
-	list224 = []string{"R21", "S5"}
-	list225 = []string{"S5", "S8"}
-	list226 = []string{"R5", "R11"}
-	list227 = []string{"R2", "R10", "R20"}
-	list228 = []string{"R8", "R11", "R20"}
-	list229 = []string{"R6", "R9"}
-	list230 = []string{"R2", "R5", "R6"}
-	list231 = []string{"R2", "R13"}
-	list232 = []string{"R5", "R6", "R9"}
-	list233 = []string{"R5", "R7"}
-	list234 = []string{"R21", "R26"}
-	list235 = []string{"S3", "S9"}
-	list236 = []string{"R3", "R6", "R13"}
-	list237 = []string{"R6", "R11", "R21"}
-	list238 = []string{"R6", "R21"}
-	list239 = []string{"R11", "S8"}
-	list240 = []string{"R6", "R7", "R13"}
-	list241 = []string{"R2", "R6", "R13"}
-	list242 = []string{"R25", "R40"}
-	list243 = []string{"R27"}
-	list244 = []string{"R1", "R13", "R28"}
-	list245 = []string{"R13", "R14"}
-	list246 = []string{"R2", "R13", "R25"}
-	list247 = []string{"R13", "R25"}
-	list248 = []string{"R21", "R30"}
-	list249 = []string{"R3", "R20", "S5"}
-	list250 = []string{"R17", "R18"}
-	list251 = []string{"R13", "S1", "S7"}
-	list252 = []string{"R11", "S3"}
-	list253 = []string{"R28", "S4", "S5"}
-	list254 = []string{"R21", "S1", "S2"}
-	list255 = []string{"S1", "S3", "S9"}
-	list256 = []string{"R3", "R43"}
-	list257 = []string{"R1", "R13"}
-	list258 = []string{"R12", "R17", "S3"}
-	list259 = []string{"R21", "S1", "S4"}
-	list260 = []string{"R16", "R19"}
-	list261 = []string{"R15", "S4"}
-	list262 = []string{"R20", "R30"}
-	list263 = []string{"R21", "R37", "S5"}
-	list264 = []string{"R5", "R11", "R21"}
-	list265 = []string{"R6", "R21", "S5"}
-	list266 = []string{"R5", "R6", "R21"}
-	list267 = []string{"R5", "R21", "S5"}
-	list268 = []string{"R6", "R18"}
-	list269 = []string{"000", "003", "004"}
-	list270 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list271 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list272 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list273 = []string{"000", "001", "003"}
-	list274 = []string{"modem.signal-weak", "lan.wifi"}
-	list275 = []string{"modem.signal", "net.wifi"}
-	list276 = []string{"R5", "R6", "R7", "R13"}
-	list277 = []string{"000", "003"}
-	list278 = []string{"wan.slow", "wan.loss"}
-	list279 = []string{"net.path"}
-	list280 = []string{"R5", "R6", "R21", "S5"}
-	list281 = []string{"001", "002", "003", "004"}
-	list282 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list283 = []string{"net.link", "net.wifi", "net.internet"}
-	list284 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list285 = []string{"001"}
-	list286 = []string{"wan.slow"}
-	list287 = []string{"net.path", "txn.answer"}
-	list288 = []string{"003"}
-	list289 = []string{"lan.address", "terminal.config"}
-	list290 = []string{"net.address", "app.config"}
-	list291 = []string{"R5", "R11", "S3"}
-	list292 = []string{"lan.noise", "reader.line-noise"}
-	list293 = []string{"net.errors", "reader.line"}
-	list294 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list295 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list296 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list297 = []string{"wan.loss", "wan.mtu", "lan.noise"}
-	list298 = []string{"net.path", "net.mtu", "net.errors"}
-	list299 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
-	list300 = []string{"bearer.flapping"}
-	list301 = []string{"net.bearer"}
-	list302 = []string{"003", "004"}
-	list303 = []string{"lan.gateway"}
-	list304 = []string{"net.gateway"}
-	list305 = []string{"lan.conflict"}
-	list306 = []string{"net.address", "net.wifi"}
-	list307 = []string{"004"}
-	list308 = []string{"host.port-closed", "lan.firewall"}
-	list309 = []string{"net.tcp", "net.internet"}
-	list310 = []string{"R6", "R9", "R21"}
-	list311 = []string{"modem.absent", "lan.cable"}
-	list312 = []string{"modem.port", "net.link", "board.kernel"}
-	list313 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list314 = []string{"host.overloaded"}
-	list315 = []string{"txn.answer", "fleet.advisory"}
-	list316 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list317 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list318 = []string{"002"}
-	list319 = []string{"issuer.unavailable", "switch.malfunction"}
-	list320 = []string{"txn.history", "fleet.advisory"}
-	list321 = []string{"host.malfunction"}
-	list322 = []string{"host.malfunction", "switch.malfunction"}
-	list323 = []string{"fleet.advisory"}
-	list324 = []string{"fleet.advisory", "txn.history"}
-	list325 = []string{"terminal.overloaded"}
-	list326 = []string{"board.cpu", "txn.answer"}
-	list327 = []string{"merchant.not-permitted"}
-	list328 = []string{"txn.answer"}
-	list329 = []string{"000", "001", "002", "003"}
-	list330 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list331 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list332 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list333 = []string{"000", "001", "002"}
-	list334 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list335 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list336 = []string{"R2", "R13", "R14", "R25"}
-	list337 = []string{"000"}
-	list338 = []string{"pinpad.fault"}
-	list339 = []string{"pinpad.port"}
-	list340 = []string{"terminal.power"}
-	list341 = []string{"board.power", "board.reboots"}
-	list342 = []string{"terminal.app-crash", "terminal.session"}
-	list343 = []string{"app.process", "app.session"}
-	list344 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list345 = []string{"001", "003"}
-	list346 = []string{"terminal.heat", "reader.dirty"}
-	list347 = []string{"board.thermal", "reader.reads"}
-	list348 = []string{"terminal.heat", "terminal.storage-full"}
-	list349 = []string{"board.thermal", "board.storage"}
-	list350 = []string{"R13", "R14", "R15", "S4"}
-	list351 = []string{"terminal.storage-full"}
-	list352 = []string{"board.storage"}
-	list353 = []string{"terminal.storage-fault"}
-	list354 = []string{"board.flash", "board.storage", "board.kernel"}
-	list355 = []string{"terminal.clock", "terminal.session"}
-	list356 = []string{"board.clock", "app.session"}
-	list357 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list358 = []string{"terminal.app-crash", "terminal.app-old"}
-	list359 = []string{"app.process", "app.version"}
-	list360 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list361 = []string{"terminal.app-old", "terminal.protocol"}
-	list362 = []string{"app.version", "app.process"}
-	list363 = []string{"R12", "R17", "R18", "S3"}
-	list364 = []string{"terminal.app-old"}
-	list365 = []string{"app.version"}
-	list366 = []string{"terminal.app-old", "wan.tls"}
-	list367 = []string{"app.version", "net.tls"}
-	list368 = []string{"R6", "R17", "R18"}
-	list369 = []string{"terminal.config"}
-	list370 = []string{"app.config"}
-	list371 = []string{"terminal.protocol", "host.tls"}
-	list372 = []string{"app.version", "net.tls", "txn.answer"}
-	list373 = []string{"R12", "R17", "R21", "S3"}
-	list374 = []string{"terminal.protocol"}
-	list375 = []string{"txn.answer", "app.version"}
-	list376 = []string{"terminal.keys"}
-	list377 = []string{"app.keys", "app.session"}
-	list378 = []string{"000", "002"}
-	list379 = []string{"card.damaged"}
-	list380 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list381 = []string{"card.expired"}
-	list382 = []string{"txn.answer", "board.clock"}
-	list383 = []string{"account.state"}
-	list384 = []string{"000", "004"}
-	list385 = []string{"account.funds"}
-	list386 = []string{"card.data-mistyped"}
-	list387 = []string{"txn.answer", "txn.history"}
-	list388 = []string{"account.pin"}
-	list389 = []string{"card.wrong-method"}
-	list390 = []string{"txn.history", "txn.answer"}
-	list391 = []string{"000", "001", "004"}
-	list392 = []string{"account.limit"}
-	list393 = []string{"operator.permission", "merchant.not-permitted"}
-	list394 = []string{"app.operator", "txn.answer"}
-	list395 = []string{"R21", "R26", "R27"}
-	list396 = []string{"operator.entry"}
-	list397 = []string{"txn.history", "app.operator"}
-	list398 = []string{"terminal.journal"}
-	list399 = []string{"app.journal"}
-	list400 = []string{"risk.fraud", "terminal.tamper"}
-	list401 = []string{"txn.answer", "reader.selftest"}
-	list402 = []string{"R20", "R21", "R30"}
-	list403 = []string{"000", "002", "003"}
-	list404 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list405 = []string{"app.config", "txn.history"}
-	list406 = []string{"txn.history", "reader.slot"}
-	list407 = []string{"board.cpu", "board.memory"}
-	list408 = []string{"app.version", "app.config"}
-	list409 = []string{"printer.fault", "terminal.power"}
-	list410 = []string{"board.power", "net.link", "printer.status"}
-	list411 = []string{"R1"}
-	list412 = []string{"000", "001"}
-	list413 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list414 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list415 = []string{"R2"}
-	list416 = []string{"000", "001", "003", "004"}
-	list417 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list418 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list419 = []string{"R3"}
-	list420 = []string{"app.session", "app.config"}
-	list421 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
-	list422 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list423 = []string{"R5"}
-	list424 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
-	list425 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list426 = []string{"R6"}
-	list427 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list428 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list429 = []string{"R7"}
-	list430 = []string{"bearer.flapping", "lan.conflict"}
-	list431 = []string{"net.bearer", "net.address"}
-	list432 = []string{"R8"}
-	list433 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
-	list434 = []string{"net.tcp"}
-	list435 = []string{"R9"}
-	list436 = []string{"lan.cable"}
-	list437 = []string{"net.link", "board.kernel"}
-	list438 = []string{"R10"}
-	list439 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list440 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list441 = []string{"R11"}
-	list442 = []string{"app.version", "app.config", "net.tls"}
-	list443 = []string{"R12"}
-	list444 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list445 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list446 = []string{"R13"}
-	list447 = []string{"reader.dirty", "terminal.heat"}
-	list448 = []string{"reader.reads", "board.thermal"}
-	list449 = []string{"R14"}
-	list450 = []string{"R15"}
-	list451 = []string{"R16"}
-	list452 = []string{"000", "001", "002", "003", "004"}
-	list453 = []string{"R17"}
-	list454 = []string{"R18"}
-	list455 = []string{"R19"}
-	list456 = []string{"000", "002", "003", "004"}
-	list457 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list458 = []string{"reader.selftest", "app.process", "net.link"}
-	list459 = []string{"R20"}
-	list460 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
-	list461 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list462 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list463 = []string{"R22"}
-	list464 = []string{"account.state", "card.damaged", "card.expired"}
-	list465 = []string{"R23"}
-	list466 = []string{"R24"}
-	list467 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list468 = []string{"account.limit", "merchant.not-permitted"}
-	list469 = []string{"R26"}
-	list470 = []string{"operator.permission"}
-	list471 = []string{"app.operator"}
-	list472 = []string{"printer.fault", "terminal.journal"}
-	list473 = []string{"app.journal", "txn.answer"}
-	list474 = []string{"R28"}
-	list475 = []string{"reader.selftest", "txn.answer"}
-	list476 = []string{"R30"}
-	list477 = []string{"002", "004"}
-	list478 = []string{"unexplained"}
-	list479 = []string{"R37"}
-	list480 = []string{"txn.history"}
-	list481 = []string{"002", "003"}
-	list482 = []string{"app.operator", "txn.history"}
-	list483 = []string{"R40"}
-	list484 = []string{"R43"}
-	list485 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list486 = []string{"app.session", "app.keys"}
-	list487 = []string{"S1"}
-	list488 = []string{"app.keys"}
-	list489 = []string{"S2"}
-	list490 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list491 = []string{"S3"}
-	list492 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list493 = []string{"app.journal", "board.storage"}
-	list494 = []string{"S4"}
-	list495 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list496 = []string{"S5"}
-	list497 = []string{"S6"}
-	list498 = []string{"terminal.clock"}
-	list499 = []string{"board.clock"}
-	list500 = []string{"S7"}
-	list501 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list502 = []string{"S8"}
-	list503 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list504 = []string{"S9"}
-	list505 = []string{"97"}
-	list506 = []string{"97", "unknown"}
-	list507 = []string{"96"}
-	list508 = []string{"98"}
-	list509 = []string{"unknown"}
-	list510 = []string{"unknown", "13", "64", "30"}
-	list511 = []string{"unknown", "23"}
-	list512 = []string{"9997"}
-	list513 = []string{"9997", "unknown"}
-	list514 = []string{"1", "01"}
-	list515 = []string{"2", "02"}
-	list516 = []string{"3", "03"}
-	list517 = []string{"4", "04"}
-	list518 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list519 = []string{"94", "DuplicateTransactionError"}
-	list520 = []string{"CommunicationError"}
-	list521 = []string{"DataTransferError"}
-	list522 = []string{"96", "97"}
-	list523 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list524 = []string{"96", "97", "98"}
-	list525 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list526 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list527 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list528 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list529 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list530 = []string{"51"}
-	list531 = []string{"61", "65"}
-	list532 = []string{"unionpay"}
-	list533 = []string{"N1", "N2"}
-	list534 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list535 = []string{"57"}
-	list536 = []string{"iso8583-1993"}
-	list537 = []string{"119"}
-	list538 = []string{"55"}
-	list539 = []string{"38", "75"}
-	list540 = []string{"33", "54"}
-	list541 = []string{"41", "43"}
-	list542 = []string{"208", "209"}
-	list543 = []string{"channel-cn"}
-	list544 = []string{"17", "18", "41", "43"}
-	list545 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list546 = []string{"05"}
-	list547 = []string{"06"}
-	list548 = []string{"01", "02", "17"}
-	list549 = []string{"40"}
-	list550 = []string{"115"}
-	list551 = []string{"15", "31", "B3"}
-	list552 = []string{"91"}
-	list553 = []string{"68", "98"}
-	list554 = []string{"90"}
-	list555 = []string{"A7"}
-	list556 = []string{"20", "92"}
-	list557 = []string{"09", "32"}
-	list558 = []string{"unionpay-reject"}
-	list559 = []string{"20000"}
-	list560 = []string{"20001", "20002"}
-	list561 = []string{"03"}
-	list562 = []string{"58"}
-	list563 = []string{"78", "97"}
-	list564 = []string{"77"}
-	list565 = []string{"94"}
-	list566 = []string{"79", "95"}
-	list567 = []string{"12", "22", "25"}
-	list568 = []string{"unionpay", "iso8583-1987"}
-	list569 = []string{"64"}
-	list570 = []string{"iso8583-1987"}
-	list571 = []string{"923"}
-	list572 = []string{"iso8583-2003"}
-	list573 = []string{"9123"}
-	list574 = []string{"9124"}
-	list575 = []string{"1064"}
-	list576 = []string{"1067"}
-	list577 = []string{"39"}
-	list578 = []string{"acquirer-4"}
-	list579 = []string{"1001", "1002"}
-	list580 = []string{"4001"}
-	list581 = []string{"terminal-local"}
-	list582 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list583 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list584 = []string{"25"}
-	list585 = []string{"99", "A0", "A9"}
-	list586 = []string{"30"}
-	list587 = []string{"13", "A1", "OT"}
-	list588 = []string{"45"}
-	list589 = []string{"14", "59"}
-	list590 = []string{"19"}
-	list591 = []string{"iso8583-1987", "visa"}
-	list592 = []string{"12"}
-	list593 = []string{"902"}
-	list594 = []string{"9102"}
-	list595 = []string{"903"}
-	list596 = []string{"9103"}
-	list597 = []string{"visa", "iso8583-1987"}
-	list598 = []string{"1A"}
-	list599 = []string{"visa"}
-	list600 = []string{"70"}
-	list601 = []string{"N7"}
-	list602 = []string{"14"}
-	list603 = []string{"gicc-de"}
-	list604 = []string{"84"}
-	list605 = []string{"70", "92"}
-	list606 = []string{"46"}
-	list607 = []string{"A158"}
-	list608 = []string{"920", "921"}
-	list609 = []string{"922"}
-	list610 = []string{"1009", "1054", "1055"}
-	list611 = []string{"1820"}
-	list612 = []string{"acquirer-ext"}
-	list613 = []string{"Y3"}
-	list614 = []string{"T3"}
-	list615 = []string{"cb2a-fr"}
-	list616 = []string{"1061"}
-	list617 = []string{"mpt:0x10"}
-	list618 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list619 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list620 = []string{"newpos:E23", "abecs:067"}
-	list621 = []string{"00", "0000"}
-	list622 = []string{"defective success"}
-	list623 = []string{"reversal-reason"}
-	list624 = []string{"A0"}
-	list625 = []string{"YQ"}
-	list626 = []string{"rc17:*"}
-	list627 = []string{"FF"}
-	list628 = []string{"rc17:FF"}
-	list629 = []string{"Z3", "Y3"}
-	list630 = []string{"Z1", "Z2"}
-	list631 = []string{"seed:DataTransferError"}
-	list632 = []string{"seed:CommunicationError"}
-	list633 = []string{"seed:DuplicateTransactionError"}
-	list634 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list635 = []string{"newpos-port:*"}
-	list636 = []string{"terminal-hardware"}
-	list637 = []string{"cardholder-account"}
-	list638 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list639 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list640 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list641 = []string{"pin", "password"}
-	list642 = []string{"expir"}
-	list643 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list644 = []string{"risk"}
-	list645 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list646 = []string{"merchant blacklist", "merchant on blacklist"}
-	list647 = []string{"terminal blacklist"}
-	list648 = []string{"inoperative", "signed off"}
-	list649 = []string{"issuer", "scheme-switch"}
-	list650 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list651 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list652 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list653 = []string{"scheme-switch", "acquirer-host"}
-	list654 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list655 = []string{"scheme-switch"}
-	list656 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list657 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list658 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list659 = []string{"security processing"}
-	list660 = []string{"acquirer-host"}
-	list661 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list662 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list663 = []string{"reject", "refused"}
-	list664 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list665 = []string{"original", "reconcil", "not found"}
-	list666 = []string{"merchant-config"}
-	list667 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list668 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list669 = []string{"terminal-config"}
-	list670 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list671 = []string{"version"}
-	list672 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list673 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list674 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list675 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list676 = []string{"id mismatch", "mismatch"}
-	list677 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list678 = []string{"number unobtainable", "called"}
-	list679 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list680 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list681 = []string{"terminal-keys"}
-	list682 = []string{"operator"}
-	list683 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list684 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list685 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list686 = []string{"pin data required", "pin entry necessary"}
-	list687 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list688 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list689 = []string{"card-medium"}
-	list690 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list691 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list692 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list693 = []string{"swipe", "stripe", "magnetic", "track"}
-	list694 = []string{"contactless"}
-	list695 = []string{"paper"}
-	list696 = []string{"print", "font"}
-	list697 = []string{"tamper", "for security reasons", "security violation"}
-	list698 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list699 = []string{"radio module", "modem", "module", "dial"}
-	list700 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list701 = []string{"battery", "voltage", "power"}
-	list702 = []string{"no space", "out of storage", "index full", "memory full"}
-	list703 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list704 = []string{"network-path"}
-	list705 = []string{"signal"}
-	list706 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list707 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list708 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list709 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list710 = []string{"send failed", "send error", "transmitting"}
-	list711 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list712 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list713 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list714 = []string{"path.loss", "path.loss-all"}
-	list715 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list716 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list717 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list718 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list719 = []string{"app.crashed-some", "app.crashing"}
-	list720 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list721 = []string{"cpu.high", "cpu.raised"}
-	list722 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list723 = []string{"hist.many-unread", "reads.many-fail"}
-	list724 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list725 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list726 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list727 = []string{"tls.broken", "tls.timeout"}
-	list728 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list729 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list730 = []string{"modem.silent", "reader.usb-flaky", "usb.disconnects"}
-	list731 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list732 = []string{"hist.many-unread", "hist.mode-all"}
-	list733 = []string{"pinpad.bad", "reader.fault"}
-	list734 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list735 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list736 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list737 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list738 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list739 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list212 = []string{"query-first"}
+	list213 = []string{"safe", "later", "after-signin", "other-means", "no"}
+	list214 = []string{"R24", "R25", "S5"}
+	list215 = []string{"R22", "R26"}
+	list216 = []string{"safe", "later", "after-signin"}
+	list217 = []string{"R22", "R25", "S5"}
+	list218 = []string{"R22", "R23"}
+	list219 = []string{"R7", "R8"}
+	list220 = []string{"R20", "R23"}
+	list221 = []string{"R25"}
+	list222 = []string{"R25", "S5", "S6"}
+	list223 = []string{"R21", "S8"}
+	list224 = []string{"R21", "S5", "S8"}
+	list225 = []string{"safe", "later", "after-signin", "no"}
+	list226 = []string{"R9", "R21"}
+	list227 = []string{"R21"}
+	list228 = []string{"R21", "S5"}
+	list229 = []string{"R22", "R25"}
+	list230 = []string{"S5", "S8"}
+	list231 = []string{"R5", "R11"}
+	list232 = []string{"R2", "R10", "R20"}
+	list233 = []string{"R8", "R11", "R20"}
+	list234 = []string{"R6", "R9"}
+	list235 = []string{"R2", "R5", "R6"}
+	list236 = []string{"R2", "R13"}
+	list237 = []string{"R5", "R6", "R9"}
+	list238 = []string{"R5", "R7"}
+	list239 = []string{"R21", "R26"}
+	list240 = []string{"S3", "S9"}
+	list241 = []string{"R3", "R6", "R13"}
+	list242 = []string{"R6", "R11", "R21"}
+	list243 = []string{"R6", "R21"}
+	list244 = []string{"R11", "S8"}
+	list245 = []string{"R6", "R7", "R13"}
+	list246 = []string{"R2", "R6", "R13"}
+	list247 = []string{"R25", "R40", "S5"}
+	list248 = []string{"R27", "S5"}
+	list249 = []string{"query-first", "no"}
+	list250 = []string{"R1", "R13", "R28"}
+	list251 = []string{"R13", "R14"}
+	list252 = []string{"R2", "R13", "R25"}
+	list253 = []string{"R13", "R25"}
+	list254 = []string{"later", "after-signin", "other-means", "no"}
+	list255 = []string{"R21", "R30"}
+	list256 = []string{"R3", "R20", "S5"}
+	list257 = []string{"R17", "R18"}
+	list258 = []string{"R13", "S1", "S7"}
+	list259 = []string{"R11", "S3"}
+	list260 = []string{"R28", "S4", "S5"}
+	list261 = []string{"R21", "S1", "S2"}
+	list262 = []string{"S1", "S3", "S9"}
+	list263 = []string{"R3", "R43"}
+	list264 = []string{"R1", "R13"}
+	list265 = []string{"R12", "R17", "S3"}
+	list266 = []string{"R21", "S1", "S4"}
+	list267 = []string{"R16", "R19"}
+	list268 = []string{"R15", "S4"}
+	list269 = []string{"R20", "R30"}
+	list270 = []string{"R21", "R37", "S5"}
+	list271 = []string{"R5", "R11", "R21"}
+	list272 = []string{"R6", "R21", "S5"}
+	list273 = []string{"R5", "R6", "R21"}
+	list274 = []string{"R5", "R21", "S5"}
+	list275 = []string{"R6", "R18"}
+	list276 = []string{"000", "003", "004"}
+	list277 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list278 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list279 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	list280 = []string{"000", "001", "003"}
+	list281 = []string{"modem.signal-weak", "lan.wifi"}
+	list282 = []string{"modem.signal", "net.wifi"}
+	list283 = []string{"R5", "R6", "R7", "R13"}
+	list284 = []string{"000", "003"}
+	list285 = []string{"wan.slow", "wan.loss"}
+	list286 = []string{"net.path"}
+	list287 = []string{"R5", "R6", "R21", "S5"}
+	list288 = []string{"001", "002", "003", "004"}
+	list289 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list290 = []string{"net.link", "net.wifi", "net.internet"}
+	list291 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	list292 = []string{"001"}
+	list293 = []string{"wan.slow"}
+	list294 = []string{"net.path", "txn.answer"}
+	list295 = []string{"003"}
+	list296 = []string{"lan.address", "terminal.config"}
+	list297 = []string{"net.address", "app.config"}
+	list298 = []string{"R5", "R11", "S3"}
+	list299 = []string{"lan.noise", "reader.line-noise"}
+	list300 = []string{"net.errors", "reader.line"}
+	list301 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list302 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	list303 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list304 = []string{"wan.loss", "wan.mtu", "lan.noise"}
+	list305 = []string{"net.path", "net.mtu", "net.errors"}
+	list306 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
+	list307 = []string{"bearer.flapping"}
+	list308 = []string{"net.bearer"}
+	list309 = []string{"003", "004"}
+	list310 = []string{"lan.gateway"}
+	list311 = []string{"net.gateway"}
+	list312 = []string{"lan.conflict"}
+	list313 = []string{"net.address", "net.wifi"}
+	list314 = []string{"004"}
+	list315 = []string{"host.port-closed", "lan.firewall"}
+	list316 = []string{"net.tcp", "net.internet"}
+	list317 = []string{"R6", "R9", "R21"}
+	list318 = []string{"modem.absent", "lan.cable"}
+	list319 = []string{"modem.port", "net.link", "board.kernel"}
+	list320 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	list321 = []string{"host.overloaded"}
+	list322 = []string{"txn.answer", "fleet.advisory"}
+	list323 = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list324 = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	list325 = []string{"002"}
+	list326 = []string{"issuer.unavailable", "switch.malfunction"}
+	list327 = []string{"txn.history", "fleet.advisory"}
+	list328 = []string{"host.malfunction"}
+	list329 = []string{"host.malfunction", "switch.malfunction"}
+	list330 = []string{"fleet.advisory"}
+	list331 = []string{"fleet.advisory", "txn.history"}
+	list332 = []string{"terminal.overloaded"}
+	list333 = []string{"board.cpu", "txn.answer"}
+	list334 = []string{"merchant.not-permitted"}
+	list335 = []string{"txn.answer"}
+	list336 = []string{"000", "001", "002", "003"}
+	list337 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	list338 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	list339 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list340 = []string{"000", "001", "002"}
+	list341 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	list342 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	list343 = []string{"R2", "R13", "R14", "R25"}
+	list344 = []string{"000"}
+	list345 = []string{"pinpad.fault"}
+	list346 = []string{"pinpad.port"}
+	list347 = []string{"terminal.power"}
+	list348 = []string{"board.power", "board.reboots"}
+	list349 = []string{"terminal.app-crash", "terminal.session"}
+	list350 = []string{"app.process", "app.session"}
+	list351 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	list352 = []string{"001", "003"}
+	list353 = []string{"terminal.heat", "reader.dirty"}
+	list354 = []string{"board.thermal", "reader.reads"}
+	list355 = []string{"terminal.heat", "terminal.storage-full"}
+	list356 = []string{"board.thermal", "board.storage"}
+	list357 = []string{"R13", "R14", "R15", "S4"}
+	list358 = []string{"terminal.storage-full"}
+	list359 = []string{"board.storage"}
+	list360 = []string{"terminal.storage-fault"}
+	list361 = []string{"board.flash", "board.storage", "board.kernel"}
+	list362 = []string{"terminal.clock", "terminal.session"}
+	list363 = []string{"board.clock", "app.session"}
+	list364 = []string{"R13", "R21", "S1", "S4", "S7"}
+	list365 = []string{"terminal.app-crash", "terminal.app-old"}
+	list366 = []string{"app.process", "app.version"}
+	list367 = []string{"R3", "R17", "R18", "R20", "S5"}
+	list368 = []string{"terminal.app-old", "terminal.protocol"}
+	list369 = []string{"app.version", "app.process"}
+	list370 = []string{"R12", "R17", "R18", "S3"}
+	list371 = []string{"terminal.app-old"}
+	list372 = []string{"app.version"}
+	list373 = []string{"terminal.app-old", "wan.tls"}
+	list374 = []string{"app.version", "net.tls"}
+	list375 = []string{"R6", "R17", "R18"}
+	list376 = []string{"terminal.config"}
+	list377 = []string{"app.config"}
+	list378 = []string{"terminal.protocol", "host.tls"}
+	list379 = []string{"app.version", "net.tls", "txn.answer"}
+	list380 = []string{"R12", "R17", "R21", "S3"}
+	list381 = []string{"terminal.protocol"}
+	list382 = []string{"txn.answer", "app.version"}
+	list383 = []string{"terminal.keys"}
+	list384 = []string{"app.keys", "app.session"}
+	list385 = []string{"000", "002"}
+	list386 = []string{"card.damaged"}
+	list387 = []string{"reader.reads", "reader.slot", "txn.history"}
+	list388 = []string{"card.expired"}
+	list389 = []string{"txn.answer", "board.clock"}
+	list390 = []string{"account.state"}
+	list391 = []string{"000", "004"}
+	list392 = []string{"account.funds"}
+	list393 = []string{"card.data-mistyped"}
+	list394 = []string{"txn.answer", "txn.history"}
+	list395 = []string{"account.pin"}
+	list396 = []string{"card.wrong-method"}
+	list397 = []string{"txn.history", "txn.answer"}
+	list398 = []string{"000", "001", "004"}
+	list399 = []string{"account.limit"}
+	list400 = []string{"operator.permission", "merchant.not-permitted"}
+	list401 = []string{"app.operator", "txn.answer"}
+	list402 = []string{"R21", "R26", "R27", "S5"}
+	list403 = []string{"operator.entry"}
+	list404 = []string{"txn.history", "app.operator"}
+	list405 = []string{"terminal.journal"}
+	list406 = []string{"app.journal"}
+	list407 = []string{"risk.fraud", "terminal.tamper"}
+	list408 = []string{"txn.answer", "reader.selftest"}
+	list409 = []string{"R20", "R21", "R30"}
+	list410 = []string{"000", "002", "003"}
+	list411 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list412 = []string{"app.config", "txn.history"}
+	list413 = []string{"txn.history", "reader.slot"}
+	list414 = []string{"board.cpu", "board.memory"}
+	list415 = []string{"app.version", "app.config"}
+	list416 = []string{"printer.fault", "terminal.power"}
+	list417 = []string{"board.power", "net.link", "printer.status"}
+	list418 = []string{"R1"}
+	list419 = []string{"000", "001"}
+	list420 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list421 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	list422 = []string{"R2"}
+	list423 = []string{"000", "001", "003", "004"}
+	list424 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list425 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	list426 = []string{"R3"}
+	list427 = []string{"app.session", "app.config"}
+	list428 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
+	list429 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list430 = []string{"R5"}
+	list431 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
+	list432 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list433 = []string{"R6"}
+	list434 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	list435 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list436 = []string{"R7"}
+	list437 = []string{"bearer.flapping", "lan.conflict"}
+	list438 = []string{"net.bearer", "net.address"}
+	list439 = []string{"R8"}
+	list440 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
+	list441 = []string{"net.tcp"}
+	list442 = []string{"R9"}
+	list443 = []string{"lan.cable"}
+	list444 = []string{"net.link", "board.kernel"}
+	list445 = []string{"R10"}
+	list446 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list447 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list448 = []string{"R11"}
+	list449 = []string{"app.version", "app.config", "net.tls"}
+	list450 = []string{"R12"}
+	list451 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list452 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list453 = []string{"R13"}
+	list454 = []string{"reader.dirty", "terminal.heat"}
+	list455 = []string{"reader.reads", "board.thermal"}
+	list456 = []string{"R14"}
+	list457 = []string{"R15"}
+	list458 = []string{"R16"}
+	list459 = []string{"000", "001", "002", "003", "004"}
+	list460 = []string{"R17"}
+	list461 = []string{"R18"}
+	list462 = []string{"R19"}
+	list463 = []string{"000", "002", "003", "004"}
+	list464 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list465 = []string{"reader.selftest", "app.process", "net.link"}
+	list466 = []string{"R20"}
+	list467 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
+	list468 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list469 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list470 = []string{"R22"}
+	list471 = []string{"account.state", "card.damaged", "card.expired"}
+	list472 = []string{"R23"}
+	list473 = []string{"R24"}
+	list474 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list475 = []string{"account.limit", "merchant.not-permitted"}
+	list476 = []string{"R26"}
+	list477 = []string{"operator.permission"}
+	list478 = []string{"app.operator"}
+	list479 = []string{"R27"}
+	list480 = []string{"printer.fault", "terminal.journal"}
+	list481 = []string{"app.journal", "txn.answer"}
+	list482 = []string{"R28"}
+	list483 = []string{"reader.selftest", "txn.answer"}
+	list484 = []string{"R30"}
+	list485 = []string{"002", "004"}
+	list486 = []string{"unexplained"}
+	list487 = []string{"R37"}
+	list488 = []string{"txn.history"}
+	list489 = []string{"002", "003"}
+	list490 = []string{"app.operator", "txn.history"}
+	list491 = []string{"R40"}
+	list492 = []string{"R43"}
+	list493 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list494 = []string{"app.session", "app.keys"}
+	list495 = []string{"S1"}
+	list496 = []string{"app.keys"}
+	list497 = []string{"S2"}
+	list498 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list499 = []string{"S3"}
+	list500 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list501 = []string{"app.journal", "board.storage"}
+	list502 = []string{"S4"}
+	list503 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list504 = []string{"S5"}
+	list505 = []string{"S6"}
+	list506 = []string{"terminal.clock"}
+	list507 = []string{"board.clock"}
+	list508 = []string{"S7"}
+	list509 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list510 = []string{"S8"}
+	list511 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list512 = []string{"S9"}
+	list513 = []string{"97"}
+	list514 = []string{"97", "unknown"}
+	list515 = []string{"96"}
+	list516 = []string{"98"}
+	list517 = []string{"unknown"}
+	list518 = []string{"unknown", "13", "64", "30"}
+	list519 = []string{"unknown", "23"}
+	list520 = []string{"9997"}
+	list521 = []string{"9997", "unknown"}
+	list522 = []string{"1", "01"}
+	list523 = []string{"2", "02"}
+	list524 = []string{"3", "03"}
+	list525 = []string{"4", "04"}
+	list526 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list527 = []string{"94", "DuplicateTransactionError"}
+	list528 = []string{"CommunicationError"}
+	list529 = []string{"DataTransferError"}
+	list530 = []string{"96", "97"}
+	list531 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list532 = []string{"96", "97", "98"}
+	list533 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list534 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list535 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list536 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list537 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list538 = []string{"51"}
+	list539 = []string{"61", "65"}
+	list540 = []string{"unionpay"}
+	list541 = []string{"N1", "N2"}
+	list542 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list543 = []string{"57"}
+	list544 = []string{"iso8583-1993"}
+	list545 = []string{"119"}
+	list546 = []string{"55"}
+	list547 = []string{"38", "75"}
+	list548 = []string{"33", "54"}
+	list549 = []string{"41", "43"}
+	list550 = []string{"208", "209"}
+	list551 = []string{"channel-cn"}
+	list552 = []string{"17", "18", "41", "43"}
+	list553 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list554 = []string{"05"}
+	list555 = []string{"06"}
+	list556 = []string{"01", "02", "17"}
+	list557 = []string{"40"}
+	list558 = []string{"115"}
+	list559 = []string{"15", "31", "B3"}
+	list560 = []string{"91"}
+	list561 = []string{"68", "98"}
+	list562 = []string{"90"}
+	list563 = []string{"A7"}
+	list564 = []string{"20", "92"}
+	list565 = []string{"09", "32"}
+	list566 = []string{"unionpay-reject"}
+	list567 = []string{"20000"}
+	list568 = []string{"20001", "20002"}
+	list569 = []string{"03"}
+	list570 = []string{"58"}
+	list571 = []string{"78", "97"}
+	list572 = []string{"77"}
+	list573 = []string{"94"}
+	list574 = []string{"79", "95"}
+	list575 = []string{"12", "22", "25"}
+	list576 = []string{"unionpay", "iso8583-1987"}
+	list577 = []string{"64"}
+	list578 = []string{"iso8583-1987"}
+	list579 = []string{"923"}
+	list580 = []string{"iso8583-2003"}
+	list581 = []string{"9123"}
+	list582 = []string{"9124"}
+	list583 = []string{"1064"}
+	list584 = []string{"1067"}
+	list585 = []string{"39"}
+	list586 = []string{"acquirer-4"}
+	list587 = []string{"1001", "1002"}
+	list588 = []string{"4001"}
+	list589 = []string{"terminal-local"}
+	list590 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list591 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list592 = []string{"25"}
+	list593 = []string{"99", "A0", "A9"}
+	list594 = []string{"30"}
+	list595 = []string{"13", "A1", "OT"}
+	list596 = []string{"45"}
+	list597 = []string{"14", "59"}
+	list598 = []string{"19"}
+	list599 = []string{"iso8583-1987", "visa"}
+	list600 = []string{"12"}
+	list601 = []string{"902"}
+	list602 = []string{"9102"}
+	list603 = []string{"903"}
+	list604 = []string{"9103"}
+	list605 = []string{"visa", "iso8583-1987"}
+	list606 = []string{"1A"}
+	list607 = []string{"visa"}
+	list608 = []string{"70"}
+	list609 = []string{"N7"}
+	list610 = []string{"14"}
+	list611 = []string{"gicc-de"}
+	list612 = []string{"84"}
+	list613 = []string{"70", "92"}
+	list614 = []string{"46"}
+	list615 = []string{"A158"}
+	list616 = []string{"920", "921"}
+	list617 = []string{"922"}
+	list618 = []string{"1009", "1054", "1055"}
+	list619 = []string{"1820"}
+	list620 = []string{"acquirer-ext"}
+	list621 = []string{"Y3"}
+	list622 = []string{"T3"}
+	list623 = []string{"cb2a-fr"}
+	list624 = []string{"1061"}
+	list625 = []string{"mpt:0x10"}
+	list626 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list627 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list628 = []string{"newpos:E23", "abecs:067"}
+	list629 = []string{"00", "0000"}
+	list630 = []string{"defective success"}
+	list631 = []string{"reversal-reason"}
+	list632 = []string{"A0"}
+	list633 = []string{"YQ"}
+	list634 = []string{"rc17:*"}
+	list635 = []string{"FF"}
+	list636 = []string{"rc17:FF"}
+	list637 = []string{"Z3", "Y3"}
+	list638 = []string{"Z1", "Z2"}
+	list639 = []string{"seed:DataTransferError"}
+	list640 = []string{"seed:CommunicationError"}
+	list641 = []string{"seed:DuplicateTransactionError"}
+	list642 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list643 = []string{"newpos-port:*"}
+	list644 = []string{"terminal-hardware"}
+	list645 = []string{"cardholder-account"}
+	list646 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list647 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list648 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list649 = []string{"pin", "password"}
+	list650 = []string{"expir"}
+	list651 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list652 = []string{"risk"}
+	list653 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list654 = []string{"merchant blacklist", "merchant on blacklist"}
+	list655 = []string{"terminal blacklist"}
+	list656 = []string{"inoperative", "signed off"}
+	list657 = []string{"issuer", "scheme-switch"}
+	list658 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list659 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list660 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list661 = []string{"scheme-switch", "acquirer-host"}
+	list662 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list663 = []string{"scheme-switch"}
+	list664 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list665 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list666 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list667 = []string{"security processing"}
+	list668 = []string{"acquirer-host"}
+	list669 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list670 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list671 = []string{"reject", "refused"}
+	list672 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list673 = []string{"original", "reconcil", "not found"}
+	list674 = []string{"merchant-config"}
+	list675 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list676 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list677 = []string{"terminal-config"}
+	list678 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list679 = []string{"version"}
+	list680 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list681 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list682 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list683 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list684 = []string{"id mismatch", "mismatch"}
+	list685 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list686 = []string{"number unobtainable", "called"}
+	list687 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list688 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list689 = []string{"terminal-keys"}
+	list690 = []string{"operator"}
+	list691 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list692 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list693 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list694 = []string{"pin data required", "pin entry necessary"}
+	list695 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list696 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list697 = []string{"card-medium"}
+	list698 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list699 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list700 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list701 = []string{"swipe", "stripe", "magnetic", "track"}
+	list702 = []string{"contactless"}
+	list703 = []string{"paper"}
+	list704 = []string{"print", "font"}
+	list705 = []string{"tamper", "for security reasons", "security violation"}
+	list706 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list707 = []string{"radio module", "modem", "module", "dial"}
+	list708 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list709 = []string{"battery", "voltage", "power"}
+	list710 = []string{"no space", "out of storage", "index full", "memory full"}
+	list711 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list712 = []string{"network-path"}
+	list713 = []string{"signal"}
+	list714 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list715 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list716 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list717 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list718 = []string{"send failed", "send error", "transmitting"}
+	list719 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list720 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
+	list721 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list722 = []string{"path.loss", "path.loss-all"}
+	list723 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list724 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
+	list725 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list726 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
+	list727 = []string{"app.crashed-some", "app.crashing"}
+	list728 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list729 = []string{"cpu.high", "cpu.raised"}
+	list730 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list731 = []string{"hist.many-unread", "reads.many-fail"}
+	list732 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list733 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
+	list734 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list735 = []string{"tls.broken", "tls.timeout"}
+	list736 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
+	list737 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
+	list738 = []string{"modem.silent", "reader.usb-flaky", "usb.disconnects"}
+	list739 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
+	list740 = []string{"hist.many-unread", "hist.mode-all"}
+	list741 = []string{"pinpad.bad", "reader.fault"}
+	list742 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list743 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list744 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
+	list745 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
+	list746 = []string{"app.crashed-some", "app.crashing", "app.down"}
+	list747 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
 )

@@ -44,6 +44,12 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
+	if code := codes.Normalise(ev.Code); code != ev.Code {
+		if ev.CodeRaw == "" {
+			ev.CodeRaw = ev.Code
+		}
+		ev.Code = code
+	}
 	s := infer(&ev, evidence, k, o.Profile)
 	d := report.Diagnosis{
 		ID: ev.ID, Revision: o.Revision, Final: o.Final, TookMS: o.TookMS, Event: ev, Repeats: o.Repeats,
@@ -62,10 +68,13 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	ranked := s.ranked()
 	d.Abstained = s.abstains(ranked)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
+	d.Money = s.money(d.Causes[0].ID, o.Lang)
+	for i := range d.Causes {
+		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
+	}
 	if d.Abstained {
 		d.CannotSeparate = inseparable(ranked)
 	}
-	d.Money = s.money(d.Causes[0].ID, o.Lang)
 	if d.Causes[0].ID != "none" {
 		if plan := s.plan(o.Lang); len(plan) > 0 {
 			d.NextTest = &plan[0].NextTest
@@ -168,7 +177,7 @@ func (d *described) put(r report.Reason) {
 
 func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang string) report.Cause {
 	d := described{report.Cause{ID: c.ID, Segment: c.Segment, Probability: p, Title: c.Title.In(lang),
-		Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.Step.In(lang)}, For: []report.Reason{}, Against: []report.Reason{}}}
+		Act: report.Act{By: c.Act, Visit: c.Visit}, For: []report.Reason{}, Against: []report.Reason{}}}
 	if c.ID == "printer.fault" && s.outOfPaper() {
 		d.Act.By, d.Act.Visit = "staff", false // the shop has paper
 	}

@@ -14,11 +14,15 @@ import (
 // A state is everything one explanation knows about one event.
 type state struct {
 	reader
-	k      *codes.Knowledge
-	res    codes.Resolution
-	trust  float64 // how far the code's own meaning counts, 0 to 1
-	prior  codes.Prior
-	causes []scored // in the order of the catalogue, unexplained among them
+	k        *codes.Knowledge
+	given    *report.Event // as it came; reader.ev has the writer that was found out
+	evidence []report.Evidence
+	writer   writer
+	profile  codes.Profile
+	res      codes.Resolution
+	trust    float64 // how far the code's own meaning counts, 0 to 1
+	prior    codes.Prior
+	causes   []scored // in the order of the catalogue, unexplained among them
 }
 
 // scored is one cause with what speaks for it, in decibans.
@@ -35,7 +39,10 @@ type scored struct {
 // infer does the whole inference: signs, priors, weights, probabilities.
 func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
-	s := &state{k: k}
+	s := &state{k: k, profile: p, given: ev, evidence: list, writer: findWriter(ev, list, k, p)}
+	known := *ev
+	known.Origin = s.writer.origin
+	ev = &known
 	s.reader = reader{f: f, ev: ev, Reading: evidence.Read(list, k)}
 	s.txn = readTxn(ev, s.Reading)
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)

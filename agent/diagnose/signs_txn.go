@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"time"
+
 	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -11,6 +13,7 @@ type txnFacts struct {
 	mti, entry            string
 	sent, answer          *bool
 	clash                 bool // two witnesses contradict each other about what was sent or answered
+	old                   bool // the check that should know is of an earlier transaction
 	connectMS, responseMS *float64
 }
 
@@ -26,6 +29,10 @@ func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	list := r.All(evidence.TxnAnswer)
 	for i := range list {
 		it := &list[i]
+		if before(it, ev.Time) {
+			t.old = true
+			continue
+		}
 		t.sent = t.join(t.sent, it, evidence.Sent)
 		t.answer = t.join(t.answer, it, evidence.HostAnswerSeen)
 		if c, ok := it.Num(evidence.ConnectMS); ok && t.connectMS == nil {
@@ -39,6 +46,16 @@ func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 		t.clash = true
 	}
 	return t
+}
+
+// clockStep is by how much two times of one transaction may differ though they are taken in order.
+const clockStep = time.Second
+
+// before tells whether a check ended before an event, by its own time, or is older than anything that was found out
+// because of it.
+func before(it *evidence.Item, event time.Time) bool {
+	dated := !it.At.IsZero() && !event.IsZero()
+	return dated && it.At.Before(event.Add(-clockStep)) || it.Fresh < 1
 }
 
 func (t *txnFacts) join(known *bool, it *evidence.Item, f evidence.Fact[bool]) *bool {

@@ -1,0 +1,128 @@
+// The command eval measures the diagnosis on cases it makes itself, from a model of faults that knows nothing of the
+// engine's limits or weights.
+//
+// A mechanism (cable out, resolver dead, head dirty) with all its codes and wordings is wholly left out when it is judged.
+// Every trial counts: those whose deciding check is missing or old, with two faults, with contradictions, with values on
+// the edge.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"posdx/agent/diagnose"
+	"posdx/codes"
+)
+
+// trials makes n trials of every fault.
+func trials(n int, seed uint64) []trial {
+	var list []trial
+	for _, f := range faults() {
+		for i := range n {
+			list = append(list, makeTrial(f, seed+uint64(i), schedule[i%len(schedule)]))
+		}
+	}
+	return list
+}
+
+// evaluate explains trials with one knowledge.
+func evaluate(k *codes.Knowledge, list []trial) score {
+	var s score
+	for i := range list {
+		t := &list[i]
+		d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
+		s.add(k, t, &d)
+	}
+	return s
+}
+
+func main() {
+	n := flag.Int("n", 64, "cases of each fault")
+	seed := flag.Uint64("seed", 1, "of the random numbers")
+	data := flag.String("data", "", "a folder of data files instead of the knowledge compiled in")
+	misses := flag.Int("misses", 0, "print so many of the commonest misses")
+	show := flag.String("show", "", "print the calculation of the first case of this fault that is missed")
+	write := flag.String("write", "", "put the table between the marks in this file")
+	flag.Parse()
+	if err := run(*n, *seed, *data, *misses, *show, *write); err != nil {
+		fmt.Fprintln(os.Stderr, "eval:", err)
+		os.Exit(1)
+	}
+}
+
+func run(n int, seed uint64, data string, misses int, show, write string) error {
+	k := codes.Builtin()
+	if data != "" {
+		var problems []codes.Problem
+		if k, problems = codes.Parse(os.DirFS(data)); len(problems) > 0 {
+			return fmt.Errorf("%s: %v", data, problems)
+		}
+	}
+	if show != "" {
+		showMiss(k, show, n, seed)
+		return nil
+	}
+	s := evaluate(k, trials(n, seed))
+	table := s.table()
+	fmt.Print(table)
+	names := make([]string, 0, len(s.misses))
+	for name := range s.misses {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		return s.misses[names[i]] > s.misses[names[j]] || s.misses[names[i]] == s.misses[names[j]] && names[i] < names[j]
+	})
+	for _, name := range names[:min(len(names), misses)] {
+		fmt.Printf("    %4d  %s\n", s.misses[name], name)
+	}
+	if write != "" {
+		return writeBetween(write, table)
+	}
+	return nil
+}
+
+const openMark, closeMark = "<!-- eval: written by `make eval` -->\n", "<!-- /eval -->\n"
+
+// writeBetween replaces what stands between the marks of a file.
+func writeBetween(file, table string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := strings.Cut(string(b), openMark)
+	_, after, closed := strings.Cut(rest, closeMark)
+	if !ok || !closed {
+		return fmt.Errorf("%s: no %q … %q to write between", file, openMark, closeMark)
+	}
+	return os.WriteFile(file, []byte(before+openMark+table+closeMark+after), 0o644)
+}
+
+// showMiss prints the first trial of a fault whose first cause is wrong, with the whole calculation.
+func showMiss(k *codes.Knowledge, name string, n int, seed uint64) {
+	how, name, both := strings.Cut(name, "; ")
+	if !both {
+		how, name = "", how
+	}
+	for _, f := range faults() {
+		if f.name != name {
+			continue
+		}
+		for i := range n {
+			t := makeTrial(f, seed+uint64(i), schedule[i%len(schedule)])
+			d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
+			if t.right(d.Causes[0].ID) || t.kind == blind || how != "" && kindNames[t.kind] != how {
+				continue
+			}
+			fmt.Printf("%s: %+v %+v\n", kindNames[t.kind], t.ev, *t.ev.Txn)
+			for _, e := range slices.Backward(t.evidence) {
+				fmt.Printf("  %-20s %-16s %-11s %v age %d\n", e.Check, e.Subject, e.Status, e.Facts, e.AgeMS)
+			}
+			fmt.Println(diagnose.Ledger(t.ev, t.evidence, k, diagnose.Options{Lang: "en"}))
+			return
+		}
+	}
+}
