@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
-
 	"posdx/codes"
 )
 

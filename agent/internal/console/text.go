@@ -1,6 +1,7 @@
 package console
 
 import (
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -150,5 +151,5 @@ func in(words map[string]codes.Text, id, lang string) string {
 	if t, ok := words[id]; ok {
 		return t.In(lang)
 	}
-	return clean(id)
+	return text.Clean(id)
 }
