@@ -80,7 +80,7 @@ func holds(name, lang string) string {
 		{"dropped.jsonl", "因空间或时限而丢弃的记录报告", "reports of records that a bound removed"},
 		{"config.json", "配置（不含密钥、口令、证书路径和无线网络名）", "the configuration without keys, passwords, their paths and the name of the wireless network"},
 		{"logs.json", "各交易日志读到的位置", "how far each payment log was read"},
-		{"commands.jsonl", "平台下发命令的记录", "the commands of the fleet, and what became of them"},
+		{"commands.jsonl", "管理平台下发命令的记录", "the commands of the fleet, and what became of them"},
 		{"lives.json", "最近的启动和异常退出", "the last starts and crashes"},
 	} {
 		if t.name == name {

@@ -352,8 +352,8 @@ func (c *config) check() error {
 			bad(key+".portal_path", "want a path such as /generate_204, of the target internet, without tls")
 		}
 	}
-	oneOf("capture.length", c.Capture.Length, "", "binary2", "bcd2", "ascii4")
-	oneOf("capture.dialect", c.Capture.Dialect, "", "unionpay", "nac", "text", "text-hex")
+	oneOf("capture.length", c.Capture.Length, append(ecr.LengthHeaderNames(), "")...)
+	oneOf("capture.dialect", c.Capture.Dialect, append(ecr.DialectNames(), "")...)
 	if c.Capture.On && len(hosts(*c)) == 0 {
 		bad("capture.on", "there is nothing to watch: no [[target]] is called host-primary or host-backup")
 	}
