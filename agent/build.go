@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
@@ -53,9 +55,9 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if err != nil {
 		return fail(err)
 	}
-	logs, err := follow(c, log)
-	if err != nil {
-		return fail(err)
+	logs, wrong := follow(c, log)
+	if len(wrong) > 0 {
+		return fail(errors.Join(wrong...))
 	}
 	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
@@ -93,9 +95,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	d.runner = probe.NewRunner(sensed.probes)
 	d.runner.Failed = sensed.failed
+	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -159,16 +162,16 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 }
 
 // chooseProfile finds how this acquirer's codes are read.
-func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
+func chooseProfile(k *codes.Knowledge, c conf.Profile) (codes.Profile, error) {
 	if c.Name != "" {
 		p, ok := k.Profile(c.Name)
 		if !ok {
-			return p, fmt.Errorf("config: profile.name: there is no profile %q", c.Name)
+			return p, keyed{"profile.name", fmt.Errorf("there is no profile %q; there are %s", c.Name, profilesOf(k))}
 		}
 		return p, nil
 	}
 	if _, ok := k.Scheme(c.Scheme); !ok {
-		return codes.Profile{}, fmt.Errorf("config: profile.scheme: there is no code table %q; posdx code 00 lists them", c.Scheme)
+		return codes.Profile{}, keyed{"profile.scheme", fmt.Errorf("there is no code table %q; there are %s", c.Scheme, schemesOf(k))}
 	}
 	if p, ok := k.Profile(c.Scheme); ok {
 		return p, nil
@@ -176,35 +179,39 @@ func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
 	return codes.Profile{Base: c.Scheme}, nil
 }
 
-// follow makes the tails of the payment logs.
-func follow(c config, log *slog.Logger) (*paylog.Logs, error) {
-	l := &paylog.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+// follow makes the tails of the payment logs. Every pattern that is wrong is told.
+func follow(c config, log *slog.Logger) (l *paylog.Logs, wrong []error) {
+	l = &paylog.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
 		file := paylog.LogFile{Path: f.Path, Encoding: f.Encoding}
+		bad := func(format string, j int, err error) {
+			wrong = append(wrong, keyed{fmt.Sprintf("log[%d]."+format, i, j), err})
+		}
 		if f.Begin != "" {
 			re, err := regexp.Compile(f.Begin)
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].begin: %w", i, err)
+				wrong = append(wrong, keyed{fmt.Sprintf("log[%d].begin", i), err})
 			}
 			file.Begin = re
 		}
+		origin := report.Origin(f.Origin)
 		for j, expr := range f.Patterns {
-			p, err := paylog.CompilePattern(expr, paylog.Options{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
+			p, err := paylog.CompilePattern(expr, paylog.Options{Origin: origin, Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
+				bad("patterns[%d]", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
 			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].step[%d].pattern: %w", i, j, err)
+				bad("step[%d].pattern", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		l.Files = append(l.Files, file)
 	}
-	return l, nil
+	return l, wrong
 }
 
 // links makes the ears on the register links.
@@ -216,11 +223,7 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}
-		paths := l.RX
-		if l.Port != "" {
-			paths = []string{l.Port}
-		}
-		for _, p := range paths {
+		for _, p := range l.Ports() {
 			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, DataBits: l.Bits, Parity: parities[l.Parity]})
 		}
 		list = append(list, e)
@@ -377,3 +380,12 @@ type gatedJournal struct {
 
 func (g gatedJournal) Begin(id string, doc []byte) error { return g.notes.Begin(id, g.gate.Out(doc)) }
 func (g gatedJournal) End(id string) error               { return g.notes.End(id) }
+
+// profilesOf lists the profiles.
+func profilesOf(k *codes.Knowledge) string {
+	var names []string
+	for _, p := range k.Profiles {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, " ")
+}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -147,7 +146,7 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	if m.Terminal == "" {
 		m.Terminal = c.Estate + "/" + c.Terminal
 	}
-	body, err = json.Marshal(shown(c))
+	body, err = json.Marshal(c.Public())
 	add("config.json", body, err)
 	body, err = logPlaces(filepath.Join(c.StateDir, "logs.state"))
 	add("logs.json", body, err)
@@ -233,29 +232,6 @@ func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
 		return nil, m, fmt.Errorf("pack bundle: %d bytes, more than %d", out.Len(), maxBundle)
 	}
 	return out.Bytes(), m, nil
-}
-
-// shown is the configuration without what is secret, leads to it or tells of the merchant.
-func shown(c config) config {
-	hide := func(s *string) {
-		if *s != "" {
-			*s = "(set)"
-		}
-	}
-	hide(&c.Broker.Key)
-	hide(&c.Broker.Cert)
-	hide(&c.Broker.UserFile)
-	hide(&c.Network.SSID)
-	c.Broker.URL = slices.Clone(c.Broker.URL)
-	for i, s := range c.Broker.URL {
-		u, err := url.Parse(s)
-		if err != nil {
-			c.Broker.URL[i] = "(unreadable)"
-			continue
-		}
-		c.Broker.URL[i] = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
-	}
-	return c
 }
 
 // logPlaces tells how far the payment logs were read. What identifies their content stays behind.
@@ -421,6 +397,3 @@ func (readOnly) Rename(string, string) error               { return unix.EROFS }
 func (readOnly) Remove(string) error                       { return unix.EROFS }
 func (readOnly) SyncDir() error                            { return nil }
 func (readOnly) Close() error                              { return nil }
-
-// MarshalText writes a time span as UnmarshalText reads it; in nanoseconds it could pass for a card number.
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -20,7 +20,7 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 	dir := t.TempDir()
 	heard := agenttest.ListenAsSupervisor(t, filepath.Join(dir, "notify"))
 	os.WriteFile(filepath.Join(dir, "pos.log"), nil, 0o600)
-	c, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[log]]\npath = \""+dir+"/pos.log\"\npatterns = ['RC=(?P<code>\\w+)']\n"))
+	c, _, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[log]]\npath = \""+dir+"/pos.log\"\npatterns = ['RC=(?P<code>\\w+)']\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestDaemonIsReadyAndTurns(t *testing.T) {
 // A reduced daemon answers codes, checks nothing and says so.
 func TestReducedDaemonAnswers(t *testing.T) {
 	dir := t.TempDir()
-	c, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[reader]]\nname = \"reader0\"\nport = \"/dev/ttyNONE\"\n"))
+	c, _, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[reader]]\nname = \"reader0\"\nport = \"/dev/ttyNONE\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
