@@ -16,6 +16,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -23,6 +24,7 @@ import (
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/source/paylog"
 	"posdx/agent/internal/source/registerlink"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -39,7 +41,7 @@ func build(c config, log *slog.Logger, gate *report.Gate) (tasks []task, closing
 }
 
 func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks []task, closing func(), err error) {
-	reduced, bare := c.life.reduced()
+	reduced, bare := c.life.Reduced()
 	if bare {
 		c.Broker.URL = nil
 	}
@@ -63,7 +65,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	d = &daemon{
 		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		profile: cmp.Or(profile.Name, profile.Base), stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
+		profile: cmp.Or(profile.Name, profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
 	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
@@ -96,7 +98,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -104,28 +106,28 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))
 		}
 	}
-	mem := memory{path: filepath.Join(c.StateDir, "memory.json"), loop: d.loop, log: log}
-	mem.load()
+	mem := keeper.Memory{Path: filepath.Join(c.StateDir, "memory.json"), Loop: d.loop, Log: log}
+	mem.Load()
 	open := unfinished(box, notes)
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
 		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
-		{"memory", mem.run},
+		{"memory", mem.Run},
 		{"knowledge", lib.run},
 	}
-	d.watch = newWatch(log, findSupervisor(os.Getenv))
-	d.watch.status, d.watch.changed = d.inShort, d.publishHealth
-	d.watch.add("triage", true, d.loop.Ping)
-	d.watch.add("hook", true, d.watch.callHook(c.Hook.Socket))
-	d.watch.add("checks", false, d.runner.Ping)
+	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
+	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth
+	d.watch.Add("triage", true, d.loop.Ping)
+	d.watch.Add("hook", true, d.watch.CallHook(c.Hook.Socket))
+	d.watch.Add("checks", false, d.runner.Ping)
 	if len(logs.Files) > 0 {
-		logs.Turn = d.watch.add("log", true, nil)
+		logs.Turn = d.watch.Add("log", true, nil)
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
 	if len(d.links) > 0 {
-		d.watch.add("ecr", false, pingLinks(d.links))
+		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
 	for _, link := range d.links {
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
@@ -147,13 +149,13 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		return fail(err)
 	} else if run != nil {
 		d.up = up
-		d.watch.add("uplink", false, up.Ping)
+		d.watch.Add("uplink", false, up.Ping)
 		tasks = append(tasks, task{"uplink", run})
 	}
-	tasks = append(tasks, task{"watch", d.watch.run})
+	tasks = append(tasks, task{"watch", d.watch.Run})
 	if reduced != "" {
-		log.Error("starts reduced", "why", reduced, "last", c.life.watch().LastCrash)
-		tasks = append(tasks, task{"calm", calm})
+		log.Error("starts reduced", "why", reduced, "last", c.life.Watch().LastCrash)
+		tasks = append(tasks, task{"calm", keeper.Calm})
 	}
 	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
 	return d, tasks, closeAll, nil

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/stamp"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
@@ -78,7 +80,7 @@ func holds(name, lang string) string {
 		{"dropped.jsonl", "因空间或时限而丢弃的记录报告", "reports of records that a bound removed"},
 		{"config.json", "配置（不含密钥、口令、证书路径和无线网络名）", "the configuration without keys, passwords, their paths and the name of the wireless network"},
 		{"logs.json", "各交易日志读到的位置", "how far each payment log was read"},
-		{"commands.jsonl", "平台下发命令的记录", "the commands of the fleet, and what became of them"},
+		{"commands.jsonl", "管理平台下发命令的记录", "the commands of the fleet, and what became of them"},
 		{"lives.json", "最近的启动和异常退出", "the last starts and crashes"},
 	} {
 		if t.name == name {
@@ -109,7 +111,7 @@ type part struct {
 
 // bundle makes a bundle of what a witness knows. It always succeeds; what could not be had is named in the manifest.
 func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, error) {
-	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: clockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
+	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
 	var parts []part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
@@ -151,7 +153,7 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	add("logs.json", body, err)
 	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
-	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), keeper.MaxLives)
 	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }

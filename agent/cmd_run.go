@@ -13,6 +13,8 @@ import (
 	"time"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 
 	"golang.org/x/sys/unix"
@@ -55,8 +57,8 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 		log.Warn("configuration", "problem", p)
 	}
 	settle(log)
-	c.life = openLives(filepath.Dir(c.Hook.Socket), newStamper(0).bootID, uptimeMS())
-	err = c.life.live(ctx, log, func() error {
+	c.life = keeper.OpenLives(filepath.Dir(c.Hook.Socket), stamp.New(0).BootID, stamp.UptimeMS())
+	err = c.life.Live(ctx, log, func() error {
 		tasks, closing, err := build(c, log, gate)
 		if err != nil {
 			fmt.Fprintf(s.err, "posdx: %v\n", err)

@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source/paylog"
 	"posdx/agent/internal/uplink"
 	"posdx/codes"
+	"posdx/drivers/ecr"
 	"posdx/drivers/reader"
 )
 
@@ -20,8 +22,8 @@ import (
 type config struct {
 	conf.Config
 
-	host *hostClock // what the host says the time is; nil where nobody can tell
-	life *lives     // how the starts before this one ended; nil where that does not matter
+	host *hostClock    // what the host says the time is; nil where nobody can tell
+	life *keeper.Lives // how the starts before this one ended; nil where that does not matter
 }
 
 // readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check` and
@@ -90,6 +92,13 @@ func (c *config) dry() (list conf.Problems) {
 	for i, l := range links(*c, silent) {
 		check(fmt.Sprintf("ecr[%d].framing", i), l.Check())
 	}
+	oneOf := func(key, value string, of []string) {
+		if value != "" && !slices.Contains(of, value) {
+			bad(key, fmt.Errorf("%q is not one of %s", value, strings.Join(of, ", ")))
+		}
+	}
+	oneOf("capture.length", c.Capture.Length, ecr.LengthHeaderNames())
+	oneOf("capture.dialect", c.Capture.Dialect, ecr.DialectNames())
 	for i, r := range c.Reader {
 		key := fmt.Sprintf("reader[%d].protocol", i)
 		if len(r.RX) > 0 {

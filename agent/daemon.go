@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
 	"posdx/agent/internal/source/registerlink"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -39,7 +40,7 @@ type daemon struct {
 	profile string // how codes are read: a profile's name, or a scheme's that has none
 	devices []report.Device
 	lib     *library
-	stamp   *stamper
+	stamp   *stamp.Stamper
 	runner  *probe.Runner
 	loop    *triage.Loop
 	box     *outbox.Box
@@ -47,7 +48,7 @@ type daemon struct {
 	up      fleetLink     // nil without a broker
 	gate    *report.Gate
 	log     *slog.Logger
-	watch   *watch
+	watch   *keeper.Watch
 	links   []*registerlink.Link // register links
 	wire    *capture.Capture     // nil where nothing is captured
 
@@ -173,9 +174,9 @@ func (d *daemon) Lost(kind string, n int) {
 func (d *daemon) State() report.State {
 	now := time.Now()
 	s := report.State{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
 		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile, Checks: checksOf(d.runner), InSale: d.runner.InSale(),
-		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.watch(),
+		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
@@ -236,9 +237,9 @@ func checksOf(r *probe.Runner) []string {
 
 // self counts what the agent itself uses and has lost.
 func (d *daemon) self() map[string]int64 {
-	m := usage()
+	m := keeper.Usage()
 	m["lost"], m["scrubbed"] = d.lost.Load(), d.gate.Stopped()
-	d.watch.facts(m)
+	d.watch.Facts(m)
 	countLinks(d.links, m)
 	stats := d.box.Stats()
 	m["outbox_records"], m["outbox_bytes"], m["outbox_ram"] = int64(stats.Records), stats.Bytes, int64(stats.RAM)
@@ -261,39 +262,26 @@ func (d *daemon) inShort() string {
 	if d.up != nil {
 		text += fmt.Sprintf("; connected %v, %d records wait", d.up.State().Connected, d.box.Stats().Records)
 	}
-	if why := d.conf.life.watch().Reduced; why != "" {
+	if why := d.conf.life.Watch().Reduced; why != "" {
 		text += "; " + why
 	}
 	return text
-}
-
-// rssKB is the resident memory of this process, 0 where /proc does not say.
-func rssKB() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
-		return 0
-	}
-	return resident * int64(os.Getpagesize()) / 1024
 }
 
 // health is the snapshot that the fleet keeps of this terminal.
 func (d *daemon) health() report.Health {
 	now := time.Now()
 	return report.Health{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
-		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.watch(),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
+		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 }
 
 func (d *daemon) birth() report.Birth {
 	return report.Birth{
-		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
+		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.BootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
-		Labels: d.conf.Labels, Watch: d.conf.life.watch(),
+		Labels: d.conf.Labels, Watch: d.conf.life.Watch(),
 	}
 }
 
@@ -302,7 +290,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 	reply := report.Reply{ID: c.ID, Result: "done"}
 	switch name {
 	case "ping":
-		reply.Data = map[string]any{"version": version, "uptime_ms": uptimeMS()}
+		reply.Data = map[string]any{"version": version, "uptime_ms": stamp.UptimeMS()}
 	case "health":
 		reply.Data = d.health()
 		d.publishHealth()

@@ -12,6 +12,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -102,7 +103,7 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	defer cancel()
 	r.Run(ctx, r.Probes(), nil)
 	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
-	newStamper(0).event(&ev)
+	stamp.New(0).Event(&ev)
 	o.TookMS = time.Since(start).Milliseconds()
 	return diagnose.Explain(ev, r.Known(time.Now()), inForce(*live.config), o), nil
 }

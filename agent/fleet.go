@@ -10,6 +10,7 @@ import (
 	"time"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/uplink"
 	"posdx/agent/report"
 )
@@ -31,12 +32,12 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		keys = append(keys, k)
 	}
 	u, err := uplink.New(uplink.Config{
-		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
+		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.BootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
 		AdvisoryKeys: keys,
 		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
-		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
-		Uptime: time.Duration(uptimeMS()) * time.Millisecond,
+		TimeFloor: stamp.Floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
+		Uptime: time.Duration(stamp.UptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {

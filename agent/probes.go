@@ -11,6 +11,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/stamp"
 	"posdx/drivers/reader"
 )
 
@@ -44,7 +45,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: floor, App: c.App.Process, Reference: c.host.reference}
+	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
 	if len(board.Paths) == 0 {
 		board.Paths = []string{c.StateDir}
 	}

@@ -15,7 +15,7 @@ const checkNames = `net.link net.address net.gateway net.dns net.path net.tcp ne
 modem.port modem.sim modem.registration modem.signal modem.bearer modem.line
 reader.port reader.selftest reader.reads reader.slot reader.line reader.usb pinpad.port printer.status
 board.power board.thermal board.storage board.flash board.memory board.cpu board.clock board.reboots board.kernel
-app.process app.version app.config app.operator app.session app.keys app.journal txn.answer txn.history fleet.advisory`
+app.process app.version app.config app.operator app.session app.keys app.journal txn.answer txn.history fleet.advisory source.readable`
 
 func TestChecksAreThoseOfTheDocuments(t *testing.T) {
 	want := strings.Fields(checkNames)

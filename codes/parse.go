@@ -124,6 +124,7 @@ func (p *parser) parse(files fs.FS) {
 		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
 	}
 	sortMeanings(k.Meanings)
+	p.words()
 	p.causes()
 	p.steps()
 	p.coverage()
@@ -147,7 +148,7 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "checks.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
 			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
 			return true
 		}

@@ -1,3 +1,4 @@
+// Package firmware holds the tests of what is shipped.
 package firmware
 
 import (

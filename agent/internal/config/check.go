@@ -573,8 +573,6 @@ func (k *checker) targets() {
 	if c.On && !watched {
 		k.bad("capture.on", "there is nothing to watch: no [[target]] is called host-primary or host-backup")
 	}
-	k.oneOf("capture.length", c.Length, "", "binary2", "bcd2", "ascii4")
-	k.oneOf("capture.dialect", c.Dialect, "", "unionpay", "nac", "text", "text-hex")
 }
 
 // trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not to

@@ -1,4 +1,4 @@
-package main
+package keeper
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/stamp"
 
 	"posdx/agent/report"
 )
@@ -25,14 +26,14 @@ const (
 	// 90 s that a service manager waits for a start.
 	freeCrashes  = 1
 	longestPause = 30 * time.Second
-	// reducedAfter crashes in the window the daemon starts reduced: whatever crashes is likely a device, a log or a
+	// ReducedAfter crashes in the window the daemon starts reduced: whatever crashes is likely a device, a log or a
 	// network, and the payment application must have its answer. bareAfter more the way to the fleet is left out too.
-	reducedAfter = 5
-	bareAfter    = 8
+	ReducedAfter = 5
+	BareAfter    = 8
 	// reducedFor without a crash the daemon starts whole again.
 	reducedFor = 15 * time.Minute
 
-	maxLives = 16 << 10 // bytes of the file
+	MaxLives = 16 << 10 // bytes of the file
 	maxCrash = 64 << 10 // bytes looked at of what a crash left behind
 	maxWords = 400      // bytes of it that are kept
 )
@@ -40,10 +41,10 @@ const (
 // errCalm ends a reduced run: the supervisor starts the daemon again, whole.
 var errCalm = errors.New("no crash for a while: starting whole again")
 
-// lives remembers how the starts of the daemon since boot ended, in the folder of its socket, which is in memory: no
+// Lives remembers how the starts of the daemon since boot ended, in the folder of its socket, which is in memory: no
 // flash is worn by a crash loop, and a new boot is a new chance. The methods may be called on nil, for a daemon without
 // a past.
-type lives struct {
+type Lives struct {
 	dir  string
 	kept past
 }
@@ -56,10 +57,10 @@ type past struct {
 	Last    string  `json:"last_crash,omitempty"`
 }
 
-// openLives reads what the starts before this one left. A start that never said how it ended has crashed.
-func openLives(dir, bootID string, uptimeMS int64) *lives {
-	l := &lives{dir: dir}
-	if b, err := atomicfile.Read(l.file(), maxLives); err != nil || json.Unmarshal(b, &l.kept) != nil || l.kept.BootID != bootID {
+// OpenLives reads what the starts before this one left. A start that never said how it ended has crashed.
+func OpenLives(dir, bootID string, uptimeMS int64) *Lives {
+	l := &Lives{dir: dir}
+	if b, err := atomicfile.Read(l.file(), MaxLives); err != nil || json.Unmarshal(b, &l.kept) != nil || l.kept.BootID != bootID {
 		l.kept = past{BootID: bootID}
 	}
 	if l.kept.Running {
@@ -72,19 +73,19 @@ func openLives(dir, bootID string, uptimeMS int64) *lives {
 	return l
 }
 
-func (l *lives) file() string  { return filepath.Join(l.dir, "lives.json") }
-func (l *lives) crash() string { return filepath.Join(l.dir, "crash.txt") }
+func (l *Lives) file() string  { return filepath.Join(l.dir, "lives.json") }
+func (l *Lives) crash() string { return filepath.Join(l.dir, "crash.txt") }
 
-func (l *lives) crashed(uptimeMS int64, words string) {
+func (l *Lives) crashed(uptimeMS int64, words string) {
 	l.kept.Crashes = append(l.kept.Crashes, uptimeMS)
-	if n := len(l.kept.Crashes) - 4*reducedAfter; n > 0 {
+	if n := len(l.kept.Crashes) - 4*ReducedAfter; n > 0 {
 		l.kept.Crashes = slices.Delete(l.kept.Crashes, 0, n)
 	}
 	l.kept.Last = words
 }
 
 // begin notes that a start is under way and has the runtime leave its last words where the next one finds them.
-func (l *lives) begin() error {
+func (l *Lives) begin() error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return fmt.Errorf("remember starts: %w", err)
 	}
@@ -103,7 +104,7 @@ func (l *lives) begin() error {
 }
 
 // ended notes how this start ended: err is nil when it was told to stop.
-func (l *lives) ended(err error, uptimeMS int64) error {
+func (l *Lives) ended(err error, uptimeMS int64) error {
 	l.kept.Running = false
 	switch {
 	case errors.Is(err, errCalm):
@@ -115,7 +116,7 @@ func (l *lives) ended(err error, uptimeMS int64) error {
 	return l.save()
 }
 
-func (l *lives) save() error {
+func (l *Lives) save() error {
 	b, err := json.Marshal(l.kept)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (l *lives) save() error {
 }
 
 // words are the last of a crash: the message and where it happened, without the arguments of the calls.
-func (l *lives) words() string {
+func (l *Lives) words() string {
 	b, err := atomicfile.Read(l.crash(), maxCrash)
 	if err != nil && len(b) == 0 {
 		b = nil
@@ -163,7 +164,7 @@ func clip(s string) string {
 }
 
 // pause is how long to wait before this start.
-func (l *lives) pause() time.Duration {
+func (l *Lives) pause() time.Duration {
 	n := len(l.kept.Crashes) - freeCrashes
 	if n <= 0 {
 		return 0
@@ -171,26 +172,26 @@ func (l *lives) pause() time.Duration {
 	return min(time.Second<<min(n-1, 10), longestPause)
 }
 
-// reduced says why this start does without checks, empty if it does not; bare that it does without the fleet too.
-func (l *lives) reduced() (why string, bare bool) {
-	if l == nil || len(l.kept.Crashes) < reducedAfter {
+// Reduced says why this start does without checks, empty if it does not; bare that it does without the fleet too.
+func (l *Lives) Reduced() (why string, bare bool) {
+	if l == nil || len(l.kept.Crashes) < ReducedAfter {
 		return "", false
 	}
 	n := len(l.kept.Crashes)
-	return fmt.Sprintf("%d crashes in %v: codes are answered from the tables, nothing is checked", n, stormWindow), n >= bareAfter
+	return fmt.Sprintf("%d crashes in %v: codes are answered from the tables, nothing is checked", n, stormWindow), n >= BareAfter
 }
 
-// watch is what health, birth and state say of this.
-func (l *lives) watch() report.Watch {
+// Watch is what health, birth and state say of this.
+func (l *Lives) Watch() report.Watch {
 	if l == nil {
 		return report.Watch{}
 	}
-	why, _ := l.reduced()
+	why, _ := l.Reduced()
 	return report.Watch{LastCrash: l.kept.Last, Reduced: why}
 }
 
-// calm ends a reduced run when it has gone well long enough.
-func calm(ctx context.Context) error {
+// Calm ends a reduced run when it has gone well long enough.
+func Calm(ctx context.Context) error {
 	t := time.NewTimer(reducedFor)
 	defer t.Stop()
 	select {
@@ -201,9 +202,9 @@ func calm(ctx context.Context) error {
 	}
 }
 
-// live waits as the past advises, then runs f and notes how it ended. A folder that cannot be written costs the
+// Live waits as the past advises, then runs f and notes how it ended. A folder that cannot be written costs the
 // memory of starts, not the daemon.
-func (l *lives) live(ctx context.Context, log *slog.Logger, f func() error) error {
+func (l *Lives) Live(ctx context.Context, log *slog.Logger, f func() error) error {
 	if err := l.begin(); err != nil {
 		log.Warn("starts are not counted", "err", err)
 	}
@@ -217,7 +218,7 @@ func (l *lives) live(ctx context.Context, log *slog.Logger, f func() error) erro
 		}
 	}
 	err := f()
-	if e := l.ended(err, uptimeMS()); e != nil {
+	if e := l.ended(err, stamp.UptimeMS()); e != nil {
 		log.Warn("starts are not counted", "err", e)
 	}
 	return err

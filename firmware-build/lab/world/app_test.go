@@ -1,4 +1,4 @@
-package sim
+package world
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"posdx/drivers/ecr"
+	"posdx/drivers/sim"
 )
 
 // hook is the daemon's side of the local protocol: it keeps every request and says the last word on each at once.
@@ -64,7 +65,7 @@ func hook(t *testing.T) (path string, lines func() []map[string]any) {
 }
 
 // shop is an application with everything around it in working order.
-func shop(t *testing.T) (*App, *Host, *Reader, func() []map[string]any) {
+func shop(t *testing.T) (*App, *Host, *sim.Reader, func() []map[string]any) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -76,8 +77,8 @@ func shop(t *testing.T) (*App, *Host, *Reader, func() []map[string]any) {
 	h := NewHost(ecr.UnionPay(), ecr.Binary2)
 	wg.Go(func() { h.Serve(ctx, l) })
 	dir := t.TempDir()
-	r := NewReader(GemCorePOSPro(), 1)
-	line := NewLine(filepath.Join(dir, "ttyReader0"), r, 1)
+	r := sim.NewReader(sim.GemCorePOSPro(), 1)
+	line := sim.NewLine(filepath.Join(dir, "ttyReader0"), r, 1)
 	if err := line.Plug(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,22 +122,22 @@ func TestAppSells(t *testing.T) {
 func TestAppReportsEveryFailureAsItIs(t *testing.T) {
 	for _, c := range []struct {
 		name         string
-		fault        func(a *App, h *Host, r *Reader)
+		fault        func(a *App, h *Host, r *sim.Reader)
 		code, origin string
 		sent, answer bool
 		reversal     bool
 	}{
-		{"host fault", func(_ *App, h *Host, _ *Reader) { h.Change(func(s *HostState) { s.Sale = "96" }) }, "96", "host", true, true, false},
-		{"silent host", func(a *App, h *Host, _ *Reader) {
+		{"host fault", func(_ *App, h *Host, _ *sim.Reader) { h.Change(func(s *HostState) { s.Sale = "96" }) }, "96", "host", true, true, false},
+		{"silent host", func(a *App, h *Host, _ *sim.Reader) {
 			a.Timeout = 300 * time.Millisecond
 			h.Change(func(s *HostState) { s.Silent = true })
 		}, "newpos:E7", "terminal", true, false, true},
-		{"half an answer", func(_ *App, h *Host, _ *Reader) { h.Change(func(s *HostState) { s.Half = true }) }, "newpos:E7", "terminal", true, false, true},
-		{"reset", func(_ *App, h *Host, _ *Reader) { h.Change(func(s *HostState) { s.Reset = true }) }, "newpos:E7", "terminal", true, false, true},
-		{"nobody listens", func(a *App, _ *Host, _ *Reader) { a.Host = "127.0.0.1:9" }, "newpos:E5", "terminal", false, false, false},
-		{"no reader", func(a *App, _ *Host, _ *Reader) { a.Reader += "-not-there" }, "mpt:drv-icc", "terminal", false, false, false},
-		{"mute card", func(_ *App, _ *Host, r *Reader) { r.Change(func(s *ReaderState) { s.Mute = true }) }, "newpos:E12", "terminal", false, false, false},
-		{"no room for the reversal record", func(a *App, _ *Host, _ *Reader) { a.Records += "/not-there" }, "newpos:E21", "terminal", false, false, false},
+		{"half an answer", func(_ *App, h *Host, _ *sim.Reader) { h.Change(func(s *HostState) { s.Half = true }) }, "newpos:E7", "terminal", true, false, true},
+		{"reset", func(_ *App, h *Host, _ *sim.Reader) { h.Change(func(s *HostState) { s.Reset = true }) }, "newpos:E7", "terminal", true, false, true},
+		{"nobody listens", func(a *App, _ *Host, _ *sim.Reader) { a.Host = "127.0.0.1:9" }, "newpos:E5", "terminal", false, false, false},
+		{"no reader", func(a *App, _ *Host, _ *sim.Reader) { a.Reader += "-not-there" }, "mpt:drv-icc", "terminal", false, false, false},
+		{"mute card", func(_ *App, _ *Host, r *sim.Reader) { r.Change(func(s *sim.ReaderState) { s.Mute = true }) }, "newpos:E12", "terminal", false, false, false},
+		{"no room for the reversal record", func(a *App, _ *Host, _ *sim.Reader) { a.Records += "/not-there" }, "newpos:E21", "terminal", false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, h, r, lines := shop(t)
@@ -171,7 +172,7 @@ func TestAppReportsEveryFailureAsItIs(t *testing.T) {
 func TestAppTakesAnotherWayWhenTheChipIsNotRead(t *testing.T) {
 	a, _, r, lines := shop(t)
 	r.Insert()
-	r.Change(func(s *ReaderState) { s.Mute = true })
+	r.Change(func(s *sim.ReaderState) { s.Mute = true })
 	if o := a.Sell(t.Context(), true); o.Code != "00" {
 		t.Fatalf("sale: %+v", o)
 	}

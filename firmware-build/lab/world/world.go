@@ -1,4 +1,6 @@
-package sim
+// Package world is what a terminal lives among, for tests, make run and the device lab: networks of namespaces, hosts that
+// authorise, and the payment application, each with faults that can be switched while it runs. Devices are drivers/sim.
+package world
 
 import (
 	"errors"

@@ -1,4 +1,6 @@
-package main
+// Package keeper keeps the daemon itself well: it watches the loops and what the process holds, remembers how starts
+// ended, tells the service manager, and keeps on flash what must outlast a restart.
+package keeper
 
 import (
 	"context"
@@ -51,20 +53,20 @@ type vital struct {
 	mute  bool // said so
 }
 
-// A watch looks whether the daemon works: every essential loop must have moved since the last look, or the supervisor
+// A Watch looks whether the daemon works: every essential loop must have moved since the last look, or the supervisor
 // is not told that all is well, and after a while the daemon ends itself. A broker that is away, a device that is gone
 // and a log that is not there are no reason: the loops turn without them.
-type watch struct {
+type Watch struct {
 	log      *slog.Logger
-	super    supervisor
+	Super    Supervisor
 	vitals   []*vital
 	usage    func() map[string]int64
 	limits   map[string]int64 // of usage
-	stopRSS  int64            // kB above which the daemon ends itself; 0 for never
-	status   func() string    // one line for the supervisor
-	changed  func()           // a limit was crossed, either way
-	look     time.Duration
-	patience time.Duration
+	StopRSS  int64            // kB above which the daemon ends itself; 0 for never
+	Status   func() string    // one line for the supervisor
+	Changed  func()           // a limit was crossed, either way
+	Look     time.Duration    // between two looks
+	Patience time.Duration    // a loop that is silent for longer hangs
 
 	beat  chan struct{}
 	began atomic.Bool
@@ -72,14 +74,15 @@ type watch struct {
 	over  map[string]int64 // what is beyond its limit or silent now, for health
 }
 
-func newWatch(log *slog.Logger, super supervisor) *watch {
-	w := &watch{
-		log: log, super: super, look: watchLook, patience: watchPatience, beat: make(chan struct{}, 1), over: map[string]int64{},
+// NewWatch makes a watch with the limits of a terminal, which looks at least four times while a supervisor waits.
+func NewWatch(log *slog.Logger, super Supervisor) *Watch {
+	w := &Watch{
+		log: log, Super: super, Look: watchLook, Patience: watchPatience, beat: make(chan struct{}, 1), over: map[string]int64{},
 		limits:  map[string]int64{"goroutines": maxGoroutines, "rss_kb": maxRSSKB},
-		stopRSS: stopRSSKB, status: func() string { return "" }, changed: func() {}, usage: usage,
+		StopRSS: stopRSSKB, Status: func() string { return "" }, Changed: func() {}, usage: Usage,
 	}
 	if super.watchdog > 0 {
-		w.look = min(w.look, super.watchdog/4)
+		w.Look = min(w.Look, super.watchdog/4)
 	}
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil && l.Cur > 0 {
@@ -88,8 +91,8 @@ func newWatch(log *slog.Logger, super supervisor) *watch {
 	return w
 }
 
-// usage counts what the process holds.
-func usage() map[string]int64 {
+// Usage counts what the process holds.
+func Usage() map[string]int64 {
 	m := map[string]int64{"goroutines": int64(runtime.NumGoroutine()), "rss_kb": rssKB()}
 	if f, err := os.ReadDir("/proc/self/fd"); err == nil {
 		m["descriptors"] = int64(len(f))
@@ -97,14 +100,27 @@ func usage() map[string]int64 {
 	return m
 }
 
-// add puts a loop under watch and returns what it may call to say that it has turned.
-func (w *watch) add(name string, early bool, ask func(answer func())) (turned func()) {
+// rssKB is the resident memory of this process, 0 where /proc does not say.
+func rssKB() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize()) / 1024
+}
+
+// Add puts a loop under watch and returns what it may call to say that it has turned.
+func (w *Watch) Add(name string, early bool, ask func(answer func())) (turned func()) {
 	v := &vital{name: name, ask: ask, early: early}
 	w.vitals = append(w.vitals, v)
 	return func() { w.answered(v) }
 }
 
-func (w *watch) answered(v *vital) {
+func (w *Watch) answered(v *vital) {
 	if v.beats.Add(1) > 1 {
 		return // only the first is waited for
 	}
@@ -114,7 +130,7 @@ func (w *watch) answered(v *vital) {
 	}
 }
 
-func (w *watch) askAll() {
+func (w *Watch) askAll() {
 	for _, v := range w.vitals {
 		if v.ask != nil {
 			v.ask(func() { w.answered(v) })
@@ -122,20 +138,20 @@ func (w *watch) askAll() {
 	}
 }
 
-// run watches until ctx ends. An error says which loop hangs, or that the memory has grown past all bounds.
-func (w *watch) run(ctx context.Context) error {
+// Run watches until ctx ends. An error says which loop hangs, or that the memory has grown past all bounds.
+func (w *Watch) Run(ctx context.Context) error {
 	if !w.ready(ctx) {
 		return nil
 	}
 	w.began.Store(true)
-	w.tell("READY=1\nSTATUS=" + w.status())
+	w.tell("READY=1\nSTATUS=" + w.Status())
 	defer w.tell("STOPPING=1")
 	now := time.Now()
 	for _, v := range w.vitals {
 		v.seen, v.heard = v.beats.Load(), now
 	}
 	w.askAll()
-	t := time.NewTicker(w.look)
+	t := time.NewTicker(w.Look)
 	defer t.Stop()
 	for {
 		select {
@@ -148,14 +164,14 @@ func (w *watch) run(ctx context.Context) error {
 			return err
 		}
 		if alive {
-			w.tell("WATCHDOG=1\nSTATUS=" + w.status())
+			w.tell("WATCHDOG=1\nSTATUS=" + w.Status())
 		}
 		w.askAll()
 	}
 }
 
 // ready waits until the loops that can have answered once; false when ctx ended.
-func (w *watch) ready(ctx context.Context) bool {
+func (w *Watch) ready(ctx context.Context) bool {
 	late := time.NewTimer(readyWithin)
 	defer late.Stop()
 	again := time.NewTicker(readyLook)
@@ -186,7 +202,7 @@ func (w *watch) ready(ctx context.Context) bool {
 }
 
 // round compares with the last look. alive says that every loop has turned since.
-func (w *watch) round(now time.Time) (alive bool, err error) {
+func (w *Watch) round(now time.Time) (alive bool, err error) {
 	over := map[string]int64{}
 	alive = true
 	for _, v := range w.vitals {
@@ -201,7 +217,7 @@ func (w *watch) round(now time.Time) (alive bool, err error) {
 		}
 		alive = false
 		silent := now.Sub(v.heard)
-		if silent < 2*w.look {
+		if silent < 2*w.Look {
 			continue // one look may fall between two turns
 		}
 		over["silent_"+v.name] = int64(silent / time.Second)
@@ -209,7 +225,7 @@ func (w *watch) round(now time.Time) (alive bool, err error) {
 			v.mute = true
 			w.log.Error("does not turn", "part", v.name, "silent", silent.Round(time.Second))
 		}
-		if silent >= w.patience {
+		if silent >= w.Patience {
 			return false, fmt.Errorf("watch %s: silent for %v", v.name, silent.Round(time.Second))
 		}
 	}
@@ -238,22 +254,22 @@ func (w *watch) round(now time.Time) (alive bool, err error) {
 	w.over = over
 	w.mu.Unlock()
 	if changed {
-		w.changed()
+		w.Changed()
 	}
-	if w.stopRSS > 0 && held["rss_kb"] > w.stopRSS {
-		return false, fmt.Errorf("watch memory: %d kB, more than %d", held["rss_kb"], w.stopRSS)
+	if w.StopRSS > 0 && held["rss_kb"] > w.StopRSS {
+		return false, fmt.Errorf("watch memory: %d kB, more than %d", held["rss_kb"], w.StopRSS)
 	}
 	return alive, nil
 }
 
-func (w *watch) beyond(name string) bool {
+func (w *Watch) beyond(name string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.over[name] > 0
 }
 
-// facts adds to a snapshot of health what is wrong now.
-func (w *watch) facts(m map[string]int64) {
+// Facts adds to a snapshot of health what is wrong now.
+func (w *Watch) Facts(m map[string]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, n := range w.over {
@@ -261,16 +277,16 @@ func (w *watch) facts(m map[string]int64) {
 	}
 }
 
-func (w *watch) tell(text string) {
+func (w *Watch) tell(text string) {
 	text = strings.TrimSuffix(text, "\nSTATUS=")
-	if err := w.super.tell(text); err != nil {
+	if err := w.Super.Tell(text); err != nil {
 		w.log.Warn("supervisor", "err", err)
 	}
 }
 
-// callHook asks at the daemon's own socket, as a payment application would. Once the daemon is ready, a socket that is
+// CallHook asks at the daemon's own socket, as a payment application would. Once the daemon is ready, a socket that is
 // not there is said but is no silence: its loop tries again by itself, and a restart would help nobody.
-func (w *watch) callHook(path string) func(answer func()) {
+func (w *Watch) CallHook(path string) func(answer func()) {
 	return func(answer func()) {
 		go func() {
 			err := knock(path)
@@ -303,4 +319,13 @@ func knock(path string) error {
 	}
 	_, err = c.Read(make([]byte, 1))
 	return err
+}
+
+// Turned counts how often each loop under watch has turned, by its name.
+func (w *Watch) Turned() map[string]int64 {
+	m := map[string]int64{}
+	for _, v := range w.vitals {
+		m[v.name] = v.beats.Load()
+	}
+	return m
 }

@@ -1,4 +1,4 @@
-package main
+package keeper
 
 import (
 	"context"
@@ -23,17 +23,18 @@ const (
 	maxMemory = 16 << 10
 )
 
-// memory keeps on flash what the loop must know after a restart. A file that cannot be read or written costs the
+// Memory keeps on flash what the loop must know after a restart. A file that cannot be read or written costs the
 // memory, not the daemon.
-type memory struct {
-	path string
-	loop *triage.Loop
-	log  *slog.Logger
+type Memory struct {
+	Path string
+	Loop *triage.Loop
+	Log  *slog.Logger
 	kept triage.Memory
 }
 
-func (m *memory) load() {
-	b, err := atomicfile.Read(m.path, maxMemory)
+// Load gives the loop what was kept before the restart.
+func (m *Memory) Load() {
+	b, err := atomicfile.Read(m.Path, maxMemory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -41,14 +42,15 @@ func (m *memory) load() {
 		err = json.Unmarshal(b, &m.kept)
 	}
 	if err != nil {
-		m.log.Warn("what was before the restart is forgotten", "file", m.path, "err", err)
+		m.Log.Warn("what was before the restart is forgotten", "file", m.Path, "err", err)
 		m.kept = triage.Memory{}
 		return
 	}
-	m.loop.Restore(m.kept)
+	m.Loop.Restore(m.kept)
 }
 
-func (m *memory) run(ctx context.Context) error {
+// Run keeps what changes until ctx ends, and then once more.
+func (m *Memory) Run(ctx context.Context) error {
 	t := time.NewTicker(memoryLook)
 	defer t.Stop()
 	for {
@@ -63,17 +65,17 @@ func (m *memory) run(ctx context.Context) error {
 }
 
 // save writes if something besides the time has changed, or the time by more than a limit.
-func (m *memory) save(limit time.Duration) {
-	now := m.loop.Memory()
+func (m *Memory) save(limit time.Duration) {
+	now := m.Loop.Memory()
 	if now.Approved.IsZero() || maps.Equal(now.Then, m.kept.Then) && now.Approved.Sub(m.kept.Approved) <= limit {
 		return
 	}
 	b, err := json.Marshal(now)
 	if err == nil {
-		err = atomicfile.Replace(m.path, b)
+		err = atomicfile.Replace(m.Path, b)
 	}
 	if err != nil {
-		m.log.Warn("keep memory", "err", err)
+		m.Log.Warn("keep memory", "err", err)
 		return
 	}
 	m.kept = now

@@ -1,4 +1,4 @@
-package main
+package keeper
 
 import (
 	"bytes"
@@ -6,90 +6,56 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"posdx/agent/internal/agenttest"
+	"posdx/agent/internal/stamp"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"posdx/agent/report"
 )
-
-// listenAsSupervisor takes what is told to a service manager.
-func listenAsSupervisor(t *testing.T, name string) <-chan string {
-	t.Helper()
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	heard := make(chan string, 64)
-	go func() {
-		b := make([]byte, 4096)
-		for {
-			n, err := c.Read(b)
-			if err != nil {
-				return
-			}
-			heard <- string(b[:n])
-		}
-	}()
-	return heard
-}
-
-func next(t *testing.T, heard <-chan string) string {
-	t.Helper()
-	select {
-	case s := <-heard:
-		return s
-	case <-time.After(30 * time.Second):
-		t.Fatal("nothing was told")
-		return ""
-	}
-}
 
 func TestSupervisorIsToldByDatagram(t *testing.T) {
 	abstract := "@posdx-test-" + filepath.Base(t.TempDir()) + t.Name()
 	for _, name := range []string{filepath.Join(t.TempDir(), "n"), abstract} {
-		heard := listenAsSupervisor(t, name)
-		s := findSupervisor(func(key string) string {
+		heard := agenttest.ListenAsSupervisor(t, name)
+		s := FindSupervisor(func(key string) string {
 			return map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "60000000"}[key]
 		})
 		if s.watchdog != time.Minute {
 			t.Errorf("watchdog %v", s.watchdog)
 		}
-		if err := s.tell("READY=1\nSTATUS=x"); err != nil {
+		if err := s.Tell("READY=1\nSTATUS=x"); err != nil {
 			t.Fatal(err)
 		}
-		if got := next(t, heard); got != "READY=1\nSTATUS=x" {
+		if got := agenttest.Next(t, heard); got != "READY=1\nSTATUS=x" {
 			t.Errorf("told %q", got)
 		}
 	}
-	none := findSupervisor(func(key string) string {
+	none := FindSupervisor(func(key string) string {
 		return map[string]string{"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}[key]
 	})
-	if err := none.tell("READY=1"); err != nil || none.watchdog != 0 {
+	if err := none.Tell("READY=1"); err != nil || none.watchdog != 0 {
 		t.Errorf("without a supervisor: %v, watchdog of another process: %v", err, none.watchdog)
 	}
-	gone := supervisor{socket: filepath.Join(t.TempDir(), "gone")}
-	if gone.tell("READY=1") == nil {
+	gone := Supervisor{Socket: filepath.Join(t.TempDir(), "gone")}
+	if gone.Tell("READY=1") == nil {
 		t.Error("a supervisor that is gone: no error")
 	}
 }
 
 // watched returns a watch whose usage a test can set.
-func watched(t *testing.T) (w *watch, held map[string]int64, said *bytes.Buffer) {
+func watched(t *testing.T) (w *Watch, held map[string]int64, said *bytes.Buffer) {
 	t.Helper()
 	said = &bytes.Buffer{}
 	held = map[string]int64{"goroutines": 10, "rss_kb": 1000, "descriptors": 10}
-	w = newWatch(slog.New(slog.NewTextHandler(said, nil)), supervisor{})
+	w = NewWatch(slog.New(slog.NewTextHandler(said, nil)), Supervisor{})
 	w.usage = func() map[string]int64 { return held }
 	w.limits = map[string]int64{"goroutines": 100, "rss_kb": 2000, "descriptors": 50}
-	w.stopRSS = 4000
+	w.StopRSS = 4000
 	return w, held, said
 }
 
@@ -98,14 +64,14 @@ func TestWatchEndsTheDaemonWhenALoopHangs(t *testing.T) {
 		w, _, said := watched(t)
 		var mu sync.Mutex
 		hung := false
-		w.add("triage", true, func(answer func()) {
+		w.Add("triage", true, func(answer func()) {
 			mu.Lock()
 			defer mu.Unlock()
 			if !hung {
 				answer()
 			}
 		})
-		w.add("log", false, nil) // beats by itself, below
+		w.Add("log", false, nil) // beats by itself, below
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() {
@@ -115,7 +81,7 @@ func TestWatchEndsTheDaemonWhenALoopHangs(t *testing.T) {
 			}
 		}()
 		done := make(chan error, 1)
-		go func() { done <- w.run(ctx) }()
+		go func() { done <- w.Run(ctx) }()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		select {
@@ -144,7 +110,7 @@ func TestWatchEndsTheDaemonWhenALoopHangs(t *testing.T) {
 
 func TestWatchFeedsOnlyWhenAllTurn(t *testing.T) {
 	w, _, _ := watched(t)
-	a, b := w.add("a", false, nil), w.add("b", false, nil)
+	a, b := w.Add("a", false, nil), w.Add("b", false, nil)
 	now := time.Now()
 	for _, v := range w.vitals {
 		v.heard = now
@@ -153,7 +119,7 @@ func TestWatchFeedsOnlyWhenAllTurn(t *testing.T) {
 		for _, f := range turn {
 			f()
 		}
-		now = now.Add(w.look)
+		now = now.Add(w.Look)
 		alive, err := w.round(now)
 		if err != nil {
 			t.Fatal(err)
@@ -170,14 +136,14 @@ func TestWatchFeedsOnlyWhenAllTurn(t *testing.T) {
 		t.Error("b was silent twice, fed")
 	}
 	m := map[string]int64{}
-	if w.facts(m); m["silent_b"] != 120 || len(m) != 1 {
+	if w.Facts(m); m["silent_b"] != 120 || len(m) != 1 {
 		t.Errorf("health says %v", m)
 	}
 	if !step(a, b) {
 		t.Error("b turns again, not fed")
 	}
 	m = map[string]int64{}
-	if w.facts(m); len(m) != 0 {
+	if w.Facts(m); len(m) != 0 {
 		t.Errorf("health says %v still", m)
 	}
 }
@@ -185,13 +151,13 @@ func TestWatchFeedsOnlyWhenAllTurn(t *testing.T) {
 func TestWatchSaysWhenALimitIsCrossed(t *testing.T) {
 	w, held, said := watched(t)
 	told := 0
-	w.changed = func() { told++ }
+	w.Changed = func() { told++ }
 	look := func() map[string]int64 {
 		if _, err := w.round(time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		m := map[string]int64{}
-		w.facts(m)
+		w.Facts(m)
 		return m
 	}
 	if m := look(); len(m) != 0 || told != 0 {
@@ -215,66 +181,12 @@ func TestWatchSaysWhenALimitIsCrossed(t *testing.T) {
 	}
 }
 
-// Every loop of a real daemon turns, also while its broker is away; and the supervisor hears of it.
-func TestDaemonIsReadyAndTurns(t *testing.T) {
-	dir := t.TempDir()
-	heard := listenAsSupervisor(t, filepath.Join(dir, "notify"))
-	os.WriteFile(filepath.Join(dir, "pos.log"), nil, 0o600)
-	c, _, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[log]]\npath = \""+dir+"/pos.log\"\npatterns = ['RC=(?P<code>\\w+)']\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, tasks, closing, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing()
-	d.watch.super = supervisor{socket: filepath.Join(dir, "notify")}
-	d.watch.look, d.watch.patience, d.watch.stopRSS = time.Second, time.Hour, 0
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- runAll(ctx, tasks) }()
-	if got := next(t, heard); !strings.HasPrefix(got, "READY=1\nSTATUS=") {
-		t.Errorf("first told %q", got)
-	}
-	go func() { // a log that nobody writes is looked at once a minute; this watch looks every second
-		f, err := os.OpenFile(filepath.Join(dir, "pos.log"), os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		for ctx.Err() == nil {
-			f.WriteString("sale\n")
-			time.Sleep(200 * time.Millisecond)
-		}
-	}()
-	if got := next(t, heard); !strings.HasPrefix(got, "WATCHDOG=1\nSTATUS=no code seen yet; connected false") {
-		t.Errorf("then told %q", got)
-	}
-	want := map[string]bool{"triage": true, "hook": true, "checks": true, "log": true, "uplink": true}
-	for _, v := range d.watch.vitals {
-		if !want[v.name] || v.beats.Load() == 0 {
-			t.Errorf("%s: %d beats", v.name, v.beats.Load())
-		}
-		delete(want, v.name)
-	}
-	if len(want) > 0 {
-		t.Errorf("not watched: %v", want)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	for got := ""; got != "STOPPING=1"; got = next(t, heard) {
-	}
-}
-
 func TestHookThatNobodyCanReachIsSaid(t *testing.T) {
 	w, _, _ := watched(t)
 	path := filepath.Join(t.TempDir(), "s")
 	asked := make(chan struct{}, 1)
 	call := func() bool {
-		w.callHook(path)(func() { asked <- struct{}{} })
+		w.CallHook(path)(func() { asked <- struct{}{} })
 		select {
 		case <-asked:
 			return true
@@ -303,7 +215,7 @@ func TestHookThatNobodyCanReachIsSaid(t *testing.T) {
 func TestLives(t *testing.T) {
 	dir := t.TempDir()
 	const minute = 60_000
-	start := func(at int64) *lives { return openLives(dir, "boot", at) }
+	start := func(at int64) *Lives { return OpenLives(dir, "boot", at) }
 	l := start(minute)
 	if l.kept.Last != "" || l.pause() != 0 {
 		t.Fatalf("a first start: %+v", l.kept)
@@ -324,8 +236,8 @@ func TestLives(t *testing.T) {
 		}
 		l = start(4*minute + i*1000)
 		pauses = append(pauses, l.pause())
-		why, bare := l.reduced()
-		if (why != "") != (i+1 >= reducedAfter) || bare != (i+1 >= bareAfter) {
+		why, bare := l.Reduced()
+		if (why != "") != (i+1 >= ReducedAfter) || bare != (i+1 >= BareAfter) {
 			t.Errorf("after %d crashes: reduced %q, bare %v", i+1, why, bare)
 		}
 	}
@@ -335,7 +247,7 @@ func TestLives(t *testing.T) {
 			break
 		}
 	}
-	if got := l.watch(); !strings.Contains(got.LastCrash, "without a word") || got.Reduced == "" {
+	if got := l.Watch(); !strings.Contains(got.LastCrash, "without a word") || got.Reduced == "" {
 		t.Errorf("health would say %+v", got)
 	}
 	if err := l.ended(errCalm, 5*minute); err != nil {
@@ -353,7 +265,7 @@ func TestLives(t *testing.T) {
 	if l = start(18 * minute); len(l.kept.Crashes) != 0 || l.kept.Last == "" {
 		t.Errorf("ten minutes later: %+v", l.kept)
 	}
-	if l = openLives(dir, "another", minute); l.kept.Last != "" {
+	if l = OpenLives(dir, "another", minute); l.kept.Last != "" {
 		t.Errorf("after a boot: %+v", l.kept)
 	}
 	os.WriteFile(l.file(), []byte("{{{"), 0o600)
@@ -363,7 +275,7 @@ func TestLives(t *testing.T) {
 }
 
 func TestLastWords(t *testing.T) {
-	l := &lives{dir: t.TempDir()}
+	l := &Lives{dir: t.TempDir()}
 	for name, c := range map[string]struct{ text, want string }{
 		"panic": {"panic: runtime error: index out of range [5] with length 3\n\ngoroutine 20 [running]:\nposdx/drivers/reader.parse({0xc0000140a8, 0x3, 0x3}, 0x34373631)\n\tposdx/drivers/reader/frame.go:88 +0x1d\ncreated by main.f\n\tposdx/agent/cmd_run.go:97 +0x1d\n",
 			"panic: runtime error: index out of range [5] with length 3; posdx/drivers/reader/frame.go:88; posdx/agent/cmd_run.go:97"},
@@ -391,8 +303,8 @@ func TestCrashChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("only as a child of TestCrashIsRemembered")
 	}
-	l := openLives(dir, "boot", uptimeMS())
-	l.live(t.Context(), slog.New(slog.NewTextHandler(io.Discard, nil)), func() error {
+	l := OpenLives(dir, "boot", stamp.UptimeMS())
+	l.Live(t.Context(), slog.New(slog.NewTextHandler(io.Discard, nil)), func() error {
 		go func() { panic("a reader sent what nobody expected") }()
 		select {}
 	})
@@ -406,43 +318,11 @@ func TestCrashIsRemembered(t *testing.T) {
 	if err := child.Run(); !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Fatalf("the child ended with %v, want the runtime's exit code 2", err)
 	}
-	l := openLives(dir, "boot", uptimeMS())
+	l := OpenLives(dir, "boot", stamp.UptimeMS())
 	if len(l.kept.Crashes) != 1 || !strings.HasPrefix(l.kept.Last, "panic: a reader sent what nobody expected") {
 		t.Errorf("remembered %+v", l.kept)
 	}
 	if fi, err := os.Stat(l.crash()); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", fi.Mode(), err)
-	}
-}
-
-// A reduced daemon answers codes, checks nothing and says so.
-func TestReducedDaemonAnswers(t *testing.T) {
-	dir := t.TempDir()
-	c, _, err := readConfig(configured(t, dir, "[broker]\nurl = [\"tcp://127.0.0.1:9\"]\n[[reader]]\nname = \"reader0\"\nport = \"/dev/ttyNONE\"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.life = &lives{dir: dir, kept: past{Crashes: make([]int64, reducedAfter), Last: "panic: x"}}
-	client, stop := startIn(t, c)
-	answers := ask(t, client, map[string]any{"type": "code", "code": "96", "origin": "host", "wait": "final", "full": true})
-	last := answers[len(answers)-1].Diagnosis
-	if last == nil || !last.Final || !last.Code.Known {
-		t.Errorf("got %+v", last)
-	}
-	for _, e := range last.Evidence {
-		if !strings.HasPrefix(e.Check, "txn.") {
-			t.Errorf("evidence of %s in a reduced run", e.Check)
-		}
-	}
-	st, err := client.State(t.Context())
-	if err != nil || st.Reduced == "" || st.LastCrash != "panic: x" || st.Uplink.Why == "no broker is configured" {
-		t.Errorf("state says %+v, uplink %+v, %v", st.Watch, st.Uplink, err)
-	}
-	stop()
-	c.life.kept.Crashes = make([]int64, bareAfter)
-	client, stop = startIn(t, c)
-	defer stop()
-	if st, err := client.State(t.Context()); err != nil || st.Uplink.Why != "no broker is configured" {
-		t.Errorf("uplink %+v, %v", st.Uplink, err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package keeper
 
 import (
 	"fmt"
@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// A supervisor is the service manager that started the daemon, reached as sd_notify(3) says: one datagram to the socket
+// A Supervisor is the service manager that started the daemon, reached as sd_notify(3) says: one datagram to the socket
 // named in the environment. Where there is none nothing is sent.
-type supervisor struct {
-	socket   string
+type Supervisor struct {
+	Socket   string
 	watchdog time.Duration // how long it waits for a sign of life; 0 if it does not
 }
 
-func findSupervisor(env func(string) string) supervisor {
-	s := supervisor{socket: env("NOTIFY_SOCKET")}
+// FindSupervisor reads what the service manager put into the environment (sd_notify(3), sd_watchdog_enabled(3)).
+func FindSupervisor(env func(string) string) Supervisor {
+	s := Supervisor{Socket: env("NOTIFY_SOCKET")}
 	us, err := strconv.ParseInt(env("WATCHDOG_USEC"), 10, 64)
 	if pid := env("WATCHDOG_PID"); err == nil && us > 0 && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
 		s.watchdog = time.Duration(us) * time.Microsecond
@@ -24,12 +25,12 @@ func findSupervisor(env func(string) string) supervisor {
 	return s
 }
 
-// tell sends variables such as READY=1, one a line. A name that begins with @ is an abstract socket.
-func (s supervisor) tell(text string) error {
-	if s.socket == "" {
+// Tell sends variables such as READY=1, one a line. A name that begins with @ is an abstract socket.
+func (s Supervisor) Tell(text string) error {
+	if s.Socket == "" {
 		return nil
 	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.Socket, Net: "unixgram"})
 	if err != nil {
 		return fmt.Errorf("notify supervisor: %w", err)
 	}
