@@ -99,6 +99,13 @@ func (c *config) dry() (list conf.Problems) {
 	for i, l := range links(*c, silent) {
 		check(fmt.Sprintf("ecr[%d].framing", i), l.Check())
 	}
+	oneOf := func(key, value string, of []string) {
+		if value != "" && !slices.Contains(of, value) {
+			bad(key, fmt.Errorf("%q is not one of %s", value, strings.Join(of, ", ")))
+		}
+	}
+	oneOf("capture.length", c.Capture.Length, ecr.LengthHeaderNames())
+	oneOf("capture.dialect", c.Capture.Dialect, ecr.DialectNames())
 	for i, r := range c.Reader {
 		key := fmt.Sprintf("reader[%d].protocol", i)
 		if len(r.RX) > 0 {
