@@ -169,7 +169,7 @@ func (w codeWriter) code(scheme, code string) int {
 		return exit
 	}
 	if !d.Known {
-		w.line(0, fmt.Sprintf(w.say("返回码 %q 不在任何码表里。查过：%s", "Code %q is in no table. Searched: %s"), code, strings.Join(d.Searched, " ")))
+		w.line(0, fmt.Sprintf(w.say("应答码 %q 不在任何码表里。查过：%s", "Code %q is in no table. Searched: %s"), code, strings.Join(d.Searched, " ")))
 	}
 	for i, m := range d.Meanings {
 		if i > 0 {
@@ -246,7 +246,7 @@ func (w codeWriter) word(id string) string {
 	case "risk":
 		return w.say("风险控制", "risk control")
 	case "scheme-switch", "switch":
-		return w.say("银联等转接中心", "the switch")
+		return w.say("卡组织等转接网络", "the switch")
 	case "acquirer-host", "acquirer":
 		return w.say("收单机构", "the acquirer")
 	case "merchant-config":

@@ -28,8 +28,8 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	}
 	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
-	w.line(say("代码", "code"), headline(&d, lang))
-	w.line(say("钱款", "money"), d.Money.Say)
+	w.line(say("应答码", "code"), headline(&d, lang))
+	w.line(say("款项", "money"), d.Money.Say)
 	if len(d.Causes) == 0 {
 		return w.b.String()
 	}
@@ -80,7 +80,7 @@ func headline(d *report.Diagnosis, lang string) string {
 	text := clean(d.Event.Code)
 	switch {
 	case !d.Code.Known:
-		text += "  " + say("查过的表里没有这个代码", "in none of the tables searched")
+		text += "  " + say("查过的码表里没有这个应答码", "in none of the tables searched")
 	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:
 		text += "  " + say("各家含义不同，不能单凭它判断", "means something else at every acquirer")
 	case d.Code.Disputed:
@@ -96,24 +96,17 @@ func headline(d *report.Diagnosis, lang string) string {
 }
 
 func chance(c report.Cause, lang string) string {
-	word := map[string]codes.Text{"confirmed": {ZH: "确定", EN: "confirmed"}, "likely": {ZH: "很可能", EN: "likely"},
-		"possible": {ZH: "可能", EN: "possible"}, "rejected": {ZH: "已排除", EN: "rejected"}, "indeterminate": {ZH: "不能确定", EN: "undetermined"}}[c.Verdict]
-	return fmt.Sprintf("%s %.0f%%", word.In(lang), 100*c.Probability)
+	return fmt.Sprintf("%s %.0f%%", codes.Builtin().Word("verdict", c.Verdict).In(lang), 100*c.Probability)
 }
 
 func actor(a report.Act, lang string) string {
-	who := map[string]codes.Text{"staff": {ZH: "店员处理", EN: "shop staff"}, "technician": {ZH: "技术人员处理", EN: "a technician"},
-		"acquirer": {ZH: "联系收单机构处理", EN: "the acquirer"}, "carrier": {ZH: "联系网络运营商处理", EN: "the network carrier"},
-		"issuer": {ZH: "发卡行处理", EN: "the card issuer"}, "cardholder": {ZH: "持卡人处理", EN: "the cardholder"},
-		"none": {ZH: "不需要谁处理", EN: "nobody has to act"}}[a.By].In(lang)
-	visit := codes.Text{ZH: "，不用上门", EN: ", no visit"}
-	if a.Visit {
-		visit = codes.Text{ZH: "，需要上门", EN: ", a visit is needed"}
-	}
+	k := codes.Builtin()
+	who := k.Word("actor", a.By)
 	if a.By == "none" || a.By == "staff" || a.By == "cardholder" {
-		return who
+		return who.In(lang)
 	}
-	return who + visit.In(lang)
+	visit := k.Word("visit", pick(a.Visit, "yes", "no"))
+	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 
 // titles names causes; one that is not among those described is named by its id.

@@ -65,7 +65,7 @@ func know() *codes.Knowledge {
 			{ID: "host.malfunction", Title: codes.Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"},
 				Steps: []codes.Step{
 					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
-					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
 				}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},

@@ -23,6 +23,10 @@ func guidable() *codes.Knowledge {
 	}
 	return &codes.Knowledge{
 		Hash:     "sha256:test",
+		Checks:   codes.Builtin().Checks,
+		Facts:    codes.Builtin().Facts,
+		Limits:   codes.Builtin().Limits,
+		News:     codes.Builtin().News,
 		Schemes:  []codes.Scheme{{Name: "unionpay"}},
 		Profiles: []codes.Profile{{Name: "unionpay", Base: "unionpay"}},
 		Causes: []codes.Cause{
@@ -34,7 +38,6 @@ func guidable() *codes.Knowledge {
 		Inference: codes.Inference{
 			Settings: codes.Settings{Scale: 1, UnexplainedDB: -3, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02},
 			Priors:   []codes.Prior{{Topic: "any", Floor: -10, Retry: "later", Weights: weights(0, 0, 2), Text: text("任何", "any")}},
-			Fresh:    []codes.Fresh{{Check: "fleet.advisory", Seconds: 600}, {Check: "net.address", Seconds: 60}, {Check: "net.gateway", Seconds: 60}, {Check: "net.link", Seconds: 60}},
 			Signs: []codes.Sign{
 				{Name: "address.ok", Check: "net.address"},
 				{Name: "adv.acquirer", Check: "fleet.advisory", Weights: weights(-3, -3, 6), Text: text("平台上另有 {terminals} 台也这样", "{terminals} others see it")},

@@ -46,13 +46,13 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
-	item(wordMoney.In(lang), in(moneyWords, d.Money.State, lang)+"; "+in(retryWords, d.Money.Retry, lang))
+	item(wordMoney.In(lang), word("money", d.Money.State, lang)+"; "+word("retry", d.Money.Retry, lang))
 	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
 		item(wordCause.In(lang), wordAbstain.In(lang))
 	}
 	for i, c := range d.Causes {
-		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), in(verdictWords, c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
+		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), word("verdict", c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
 		if i > 0 {
 			if shown(i) {
 				item(wordElse.In(lang), what)
@@ -72,15 +72,15 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		if len(c.Against) > 0 {
 			item(wordAgainst.In(lang), c.Against[0].Check+": "+c.Against[0].Say)
 		}
-		visit := wordNoVisit
+		visit := word("visit", "no", lang)
 		if c.Act.Visit {
-			visit = wordVisit
+			visit = word("visit", "yes", lang)
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
 			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
-		item(wordAct.In(lang), in(actWords, c.Act.By, lang)+" ("+visit.In(lang)+"): "+step)
+		item(wordAct.In(lang), word("actor", c.Act.By, lang)+" ("+visit+"): "+step)
 	}
 	for _, id := range d.CannotSeparate {
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
