@@ -82,13 +82,6 @@ func (c *config) dry() (list conf.Problems) {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)
 		check(fmt.Sprintf("log[%d].encoding", i), paylog.CheckEncoding(l.Encoding))
 	}
-	oneOf := func(key, value string, names []string) {
-		if value != "" && !slices.Contains(names, value) {
-			bad(key, fmt.Errorf("%q is not one of %s", value, strings.Join(names, ", ")))
-		}
-	}
-	oneOf("capture.length", c.Capture.Length, ecr.LengthHeaderNames())
-	oneOf("capture.dialect", c.Capture.Dialect, ecr.DialectNames())
 	logs, faults := follow(*c, silent)
 	for _, err := range faults {
 		bad("log", err)
