@@ -18,6 +18,7 @@ type State struct {
 	Devices      []Device         `json:"devices"`
 	Evidence     []Evidence       `json:"evidence"`       // the latest of every check and subject
 	Last         *Diagnosis       `json:"last,omitempty"` // the latest diagnosis, absent if there was none since the start
+	Outcome      *Outcome         `json:"outcome,omitempty"` // what became of the latest diagnosis
 	Self         map[string]int64 `json:"self"`           // as in Health
 	Watch
 }
