@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5220d4fa4f030581f9856d2e5b6881c7de04badd15eb5e", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:92bd0e2bb70e587a292eaee0cd5e019691ccdcfb4ad3a85247d0ece30ea234b9", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -180,6 +180,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Fact{Check: "board.flash", Name: "pre_eol", Type: "word", Words: list10},
 	Fact{Check: "board.kernel", Name: "hung_tasks_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "io_errors_24h", Type: "int", Unit: "count", High: 1e+09},
+	Fact{Check: "board.kernel", Name: "io_errors_other_24h", Type: "int", Unit: "count", High: 1e+09, Display: true, Why: "they are of disks that carry nothing of the terminal: a stick, an empty slot"},
 	Fact{Check: "board.kernel", Name: "link_down_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "lost_lines", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "the other counts may be too low by them"},
 	Fact{Check: "board.kernel", Name: "oom_24h", Type: "int", Unit: "count", High: 1e+09},
@@ -188,6 +189,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Fact{Check: "board.kernel", Name: "serial_overruns_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "under_voltage_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "usb_disconnects_24h", Type: "int", Unit: "count", High: 1e+09},
+	Fact{Check: "board.kernel", Name: "usb_errors_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.memory", Name: "available_mb", Type: "float", Unit: "mb", High: 1e+07},
 	Fact{Check: "board.memory", Name: "oom_kills_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.memory", Name: "pressure_avg10", Type: "float", Unit: "pct", High: 100},
@@ -325,6 +327,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Fact{Check: "reader.line", Name: "overrun", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "reader.line", Name: "parity", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "reader.line", Name: "reader_resets", Type: "int", Unit: "count", High: 1e+09, Display: true, Why: "a reader that lost its place was told so; the spoiled frames behind it are in crc"},
+	Fact{Check: "reader.line", Name: "stray_bytes", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "reader.line", Name: "window_s", Type: "int", Unit: "s", High: 1e+10},
 	Fact{Check: "reader.port", Name: "firmware", Type: "text", Display: true, Why: "as modem.port's"},
 	Fact{Check: "reader.port", Name: "model", Type: "text", Display: true, Why: "no judgement hangs on a model"},
@@ -598,6 +601,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Limit{Finding: "memory.low", Check: "board.kernel", Fact: "oom_24h", Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "kernel.overheat", Check: "board.kernel", Fact: "overheat_24h", Bad: 1, Full: 6, News: "bad"},
 	Limit{Finding: "usb.disconnects", Check: "board.kernel", Fact: "usb_disconnects_24h", Bad: 3, Full: 3, News: "bad"},
+	Limit{Finding: "usb.errors", Check: "board.kernel", Fact: "usb_errors_24h", Bad: 3, Full: 5, News: "bad"},
 	Limit{Finding: "kernel.overruns", Check: "board.kernel", Fact: "serial_overruns_24h", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
 	Limit{Finding: "kernel.segfaults", Check: "board.kernel", Fact: "segfaults_24h", Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "kernel.link-down", Check: "board.kernel", Fact: "link_down_24h", Bad: 3.4028234663852886e+38, Full: 12, News: "poor"},
@@ -1007,7 +1011,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Limit{Finding: "mtu.blackhole", Check: "net.mtu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
-	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Poor: 4, Bad: 8, Full: 25, News: "bad", Joined: true},
+	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Grades: true, Poor: 4, Bad: 8, Full: 25, News: "bad", Joined: true},
 	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
 	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
 	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
@@ -1195,6 +1199,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Limit{Finding: "line.noise", Check: "reader.line", When: []Cond{
 		Cond{Fact: "frames_good", Op: "known"},
 	}, Fact: "frames_spoiled_pct", Bad: 10, Full: 20, News: "bad"},
+	Limit{Finding: "line.noise", Check: "reader.line", Fact: "stray_bytes", Poor: 100, Bad: 200, Full: 400, News: "bad"},
 	Limit{Finding: "line.noise", Check: "reader.line", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
@@ -1623,6 +1628,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	FindingNews{Finding: "tls.timeout", News: "bad"},
 	FindingNews{Finding: "tls.unknown-ca", News: "bad"},
 	FindingNews{Finding: "usb.disconnects", News: "bad"},
+	FindingNews{Finding: "usb.errors", News: "bad"},
 	FindingNews{Finding: "version.ok", News: "good"},
 	FindingNews{Finding: "version.old", News: "bad"},
 	FindingNews{Finding: "wifi.auth", News: "bad"},
@@ -6226,6 +6232,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:a454578c253baefadb5
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", DB: 3},
 	}, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
+	Sign{Name: "usb.errors", Check: "board.kernel", Weights: []Weight{
+		Weight{Cause: "modem.absent", DB: 1},
+		Weight{Cause: "reader.disconnected", DB: 2},
+	}, Text: Text{ZH: "USB设备24小时内出错{usb_errors_24h}次", EN: "{usb_errors_24h} USB errors in 24 hours"}},
 	Sign{Name: "version.ok", Check: "app.version", Weights: []Weight{
 		Weight{Cause: "terminal.app-old", DB: -5},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},

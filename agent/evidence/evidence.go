@@ -180,3 +180,42 @@ func causeText(it *Item) string {
 	s := it.str(Cause)
 	return strings.TrimPrefix(strings.TrimPrefix(s, "#"), "cause ")
 }
+
+// Empty tells a text of no characters, which a device leaves that says nothing.
+func (v Value) Empty() bool { return v.value == "" }
+
+// Registered is the registration of a fact: its type, words and bounds.
+type Registered = codes.Fact
+
+// A Reportable is a check that the payment application may report, under its subject and with these facts.
+type Reportable struct {
+	Check   Check
+	Subject string
+	Facts   []Registered
+}
+
+// Reportables are the checks that the payment application may report.
+func Reportables() []Reportable {
+	k := codes.Builtin()
+	var list []Reportable
+	for _, c := range k.Checks {
+		if c.Hook == "" {
+			continue
+		}
+		r := Reportable{Check: Check(c.Name), Subject: c.Hook}
+		for _, f := range k.FactsOf(c.Name) {
+			if f.Hook {
+				r.Facts = append(r.Facts, f)
+			}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// Reported returns what the payment application said of a check, judged.
+func (r *Reportable) Reported(facts report.Facts) report.Evidence {
+	e := report.Evidence{Check: string(r.Check), Subject: r.Subject, Facts: facts, Depth: report.Internal}
+	Grade(&e, codes.Builtin())
+	return e
+}

@@ -35,10 +35,13 @@ func Grade(e *report.Evidence, k *codes.Knowledge) {
 	}
 }
 
-// graded tells whether the check is one that can be less than good and more than bad.
+// graded tells whether the level says more than the status: the check measures numbers, or ended in between.
 func (it *Item) graded() bool {
+	if it.Level == LevelPoor || it.Level == LevelFair {
+		return true
+	}
 	for i, list := 0, it.k.LimitsOf(it.Check); i < len(list); i++ {
-		if list[i].News == codes.PoorNews || list[i].News == codes.BadNews && list[i].Fact != "" {
+		if (list[i].News == codes.BadNews || list[i].News == codes.PoorNews) && list[i].Fact != "" {
 			return true
 		}
 	}
@@ -224,7 +227,7 @@ func (it *Item) doubt() string {
 			return report.ReasonTooFew
 		}
 	case ModemSignal:
-		if n, ok := it.num(Samples); ok && n < enoughSamples || len(it.shown) == 0 {
+		if n, ok := it.num(Samples); ok && n < EnoughSamples || len(it.shown) == 0 {
 			return report.ReasonTooFew
 		}
 	case NetGateway:
@@ -243,5 +246,5 @@ func (it *Item) doubt() string {
 // passing lorry.
 const (
 	enoughCards   = 5
-	enoughSamples = 3
+	EnoughSamples = 3
 )

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -41,11 +42,11 @@ type Runner struct {
 }
 
 // devices are the checks that find such a failure.
-var devices = [...]string{"reader.port", "reader.line", "reader.selftest", "pinpad.port", "printer.status", "modem.port"}
+var devices = [...]evidence.Check{evidence.ReaderPort, evidence.ReaderLine, evidence.ReaderSelftest, evidence.PINPadPort, evidence.PrinterStatus, evidence.ModemPort}
 
 type key struct{ check, subject string }
 
-func (p Probe) key() key { return key{p.Checks[0], p.Subject} }
+func (p Probe) key() key { return key{string(p.Checks[0]), p.Subject} }
 
 func cutShort(list []report.Evidence) bool {
 	for _, e := range list {
@@ -202,7 +203,7 @@ func failed(ctx context.Context, p Probe) []report.Evidence {
 	}
 	list := make([]report.Evidence, len(p.Checks))
 	for i, c := range p.Checks {
-		list[i] = report.Evidence{Check: c, Subject: p.Subject, Status: status, Facts: report.Facts{"reason": reason}}
+		list[i] = doubtful(c, p.Subject, status, reason)
 	}
 	return list
 }
@@ -251,7 +252,7 @@ func (r *Runner) take(list []report.Evidence) (failed bool) {
 		if cutShort([]report.Evidence{e}) && seen && old.Status != report.NotRun {
 			continue
 		}
-		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], e.Check)
+		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], evidence.Check(e.Check))
 		r.latest[k] = e
 	}
 	return failed
