@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
@@ -90,6 +91,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.now.Load()) }
 	d.runner.Failed = sensed.failed
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},

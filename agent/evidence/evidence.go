@@ -90,6 +90,15 @@ func NotRun(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.NotRun, reason, values)
 }
 
+// Said returns what somebody else says of their own: the fleet of other terminals. It is bad where they see it too.
+func Said(c Check, subject string, bad bool, values ...Value) report.Evidence {
+	e := report.Evidence{Check: string(c), Subject: subject, Status: report.OK, Facts: factsOf(c, values)}
+	if bad {
+		e.Status = report.Bad
+	}
+	return e
+}
+
 func unanswered(c Check, subject string, s report.Status, reason string, values []Value) report.Evidence {
 	f := factsOf(c, values)
 	f["reason"] = reason

@@ -37,6 +37,9 @@ type Runner struct {
 
 	pings chan func()
 
+	// Grade judges what was found by the limits of the knowledge in force; nil for the built-in ones. To be set before Run.
+	Grade func(*report.Evidence)
+
 	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
 	Failed func()
 }
@@ -104,6 +107,7 @@ func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evid
 		go func() {
 			asked := time.Now()
 			e := r.ask(ctx, p)
+			r.grade(e)
 			r.remember(e)
 			if !cutShort(e) {
 				r.mu.Lock()
@@ -223,7 +227,19 @@ func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence 
 
 // Remember takes evidence that no probe of the runner made: what the payment application reports of itself, what the
 // fleet advises.
-func (r *Runner) Remember(e report.Evidence) { r.remember([]report.Evidence{e}) }
+func (r *Runner) Remember(e report.Evidence) {
+	list := []report.Evidence{e}
+	r.grade(list)
+	r.remember(list)
+}
+
+func (r *Runner) grade(list []report.Evidence) {
+	for i := range list {
+		if s := list[i].Status; r.Grade != nil && (s == report.OK || s == report.Bad) {
+			r.Grade(&list[i])
+		}
+	}
+}
 
 // Forget drops what is known of a check.
 func (r *Runner) Forget(check, subject string) {
