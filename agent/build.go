@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
@@ -95,6 +96,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{

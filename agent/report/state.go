@@ -16,10 +16,10 @@ type State struct {
 	InSale       bool             `json:"in_sale"`           // a sale is running: nothing outside the agent is touched
 	Uplink       Uplink           `json:"uplink"`
 	Devices      []Device         `json:"devices"`
-	Evidence     []Evidence       `json:"evidence"`       // the latest of every check and subject
-	Last         *Diagnosis       `json:"last,omitempty"` // the latest diagnosis, absent if there was none since the start
+	Evidence     []Evidence       `json:"evidence"`          // the latest of every check and subject
+	Last         *Diagnosis       `json:"last,omitempty"`    // the latest diagnosis, absent if there was none since the start
 	Outcome      *Outcome         `json:"outcome,omitempty"` // what became of the latest diagnosis
-	Self         map[string]int64 `json:"self"`           // as in Health
+	Self         map[string]int64 `json:"self"`              // as in Health
 	Watch
 }
 
