@@ -47,6 +47,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	} else {
 		w.conf = &c
 		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
+		w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
 	}
 	w.state = func() (report.State, error) {
 		d, err := client.daemon()
@@ -114,6 +115,7 @@ func (d *daemon) bundle(send bool) (map[string]any, error) {
 		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
 		state: func() (report.State, error) { return d.State(), nil },
 		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
+		past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
 	}
 	for {
 		b, m, err := w.bundle(time.Now(), d.agent())

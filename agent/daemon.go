@@ -53,6 +53,7 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
@@ -181,6 +182,7 @@ func (d *daemon) State() report.State {
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
 	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {

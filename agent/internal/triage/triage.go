@@ -70,9 +70,10 @@ type Config struct {
 	Runner    *probe.Runner
 	Store     Store
 	Journal   Journal
-	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
-	Metered   func() bool         // is the bearer in use paid by the byte?
-	Asked     func(doc []byte)    // takes the final diagnosis that somebody asked for; may be nil
+	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
+	Metered   func() bool               // is the bearer in use paid by the byte?
+	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Log       *slog.Logger
 }
 
@@ -530,6 +531,7 @@ func (l *Loop) explain(h *history, r *run, final bool) {
 			offer(w.first, r.doc)
 		}
 	}
+	l.remember(r.doc)
 }
 
 func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
@@ -556,6 +558,13 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 func at(e report.Evidence, now time.Time) report.Evidence {
 	e.At = now.UTC().Truncate(time.Millisecond)
 	return e
+}
+
+// remember hands a final revision to the history.
+func (l *Loop) remember(d report.Diagnosis) {
+	if d.Final && !d.Asked && l.c.Past != nil {
+		l.c.Past(&d)
+	}
 }
 
 func (l *Loop) keep(d report.Diagnosis) {
@@ -638,4 +647,5 @@ func (l *Loop) close(r *run) {
 	d.Revision++
 	d.Repeats = r.repeats
 	l.keep(d)
+	l.remember(d)
 }
