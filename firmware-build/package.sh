@@ -10,6 +10,13 @@ case $plain in
 [0-9]*.[0-9]*) ;;
 *) plain=0.0.0+$plain ;;
 esac
+# Manual pages and completion come from the program's own table of commands.
+share=$(mktemp -d)
+trap 'rm -rf "$share"' EXIT
+GOOS= GOARCH= GOARM= "${GO:-go}" build -buildvcs=false -ldflags "-X main.version=$version" -o "$share/posdx" ./agent
+"$share/posdx" man --dir "$share/man1"
+gzip -9n "$share"/man1/*.1
+for shell in bash zsh fish; do "$share/posdx" completion $shell >"$share/posdx.$shell"; done
 for arch in "$@"; do
 	name=posdx-$plain-$arch
 	tmp=$(mktemp -d)
@@ -28,7 +35,7 @@ for arch in "$@"; do
 	*) goarch=$arch ;;
 	esac
 	for format in deb ipk; do
-		VERSION=$plain ARCH=$goarch BINARY=dist/posdx-$arch "${GO:-go}" run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4 \
+		VERSION=$plain ARCH=$goarch BINARY=dist/posdx-$arch SHARE=$share "${GO:-go}" run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4 \
 			package --config $kit/nfpm.yaml --packager $format --target "dist/$name.$format" >/dev/null ||
 			{ echo "$format: nfpm could not be fetched or failed; the tar.gz is complete without it" >&2; continue; }
 		echo "dist/$name.$format"
