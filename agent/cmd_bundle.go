@@ -178,7 +178,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx replay: %v\n", err)
 		return exitFailed
 	}
-	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Format(time.RFC3339), m.Agent.Version, m.System)
+	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
 		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
 	}
@@ -190,7 +190,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 			code = exitBad
 		}
 		if !*asJSON {
-			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Format(time.RFC3339), r.ID, r.Code, r.Say)
+			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Local().Format(localTime), r.ID, r.Code, r.Say)
 			fmt.Fprint(s.out, diagnose.Render(r.Explains, *lang, renderWidth), "\n")
 		}
 	}

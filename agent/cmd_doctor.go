@@ -282,7 +282,7 @@ func (d *doctor) broker() {
 
 func (d *doctor) clock() {
 	now := time.Now()
-	text := now.Format("2006-01-02 15:04:05 MST -07:00")
+	text := now.Format(localTime)
 	if !stamp.ClockTrusted(now) {
 		d.add("clock", unsure, fmt.Sprintf(d.say("%s，内核不认为时钟已同步", "%s; the kernel does not call it synchronised"), text), d.say("启用 NTP（chrony、systemd-timesyncd）", "run an NTP client (chrony, systemd-timesyncd)"))
 		return

@@ -78,6 +78,9 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 	return h.one(list[0])
 }
 
+// localTime is how a moment is written for people: in the terminal's own time, with its zone. Documents stay UTC.
+const localTime = "2006-01-02 15:04:05 MST -07:00"
+
 // config0 is the configuration of a terminal that has none yet.
 func config0() config { return config{Config: conf.Defaults()} }
 
@@ -198,7 +201,7 @@ func (h historyWriter) one(d report.Diagnosis) int {
 		d = console.InLanguage(d, h.know, cmp.Or(h.profile.Name, h.profile.Base), h.lang)
 	}
 	if !h.json {
-		fmt.Fprintf(h.s.out, "%s  %s\n", then.ID, then.Event.Time.Local().Format("2006-01-02 15:04:05 MST -07:00"))
+		fmt.Fprintf(h.s.out, "%s  %s\n", then.ID, then.Event.Time.Local().Format(localTime))
 	}
 	exit := printDiagnosis(h.s, &d, diagnose.Options{Lang: h.lang}, h.json)
 	if h.again && !sameVerdict(&then, &d) {

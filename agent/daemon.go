@@ -342,7 +342,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 
 // question reads the arguments of the fleet's command diagnose: the one door through which they come in.
 func question(args map[string]any) (source.Seen, error) {
-	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now(), Code: anyCode}
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
 	for name, v := range args {
 		text, ok := v.(string)
 		if !ok {
