@@ -9,6 +9,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source/paylog"
@@ -68,8 +69,8 @@ func (c *config) dry() (list conf.Problems) {
 		check(fmt.Sprintf("knowledge.keys[%d]", i), err)
 	}
 	know := codes.Builtin()
-	if lib, err := newLibrary(*c, silent); err == nil {
-		know = lib.now.Load()
+	if lib, err := library.New(c.StateDir, c.Knowledge.Keys, silent); err == nil {
+		know = lib.Now.Load()
 	}
 	_, err := chooseProfile(know, c.Profile)
 	check("profile", err)
