@@ -105,7 +105,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Past: d.remember, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -342,7 +342,10 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 	}()
 	go func() {
 		<-ready
-		d.runner.Background(ctx, note)
+		d.runner.Background(ctx, func() {
+			d.loop.Look()
+			note()
+		})
 	}()
 	again := time.NewTicker(healthEvery)
 	defer again.Stop()

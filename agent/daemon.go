@@ -28,7 +28,7 @@ import (
 type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
-	PublishAsked(doc []byte)
+	PublishLoose(kind string, doc []byte)
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -182,6 +182,9 @@ func (d *daemon) State() report.State {
 	}
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
+	}
+	if o, ok := d.loop.Outcome(); ok {
+		s.Outcome = &o
 	}
 	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
@@ -391,7 +394,14 @@ func (d *daemon) publishHealth() {
 // has it.
 func (d *daemon) publishAsked(doc []byte) {
 	if d.up != nil {
-		d.up.PublishAsked(d.gate.Out(doc))
+		d.up.PublishLoose(report.KindAsked, d.gate.Out(doc))
+	}
+}
+
+// publishOutcome tells the fleet what became of a diagnosis.
+func (d *daemon) publishOutcome(doc []byte) {
+	if d.up != nil {
+		d.up.PublishLoose(report.KindOutcome, d.gate.Out(doc))
 	}
 }
 

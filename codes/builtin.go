@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:778769c6328cf0f47d21d264a94e15e71515874ed44168fa3f394dffb8c6dafb", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:779ec4fd09235eae9e1141bd976a00e0d9a90ecafd9001ed4ac6e6f1ad865205", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -2909,6 +2909,10 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:778769c6328cf0f47d2
 	Word{Kind: "origin", ID: "host", Text: Text{ZH: "主机", EN: "host"}},
 	Word{Kind: "origin", ID: "terminal", Text: Text{ZH: "终端", EN: "terminal"}},
 	Word{Kind: "origin", ID: "unknown", Text: Text{ZH: "不明", EN: "not known"}},
+	Word{Kind: "outcome", ID: "borne-out", Text: Text{ZH: "已修好并已有交易成功，原因得到证实", EN: "put right, and a sale went well: the cause is borne out"}},
+	Word{Kind: "outcome", ID: "mended", Text: Text{ZH: "故障已消失", EN: "well again"}},
+	Word{Kind: "outcome", ID: "refuted", Text: Text{ZH: "后来的情况不支持这个原因", EN: "what happened since speaks against this cause"}},
+	Word{Kind: "outcome", ID: "untested", Text: Text{ZH: "没有后续情况", EN: "nothing has told since"}},
 	Word{Kind: "reason", ID: "absent", Text: Text{ZH: "没有安装", EN: "not fitted"}},
 	Word{Kind: "reason", ID: "budget", Text: Text{ZH: "流量或次数受限", EN: "beyond the budget"}},
 	Word{Kind: "reason", ID: "in-sale", Text: Text{ZH: "交易进行中", EN: "a sale is running"}},

@@ -15,6 +15,7 @@ const (
 	KindHealth    = "health"
 	KindTally     = "tally"
 	KindDropped   = "dropped"
+	KindOutcome   = "outcome" // an Outcome; not numbered: the diagnosis it is about stands without it
 	KindAsked     = "asked" // a Diagnosis that somebody asked for; not numbered, not counted
 )
 

@@ -16,10 +16,11 @@ type State struct {
 	InSale       bool             `json:"in_sale"`           // a sale is running: nothing outside the agent is touched
 	Uplink       Uplink           `json:"uplink"`
 	Devices      []Device         `json:"devices"`
-	Evidence     []Evidence       `json:"evidence"`         // the latest of every check and subject
-	Last         *Diagnosis       `json:"last,omitempty"`   // the latest diagnosis of a sale, absent if there was none since the start
-	Recent       []Recent         `json:"recent,omitempty"` // the newest diagnoses of this and earlier starts, newest first
-	Self         map[string]int64 `json:"self"`             // as in Health
+	Evidence     []Evidence       `json:"evidence"`          // the latest of every check and subject
+	Last         *Diagnosis       `json:"last,omitempty"`    // the latest diagnosis of a sale, absent if there was none since the start
+	Outcome      *Outcome         `json:"outcome,omitempty"` // what became of the latest diagnosis
+	Recent       []Recent         `json:"recent,omitempty"`  // the newest diagnoses of this and earlier starts, newest first
+	Self         map[string]int64 `json:"self"`              // as in Health
 	Watch
 }
 

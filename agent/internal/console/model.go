@@ -364,7 +364,8 @@ func (m *model) body() []string {
 		}
 		return lines
 	}
-	return Verdict(m.spoken(), m.know, m.lang, cols)
+	d := m.spoken()
+	return append(Outcome(m.state.Outcome, d, m.know, m.lang, cols), Verdict(d, m.know, m.lang, cols)...)
 }
 
 // view is the screen: at most rows lines of at most cols columns.

@@ -15,6 +15,15 @@ import (
 	"posdx/codes"
 )
 
+// Outcome says what became of a diagnosis, nothing as long as nothing is known.
+func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) []string {
+	if o == nil || d == nil || o.Diagnosis != d.ID {
+		return nil
+	}
+	what := k.Word("outcome", o.Outcome).In(lang) + "  " + o.Time.Local().Format("2006-01-02 15:04 MST")
+	return text.Wrap(text.Pad(wordSince.In(lang), 9)+text.Clean(what), cols, 9)
+}
+
 // Verdict lays a diagnosis out for a technician: the money, the cause, three proofs, what to do, the next test, the
 // hand-off code. The words of causes come from the knowledge, so they follow the language of the screen.
 func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (lines []string) {

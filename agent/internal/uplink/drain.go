@@ -187,15 +187,15 @@ func (s *session) choose(now time.Time, until func(time.Time)) (message, bool, e
 		return message{}, false, nil
 	}
 	st := u.box.Stats()
-	if len(u.asked) > 0 {
-		a := u.asked[0]
-		u.asked = slices.Delete(u.asked, 0, 1)
-		env, err := report.Wrap(at, report.KindAsked, st.Epoch, st.Boot, 0, a.at, false, a.doc)
+	if len(u.loose) > 0 {
+		a := u.loose[0]
+		u.loose = slices.Delete(u.loose, 0, 1)
+		env, err := report.Wrap(at, a.kind, st.Epoch, st.Boot, 0, a.at, false, a.doc)
 		if err != nil {
-			u.log.Warn("asked", "error", err)
+			u.log.Warn("publish", "kind", a.kind, "error", err)
 			return message{}, false, nil
 		}
-		return message{topic: at.Topic(report.KindAsked), kind: report.KindAsked, payload: env}, true, nil
+		return message{topic: at.Topic(a.kind), kind: a.kind, payload: env}, true, nil
 	}
 	if !u.dirty {
 		return message{}, false, nil

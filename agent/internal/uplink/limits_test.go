@@ -146,7 +146,7 @@ func TestAskedDocuments(t *testing.T) {
 		box := newBox(t)
 		s := newScript(t)
 		r := start(t, s, box, Config{}, Handlers{})
-		r.PublishAsked([]byte(`{"id":"q","asked":true}`))
+		r.PublishLoose(report.KindAsked, []byte(`{"id":"q","asked":true}`))
 		rest(time.Minute)
 		c := r.controls("asked")
 		if len(c) != 1 {
