@@ -56,6 +56,7 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
@@ -185,6 +186,7 @@ func (d *daemon) State() report.State {
 	if o, ok := d.loop.Outcome(); ok {
 		s.Outcome = &o
 	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {
@@ -348,7 +350,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 
 // question reads the arguments of the fleet's command diagnose: the one door through which they come in.
 func question(args map[string]any) (source.Seen, error) {
-	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now(), Code: anyCode}
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
 	for name, v := range args {
 		text, ok := v.(string)
 		if !ok {

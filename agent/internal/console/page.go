@@ -52,7 +52,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		code += "  " + fmt.Sprintf(wordRepeats.In(lang), d.Repeats)
 	}
 	item(wordCode.In(lang), code)
-	item("", d.Event.Time.Format("2006-01-02 15:04:05 MST"))
+	item("", d.Event.Time.Local().Format("2006-01-02 15:04:05 MST"))
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
@@ -193,7 +193,7 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
