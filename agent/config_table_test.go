@@ -241,6 +241,12 @@ var trials = []trial{
 	{name: "key of advisories", more: "[broker]\nadvisory_keys = [\"abc\"]\n", level: conf.Error, says: "posdx-fleet advisory-key", line: moreLines + 1},
 	{name: "console not there", more: "[console]\ntty = \"/dev/ttyNONE\"\n", level: conf.Warning, says: "console.tty", line: moreLines + 1},
 	{name: "console from here", more: "[console]\ntty = \"ttyS0\"\n", level: conf.Error, says: "begins with /", line: moreLines + 1},
+	{name: "console charset", more: "[console]\ncharset = \"latin1\"\n", level: conf.Error, says: "console.charset", line: moreLines + 1},
+	{name: "console language", more: "[console]\nlanguage = \"fr\"\n", level: conf.Error, says: "console.language", line: moreLines + 1},
+	{name: "console PIN short", more: "[console]\npin = \"123\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console PIN letters", more: "[console]\npin = \"12ab\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console idle", more: "[console]\nidle = \"5s\"\n", level: conf.Error, says: "console.idle", line: moreLines + 1},
+	{name: "contact", more: "[contacts]\ncarrier = \"1\\u00072\"\n", level: conf.Error, says: "contacts.carrier", line: moreLines + 1},
 	{name: "console rate", more: "[console]\ntty = \"/dev/ttyNONE\"\nbaud = 0\n", level: conf.Error, says: "console.baud", line: moreLines + 2},
 }
 

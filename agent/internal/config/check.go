@@ -128,9 +128,7 @@ func (c *Config) check() Problems {
 			k.bad(key, "%q is no label; want at most %d bytes without control characters", v, report.MaxLabel)
 		}
 	}
-	if c.Console.TTY != "" && k.device("console.tty", c.Console.TTY) {
-		k.baud("console.baud", c.Console.Baud, true)
-	}
+	k.console()
 	k.ports()
 	return k.list
 }
@@ -142,6 +140,37 @@ func sorted(m map[string]string) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// Bounds of what the console may be told.
+const (
+	minPIN, maxPIN = 4, 12
+	minIdle        = time.Minute
+	maxContact     = 40 // bytes: a number, or two
+)
+
+func (k *checker) console() {
+	c := k.c.Console
+	if c.TTY != "" && k.device("console.tty", c.TTY) {
+		k.baud("console.baud", c.Baud, true)
+	}
+	k.oneOf("console.charset", c.Charset, "utf-8", "gbk")
+	if c.Language != "" {
+		k.oneOf("console.language", c.Language, "zh", "en")
+	}
+	if n := len(c.PIN); n > 0 && (n < minPIN || n > maxPIN || strings.Trim(c.PIN, "0123456789") != "") {
+		k.bad("console.pin", "is no PIN; want %d to %d digits, or nothing to ask for none", minPIN, maxPIN)
+	}
+	if time.Duration(c.Idle) < minIdle {
+		k.bad("console.idle", "%v is too short to work; want at least %v", time.Duration(c.Idle), minIdle)
+	}
+	for _, n := range [...]struct{ key, number string }{
+		{"contacts.acquirer", k.c.Contacts.Acquirer}, {"contacts.carrier", k.c.Contacts.Carrier}, {"contacts.service", k.c.Contacts.Service},
+	} {
+		if len(n.number) > maxContact || strings.ContainsFunc(n.number, unicode.IsControl) {
+			k.bad(n.key, "%q is no telephone number; want at most %d bytes without control characters", n.number, maxContact)
+		}
+	}
 }
 
 func (k *checker) names() {
