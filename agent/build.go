@@ -16,7 +16,6 @@ import (
 
 	"posdx/agent/evidence"
 	conf "posdx/agent/internal/config"
-	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
@@ -149,7 +148,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.Now.Load, Lang: c.Language}
+			face := consoleOf(c, cmp.Or(c.Console.Language, c.Language))
+			face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: d}, lib.Now.Load, log
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}

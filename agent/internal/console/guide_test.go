@@ -301,16 +301,16 @@ func TestGuideIsFrugal(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := guidedModel(lang)
 		var s screen
-		if n := len(s.paint(m.view())); n > 2000 {
+		if n := len(s.paint(m.view(), m.cols)); n > 2000 {
 			t.Errorf("%s: the guide takes %d bytes", lang, n)
 		}
 		m.press(key{r: '0'})
-		n := len(s.paint(m.view()))
+		n := len(s.paint(m.view(), m.cols))
 		t.Logf("%s: to the next question %d bytes", lang, n)
 		if n > 1200 {
 			t.Errorf("%s: the next question takes %d bytes", lang, n)
 		}
-		if n := len(s.paint(m.view())); n != 0 {
+		if n := len(s.paint(m.view(), m.cols)); n != 0 {
 			t.Errorf("%s: nothing changed and %d bytes were sent", lang, n)
 		}
 	}
@@ -332,7 +332,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 	for i := range 200 {
 		many = append(many, fmt.Sprintf("net.check-number-%d", i))
 	}
-	if n := len(checkList(many)); n > bodyRows-2 {
+	if n := len(checkList(many, rows-frame)); n > rows-frame-2 {
 		t.Errorf("%d rows of checks", n)
 	}
 }

@@ -114,7 +114,7 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
 // language.
 func inLanguage(text, lang string, own func() string) string {
-	if hasHan(text) == (lang != "en") {
+	if text != "" && hasHan(text) == (lang != "en") {
 		return text
 	}
 	if t := own(); t != "" {
@@ -128,8 +128,9 @@ func hasHan(s string) bool {
 }
 
 // checkList numbers checks in three columns, as many as a screen has room for.
-func checkList(checks []string) []string {
-	const columns, most = 3, bodyRows - 3
+func checkList(checks []string, rows int) []string {
+	const columns = 3
+	most := max(1, rows-3)
 	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
 	for i, c := range checks[:min(len(checks), columns*most)] {
 		row := &lines[i%len(lines)]
