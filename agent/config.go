@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/source/paylog"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 
@@ -270,16 +271,15 @@ func (c *config) check() error {
 	if err := (report.Address{Estate: c.Estate, Terminal: c.Terminal}).Check(); err != nil {
 		list = append(list, err)
 	}
-	paths := map[string]bool{}
 	for i, l := range c.Log {
 		key := fmt.Sprintf("log[%d]", i)
 		if l.Path == "" {
 			bad(key+".path", "is empty; name the payment log to follow")
-		} else if paths[l.Path] {
-			bad(key+".path", "%q is followed already; put all patterns of a log into one [[log]]", l.Path)
 		}
-		paths[l.Path] = true
-		oneOf(key+".encoding", l.Encoding, "", "utf-8", "gb18030")
+		oneOf(key+".encoding", l.Encoding, append(paylog.Encodings(), "")...)
+		if err := paylog.CheckPath(l.Path); err != nil {
+			bad(key+".path", "%v", err)
+		}
 		oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
 		for j, st := range l.Step {
 			oneOf(fmt.Sprintf("%s.step[%d].phase", key, j), st.Phase, "start", "sent", "answered", "end")

@@ -24,6 +24,7 @@ type Hearing struct {
 	bytes  uint64 // passed since something was read
 	read   int
 	unread int    // in a row
+	odd    int    // pieces of text that are not in the encoding they should be in
 	first  string // class of the first byte of the latest that was not read
 	size   int    // its length
 	deaf   bool
@@ -52,6 +53,14 @@ func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	return changed
 }
 
+// Odd takes in how many pieces of text so far were not in the encoding they should be in. changed says that these are the
+// first.
+func (h *Hearing) Odd(n int) (changed bool) {
+	changed = h.odd == 0 && n > 0
+	h.odd = n
+	return changed
+}
+
 // Deaf says that things pass and none of them can be read.
 func (h *Hearing) Deaf() bool { return h.deaf }
 
@@ -69,9 +78,12 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 	h.told = now
 	ev = report.Evidence{Check: "source.readable", Subject: string(h.Channel) + " " + h.Subject, Status: report.OK, Depth: report.Internal,
 		At: now.UTC().Truncate(time.Millisecond), Facts: report.Facts{"read": h.read}}
-	if h.deaf {
+	if h.deaf || h.odd > 0 && h.read == 0 {
 		ev.Status = report.CannotTell
 		ev.Facts = report.Facts{"reason": report.ReasonUnsupported, "read": h.read, "unread": h.unread, "bytes": h.bytes, "first": h.first, "size": h.size}
+	}
+	if h.odd > 0 {
+		ev.Facts["not_in_encoding"] = h.odd
 	}
 	return ev, true
 }
