@@ -49,6 +49,7 @@ func commands() []command {
 		{"guide", "find the cause question by question", runGuide},
 		{"decode", "read a hand-off code", runDecode},
 		{"relay", "pass a serial line through, so that the daemon can hear it", runRelay},
+		{"log", "show what patterns catch in a payment log, or propose some", runLog},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},

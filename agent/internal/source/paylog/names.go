@@ -135,6 +135,15 @@ func CheckPath(path string) error {
 	return err
 }
 
+// Is tells whether a file is one of the log's, by its name.
+func (f LogFile) Is(path string) bool {
+	n, err := newNames(f.Path)
+	if err != nil || n == nil {
+		return f.Path == path
+	}
+	return n.re.MatchString(path)
+}
+
 // folder is where the log's files appear.
 func (t *tail) folder() string {
 	if t.names != nil {
