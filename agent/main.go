@@ -60,6 +60,7 @@ func commands() []command {
 }
 
 func main() {
+	startUnpreempted()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
 	stop()
