@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -135,12 +136,12 @@ func logOf(path string, patterns []string, encoding, begin, config string) (payl
 		}
 		return file, nil
 	}
-	c, err := readConfig(config)
+	c, _, err := readConfig(config)
 	if err != nil {
 		return paylog.LogFile{}, fmt.Errorf("%w; or give --pattern", err)
 	}
-	logs, err := follow(c, slog.New(slog.DiscardHandler))
-	if err != nil {
+	logs, wrong := follow(c, slog.New(slog.DiscardHandler))
+	if err := errors.Join(wrong...); err != nil {
 		return paylog.LogFile{}, err
 	}
 	full, err := filepath.Abs(path)
