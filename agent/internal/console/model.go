@@ -233,6 +233,7 @@ func (m *model) enter(k key) action {
 	}
 	switch {
 	case m.card:
+		m.note = wordNoCard.In(m.lang)
 	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel:
 		m.show(screenVerdict)
 	case k.r == keyEnter && m.screen == screenLookup:

@@ -3,6 +3,7 @@ package paylog
 import (
 	"bytes"
 	"cmp"
+	_ "embed"
 	"io"
 	"regexp"
 	"slices"
@@ -31,17 +32,16 @@ type Suggestion struct {
 	Codes    map[string]int `json:"codes"`
 }
 
-// codeKeys are the names that logs give a response code, from the surest to the least.
-var codeKeys = []string{
-	`RspCode`, `respCode`, `resp_code`, `rsp_code`, `responseCode`, `response_code`, `response code`, `respcd`, `rspcd`, `hostRespCode`, `hostCode`, `authRespCode`,
-	`F39`, `DE39`, `field39`, `field_39`, `bit39`, `39`, `返回码`, `应答码`, `响应码`, `返回代码`, `应答代码`, `响应代码`, `交易返回码`, `回應碼`, `回覆碼`, `應答碼`,
-	`応答コード`, `응답코드`, `codigoRespuesta`, `codigo de respuesta`, `código de resposta`, `codResp`, `codigoResposta`, `yanıt kodu`, `код ответа`, `Antwortcode`,
-	`errorCode`, `error_code`, `errCode`, `err_code`, `错误码`, `错误代码`, `錯誤碼`, `失败码`, `エラーコード`, `오류코드`, `código de erro`, `Fehlercode`, `retCode`, `ret_code`,
-	`returnCode`, `return_code`, `resultCode`, `result_code`, `结果码`, `RC`, `code`, `Cod`, `ret`, `rc`, `action code`, `actionCode`, `status code`,
-}
+// namesInLogs are the names that logs give a response code, from the surest to the least, and behind an empty line those of a
+// trace number: other people's words, so not those of this program's own texts.
+//
+//go:embed names.txt
+var namesInLogs string
 
-// stanKeys are the names of a trace number.
-var stanKeys = []string{`stan`, `traceNo`, `trace_no`, `traceNumber`, `trace`, `sysTrace`, `F11`, `DE11`, `field11`, `bit11`, `11`, `流水号`, `交易流水号`, `凭证号`, `流水號`, `NSU`, `伝票番号`}
+var codeKeys, stanKeys = func() ([]string, []string) {
+	codes, traces, _ := strings.Cut(strings.TrimSpace(namesInLogs), "\n\n")
+	return strings.Split(codes, "\n"), strings.Split(traces, "\n")
+}()
 
 // joint stands between a name and its value; valueOf is a code.
 const (
