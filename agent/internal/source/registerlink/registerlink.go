@@ -34,6 +34,7 @@ type Link struct {
 	Framing string
 	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
 	Copies  string          // instead of Ports, the socket for a relay's copies: of the device first, then of its application
+	Address string          // instead of Ports, the terminal's on a network, where ListenLAN is used and Run is not
 	Tags    *ecr.Tags       // tells cards apart; may be nil
 	Log     *slog.Logger
 
@@ -63,7 +64,11 @@ type Line struct {
 
 // Check says what is wrong with the configuration.
 func (e *Link) Check() error {
-	if n := len(e.Ports); e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
+	if n := len(e.Ports); e.Address != "" {
+		if n > 0 || e.Copies != "" {
+			return fmt.Errorf("listen to %s: a link on the network has no port", e.Name)
+		}
+	} else if e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
 		return fmt.Errorf("listen to %s: %d ports, want one for each direction, or a relay", e.Name, n)
 	}
 	if ecr.NewDecoder(e.Framing, true) == nil {
