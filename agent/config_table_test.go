@@ -122,6 +122,7 @@ var trials = []trial{
 	{name: "log without a name", more: "[[log]]\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "log[0].path: is empty"},
 	{name: "log from here", more: "[[log]]\npath = \"pay.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "begins with /", line: moreLines + 1},
 	{name: "log is a folder", more: "[[log]]\npath = \"DIR\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "is a folder", line: moreLines + 1},
+	{name: "link on a network without an address", more: "[[ecr]]\nname = \"e\"\nframing = \"zvt-lan\"\nway = \"lan\"\n", level: conf.Error, says: "192.168.1.50:20007", line: moreLines + 4},
 	{name: "part of a date", more: "[[log]]\npath = \"DIR/pay_%Q.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "there are %Y", line: moreLines + 2},
 	{name: "log not there", more: "[[log]]\npath = \"DIR/none.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Warning, says: "is not there", line: moreLines + 1},
 	{name: "log encoding", more: "[[log]]\npath = \"DIR/pay.log\"\nencoding = \"ebcdic\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `no encoding "ebcdic"`, line: moreLines + 2},
