@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:14613d43c56feaf02c653849b64f84f400408e2b28f3cc0b0d376a7487171194", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:8dfaf74d20bf69ec1ac0de1ac7af898ae69fa13d988a425ffb3767eefe997772", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -358,6 +358,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:14613d43c56feaf02c6
 	Fact{Check: "source.readable", Name: "first", Type: "word", Words: list37, Display: true, Why: "class of the first byte, for whoever configures the dialect"},
 	Fact{Check: "source.readable", Name: "messages_read", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "says how much was read; what was not is told to the person at the terminal, it breaks no sale"},
 	Fact{Check: "source.readable", Name: "messages_unread", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "a source that cannot be read is a gap in what is known, never a cause of a failed sale"},
+	Fact{Check: "source.readable", Name: "not_in_encoding", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "lines of a log whose encoding is set wrongly, for whoever configures it"},
 	Fact{Check: "source.readable", Name: "size", Type: "int", Unit: "bytes", High: 1e+09, Display: true, Why: "length of the first piece, for whoever configures the length header"},
 	Fact{Check: "txn.answer", Name: "connect_ms", Type: "float", Unit: "ms", High: 1e+08},
 	Fact{Check: "txn.answer", Name: "host_answer_seen", Type: "bool"},
