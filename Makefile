@@ -54,7 +54,7 @@ dist/posdx-arm64:
 	GOOS=linux GOARCH=arm64 $(ARMBUILD) -o $@ ./agent
 
 .PHONY: size
-size: arm ## sizes of the ARM builds against their budget; fails when they grow past today's
+size: arm ## sizes of the ARM builds against their budget; fails above it
 	@sh $(KIT)/size.sh dist
 
 # What has bytes, 32-bit integers or system calls in it; GOARM=5 on the processor that has nothing more.

@@ -583,6 +583,17 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 	}
 }
 
+func TestInstallUpgradesWhatNobodyConfiguredYet(t *testing.T) {
+	for _, format := range []string{"tar", "deb"} {
+		b := newBare(t, "inittab")
+		for _, v := range []string{"1.0.0", "2.0.0"} {
+			if out, err := b.install(format, v); err != nil || b.version() != v || !strings.Contains(out, "next: write estate") {
+				t.Errorf("%s: %s in place, %v\n%s", format, b.version(), err, out)
+			}
+		}
+	}
+}
+
 // TestInstallCountsEveryCopy: a flash too small for both programs takes the new one in place of the old, one too small
 // for that refuses, and the old one works.
 func TestInstallCountsEveryCopy(t *testing.T) {

@@ -333,7 +333,8 @@ install() {
 	fresh=yes
 	[ ! -f "$program" ] || fresh=no
 	if [ -z "$root" ] && [ -f "$config" ]; then
-		"$from/posdx" selfcheck --config "$config" >/dev/null ||
+		# One that nobody has written a name into yet runs nowhere and stops no upgrade.
+		"$from/posdx" selfcheck --config "$config" >/dev/null || grep -q '= *"change-me"' "$config" ||
 			die "posdx $version cannot take over: put right what is named above. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
 	fi
 	was=no
