@@ -76,6 +76,10 @@ lab: build ## every scenario of the simulated terminal, with what each found
 guest: dist/posdx-armv7 ## memory and start of posdx on a real ARM kernel in qemu; fetches the kernel once, 44 MB
 	@GO="$(GO)" sh $(KIT)/lab/guest.sh dist/posdx-armv7
 
+.PHONY: lab-arm
+lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, measured; LABARGS="-only link -cuts 5"
+	@GO="$(GO)" sh $(KIT)/lab-arm.sh $(LABARGS)
+
 .PHONY: faults
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
 	POSDX_FAULTS=1 $(GO) test -count=1 -timeout 15m -run TestFaults -v ./agent | grep -E '^ +faults_test.go.*(first|faults:)|--- FAIL|^(ok|FAIL)'

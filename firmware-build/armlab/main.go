@@ -186,7 +186,7 @@ func (l *lab) prepare() error {
 	}
 
 	if err := shell(`mkdir -p "$2" && cp -a "$1/." "$2" && cd "$2" && mkdir -p bin sbin usr/bin usr/sbin usr/lib proc sys dev run tmp var/lib etc/init.d lab root mnt &&
-		rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/info && for p in $(qemu-arm-static bin/busybox --list-full 2>/dev/null || true); do [ -e "$p" ] || ln -s /bin/busybox "$p"; done`,
+		rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/info etc/rc?.d etc/init.d/* usr/sbin/update-rc.d lib/systemd && for p in $(qemu-arm-static bin/busybox --list-full 2>/dev/null || true); do [ -e "$p" ] || ln -s /bin/busybox "$p"; done`,
 		filepath.Join(l.work, "others"), root); err != nil {
 		return err
 	}
