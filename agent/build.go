@@ -17,6 +17,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -46,11 +47,11 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		c.Broker.URL = nil
 	}
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
-	lib, err := newLibrary(c, log)
+	lib, err := library.New(c.StateDir, c.Knowledge.Keys, log)
 	if err != nil {
 		return fail(err)
 	}
-	k := lib.now.Load()
+	k := lib.Now.Load()
 	profile, err := chooseProfile(k, c.Profile)
 	if err != nil {
 		return fail(err)
@@ -97,7 +98,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.runner.Failed = sensed.failed
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
+		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
 		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
 	})
 	d.notice(sensed.probes)
@@ -115,7 +116,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.Run},
-		{"knowledge", lib.run},
+		{"knowledge", lib.Run},
 	}
 	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
 	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth
@@ -140,7 +141,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
+			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.Now.Load, Lang: c.Language}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}

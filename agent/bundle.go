@@ -17,14 +17,13 @@ import (
 	"sort"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"posdx/agent/internal/atomicfile"
 	"posdx/agent/internal/keeper"
-	"posdx/agent/internal/stamp"
-
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
-
-	"golang.org/x/sys/unix"
 )
 
 // A bundle is what a terminal can tell of itself to somebody who is not there: a zip file, for every desk can open one

@@ -11,9 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"posdx/agent/internal/atomicfile"
-
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/atomicfile"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -39,7 +40,7 @@ type daemon struct {
 	address report.Address
 	profile string // how codes are read: a profile's name, or a scheme's that has none
 	devices []report.Device
-	lib     *library
+	lib     *library.Library
 	stamp   *stamp.Stamper
 	runner  *probe.Runner
 	loop    *triage.Loop
@@ -58,7 +59,7 @@ type daemon struct {
 }
 
 func (d *daemon) agent() report.Agent {
-	return report.Agent{Version: version, Knowledge: d.lib.now.Load().Hash}
+	return report.Agent{Version: version, Knowledge: d.lib.Now.Load().Hash}
 }
 
 // Seen takes in a code that nobody waits on.
@@ -122,7 +123,7 @@ func (d *daemon) answerable(s source.Seen) error {
 	if problem := source.CodeProblem(s.Code); problem != "" {
 		return fmt.Errorf("code: %s", problem)
 	}
-	k := d.lib.now.Load()
+	k := d.lib.Now.Load()
 	if s.Scheme != "" {
 		if !source.Word(s.Scheme, source.MaxScheme) {
 			return errors.New("scheme: want the name of a code table, such as unionpay")
@@ -295,9 +296,9 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 		reply.Data = d.health()
 		d.publishHealth()
 	case "knowledge":
-		b, err := packOf(c.Args)
+		b, err := library.PackOf(c.Args)
 		if err == nil {
-			_, err = d.lib.install(b)
+			_, err = d.lib.Install(b)
 		}
 		if err != nil {
 			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}

@@ -18,7 +18,6 @@ type Inference struct {
 	Topics   []TopicRule // in the order they are tried
 	Priors   []Prior
 	Signs    []Sign
-	Fresh    []Fresh
 	Tests    []Test
 	Retry    []CauseRetry
 	Numbers  []Number // sorted by kind, then number
@@ -72,12 +71,6 @@ type Sign struct {
 	Text    Text     // {fact} stands for a fact of the evidence
 }
 
-// Fresh is how long a check's findings hold in full.
-type Fresh struct {
-	Check   string
-	Seconds float64
-}
-
 // A Test is something that could be tried next. It is named after its check; those that only a person can do begin with
 // "ask.".
 type Test struct {
@@ -120,15 +113,6 @@ func (f *Inference) Sign(name string) *Sign {
 		return nil
 	}
 	return &f.Signs[i]
-}
-
-// FreshFor returns how many seconds a check's findings hold in full, 0 for a check that is not listed.
-func (f *Inference) FreshFor(check string) float64 {
-	i, ok := slices.BinarySearchFunc(f.Fresh, check, func(c Fresh, n string) int { return strings.Compare(c.Check, n) })
-	if !ok {
-		return 0
-	}
-	return f.Fresh[i].Seconds
 }
 
 // RetryFor returns the advice for a cause when nothing left the terminal, "later" if none is listed.
@@ -389,16 +373,7 @@ func (p *inferenceParser) parseTests() {
 }
 
 func (p *inferenceParser) parseRest() {
-	file := inferenceFile("checks")
-	for _, r := range p.rows(file, "check", "fresh_s") {
-		if _, ok := p.k.Check(r.must("check")); !ok {
-			r.problem("column check: no check %q", r.str("check"))
-		}
-		p.f.Fresh = append(p.f.Fresh, Fresh{r.str("check"), r.number("fresh_s", 1, 1e6)})
-	}
-	sortUnique(p.parser, file, p.f.Fresh, func(c Fresh) string { return c.Check })
-
-	file = inferenceFile("retry")
+	file := inferenceFile("retry")
 	for _, r := range p.rows(file, "cause", "retry") {
 		causes := p.expand(r.must("cause"), p.k.causeIDs())
 		if len(causes) == 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -175,11 +176,11 @@ func (s *state) layer(check string) uint32 {
 		}
 		return 0
 	}
-	it := s.v.first(check)
+	it := s.First(evidence.Check(check))
 	switch {
 	case it == nil:
 		return 0
-	case it.bad():
+	case it.Bad():
 		return 2
 	}
 	return 1

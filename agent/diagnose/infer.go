@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -36,15 +37,14 @@ type scored struct {
 }
 
 // infer does the whole inference: signs, priors, weights, probabilities.
-func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
+func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
-	s := &state{k: k, profile: p, given: ev, evidence: evidence, writer: findWriter(ev, evidence, k, p)}
+	s := &state{k: k, profile: p, given: ev, evidence: list, writer: findWriter(ev, list, k, p)}
 	known := *ev
 	known.Origin = s.writer.origin
 	ev = &known
-	s.reader = reader{f: f, ev: ev, v: newView(evidence, f)}
-	s.txn = readTxn(ev, &s.v)
-	s.kind = s.v.activeBearer()
+	s.reader = reader{f: f, ev: ev, Reading: evidence.Read(list, k)}
+	s.txn = readTxn(ev, s.Reading)
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
 	s.prior, _ = f.Prior(s.topic)
 	readSigns(&s.reader)
@@ -153,23 +153,23 @@ func (s *state) credit() {
 func (s *state) unlooked(check string) bool {
 	switch {
 	case check == "net.wifi":
-		if s.kind != "wifi" && len(s.v.all("net.wifi")) == 0 {
+		if s.Kind != "wifi" && len(s.All(evidence.NetWifi)) == 0 {
 			return false
 		}
 	case strings.HasPrefix(check, "modem."):
-		if s.kind != "cellular" && s.kind != "ppp" {
+		if s.Kind != "cellular" && s.Kind != "ppp" {
 			return false
 		}
 	case !strings.HasPrefix(check, "net.") && check != "board.clock":
 		return false
 	}
-	list := s.v.all(check)
+	list := s.All(evidence.Check(check))
 	for i := range list {
-		if list[i].fresh >= maskFrom {
+		if list[i].Fresh >= maskFrom {
 			return false
 		}
 	}
-	for _, e := range s.v.missing {
+	for _, e := range s.Missing {
 		if reason, _ := e.Facts.Str("reason"); e.Check == check && (reason == report.ReasonAbsent || reason == report.ReasonMasked) {
 			return false
 		}
@@ -208,7 +208,7 @@ func (s *state) unchecked() bool {
 	}
 	checks := 0
 	for i := range s.signs {
-		if it := s.signs[i].item; it != nil && !strings.HasPrefix(it.Check, "txn.") && !strings.HasPrefix(it.Check, "app.") && it.fresh > 0.3 {
+		if it := s.signs[i].item; it != nil && !strings.HasPrefix(it.Check, "txn.") && !strings.HasPrefix(it.Check, "app.") && it.Fresh > 0.3 {
 			checks++
 		}
 	}

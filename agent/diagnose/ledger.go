@@ -18,7 +18,7 @@ func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o O
 	var b strings.Builder
 	fmt.Fprintf(&b, "code %s, written by %s: table %s, topic %s, counts %.2f; searched %s\n", clean(ev.Code), ev.Origin,
 		dash(s.res.Scheme), s.topic, s.trust, dash(strings.Join(s.res.Searched, " ")))
-	fmt.Fprintf(&b, "active bearer %s; scale %g; knowledge %s\n\nsigns\n", dash(s.kind), s.f.Settings.Scale, k.Hash)
+	fmt.Fprintf(&b, "active bearer %s; scale %g; knowledge %s\n\nsigns\n", dash(s.Kind), s.f.Settings.Scale, k.Hash)
 	for i := range s.signs {
 		g := &s.signs[i]
 		by := "event"

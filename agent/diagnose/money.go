@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -197,17 +198,17 @@ const pinTries = 3
 // cardsWithCode returns the least number of distinct cards that met this code within the hour. A count that is missing
 // follows as a bound from those that are there.
 func (s *state) cardsWithCode() int {
-	it := s.v.first("txn.history")
+	it := s.First(evidence.TxnHistory)
 	if it == nil {
 		return 1
 	}
 	least := 1.0
-	if n, ok := it.num("cards_same_code_1h"); ok {
+	if n, ok := it.Num(evidence.CardsSameCode1h); ok {
 		least = max(least, n)
-	} else if n, ok := it.num("same_code_1h"); ok {
+	} else if n, ok := it.Num(evidence.SameCode1h); ok {
 		least = max(least, math.Ceil(n/pinTries))
 	}
-	if n, ok := it.num("issuers_same_code_1h"); ok {
+	if n, ok := it.Num(evidence.IssuersSameCode1h); ok {
 		least = max(least, n) // a card has one issuer
 	}
 	return int(min(least, 1000))

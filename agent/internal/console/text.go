@@ -1,6 +1,7 @@
 package console
 
 import (
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -102,4 +103,4 @@ var checkGroups = [...]group{
 func StatusWord(s report.Status, lang string) string { return word("status", string(s), lang) }
 
 // word returns what an id is called; one that is not known is shown as far as it can be.
-func word(kind, id, lang string) string { return clean(codes.Builtin().Word(kind, id).In(lang)) }
+func word(kind, id, lang string) string { return text.Clean(codes.Builtin().Word(kind, id).In(lang)) }

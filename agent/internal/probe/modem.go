@@ -170,6 +170,8 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 	list := []report.Evidence{port}
 	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
 		switch e.Subject = name; {
+		case offAir(r) && !s.config.DialUp && e.Check != "modem.registration" && (e.Check != "modem.sim" || r.SIM != modem.SIMReady):
+			e = doubtful(e.Check, name, report.CannotTell, report.ReasonMasked) // of a radio that is switched off nothing else can be told
 		case s.config.DialUp:
 			e = doubtful(e.Check, name, report.NotRun, report.ReasonAbsent)
 		case e.Status == "":
@@ -199,9 +201,16 @@ func simEvidence(r modem.Report) report.Evidence {
 	return e
 }
 
+// offAir says that the modem has been told not to use its radio.
+func offAir(r modem.Report) bool { return r.Radio == modem.RadioOff || r.Radio == modem.Deregistered }
+
 func registrationEvidence(r modem.Report) report.Evidence {
 	e := report.Evidence{Check: "modem.registration"}
-	if r.Registration == "" {
+	if r.Registration == "" && !offAir(r) {
+		return e
+	}
+	if offAir(r) { // that it is not registered says nothing of a network or an antenna
+		e.Status, e.Facts = report.Bad, report.Facts{"radio": string(r.Radio)}
 		return e
 	}
 	e.Status, e.Facts = report.Bad, report.Facts{"state": string(r.Registration)}

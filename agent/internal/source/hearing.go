@@ -68,10 +68,10 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 	}
 	h.told = now
 	ev = report.Evidence{Check: "source.readable", Subject: string(h.Channel) + " " + h.Subject, Status: report.OK, Depth: report.Internal,
-		At: now.UTC().Truncate(time.Millisecond), Facts: report.Facts{"read": h.read}}
+		At: now.UTC().Truncate(time.Millisecond), Facts: report.Facts{"messages_read": h.read}}
 	if h.deaf {
 		ev.Status = report.CannotTell
-		ev.Facts = report.Facts{"reason": report.ReasonUnsupported, "read": h.read, "unread": h.unread, "bytes": h.bytes, "first": h.first, "size": h.size}
+		ev.Facts = report.Facts{"reason": report.ReasonUnsupported, "messages_read": h.read, "messages_unread": h.unread, "bytes": h.bytes, "first": h.first, "size": h.size}
 	}
 	return ev, true
 }
