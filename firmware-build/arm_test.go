@@ -51,7 +51,7 @@ func TestARM(t *testing.T) {
 			if out := run(0, "code", "--lang", "en", "97"); !strings.Contains(out, "97") {
 				t.Errorf("code 97: %s", out)
 			}
-			run(1, "config", "check", "posdx.toml") // nobody has written a name into it yet
+			run(1, "config", "check", "posdx.toml")  // nobody has written a name into it yet
 			run(4, "config", "check", everything(t)) // its certificates are not here
 			cases, err := filepath.Glob("testdata/cases/*.json")
 			if err != nil || len(cases) == 0 {

@@ -761,6 +761,16 @@ func TestANewProgramThatNeverBecomesWellIsTakenBackAtBoot(t *testing.T) {
 	if b.version() != "2.0.0" || !b.exists("usr/lib/posdx/pending") {
 		t.Fatalf("not running, it stays unproven: %s, pending %v", b.version(), b.exists("usr/lib/posdx/pending"))
 	}
+	// What was never proven is nothing to go back to.
+	if out, err := b.install("tar", "1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if v := strings.Fields(b.sh("/usr/lib/posdx/posdx.before version"))[1]; v != "1.0.0" {
+		t.Errorf("kept to go back to: %s, which was never proven", v)
+	}
+	if out, err := b.install("tar", "2.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	b.sh("for n in 1 2 3; do /usr/lib/posdx/setup boot; done")
 	if b.version() != "2.0.0" {
 		t.Error("taken back too early")

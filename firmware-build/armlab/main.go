@@ -84,6 +84,8 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
+mdev -s
+mdev -d
 hostname terminal
 ifconfig lo up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0
@@ -104,6 +106,7 @@ while IFS= read -r line <&3; do
 	printf '\n#rc %s\n' $code >&3
 done
 `,
+	"etc/mdev.conf":   "tty(S|USB)[0-9]* root:dialout 660\nnull root:root 666\nzero root:root 666\nu?random root:root 666\nptmx root:root 666\ntty root:root 666\n.* root:root 660\n",
 	"etc/passwd":      "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 	"etc/group":       "root:x:0:\ndialout:x:20:\nnogroup:x:65534:\n",
 	"etc/shadow":      "root:*:19000:0:99999:7:::\n",

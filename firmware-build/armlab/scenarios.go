@@ -91,7 +91,7 @@ func unplug(ctx context.Context, l *lab) (string, error) {
 	if err := l.ready(ctx, options{}); err != nil {
 		return "", err
 	}
-	if _, err := l.sees(ctx, "reader", `"status":"ok"`); err != nil {
+	if _, err := l.sees(ctx, "reader.port", `"status":"ok"`); err != nil {
 		return "", err
 	}
 	before, err := l.order(minute, "ls /dev/ttyUSB*")
@@ -103,7 +103,7 @@ func unplug(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	l.ends[0].Close() // closing the socket pulls it out
-	if _, err := l.sees(ctx, "reader", `"status":"bad"`); err != nil {
+	if _, err := l.sees(ctx, "reader.port", `"status":"bad"`); err != nil {
 		return "", err
 	}
 	if err := l.plug(ctx, "reader", sim.NewReader(sim.GemCorePOSPro(), 2)); err != nil {
