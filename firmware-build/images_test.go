@@ -15,7 +15,7 @@ import (
 func TestUpdateHooksReportHealth(t *testing.T) {
 	for _, h := range []struct{ script, good string }{
 		{"images/rauc/posdx-mark-good", "rauc status mark-good"},
-		{"images/swupdate/posdx-confirm", "fw_setenv upgrade_available=0 bootcount=0"},
+		{"images/swupdate/posdx-confirm", "fw_setenv bootcount 0\nfw_setenv upgrade_available 0"},
 		{"images/mender/ArtifactCommit_Enter_50_posdx", ""},
 	} {
 		for _, well := range []bool{true, false} {
@@ -28,7 +28,7 @@ func TestUpdateHooksReportHealth(t *testing.T) {
 			play("posdx", `[ "$1 $2" = "selfcheck --live" ] || exit 9; [ -n "$WELL" ] || { echo "posdx selfcheck: not well in time" >&2; exit 1; }`)
 			play("rauc", `echo "rauc $*" >>"$DONE"`)
 			play("fw_printenv", "echo 1")
-			play("fw_setenv", `echo "fw_setenv $(tr '\n' ' ')" >>"$DONE"`)
+			play("fw_setenv", `echo "fw_setenv $*" >>"$DONE"`)
 			play("logger", ":")
 			c := exec.Command("sh", h.script)
 			c.Env = []string{"PATH=" + dir + ":/bin:/usr/bin", "DONE=" + filepath.Join(dir, "done")}
