@@ -60,6 +60,9 @@ type Watch struct {
 	season  *Season
 	births  map[report.Address]report.Birth
 	bornAt  time.Time
+	known   map[report.Address]placed
+	sales   map[string]map[int64]float64
+	soldAt  int64 // hour
 	slow    []store.Sighting
 	slowAt  time.Time
 	places  map[string]map[string]Place // by estate and terminal
@@ -67,6 +70,12 @@ type Watch struct {
 
 	mu   sync.Mutex
 	told map[string]report.Advisory // by topic, what the broker retains; guarded by mu
+}
+
+// placed is a place with the code table that it was made for.
+type placed struct {
+	scheme string
+	place  Place
 }
 
 // Told takes note of an advisory that the broker retains, so that one which is over can be cleared even if an earlier
@@ -119,6 +128,7 @@ func (w *Watch) loadInventory(again bool) {
 	case err != nil:
 		w.Log.Error("the inventory cannot be read; what was read before stands", "error", err)
 	case news || again && w.Inventory != nil:
+		w.known = map[report.Address]placed{}
 		w.Log.Info("inventory read", "terminals", len(w.Inventory.inv))
 	}
 }
@@ -132,6 +142,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 			return err
 		}
 		w.season, w.slowAt, w.births, w.bornAt = season, time.Time{}, map[report.Address]report.Birth{}, time.Time{}
+		w.known, w.soldAt = map[report.Address]placed{}, 0
 	}
 	standings, err := w.gather(ctx, now)
 	if err != nil {
@@ -155,12 +166,14 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 		}
 		w.slowAt = now
 	}
-	if err := w.close(ctx, now, append(slices.Clone(w.slow), silences...), list); err != nil {
+	if err := w.close(ctx, now, silences, list); err != nil {
 		return err
 	}
-	sales, err := w.Source.Sales(ctx, now.Add(-7*24*time.Hour))
-	if err != nil {
-		return err
+	if this := hourOf(now); this != w.soldAt {
+		if w.sales, err = w.Source.Sales(ctx, now.Add(-7*24*time.Hour)); err != nil {
+			return err
+		}
+		w.soldAt = this
 	}
 
 	estates := map[string]bool{}
@@ -172,7 +185,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	}
 	changed := false
 	for _, estate := range slices.Sorted(maps.Keys(estates)) {
-		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season, Sales: busy(sales[estate], hourOf(now))}
+		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season, Sales: busy(w.sales[estate], hourOf(now))}
 		if slowNow {
 			l.Slow = w.slow
 		}
@@ -208,6 +221,7 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 	}
 	err = w.Source.Births(ctx, w.bornAt, func(at report.Address, when time.Time, b report.Birth) {
 		w.births[at] = report.Birth{Agent: b.Agent, Labels: b.Labels}
+		delete(w.known, at)
 		if when.After(w.bornAt) {
 			w.bornAt = when
 		}
@@ -220,7 +234,12 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 		if w.places[s.At.Estate] == nil {
 			w.places[s.At.Estate], w.members[s.At.Estate] = map[string]Place{}, map[string]Member{}
 		}
-		w.places[s.At.Estate][s.At.Terminal] = PlaceOf(w.births[s.At], s.Scheme, w.Inventory.Of(s.At))
+		p, ok := w.known[s.At]
+		if !ok || p.scheme != s.Scheme {
+			p = placed{s.Scheme, PlaceOf(w.births[s.At], s.Scheme, w.Inventory.Of(s.At))}
+			w.known[s.At] = p
+		}
+		w.places[s.At.Estate][s.At.Terminal] = p.place
 		w.members[s.At.Estate][s.At.Terminal] = Member{Online: s.Online, GoodAt: s.GoodAt}
 	}
 	return standings, nil
@@ -245,10 +264,21 @@ func since(list []store.Sighting, when time.Time) []store.Sighting {
 }
 
 // close enters the hours that are over into the base rate. What an incident explains is left out of it.
-func (w *Watch) close(ctx context.Context, now time.Time, list []store.Sighting, incidents []store.Incident) error {
+func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sighting, incidents []store.Incident) error {
 	this := hourOf(now)
+	var list []store.Sighting
 	for estate, places := range w.places {
 		first := w.season.Last(estate) + 1
+		if first >= this {
+			continue
+		}
+		if list == nil {
+			all, err := w.Source.Sightings(ctx, now.Add(-SlowWindow))
+			if err != nil {
+				return err
+			}
+			list = append(all, silences...)
+		}
 		if first == 1 {
 			// The fleet's first hours: no more than what is there can be learned from.
 			first = this
