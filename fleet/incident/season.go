@@ -17,6 +17,14 @@ const (
 	// priorShare is how many reports' weight the mean of all has against a single value's own share of them.
 	priorShare = 5
 
+	// unseenHour is how much busier than the mean an hour of the day may be that was never seen.
+	unseenHour = 3
+
+	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage is
+	// not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
+	grows    = 2
+	growsFew = 2
+
 	hoursOfWeek = 7 * 24
 )
 
@@ -102,6 +110,9 @@ func (s *Season) Rate(estate, cause string, hour int64) float64 {
 	rate := (seen.all + priorSeen) / (active.all + priorHours)
 	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
 	slot := slotOf(hour)
+	if active.day(slot) == 0 {
+		rate *= unseenHour
+	}
 	rate = (seen.day(slot) + rate*weight) / (active.day(slot) + weight)
 	return (seen.week[slot] + rate*weight) / (active.week[slot] + weight)
 }
@@ -130,16 +141,17 @@ func (s *Season) Factor(estate, cause, dim, value string) float64 {
 	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
 }
 
-// Close makes the rows of one hour: what was seen of each cause, but for those that an incident explains, and who was
+// Close makes the rows of one hour: what was seen of each cause, less of those that an incident is about, and who was
 // there.
-func Close(estate string, hour int64, active int, list []store.Sighting, places map[string]Place, incident func(cause string) bool) []store.SeasonRow {
+func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place, incident func(cause string) bool) []store.SeasonRow {
+	active := len(places)
 	rows := []store.SeasonRow{{Estate: estate, Hour: hour, Active: float64(active)}}
 	type one struct{ terminal, cause string }
 	done := map[one]bool{}
 	causes, shares := map[string]float64{}, map[share]float64{}
 	for _, v := range list {
 		k := one{v.At.Terminal, v.Cause}
-		if v.At.Estate != estate || hourOf(v.Received) != hour || v.Cause == "" || done[k] || incident(v.Cause) {
+		if v.At.Estate != estate || hourOf(v.Received) != hour || v.Cause == "" || done[k] {
 			continue
 		}
 		done[k] = true
@@ -148,16 +160,24 @@ func Close(estate string, hour int64, active int, list []store.Sighting, places 
 			shares[share{estate, v.Cause, dim, value}]++
 		}
 	}
+	part := map[string]float64{}
+	for c, n := range causes {
+		part[c] = 1
+		if most := grows*s.Rate(estate, c, hour)*float64(active) + growsFew; incident(c) && n > most {
+			part[c] = most / n
+		}
+	}
 	for _, p := range places {
 		for dim, value := range p {
 			shares[share{estate, "", dim, value}]++
 		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(causes)) {
-		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c]})
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c] * part[c]})
 	}
+	part[""] = 1
 	for k, n := range shares {
-		rows = append(rows, store.SeasonRow{Estate: estate, Cause: k.cause, Dim: k.dim, Value: k.value, Hour: hour - hour%24, Terminals: n})
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: k.cause, Dim: k.dim, Value: k.value, Hour: hour - hour%24, Terminals: n * part[k.cause]})
 	}
 	return rows
 }

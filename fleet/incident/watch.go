@@ -263,7 +263,7 @@ func since(list []store.Sighting, when time.Time) []store.Sighting {
 	return slices.DeleteFunc(slices.Clone(list), func(s store.Sighting) bool { return s.Received.Before(when) })
 }
 
-// close enters the hours that are over into the base rate. What an incident explains is left out of it.
+// close enters the hours that are over into the base rate.
 func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sighting, incidents []store.Incident) error {
 	this := hourOf(now)
 	var list []store.Sighting
@@ -290,7 +290,7 @@ func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sight
 		}
 		for h := max(first, this-int64(SlowWindow/time.Hour)+1); h < this; h++ {
 			begin, end := time.Unix(h*3600, 0), time.Unix((h+1)*3600, 0)
-			rows := Close(estate, h, len(places), list, places, func(cause string) bool {
+			rows := w.season.Close(estate, h, list, places, func(cause string) bool {
 				return slices.ContainsFunc(incidents, func(i store.Incident) bool {
 					about := i.Cause == cause || slices.Contains(i.Also, cause) || i.Kind == KindSilence && cause == SegmentSilence
 					return i.Estate == estate && about && i.Opened.Before(end) && (i.Closed.IsZero() || i.Closed.After(begin))

@@ -19,7 +19,7 @@ type Shelf struct {
 	w         *World
 	sightings []store.Sighting // ascending
 	good      []time.Time
-	seasons   []store.SeasonRow
+	rows      []store.SeasonRow // of the base rate
 	sales     map[int64]float64
 	incidents []store.Incident
 }
@@ -81,14 +81,17 @@ func (s *Shelf) Births(_ context.Context, since time.Time, each func(report.Addr
 
 // Seasons is the store's.
 func (s *Shelf) Seasons(_ context.Context, _ time.Time, each func(store.SeasonRow)) error {
-	for _, r := range s.seasons {
+	for _, r := range s.rows {
 		each(r)
 	}
 	return nil
 }
 
 // AddSeason is the store's.
-func (s *Shelf) AddSeason(_ context.Context, rows []store.SeasonRow) error { return nil }
+func (s *Shelf) AddSeason(_ context.Context, rows []store.SeasonRow) error {
+	s.rows = append(s.rows, rows...)
+	return nil
+}
 
 // Sales is the store's.
 func (s *Shelf) Sales(context.Context, time.Time) (map[string]map[int64]float64, error) {
@@ -110,6 +113,9 @@ func (s *Shelf) SaveIncident(_ context.Context, i *store.Incident) error {
 	s.incidents[i.No-1] = *i
 	return nil
 }
+
+// All are the incidents found so far.
+func (s *Shelf) All() []store.Incident { return slices.Clone(s.incidents) }
 
 // Live lives some time and looks again and again.
 func (s *Shelf) Live(ctx context.Context, w *incident.Watch, d, every time.Duration) error {
