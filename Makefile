@@ -27,6 +27,11 @@ build: ## build posdx, posdx-fleet and posdx-lab for this machine into bin/
 run: build ## a simulated terminal, a fault and its diagnosis: SCENARIO=… ONCE=1 LABLANG=en
 	bin/posdx-lab run --scenario $(SCENARIO) --lang $(LABLANG) $(if $(ONCE),--once)
 
+TERMINALS ?= 500
+.PHONY: run-fleet
+run-fleet: build ## an operator's morning: TERMINALS=500 on a real fleet view, four incidents in a minute; ONCE=1
+	bin/posdx-lab fleet --terminals $(TERMINALS) --day morning $(if $(ONCE),--once)
+
 .PHONY: test
 test: packages ## everything that proves the product, about 15 minutes on two cores
 	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
