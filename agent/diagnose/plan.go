@@ -27,7 +27,7 @@ type Answer struct {
 }
 
 const (
-	minGainBits = 0.02 // what teaches less is not worth anybody's time
+	minGainBits = 0.1  // what teaches less is not worth anybody's time
 	overheadS   = 15.0 // seconds that even the cheapest step takes of a person's attention
 	maxPlan     = 6
 )
@@ -38,7 +38,7 @@ func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Opt
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
-	return infer(&ev, evidence, k, o.Profile).plan(o.Lang)
+	return inferState(&ev, evidence, k, o.Profile).plan(o.Lang)
 }
 
 // After returns the evidence that a person's answer to a question is, to be added to the rest and explained again. It
@@ -108,9 +108,10 @@ func (s *state) applies(t *codes.Test) bool {
 			return false
 		}
 	}
+	// What a deeper fault, near certain, brings about by itself is not worth looking at.
 	for _, o := range t.Outcomes {
-		for i := range s.signs {
-			if !s.signs[i].masked && s.signs[i].strength >= maskFrom && masks(&s.signs[i], o.Sign) {
+		for _, id := range s.f.Sign(o.Sign).Brought {
+			if s.cause(id).p >= 0.8 {
 				return false
 			}
 		}
@@ -132,10 +133,15 @@ func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
 		for c := range row {
 			row[c] = out.Share
 		}
-		for _, w := range s.f.Sign(out.Sign).Weights {
-			if c := s.causeIndex(w.Cause); c >= 0 {
-				row[c] *= math.Pow(10, s.f.Settings.Scale*w.DB/10)
-			}
+		g := s.f.Sign(out.Sign)
+		most := 0.0
+		for _, w := range g.Weights {
+			db := s.f.Settings.Weigh(w.Word)
+			most = max(most, db)
+			row[s.causeIndex(w.Cause)] *= ratio(db)
+		}
+		for _, id := range g.Brought {
+			row[s.causeIndex(id)] *= ratio(s.f.Settings.Brought * most)
 		}
 	}
 	total := make([]float64, len(t.Outcomes))

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"slices"
-	"sort"
 	"strings"
 
 	"posdx/agent/report"
@@ -15,7 +14,6 @@ type sign struct {
 	item     *item // what shows it, nil for the event itself
 	facts    report.Facts
 	strength float64 // 0 to 1: freshness times how clear it is
-	masked   bool    // a deeper fault explains it
 }
 
 // A reader of evidence collects signs.
@@ -54,12 +52,12 @@ func (r *reader) put(name string, it *item, facts report.Facts, strength float64
 		}
 	}
 	if s := r.f.Sign(name); s != nil {
-		r.signs = append(r.signs, sign{s, it, facts, min(strength, 1), false})
+		r.signs = append(r.signs, sign{s, it, facts, min(strength, 1)})
 	}
 }
 
 func (r *reader) has(name string) bool {
-	return slices.ContainsFunc(r.signs, func(s sign) bool { return s.Name == name && !s.masked })
+	return slices.ContainsFunc(r.signs, func(s sign) bool { return s.Name == name })
 }
 
 // strengthOf returns how strongly a sign shows, 0 if it does not.
@@ -87,47 +85,6 @@ func readSigns(r *reader) {
 		r.put("session.alone", r.v.first("app.session"), nil, r.strengthOf("adv.alone-acquirer"))
 	}
 	r.answers()
-	r.mask()
-}
-
-// maskFrom is how strong a sign must show to explain others away.
-const maskFrom = 0.4
-
-// mask lets the deepest broken layer explain what lies above it, in the order of the ladder: power, board, modem, SIM,
-// registration, link, address, gateway, names, connection.
-func (r *reader) mask() {
-	// A sign that is itself explained away hides nothing, so the deepest come first: those that most signs depend on.
-	order := make([]int, 0, len(r.signs))
-	for i := range r.signs {
-		if len(r.signs[i].Masks) > 0 && r.signs[i].strength >= maskFrom {
-			order = append(order, i)
-		}
-	}
-	sort.SliceStable(order, func(i, j int) bool {
-		switch x, y := &r.signs[order[i]], &r.signs[order[j]]; {
-		case masks(x, y.Name) && !masks(y, x.Name):
-			return true
-		case masks(y, x.Name) && !masks(x, y.Name):
-			return false
-		default:
-			return len(x.Masks) > len(y.Masks)
-		}
-	})
-	for _, i := range order {
-		if r.signs[i].masked {
-			continue
-		}
-		for j := range r.signs {
-			if j != i && masks(&r.signs[i], r.signs[j].Name) {
-				r.signs[j].masked = true
-			}
-		}
-	}
-}
-
-func masks(s *sign, name string) bool {
-	_, ok := slices.BinarySearch(s.Masks, name)
-	return ok
 }
 
 // advisories weighs what other terminals see by how many, how large a share and how long ago: two terminals, or an hour,

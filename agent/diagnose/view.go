@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"posdx/agent/report"
 	"posdx/codes"
@@ -110,6 +111,17 @@ func newItem(e *report.Evidence, f *codes.Inference) item {
 		it.fresh = max(limit/age, f.Settings.StaleFloor)
 	}
 	return it
+}
+
+// staleTxn is how much older than the event what is said of its transaction may be: the look begins when the code is seen, and
+// clocks of two writers differ a little.
+const staleTxn = 5 * time.Second
+
+// dropBefore leaves out what is said of an earlier transaction.
+func (v *view) dropBefore(ev *report.Event) {
+	v.items = slices.DeleteFunc(v.items, func(it item) bool {
+		return it.Check == "txn.answer" && !it.At.IsZero() && !ev.Time.IsZero() && it.At.Before(ev.Time.Add(-staleTxn))
+	})
 }
 
 // all returns the items of one check.
