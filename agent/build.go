@@ -18,6 +18,9 @@ import (
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/source/paylog"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -61,12 +64,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		profile: cmp.Or(profile.Name, profile.Base), stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
-	notes, err := openJournal(filepath.Join(c.StateDir, "open.journal"))
+	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
 	closeAll := func() {
-		notes.close()
+		notes.Close()
 		box.Close()
 	}
 	d.conf.host = &hostClock{}
@@ -104,7 +107,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
+		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.run},
 		{"knowledge", lib.run},
@@ -132,7 +135,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: source.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
+			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
@@ -172,10 +175,10 @@ func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
 }
 
 // follow makes the tails of the payment logs.
-func follow(c config, log *slog.Logger) (*source.Logs, error) {
-	l := &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+func follow(c config, log *slog.Logger) (*paylog.Logs, error) {
+	l := &paylog.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
-		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		file := paylog.LogFile{Path: f.Path, Encoding: f.Encoding}
 		if f.Begin != "" {
 			re, err := regexp.Compile(f.Begin)
 			if err != nil {
@@ -184,14 +187,14 @@ func follow(c config, log *slog.Logger) (*source.Logs, error) {
 			file.Begin = re
 		}
 		for j, expr := range f.Patterns {
-			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
+			p, err := paylog.CompilePattern(expr, paylog.Options{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
 				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
-			p, err := source.CompilePattern(s.Pattern, source.PatternOptions{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
+			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
 			if err != nil {
 				return nil, fmt.Errorf("config: log[%d].step[%d].pattern: %w", i, j, err)
 			}
@@ -203,11 +206,11 @@ func follow(c config, log *slog.Logger) (*source.Logs, error) {
 }
 
 // links makes the ears on the register links.
-func links(c config, log *slog.Logger) []*source.ECR {
+func links(c config, log *slog.Logger) []*registerlink.Link {
 	parities := map[string]serial.Parity{"odd": serial.OddParity, "even": serial.EvenParity}
-	var list []*source.ECR
+	var list []*registerlink.Link
 	for _, l := range c.ECR {
-		e := &source.ECR{Name: l.Name, Framing: l.Framing, Log: log}
+		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}
@@ -263,10 +266,10 @@ const maxResumed = 64
 
 // unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the outbox,
 // that have no final revision there. They may be of more than the last start: it may have been as short as the one before.
-func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
+func unfinished(box *outbox.Box, notes *outbox.Journal) []report.Diagnosis {
 	var kept []report.Diagnosis
 	if notes != nil {
-		kept, notes.left = notes.left, nil
+		kept, notes.Left = notes.Left, nil
 	}
 	box.Scan(func(r outbox.Record) bool {
 		var d report.Diagnosis
@@ -366,7 +369,7 @@ func (g gated) Append(kind string, critical bool, t time.Time, doc []byte) (uint
 
 // gatedJournal is the journal behind the same gate.
 type gatedJournal struct {
-	notes *journal
+	notes *outbox.Journal
 	gate  *report.Gate
 }
 

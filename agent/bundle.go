@@ -18,6 +18,8 @@ import (
 	"sort"
 	"time"
 
+	"posdx/agent/internal/atomicfile"
+
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 
@@ -148,9 +150,9 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	add("config.json", body, err)
 	body, err = logPlaces(filepath.Join(c.StateDir, "logs.state"))
 	add("logs.json", body, err)
-	body, err = readBounded(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
+	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
-	body, err = readBounded(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
 	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }
@@ -257,7 +259,7 @@ func shown(c config) config {
 
 // logPlaces tells how far the payment logs were read. What identifies their content stays behind.
 func logPlaces(state string) ([]byte, error) {
-	b, err := readBounded(state, 64<<10)
+	b, err := atomicfile.Read(state, 64<<10)
 	if err != nil {
 		return nil, plain(err)
 	}

@@ -30,7 +30,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 )
 
 // cardUser is whom the daemon under test runs as, where the test is root: a user like the package's, with the one
@@ -205,7 +205,7 @@ func (h *cardHouse) start() {
 	}
 }
 
-func (h *cardHouse) client() source.Client { return source.Client{Path: h.dir + "/hook.sock"} }
+func (h *cardHouse) client() hook.Client { return hook.Client{Path: h.dir + "/hook.sock"} }
 
 func (h *cardHouse) startBroker() (port string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

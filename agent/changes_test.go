@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 )
 
@@ -59,7 +60,7 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	for _, p := range probes {
 		p.Run(t.Context())
 	}
-	d.loop.Approved("chip", "000001", report.ChannelHook)
+	d.loop.Approved(triage.Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: "chip", STAN: "000001"}})
 	if got := look(); len(got) != 0 {
 		t.Errorf("changed %v, want nothing", got)
 	}

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"posdx/agent/internal/atomicfile"
+
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -53,19 +55,19 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	case w.conf != nil:
 		path = w.conf.Hook.Socket
 	default:
-		path = source.SocketPath
+		path = hook.SocketPath
 	}
 	w.state = func() (report.State, error) {
 		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
 		defer stop()
-		return source.Client{Path: path}.State(ctx)
+		return hook.Client{Path: path}.State(ctx)
 	}
 	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
 	if err == nil && !*list {
 		if words[0] == "-" {
 			_, err = s.out.Write(b)
 		} else {
-			err = replaceFile(words[0], b)
+			err = atomicfile.Replace(words[0], b)
 		}
 	}
 	if err != nil {
@@ -211,7 +213,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 // readInput reads a file of at most limit bytes, or the standard input if its name is -.
 func readInput(s stdio, name string, limit int64) ([]byte, error) {
 	if name != "-" {
-		return readBounded(name, limit)
+		return atomicfile.Read(name, limit)
 	}
 	b, err := io.ReadAll(io.LimitReader(s.in, limit+1))
 	if err == nil && int64(len(b)) > limit {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/codes"
 	"posdx/drivers/serial"
 )
@@ -27,7 +27,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 			"On a serial line it asks for no password: whoever reaches the plug may read and may start checks. Where that is too\n"+
 			"much let getty log people in and give them this command instead.",
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	socket := f.String("socket", hook.SocketPath, "the daemon's socket, a `path`")
 	config := f.String("config", defaultConfig, "the configuration `FILE`, for the knowledge that the daemon has in force")
 	tty := f.String("tty", "", "serial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "`speed` of the serial line")
@@ -42,7 +42,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c := console.Console{Backend: source.Client{Path: *socket}, Knowledge: knowledge(*config), Lang: *lang, GB18030: *encoding == "gb18030", Plain: *plain}
+	c := console.Console{Backend: hook.Client{Path: *socket}, Knowledge: knowledge(*config), Lang: *lang, GB18030: *encoding == "gb18030", Plain: *plain}
 	var err error
 	if *tty != "" {
 		err = serveLine(ctx, &c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })

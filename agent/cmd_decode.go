@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"posdx/agent/diagnose"
 )
@@ -26,7 +27,7 @@ func runDecode(_ context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	k := inForce(*config)
-	h, err := diagnose.DecodeHandoff(strings.Join(words, " "), k)
+	h, err := diagnose.DecodeHandoff(strings.Join(words, " "), time.Now(), k)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx decode: %v\n", err)
 		return exitFailed

@@ -14,7 +14,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -107,9 +107,9 @@ func (w *guideWork) replay(name, profile string) error {
 
 // begin starts from the daemon's last diagnosis or from one made now, with the checks of the daemon or our own.
 func (w *guideWork) begin(ctx context.Context) error {
-	client := source.Client{Path: *w.live.socket}
+	client := hook.Client{Path: *w.live.socket}
 	st, err := client.State(ctx)
-	if err != nil && !errors.Is(err, source.ErrNoDaemon) {
+	if err != nil && !errors.Is(err, hook.ErrNoDaemon) {
 		return err
 	}
 	w.check = client.Check

@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"posdx/agent/diagnose"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -56,14 +56,14 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 			"Exit code: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage;\n"+
 			"3 the evidence does not suffice to decide.",
 		"posdx report --code 96 --origin host --txn stan=000123 --txn host_answer_seen=true")
-	q := source.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
+	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
 	f.StringVar(&q.Code, "code", "", "the response `code` as the payment app shows it")
 	f.StringVar(&origin, "origin", "", "`who` wrote the code: host terminal cashier unknown")
 	f.StringVar(&q.Scheme, "scheme", "", "code `table`, such as unionpay; default: the configured profile's")
 	f.Var(pairs(q.Txn), "txn", "`name=value` of the transaction, may be repeated")
 	f.StringVar(&q.Wait, "wait", "final", "until `when` to wait: none first final")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	socket := f.String("socket", hook.SocketPath, "the daemon's socket, a `path`")
 	asJSON := f.Bool("json", false, "print the daemon's answers, one JSON object a line")
 	lang := f.String("lang", "", "`language` of the texts: zh en")
 	words, code, ok := parse(s, f, args)
@@ -85,8 +85,8 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	q.Origin, q.Lang = report.Origin(origin), *lang
-	var last source.Answer
-	err := source.Client{Path: *socket}.Do(ctx, q, func(a source.Answer) {
+	var last hook.Answer
+	err := hook.Client{Path: *socket}.Do(ctx, q, func(a hook.Answer) {
 		for _, w := range a.Warnings {
 			fmt.Fprintf(s.err, "posdx report: left out %s\n", w)
 		}

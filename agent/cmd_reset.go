@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/codes"
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
@@ -24,7 +24,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 			"Exit codes: 0 restarted, 7 refused, and it says why, 1 it did not answer, 2 usage.",
 		"posdx reset modem0 --lang en")
 	config := f.String("config", defaultConfig, "the configuration `FILE`")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	socket := f.String("socket", hook.SocketPath, "the daemon's socket, a `path`")
 	lang := f.String("lang", "zh", "`language` of the texts: zh en")
 	words, code, ok := parse(s, f, args)
 	if !ok {
@@ -57,7 +57,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 	if !m.MayReset {
 		return refuse(say("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
 	}
-	st, err := source.Client{Path: *socket}.State(ctx)
+	st, err := hook.Client{Path: *socket}.State(ctx)
 	if err != nil {
 		return refuse(say("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + err.Error())
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -22,7 +22,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "status", "[--json] [--lang zh|en]",
 		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last\ndiagnosis. Nothing is touched.\n\nExit code: 0, or 1 if no daemon answers.",
 		"posdx status --lang en")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	socket := f.String("socket", hook.SocketPath, "the daemon's socket, a `path`")
 	asJSON := f.Bool("json", false, "print JSON")
 	lang := f.String("lang", "", "`language` of the texts: zh en")
 	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
@@ -34,7 +34,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	st, err := source.Client{Path: *socket}.State(ctx)
+	st, err := hook.Client{Path: *socket}.State(ctx)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx status: %v\n", err)
 		return exitFailed
@@ -64,7 +64,7 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 			"none runs. A device that is in use and a sale that is running are left in peace. A NAME is a check's, as net.tcp, or\nthe first part of several, as net or modem; without one everything is checked.\n\n"+
 			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage. What is not fitted or not configured does not count.",
 		"posdx check net.tcp reader\nposdx check modem --json")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
+	socket := f.String("socket", hook.SocketPath, "the daemon's socket, a `path`")
 	config := f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers")
 	asJSON := f.Bool("json", false, "print JSON")
 	lang := f.String("lang", "", "`language` of the texts: zh en")
@@ -75,8 +75,8 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	if !isLang(s, "check", *lang) {
 		return exitUsage
 	}
-	list, err := source.Client{Path: *socket}.Check(ctx, names)
-	if errors.Is(err, source.ErrNoDaemon) {
+	list, err := hook.Client{Path: *socket}.Check(ctx, names)
+	if errors.Is(err, hook.ErrNoDaemon) {
 		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", *socket)
 		list, err = checkHere(ctx, *config, names)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
@@ -158,6 +161,9 @@ type brokerConfig struct {
 	Delivery   string   `toml:"delivery"`
 	Compress   bool     `toml:"compress"`
 	DailyBytes int64    `toml:"daily_bytes"`
+
+	AdvisoryKeys []string `toml:"advisory_keys"`
+	advisoryKeys []ed25519.PublicKey
 }
 
 type outboxConfig struct {
@@ -294,8 +300,11 @@ func (c *config) check() error {
 			}
 		}
 	}
-	for scope := range c.Labels {
-		oneOf("labels", scope, "acquirer", "carrier", "site", "model")
+	for scope, value := range c.Labels {
+		oneOf("labels", scope, "acquirer", "carrier", "bearer", "site", "region", "model", "firmware", "application")
+		if !utf8.ValidString(value) || len(value) > report.MaxLabel {
+			bad("labels."+scope, "is longer than %d bytes, or not UTF-8", report.MaxLabel)
+		}
 	}
 	names := map[string]bool{}
 	port := func(key string, p portConfig) {
@@ -348,6 +357,14 @@ func (c *config) check() error {
 		bad("capture.on", "there is nothing to watch: no [[target]] is called host-primary or host-backup")
 	}
 	oneOf("broker.delivery", c.Broker.Delivery, "fleet", "broker")
+	for i, k := range c.Broker.AdvisoryKeys {
+		raw, err := base64.StdEncoding.DecodeString(k)
+		if err != nil || len(raw) != ed25519.PublicKeySize {
+			bad(fmt.Sprintf("broker.advisory_keys[%d]", i), "%q is not the base64 of an ed25519 public key; posdx-fleet advisory-key prints it", k)
+			continue
+		}
+		c.Broker.advisoryKeys = append(c.Broker.advisoryKeys, raw)
+	}
 	if (c.Broker.Cert == "") != (c.Broker.Key == "") {
 		bad("broker.cert", "a client certificate needs both broker.cert and broker.key")
 	}

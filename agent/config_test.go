@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/agent/report"
 )
 
 const least = "estate = \"shop\"\nterminal = \"t1\"\n"
@@ -120,15 +122,23 @@ func TestConfigDefaults(t *testing.T) {
 }
 
 func TestOnlyAdvisoriesOfThisTerminalCount(t *testing.T) {
-	c, err := parseConfig([]byte(least + "[labels]\ncarrier = \"cmcc\"\n"))
+	c, err := parseConfig([]byte(least + "[labels]\ncarrier = \"中国移动\"\nmodel = \"M2\"\napplication = \"1.4\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range []struct {
 		scope, key string
+		place      map[string]string
 		want       bool
-	}{{"carrier", "cmcc", true}, {"carrier", "other", false}, {"acquirer", "unionpay", true}, {"acquirer", "gicc-de", false}, {"site", "", false}, {"site", "x", false}} {
-		if got := concerns(c, a.scope, a.key); got != a.want {
+	}{
+		{"carrier", report.TopicKey("中国移动"), nil, true}, {"carrier", report.TopicKey("中国联通"), nil, false}, {"carrier", "----", nil, false},
+		{"acquirer", "unionpay", nil, true}, {"acquirer", "gicc-de", nil, false}, {"site", "", nil, false}, {"site", "x", nil, false},
+		{"model", "-", map[string]string{"model": "M2", "application": "1.4"}, true},
+		{"model", "M2", map[string]string{"model": "M2", "application": "1.3"}, false},
+		{"model", "M2", map[string]string{"model": "M2", "region": "north"}, false},
+		{"model", "M2", map[string]string{"model": "M2", "hour": "3"}, false},
+	} {
+		if got := concerns(c, a.scope, a.key, a.place); got != a.want {
 			t.Errorf("%s %s: got %v", a.scope, a.key, got)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -46,8 +47,8 @@ type daemon struct {
 	gate    *report.Gate
 	log     *slog.Logger
 	watch   *watch
-	links   []*source.ECR    // register links
-	wire    *capture.Capture // nil where nothing is captured
+	links   []*registerlink.Link // register links
+	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    atomic.Bool
 	lost    atomic.Int64
@@ -109,7 +110,7 @@ func (d *daemon) Txn(m source.TxnMark) {
 			d.endSale()
 		}
 		if m.Result == source.ResultApproved {
-			d.loop.Approved(m.Txn.Entry, m.Txn.STAN, m.Channel)
+			d.loop.Approved(triage.Approval{Channel: m.Channel, Txn: m.Txn, Code: m.Code})
 		}
 	}
 }
@@ -276,7 +277,7 @@ func (d *daemon) birth() report.Birth {
 	return report.Birth{
 		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
-		Watch: d.conf.life.watch(),
+		Labels: d.conf.Labels, Watch: d.conf.life.watch(),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/probe"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -71,7 +71,7 @@ func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Opti
 // diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs.
 func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (report.Diagnosis, error) {
 	d, err := viaDaemon(ctx, l, o.Lang)
-	if errors.Is(err, source.ErrNoDaemon) {
+	if errors.Is(err, hook.ErrNoDaemon) {
 		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", *l.socket, triage.Deadline)
 		return examine(ctx, l, o)
 	}
@@ -79,7 +79,7 @@ func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (
 }
 
 func viaDaemon(ctx context.Context, live *liveFlags, lang string) (d report.Diagnosis, err error) {
-	err = source.Client{Path: *live.socket}.Diagnose(ctx, lang, *live.code, *live.scheme, report.Origin(*live.origin), func(r report.Diagnosis) { d = r })
+	err = hook.Client{Path: *live.socket}.Diagnose(ctx, lang, *live.code, *live.scheme, report.Origin(*live.origin), func(r report.Diagnosis) { d = r })
 	if err == nil && d.Revision == 0 {
 		err = errors.New("the daemon gave no diagnosis")
 	}

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 
@@ -95,7 +95,7 @@ type shop struct {
 	dir    string
 	iface  string
 	w      *sim.World
-	client source.Client
+	client hook.Client
 
 	reader     *sim.Reader
 	neo        *sim.NEOReader
@@ -126,7 +126,7 @@ const (
 )
 
 func runShop(ctx context.Context, name, dir string) (got result) {
-	s := &shop{ctx: ctx, dir: dir, client: source.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: sim.HostIP, shopOther: sim.BrokerIP}}
+	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: sim.HostIP, shopOther: sim.BrokerIP}}
 	for _, f := range append(faults(), resting()) {
 		if f.name == name {
 			s.f = f
@@ -439,7 +439,7 @@ func (s *shop) forward(rule string) error {
 
 // ask sends one line to the hook.
 func (s *shop) ask(request any) error {
-	return s.client.Do(s.ctx, request, func(source.Answer) {})
+	return s.client.Do(s.ctx, request, func(hook.Answer) {})
 }
 
 func (s *shop) fact(check string, facts map[string]any) error {
@@ -501,10 +501,10 @@ func (s *shop) code(e event) (got result, err error) {
 	}
 	txn["stan"] = fmt.Sprintf("%06d", s.stan)
 	begun := time.Now()
-	q := source.CodeRequest{Type: "code", Code: e.code, Scheme: e.scheme, Origin: e.origin, Txn: txn, Wait: "final", Full: true}
-	err = s.client.Do(s.ctx, q, func(a source.Answer) {
+	q := hook.CodeRequest{Type: "code", Code: e.code, Scheme: e.scheme, Origin: e.origin, Txn: txn, Wait: "final", Full: true}
+	err = s.client.Do(s.ctx, q, func(a hook.Answer) {
 		ms := float64(time.Since(begun).Microseconds()) / 1000
-		if a.Result == source.First {
+		if a.Result == hook.First {
 			got.FirstMS = ms
 		}
 		if a.Diagnosis != nil {

@@ -23,13 +23,14 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 	u, err := uplink.New(uplink.Config{
 		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
-		KeepAlive: time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
+		AdvisoryKeys: c.Broker.advisoryKeys,
+		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
 		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
 		Uptime: time.Duration(uptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {
-			if !concerns(c, scope, key) {
+			if !gone && !concerns(c, scope, key, a.Place) {
 				return
 			}
 			if gone {
@@ -65,14 +66,30 @@ func (f fleetSession) Counts(m map[string]int64) {
 	}
 }
 
-// concerns tells whether what the fleet says of a scope speaks of this terminal: its label there, or, for an acquirer
-// without a label, its code table.
-func concerns(c config, scope, key string) bool {
-	own := c.Labels[scope]
-	if own == "" && scope == "acquirer" {
-		own = c.Profile.Scheme
+// concerns tells whether what the fleet says of a place speaks of this terminal: it has all of the place's labels.
+// Without a place, scope and key are it. A terminal without a label for the acquirer has its code table's name for one.
+func concerns(c config, scope, key string, place map[string]string) bool {
+	label := func(d string) string {
+		switch own := c.Labels[d]; {
+		case own != "":
+			return own
+		case d == "acquirer" || d == "scheme":
+			return c.Profile.Scheme
+		case d == "agent":
+			return version
+		}
+		return ""
 	}
-	return own != "" && own == key
+	if len(place) == 0 {
+		own := label(scope)
+		return own != "" && report.TopicKey(own) == key
+	}
+	for d, value := range place {
+		if own := label(d); own == "" || own != value {
+			return false
+		}
+	}
+	return true
 }
 
 // brokerAddress splits a broker's URL into what a check needs.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 
 	"posdx/codes"
 )
@@ -62,7 +63,7 @@ func (l *library) look() {
 	var b []byte
 	if err == nil {
 		l.stamp = info.ModTime()
-		b, err = readBounded(l.path, codes.MaxPack)
+		b, err = atomicfile.Read(l.path, codes.MaxPack)
 	}
 	var k *codes.Knowledge
 	if err == nil {
@@ -98,7 +99,7 @@ func (l *library) install(b []byte) (*codes.Knowledge, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(l.path, b); err != nil {
+	if err := atomicfile.Replace(l.path, b); err != nil {
 		return nil, err
 	}
 	l.now.Store(k)
@@ -120,20 +121,6 @@ func (l *library) run(ctx context.Context) error {
 		}
 		l.look()
 	}
-}
-
-// readBounded reads a file of at most limit bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("read %s: more than %d bytes", path, limit)
-	}
-	return b, err
 }
 
 // packOf takes the pack out of a command of the fleet.
@@ -169,7 +156,7 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 	}
 	if err == nil && len(words) == 1 {
 		var b []byte
-		if b, err = readBounded(words[0], codes.MaxPack); err == nil {
+		if b, err = atomicfile.Read(words[0], codes.MaxPack); err == nil {
 			_, err = l.install(b)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/probe"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 )
@@ -22,7 +22,7 @@ const (
 )
 
 // pingLinks answers when every register link has come round.
-func pingLinks(list []*source.ECR) func(answer func()) {
+func pingLinks(list []*registerlink.Link) func(answer func()) {
 	return func(answer func()) {
 		var mu sync.Mutex
 		left := len(list)
@@ -40,7 +40,7 @@ func pingLinks(list []*source.ECR) func(answer func()) {
 
 // linkProbes make evidence of what is heard on the links to PIN pads: their state and that of their line, without asking
 // anything. A link to a cash register is no evidence about a reader or a PIN pad.
-func linkProbes(c config, list []*source.ECR) (probes []probe.Probe) {
+func linkProbes(c config, list []*registerlink.Link) (probes []probe.Probe) {
 	for i, l := range list {
 		if c.ECR[i].Framing != ecr.ABECS {
 			continue
@@ -58,7 +58,7 @@ func linkProbes(c config, list []*source.ECR) (probes []probe.Probe) {
 }
 
 // countLinks adds to a snapshot of health what the links counted since the start.
-func countLinks(list []*source.ECR, m map[string]int64) {
+func countLinks(list []*registerlink.Link, m map[string]int64) {
 	for _, e := range list {
 		for _, l := range e.Lines() {
 			m["link_frames"] += int64(l.Counts.Frames)
@@ -78,10 +78,10 @@ type linkHistory struct {
 
 type linkReading struct {
 	at    time.Time
-	lines []source.Line // what the PIN pad sends, and what it is sent where that is heard
+	lines []registerlink.Line // what the PIN pad sends, and what it is sent where that is heard
 }
 
-func (h *linkHistory) read(now time.Time, lines []source.Line) {
+func (h *linkHistory) read(now time.Time, lines []registerlink.Line) {
 	if len(lines) == 0 {
 		return
 	}
@@ -98,7 +98,7 @@ func (h *linkHistory) read(now time.Time, lines []source.Line) {
 func (h *linkHistory) change(i int) (bytes, frames, spoiled, naks, frame, parity, overrun uint64) {
 	a, b := h.readings[0].lines[i], h.readings[len(h.readings)-1].lines[i]
 	d := b.Errors.Since(a.Errors)
-	bad := func(l source.Line) int { return l.Counts.SumErrors + l.Counts.Cut + l.Counts.Oversize }
+	bad := func(l registerlink.Line) int { return l.Counts.SumErrors + l.Counts.Cut + l.Counts.Oversize }
 	return b.Bytes - a.Bytes, uint64(b.Counts.Frames - a.Counts.Frames), uint64(bad(b) - bad(a)), uint64(b.Counts.NAKs - a.Counts.NAKs), d.Frame, d.Parity, d.Overrun
 }
 

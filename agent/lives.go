@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/internal/atomicfile"
+
 	"posdx/agent/report"
 )
 
@@ -57,7 +59,7 @@ type past struct {
 // openLives reads what the starts before this one left. A start that never said how it ended has crashed.
 func openLives(dir, bootID string, uptimeMS int64) *lives {
 	l := &lives{dir: dir}
-	if b, err := readBounded(l.file(), maxLives); err != nil || json.Unmarshal(b, &l.kept) != nil || l.kept.BootID != bootID {
+	if b, err := atomicfile.Read(l.file(), maxLives); err != nil || json.Unmarshal(b, &l.kept) != nil || l.kept.BootID != bootID {
 		l.kept = past{BootID: bootID}
 	}
 	if l.kept.Running {
@@ -118,16 +120,12 @@ func (l *lives) save() error {
 	if err != nil {
 		return err
 	}
-	fresh := l.file() + ".new"
-	if err := os.WriteFile(fresh, b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(fresh, l.file())
+	return atomicfile.Replace(l.file(), b)
 }
 
 // words are the last of a crash: the message and where it happened, without the arguments of the calls.
 func (l *lives) words() string {
-	b, err := readBounded(l.crash(), maxCrash)
+	b, err := atomicfile.Read(l.crash(), maxCrash)
 	if err != nil && len(b) == 0 {
 		b = nil
 	}

@@ -53,6 +53,7 @@ func commands() []command {
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
+		{"selfcheck", "tell whether this program could take over here, or did", runSelfcheck},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }

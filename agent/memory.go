@@ -4,13 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 
 	"posdx/agent/internal/triage"
 )
@@ -34,12 +33,9 @@ type memory struct {
 }
 
 func (m *memory) load() {
-	b, err := os.ReadFile(m.path)
+	b, err := atomicfile.Read(m.path, maxMemory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
-	}
-	if err == nil && len(b) > maxMemory {
-		err = fmt.Errorf("%d bytes, want at most %d", len(b), maxMemory)
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &m.kept)
@@ -74,39 +70,11 @@ func (m *memory) save(limit time.Duration) {
 	}
 	b, err := json.Marshal(now)
 	if err == nil {
-		err = replaceFile(m.path, b)
+		err = atomicfile.Replace(m.path, b)
 	}
 	if err != nil {
 		m.log.Warn("keep memory", "err", err)
 		return
 	}
 	m.kept = now
-}
-
-// replaceFile puts b in place of a file so that a power cut leaves the old content or the new, never a part.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 )
@@ -25,7 +25,7 @@ func lined(t *testing.T, peer sim.Peer) string {
 }
 
 // asked runs a check through the hook and returns what it found.
-func asked(t *testing.T, c source.Client, check string) report.Evidence {
+func asked(t *testing.T, c hook.Client, check string) report.Evidence {
 	t.Helper()
 	for _, a := range ask(t, c, map[string]any{"type": "check", "names": []string{check}}) {
 		for _, e := range a.Evidence {

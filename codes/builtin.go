@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c76ed3fabbb261801c25df2ee7cf41a5a99701e2974391e", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb68a8aa86884076a36ef9a8ffd392623e577f717665573c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1382,423 +1382,648 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list142},
 	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list147},
 }, Causes: []Cause{
-	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Step: Text{ZH: "1. 请顾客查余额，充值或减小金额后再付。 2. 也可换卡或换付款方式。", EN: "1. Ask the customer to check the balance and top up or pay a smaller amount. 2. Or use another card or another way to pay."}, Remedies: list150},
-	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Step: Text{ZH: "1. 减小金额，或换一张卡。 2. 顾客可请发卡行调整限额。", EN: "1. Use a smaller amount or another card. 2. The customer can ask the bank to raise the limit."}, Remedies: list151},
-	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Step: Text{ZH: "1. 请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。 2. 密码已锁就换卡，由顾客找发卡行解锁。", EN: "1. Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing. 2. If the PIN is locked use another card; the customer's bank unlocks it."}, Remedies: list152},
-	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: list153, Writers: list154, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Step: Text{ZH: "1. 请顾客换一张卡。 2. 请顾客打卡背面的电话，问发卡行账户状态。", EN: "1. Ask the customer for another card. 2. The customer can call the number on the back of the card and ask about the account."}, Remedies: list155},
-	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Step: Text{ZH: "1. 固定使用最稳的一种网络，关掉其他的。 2. 找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "1. Stay on the steadiest network and switch the others off. 2. Call the service provider with the terminal number; a technician adjusts switching or the antenna."}, Remedies: list157},
-	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list158, Writers: list3, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Step: Text{ZH: "1. 请顾客换一张卡，或换一种付款方式。 2. 告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "1. Ask the customer for another card or another way to pay. 2. Tell the customer that this terminal reads other cards and that the bank can replace this one."}, Remedies: list159},
-	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: list153, Writers: list154, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Step: Text{ZH: "1. 对照卡面逐位核对卡号、有效期和安全码，再输一次。 2. 能插卡或挥卡就不要手工输入。", EN: "1. Compare number, expiry date and security code with the card digit by digit and enter them again. 2. If the card can be inserted or tapped, do not type."}, Remedies: list160},
-	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: list153, Writers: list154, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Step: Text{ZH: "1. 和顾客一起看卡面有效期。 2. 请顾客换一张卡，并找发卡行换新卡。", EN: "1. Look at the expiry date on the card together. 2. Ask for another card; the customer's bank replaces this one."}, Remedies: list155},
-	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: list153, Writers: list154, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Step: Text{ZH: "1. 卡上有芯片就插芯片，不要刷磁条。 2. 仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "1. If the card has a chip, insert the chip instead of swiping. 2. If that fails, tap the card, or ask for another card or way to pay."}, Remedies: list161},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list162, Writers: list163, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Step: Text{ZH: "1. 等几分钟再试，期间可用其他付款方式。 2. 持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again; use another way to pay meanwhile. 2. If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}, Remedies: list164},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list165, Writers: list163, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Step: Text{ZH: "1. 隔几分钟再试，不要连续重试。 2. 超时的交易先查结果再重做。 3. 打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "1. Try again in some minutes, not at once and not repeatedly. 2. Look up payments that timed out before repeating them. 3. Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}, Remedies: list166},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list167, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。 2. 对方确认端口已开放后再试一笔。", EN: "1. Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked. 2. Once they confirm that the port is open, try one payment."}, Remedies: list168},
-	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list156, Writers: list3, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Step: Text{ZH: "1. 打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。 2. 不要在终端上关闭证书检查。", EN: "1. Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails. 2. Do not switch off certificate checks on the terminal."}, Remedies: list169},
-	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list156, Writers: list3, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Step: Text{ZH: "1. 超时的交易先查结果，不要马上重刷。 2. 打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "1. Look up payments that timed out; do not repeat them at once. 2. Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}, Remedies: list170},
-	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: list153, Writers: list154, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Step: Text{ZH: "1. 请顾客换一张卡或换付款方式。 2. 原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "1. Ask for another card or another way to pay. 2. Only the bank knows why; the customer can call the number on the card."}, Remedies: list152},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list171, Writers: list172, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Step: Text{ZH: "1. 先查这笔交易结果，没有结果不要重刷。 2. 过几分钟再试，或换其他银行的卡。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. First look up the result of this payment; do not repeat it without one. 2. Try again in some minutes, or use a card of another bank. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list173},
-	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Step: Text{ZH: "1. 把终端设为自动获取地址，或按单据填写IP、掩码和网关。 2. 重新连接网络后再试；不行就找服务商，报终端号，由技术员远程核对。", EN: "1. Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation. 2. Connect again and try; if it fails, call the service provider with the terminal number for a remote check."}, Remedies: list174},
-	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list156, Writers: list3, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Step: Text{ZH: "1. 把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。 2. 灯不亮就换一根网线，或换路由器上的另一个口。 3. 还不行就找服务商，报终端号，说“网口不亮”。", EN: "1. Unplug both ends of the network cable, plug them in until they click, and look for the light. 2. If there is no light, try another cable or another socket of the router. 3. If that fails, call the service provider with the terminal number and say: no link light."}, Remedies: list175},
-	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Step: Text{ZH: "1. 让终端自动获取地址，或换一个没人用的固定地址。 2. 只保留一个网络：用网线就关Wi-Fi。 3. 找服务商，报终端号，由技术员核对店内地址分配。", EN: "1. Let the terminal take an address automatically, or use a fixed one that is free. 2. Keep one network only: with a cable, switch Wi-Fi off. 3. Call the service provider with the terminal number; a technician checks the addresses in the shop."}, Remedies: list176},
-	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Step: Text{ZH: "1. 请管店内网络的人放行到收单主机的地址和端口。 2. 在此之前用移动网络收款。", EN: "1. Ask whoever runs the shop's network to allow the acquirer's address and port. 2. Until then use the mobile network."}, Remedies: list177},
-	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list156, Writers: list3, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Step: Text{ZH: "1. 路由器断电十秒再通电，等两分钟。 2. 检查路由器指示灯和到终端的网线。 3. 仍不通就改用移动网络，并找装路由器的人。", EN: "1. Switch the router off for ten seconds, on again, and wait two minutes. 2. Look at the router's lights and at the cable to the terminal. 3. If it stays dead, use the mobile network and call whoever installed the router."}, Remedies: list178},
-	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list156, Writers: list3, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Step: Text{ZH: "1. 换一根网线，离电源线远一些。 2. 仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "1. Replace the network cable and keep it away from power lines. 2. If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}, Remedies: list179},
-	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list156, Writers: list3, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Step: Text{ZH: "1. 核对Wi-Fi名称和密码，重新连接。 2. 靠近路由器试一笔；人多时改用网线或移动网络。", EN: "1. Check the Wi-Fi name and password and connect again. 2. Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, Remedies: list180},
-	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Step: Text{ZH: "1. 换一种交易方式或减小金额。 2. 确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "1. Use another type of payment or a smaller amount. 2. If you need it, call the acquirer with the code, the merchant number and the type of payment."}, Remedies: list181},
-	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Step: Text{ZH: "1. 打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。 2. 开通后签到并下载参数，再试一笔。", EN: "1. Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again. 2. Then sign in, download the parameters and try one payment."}, Remedies: list182},
-	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list156, Writers: list3, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Step: Text{ZH: "1. 重启终端一次，看移动信号是否出现。 2. 仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Restart the terminal once and see whether the mobile signal appears. 2. If not, call the service provider with the terminal number, say modem silent; a technician replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list183},
-	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Step: Text{ZH: "1. 请服务商核对终端的APN设置。 2. 设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Have the service provider compare the terminal's APN. 2. If it is right, call the carrier with SIM number and time: is data enabled? 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list184},
-	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Step: Text{ZH: "1. 打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。 2. 有网线或Wi-Fi就先改用它。", EN: "1. Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted? 2. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list185},
-	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Step: Text{ZH: "1. 请服务商核对接入号码和外线前缀，报终端号和时间。 2. 占线就过几分钟再拨。", EN: "1. Have the service provider compare the number and the prefix for an outside line; give terminal number and time. 2. If the line is busy, try again in some minutes."}, Remedies: list186},
-	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list156, Writers: list3, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Step: Text{ZH: "1. 检查电话线两头是否插紧，旁边的分机是否挂好。 2. 仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "1. Check that both ends of the telephone line are plugged in and that no extension is off the hook. 2. If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}, Remedies: list179},
-	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list156, Writers: list3, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Step: Text{ZH: "1. 把终端移到靠窗或开阔处，看信号是否变好。 2. 有网线或Wi-Fi就改用它。 3. 经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "1. Move the terminal near a window or into the open and watch the signal. 2. If there is a network cable or Wi-Fi, use it. 3. If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}, Remedies: list187},
-	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list156, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Step: Text{ZH: "1. 关机后取出SIM卡，擦净触点重新插好，再开机。 2. 仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或换卡。 3. 有网线或Wi-Fi就先改用它。", EN: "1. Switch off, take the SIM out, wipe its contacts, put it back and switch on. 2. If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it. 3. If there is a network cable or Wi-Fi, use that meanwhile."}, Remedies: list188},
-	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Step: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list189, Writers: list190, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Step: Text{ZH: "1. 核对金额、交易类型和原交易信息，重新操作一次。 2. 不确定就按菜单提示从头做。", EN: "1. Check amount, type and the original payment, then do it again. 2. If in doubt, start again and follow the menu."}, Remedies: list191},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list189, Writers: list190, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Step: Text{ZH: "1. 换有权限的操作员或主管登录后再做。 2. 需要开权限就找店长或收单机构。", EN: "1. Have an operator or supervisor with the right log in and do it. 2. To get the right, ask the manager or the acquirer."}, Remedies: list192},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list193, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Step: Text{ZH: "1. 外接密码键盘：重插连接线。 2. 仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "1. With an external PIN pad, plug its cable in again. 2. If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}, Remedies: list179},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list194, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Step: Text{ZH: "1. 先装好热敏纸，光面朝外，合紧盖子。 2. 交易可能已成功：先查结果再补打，不要重刷。 3. 仍不能打印就找服务商，报终端号，由技术员维修。", EN: "1. First load thermal paper the right way round and close the cover. 2. The payment may have succeeded: look it up and reprint, do not repeat it. 3. If it still does not print, call the service provider with the terminal number for a repair."}, Remedies: list195},
-	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list158, Writers: list3, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Step: Text{ZH: "1. 用读卡器专用清洁卡清洁卡槽两三次，再用两张不同的卡试。 2. 清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "1. Clean the slot two or three times with a reader cleaning card, then try two different cards. 2. If cards are still hard to read, call the service provider with the terminal number to replace the head."}, Remedies: list196},
-	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list158, Writers: list3, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Step: Text{ZH: "1. 外接读卡器：把数据线和电源线拔下重插，插紧。 2. 仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。 3. 等待期间可用扫码等其他方式收款。", EN: "1. With an external reader, unplug data and power cable and plug them in firmly. 2. If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader. 3. Meanwhile take payments another way, such as a QR code."}, Remedies: list197},
-	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list158, Writers: list3, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Step: Text{ZH: "1. 找服务商，报终端号和自检代码，由技术员更换读卡器。 2. 等待期间换其他读卡方式或扫码收款。", EN: "1. Call the service provider with terminal number and self-test code; a technician replaces the reader. 2. Meanwhile use another way of reading or a QR code."}, Remedies: list198},
-	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list158, Writers: list3, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Step: Text{ZH: "1. 插紧读卡器的线，让它远离电源线和电机。 2. 找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "1. Plug the reader cable in firmly and keep it away from power lines and motors. 2. Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}, Remedies: list179},
-	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: list148, Writers: list149, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Step: Text{ZH: "1. 不要再试这张卡；礼貌请顾客换付款方式。 2. 按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "1. Do not try this card again; politely ask for another way to pay. 2. Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}, Remedies: list199},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list171, Writers: list172, Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Step: Text{ZH: "1. 等十分钟左右再试，期间可用现金或扫码。 2. 重刷前先查上一笔结果。 3. 终端和网络正常，不用重启，也不用报修。", EN: "1. Wait about ten minutes and try again; take cash or a QR payment meanwhile. 2. Look up the last payment before repeating it. 3. Terminal and network are fine: no restart, no repair call."}, Remedies: list173},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list200, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Step: Text{ZH: "1. 先查最后一笔交易的结果。 2. 重启终端一次，再试一笔。 3. 再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "1. First look up the result of the last payment. 2. Restart the terminal once and try one payment. 3. If it crashes again, call the service provider with terminal number, time and application version."}, Remedies: list201},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list202, Writers: list163, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Step: Text{ZH: "1. 找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。 2. 升级后签到，再试一笔。", EN: "1. Call the service provider with terminal number and application version, for an update or a return to the last version. 2. Then sign in and try one payment."}, Remedies: list203},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list204, Writers: list205, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Step: Text{ZH: "1. 联网校时，或请技术员改正日期和时间。 2. 校时后重新签到，再试一笔。 3. 断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "1. Let the terminal take the time from the network, or have a technician correct date and time. 2. Then sign in again and try one payment. 3. If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}, Remedies: list206},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list204, Writers: list163, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。 2. 重新下载参数并签到，再试一笔。", EN: "1. Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN. 2. Download the parameters again, sign in and try one payment."}, Remedies: list207},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list200, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Step: Text{ZH: "1. 把终端移到通风处，避开阳光和热源，等它降温。 2. 仍过热就找服务商，报终端号，由技术员检查。", EN: "1. Move the terminal to an airy place away from sun and heat and let it cool. 2. If it stays hot, call the service provider with the terminal number for a check."}, Remedies: list196},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list208, Writers: list209, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Step: Text{ZH: "1. 先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。 2. 等待冲正发送成功，或按提示重新签到。 3. 流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "1. Look up the payment by its trace number and see whether a reversal waits; do not repeat before that. 2. Let the reversal go out, or sign in again if the terminal asks for it. 3. If records still differ, settle; then call the acquirer with trace number, terminal number and time."}, Remedies: list210},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list211, Writers: list209, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Step: Text{ZH: "1. 先重新签到，再试一笔。 2. 仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。 3. 报修时说明：返回码、终端号、时间、签到是否成功。", EN: "1. Sign in again and try one payment. 2. If it still fails, a technician must reload the master key on site and check key index and algorithm. 3. When calling, give the code, the terminal number, the time and whether sign-in worked."}, Remedies: list212},
-	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Step: Text{ZH: "1. 核对终端显示的终端号、商户号与签约单是否一致。 2. 打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。 3. 登记后重新签到，再试一笔。", EN: "1. Compare terminal and merchant number on the screen with the contract. 2. Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again. 3. Then sign in again and try one payment."}, Remedies: list213},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list200, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Step: Text{ZH: "1. 关闭不用的应用，空闲时重启终端一次。 2. 经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "1. Close what is not needed and restart the terminal once in a quiet moment. 2. If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}, Remedies: list214},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list200, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Step: Text{ZH: "1. 用原装电源，直接插墙上插座，插紧；移动终端先充电。 2. 仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "1. Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal. 2. If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}, Remedies: list215},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list216, Writers: list209, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Step: Text{ZH: "1. 找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。 2. 重新下载参数并签到，再试一笔。 3. 需要时升级到服务商指定的版本。", EN: "1. Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version. 2. Download the parameters again, sign in and try one payment. 3. If told so, install the version the provider names."}, Remedies: list217},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list218, Writers: list163, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Step: Text{ZH: "1. 在终端菜单做一次“签到”。 2. 提示批次不一致或未结算时，先结算再签到。 3. 还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "1. Choose sign-in in the terminal's menu. 2. If it says that the batch differs or is open, settle first, then sign in. 3. If that fails, call the acquirer with the code, the terminal number and the batch number."}, Remedies: list219},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list200, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Step: Text{ZH: "1. 能结算就先结算。 2. 找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "1. Settle while it still works. 2. Call the service provider with the terminal number, say storage fault, and have it replaced."}, Remedies: list220},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list200, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Step: Text{ZH: "1. 先结算并上送本批交易，保住交易记录。 2. 找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "1. First settle and upload the batch, so that no record is lost. 2. Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}, Remedies: list221},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list193, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Step: Text{ZH: "1. 立即停用终端，不要拆开，保持原样。 2. 打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "1. Stop using the terminal at once, do not open it, leave it as it is. 2. Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}, Remedies: list222},
-	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Step: Text{ZH: "1. 记下屏幕上的返回码、终端号和时间。 2. 先查这笔交易结果，再决定是否重做。 3. 再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "1. Note the code on the screen, the terminal number and the time. 2. Look up the result of this payment before doing it again. 3. If it comes again, call the acquirer with those three and this terminal's hand-off code."}, Remedies: list223},
-	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Step: Text{ZH: "1. 路由器重启一次，再试。 2. 不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。 3. 技术员可在终端上改用备用DNS。", EN: "1. Restart the router once and try again. 2. If it fails, tell the internet carrier that names do not resolve, with account number and time. 3. A technician can set another DNS server on the terminal."}, Remedies: list224},
-	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 打宽带运营商报障，说“丢包严重”，报宽带账号和时间。 3. 在此之前改用移动网络收款。", EN: "1. Look up payments that timed out; do not repeat them. 2. Report heavy packet loss to the internet carrier, with account number and time. 3. Until then use the mobile network."}, Remedies: list225},
-	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Step: Text{ZH: "1. 打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。 2. 技术员可先把终端或路由器的MTU调小。 3. 在此之前用移动网络收款。", EN: "1. Tell the internet carrier that large packets vanish while small ones pass, with account number and time. 2. A technician can lower the MTU on terminal or router meanwhile. 3. Until then use the mobile network."}, Remedies: list184},
-	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Step: Text{ZH: "1. 看路由器的外网灯，路由器重启一次，等两分钟。 2. 仍不通就打宽带运营商报障，报宽带账号和时间。 3. 在此之前用移动网络收款。", EN: "1. Look at the router's internet light, restart the router once and wait two minutes. 2. If it stays down, report it to the internet carrier with the account number and the time. 3. Until then use the mobile network."}, Remedies: list226},
-	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list156, Writers: list3, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Step: Text{ZH: "1. 超时的交易先查结果，不要重刷。 2. 停掉店内的下载和视频，再试。 3. 仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "1. Look up payments that timed out; do not repeat them. 2. Stop downloads and videos in the shop and try again. 3. If it stays slow, call the internet carrier with account number and time, or use the mobile network."}, Remedies: list227},
-	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list156, Writers: list3, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Step: Text{ZH: "1. 换移动网络试一笔：若成功，是店内网络拦截了加密连接。 2. 都失败就找服务商，报终端号，由技术员更新信任证书。 3. 不要在终端上关闭证书检查。", EN: "1. Try one payment over the mobile network: if it works, the shop's network intercepts. 2. If both fail, call the service provider with the terminal number to renew the trusted certificates. 3. Do not switch off certificate checks on the terminal."}, Remedies: list228},
+	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list150},
+		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list151},
+		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list151},
+	}, Remedies: list152},
+	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
+		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list151},
+		Step{Text: Text{ZH: "顾客可请发卡行调整限额。", EN: "The customer can ask the bank to raise the limit."}},
+	}, Remedies: list153},
+	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: list148, Writers: list149, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list150},
+		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: list154},
+		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list151},
+	}, Remedies: list155},
+	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: list156, Writers: list157, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list151},
+		Step{Text: Text{ZH: "请顾客打卡背面的电话，问发卡行账户状态。", EN: "The customer can call the number on the back of the card and ask about the account."}},
+	}, Remedies: list158},
+	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
+		Step{Text: Text{ZH: "固定使用最稳的一种网络，关掉其他的。", EN: "Stay on the steadiest network and switch the others off."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员调整网络切换设置或天线。", EN: "Call the service provider with the terminal number; a technician adjusts switching or the antenna."}},
+	}, Remedies: list160},
+	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list161, Writers: list3, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list151},
+		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
+	}, Remedies: list162},
+	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: list156, Writers: list157, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
+		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: list154},
+		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
+	}, Remedies: list163},
+	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: list156, Writers: list157, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
+		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
+		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list151},
+	}, Remedies: list158},
+	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: list156, Writers: list157, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list150},
+		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list154},
+		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list151},
+	}, Remedies: list164},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list165, Writers: list166, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list154},
+		Step{Text: Text{ZH: "持续出现就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
+	}, Remedies: list167},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list168, Writers: list166, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
+		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list154},
+		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list150},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
+	}, Remedies: list169},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list170, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
+		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list171},
+	}, Remedies: list172},
+	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list159, Writers: list3, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
+		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
+	}, Remedies: list173},
+	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list159, Writers: list3, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list150},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
+	}, Remedies: list174},
+	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: list156, Writers: list157, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list151},
+		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
+	}, Remedies: list175},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list176, Writers: list177, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list150},
+		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list154},
+		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
+	}, Remedies: list178},
+	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端设为自动获取地址，或按单据填写IP、掩码和网关。", EN: "Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation."}},
+		Step{Text: Text{ZH: "重新连接网络；不行就找服务商，报终端号，由技术员远程核对。", EN: "Connect again; if it fails, call the service provider with the terminal number for a remote check."}},
+	}, Remedies: list179},
+	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list159, Writers: list3, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
+		Step{Text: Text{ZH: "把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。", EN: "Unplug both ends of the network cable, plug them in until they click, and look for the light."}},
+		Step{Text: Text{ZH: "灯不亮就换一根网线，或换路由器上的另一个口。", EN: "If there is no light, try another cable or another socket of the router."}},
+		Step{Text: Text{ZH: "还不行就找服务商，报终端号，说“网口不亮”。", EN: "If that fails, call the service provider with the terminal number and say: no link light."}},
+	}, Remedies: list180},
+	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
+		Step{Text: Text{ZH: "让终端自动获取地址，或换一个没人用的固定地址。", EN: "Let the terminal take an address automatically, or use a fixed one that is free."}},
+		Step{Text: Text{ZH: "只保留一个网络：用网线就关Wi-Fi。", EN: "Keep one network only: with a cable, switch Wi-Fi off."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员核对店内地址分配。", EN: "Call the service provider with the terminal number; a technician checks the addresses in the shop."}},
+	}, Remedies: list181},
+	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
+		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list182},
+	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list159, Writers: list3, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
+		Step{Text: Text{ZH: "检查路由器指示灯和到终端的网线。", EN: "Look at the router's lights and at the cable to the terminal."}},
+		Step{Text: Text{ZH: "仍不通就改用移动网络，并找装路由器的人。", EN: "If it stays dead, use the mobile network and call whoever installed the router."}},
+	}, Remedies: list183},
+	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list159, Writers: list3, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一根网线，离电源线远一些。", EN: "Replace the network cable and keep it away from power lines."}},
+		Step{Text: Text{ZH: "仍有错误就找服务商，报终端号，由技术员检查布线、交换机和网口。", EN: "If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}},
+	}, Remedies: list184},
+	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list159, Writers: list3, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
+		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
+		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list154},
+	}, Remedies: list185},
+	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list151},
+		Step{Text: Text{ZH: "确需开通就打收单机构客服，报返回码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
+	}, Remedies: list186},
+	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报返回码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
+		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list171},
+	}, Remedies: list187},
+	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list159, Writers: list3, Title: Text{ZH: "通讯模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
+		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
+		Step{Text: Text{ZH: "仍没有就找服务商，报终端号，说“通讯模块无响应”，由技术员更换。", EN: "If not, call the service provider with the terminal number, say modem silent; a technician replaces it."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list188},
+	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
+		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
+		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list189},
+	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
+		Step{Text: Text{ZH: "打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。", EN: "Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted?"}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list190},
+	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请服务商核对接入号码和外线前缀，报终端号和时间。", EN: "Have the service provider compare the number and the prefix for an outside line; give terminal number and time."}},
+		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list154},
+	}, Remedies: list191},
+	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list159, Writers: list3, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
+		Step{Text: Text{ZH: "检查电话线两头是否插紧，旁边的分机是否挂好。", EN: "Check that both ends of the telephone line are plugged in and that no extension is off the hook."}},
+		Step{Text: Text{ZH: "仍无拨号音就找服务商，报终端号，由技术员检查线路。", EN: "If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}},
+	}, Remedies: list184},
+	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list159, Writers: list3, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端移到靠窗或开阔处，看信号是否变好。", EN: "Move the terminal near a window or into the open and watch the signal."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就改用它。", EN: "If there is a network cable or Wi-Fi, use it."}},
+		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
+	}, Remedies: list192},
+	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list159, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "Switch off, take the SIM out, wipe its contacts, put it back and switch on."}},
+		Step{Text: Text{ZH: "仍不认卡就找服务商，报终端号和SIM卡号，由技术员解锁或更换SIM。", EN: "If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+	}, Remedies: list193},
+	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
+		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
+	}},
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list194, Writers: list195, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list150},
+		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list151},
+		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list151},
+	}, Remedies: list196},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list194, Writers: list195, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list150},
+		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list151},
+		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list151},
+	}, Remedies: list197},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list198, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
+		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
+	}, Remedies: list184},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list199, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
+		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
+		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list200},
+		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
+	}, Remedies: list201},
+	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list161, Writers: list3, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
+		Step{Text: Text{ZH: "用读卡器专用清洁卡清洁卡槽两三次，再看两张不同的卡能不能读出来。", EN: "Clean the slot two or three times with a reader cleaning card, then see whether two different cards are read."}},
+		Step{Text: Text{ZH: "清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "If cards are still hard to read, call the service provider with the terminal number to replace the head."}},
+	}, Remedies: list202},
+	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list161, Writers: list3, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
+		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
+		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
+		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list151},
+	}, Remedies: list203},
+	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list161, Writers: list3, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
+		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list151},
+	}, Remedies: list204},
+	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list161, Writers: list3, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
+		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，说“读卡器线路出错”，由技术员换线并检查接地。", EN: "Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}},
+	}, Remedies: list184},
+	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: list148, Writers: list149, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list205},
+		Step{Text: Text{ZH: "按屏幕要求留卡或打收单机构授权电话，报返回码、终端号和时间；注意自身安全。", EN: "Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}},
+	}, Remedies: list206},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list176, Writers: list177, Title: Text{ZH: "银联等转接中心故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list154},
+		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list150},
+		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
+	}, Remedies: list178},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list207, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list150},
+		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
+		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
+	}, Remedies: list208},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list209, Writers: list166, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
+		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list171},
+	}, Remedies: list210},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list211, Writers: list212, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+		Step{Text: Text{ZH: "联网校时，或请技术员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
+		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list171},
+		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
+	}, Remedies: list213},
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list211, Writers: list166, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报返回码、终端号，请技术员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list171},
+	}, Remedies: list214},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list207, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
+		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
+		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
+	}, Remedies: list202},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list215, Writers: list216, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
+		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
+		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
+		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
+	}, Remedies: list217},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list218, Writers: list216, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list154},
+		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}},
+		Step{Text: Text{ZH: "报修时说明：返回码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
+	}, Remedies: list219},
+	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list148, Writers: list2, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
+		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
+		Step{Text: Text{ZH: "打收单机构客服，报返回码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
+		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list171},
+	}, Remedies: list220},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list207, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
+		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
+		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
+	}, Remedies: list221},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list207, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
+		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
+		Step{Text: Text{ZH: "仍然掉电就找服务商，报终端号和断电时间，安排技术员更换电源或电池。", EN: "If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}},
+	}, Remedies: list222},
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list223, Writers: list216, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报返回码、终端号和应用版本，请技术员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list171},
+		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
+	}, Remedies: list224},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list225, Writers: list166, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
+		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
+		Step{Text: Text{ZH: "还不行就打收单机构客服，报返回码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
+	}, Remedies: list226},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list207, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
+		Step{Text: Text{ZH: "能结算就先结算。", EN: "Settle while it still works."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，说“存储故障”，安排技术员更换。", EN: "Call the service provider with the terminal number, say storage fault, and have it replaced."}},
+	}, Remedies: list227},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list207, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
+		Step{Text: Text{ZH: "先结算并上送本批交易，保住交易记录。", EN: "First settle and upload the batch, so that no record is lost."}},
+		Step{Text: Text{ZH: "找服务商，报终端号，由技术员清理日志和无用文件；不要自行删除交易文件。", EN: "Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}},
+	}, Remedies: list228},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list198, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
+		Step{Text: Text{ZH: "立即停用终端，不要拆开，保持原样。", EN: "Stop using the terminal at once, do not open it, leave it as it is."}},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说“安全模块报警”，由技术员换机。", EN: "Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}},
+	}, Remedies: list229},
+	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "记下屏幕上的返回码、终端号和时间。", EN: "Note the code on the screen, the terminal number and the time."}},
+		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list150},
+		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的诊断码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
+	}, Remedies: list230},
+	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
+		Step{Text: Text{ZH: "路由器重启一次。", EN: "Restart the router once."}},
+		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
+		Step{Text: Text{ZH: "技术员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
+	}, Remedies: list231},
+	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list150},
+		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
+		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list232},
+	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
+		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
+		Step{Text: Text{ZH: "技术员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list189},
+	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
+		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
+		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
+		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
+	}, Remedies: list233},
+	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list159, Writers: list3, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list150},
+		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
+		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
+	}, Remedies: list234},
+	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list159, Writers: list3, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
+		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list154},
+		Step{Text: Text{ZH: "都失败就找服务商，报终端号，由技术员更新信任证书。", EN: "If both fail, call the service provider with the terminal number to renew the trusted certificates."}},
+		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
+	}, Remedies: list235},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list229, Causes: list230, Checks: list231, Remedies: list232},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list233, Causes: list234, Checks: list235, Remedies: list236},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list237, Causes: list238, Checks: list239, Remedies: list240},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list241, Causes: list242, Checks: list243, Remedies: list244},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list245, Causes: list246, Checks: list247, Remedies: list227},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list248, Causes: list249, Checks: list250, Remedies: list251},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list248, Causes: list252, Checks: list253, Remedies: list179, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list237, Causes: list254, Checks: list255, Remedies: list256},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list248, Causes: list257, Checks: list258, Remedies: list259},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list248, Causes: list260, Checks: list261, Remedies: list157},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list262, Causes: list263, Checks: list264, Remedies: list178},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list248, Causes: list265, Checks: list266, Remedies: list176},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list267, Causes: list268, Checks: list269, Remedies: list270},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list267, Causes: list271, Checks: list272, Remedies: list273},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list248, Causes: list274, Checks: list275, Remedies: list166},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list248, Causes: list276, Checks: list277, Remedies: list166},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list278, Causes: list279, Checks: list280, Remedies: list173},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list245, Causes: list281, Checks: list275, Remedies: list164},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list245, Causes: list282, Checks: list283, Remedies: list166},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list278, Causes: list281, Checks: list284, Remedies: list164},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list248, Causes: list285, Checks: list286, Remedies: list214, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list267, Causes: list287, Checks: list288, Remedies: list181},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list289, Causes: list290, Checks: list291, Remedies: list292},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list293, Causes: list294, Checks: list295, Remedies: list296},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list297, Causes: list298, Checks: list299, Remedies: list179},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list278, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list229, Causes: list300, Checks: list301, Remedies: list215},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list267, Causes: list302, Checks: list303, Remedies: list304},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list305, Causes: list306, Checks: list307, Remedies: list196, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list297, Causes: list308, Checks: list309, Remedies: list310, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list267, Causes: list311, Checks: list312, Remedies: list221},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list267, Causes: list313, Checks: list314, Remedies: list220},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list248, Causes: list315, Checks: list316, Remedies: list317},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list289, Causes: list318, Checks: list319, Remedies: list320},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list237, Causes: list321, Checks: list322, Remedies: list323},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list262, Causes: list324, Checks: list325, Remedies: list203},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list305, Causes: list326, Checks: list327, Remedies: list328},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list245, Causes: list329, Checks: list330, Remedies: list207},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list267, Causes: list331, Checks: list332, Remedies: list333},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list297, Causes: list334, Checks: list335, Remedies: list217},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list336, Checks: list337, Remedies: list212},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list338, Causes: list339, Checks: list340, Remedies: list159},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list297, Causes: list341, Checks: list342, Remedies: list155},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list297, Causes: list343, Checks: list288, Remedies: list155},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list344, Causes: list345, Checks: list288, Remedies: list150},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list297, Causes: list343, Checks: list288, Remedies: list155},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list267, Causes: list346, Checks: list347, Remedies: list160},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list278, Causes: list348, Checks: list288, Remedies: list152},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list338, Causes: list349, Checks: list350, Remedies: list161},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list351, Causes: list346, Checks: list350, Remedies: list160},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list267, Causes: list352, Checks: list288, Remedies: list151},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list267, Causes: list353, Checks: list354, Remedies: list355},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list293, Causes: list356, Checks: list357, Remedies: list191},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list267, Causes: list358, Checks: list359, Remedies: list210},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list267, Causes: list360, Checks: list361, Remedies: list362},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list363, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list305, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list245, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list248, Causes: list364, Checks: list365, Remedies: list213},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list297, Causes: list349, Checks: list366, Remedies: list161},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list248, Causes: list285, Checks: list367, Remedies: list214},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list267, Causes: list324, Checks: list368, Remedies: list203},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list229, Causes: list369, Checks: list370, Remedies: list371},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list372, Causes: list373, Checks: list374, Remedies: list375},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list376, Causes: list377, Checks: list378, Remedies: list379},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list297, Checks: list380, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list344, Causes: list381, Checks: list382, Remedies: list383},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list344, Causes: list384, Checks: list385, Remedies: list386},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list237, Causes: list387, Checks: list388, Remedies: list389},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list248, Causes: list390, Checks: list391, Remedies: list392},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list267, Causes: list268, Checks: list393, Remedies: list394},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list267, Causes: list395, Checks: list396, Remedies: list397},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list262, Causes: list398, Checks: list399, Remedies: list400},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list267, Causes: list334, Checks: list401, Remedies: list402},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list289, Causes: list403, Checks: list404, Remedies: list405},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list233, Causes: list406, Checks: list407, Remedies: list408},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list344, Causes: list311, Checks: list312, Remedies: list409},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list267, Causes: list313, Checks: list314, Remedies: list410},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list411, Causes: list321, Checks: list325, Remedies: list412},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list305, Causes: list326, Checks: list327, Remedies: list413},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list245, Causes: list313, Checks: list359, Remedies: list414},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list415, Causes: list416, Checks: list417, Remedies: list418},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list376, Causes: list419, Checks: list420, Remedies: list169},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list344, Causes: list421, Checks: list347, Remedies: list422},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list297, Causes: list423, Checks: list366, Remedies: list424},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list344, Causes: list345, Checks: list288, Remedies: list425},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list351, Causes: list426, Checks: list350, Remedies: list160},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list267, Causes: list427, Checks: list288, Remedies: list428},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list267, Causes: list429, Checks: list430, Remedies: list192},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list267, Causes: list431, Checks: list432, Remedies: list433},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list267, Checks: list359, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list267, Causes: list360, Checks: list434, Remedies: list435},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list248, Checks: list283, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list363, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list297, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list278, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list363, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list305, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list436, Causes: list437, Checks: list288, Remedies: list438},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list267, Checks: list439, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list436, Checks: list359, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list440, Causes: list356, Checks: list441, Remedies: list442},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list248, Checks: list316, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list267, Checks: list303, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list248, Causes: list285, Checks: list367, Remedies: list443},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list444, Checks: list445, Remedies: list446},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list336, Checks: list447, Remedies: list448},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list449, Checks: list330, Remedies: list450},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list451, Checks: list452, Remedies: list453},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list454, Checks: list432, Remedies: list455},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list349, Checks: list439, Remedies: list456},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list457, Checks: list458, Remedies: list459},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list460, Checks: list284, Remedies: list461},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list462, Checks: list439, Remedies: list463},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list236, Causes: list237, Checks: list238, Remedies: list239},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list240, Causes: list241, Checks: list242, Remedies: list243},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list244, Causes: list245, Checks: list246, Remedies: list247},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list248, Causes: list249, Checks: list250, Remedies: list251},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list252, Causes: list253, Checks: list254, Remedies: list234},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list255, Causes: list256, Checks: list257, Remedies: list258},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list255, Causes: list259, Checks: list260, Remedies: list184, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list244, Causes: list261, Checks: list262, Remedies: list263},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list255, Causes: list264, Checks: list265, Remedies: list266},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list255, Causes: list267, Checks: list268, Remedies: list160},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list269, Causes: list270, Checks: list271, Remedies: list183},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list255, Causes: list272, Checks: list273, Remedies: list181},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list274, Causes: list275, Checks: list276, Remedies: list277},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list274, Causes: list278, Checks: list279, Remedies: list280},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list255, Causes: list281, Checks: list282, Remedies: list169},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list255, Causes: list283, Checks: list284, Remedies: list169},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list285, Causes: list286, Checks: list287, Remedies: list178},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list252, Causes: list288, Checks: list282, Remedies: list167},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list252, Causes: list289, Checks: list290, Remedies: list169},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list285, Causes: list288, Checks: list291, Remedies: list167},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list255, Causes: list292, Checks: list293, Remedies: list221, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list274, Causes: list294, Checks: list295, Remedies: list186},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list296, Causes: list297, Checks: list298, Remedies: list299},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list300, Causes: list301, Checks: list302, Remedies: list303},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list304, Causes: list305, Checks: list306, Remedies: list184},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list285, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list236, Causes: list307, Checks: list308, Remedies: list222},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list274, Causes: list309, Checks: list310, Remedies: list311},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list312, Causes: list313, Checks: list314, Remedies: list202, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list304, Causes: list315, Checks: list316, Remedies: list317, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list274, Causes: list318, Checks: list319, Remedies: list228},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list274, Causes: list320, Checks: list321, Remedies: list227},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list255, Causes: list322, Checks: list323, Remedies: list324},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list296, Causes: list325, Checks: list326, Remedies: list327},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list244, Causes: list328, Checks: list329, Remedies: list330},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list269, Causes: list331, Checks: list332, Remedies: list210},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list312, Causes: list333, Checks: list334, Remedies: list335},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list252, Causes: list336, Checks: list337, Remedies: list214},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list274, Causes: list338, Checks: list339, Remedies: list340},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list304, Causes: list341, Checks: list342, Remedies: list224},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list343, Checks: list344, Remedies: list219},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list345, Causes: list346, Checks: list347, Remedies: list162},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list304, Causes: list348, Checks: list349, Remedies: list158},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list304, Causes: list350, Checks: list295, Remedies: list158},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list351, Causes: list352, Checks: list295, Remedies: list152},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list304, Causes: list350, Checks: list295, Remedies: list158},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list274, Causes: list353, Checks: list354, Remedies: list163},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list285, Causes: list355, Checks: list295, Remedies: list155},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list345, Causes: list356, Checks: list357, Remedies: list164},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list358, Causes: list353, Checks: list357, Remedies: list163},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list274, Causes: list359, Checks: list295, Remedies: list153},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list274, Causes: list360, Checks: list361, Remedies: list362},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list300, Causes: list363, Checks: list364, Remedies: list196},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list274, Causes: list365, Checks: list366, Remedies: list217},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list274, Causes: list367, Checks: list368, Remedies: list369},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list370, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list312, Hidden: Text{ZH: "购买渠道和品牌不在终端内，机群台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list252, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list255, Causes: list371, Checks: list372, Remedies: list220},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list304, Causes: list356, Checks: list373, Remedies: list164},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list255, Causes: list292, Checks: list374, Remedies: list221},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list274, Causes: list331, Checks: list375, Remedies: list210},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list236, Causes: list376, Checks: list377, Remedies: list378},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list379, Causes: list380, Checks: list381, Remedies: list382},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list383, Causes: list384, Checks: list385, Remedies: list386},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list304, Checks: list387, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list351, Causes: list388, Checks: list389, Remedies: list390},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list351, Causes: list391, Checks: list392, Remedies: list393},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list244, Causes: list394, Checks: list395, Remedies: list396},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list255, Causes: list397, Checks: list398, Remedies: list399},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list274, Causes: list275, Checks: list400, Remedies: list401},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list274, Causes: list402, Checks: list403, Remedies: list404},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list269, Causes: list405, Checks: list406, Remedies: list407},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list274, Causes: list341, Checks: list408, Remedies: list409},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list296, Causes: list410, Checks: list411, Remedies: list412},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list240, Causes: list413, Checks: list414, Remedies: list415},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list351, Causes: list318, Checks: list319, Remedies: list416},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list274, Causes: list320, Checks: list321, Remedies: list417},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list418, Causes: list328, Checks: list332, Remedies: list419},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list312, Causes: list333, Checks: list334, Remedies: list420},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list252, Causes: list320, Checks: list366, Remedies: list421},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list422, Causes: list423, Checks: list424, Remedies: list425},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list383, Causes: list426, Checks: list427, Remedies: list173},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list351, Causes: list428, Checks: list354, Remedies: list429},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list304, Causes: list430, Checks: list373, Remedies: list431},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list351, Causes: list352, Checks: list295, Remedies: list432},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list358, Causes: list433, Checks: list357, Remedies: list163},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list274, Causes: list434, Checks: list295, Remedies: list435},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list274, Causes: list436, Checks: list437, Remedies: list438},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list274, Causes: list439, Checks: list440, Remedies: list441},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list274, Checks: list366, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list274, Causes: list367, Checks: list442, Remedies: list443},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list255, Checks: list290, Hidden: Text{ZH: "服务器不在终端内；只能由机群看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list370, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list304, Hidden: Text{ZH: "本程序就是监控；是否在线由机群侧看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list285, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list370, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list312, Hidden: Text{ZH: "购买渠道和品牌与返回码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的返回码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list444, Causes: list445, Checks: list295, Remedies: list446},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list274, Checks: list447, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list444, Checks: list366, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list448, Causes: list363, Checks: list449, Remedies: list450},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list255, Checks: list323, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list274, Checks: list310, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有机群从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list255, Causes: list292, Checks: list374, Remedies: list451},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list452, Checks: list453, Remedies: list454},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list343, Checks: list455, Remedies: list456},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list457, Checks: list337, Remedies: list458},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list459, Checks: list460, Remedies: list461},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list462, Checks: list440, Remedies: list463},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list356, Checks: list447, Remedies: list464},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list465, Checks: list466, Remedies: list467},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list468, Checks: list291, Remedies: list469},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list470, Checks: list447, Remedies: list471},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list465, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list464, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list466, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list467, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list468, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list468, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list469, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list468, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list470, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list471, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list471, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list471, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list471, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list472, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list466, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list473, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list474, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list475, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list476, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list477, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list478, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list479, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list480, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list468, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list473, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list472, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list474, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list475, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list476, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list476, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list477, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list476, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list478, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list479, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list479, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list479, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list479, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list480, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list474, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list481, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list482, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list483, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list484, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list485, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list486, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list487, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list488, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list476, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list481, Origin: "host", Remedies: list379, Causes: list482, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list481, Origin: "host", Remedies: list422, Causes: list482, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list483, Origin: "host", Remedies: list425, Causes: list484, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list464, Origin: "host", Remedies: list408, Causes: list485, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list486, Causes: list487, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+	Forbidden{Scheme: "unionpay", Codes: list489, Origin: "host", Remedies: list386, Causes: list490, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list489, Origin: "host", Remedies: list429, Causes: list490, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list491, Origin: "host", Remedies: list432, Causes: list492, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list472, Origin: "host", Remedies: list415, Causes: list493, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list494, Causes: list495, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
 }, Inference: Inference{Settings: Settings{Hint: 3.5, Moderate: 8, Strong: 14, Decisive: 24, Often: -4, Sometimes: -8, Seldom: -13, Rare: -17, Remote: -22, Family: 0.3, Brought: 0.8, Company: -16, Spare0: 0.15, Spare1: 0.04, Spare2: 0.02, Spare3: 0.01, SetAbove: 0.06, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list488, Codes: list489},
-	TopicRule{Topic: "limit", Schemes: list488, Codes: list490},
-	TopicRule{Topic: "limit", Schemes: list491, Codes: list492},
-	TopicRule{Topic: "state", Schemes: list491, Codes: list493},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list488, Codes: list494},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list495, Codes: list496},
-	TopicRule{Topic: "pin", Schemes: list488, Codes: list497},
-	TopicRule{Topic: "pin-locked", Schemes: list488, Codes: list498},
-	TopicRule{Topic: "expired", Schemes: list488, Codes: list499},
-	TopicRule{Topic: "lost-card", Schemes: list488, Codes: list500},
-	TopicRule{Topic: "lost-card", Schemes: list495, Codes: list501},
-	TopicRule{Topic: "lost-card", Schemes: list502, Codes: list503},
-	TopicRule{Topic: "fraud", Schemes: list491, Codes: list504},
-	TopicRule{Topic: "do-not-honour", Schemes: list491, Codes: list505},
-	TopicRule{Topic: "do-not-honour", Schemes: list502, Codes: list505},
-	TopicRule{Topic: "error", Schemes: list491, Codes: list506},
-	TopicRule{Topic: "issuer-decline", Schemes: list491, Codes: list507},
-	TopicRule{Topic: "function-unsupported", Schemes: list488, Codes: list508},
-	TopicRule{Topic: "function-unsupported", Schemes: list495, Codes: list509},
-	TopicRule{Topic: "not-accepted", Schemes: list491, Codes: list510},
-	TopicRule{Topic: "issuer-down", Schemes: list491, Codes: list511},
-	TopicRule{Topic: "issuer-late", Schemes: list491, Codes: list512},
-	TopicRule{Topic: "cutover", Schemes: list491, Codes: list513},
-	TopicRule{Topic: "centre", Schemes: list491, Codes: list466},
-	TopicRule{Topic: "security", Schemes: list491, Codes: list514},
-	TopicRule{Topic: "switch", Schemes: list491, Codes: list515},
-	TopicRule{Topic: "pending", Schemes: list491, Codes: list516},
-	TopicRule{Topic: "busy", Schemes: list517, Codes: list518},
-	TopicRule{Topic: "centre", Schemes: list517, Codes: list519},
-	TopicRule{Topic: "merchant-unknown", Schemes: list491, Codes: list520},
-	TopicRule{Topic: "not-permitted", Schemes: list491, Codes: list521},
-	TopicRule{Topic: "terminal-unknown", Schemes: list491, Codes: list522},
-	TopicRule{Topic: "session", Schemes: list491, Codes: list523},
-	TopicRule{Topic: "duplicate", Schemes: list491, Codes: list524},
-	TopicRule{Topic: "journal", Schemes: list491, Codes: list525},
-	TopicRule{Topic: "original", Schemes: list491, Codes: list526},
-	TopicRule{Topic: "original-amount", Schemes: list527, Codes: list528},
-	TopicRule{Topic: "pending", Schemes: list529, Codes: list516},
-	TopicRule{Topic: "pending", Schemes: list495, Codes: list530},
-	TopicRule{Topic: "pending", Schemes: list531, Codes: list532},
-	TopicRule{Topic: "card-number", Schemes: list531, Codes: list533},
-	TopicRule{Topic: "card-refused", Schemes: list531, Codes: list534},
-	TopicRule{Topic: "wrong-method", Schemes: list531, Codes: list535},
-	TopicRule{Topic: "wrong-method", Schemes: list502, Codes: list536},
-	TopicRule{Topic: "config", Schemes: list537, Codes: list538},
-	TopicRule{Topic: "not-accepted", Schemes: list537, Codes: list539},
-	TopicRule{Topic: "reversal-failed", Schemes: list540, Codes: list541},
-	TopicRule{Topic: "printer", Schemes: list540, Codes: list542},
-	TopicRule{Topic: "original", Schemes: list529, Codes: list543},
-	TopicRule{Topic: "keys", Schemes: list491, Codes: list544},
-	TopicRule{Topic: "format", Schemes: list491, Codes: list545},
-	TopicRule{Topic: "entry", Schemes: list491, Codes: list546},
-	TopicRule{Topic: "wrong-method", Schemes: list491, Codes: list547},
-	TopicRule{Topic: "card-number", Schemes: list491, Codes: list548},
-	TopicRule{Topic: "swipe", Schemes: list491, Codes: list549},
-	TopicRule{Topic: "invalid", Schemes: list550, Codes: list551},
-	TopicRule{Topic: "invalid", Schemes: list495, Codes: list552},
-	TopicRule{Topic: "invalid", Schemes: list531, Codes: list553},
-	TopicRule{Topic: "invalid", Schemes: list502, Codes: list551},
-	TopicRule{Topic: "re-enter", Schemes: list550, Codes: list549},
-	TopicRule{Topic: "re-enter", Schemes: list495, Codes: list554},
-	TopicRule{Topic: "re-enter", Schemes: list531, Codes: list555},
-	TopicRule{Topic: "wrong-method", Schemes: list556, Codes: list557},
-	TopicRule{Topic: "wrong-method", Schemes: list558, Codes: list559},
-	TopicRule{Topic: "card-number", Schemes: list556, Codes: list560},
-	TopicRule{Topic: "card-number", Schemes: list558, Codes: list561},
-	TopicRule{Topic: "clock", Schemes: list562, Codes: list467},
-	TopicRule{Topic: "journal", Schemes: list562, Codes: list506},
-	TopicRule{Topic: "wrong-method", Schemes: list562, Codes: list523},
-	TopicRule{Topic: "duplicate", Schemes: list558, Codes: list563},
-	TopicRule{Topic: "issuer-line", Schemes: list502, Codes: list564},
-	TopicRule{Topic: "config", Schemes: list502, Codes: list565},
-	TopicRule{Topic: "config", Schemes: list537, Codes: list566},
-	TopicRule{Topic: "not-accepted", Schemes: list502, Codes: list523},
-	TopicRule{Topic: "security", Schemes: list495, Codes: list567},
-	TopicRule{Topic: "duplicate", Schemes: list495, Codes: list568},
-	TopicRule{Topic: "merchant-unknown", Schemes: list531, Codes: list569},
-	TopicRule{Topic: "terminal-unknown", Schemes: list531, Codes: list570},
-	TopicRule{Topic: "original", Schemes: list571, Codes: list572},
-	TopicRule{Topic: "not-permitted", Schemes: list571, Codes: list573},
-	TopicRule{Topic: "cutover", Schemes: list574, Codes: list513},
-	TopicRule{Topic: "issuer-decline", Schemes: list531, Codes: list575},
-	TopicRule{Topic: "registration", Schemes: list540, Codes: list576},
-	TopicRule{Topic: "phone-line", Schemes: list540, Codes: list577},
-	TopicRule{Topic: "config", Schemes: list540, Codes: list578},
-	TopicRule{Topic: "card-blocked", Schemes: list540, Codes: list579},
-	TopicRule{Topic: "success", Codes: list580, Domains: list581},
-	TopicRule{Topic: "uncertain-approval", Domains: list581, Words: list582},
-	TopicRule{Topic: "local-any", Schemes: list540, Domains: list581},
-	TopicRule{Topic: "success", Domains: list581},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list583, Codes: list467},
-	TopicRule{Topic: "reversal-mac", Schemes: list583, Codes: list584},
-	TopicRule{Topic: "reversal-other", Schemes: list583},
-	TopicRule{Topic: "version", Schemes: list571, Codes: list585},
-	TopicRule{Topic: "no-answer", Schemes: list586, Codes: list587},
-	TopicRule{Topic: "no-answer", Schemes: list540, Codes: list588},
-	TopicRule{Topic: "offline", Schemes: list143, Codes: list589},
-	TopicRule{Topic: "card-refused", Schemes: list143, Codes: list590},
-	TopicRule{Topic: "data-transfer", Schemes: list540, Codes: list591},
-	TopicRule{Topic: "network", Schemes: list540, Codes: list592},
-	TopicRule{Topic: "duplicate", Schemes: list540, Codes: list593},
-	TopicRule{Topic: "settle", Schemes: list540, Codes: list594},
-	TopicRule{Topic: "serial", Schemes: list540, Codes: list595, Domains: list596},
-	TopicRule{Topic: "card-blocked", Schemes: list540, Domains: list597},
-	TopicRule{Topic: "funds", Domains: list597, Words: list598},
-	TopicRule{Topic: "state", Domains: list597, Words: list599},
-	TopicRule{Topic: "pin-locked", Domains: list597, Words: list600},
-	TopicRule{Topic: "pin", Domains: list597, Words: list601},
-	TopicRule{Topic: "expired", Domains: list597, Words: list602},
-	TopicRule{Topic: "limit", Domains: list597, Words: list603},
-	TopicRule{Topic: "state", Domains: list597},
-	TopicRule{Topic: "limit", Domains: list604, Words: list605},
-	TopicRule{Topic: "merchant-unknown", Domains: list604, Words: list606},
-	TopicRule{Topic: "terminal-unknown", Domains: list604, Words: list607},
-	TopicRule{Topic: "fraud", Domains: list604},
-	TopicRule{Topic: "issuer-down", Domains: list113, Words: list608},
-	TopicRule{Topic: "issuer-late", Domains: list609, Words: list610},
-	TopicRule{Topic: "issuer-down", Domains: list113, Words: list611},
-	TopicRule{Topic: "not-accepted", Domains: list113, Words: list612},
+	TopicRule{Topic: "funds", Schemes: list496, Codes: list497},
+	TopicRule{Topic: "limit", Schemes: list496, Codes: list498},
+	TopicRule{Topic: "limit", Schemes: list499, Codes: list500},
+	TopicRule{Topic: "state", Schemes: list499, Codes: list501},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list496, Codes: list502},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list503, Codes: list504},
+	TopicRule{Topic: "pin", Schemes: list496, Codes: list505},
+	TopicRule{Topic: "pin-locked", Schemes: list496, Codes: list506},
+	TopicRule{Topic: "expired", Schemes: list496, Codes: list507},
+	TopicRule{Topic: "lost-card", Schemes: list496, Codes: list508},
+	TopicRule{Topic: "lost-card", Schemes: list503, Codes: list509},
+	TopicRule{Topic: "lost-card", Schemes: list510, Codes: list511},
+	TopicRule{Topic: "fraud", Schemes: list499, Codes: list512},
+	TopicRule{Topic: "do-not-honour", Schemes: list499, Codes: list513},
+	TopicRule{Topic: "do-not-honour", Schemes: list510, Codes: list513},
+	TopicRule{Topic: "error", Schemes: list499, Codes: list514},
+	TopicRule{Topic: "issuer-decline", Schemes: list499, Codes: list515},
+	TopicRule{Topic: "function-unsupported", Schemes: list496, Codes: list516},
+	TopicRule{Topic: "function-unsupported", Schemes: list503, Codes: list517},
+	TopicRule{Topic: "not-accepted", Schemes: list499, Codes: list518},
+	TopicRule{Topic: "issuer-down", Schemes: list499, Codes: list519},
+	TopicRule{Topic: "issuer-late", Schemes: list499, Codes: list520},
+	TopicRule{Topic: "cutover", Schemes: list499, Codes: list521},
+	TopicRule{Topic: "centre", Schemes: list499, Codes: list474},
+	TopicRule{Topic: "security", Schemes: list499, Codes: list522},
+	TopicRule{Topic: "switch", Schemes: list499, Codes: list523},
+	TopicRule{Topic: "pending", Schemes: list499, Codes: list524},
+	TopicRule{Topic: "busy", Schemes: list525, Codes: list526},
+	TopicRule{Topic: "centre", Schemes: list525, Codes: list527},
+	TopicRule{Topic: "merchant-unknown", Schemes: list499, Codes: list528},
+	TopicRule{Topic: "not-permitted", Schemes: list499, Codes: list529},
+	TopicRule{Topic: "terminal-unknown", Schemes: list499, Codes: list530},
+	TopicRule{Topic: "session", Schemes: list499, Codes: list531},
+	TopicRule{Topic: "duplicate", Schemes: list499, Codes: list532},
+	TopicRule{Topic: "journal", Schemes: list499, Codes: list533},
+	TopicRule{Topic: "original", Schemes: list499, Codes: list534},
+	TopicRule{Topic: "original-amount", Schemes: list535, Codes: list536},
+	TopicRule{Topic: "pending", Schemes: list537, Codes: list524},
+	TopicRule{Topic: "pending", Schemes: list503, Codes: list538},
+	TopicRule{Topic: "pending", Schemes: list539, Codes: list540},
+	TopicRule{Topic: "card-number", Schemes: list539, Codes: list541},
+	TopicRule{Topic: "card-refused", Schemes: list539, Codes: list542},
+	TopicRule{Topic: "wrong-method", Schemes: list539, Codes: list543},
+	TopicRule{Topic: "wrong-method", Schemes: list510, Codes: list544},
+	TopicRule{Topic: "config", Schemes: list545, Codes: list546},
+	TopicRule{Topic: "not-accepted", Schemes: list545, Codes: list547},
+	TopicRule{Topic: "reversal-failed", Schemes: list548, Codes: list549},
+	TopicRule{Topic: "printer", Schemes: list548, Codes: list550},
+	TopicRule{Topic: "original", Schemes: list537, Codes: list551},
+	TopicRule{Topic: "keys", Schemes: list499, Codes: list552},
+	TopicRule{Topic: "format", Schemes: list499, Codes: list553},
+	TopicRule{Topic: "entry", Schemes: list499, Codes: list554},
+	TopicRule{Topic: "wrong-method", Schemes: list499, Codes: list555},
+	TopicRule{Topic: "card-number", Schemes: list499, Codes: list556},
+	TopicRule{Topic: "swipe", Schemes: list499, Codes: list557},
+	TopicRule{Topic: "invalid", Schemes: list558, Codes: list559},
+	TopicRule{Topic: "invalid", Schemes: list503, Codes: list560},
+	TopicRule{Topic: "invalid", Schemes: list539, Codes: list561},
+	TopicRule{Topic: "invalid", Schemes: list510, Codes: list559},
+	TopicRule{Topic: "re-enter", Schemes: list558, Codes: list557},
+	TopicRule{Topic: "re-enter", Schemes: list503, Codes: list562},
+	TopicRule{Topic: "re-enter", Schemes: list539, Codes: list563},
+	TopicRule{Topic: "wrong-method", Schemes: list564, Codes: list565},
+	TopicRule{Topic: "wrong-method", Schemes: list566, Codes: list567},
+	TopicRule{Topic: "card-number", Schemes: list564, Codes: list568},
+	TopicRule{Topic: "card-number", Schemes: list566, Codes: list569},
+	TopicRule{Topic: "clock", Schemes: list570, Codes: list475},
+	TopicRule{Topic: "journal", Schemes: list570, Codes: list514},
+	TopicRule{Topic: "wrong-method", Schemes: list570, Codes: list531},
+	TopicRule{Topic: "duplicate", Schemes: list566, Codes: list571},
+	TopicRule{Topic: "issuer-line", Schemes: list510, Codes: list572},
+	TopicRule{Topic: "config", Schemes: list510, Codes: list573},
+	TopicRule{Topic: "config", Schemes: list545, Codes: list574},
+	TopicRule{Topic: "not-accepted", Schemes: list510, Codes: list531},
+	TopicRule{Topic: "security", Schemes: list503, Codes: list575},
+	TopicRule{Topic: "duplicate", Schemes: list503, Codes: list576},
+	TopicRule{Topic: "merchant-unknown", Schemes: list539, Codes: list577},
+	TopicRule{Topic: "terminal-unknown", Schemes: list539, Codes: list578},
+	TopicRule{Topic: "original", Schemes: list579, Codes: list580},
+	TopicRule{Topic: "not-permitted", Schemes: list579, Codes: list581},
+	TopicRule{Topic: "cutover", Schemes: list582, Codes: list521},
+	TopicRule{Topic: "issuer-decline", Schemes: list539, Codes: list583},
+	TopicRule{Topic: "registration", Schemes: list548, Codes: list584},
+	TopicRule{Topic: "phone-line", Schemes: list548, Codes: list585},
+	TopicRule{Topic: "config", Schemes: list548, Codes: list586},
+	TopicRule{Topic: "card-blocked", Schemes: list548, Codes: list587},
+	TopicRule{Topic: "success", Codes: list588, Domains: list589},
+	TopicRule{Topic: "uncertain-approval", Domains: list589, Words: list590},
+	TopicRule{Topic: "local-any", Schemes: list548, Domains: list589},
+	TopicRule{Topic: "success", Domains: list589},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list591, Codes: list475},
+	TopicRule{Topic: "reversal-mac", Schemes: list591, Codes: list592},
+	TopicRule{Topic: "reversal-other", Schemes: list591},
+	TopicRule{Topic: "version", Schemes: list579, Codes: list593},
+	TopicRule{Topic: "no-answer", Schemes: list594, Codes: list595},
+	TopicRule{Topic: "no-answer", Schemes: list548, Codes: list596},
+	TopicRule{Topic: "offline", Schemes: list143, Codes: list597},
+	TopicRule{Topic: "card-refused", Schemes: list143, Codes: list598},
+	TopicRule{Topic: "data-transfer", Schemes: list548, Codes: list599},
+	TopicRule{Topic: "network", Schemes: list548, Codes: list600},
+	TopicRule{Topic: "duplicate", Schemes: list548, Codes: list601},
+	TopicRule{Topic: "settle", Schemes: list548, Codes: list602},
+	TopicRule{Topic: "serial", Schemes: list548, Codes: list603, Domains: list604},
+	TopicRule{Topic: "card-blocked", Schemes: list548, Domains: list605},
+	TopicRule{Topic: "funds", Domains: list605, Words: list606},
+	TopicRule{Topic: "state", Domains: list605, Words: list607},
+	TopicRule{Topic: "pin-locked", Domains: list605, Words: list608},
+	TopicRule{Topic: "pin", Domains: list605, Words: list609},
+	TopicRule{Topic: "expired", Domains: list605, Words: list610},
+	TopicRule{Topic: "limit", Domains: list605, Words: list611},
+	TopicRule{Topic: "state", Domains: list605},
+	TopicRule{Topic: "limit", Domains: list612, Words: list613},
+	TopicRule{Topic: "merchant-unknown", Domains: list612, Words: list614},
+	TopicRule{Topic: "terminal-unknown", Domains: list612, Words: list615},
+	TopicRule{Topic: "fraud", Domains: list612},
+	TopicRule{Topic: "issuer-down", Domains: list113, Words: list616},
+	TopicRule{Topic: "issuer-late", Domains: list617, Words: list618},
+	TopicRule{Topic: "issuer-down", Domains: list113, Words: list619},
+	TopicRule{Topic: "not-accepted", Domains: list113, Words: list620},
 	TopicRule{Topic: "issuer-decline", Domains: list113},
-	TopicRule{Topic: "pending", Domains: list613, Words: list614},
-	TopicRule{Topic: "cutover", Domains: list615, Words: list616},
-	TopicRule{Topic: "switch", Domains: list615, Words: list617},
-	TopicRule{Topic: "centre", Domains: list615, Words: list618},
-	TopicRule{Topic: "security", Domains: list615, Words: list619},
-	TopicRule{Topic: "switch", Domains: list615},
-	TopicRule{Topic: "busy", Domains: list620, Words: list621},
-	TopicRule{Topic: "host-late", Domains: list620, Words: list622},
-	TopicRule{Topic: "refused", Schemes: list540, Domains: list620, Words: list623},
-	TopicRule{Topic: "answer-bad", Schemes: list540, Domains: list620},
-	TopicRule{Topic: "not-permitted", Domains: list620, Words: list624},
-	TopicRule{Topic: "journal", Domains: list620, Words: list625},
-	TopicRule{Topic: "host-fault", Domains: list620},
-	TopicRule{Topic: "terminal-unknown", Domains: list626, Words: list627},
-	TopicRule{Topic: "merchant-unknown", Domains: list626, Words: list628},
-	TopicRule{Topic: "not-permitted", Domains: list626},
-	TopicRule{Topic: "terminal-unknown", Domains: list629, Words: list630},
-	TopicRule{Topic: "version", Domains: list629, Words: list631},
-	TopicRule{Topic: "session", Domains: list629, Words: list632},
-	TopicRule{Topic: "duplicate", Domains: list629, Words: list633},
-	TopicRule{Topic: "journal", Domains: list629, Words: list634},
-	TopicRule{Topic: "clock", Domains: list629, Words: list635},
-	TopicRule{Topic: "identity", Domains: list629, Words: list636},
-	TopicRule{Topic: "sim", Domains: list629, Words: list637},
-	TopicRule{Topic: "dial", Domains: list629, Words: list638},
-	TopicRule{Topic: "format-local", Schemes: list540, Domains: list629, Words: list639},
-	TopicRule{Topic: "format", Domains: list629, Words: list640},
-	TopicRule{Topic: "config", Domains: list629},
-	TopicRule{Topic: "keys-local", Schemes: list540, Domains: list641},
-	TopicRule{Topic: "keys", Domains: list641},
-	TopicRule{Topic: "permission", Domains: list642, Words: list643},
-	TopicRule{Topic: "settle", Domains: list642, Words: list644},
-	TopicRule{Topic: "original-amount", Domains: list642, Words: list645},
-	TopicRule{Topic: "wrong-method", Domains: list642, Words: list646},
-	TopicRule{Topic: "original", Domains: list642, Words: list647},
-	TopicRule{Topic: "cancelled", Domains: list642, Words: list648},
-	TopicRule{Topic: "entry", Domains: list642},
-	TopicRule{Topic: "wrong-method", Domains: list649, Words: list650},
-	TopicRule{Topic: "card-number", Domains: list649, Words: list651},
-	TopicRule{Topic: "card-refused", Domains: list649, Words: list652},
-	TopicRule{Topic: "swipe", Domains: list649, Words: list653},
-	TopicRule{Topic: "contactless", Domains: list649, Words: list654},
-	TopicRule{Topic: "chip-read", Domains: list649},
-	TopicRule{Topic: "paper", Domains: list596, Words: list655},
-	TopicRule{Topic: "printer", Domains: list596, Words: list656},
-	TopicRule{Topic: "tamper", Domains: list596, Words: list657},
-	TopicRule{Topic: "pinpad", Domains: list596, Words: list658},
-	TopicRule{Topic: "sim", Domains: list596, Words: list637},
-	TopicRule{Topic: "modem", Domains: list596, Words: list659},
-	TopicRule{Topic: "reader", Domains: list596, Words: list660},
-	TopicRule{Topic: "power", Domains: list596, Words: list661},
-	TopicRule{Topic: "storage-full", Domains: list596, Words: list662},
-	TopicRule{Topic: "storage", Domains: list596, Words: list663},
-	TopicRule{Topic: "device", Domains: list596},
-	TopicRule{Topic: "signal", Domains: list664, Words: list665},
-	TopicRule{Topic: "phone-line", Domains: list664, Words: list666},
-	TopicRule{Topic: "dial", Domains: list664, Words: list667},
-	TopicRule{Topic: "registration", Domains: list664, Words: list668},
-	TopicRule{Topic: "refused", Domains: list664, Words: list623},
-	TopicRule{Topic: "connect", Domains: list664, Words: list669},
-	TopicRule{Topic: "send", Domains: list664, Words: list670},
-	TopicRule{Topic: "no-answer", Domains: list664, Words: list671},
-	TopicRule{Topic: "network", Domains: list664},
+	TopicRule{Topic: "pending", Domains: list621, Words: list622},
+	TopicRule{Topic: "cutover", Domains: list623, Words: list624},
+	TopicRule{Topic: "switch", Domains: list623, Words: list625},
+	TopicRule{Topic: "centre", Domains: list623, Words: list626},
+	TopicRule{Topic: "security", Domains: list623, Words: list627},
+	TopicRule{Topic: "switch", Domains: list623},
+	TopicRule{Topic: "busy", Domains: list628, Words: list629},
+	TopicRule{Topic: "host-late", Domains: list628, Words: list630},
+	TopicRule{Topic: "refused", Schemes: list548, Domains: list628, Words: list631},
+	TopicRule{Topic: "answer-bad", Schemes: list548, Domains: list628},
+	TopicRule{Topic: "not-permitted", Domains: list628, Words: list632},
+	TopicRule{Topic: "journal", Domains: list628, Words: list633},
+	TopicRule{Topic: "host-fault", Domains: list628},
+	TopicRule{Topic: "terminal-unknown", Domains: list634, Words: list635},
+	TopicRule{Topic: "merchant-unknown", Domains: list634, Words: list636},
+	TopicRule{Topic: "not-permitted", Domains: list634},
+	TopicRule{Topic: "terminal-unknown", Domains: list637, Words: list638},
+	TopicRule{Topic: "version", Domains: list637, Words: list639},
+	TopicRule{Topic: "session", Domains: list637, Words: list640},
+	TopicRule{Topic: "duplicate", Domains: list637, Words: list641},
+	TopicRule{Topic: "journal", Domains: list637, Words: list642},
+	TopicRule{Topic: "clock", Domains: list637, Words: list643},
+	TopicRule{Topic: "identity", Domains: list637, Words: list644},
+	TopicRule{Topic: "sim", Domains: list637, Words: list645},
+	TopicRule{Topic: "dial", Domains: list637, Words: list646},
+	TopicRule{Topic: "format-local", Schemes: list548, Domains: list637, Words: list647},
+	TopicRule{Topic: "format", Domains: list637, Words: list648},
+	TopicRule{Topic: "config", Domains: list637},
+	TopicRule{Topic: "keys-local", Schemes: list548, Domains: list649},
+	TopicRule{Topic: "keys", Domains: list649},
+	TopicRule{Topic: "permission", Domains: list650, Words: list651},
+	TopicRule{Topic: "settle", Domains: list650, Words: list652},
+	TopicRule{Topic: "original-amount", Domains: list650, Words: list653},
+	TopicRule{Topic: "wrong-method", Domains: list650, Words: list654},
+	TopicRule{Topic: "original", Domains: list650, Words: list655},
+	TopicRule{Topic: "cancelled", Domains: list650, Words: list656},
+	TopicRule{Topic: "entry", Domains: list650},
+	TopicRule{Topic: "wrong-method", Domains: list657, Words: list658},
+	TopicRule{Topic: "card-number", Domains: list657, Words: list659},
+	TopicRule{Topic: "card-refused", Domains: list657, Words: list660},
+	TopicRule{Topic: "swipe", Domains: list657, Words: list661},
+	TopicRule{Topic: "contactless", Domains: list657, Words: list662},
+	TopicRule{Topic: "chip-read", Domains: list657},
+	TopicRule{Topic: "paper", Domains: list604, Words: list663},
+	TopicRule{Topic: "printer", Domains: list604, Words: list664},
+	TopicRule{Topic: "tamper", Domains: list604, Words: list665},
+	TopicRule{Topic: "pinpad", Domains: list604, Words: list666},
+	TopicRule{Topic: "sim", Domains: list604, Words: list645},
+	TopicRule{Topic: "modem", Domains: list604, Words: list667},
+	TopicRule{Topic: "reader", Domains: list604, Words: list668},
+	TopicRule{Topic: "power", Domains: list604, Words: list669},
+	TopicRule{Topic: "storage-full", Domains: list604, Words: list670},
+	TopicRule{Topic: "storage", Domains: list604, Words: list671},
+	TopicRule{Topic: "device", Domains: list604},
+	TopicRule{Topic: "signal", Domains: list672, Words: list673},
+	TopicRule{Topic: "phone-line", Domains: list672, Words: list674},
+	TopicRule{Topic: "dial", Domains: list672, Words: list675},
+	TopicRule{Topic: "registration", Domains: list672, Words: list676},
+	TopicRule{Topic: "refused", Domains: list672, Words: list631},
+	TopicRule{Topic: "connect", Domains: list672, Words: list677},
+	TopicRule{Topic: "send", Domains: list672, Words: list678},
+	TopicRule{Topic: "no-answer", Domains: list672, Words: list679},
+	TopicRule{Topic: "network", Domains: list672},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Unexplained: 1, Retry: "query-first", Stages: list672, Causes: []Named{
+	Prior{Topic: "answer-bad", Unexplained: 1, Retry: "query-first", Stages: list680, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
@@ -1854,21 +2079,21 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "主机说太忙", EN: "the host says it is too busy"}},
-	Prior{Topic: "cancelled", Unexplained: 1, Retry: "safe", Stages: list193, Causes: []Named{
+	Prior{Topic: "cancelled", Unexplained: 1, Retry: "safe", Stages: list198, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "reader.fault", Often: 3},
 		Named{Cause: "terminal.overloaded", Often: 4},
 	}, Text: Text{ZH: "操作被取消或等待太久", EN: "the operation was cancelled or waited too long"}},
-	Prior{Topic: "card-blocked", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list153, Causes: []Named{
+	Prior{Topic: "card-blocked", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 2},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片或卡上的应用已被锁定", EN: "the card, or the application on it, is blocked"}},
-	Prior{Topic: "card-number", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list153, Causes: []Named{
+	Prior{Topic: "card-number", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.data-mistyped", Often: 1},
@@ -1878,7 +2103,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不认卡号或卡片校验值", EN: "the issuer does not accept the card's number or check value"}},
-	Prior{Topic: "card-refused", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list158, Causes: []Named{
+	Prior{Topic: "card-refused", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list161, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 2},
@@ -1901,7 +2126,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.keys", Often: 4},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
-	Prior{Topic: "chip-read", Unexplained: 2, Retry: "other-means", Stages: list158, Causes: []Named{
+	Prior{Topic: "chip-read", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -1910,20 +2135,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "reader.line-noise", Often: 2},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
-	Prior{Topic: "clock", Unexplained: 3, Retry: "no", Settled: true, Stages: list204, Causes: []Named{
+	Prior{Topic: "clock", Unexplained: 3, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.clock"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Unexplained: 2, Retry: "no", Settled: true, Stages: list204, Causes: []Named{
+	Prior{Topic: "config", Unexplained: 2, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "connect", Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -1952,7 +2177,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "wan.slow", Often: 2},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "没有连上主机，哪一段断了要看检查", EN: "no connection to the host; where it broke only checks can tell"}},
-	Prior{Topic: "contactless", Unexplained: 2, Retry: "other-means", Stages: list158, Causes: []Named{
+	Prior{Topic: "contactless", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
@@ -1994,7 +2219,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.storage-full", Often: 2},
 		Named{Cause: "terminal.tamper", Often: 2},
 	}, Text: Text{ZH: "程序说有一个部件不工作", EN: "the program reports a part that does not work"}},
-	Prior{Topic: "dial", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "dial", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
@@ -2013,13 +2238,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
-	Prior{Topic: "duplicate", Unexplained: 3, Retry: "query-first", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "duplicate", Unexplained: 3, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 4},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "流水号重复，前一笔可能已经成功", EN: "the trace number was used before; the earlier sale may stand"}},
-	Prior{Topic: "entry", Unexplained: 2, Retry: "safe", Settled: true, Stages: list189, Causes: []Named{
+	Prior{Topic: "entry", Unexplained: 2, Retry: "safe", Settled: true, Stages: list194, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry"},
@@ -2035,14 +2260,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "应答只说出错，没有说哪里错", EN: "the answer only says error, not where"}},
-	Prior{Topic: "expired", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list153, Causes: []Named{
+	Prior{Topic: "expired", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "card.data-mistyped", Often: 3},
 		Named{Cause: "card.expired"},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.clock", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Unexplained: 1, Retry: "no", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "format", Unexplained: 1, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
@@ -2052,7 +2277,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Unexplained: 2, Retry: "no", Stages: list673, Causes: []Named{
+	Prior{Topic: "format-local", Unexplained: 2, Retry: "no", Stages: list681, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
@@ -2066,7 +2291,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
-	Prior{Topic: "function-unsupported", Unexplained: 3, Retry: "no", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "function-unsupported", Unexplained: 3, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -2111,7 +2336,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.unavailable", Often: 1},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "主机内部超时，结果可能未知", EN: "the host timed out inside; the result may be unknown"}},
-	Prior{Topic: "identity", Unexplained: 2, Retry: "no", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "identity", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 2},
@@ -2155,20 +2380,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 1},
 	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
-	Prior{Topic: "journal", Unexplained: 2, Retry: "query-first", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "journal", Unexplained: 2, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list674, Causes: []Named{
+	Prior{Topic: "keys", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list682, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.protocol", Often: 4},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Unexplained: 2, Retry: "after-signin", Stages: list675, Causes: []Named{
+	Prior{Topic: "keys-local", Unexplained: 2, Retry: "after-signin", Stages: list683, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
@@ -2234,7 +2459,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
-	Prior{Topic: "modem", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "modem", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
@@ -2243,7 +2468,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Retry: "query-first", Stages: list165, Causes: []Named{
+	Prior{Topic: "network", Retry: "query-first", Stages: list168, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2272,7 +2497,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Retry: "query-first", Stages: list676, Causes: []Named{
+	Prior{Topic: "no-answer", Retry: "query-first", Stages: list684, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -2311,7 +2536,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
-	Prior{Topic: "offline", Retry: "later", Stages: list156, Causes: []Named{
+	Prior{Topic: "offline", Retry: "later", Stages: list159, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2335,19 +2560,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
-	Prior{Topic: "original", Unexplained: 2, Retry: "no", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "original", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry", Often: 1},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
-	Prior{Topic: "original-amount", Unexplained: 2, Retry: "no", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "original-amount", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
-	Prior{Topic: "paper", Unexplained: 3, Retry: "safe", Stages: list194, Causes: []Named{
+	Prior{Topic: "paper", Unexplained: 3, Retry: "safe", Stages: list199, Causes: []Named{
 		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
 	Prior{Topic: "pending", Unexplained: 1, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
@@ -2357,13 +2582,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "交易仍在处理，结果未知", EN: "the sale is still being processed; its result is not known"}},
-	Prior{Topic: "permission", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list189, Causes: []Named{
+	Prior{Topic: "permission", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list194, Causes: []Named{
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "operator.permission"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "这个操作员没有权限", EN: "the operator is not allowed to do this"}},
-	Prior{Topic: "phone-line", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "phone-line", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.dial", Often: 2},
 		Named{Cause: "modem.line"},
@@ -2381,7 +2606,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Unexplained: 2, Retry: "safe", Stages: list677, Causes: []Named{
+	Prior{Topic: "pinpad", Unexplained: 2, Retry: "safe", Stages: list685, Causes: []Named{
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.line-noise", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
@@ -2392,7 +2617,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power"},
 	}, Text: Text{ZH: "程序说电压或电量不足", EN: "the program reports low voltage or battery"}},
-	Prior{Topic: "printer", Unexplained: 2, Retry: "safe", Stages: list194, Causes: []Named{
+	Prior{Topic: "printer", Unexplained: 2, Retry: "safe", Stages: list199, Causes: []Named{
 		Named{Cause: "printer.fault"},
 		Named{Cause: "terminal.app-crash", Often: 4},
 		Named{Cause: "terminal.heat", Often: 4},
@@ -2406,7 +2631,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "主机要求重新送入交易", EN: "the host asks to enter the sale again"}},
-	Prior{Topic: "reader", Unexplained: 2, Retry: "other-means", Stages: list158, Causes: []Named{
+	Prior{Topic: "reader", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "reader.disconnected"},
@@ -2417,7 +2642,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.power", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说读卡器有问题", EN: "the program reports a problem with the reader"}},
-	Prior{Topic: "refused", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "refused", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "host.port-closed"},
@@ -2425,7 +2650,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
-	Prior{Topic: "registration", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "registration", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
@@ -2433,7 +2658,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
-	Prior{Topic: "reversal-failed", Unexplained: 1, Retry: "query-first", Stages: list165, Causes: []Named{
+	Prior{Topic: "reversal-failed", Unexplained: 1, Retry: "query-first", Stages: list168, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 1},
@@ -2454,14 +2679,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Unexplained: 2, Retry: "query-first", Stages: list678, Causes: []Named{
+	Prior{Topic: "reversal-mac", Unexplained: 2, Retry: "query-first", Stages: list686, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 2},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Retry: "query-first", Stages: list679, Causes: []Named{
+	Prior{Topic: "reversal-no-answer", Retry: "query-first", Stages: list687, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -2509,7 +2734,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Retry: "query-first", Stages: list680, Causes: []Named{
+	Prior{Topic: "send", Retry: "query-first", Stages: list688, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.tls", Often: 1},
@@ -2538,27 +2763,27 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "terminal.overloaded", Often: 2},
 		Named{Cause: "terminal.power", Often: 2},
 	}, Text: Text{ZH: "程序说串口不通", EN: "the program reports a serial port that does not work"}},
-	Prior{Topic: "session", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list218, Causes: []Named{
+	Prior{Topic: "session", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 4},
 		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Unexplained: 3, Retry: "no", Settled: true, Stages: list681, Causes: []Named{
+	Prior{Topic: "settle", Unexplained: 3, Retry: "no", Settled: true, Stages: list689, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.storage-full", Often: 3},
 	}, Text: Text{ZH: "需要先结算", EN: "the batch must be settled first"}},
-	Prior{Topic: "signal", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "signal", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
-	Prior{Topic: "sim", Unexplained: 2, Retry: "safe", Stages: list167, Causes: []Named{
+	Prior{Topic: "sim", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.sim"},
@@ -2588,7 +2813,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	Prior{Topic: "success", Unexplained: 5, Retry: "no", Settled: true, Causes: []Named{
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机（或卡片）已批准这笔交易", EN: "the sale was approved"}},
-	Prior{Topic: "swipe", Unexplained: 2, Retry: "safe", Stages: list153, Causes: []Named{
+	Prior{Topic: "swipe", Unexplained: 2, Retry: "safe", Stages: list156, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -2619,12 +2844,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机批准了，但上游没有等到发卡行应答", EN: "approved, though upstream never heard the issuer"}},
-	Prior{Topic: "version", Unexplained: 3, Retry: "no", Settled: true, Stages: list204, Causes: []Named{
+	Prior{Topic: "version", Unexplained: 3, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.app-old"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
-	Prior{Topic: "wrong-method", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list153, Causes: []Named{
+	Prior{Topic: "wrong-method", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "card.wrong-method"},
 		Named{Cause: "operator.entry", Often: 3},
@@ -2634,7 +2859,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 }, Signs: []Sign{
 	Sign{Name: "address.duplicate", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
-	}, Brought: list682, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Brought: list690, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2648,7 +2873,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list682, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: list690, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2664,17 +2889,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list683, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	}, Brought: list691, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
 	Sign{Name: "address.ok", Check: "net.address", Family: "net.address", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -3},
 		Weight{Cause: "lan.conflict", Word: -2},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
-	}, Brought: list682, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Brought: list690, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 1},
-	}, Brought: list682, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Brought: list690, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2689,7 +2914,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list682, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Brought: list690, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -1},
 		Weight{Cause: "account.limit", Word: -1},
@@ -2927,7 +3152,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list684, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Brought: list692, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2942,7 +3167,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list685, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Brought: list693, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2956,7 +3181,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list684, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list692, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -2965,13 +3190,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Brought: list686, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list694, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list686, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list694, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
-	}, Brought: list687, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	}, Brought: list695, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
 	Sign{Name: "app.fine", Check: "app.process", Family: "app.process", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
@@ -3104,7 +3329,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
-	}, Brought: list688, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list696, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.dial", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -4},
 		Weight{Cause: "lan.cable", Word: -4},
@@ -3130,7 +3355,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
-	}, Brought: list689, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list697, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -3241,23 +3466,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
-	}, Brought: list690, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	}, Brought: list698, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list690, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Brought: list698, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list691, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list699, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list691, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list699, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list691, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Brought: list699, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -4},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3265,10 +3490,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: list691, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: list699, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list692, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: list700, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -3330,7 +3555,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list693, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list701, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -3347,20 +3572,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list694, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Brought: list702, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list693, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list701, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 4},
 		Weight{Cause: "wan.mtu", Word: -2},
-	}, Brought: list695, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list703, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -3373,7 +3598,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list695, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	}, Brought: list703, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Family: "board.thermal", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 4},
 	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
@@ -3462,7 +3687,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "reader.dirty", Word: 2},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "reader.line-noise", Word: 1},
-	}, Brought: list696, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
+	}, Brought: list704, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
 	Sign{Name: "hist.mode-all", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -2},
 		Weight{Cause: "reader.dirty", Word: -2},
@@ -3551,7 +3776,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "lan.firewall", Word: -1},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list692, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: list700, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -3564,7 +3789,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list692, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list700, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -3738,12 +3963,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list300, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Brought: list307, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: list697, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Brought: list705, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -3801,7 +4026,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list698, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list706, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},
@@ -3810,12 +4035,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.loss", Word: 4},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list698, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list706, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list692, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list700, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
@@ -3824,10 +4049,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list692, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list700, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list692, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list700, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -3936,7 +4161,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "读卡器自检通过", EN: "the reader passes its self-test"}},
 	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
-	}, Brought: list300, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
+	}, Brought: list307, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
 	Sign{Name: "reads.good", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -3},
@@ -3982,10 +4207,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list699, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list707, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list685, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: list693, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -3993,12 +4218,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list700, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list708, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list685, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list693, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -4077,13 +4302,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "modem.signal-weak", Word: 4},
 		Weight{Cause: "wan.loss", Word: -1},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list685, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Brought: list693, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
 	Sign{Name: "signal.poor", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list685, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
+	}, Brought: list693, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
 	Sign{Name: "signin.message", Check: "txn.answer", Family: "session", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -4},
 		Weight{Cause: "account.limit", Word: -4},
@@ -4154,7 +4379,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "host.unreachable", Word: 4},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list697, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list705, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -4193,7 +4418,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list701, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list709, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -4207,50 +4432,50 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list697, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list705, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list702, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list710, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list702, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list703, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: list710, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list711, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: list697, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: list705, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
 		Weight{Cause: "wan.tls", Word: -1},
-	}, Brought: list697, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: list705, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list704, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list712, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list697, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: list705, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list697, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: list705, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list697, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	}, Brought: list705, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: list697, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list705, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list697, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: list705, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -4269,14 +4494,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:0736b15cc543ad633c7
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list697, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: list705, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list697, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list705, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
-	}, Brought: list300, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
+	}, Brought: list307, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
 	Sign{Name: "version.ok", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: -1},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},
@@ -4825,559 +5050,567 @@ var (
 	list147 = []string{"iso8583-1987", "emv-arc"}
 	list148 = []string{"answer"}
 	list149 = []string{"issuer", "switch", "acquirer"}
-	list150 = []string{"R24", "R25"}
-	list151 = []string{"R22", "R26"}
-	list152 = []string{"R22", "R25"}
-	list153 = []string{"card", "answer"}
-	list154 = []string{"terminal", "issuer", "switch", "acquirer"}
-	list155 = []string{"R22", "R23"}
-	list156 = []string{"connect", "send", "wait"}
-	list157 = []string{"R7", "R8"}
-	list158 = []string{"card"}
-	list159 = []string{"R20", "R23"}
-	list160 = []string{"R25"}
-	list161 = []string{"R25", "S6"}
-	list162 = []string{"connect", "wait", "answer", "unpack"}
-	list163 = []string{"terminal", "acquirer", "switch"}
-	list164 = []string{"R21", "S8"}
-	list165 = []string{"connect", "send", "wait", "answer"}
-	list166 = []string{"R21", "S5", "S8"}
-	list167 = []string{"connect"}
-	list168 = []string{"R9", "R21"}
-	list169 = []string{"R21"}
-	list170 = []string{"R21", "S5"}
-	list171 = []string{"wait", "answer"}
-	list172 = []string{"terminal", "switch", "acquirer", "issuer"}
-	list173 = []string{"S5", "S8"}
-	list174 = []string{"R5", "R11"}
-	list175 = []string{"R2", "R10", "R20"}
-	list176 = []string{"R8", "R11", "R20"}
-	list177 = []string{"R6", "R9"}
-	list178 = []string{"R2", "R5", "R6"}
-	list179 = []string{"R2", "R13"}
-	list180 = []string{"R5", "R7"}
-	list181 = []string{"R21", "R26"}
-	list182 = []string{"S3", "S9"}
-	list183 = []string{"R3", "R6", "R13"}
-	list184 = []string{"R6", "R11", "R21"}
-	list185 = []string{"R6", "R21"}
-	list186 = []string{"R11", "S8"}
-	list187 = []string{"R6", "R7", "R13"}
-	list188 = []string{"R2", "R6", "R13"}
-	list189 = []string{"card", "pin", "build", "answer"}
-	list190 = []string{"terminal", "acquirer", "issuer", "switch"}
-	list191 = []string{"R25", "R40"}
-	list192 = []string{"R27"}
-	list193 = []string{"card", "pin", "build"}
-	list194 = []string{"print"}
-	list195 = []string{"R1", "R13", "R28"}
-	list196 = []string{"R13", "R14"}
-	list197 = []string{"R2", "R13", "R25"}
-	list198 = []string{"R13", "R25"}
-	list199 = []string{"R21", "R30"}
-	list200 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
-	list201 = []string{"R3", "R20", "S5"}
-	list202 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
-	list203 = []string{"R17", "R18"}
-	list204 = []string{"build", "connect", "answer"}
-	list205 = []string{"terminal", "acquirer"}
-	list206 = []string{"R13", "S1", "S7"}
-	list207 = []string{"R11", "S3"}
-	list208 = []string{"build", "send", "wait", "answer"}
-	list209 = []string{"terminal", "acquirer", "switch", "issuer"}
-	list210 = []string{"R28", "S4", "S5"}
-	list211 = []string{"pin", "build", "unpack", "answer"}
-	list212 = []string{"R21", "S1", "S2"}
-	list213 = []string{"S1", "S3", "S9"}
-	list214 = []string{"R3", "R43"}
-	list215 = []string{"R1", "R13"}
-	list216 = []string{"build", "unpack", "answer", "wait"}
-	list217 = []string{"R12", "R17", "S3"}
-	list218 = []string{"build", "answer"}
-	list219 = []string{"R21", "S1", "S4"}
-	list220 = []string{"R16", "R19"}
-	list221 = []string{"R15", "S4"}
-	list222 = []string{"R20", "R30"}
-	list223 = []string{"R21", "R37", "S5"}
-	list224 = []string{"R5", "R11", "R21"}
-	list225 = []string{"R6", "R21", "S5"}
-	list226 = []string{"R5", "R6", "R21"}
-	list227 = []string{"R5", "R21", "S5"}
-	list228 = []string{"R6", "R18"}
-	list229 = []string{"000", "003", "004"}
-	list230 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list231 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list232 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list233 = []string{"000", "001", "003"}
-	list234 = []string{"modem.signal-weak", "lan.wifi"}
-	list235 = []string{"modem.signal", "net.wifi"}
-	list236 = []string{"R5", "R6", "R7", "R13"}
-	list237 = []string{"000", "003"}
-	list238 = []string{"wan.slow", "wan.loss"}
-	list239 = []string{"net.path"}
-	list240 = []string{"R5", "R6", "R21", "S5"}
-	list241 = []string{"001", "002", "003", "004"}
-	list242 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list243 = []string{"net.link", "net.wifi", "net.internet"}
-	list244 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list245 = []string{"001"}
-	list246 = []string{"wan.slow"}
-	list247 = []string{"net.path", "txn.answer"}
-	list248 = []string{"003"}
-	list249 = []string{"lan.address", "terminal.config"}
-	list250 = []string{"net.address", "app.config"}
-	list251 = []string{"R5", "R11", "S3"}
-	list252 = []string{"lan.noise", "reader.line-noise"}
-	list253 = []string{"net.errors", "reader.line"}
-	list254 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list255 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list256 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list257 = []string{"wan.loss", "wan.mtu", "lan.noise"}
-	list258 = []string{"net.path", "net.mtu", "net.errors"}
-	list259 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
-	list260 = []string{"bearer.flapping"}
-	list261 = []string{"net.bearer"}
-	list262 = []string{"003", "004"}
-	list263 = []string{"lan.gateway"}
-	list264 = []string{"net.gateway"}
-	list265 = []string{"lan.conflict"}
-	list266 = []string{"net.address", "net.wifi"}
-	list267 = []string{"004"}
-	list268 = []string{"host.port-closed", "lan.firewall"}
-	list269 = []string{"net.tcp", "net.internet"}
-	list270 = []string{"R6", "R9", "R21"}
-	list271 = []string{"modem.absent", "lan.cable"}
-	list272 = []string{"modem.port", "net.link", "board.kernel"}
-	list273 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list274 = []string{"host.overloaded"}
-	list275 = []string{"txn.answer", "fleet.advisory"}
-	list276 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list277 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list278 = []string{"002"}
-	list279 = []string{"issuer.unavailable", "switch.malfunction"}
-	list280 = []string{"txn.history", "fleet.advisory"}
-	list281 = []string{"host.malfunction"}
-	list282 = []string{"host.malfunction", "switch.malfunction"}
-	list283 = []string{"fleet.advisory"}
-	list284 = []string{"fleet.advisory", "txn.history"}
-	list285 = []string{"terminal.overloaded"}
-	list286 = []string{"board.cpu", "txn.answer"}
-	list287 = []string{"merchant.not-permitted"}
-	list288 = []string{"txn.answer"}
-	list289 = []string{"000", "001", "002", "003"}
-	list290 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list291 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list292 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list293 = []string{"000", "001", "002"}
-	list294 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list295 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list296 = []string{"R2", "R13", "R14", "R25"}
-	list297 = []string{"000"}
-	list298 = []string{"pinpad.fault"}
-	list299 = []string{"pinpad.port"}
-	list300 = []string{"terminal.power"}
-	list301 = []string{"board.power", "board.reboots"}
-	list302 = []string{"terminal.app-crash", "terminal.session"}
-	list303 = []string{"app.process", "app.session"}
-	list304 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list305 = []string{"001", "003"}
-	list306 = []string{"terminal.heat", "reader.dirty"}
-	list307 = []string{"board.thermal", "reader.reads"}
-	list308 = []string{"terminal.heat", "terminal.storage-full"}
-	list309 = []string{"board.thermal", "board.storage"}
-	list310 = []string{"R13", "R14", "R15", "S4"}
-	list311 = []string{"terminal.storage-full"}
-	list312 = []string{"board.storage"}
-	list313 = []string{"terminal.storage-fault"}
-	list314 = []string{"board.flash", "board.storage", "board.kernel"}
-	list315 = []string{"terminal.clock", "terminal.session"}
-	list316 = []string{"board.clock", "app.session"}
-	list317 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list318 = []string{"terminal.app-crash", "terminal.app-old"}
-	list319 = []string{"app.process", "app.version"}
-	list320 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list321 = []string{"terminal.app-old", "terminal.protocol"}
-	list322 = []string{"app.version", "app.process"}
-	list323 = []string{"R12", "R17", "R18", "S3"}
-	list324 = []string{"terminal.app-old"}
-	list325 = []string{"app.version"}
-	list326 = []string{"terminal.app-old", "wan.tls"}
-	list327 = []string{"app.version", "net.tls"}
-	list328 = []string{"R6", "R17", "R18"}
-	list329 = []string{"terminal.config"}
-	list330 = []string{"app.config"}
-	list331 = []string{"terminal.protocol", "host.tls"}
-	list332 = []string{"app.version", "net.tls", "txn.answer"}
-	list333 = []string{"R12", "R17", "R21", "S3"}
-	list334 = []string{"terminal.protocol"}
-	list335 = []string{"txn.answer", "app.version"}
-	list336 = []string{"terminal.keys"}
-	list337 = []string{"app.keys", "app.session"}
-	list338 = []string{"000", "002"}
-	list339 = []string{"card.damaged"}
-	list340 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list341 = []string{"card.expired"}
-	list342 = []string{"txn.answer", "board.clock"}
-	list343 = []string{"account.state"}
-	list344 = []string{"000", "004"}
-	list345 = []string{"account.funds"}
-	list346 = []string{"card.data-mistyped"}
-	list347 = []string{"txn.answer", "txn.history"}
-	list348 = []string{"account.pin"}
-	list349 = []string{"card.wrong-method"}
-	list350 = []string{"txn.history", "txn.answer"}
-	list351 = []string{"000", "001", "004"}
-	list352 = []string{"account.limit"}
-	list353 = []string{"operator.permission", "merchant.not-permitted"}
-	list354 = []string{"app.operator", "txn.answer"}
-	list355 = []string{"R21", "R26", "R27"}
-	list356 = []string{"operator.entry"}
-	list357 = []string{"txn.history", "app.operator"}
-	list358 = []string{"terminal.journal"}
-	list359 = []string{"app.journal"}
-	list360 = []string{"risk.fraud", "terminal.tamper"}
-	list361 = []string{"txn.answer", "reader.selftest"}
-	list362 = []string{"R20", "R21", "R30"}
-	list363 = []string{"000", "002", "003"}
-	list364 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list365 = []string{"app.config", "txn.history"}
-	list366 = []string{"txn.history", "reader.slot"}
-	list367 = []string{"board.cpu", "board.memory"}
-	list368 = []string{"app.version", "app.config"}
-	list369 = []string{"printer.fault", "terminal.power"}
-	list370 = []string{"board.power", "net.link", "printer.status"}
-	list371 = []string{"R1"}
-	list372 = []string{"000", "001"}
-	list373 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list374 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list375 = []string{"R2"}
-	list376 = []string{"000", "001", "003", "004"}
-	list377 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list378 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list379 = []string{"R3"}
-	list380 = []string{"app.session", "app.config"}
-	list381 = []string{"lan.address", "lan.gateway", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
-	list382 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list383 = []string{"R5"}
-	list384 = []string{"lan.firewall", "lan.gateway", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
-	list385 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list386 = []string{"R6"}
-	list387 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list388 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list389 = []string{"R7"}
-	list390 = []string{"bearer.flapping", "lan.conflict"}
-	list391 = []string{"net.bearer", "net.address"}
-	list392 = []string{"R8"}
-	list393 = []string{"net.tcp"}
-	list394 = []string{"R9"}
-	list395 = []string{"lan.cable"}
-	list396 = []string{"net.link", "board.kernel"}
-	list397 = []string{"R10"}
-	list398 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list399 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list400 = []string{"R11"}
-	list401 = []string{"app.version", "app.config", "net.tls"}
-	list402 = []string{"R12"}
-	list403 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list404 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list405 = []string{"R13"}
-	list406 = []string{"reader.dirty", "terminal.heat"}
-	list407 = []string{"reader.reads", "board.thermal"}
-	list408 = []string{"R14"}
-	list409 = []string{"R15"}
-	list410 = []string{"R16"}
-	list411 = []string{"000", "001", "002", "003", "004"}
-	list412 = []string{"R17"}
-	list413 = []string{"R18"}
-	list414 = []string{"R19"}
-	list415 = []string{"000", "002", "003", "004"}
-	list416 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list417 = []string{"reader.selftest", "app.process", "net.link"}
-	list418 = []string{"R20"}
-	list419 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
-	list420 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list421 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list422 = []string{"R22"}
-	list423 = []string{"account.state", "card.damaged", "card.expired"}
-	list424 = []string{"R23"}
-	list425 = []string{"R24"}
-	list426 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list427 = []string{"account.limit", "merchant.not-permitted"}
-	list428 = []string{"R26"}
-	list429 = []string{"operator.permission"}
-	list430 = []string{"app.operator"}
-	list431 = []string{"printer.fault", "terminal.journal"}
-	list432 = []string{"app.journal", "txn.answer"}
-	list433 = []string{"R28"}
-	list434 = []string{"reader.selftest", "txn.answer"}
-	list435 = []string{"R30"}
-	list436 = []string{"002", "004"}
-	list437 = []string{"unexplained"}
-	list438 = []string{"R37"}
-	list439 = []string{"txn.history"}
-	list440 = []string{"002", "003"}
-	list441 = []string{"app.operator", "txn.history"}
-	list442 = []string{"R40"}
-	list443 = []string{"R43"}
-	list444 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list445 = []string{"app.session", "app.keys"}
-	list446 = []string{"S1"}
-	list447 = []string{"app.keys"}
-	list448 = []string{"S2"}
-	list449 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list450 = []string{"S3"}
-	list451 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list452 = []string{"app.journal", "board.storage"}
-	list453 = []string{"S4"}
-	list454 = []string{"host.overloaded", "host.unreachable", "issuer.unavailable", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list455 = []string{"S5"}
-	list456 = []string{"S6"}
-	list457 = []string{"terminal.clock"}
-	list458 = []string{"board.clock"}
-	list459 = []string{"S7"}
-	list460 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list461 = []string{"S8"}
-	list462 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list463 = []string{"S9"}
-	list464 = []string{"97"}
-	list465 = []string{"97", "unknown"}
-	list466 = []string{"96"}
-	list467 = []string{"98"}
-	list468 = []string{"unknown"}
-	list469 = []string{"unknown", "13", "64", "30"}
-	list470 = []string{"unknown", "23"}
-	list471 = []string{"9997"}
-	list472 = []string{"9997", "unknown"}
-	list473 = []string{"1", "01"}
-	list474 = []string{"2", "02"}
-	list475 = []string{"3", "03"}
-	list476 = []string{"4", "04"}
-	list477 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list478 = []string{"94", "DuplicateTransactionError"}
-	list479 = []string{"CommunicationError"}
-	list480 = []string{"DataTransferError"}
-	list481 = []string{"96", "97"}
-	list482 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list483 = []string{"96", "97", "98"}
-	list484 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list485 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list486 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list487 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list488 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list489 = []string{"51"}
-	list490 = []string{"61", "65"}
-	list491 = []string{"unionpay"}
-	list492 = []string{"N1", "N2"}
-	list493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list494 = []string{"57"}
-	list495 = []string{"iso8583-1993"}
-	list496 = []string{"119"}
-	list497 = []string{"55"}
-	list498 = []string{"38", "75"}
-	list499 = []string{"33", "54"}
-	list500 = []string{"41", "43"}
-	list501 = []string{"208", "209"}
-	list502 = []string{"channel-cn"}
-	list503 = []string{"17", "18", "41", "43"}
-	list504 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list505 = []string{"05"}
-	list506 = []string{"06"}
-	list507 = []string{"01", "02", "17"}
-	list508 = []string{"40"}
-	list509 = []string{"115"}
-	list510 = []string{"15", "31", "B3"}
-	list511 = []string{"91"}
-	list512 = []string{"68", "98"}
-	list513 = []string{"90"}
-	list514 = []string{"A7"}
-	list515 = []string{"20", "92"}
-	list516 = []string{"09", "32"}
-	list517 = []string{"unionpay-reject"}
-	list518 = []string{"20000"}
-	list519 = []string{"20001", "20002"}
-	list520 = []string{"03"}
-	list521 = []string{"58"}
-	list522 = []string{"78", "97"}
-	list523 = []string{"77"}
-	list524 = []string{"94"}
-	list525 = []string{"79", "95"}
-	list526 = []string{"12", "22", "25"}
-	list527 = []string{"unionpay", "iso8583-1987"}
-	list528 = []string{"64"}
-	list529 = []string{"iso8583-1987"}
-	list530 = []string{"923"}
-	list531 = []string{"iso8583-2003"}
-	list532 = []string{"9123"}
-	list533 = []string{"9124"}
-	list534 = []string{"1064"}
-	list535 = []string{"1067"}
-	list536 = []string{"39"}
-	list537 = []string{"acquirer-4"}
-	list538 = []string{"1001", "1002"}
-	list539 = []string{"4001"}
-	list540 = []string{"terminal-local"}
-	list541 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list542 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list543 = []string{"25"}
-	list544 = []string{"99", "A0", "A9"}
-	list545 = []string{"30"}
-	list546 = []string{"13", "A1", "OT"}
-	list547 = []string{"45"}
-	list548 = []string{"14", "59"}
-	list549 = []string{"19"}
-	list550 = []string{"iso8583-1987", "visa"}
-	list551 = []string{"12"}
-	list552 = []string{"902"}
-	list553 = []string{"9102"}
-	list554 = []string{"903"}
-	list555 = []string{"9103"}
-	list556 = []string{"visa", "iso8583-1987"}
-	list557 = []string{"1A"}
-	list558 = []string{"visa"}
-	list559 = []string{"70"}
-	list560 = []string{"N7"}
-	list561 = []string{"14"}
-	list562 = []string{"gicc-de"}
-	list563 = []string{"84"}
-	list564 = []string{"70", "92"}
-	list565 = []string{"46"}
-	list566 = []string{"A158"}
-	list567 = []string{"920", "921"}
-	list568 = []string{"922"}
-	list569 = []string{"1009", "1054", "1055"}
-	list570 = []string{"1820"}
-	list571 = []string{"acquirer-ext"}
-	list572 = []string{"Y3"}
-	list573 = []string{"T3"}
-	list574 = []string{"cb2a-fr"}
-	list575 = []string{"1061"}
-	list576 = []string{"mpt:0x10"}
-	list577 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list578 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list579 = []string{"newpos:E23", "abecs:067"}
-	list580 = []string{"00", "0000"}
-	list581 = []string{"none"}
-	list582 = []string{"defective success"}
-	list583 = []string{"reversal-reason"}
-	list584 = []string{"A0"}
-	list585 = []string{"YQ"}
-	list586 = []string{"rc17:*"}
-	list587 = []string{"FF"}
-	list588 = []string{"rc17:FF"}
-	list589 = []string{"Z3", "Y3"}
-	list590 = []string{"Z1", "Z2"}
-	list591 = []string{"seed:DataTransferError"}
-	list592 = []string{"seed:CommunicationError"}
-	list593 = []string{"seed:DuplicateTransactionError"}
-	list594 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list595 = []string{"newpos-port:*"}
-	list596 = []string{"terminal-hardware"}
-	list597 = []string{"cardholder-account"}
-	list598 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list599 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list600 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list601 = []string{"pin", "password"}
-	list602 = []string{"expir"}
-	list603 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list604 = []string{"risk"}
-	list605 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list606 = []string{"merchant blacklist", "merchant on blacklist"}
-	list607 = []string{"terminal blacklist"}
-	list608 = []string{"inoperative", "signed off"}
-	list609 = []string{"issuer", "scheme-switch"}
-	list610 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list611 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list612 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list613 = []string{"scheme-switch", "acquirer-host"}
-	list614 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list615 = []string{"scheme-switch"}
-	list616 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list617 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list618 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list619 = []string{"security processing"}
-	list620 = []string{"acquirer-host"}
-	list621 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list622 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list623 = []string{"reject", "refused"}
-	list624 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list625 = []string{"original", "reconcil", "not found"}
-	list626 = []string{"merchant-config"}
-	list627 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list628 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list629 = []string{"terminal-config"}
-	list630 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list631 = []string{"version"}
-	list632 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list633 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list634 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list635 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list636 = []string{"id mismatch", "mismatch"}
-	list637 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list638 = []string{"number unobtainable", "called"}
-	list639 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list640 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list641 = []string{"terminal-keys"}
-	list642 = []string{"operator"}
-	list643 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list644 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list645 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list646 = []string{"pin data required", "pin entry necessary"}
-	list647 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list648 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list649 = []string{"card-medium"}
-	list650 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list651 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list652 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list653 = []string{"swipe", "stripe", "magnetic", "track"}
-	list654 = []string{"contactless"}
-	list655 = []string{"paper"}
-	list656 = []string{"print", "font"}
-	list657 = []string{"tamper", "for security reasons", "security violation"}
-	list658 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list659 = []string{"radio module", "modem", "module", "dial"}
-	list660 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list661 = []string{"battery", "voltage", "power"}
-	list662 = []string{"no space", "out of storage", "index full", "memory full"}
-	list663 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list664 = []string{"network-path"}
-	list665 = []string{"signal"}
-	list666 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list667 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list668 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list669 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list670 = []string{"send failed", "send error", "transmitting"}
-	list671 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list672 = []string{"unpack", "answer"}
-	list673 = []string{"build", "unpack"}
-	list674 = []string{"build", "unpack", "answer"}
-	list675 = []string{"pin", "build", "unpack"}
-	list676 = []string{"send", "wait", "answer", "unpack"}
-	list677 = []string{"pin", "build"}
-	list678 = []string{"unpack"}
-	list679 = []string{"send", "wait", "unpack"}
-	list680 = []string{"connect", "send"}
-	list681 = []string{"build", "print", "answer"}
-	list682 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.dial", "modem.line", "modem.sim"}
-	list683 = []string{"modem.absent", "modem.dial", "modem.line", "modem.sim"}
-	list684 = []string{"modem.absent", "modem.denied", "modem.sim"}
-	list685 = []string{"modem.absent", "modem.sim"}
-	list686 = []string{"terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
-	list687 = []string{"terminal.storage-fault", "terminal.storage-full"}
-	list688 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list689 = []string{"modem.signal-weak"}
-	list690 = []string{"terminal.heat"}
-	list691 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list692 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
-	list693 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list694 = []string{"modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list695 = []string{"lan.address", "lan.cable", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list696 = []string{"reader.disconnected"}
-	list697 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns"}
-	list698 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
-	list699 = []string{"modem.absent"}
-	list700 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list701 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list702 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list703 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "terminal.power", "wan.dns"}
-	list704 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns", "wan.mtu"}
+	list150 = []string{"query-first"}
+	list151 = []string{"safe", "later", "after-signin", "other-means", "no"}
+	list152 = []string{"R24", "R25", "S5"}
+	list153 = []string{"R22", "R26"}
+	list154 = []string{"safe", "later", "after-signin"}
+	list155 = []string{"R22", "R25", "S5"}
+	list156 = []string{"card", "answer"}
+	list157 = []string{"terminal", "issuer", "switch", "acquirer"}
+	list158 = []string{"R22", "R23"}
+	list159 = []string{"connect", "send", "wait"}
+	list160 = []string{"R7", "R8"}
+	list161 = []string{"card"}
+	list162 = []string{"R20", "R23"}
+	list163 = []string{"R25"}
+	list164 = []string{"R25", "S5", "S6"}
+	list165 = []string{"connect", "wait", "answer", "unpack"}
+	list166 = []string{"terminal", "acquirer", "switch"}
+	list167 = []string{"R21", "S8"}
+	list168 = []string{"connect", "send", "wait", "answer"}
+	list169 = []string{"R21", "S5", "S8"}
+	list170 = []string{"connect"}
+	list171 = []string{"safe", "later", "after-signin", "no"}
+	list172 = []string{"R9", "R21"}
+	list173 = []string{"R21"}
+	list174 = []string{"R21", "S5"}
+	list175 = []string{"R22", "R25"}
+	list176 = []string{"wait", "answer"}
+	list177 = []string{"terminal", "switch", "acquirer", "issuer"}
+	list178 = []string{"S5", "S8"}
+	list179 = []string{"R5", "R11"}
+	list180 = []string{"R2", "R10", "R20"}
+	list181 = []string{"R8", "R11", "R20"}
+	list182 = []string{"R6", "R9"}
+	list183 = []string{"R2", "R5", "R6"}
+	list184 = []string{"R2", "R13"}
+	list185 = []string{"R5", "R7"}
+	list186 = []string{"R21", "R26"}
+	list187 = []string{"S3", "S9"}
+	list188 = []string{"R3", "R6", "R13"}
+	list189 = []string{"R6", "R11", "R21"}
+	list190 = []string{"R6", "R21"}
+	list191 = []string{"R11", "S8"}
+	list192 = []string{"R6", "R7", "R13"}
+	list193 = []string{"R2", "R6", "R13"}
+	list194 = []string{"card", "pin", "build", "answer"}
+	list195 = []string{"terminal", "acquirer", "issuer", "switch"}
+	list196 = []string{"R25", "R40", "S5"}
+	list197 = []string{"R27", "S5"}
+	list198 = []string{"card", "pin", "build"}
+	list199 = []string{"print"}
+	list200 = []string{"query-first", "no"}
+	list201 = []string{"R1", "R13", "R28"}
+	list202 = []string{"R13", "R14"}
+	list203 = []string{"R2", "R13", "R25"}
+	list204 = []string{"R13", "R25"}
+	list205 = []string{"later", "after-signin", "other-means", "no"}
+	list206 = []string{"R21", "R30"}
+	list207 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
+	list208 = []string{"R3", "R20", "S5"}
+	list209 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
+	list210 = []string{"R17", "R18"}
+	list211 = []string{"build", "connect", "answer"}
+	list212 = []string{"terminal", "acquirer"}
+	list213 = []string{"R13", "S1", "S7"}
+	list214 = []string{"R11", "S3"}
+	list215 = []string{"build", "send", "wait", "answer"}
+	list216 = []string{"terminal", "acquirer", "switch", "issuer"}
+	list217 = []string{"R28", "S4", "S5"}
+	list218 = []string{"pin", "build", "unpack", "answer"}
+	list219 = []string{"R21", "S1", "S2"}
+	list220 = []string{"S1", "S3", "S9"}
+	list221 = []string{"R3", "R43"}
+	list222 = []string{"R1", "R13"}
+	list223 = []string{"build", "unpack", "answer", "wait"}
+	list224 = []string{"R12", "R17", "S3"}
+	list225 = []string{"build", "answer"}
+	list226 = []string{"R21", "S1", "S4"}
+	list227 = []string{"R16", "R19"}
+	list228 = []string{"R15", "S4"}
+	list229 = []string{"R20", "R30"}
+	list230 = []string{"R21", "R37", "S5"}
+	list231 = []string{"R5", "R11", "R21"}
+	list232 = []string{"R6", "R21", "S5"}
+	list233 = []string{"R5", "R6", "R21"}
+	list234 = []string{"R5", "R21", "S5"}
+	list235 = []string{"R6", "R18"}
+	list236 = []string{"000", "003", "004"}
+	list237 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list238 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list239 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	list240 = []string{"000", "001", "003"}
+	list241 = []string{"modem.signal-weak", "lan.wifi"}
+	list242 = []string{"modem.signal", "net.wifi"}
+	list243 = []string{"R5", "R6", "R7", "R13"}
+	list244 = []string{"000", "003"}
+	list245 = []string{"wan.slow", "wan.loss"}
+	list246 = []string{"net.path"}
+	list247 = []string{"R5", "R6", "R21", "S5"}
+	list248 = []string{"001", "002", "003", "004"}
+	list249 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list250 = []string{"net.link", "net.wifi", "net.internet"}
+	list251 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	list252 = []string{"001"}
+	list253 = []string{"wan.slow"}
+	list254 = []string{"net.path", "txn.answer"}
+	list255 = []string{"003"}
+	list256 = []string{"lan.address", "terminal.config"}
+	list257 = []string{"net.address", "app.config"}
+	list258 = []string{"R5", "R11", "S3"}
+	list259 = []string{"lan.noise", "reader.line-noise"}
+	list260 = []string{"net.errors", "reader.line"}
+	list261 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list262 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	list263 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list264 = []string{"wan.loss", "wan.mtu", "lan.noise"}
+	list265 = []string{"net.path", "net.mtu", "net.errors"}
+	list266 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
+	list267 = []string{"bearer.flapping"}
+	list268 = []string{"net.bearer"}
+	list269 = []string{"003", "004"}
+	list270 = []string{"lan.gateway"}
+	list271 = []string{"net.gateway"}
+	list272 = []string{"lan.conflict"}
+	list273 = []string{"net.address", "net.wifi"}
+	list274 = []string{"004"}
+	list275 = []string{"host.port-closed", "lan.firewall"}
+	list276 = []string{"net.tcp", "net.internet"}
+	list277 = []string{"R6", "R9", "R21"}
+	list278 = []string{"modem.absent", "lan.cable"}
+	list279 = []string{"modem.port", "net.link", "board.kernel"}
+	list280 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	list281 = []string{"host.overloaded"}
+	list282 = []string{"txn.answer", "fleet.advisory"}
+	list283 = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list284 = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	list285 = []string{"002"}
+	list286 = []string{"issuer.unavailable", "switch.malfunction"}
+	list287 = []string{"txn.history", "fleet.advisory"}
+	list288 = []string{"host.malfunction"}
+	list289 = []string{"host.malfunction", "switch.malfunction"}
+	list290 = []string{"fleet.advisory"}
+	list291 = []string{"fleet.advisory", "txn.history"}
+	list292 = []string{"terminal.overloaded"}
+	list293 = []string{"board.cpu", "txn.answer"}
+	list294 = []string{"merchant.not-permitted"}
+	list295 = []string{"txn.answer"}
+	list296 = []string{"000", "001", "002", "003"}
+	list297 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	list298 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	list299 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list300 = []string{"000", "001", "002"}
+	list301 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	list302 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	list303 = []string{"R2", "R13", "R14", "R25"}
+	list304 = []string{"000"}
+	list305 = []string{"pinpad.fault"}
+	list306 = []string{"pinpad.port"}
+	list307 = []string{"terminal.power"}
+	list308 = []string{"board.power", "board.reboots"}
+	list309 = []string{"terminal.app-crash", "terminal.session"}
+	list310 = []string{"app.process", "app.session"}
+	list311 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	list312 = []string{"001", "003"}
+	list313 = []string{"terminal.heat", "reader.dirty"}
+	list314 = []string{"board.thermal", "reader.reads"}
+	list315 = []string{"terminal.heat", "terminal.storage-full"}
+	list316 = []string{"board.thermal", "board.storage"}
+	list317 = []string{"R13", "R14", "R15", "S4"}
+	list318 = []string{"terminal.storage-full"}
+	list319 = []string{"board.storage"}
+	list320 = []string{"terminal.storage-fault"}
+	list321 = []string{"board.flash", "board.storage", "board.kernel"}
+	list322 = []string{"terminal.clock", "terminal.session"}
+	list323 = []string{"board.clock", "app.session"}
+	list324 = []string{"R13", "R21", "S1", "S4", "S7"}
+	list325 = []string{"terminal.app-crash", "terminal.app-old"}
+	list326 = []string{"app.process", "app.version"}
+	list327 = []string{"R3", "R17", "R18", "R20", "S5"}
+	list328 = []string{"terminal.app-old", "terminal.protocol"}
+	list329 = []string{"app.version", "app.process"}
+	list330 = []string{"R12", "R17", "R18", "S3"}
+	list331 = []string{"terminal.app-old"}
+	list332 = []string{"app.version"}
+	list333 = []string{"terminal.app-old", "wan.tls"}
+	list334 = []string{"app.version", "net.tls"}
+	list335 = []string{"R6", "R17", "R18"}
+	list336 = []string{"terminal.config"}
+	list337 = []string{"app.config"}
+	list338 = []string{"terminal.protocol", "host.tls"}
+	list339 = []string{"app.version", "net.tls", "txn.answer"}
+	list340 = []string{"R12", "R17", "R21", "S3"}
+	list341 = []string{"terminal.protocol"}
+	list342 = []string{"txn.answer", "app.version"}
+	list343 = []string{"terminal.keys"}
+	list344 = []string{"app.keys", "app.session"}
+	list345 = []string{"000", "002"}
+	list346 = []string{"card.damaged"}
+	list347 = []string{"reader.reads", "reader.slot", "txn.history"}
+	list348 = []string{"card.expired"}
+	list349 = []string{"txn.answer", "board.clock"}
+	list350 = []string{"account.state"}
+	list351 = []string{"000", "004"}
+	list352 = []string{"account.funds"}
+	list353 = []string{"card.data-mistyped"}
+	list354 = []string{"txn.answer", "txn.history"}
+	list355 = []string{"account.pin"}
+	list356 = []string{"card.wrong-method"}
+	list357 = []string{"txn.history", "txn.answer"}
+	list358 = []string{"000", "001", "004"}
+	list359 = []string{"account.limit"}
+	list360 = []string{"operator.permission", "merchant.not-permitted"}
+	list361 = []string{"app.operator", "txn.answer"}
+	list362 = []string{"R21", "R26", "R27", "S5"}
+	list363 = []string{"operator.entry"}
+	list364 = []string{"txn.history", "app.operator"}
+	list365 = []string{"terminal.journal"}
+	list366 = []string{"app.journal"}
+	list367 = []string{"risk.fraud", "terminal.tamper"}
+	list368 = []string{"txn.answer", "reader.selftest"}
+	list369 = []string{"R20", "R21", "R30"}
+	list370 = []string{"000", "002", "003"}
+	list371 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list372 = []string{"app.config", "txn.history"}
+	list373 = []string{"txn.history", "reader.slot"}
+	list374 = []string{"board.cpu", "board.memory"}
+	list375 = []string{"app.version", "app.config"}
+	list376 = []string{"printer.fault", "terminal.power"}
+	list377 = []string{"board.power", "net.link", "printer.status"}
+	list378 = []string{"R1"}
+	list379 = []string{"000", "001"}
+	list380 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list381 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	list382 = []string{"R2"}
+	list383 = []string{"000", "001", "003", "004"}
+	list384 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list385 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	list386 = []string{"R3"}
+	list387 = []string{"app.session", "app.config"}
+	list388 = []string{"lan.address", "lan.gateway", "lan.wifi", "wan.dns", "wan.outage", "wan.slow"}
+	list389 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list390 = []string{"R5"}
+	list391 = []string{"lan.firewall", "lan.gateway", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
+	list392 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list393 = []string{"R6"}
+	list394 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	list395 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list396 = []string{"R7"}
+	list397 = []string{"bearer.flapping", "lan.conflict"}
+	list398 = []string{"net.bearer", "net.address"}
+	list399 = []string{"R8"}
+	list400 = []string{"net.tcp"}
+	list401 = []string{"R9"}
+	list402 = []string{"lan.cable"}
+	list403 = []string{"net.link", "board.kernel"}
+	list404 = []string{"R10"}
+	list405 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list406 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list407 = []string{"R11"}
+	list408 = []string{"app.version", "app.config", "net.tls"}
+	list409 = []string{"R12"}
+	list410 = []string{"lan.noise", "modem.absent", "modem.line", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list411 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list412 = []string{"R13"}
+	list413 = []string{"reader.dirty", "terminal.heat"}
+	list414 = []string{"reader.reads", "board.thermal"}
+	list415 = []string{"R14"}
+	list416 = []string{"R15"}
+	list417 = []string{"R16"}
+	list418 = []string{"000", "001", "002", "003", "004"}
+	list419 = []string{"R17"}
+	list420 = []string{"R18"}
+	list421 = []string{"R19"}
+	list422 = []string{"000", "002", "003", "004"}
+	list423 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list424 = []string{"reader.selftest", "app.process", "net.link"}
+	list425 = []string{"R20"}
+	list426 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
+	list427 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list428 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list429 = []string{"R22"}
+	list430 = []string{"account.state", "card.damaged", "card.expired"}
+	list431 = []string{"R23"}
+	list432 = []string{"R24"}
+	list433 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list434 = []string{"account.limit", "merchant.not-permitted"}
+	list435 = []string{"R26"}
+	list436 = []string{"operator.permission"}
+	list437 = []string{"app.operator"}
+	list438 = []string{"R27"}
+	list439 = []string{"printer.fault", "terminal.journal"}
+	list440 = []string{"app.journal", "txn.answer"}
+	list441 = []string{"R28"}
+	list442 = []string{"reader.selftest", "txn.answer"}
+	list443 = []string{"R30"}
+	list444 = []string{"002", "004"}
+	list445 = []string{"unexplained"}
+	list446 = []string{"R37"}
+	list447 = []string{"txn.history"}
+	list448 = []string{"002", "003"}
+	list449 = []string{"app.operator", "txn.history"}
+	list450 = []string{"R40"}
+	list451 = []string{"R43"}
+	list452 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list453 = []string{"app.session", "app.keys"}
+	list454 = []string{"S1"}
+	list455 = []string{"app.keys"}
+	list456 = []string{"S2"}
+	list457 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list458 = []string{"S3"}
+	list459 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list460 = []string{"app.journal", "board.storage"}
+	list461 = []string{"S4"}
+	list462 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list463 = []string{"S5"}
+	list464 = []string{"S6"}
+	list465 = []string{"terminal.clock"}
+	list466 = []string{"board.clock"}
+	list467 = []string{"S7"}
+	list468 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list469 = []string{"S8"}
+	list470 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list471 = []string{"S9"}
+	list472 = []string{"97"}
+	list473 = []string{"97", "unknown"}
+	list474 = []string{"96"}
+	list475 = []string{"98"}
+	list476 = []string{"unknown"}
+	list477 = []string{"unknown", "13", "64", "30"}
+	list478 = []string{"unknown", "23"}
+	list479 = []string{"9997"}
+	list480 = []string{"9997", "unknown"}
+	list481 = []string{"1", "01"}
+	list482 = []string{"2", "02"}
+	list483 = []string{"3", "03"}
+	list484 = []string{"4", "04"}
+	list485 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list486 = []string{"94", "DuplicateTransactionError"}
+	list487 = []string{"CommunicationError"}
+	list488 = []string{"DataTransferError"}
+	list489 = []string{"96", "97"}
+	list490 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list491 = []string{"96", "97", "98"}
+	list492 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list493 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list494 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list495 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list496 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list497 = []string{"51"}
+	list498 = []string{"61", "65"}
+	list499 = []string{"unionpay"}
+	list500 = []string{"N1", "N2"}
+	list501 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list502 = []string{"57"}
+	list503 = []string{"iso8583-1993"}
+	list504 = []string{"119"}
+	list505 = []string{"55"}
+	list506 = []string{"38", "75"}
+	list507 = []string{"33", "54"}
+	list508 = []string{"41", "43"}
+	list509 = []string{"208", "209"}
+	list510 = []string{"channel-cn"}
+	list511 = []string{"17", "18", "41", "43"}
+	list512 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list513 = []string{"05"}
+	list514 = []string{"06"}
+	list515 = []string{"01", "02", "17"}
+	list516 = []string{"40"}
+	list517 = []string{"115"}
+	list518 = []string{"15", "31", "B3"}
+	list519 = []string{"91"}
+	list520 = []string{"68", "98"}
+	list521 = []string{"90"}
+	list522 = []string{"A7"}
+	list523 = []string{"20", "92"}
+	list524 = []string{"09", "32"}
+	list525 = []string{"unionpay-reject"}
+	list526 = []string{"20000"}
+	list527 = []string{"20001", "20002"}
+	list528 = []string{"03"}
+	list529 = []string{"58"}
+	list530 = []string{"78", "97"}
+	list531 = []string{"77"}
+	list532 = []string{"94"}
+	list533 = []string{"79", "95"}
+	list534 = []string{"12", "22", "25"}
+	list535 = []string{"unionpay", "iso8583-1987"}
+	list536 = []string{"64"}
+	list537 = []string{"iso8583-1987"}
+	list538 = []string{"923"}
+	list539 = []string{"iso8583-2003"}
+	list540 = []string{"9123"}
+	list541 = []string{"9124"}
+	list542 = []string{"1064"}
+	list543 = []string{"1067"}
+	list544 = []string{"39"}
+	list545 = []string{"acquirer-4"}
+	list546 = []string{"1001", "1002"}
+	list547 = []string{"4001"}
+	list548 = []string{"terminal-local"}
+	list549 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list550 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list551 = []string{"25"}
+	list552 = []string{"99", "A0", "A9"}
+	list553 = []string{"30"}
+	list554 = []string{"13", "A1", "OT"}
+	list555 = []string{"45"}
+	list556 = []string{"14", "59"}
+	list557 = []string{"19"}
+	list558 = []string{"iso8583-1987", "visa"}
+	list559 = []string{"12"}
+	list560 = []string{"902"}
+	list561 = []string{"9102"}
+	list562 = []string{"903"}
+	list563 = []string{"9103"}
+	list564 = []string{"visa", "iso8583-1987"}
+	list565 = []string{"1A"}
+	list566 = []string{"visa"}
+	list567 = []string{"70"}
+	list568 = []string{"N7"}
+	list569 = []string{"14"}
+	list570 = []string{"gicc-de"}
+	list571 = []string{"84"}
+	list572 = []string{"70", "92"}
+	list573 = []string{"46"}
+	list574 = []string{"A158"}
+	list575 = []string{"920", "921"}
+	list576 = []string{"922"}
+	list577 = []string{"1009", "1054", "1055"}
+	list578 = []string{"1820"}
+	list579 = []string{"acquirer-ext"}
+	list580 = []string{"Y3"}
+	list581 = []string{"T3"}
+	list582 = []string{"cb2a-fr"}
+	list583 = []string{"1061"}
+	list584 = []string{"mpt:0x10"}
+	list585 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list586 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list587 = []string{"newpos:E23", "abecs:067"}
+	list588 = []string{"00", "0000"}
+	list589 = []string{"none"}
+	list590 = []string{"defective success"}
+	list591 = []string{"reversal-reason"}
+	list592 = []string{"A0"}
+	list593 = []string{"YQ"}
+	list594 = []string{"rc17:*"}
+	list595 = []string{"FF"}
+	list596 = []string{"rc17:FF"}
+	list597 = []string{"Z3", "Y3"}
+	list598 = []string{"Z1", "Z2"}
+	list599 = []string{"seed:DataTransferError"}
+	list600 = []string{"seed:CommunicationError"}
+	list601 = []string{"seed:DuplicateTransactionError"}
+	list602 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list603 = []string{"newpos-port:*"}
+	list604 = []string{"terminal-hardware"}
+	list605 = []string{"cardholder-account"}
+	list606 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list607 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list608 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list609 = []string{"pin", "password"}
+	list610 = []string{"expir"}
+	list611 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list612 = []string{"risk"}
+	list613 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list614 = []string{"merchant blacklist", "merchant on blacklist"}
+	list615 = []string{"terminal blacklist"}
+	list616 = []string{"inoperative", "signed off"}
+	list617 = []string{"issuer", "scheme-switch"}
+	list618 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list619 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list620 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list621 = []string{"scheme-switch", "acquirer-host"}
+	list622 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list623 = []string{"scheme-switch"}
+	list624 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list625 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list626 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list627 = []string{"security processing"}
+	list628 = []string{"acquirer-host"}
+	list629 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list630 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list631 = []string{"reject", "refused"}
+	list632 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list633 = []string{"original", "reconcil", "not found"}
+	list634 = []string{"merchant-config"}
+	list635 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list636 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list637 = []string{"terminal-config"}
+	list638 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list639 = []string{"version"}
+	list640 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list641 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list642 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list643 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list644 = []string{"id mismatch", "mismatch"}
+	list645 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list646 = []string{"number unobtainable", "called"}
+	list647 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list648 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list649 = []string{"terminal-keys"}
+	list650 = []string{"operator"}
+	list651 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list652 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list653 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list654 = []string{"pin data required", "pin entry necessary"}
+	list655 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list656 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list657 = []string{"card-medium"}
+	list658 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list659 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list660 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list661 = []string{"swipe", "stripe", "magnetic", "track"}
+	list662 = []string{"contactless"}
+	list663 = []string{"paper"}
+	list664 = []string{"print", "font"}
+	list665 = []string{"tamper", "for security reasons", "security violation"}
+	list666 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list667 = []string{"radio module", "modem", "module", "dial"}
+	list668 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list669 = []string{"battery", "voltage", "power"}
+	list670 = []string{"no space", "out of storage", "index full", "memory full"}
+	list671 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list672 = []string{"network-path"}
+	list673 = []string{"signal"}
+	list674 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list675 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list676 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list677 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list678 = []string{"send failed", "send error", "transmitting"}
+	list679 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list680 = []string{"unpack", "answer"}
+	list681 = []string{"build", "unpack"}
+	list682 = []string{"build", "unpack", "answer"}
+	list683 = []string{"pin", "build", "unpack"}
+	list684 = []string{"send", "wait", "answer", "unpack"}
+	list685 = []string{"pin", "build"}
+	list686 = []string{"unpack"}
+	list687 = []string{"send", "wait", "unpack"}
+	list688 = []string{"connect", "send"}
+	list689 = []string{"build", "print", "answer"}
+	list690 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.dial", "modem.line", "modem.sim"}
+	list691 = []string{"modem.absent", "modem.dial", "modem.line", "modem.sim"}
+	list692 = []string{"modem.absent", "modem.denied", "modem.sim"}
+	list693 = []string{"modem.absent", "modem.sim"}
+	list694 = []string{"terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list695 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list696 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list697 = []string{"modem.signal-weak"}
+	list698 = []string{"terminal.heat"}
+	list699 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list700 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
+	list701 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list702 = []string{"modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list703 = []string{"lan.address", "lan.cable", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list704 = []string{"reader.disconnected"}
+	list705 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns"}
+	list706 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
+	list707 = []string{"modem.absent"}
+	list708 = []string{"modem.absent", "modem.sim", "terminal.power"}
+	list709 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list710 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list711 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "terminal.power", "wan.dns"}
+	list712 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns", "wan.mtu"}
 )

@@ -3,6 +3,7 @@
 package codes
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -88,8 +89,49 @@ type Cause struct {
 	Stages   []string // of a sale at which it can end one; empty: any
 	Writers  []string // who can write a code because of it: terminal acquirer switch issuer; empty: anybody
 	Title    Text
-	Step     Text     // who does what, in order, and what to say on the phone
+	Steps    []Step   // who does what, in order, and what to say on the phone
 	Remedies []string // ids of the remedies its steps carry out, sorted
+}
+
+// A Step is one thing to do about a cause.
+type Step struct {
+	Text Text
+	When []string // the advice (money.retry) that it goes with; nil is every one
+}
+
+// StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no step
+// may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
+func (c *Cause) StepsFor(retry string) Text {
+	var fit []Text
+	for _, s := range c.Steps {
+		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
+			fit = append(fit, s.Text)
+		}
+	}
+	if len(fit) == 1 {
+		return fit[0]
+	}
+	var zh, en strings.Builder
+	for i, t := range fit {
+		if i > 0 {
+			zh.WriteByte(' ')
+			en.WriteByte(' ')
+		}
+		fmt.Fprintf(&zh, "%d. %s", i+1, t.ZH)
+		fmt.Fprintf(&en, "%d. %s", i+1, t.EN)
+	}
+	return Text{zh.String(), en.String()}
+}
+
+// StepIn returns the steps that were written in one language in another: those of the same advice. What the catalogue does
+// not know, a newer one's steps for instance, stays as it is.
+func (c *Cause) StepIn(written, lang string) string {
+	for _, retry := range append([]string{""}, retryWords[:]...) {
+		if t := c.StepsFor(retry); written == t.ZH || written == t.EN {
+			return t.In(lang)
+		}
+	}
+	return written
 }
 
 // Problem is one mistake in a data file. Line 0 means the whole file.

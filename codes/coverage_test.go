@@ -129,7 +129,7 @@ func TestForbiddenIsHeld(t *testing.T) {
 	}
 	for _, tt := range tests {
 		m := dataFiles(t)
-		m["steps.tsv"].Data = fmt.Appendf(m["steps.tsv"].Data, "%s\t%s\t%s\t%s\n", tt.cause, tt.remedy, tt.zh, tt.en)
+		m["steps.tsv"].Data = fmt.Appendf(m["steps.tsv"].Data, "%s\t%s\t-\t%s\t%s\n", tt.cause, tt.remedy, tt.zh, tt.en)
 		_, problems := Parse(m)
 		want := fmt.Sprintf("a step of cause %q offers remedy %q", tt.cause, tt.remedy)
 		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.File == "forbidden.tsv" && p.What == want }) {
@@ -177,8 +177,8 @@ func TestStepsSayWhatToSay(t *testing.T) {
 		if c.ID == "lan.firewall" { // the shop's own people
 			continue
 		}
-		if !strings.ContainsAny(c.Step.ZH, "报") && !strings.Contains(c.Step.ZH, "说明") {
-			t.Errorf("%s: %q does not say what to name", c.ID, c.Step.ZH)
+		if zh := c.StepsFor("").ZH; !strings.ContainsAny(zh, "报") && !strings.Contains(zh, "说明") {
+			t.Errorf("%s: %q does not say what to name", c.ID, zh)
 		}
 	}
 }

@@ -547,9 +547,9 @@ func (p *inferenceParser) parseRest() {
 
 	file = inferenceFile("numbers")
 	for _, r := range p.rows(file, "kind", "number", "id") {
-		n := Number{r.one("kind", "cause", "scheme"), int(r.number("number", 1, 126)), r.must("id")}
-		if n.Kind == "scheme" && n.Number > 15 {
-			r.problem("column number: schemes have numbers up to 15")
+		n := Number{r.one("kind", "cause", "scheme"), int(r.number("number", 1, 255)), r.must("id")}
+		if n.Kind == "scheme" && n.Number > 63 {
+			r.problem("column number: schemes have numbers up to 63")
 		}
 		if i := slices.IndexFunc(p.f.Numbers, func(o Number) bool { return o.Kind == n.Kind && (o.Number == n.Number || o.ID == n.ID) }); i >= 0 {
 			r.problem("%s %d %q is there already", n.Kind, n.Number, n.ID)
@@ -563,6 +563,11 @@ func (p *inferenceParser) parseRest() {
 	for _, id := range p.k.causeIDs() {
 		if !slices.ContainsFunc(p.f.Numbers, func(n Number) bool { return n.Kind == "cause" && n.ID == id }) {
 			p.problem(file, 0, "cause %q has no number", id)
+		}
+	}
+	for _, scheme := range p.k.Schemes {
+		if !slices.ContainsFunc(p.f.Numbers, func(n Number) bool { return n.Kind == "scheme" && n.ID == scheme.Name }) {
+			p.problem(file, 0, "scheme %q has no number", scheme.Name)
 		}
 	}
 }

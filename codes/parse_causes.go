@@ -1,7 +1,6 @@
 package codes
 
 import (
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -55,9 +54,8 @@ func (p *parser) isCheck(name string) bool {
 
 // steps reads what to do against each cause, one step a row, in order, and the remedies that it carries out.
 func (p *parser) steps() {
-	count := map[string]int{}
 	remedies := p.remedies()
-	for _, r := range p.rows("steps.tsv", "cause", "remedies", "zh", "en") {
+	for _, r := range p.rows("steps.tsv", "cause", "remedies", "when", "zh", "en") {
 		id := r.must("cause")
 		i := slices.IndexFunc(p.k.Causes, func(c Cause) bool { return c.ID == id })
 		if i < 0 {
@@ -65,13 +63,8 @@ func (p *parser) steps() {
 			continue
 		}
 		c := &p.k.Causes[i]
-		t := r.text("zh", "en")
-		count[id]++
-		if count[id] > 1 {
-			c.Step.ZH, c.Step.EN = c.Step.ZH+" ", c.Step.EN+" "
-		}
-		c.Step.ZH += fmt.Sprintf("%d. %s", count[id], t.ZH)
-		c.Step.EN += fmt.Sprintf("%d. %s", count[id], t.EN)
+		c.Steps = append(c.Steps, Step{Text: r.text("zh", "en"),
+			When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(retryWords[:], s) })})
 		for _, remedy := range r.listOf("remedies", "remedy", func(s string) bool { return remedies[s] }) {
 			if !slices.Contains(c.Remedies, remedy) {
 				c.Remedies = append(c.Remedies, remedy)
@@ -81,11 +74,10 @@ func (p *parser) steps() {
 	for i := range p.k.Causes {
 		c := &p.k.Causes[i]
 		sortIDs(c.Remedies)
-		switch count[c.ID] {
-		case 0:
-			p.problem("steps.tsv", 0, "cause %q has no step", c.ID)
-		case 1:
-			c.Step = Text{strings.TrimPrefix(c.Step.ZH, "1. "), strings.TrimPrefix(c.Step.EN, "1. ")}
+		for _, retry := range retryWords {
+			if c.StepsFor(retry).ZH == "" {
+				p.problem("steps.tsv", 0, "cause %q has no step that goes with %s", c.ID, retry)
+			}
 		}
 	}
 }

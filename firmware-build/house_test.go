@@ -29,22 +29,32 @@ var rooms = []struct {
 	{name: "drivers/serial"},
 	{name: "drivers/network"},
 	{name: "drivers/board"},
-	{name: "drivers/reader", knows: []string{"drivers/serial"}},
+	{name: "drivers/frame", knows: []string{"drivers/serial"}},
+	{name: "drivers/reader", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/pinpad", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/printer", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/ecr", knows: []string{"drivers/serial"}},
-	{name: "drivers/modem", knows: []string{"drivers/serial"}},
+	{name: "drivers/modem", knows: []string{"drivers/serial", "drivers/frame"}},
+	{name: "drivers/modemmanager", knows: []string{"drivers/modem", "drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
 	{name: "agent/report", knows: []string{"codes"}, pure: true},
-	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/diagnose"}},
-	{name: "agent/diagnose", knows: []string{"codes", "agent/report"}, pure: true},
-	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr", "drivers/serial"}},
-	{name: "agent/internal/probe", knows: []string{"agent/report", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
-	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
+	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
+	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
+	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence"}, pure: true},
+	{name: "agent/internal/atomicfile"},
+	{name: "agent/internal/source/hook", knows: []string{"agent/report", "agent/evidence", "agent/internal/source"}},
+	{name: "agent/internal/source/paylog", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile"}},
+	{name: "agent/internal/source/registerlink", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
+	{name: "agent/internal/source/capture", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr"}},
+	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr"}},
+	{name: "agent/internal/probe", knows: []string{"agent/report", "agent/evidence", "agent/internal/atomicfile", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
+	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
 	{name: "agent/internal/outbox", knows: []string{"agent/report"}},
-	{name: "agent/internal/uplink", knows: []string{"agent/report", "agent/internal/outbox"}},
+	{name: "agent/internal/uplink", knows: []string{"agent/report", "agent/internal/outbox", "agent/internal/atomicfile"}},
 	{name: "agent/internal/relay", knows: []string{"drivers/serial"}},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose"}},
-	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/reader", "drivers/ecr", "drivers/modem", "drivers/network", "drivers/board"}},
-	{name: "fleet", knows: []string{"codes", "agent/report", "agent/diagnose"}},
+	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
+	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "firmware-build", knows: []string{"codes", "drivers", "agent", "fleet"}},
 }
 
@@ -74,8 +84,10 @@ func TestRoomsKnowOnlyTheirOwn(t *testing.T) {
 				}
 				ours, isOurs := strings.CutPrefix(imported, module)
 				switch {
-				case isOurs && test && (within(ours, "drivers/sim") || within(ours, "codes")):
-					// Tests ask simulated peers, and know the codes.
+				case isOurs && !test && isKit(ours) && !isKit(path):
+					t.Errorf("%s imports %s, which is for tests", name, ours)
+				case isOurs && test && (within(ours, "drivers/sim") || within(ours, "codes") || isKit(ours)):
+					// Tests ask simulated peers, know the codes, and share what they are made with.
 				case isOurs && !within(ours, room.name) && !slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
 					t.Errorf("%s imports %s: %s may not know it", name, ours, room.name)
 				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) && imported != "net/netip":
@@ -131,6 +143,9 @@ func TestTreeNamesNoMachine(t *testing.T) {
 	})
 }
 
+// isKit tells whether a package is what tests share, and nothing that is shipped may have: its name ends as theirs do.
+func isKit(path string) bool { return strings.HasSuffix(path, "test") }
+
 func within(path, room string) bool { return path == room || strings.HasPrefix(path, room+"/") }
 
 // walk visits every file of the tree but those that git ignores.
@@ -143,7 +158,7 @@ func walk(t *testing.T, visit func(path string, d fs.DirEntry)) {
 		if d.IsDir() && slices.Contains([]string{".git", "bin", "dist", "run"}, path) {
 			return fs.SkipDir
 		}
-		if !d.IsDir() && !strings.HasSuffix(path, ".test") {
+		if !d.IsDir() && path != ".git" && !strings.HasSuffix(path, ".test") {
 			visit(path, d)
 		}
 		return nil

@@ -39,6 +39,7 @@ func commands() []command {
 		{"serve", "take in what terminals report, keep it and show it", runServe},
 		{"list", "list the newest diagnoses of a running fleet", runList},
 		{"show", "show what a running fleet knows of one terminal", runShow},
+		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }

@@ -43,7 +43,13 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
-	s := inferState(&ev, evidence, k, o.Profile)
+	if code := codes.Normalise(ev.Code); code != ev.Code {
+		if ev.CodeRaw == "" {
+			ev.CodeRaw = ev.Code
+		}
+		ev.Code = code
+	}
+	s := infer(&ev, evidence, k, o.Profile)
 	d := report.Diagnosis{
 		ID: ev.ID, Revision: o.Revision, Final: o.Final, TookMS: o.TookMS, Event: ev, Repeats: o.Repeats,
 		Code:           s.codeInfo(o.Lang),
@@ -62,10 +68,13 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	d.Abstained = s.abstains(ranked)
 	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
+	d.Money = s.money(d.Causes[0].ID, o.Lang)
+	for i := range d.Causes {
+		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
+	}
 	if d.CannotSeparate = inseparable(ranked); !d.Abstained && len(d.CannotSeparate) < 2 {
 		d.CannotSeparate = []string{}
 	}
-	d.Money = s.money(d.Causes[0].ID, o.Lang)
 	if d.Causes[0].ID != "none" {
 		if plan := s.plan(o.Lang); len(plan) > 0 {
 			d.NextTest = &plan[0].NextTest
@@ -186,7 +195,7 @@ func (s *state) also(lang string) []report.Also {
 			continue
 		}
 		g := &s.signs[s.says[best].sign]
-		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.Step.In(lang)},
+		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
 			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: round(s.says[best].db, 1)}})
 	}
 	slices.SortStableFunc(list, func(a, b report.Also) int {
@@ -229,7 +238,7 @@ func (d *described) put(r report.Reason) {
 
 func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang string) report.Cause {
 	d := described{report.Cause{ID: c.ID, Segment: c.Segment, Probability: p, Title: c.Title.In(lang),
-		Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.Step.In(lang)}, For: []report.Reason{}, Against: []report.Reason{}}}
+		Act: report.Act{By: c.Act, Visit: c.Visit}, For: []report.Reason{}, Against: []report.Reason{}}}
 	if c.ID == "printer.fault" && s.outOfPaper() {
 		d.Act.By, d.Act.Visit = "staff", false // the shop has paper
 	}

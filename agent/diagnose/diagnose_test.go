@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -223,7 +224,7 @@ func TestAnyShape(t *testing.T) {
 		if b, err := json.Marshal(d.Causes); err != nil || len(b) == 0 {
 			t.Fatal(err)
 		}
-		if h, err := DecodeHandoff(d.Handoff, k); err != nil {
+		if h, err := DecodeHandoff(d.Handoff, d.Event.Time, k); err != nil {
 			t.Fatal(h, err)
 		}
 	}
@@ -281,7 +282,7 @@ func TestHandoff(t *testing.T) {
 	k := knowledge(t)
 	for _, c := range readCases(t, "testdata/cases") {
 		d := Explain(c.Event, c.Evidence, k, Options{})
-		h, err := DecodeHandoff(strings.ToLower(strings.ReplaceAll(d.Handoff, "0", "o")), k)
+		h, err := DecodeHandoff(strings.ToLower(strings.ReplaceAll(d.Handoff, "0", "o")), c.Event.Time, k)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Name, err)
 		}
@@ -304,10 +305,79 @@ func TestHandoff(t *testing.T) {
 			}
 			wrong := []byte(d.Handoff)
 			wrong[i] = handoffAlphabet[(strings.IndexByte(handoffAlphabet, wrong[i])+7)%32]
-			if _, err := DecodeHandoff(string(wrong), k); err == nil {
+			if _, err := DecodeHandoff(string(wrong), c.Event.Time, k); err == nil {
 				t.Errorf("%s: %s passes for %s", c.Name, wrong, d.Handoff)
 			}
 		}
+	}
+}
+
+// TestHandoffVersion0 reads codes that the first releases wrote, for ever.
+func TestHandoffVersion0(t *testing.T) {
+	k := knowledge(t)
+	for text, want := range map[string]Handoff{
+		"1Z02-4A61-QMF5-QM0Y-FFY2": {Code: "96", Scheme: "unionpay", Origin: report.OriginHost, Causes: []string{"host.malfunction"}, Sure: "confirmed"},
+		"1ZHJ-SPQ6-3397-ZZRY-FD4N": {Code: "9997", Scheme: "acquirer-4", Origin: report.OriginCashier, Causes: []string{"lan.cable"}, Sure: "confirmed"},
+		"F0S7-DCMN-B8XD-QM0Y-FD9M": {Code: "newpos:E5", Scheme: "terminal-local", Origin: report.OriginTerminal, Causes: []string{"modem.sim"}, Sure: "confirmed"},
+	} {
+		h, err := DecodeHandoff(text, time.Now(), k)
+		if err != nil || h.Code != want.Code || h.Scheme != want.Scheme || h.Origin != want.Origin || len(h.Causes) == 0 || h.Causes[0] != want.Causes[0] || h.Sure != want.Sure {
+			t.Errorf("%s: %+v, %v", text, h, err)
+		}
+	}
+}
+
+// TestHandoffRoom: the last scheme and the last cause that there is room for come through.
+func TestHandoffRoom(t *testing.T) {
+	k := *knowledge(t)
+	k.Inference.Numbers = append(slices.Clone(k.Inference.Numbers), codes.Number{Kind: "scheme", Number: 63, ID: "scheme-63"},
+		codes.Number{Kind: "cause", Number: 255, ID: "cause-255"})
+	s := &state{k: &k}
+	s.f = &k.Inference
+	at := time.Date(2031, 5, 6, 7, 30, 0, 0, time.UTC)
+	ev := report.Event{Code: "96", Origin: report.OriginHost, Time: at}
+	s.ev = &ev
+	d := report.Diagnosis{Event: ev, Code: report.CodeInfo{Scheme: "scheme-63", Known: true}, Causes: []report.Cause{{ID: "cause-255"}}}
+	h, err := DecodeHandoff(s.handoff(&d), at.Add(100*24*time.Hour), &k)
+	if err != nil || h.Scheme != "scheme-63" || len(h.Causes) != 1 || h.Causes[0] != "cause-255" || !h.Hour.Equal(at.Truncate(time.Hour)) {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+// TestHandoffMisheard: no single wrong letter and no two neighbours that changed places pass, whatever the code; where only
+// one group fits, it is named; and any dash or blank may stand between the groups.
+func TestHandoffMisheard(t *testing.T) {
+	k := knowledge(t)
+	tried, named := 0, 0
+	for _, c := range readCases(t, "testdata/cases")[:20] {
+		right := strings.ReplaceAll(Explain(c.Event, c.Evidence, k, Options{}).Handoff, "-", "")
+		for _, spoken := range []string{right[:4] + "—" + right[4:8] + "－" + right[8:12] + "–" + right[12:16] + "　" + right[16:], strings.Map(func(r rune) rune { return r + 0xfee0 }, right)} {
+			if _, err := DecodeHandoff(spoken, c.Event.Time, k); err != nil {
+				t.Errorf("%s: %v", c.Name, err)
+			}
+		}
+		check := func(wrong string, group int) {
+			tried++
+			_, err := DecodeHandoff(wrong, c.Event.Time, k)
+			if err == nil {
+				t.Fatalf("%s passes for %s", wrong, right)
+			}
+			if _, said, ok := strings.Cut(err.Error(), "most likely in group "); ok {
+				if named++; said != strconv.Itoa(group) {
+					t.Errorf("%s for %s: group %s, want %d", wrong, right, said, group)
+				}
+			}
+		}
+		for i := range right {
+			for _, l := range handoffAlphabet {
+				if byte(l) != right[i] {
+					check(right[:i]+string(l)+right[i+1:], i/handoffGroup+1)
+				}
+			}
+		}
+	}
+	if named*2 < tried {
+		t.Errorf("the group was named in %d of %d only", named, tried)
 	}
 }
 
@@ -379,7 +449,7 @@ func FuzzDecodeHandoff(f *testing.F) {
 	f.Add("IIII-LLLL-OOOO-0000-0000-1")
 	k := codes.Builtin()
 	f.Fuzz(func(t *testing.T, text string) {
-		h, err := DecodeHandoff(text, k)
+		h, err := DecodeHandoff(text, time.Unix(1.8e9, 0), k)
 		if err == nil && h.Text(k, "zh") == "" {
 			t.Error("nothing to read")
 		}

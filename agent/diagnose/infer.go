@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"posdx/agent/diagnose/infer"
+	"posdx/agent/diagnose/noisyor"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -15,13 +15,17 @@ import (
 type state struct {
 	reader
 	k        *codes.Knowledge
+	given    *report.Event // as it came; reader.ev has the writer that was found out
+	evidence []report.Evidence
+	writer   writer
+	profile  codes.Profile
 	res      codes.Resolution
 	trust    float64 // how far the code's own meaning counts, 0 to 1
 	prior    codes.Prior
 	readings []reading
 	causes   []scored // in the order of the catalogue, unexplained among them
 	says     []saying
-	pairs    []infer.Company // by index into causes
+	pairs    []noisyor.Company // by index into causes
 	spare    float64         // kept for unexplained, because so few witnesses agree
 }
 
@@ -52,10 +56,13 @@ type scored struct {
 	present   float64 // probability that it is there, alone or in company
 }
 
-// inferState does the whole inference: findings, stages, priors, weights, probabilities.
-func inferState(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
+// infer does the whole inference: findings, stages, priors, weights, probabilities.
+func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
-	s := &state{k: k}
+	s := &state{k: k, profile: p, given: ev, evidence: evidence, writer: findWriter(ev, evidence, k, p)}
+	known := *ev
+	known.Origin = s.writer.origin
+	ev = &known
 	s.reader = reader{f: f, ev: ev, v: newView(evidence, f)}
 	s.v.dropBefore(ev)
 	s.txn = readTxn(ev, &s.v)
@@ -255,7 +262,7 @@ func (s *state) solve() {
 	set := &s.f.Settings
 	at := make([]int, len(s.causes)) // of each cause, its place in the problem
 	back := make([]int, 0, len(s.causes))
-	p := infer.Problem{Both: ratio(set.Company), Largest: 2}
+	p := noisyor.Problem{Both: ratio(set.Company), Largest: 2}
 	for i := range s.causes {
 		at[i] = -1
 		if c := &s.causes[i]; !c.out && c.ID != report.Unexplained {
@@ -265,8 +272,8 @@ func (s *state) solve() {
 		}
 	}
 	p.Apart = func(a, b int) bool { return !s.apart(back[a], back[b]) }
-	p.Findings = make([]infer.Finding, len(s.signs))
-	effects := make([]infer.Effect, 0, len(s.says))
+	p.Findings = make([]noisyor.Finding, len(s.signs))
+	effects := make([]noisyor.Effect, 0, len(s.says))
 	for from := 0; from < len(s.says); {
 		to := from
 		sign := s.says[from].sign
@@ -287,7 +294,7 @@ func (s *state) solve() {
 			if at[x.cause] < 0 || x.db == 0 {
 				continue
 			}
-			e := infer.Effect{Cause: at[x.cause], P: f.Leak * ratio(x.db)}
+			e := noisyor.Effect{Cause: at[x.cause], P: f.Leak * ratio(x.db)}
 			if !f.Seen {
 				e.P = 1 - (1-f.Leak)*ratio(x.db)
 			}
@@ -296,7 +303,7 @@ func (s *state) solve() {
 		f.Effects = effects[start:len(effects):len(effects)]
 		from = to
 	}
-	post := infer.Solve(&p)
+	post := noisyor.Solve(&p)
 	best := -1
 	for i, c := range back {
 		x := &s.causes[c]

@@ -15,7 +15,7 @@ func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o O
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
-	s := inferState(&ev, evidence, k, o.Profile)
+	s := infer(&ev, evidence, k, o.Profile)
 	var b strings.Builder
 	fmt.Fprintf(&b, "code %s, written by %s: table %s, topic %s, counts %.2f; searched %s\n", clean(ev.Code), ev.Origin,
 		dash(s.res.Scheme), s.topic, s.trust, dash(strings.Join(s.res.Searched, " ")))

@@ -73,7 +73,7 @@ func TestMoneyAtEveryCut(t *testing.T) {
 								}
 								list = append(list[:len(list):len(list)], report.Evidence{Check: "txn.answer", Status: report.Bad, Facts: f})
 							}
-							inferred := inferState(&ev, list, k, profile)
+							inferred := infer(&ev, list, k, profile)
 							retry := inferred.money(inferred.ranked()[0].ID, "en").Retry
 							said[retry]++
 							free := retry == report.RetrySafe || retry == report.RetryLater

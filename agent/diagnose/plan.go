@@ -38,14 +38,14 @@ func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Opt
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
-	return inferState(&ev, evidence, k, o.Profile).plan(o.Lang)
+	return infer(&ev, evidence, k, o.Profile).plan(o.Lang)
 }
 
 // After returns the evidence that a person's answer to a question is, to be added to the rest and explained again. It
 // returns false if the question has no such answer.
 func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) {
 	s := k.Inference.Sign(answer)
-	if s == nil || s.Check != question || !strings.HasPrefix(question, "ask.") {
+	if (s == nil || s.Check != question || !strings.HasPrefix(question, "ask.")) && !(question == askWriter && isWriter(answer)) {
 		return report.Evidence{}, false
 	}
 	return report.Evidence{Check: question, Subject: "person", Status: report.OK, Depth: report.Interactive,
@@ -70,6 +70,7 @@ func (s *state) plan(lang string) []Step {
 		step.Answers = after
 		steps = append(steps, step)
 	}
+	steps = s.askForWriter(steps, lang)
 	sort.SliceStable(steps, func(i, j int) bool {
 		a, b := &steps[i], &steps[j]
 		return cmp.Or(cmp.Compare(b.GainBits/(b.CostS+overheadS), a.GainBits/(a.CostS+overheadS)), strings.Compare(a.Check, b.Check)) < 0

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"strings"
+	"time"
 
 	"posdx/agent/report"
 	"posdx/codes"
@@ -21,6 +22,7 @@ type txnFacts struct {
 	mti, entry            string
 	sent, answer          *bool
 	clash                 bool // two witnesses contradict each other about what was sent or answered
+	old                   bool // the check that should know is of an earlier transaction
 	connectMS, responseMS *float64
 }
 
@@ -36,6 +38,10 @@ func readTxn(ev *report.Event, v *view) txnFacts {
 	list := v.all("txn.answer")
 	for i := range list {
 		it := &list[i]
+		if it.before(ev.Time) {
+			t.old = true
+			continue
+		}
 		t.sent = t.join(t.sent, it.Facts, "sent")
 		t.answer = t.join(t.answer, it.Facts, "host_answer_seen")
 		if c, ok := it.num("connect_ms"); ok && t.connectMS == nil {
@@ -49,6 +55,16 @@ func readTxn(ev *report.Event, v *view) txnFacts {
 		t.clash = true
 	}
 	return t
+}
+
+// clockStep is by how much two times of one transaction may differ though they are taken in order.
+const clockStep = time.Second
+
+// before tells whether a check ended before an event, by its own time, or is older than anything that was found out
+// because of it.
+func (it *item) before(event time.Time) bool {
+	dated := !it.At.IsZero() && !event.IsZero()
+	return dated && it.At.Before(event.Add(-clockStep)) || it.fresh < 1
 }
 
 func (t *txnFacts) join(known *bool, f report.Facts, name string) *bool {

@@ -54,6 +54,8 @@ type Birth struct {
 	// Oldest is the lowest sequence the outbox still holds, or the next one if it is empty. What the fleet lacks below
 	// it can never come, so a fleet whose store is new need not wait for it. 0 means not said.
 	Oldest uint64 `json:"oldest,omitempty"`
+	// Labels are what the terminal shares with others, by the names of Dimensions: what its configuration says of it.
+	Labels map[string]string `json:"labels,omitempty"`
 	Watch
 }
 
@@ -95,15 +97,4 @@ type Reply struct {
 	Result string `json:"result"` // accepted done refused failed
 	Why    string `json:"why,omitempty"`
 	Data   any    `json:"data,omitempty"`
-}
-
-// Advisory is what the fleet sees on other terminals; agents use it as evidence.
-type Advisory struct {
-	Scope     string    `json:"scope"` // acquirer carrier site model
-	Key       string    `json:"key"`
-	Code      string    `json:"code"`
-	Terminals int       `json:"terminals"` // that see it
-	SharePct  float64   `json:"share_pct"` // of those in scope
-	Time      time.Time `json:"time"`
-	Cause     string    `json:"cause,omitempty"`
 }

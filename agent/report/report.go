@@ -37,8 +37,9 @@ type Event struct {
 	UptimeMS     int64     `json:"uptime_ms"`
 	BootID       string    `json:"boot_id"`
 	ClockTrusted bool      `json:"clock_trusted"`
-	Code         string    `json:"code"`   // 1 to 64 printable characters, as its writer wrote it
-	Scheme       string    `json:"scheme"` // name of a code table; empty means the configured profile
+	Code         string    `json:"code"`               // 1 to 64 printable characters, in the form of the tables
+	CodeRaw      string    `json:"code_raw,omitempty"` // as its writer wrote it, where that differs
+	Scheme       string    `json:"scheme"`             // name of a code table; empty means the configured profile
 	Origin       Origin    `json:"origin"`
 	Channel      Channel   `json:"channel"`
 	Txn          *Txn      `json:"txn,omitempty"`

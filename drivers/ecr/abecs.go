@@ -6,7 +6,10 @@ type abecs struct {
 	answers bool
 }
 
-func (abecs) cut(b []byte) (int, []byte, verdict) {
+func (a abecs) cut(b []byte) (int, []byte, verdict) {
+	if a.answers && b[0] == eot {
+		return 1, b[:1], control // what ran was cancelled
+	}
 	if b[0] != syn {
 		return single(b[0])
 	}
@@ -64,20 +67,48 @@ func unescape(b []byte) []byte {
 	return b[:n]
 }
 
-// read takes RSP_STAT, three digits behind the command's name. The blocks behind it hold tracks and PIN blocks; they
+// abecsSale tells whether a command takes a card, a PIN or a decision of a chip (chapter 3).
+func abecsSale(name string) bool {
+	switch name {
+	case "GCR", "GCX", "GCD", "GTK", "GPN", "GOC", "GOX", "CNG", "CHP", "FNC", "FCX":
+		return true
+	}
+	return false
+}
+
+// abecsEnds tells whether a sale is over when the pad has answered this: the chip has decided, the card is out, the session
+// is closed.
+func abecsEnds(name string) bool {
+	switch name {
+	case "FNC", "FCX", "RMC", "CLO", "CLX":
+		return true
+	}
+	return false
+}
+
+// read takes the command's name and RSP_STAT, three digits behind it. The blocks behind hold tracks and PIN blocks; they
 // are counted to see that this is an answer, and not looked at. Encrypted messages begin with DC2 and say nothing.
 func (a abecs) read(b []byte) (Found, bool) {
-	if !a.answers || len(b) == 0 || b[0] == 0x12 {
+	if a.answers && len(b) == 1 && b[0] == eot {
+		return Found{Kind: End}, true
+	}
+	if len(b) == 0 || b[0] == 0x12 {
 		return Found{}, true
 	}
 	c := cursor{rest: b}
-	name := c.take(3)
+	name := string(c.take(3))
+	if !a.answers {
+		if abecsSale(name) {
+			return Found{Kind: Start}, true
+		}
+		return Found{}, true
+	}
 	if len(c.rest) == 0 {
 		return Found{}, true // ERR: no such command
 	}
 	status := c.take(3)
 	if c.short || !allDigits(status) {
-		return Found{}, string(name) == "ERR"
+		return Found{}, name == "ERR"
 	}
 	for len(c.rest) > 0 {
 		size := c.take(3)
@@ -88,8 +119,11 @@ func (a abecs) read(b []byte) (Found, bool) {
 			return Found{}, false
 		}
 	}
-	if string(status) == "000" {
-		return Found{}, true // a command that worked is not a sale that did
+	if string(status) != "000" {
+		return Found{Kind: Result, Code: ABECS + ":" + string(status), Scheme: schemeLocal, Origin: FromTerminal}, true
 	}
-	return Found{Kind: Result, Code: ABECS + ":" + string(status), Scheme: schemeLocal, Origin: FromTerminal}, true
+	if abecsEnds(name) {
+		return Found{Kind: End}, true
+	}
+	return Found{}, true // a command that worked is not a sale that did
 }

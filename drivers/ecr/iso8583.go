@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors of the walker. A message that is refused is refused as a whole: nothing is guessed from half a message.
@@ -38,6 +39,26 @@ func (m Message) Response() bool { return len(m.MTI) == 4 && (m.MTI[2]-'0')&1 ==
 
 // Reversal says whether the message belongs to class 4: in its request field 39 is the terminal's reason.
 func (m Message) Reversal() bool { return len(m.MTI) == 4 && m.MTI[1] == '4' }
+
+// Sale says whether the message is about a card and an amount: class 1, an authorisation (of a pre-authorisation, a
+// balance, in some countries every sale), or class 2, a financial one (sale, refund, completion, their cancelling and
+// advices of them).
+func (m Message) Sale() bool { return len(m.MTI) == 4 && (m.MTI[1] == '1' || m.MTI[1] == '2') }
+
+// Approves says whether field 39 is the one that all hosts answer with when all went well: 00, 000 (ISO 8583:1993), 0000.
+func (m Message) Approves() bool { return m.Code != "" && strings.Trim(m.Code, "0") == "" }
+
+// Scheme returns the code table of field 39 where the message itself says which: a version of ISO 8583 that has action
+// codes of three or four digits. It is empty for the codes of two characters, of which every acquirer has its own.
+func (m Message) Scheme() string {
+	switch {
+	case len(m.MTI) == 4 && m.MTI[0] == '1' && len(m.Code) == 3:
+		return "iso8583-1993"
+	case len(m.MTI) == 4 && m.MTI[0] == '2' && len(m.Code) == 4:
+		return "iso8583-2003"
+	}
+	return ""
+}
 
 // splitTPDU takes the five bytes of transport address off a message, if it has them.
 func splitTPDU(b []byte) (tpdu, rest []byte) {

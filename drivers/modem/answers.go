@@ -137,6 +137,9 @@ func (r registered) state() Registration {
 	return RegUnknown
 }
 
+// RegistrationOf maps a stat of 27.007 7.2, which is how ModemManager numbers them, too.
+func RegistrationOf(stat int) Registration { return registered{stat, -1, 0}.state() }
+
 // tech maps an access technology of 27.007 7.3.
 func tech(act int) string {
 	switch act {
@@ -241,8 +244,8 @@ func parseAPN(lines []string, cid int) (apn string, ok bool) {
 	return "", false
 }
 
-// sameAPN compares access point names: not by case, and not by the operator suffix that networks add (23.003 9.1).
-func sameAPN(a, b string) bool {
+// SameAPN compares access point names: not by case, and not by the operator suffix that networks add (23.003 9.1).
+func SameAPN(a, b string) bool {
 	cut := func(s string) string {
 		s = strings.ToLower(s)
 		if i := strings.Index(s, ".mnc"); i >= 0 && strings.HasSuffix(s, ".gprs") {

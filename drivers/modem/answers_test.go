@@ -152,28 +152,28 @@ func TestSignalAnswers(t *testing.T) {
 		{"+CSQ: 18,99", Signal{-77, no, no, no, no}, ""},
 		{"+CSQ:31,0", Signal{-51, no, no, no, 0.2}, ""},
 		{"+CSQ: 0, 7", Signal{-113, no, no, no, 100}, ""},
-		{"+CSQ: 99,99", noSignal(), ""},
-		{"+CSQ: 150,99", noSignal(), ""}, // Quectel's TD-SCDMA range
-		{"+CSQ: ", noSignal(), ""},
+		{"+CSQ: 99,99", NoSignal(), ""},
+		{"+CSQ: 150,99", NoSignal(), ""}, // Quectel's TD-SCDMA range
+		{"+CSQ: ", NoSignal(), ""},
 		{"+CESQ: 99,99,255,255,20,80", Signal{no, -61, -10, no, no}, ""},
 		{"+CESQ: 99,99,95,40,255,255", Signal{-26, no, no, no, no}, ""},
 		{"+CESQ: 10,6,255,255,255,255", Signal{-101, no, no, no, 12.8}, ""},
 		{"+CESQ:10,6,255,255,255,255", Signal{-101, no, no, no, 12.8}, ""},
-		{"+CESQ: 1,2", noSignal(), ""},
+		{"+CESQ: 1,2", NoSignal(), ""},
 		{`^HCSQ:"LTE",30,19,66,0`, Signal{-91, -122, -20, -7, no}, "4g"},
 		{`^HCSQ: LTE,33,40,135,11`, Signal{-88, -101, -14.5, 6.8, no}, "4g"},
 		{`^HCSQ: "WCDMA",30,30,58`, Signal{-91, no, no, no, no}, "3g"},
 		{`^HCSQ: "GSM",36,255`, Signal{-85, no, no, no, no}, "2g"},
-		{`^HCSQ: "NOSERVICE"`, noSignal(), ""},
+		{`^HCSQ: "NOSERVICE"`, NoSignal(), ""},
 		{`+QCSQ: "LTE",-61,-92,150,-11`, Signal{-61, -92, -11, no, no}, "4g"},
 		{`+QCSQ: "CAT-M1",-61,-92,150,-11`, Signal{-61, -92, -11, no, no}, "4g"},
 		{`+QCSQ: "GSM",-71`, Signal{-71, no, no, no, no}, "2g"},
-		{`+QCSQ: "NOSERVICE"`, noSignal(), ""},
-		{`+QCSQ: "LTE",-,-,-,-`, noSignal(), "4g"},
+		{`+QCSQ: "NOSERVICE"`, NoSignal(), ""},
+		{`+QCSQ: "LTE",-,-,-,-`, NoSignal(), "4g"},
 		{"+CPSI: LTE,Online,460-00,0x333D,64587777,102,EUTRAN-BAND3,1300,5,5,-94,-850,-545,15", Signal{-54, -85, -9.4, 15, no}, "4g"},
 		{"+CPSI: LTE,Online,460-00,0x333D,64587777,102,EUTRAN-BAND3,1300,5,5,-9,-85,-54,15", Signal{-54, -85, -9, 15, no}, "4g"},
-		{"+CPSI: NO SERVICE,Online", noSignal(), ""},
-		{"+CPSI: LTE,Online", noSignal(), "4g"},
+		{"+CPSI: NO SERVICE,Online", NoSignal(), ""},
+		{"+CPSI: LTE,Online", NoSignal(), "4g"},
 	} {
 		var got Signal
 		var tech string
@@ -219,7 +219,7 @@ func TestGrade(t *testing.T) {
 		{Signal{-105, no, no, no, no}, "2g", Bad},
 		{Signal{-105, no, no, no, no}, "3g", Poor},
 		{Signal{-107, no, no, no, no}, "3g", Bad},
-		{noSignal(), "4g", LevelUnknown},
+		{NoSignal(), "4g", LevelUnknown},
 	} {
 		if _, got := Grade(three(c.s), c.tech); got != c.want {
 			t.Errorf("%+v %s: %q, want %q", c.s, c.tech, got, c.want)
@@ -265,7 +265,7 @@ func TestBearerAnswers(t *testing.T) {
 	if _, ok := parseAPN(contexts, 9); ok {
 		t.Error("context 9 exists")
 	}
-	if !sameAPN("AC.vodafone.es", "ac.vodafone.es.MNC001.MCC214.GPRS") || sameAPN("cmnet", "cmiot") {
+	if !SameAPN("AC.vodafone.es", "ac.vodafone.es.MNC001.MCC214.GPRS") || SameAPN("cmnet", "cmiot") {
 		t.Error("access points compared wrongly")
 	}
 }

@@ -229,7 +229,7 @@ func (v *visit) signal(samples int) {
 		if i > 0 && !v.wait(sampleGap) {
 			return
 		}
-		s := noSignal()
+		s := NoSignal()
 		if lines, _ := v.ask("AT+CSQ", "+CSQ:"); len(lines) > 0 {
 			s = parseCSQ(lines[len(lines)-1])
 		}
@@ -304,7 +304,7 @@ func (v *visit) bearer(c Config) {
 			apn, ok = parseAPN(lines, max(cid, 1))
 		}
 		if ok {
-			b.APN, b.APNKnown = sameAPN(apn, c.APN), true
+			b.APN, b.APNKnown = SameAPN(apn, c.APN), true
 		}
 	}
 	if b.Cause == "" && ((b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached)) {

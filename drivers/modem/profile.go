@@ -69,7 +69,7 @@ func (r *Report) profile() profile {
 func last(parse func(string) (Signal, string)) func([]string) (Signal, string) {
 	return func(lines []string) (Signal, string) {
 		if len(lines) == 0 {
-			return noSignal(), ""
+			return NoSignal(), ""
 		}
 		return parse(lines[len(lines)-1])
 	}
@@ -178,7 +178,7 @@ func parseQENG(lines []string) (Signal, string) {
 		if len(f) == 0 {
 			continue
 		}
-		s := noSignal()
+		s := NoSignal()
 		switch name := f[0].text; {
 		case name == "LTE" || strings.HasPrefix(name, "CAT") || name == "eMTC" || name == "NBIoT":
 			if n, ok := dB(f, 11, -157, -1); ok {
@@ -211,14 +211,14 @@ func parseQENG(lines []string) (Signal, string) {
 			return s, "2g"
 		}
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseGTCCINFO reads Fibocom's answer, one line for each cell, with or without headings: serving,rat,mcc,mnc,tac,cell,channel,
 // pci,band,bandwidth,sinr,rxlev,rsrp,rsrq, in the steps of 36.133 for LTE and of 38.133 for 5G. The first serving cell carries
 // the terminal. LTE's SINR is left out: its steps are told in two ways.
 func parseGTCCINFO(lines []string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	for _, line := range lines {
 		f := fields(line)
 		if len(f) < 14 || f[0].text != "1" {
@@ -261,7 +261,7 @@ func parseCELLINFO(lines []string) (Signal, string) {
 		}
 		name := f[0].text
 		tech := techOf(name)
-		s := noSignal()
+		s := NoSignal()
 		if tech != "4g" && tech != "5g" {
 			return s, tech
 		}
@@ -282,5 +282,5 @@ func parseCELLINFO(lines []string) (Signal, string) {
 		}
 		return s, tech
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }

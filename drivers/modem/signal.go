@@ -19,7 +19,8 @@ type Signal struct {
 // NoValue marks what a modem did not say. No radio reports it: 27.007's own ranges end at -200.
 const NoValue = -9999
 
-func noSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
+// NoSignal is a signal of which nothing is known.
+func NoSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
 
 // Known says that the sample holds a level at all.
 func (s Signal) Known() bool { return s.RSSI != NoValue || s.RSRP != NoValue || s.SINR != NoValue }
@@ -49,7 +50,7 @@ var berClass = [...]float64{0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 100}
 
 // parseCSQ reads +CSQ: n,ber (27.007 8.5).
 func parseCSQ(line string) Signal {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 1 {
 		return s
@@ -67,7 +68,7 @@ func parseCSQ(line string) Signal {
 
 // parseCESQ reads +CESQ: rxlev,ber,rscp,ecno,rsrq,rsrp (27.007 8.69) at the lower edge of each step, as ModemManager does.
 func parseCESQ(line string) Signal {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 6 {
 		return s
@@ -109,7 +110,7 @@ func parseCESQ(line string) Signal {
 
 // parseHCSQ reads Huawei's ^HCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi.
 func parseHCSQ(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	v := func(i, limit int) (int, bool) {
 		if i >= len(f) {
@@ -141,13 +142,13 @@ func parseHCSQ(line string) (Signal, string) {
 	case "GSM":
 		return s, "2g"
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseQCSQ reads Quectel's +QCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi. Its SINR is left out:
 // the scale differs from chip to chip.
 func parseQCSQ(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 2 {
 		return s, ""
@@ -176,13 +177,13 @@ func parseQCSQ(line string) (Signal, string) {
 	case name == "GSM":
 		return s, "2g"
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseCPSI reads SIMCom's +CPSI: LTE,Online,mcc-mnc,tac,cell,pcell,band,earfcn,dlbw,ulbw,rsrq,rsrp,rssi,rssnr, whose
 // levels are in tenths. Small chips tell steps, which are not below zero, and are left to 27.007.
 func parseCPSI(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 1 {
 		return s, ""

@@ -97,7 +97,7 @@ func TestCGCONTRDP(t *testing.T) {
 	} {
 		cid, apn, _ := strings.Cut(want, " ")
 		n, _ := strconv.Atoi(cid)
-		if got, ok := parseAPN([]string{line}, n); !ok || !sameAPN(got, apn) {
+		if got, ok := parseAPN([]string{line}, n); !ok || !SameAPN(got, apn) {
 			t.Errorf("%s: %q, %v", line, got, ok)
 		}
 	}

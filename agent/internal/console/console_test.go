@@ -63,7 +63,10 @@ func know() *codes.Knowledge {
 		},
 		Causes: []codes.Cause{
 			{ID: "host.malfunction", Title: codes.Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"},
-				Step: codes.Text{ZH: "1. 等几分钟再试。 2. 仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again. 2. If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+				Steps: []codes.Step{
+					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
+					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+				}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
 		},

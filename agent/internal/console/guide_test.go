@@ -26,10 +26,10 @@ func guidable() *codes.Knowledge {
 		Schemes:  []codes.Scheme{{Name: "unionpay"}},
 		Profiles: []codes.Profile{{Name: "unionpay", Base: "unionpay"}},
 		Causes: []codes.Cause{
-			{ID: "lan.cable", Segment: "lan", Act: "staff", Title: text("网线松了或坏了", "The network cable is loose or broken"), Step: text("1. 把网线两头插紧。", "1. Push the cable in at both ends.")},
-			{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: text("路由器没有工作", "The router does not work"), Step: text("1. 给路由器断电再上电。", "1. Switch the router off and on.")},
-			{ID: report.Unexplained, Segment: "unknown", Act: "none", Title: text("原因不明", "Cause unknown"), Step: text("打电话。", "Call.")},
-			{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: text("外网中断", "Nothing works beyond the router"), Step: text("1. 打运营商电话。", "1. Call the carrier.")},
+			{ID: "lan.cable", Segment: "lan", Act: "staff", Title: text("网线松了或坏了", "The network cable is loose or broken"), Steps: []codes.Step{{Text: text("1. 把网线两头插紧。", "1. Push the cable in at both ends.")}}},
+			{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: text("路由器没有工作", "The router does not work"), Steps: []codes.Step{{Text: text("1. 给路由器断电再上电。", "1. Switch the router off and on.")}}},
+			{ID: report.Unexplained, Segment: "unknown", Act: "none", Title: text("原因不明", "Cause unknown"), Steps: []codes.Step{{Text: text("打电话。", "Call.")}}},
+			{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: text("外网中断", "Nothing works beyond the router"), Steps: []codes.Step{{Text: text("1. 打运营商电话。", "1. Call the carrier.")}}},
 		},
 		Inference: codes.Inference{
 			Settings: codes.Settings{Scale: 1, UnexplainedDB: -3, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02},

@@ -78,7 +78,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
-			step = inLanguage(step, lang, func() string { return know.Step.In(lang) })
+			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
 		item(wordAct.In(lang), in(actWords, c.Act.By, lang)+" ("+visit.In(lang)+"): "+step)
 	}

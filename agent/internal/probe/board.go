@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 
 	"posdx/agent/report"
 	"posdx/drivers/board"
@@ -156,6 +157,17 @@ func (b *Board) complaints(c board.Complaint, d time.Duration) (int, bool) {
 	return b.log.Count(c, up, d), true
 }
 
+// storageErrors counts, over a day, the failures of what holds the terminal's filesystems, and of other storage or what
+// cannot be told; false if the log cannot be read.
+func (b *Board) storageErrors() (own, other int, counted bool) {
+	up, err := board.Uptime(b.c.Root)
+	if err != nil || b.log.Err() != nil {
+		return 0, 0, false
+	}
+	own, other = b.log.Storage(board.ReadDisks(b.c.Root, b.c.Paths...), up, day)
+	return own, other, true
+}
+
 // AppCrashes is how often the kernel has told of the payment application's end in the last 24 hours, for a fault of its own
 // or for want of memory; false if its log is not read.
 func (b *Board) AppCrashes() (int, bool) {
@@ -255,7 +267,7 @@ func (b *Board) storage(path string) []report.Evidence {
 }
 
 func (b *Board) flash() []report.Evidence {
-	errors24, counted := b.complaints(board.IOError, day)
+	errors24, _, counted := b.storageErrors()
 	list, err := board.ReadFlash(b.c.Root)
 	if err != nil {
 		f := report.Facts{}
@@ -408,8 +420,9 @@ func (b *Board) kernel() []report.Evidence {
 		return []report.Evidence{doubtful("board.kernel", "system", report.CannotTell, reasonFor(err))}
 	}
 	n := func(c board.Complaint) int { return b.log.Count(c, up, day) }
+	ioErrors, ioOther, _ := b.storageErrors()
 	f := report.Facts{
-		"usb_disconnects_24h": n(board.USBDisconnect), "io_errors_24h": n(board.IOError) + n(board.ReadOnly),
+		"usb_disconnects_24h": n(board.USBDisconnect), "usb_errors_24h": n(board.USBError), "io_errors_24h": ioErrors,
 		"under_voltage_24h": n(board.UnderVoltage), "hung_tasks_24h": n(board.HungTask), "oom_24h": n(board.OutOfMemory),
 		"link_down_24h": n(board.LinkDown), "segfaults_24h": n(board.Segfault), "serial_overruns_24h": n(board.SerialOverrun),
 		"overheat_24h": n(board.Overheat),
@@ -417,9 +430,12 @@ func (b *Board) kernel() []report.Evidence {
 	if lost := b.log.Lost(); lost > 0 {
 		f["lost_lines"] = lost
 	}
-	grave := n(board.IOError) + n(board.ReadOnly) + n(board.UnderVoltage) + n(board.HungTask) + n(board.OutOfMemory) + n(board.Overheat)
-	small := n(board.USBDisconnect) + n(board.LinkDown) + n(board.Segfault) + n(board.SerialOverrun)
-	return []report.Evidence{graded("board.kernel", "system", f, grave > 0 || n(board.USBDisconnect) >= usbMany, small > 0)}
+	if ioOther > 0 {
+		f["io_errors_other_24h"] = ioOther
+	}
+	grave := ioErrors + n(board.UnderVoltage) + n(board.HungTask) + n(board.OutOfMemory) + n(board.Overheat)
+	small := n(board.USBDisconnect) + n(board.USBError) + n(board.LinkDown) + n(board.Segfault) + n(board.SerialOverrun)
+	return []report.Evidence{graded("board.kernel", "system", f, grave > 0 || n(board.USBDisconnect)+n(board.USBError) >= usbMany, small > 0)}
 }
 
 // maxBootsFile bounds the list of starts on disk.
@@ -449,11 +465,7 @@ func NoteBoot(root fs.FS, path string, now time.Time) (board.Boots, error) {
 	if err != nil {
 		err = fmt.Errorf("note start: begun anew: %w", err)
 	}
-	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if werr := os.WriteFile(next, list.Encode(), 0o600); werr != nil {
-		return list, errors.Join(err, fmt.Errorf("note start: %w", werr))
-	}
-	if werr := os.Rename(next, path); werr != nil {
+	if werr := atomicfile.Replace(path, list.Encode()); werr != nil {
 		return list, errors.Join(err, fmt.Errorf("note start: %w", werr))
 	}
 	return list, err

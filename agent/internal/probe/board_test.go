@@ -129,7 +129,7 @@ func TestBoard(t *testing.T) {
 		{name: "healthy", check: "board.cpu", status: report.OK, facts: F{"pressure_avg10": 3.2, "load1": 0.6, "level": "good"}},
 		{name: "healthy", check: "board.clock", status: report.OK, facts: F{"offset_s": 0.2, "trusted": true, "source": "ntp", "level": "good"}},
 		{name: "healthy", check: "board.reboots", status: report.OK, facts: F{"count_24h": 1, "last_reason": "PowerOnReset", "level": "good"}},
-		{name: "healthy", check: "board.kernel", status: report.OK, facts: F{"usb_disconnects_24h": 0, "io_errors_24h": 0, "under_voltage_24h": 0, "hung_tasks_24h": 0, "oom_24h": 0,
+		{name: "healthy", check: "board.kernel", status: report.OK, facts: F{"usb_disconnects_24h": 0, "usb_errors_24h": 0, "io_errors_24h": 0, "under_voltage_24h": 0, "hung_tasks_24h": 0, "oom_24h": 0,
 			"link_down_24h": 0, "segfaults_24h": 0, "serial_overruns_24h": 0, "overheat_24h": 0, "level": "good"}},
 
 		{name: "weak supply", check: "board.power", root: with(healthyBoard(), "sys/class/power_supply/dc/voltage_now", "4510000"), status: report.Bad, facts: F{"source": "mains", "millivolts": 4510, "dips_1h": 0, "level": "bad"}},

@@ -10,6 +10,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/modem"
+	"posdx/drivers/modemmanager"
 	"posdx/drivers/serial"
 )
 
@@ -48,7 +49,7 @@ func Modem(c ModemConfig) []Probe {
 		c.Baud = modemBaud
 	}
 	if c.Bus == "" {
-		c.Bus = modem.SystemBus
+		c.Bus = modemmanager.SystemBus
 	}
 	s := &modemState{config: c, addresses: addressesOf}
 	return []Probe{{
@@ -96,7 +97,7 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 		return s.evidence(r, err)
 	}
 	if !s.config.DialUp {
-		if told, e := modem.AskManager(ctx, s.config.Bus, ports, s.request()); e == nil {
+		if told, e := modemmanager.Ask(ctx, s.config.Bus, ports, s.request()); e == nil {
 			s.note(told.Signals, managerRenews)
 			return via("ModemManager", s.evidence(told, nil))
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
-	"posdx/drivers/reader"
+	"posdx/drivers/pinpad"
 	"posdx/drivers/serial"
 )
 
@@ -31,7 +31,7 @@ type PINPadConfig struct {
 
 // A keyPlace is where a key must be.
 type keyPlace struct {
-	kind  reader.KeyKind
+	kind  pinpad.KeyKind
 	place int
 }
 
@@ -74,7 +74,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 func parseKey(s string) (keyPlace, error) {
 	name, number, _ := strings.Cut(s, ":")
 	place, err := strconv.Atoi(number)
-	for kind := range reader.KeyKinds {
+	for kind := range pinpad.KeyKinds {
 		if kind.String() == name && err == nil && place >= 0 && place <= 99 {
 			return keyPlace{kind, place}, nil
 		}
@@ -82,20 +82,20 @@ func parseKey(s string) (keyPlace, error) {
 	return keyPlace{}, fmt.Errorf("%q is no key; write mk-pin, mk-data, dukpt-pin or dukpt-data, a colon and its place from 0 to 99", s)
 }
 
-func askPINPad(ctx context.Context, c PINPadConfig) (reader.PINPad, error) {
+func askPINPad(ctx context.Context, c PINPadConfig) (pinpad.Report, error) {
 	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
 	if line.Baud == 0 {
 		line.Baud = pinpadBaud
 	}
 	p, err := openOurs(line, c.Dedicated)
 	if err != nil {
-		return reader.PINPad{}, err
+		return pinpad.Report{}, err
 	}
 	defer p.Close()
-	return reader.AskABECS(ctx, p)
+	return pinpad.Ask(ctx, p)
 }
 
-func pinpadEvidence(subject string, p reader.PINPad, err error) report.Evidence {
+func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
 		return doubtful("pinpad.port", subject, report.CannotTell, reason)
@@ -104,13 +104,13 @@ func pinpadEvidence(subject string, p reader.PINPad, err error) report.Evidence 
 	if what != "" {
 		e.Status, e.Facts["outcome"] = report.Bad, what
 	}
-	if p.Status == reader.ABECSInternal {
+	if p.Status == pinpad.Internal {
 		e.Status, e.Facts["outcome"] = report.Bad, "fault"
 	}
 	loaded := map[string]float64{}
 	for kind, m := range p.Keys {
 		if m != "" {
-			loaded[reader.KeyKind(kind).String()] = float64(m.Loaded())
+			loaded[pinpad.KeyKind(kind).String()] = float64(m.Loaded())
 		}
 	}
 	if len(loaded) > 0 {
@@ -134,7 +134,7 @@ func deviceOutcome(err error) (what, reason string) {
 }
 
 // keysEvidence holds the pad's map of keys against what must be there.
-func keysEvidence(subject string, p reader.PINPad, err error, needed []keyPlace) report.Evidence {
+func keysEvidence(subject string, p pinpad.Report, err error, needed []keyPlace) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if what != "" {
 		reason = report.ReasonMasked

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
-	"posdx/drivers/reader"
+	"posdx/drivers/printer"
 	"posdx/drivers/serial"
 )
 
@@ -53,38 +53,38 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 	}}, nil
 }
 
-func askSerialPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
+func askSerialPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error) {
 	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
 	if line.Baud == 0 {
 		line.Baud = printerBaud
 	}
 	p, err := openOurs(line, c.Dedicated)
 	if err != nil {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
 	defer p.Close()
-	return reader.AskPrinter(ctx, p)
+	return printer.Ask(ctx, p)
 }
 
 // askPortPrinter reads the port's own status first: it costs nothing, and bad news in it need no second witness.
-func askPortPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
-	port, err := reader.OpenPrinterPort(c.Port, !c.Dedicated)
+func askPortPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error) {
+	port, err := printer.OpenPort(c.Port, !c.Dedicated)
 	if err != nil {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
 	defer port.Close()
 	status, err := port.Status()
 	if err == nil {
-		if p, bad := reader.PortStatus(status); bad || c.Protocol == "port" {
+		if p, bad := printer.PortStatus(status); bad || c.Protocol == "port" {
 			return p, nil
 		}
 	} else if c.Protocol == "port" {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
-	return reader.AskPrinter(ctx, port)
+	return printer.Ask(ctx, port)
 }
 
-func printerEvidence(subject string, p reader.Printer, err error) report.Evidence {
+func printerEvidence(subject string, p printer.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
 		return doubtful("printer.status", subject, report.CannotTell, reason)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/drivers/frame"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -240,7 +241,7 @@ type lineReading struct {
 
 type lineVisit struct {
 	at   time.Time
-	h    reader.Health
+	h    frame.Health
 	good bool
 }
 
@@ -261,8 +262,8 @@ func (l *lineHistory) read(now time.Time, port string) {
 }
 
 // frames notes how a dialogue went.
-func (l *lineHistory) frames(now time.Time, h reader.Health) {
-	if h == (reader.Health{}) {
+func (l *lineHistory) frames(now time.Time, h frame.Health) {
+	if h == (frame.Health{}) {
 		return
 	}
 	l.visits = append(l.visits, lineVisit{at: now, h: h})
@@ -289,7 +290,7 @@ func (l *lineHistory) evidence(check, subject string) report.Evidence {
 	}
 	if len(l.visits) > 0 {
 		counted = true
-		var h reader.Health
+		var h frame.Health
 		for _, v := range l.visits {
 			h = h.Add(v.h)
 		}

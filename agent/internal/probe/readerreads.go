@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -153,31 +154,11 @@ func (k *ReadsKeeper) Save() error {
 	}
 	b, err := json.Marshal(k.Reads.Memory())
 	if err == nil {
-		err = replace(k.Path, b)
+		err = atomicfile.Replace(k.Path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("keep counts of cards: %w", err)
 	}
 	k.kept = noted
 	return nil
-}
-
-// replace puts b in place of a file.
-func replace(path string, b []byte) error {
-	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(next, path)
-	}
-	return err
 }

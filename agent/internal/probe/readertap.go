@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/drivers/frame"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -32,10 +33,10 @@ type ReaderTap struct {
 	mu     sync.Mutex
 	deaf   []error // why each port is not listened to; nil while it is
 	chip   reader.ChipWatch
-	health reader.Health // since it was last taken
-	heard  time.Time     // when the reader last said something that makes sense
-	noise  time.Time     // and something that does not
-	asked  int           // commands since then
+	health frame.Health // since it was last taken
+	heard  time.Time    // when the reader last said something that makes sense
+	noise  time.Time    // and something that does not
+	asked  int          // commands since then
 }
 
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
@@ -225,11 +226,11 @@ func (t *ReaderTap) token(now time.Time, token reader.Token, m reader.Message, h
 }
 
 // take returns what was counted since the last time.
-func (t *ReaderTap) take() reader.Health {
+func (t *ReaderTap) take() frame.Health {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.health
-	t.health = reader.Health{}
+	t.health = frame.Health{}
 	return h
 }
 

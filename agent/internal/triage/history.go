@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"posdx/agent/report"
@@ -23,7 +22,8 @@ const (
 // history counts what happened on this terminal since the agent started. Times are monotonic: the clock of a terminal
 // may jump. It belongs to the loop's goroutine.
 type history struct {
-	seen      []seen
+	sales     sales
+	seen      []*seen
 	answers   []int64 // response times of answered requests, newest last
 	lastTook  string  // trace number of the last of them
 	approved  time.Time
@@ -44,25 +44,17 @@ type seen struct {
 	at       time.Time
 	code     string
 	entry    string
-	stan     string
-	channel  report.Channel
 	approved bool
 	declined bool
 	card     int // which, of those of this process; 0 is not known
 	issuer   int
 }
 
-// add takes one code into account and says whether it is news: an approval that another channel told of is none. Class A
-// is an approval; an answered code of another class is a decline.
-func (h *history) add(now time.Time, ev report.Event, class string) bool {
-	s := seen{at: now, code: ev.Code, channel: ev.Channel}
+// add takes the code of a sale into account that nobody told of before. Class A is an approval; an answered code of
+// another class is a decline.
+func (h *history) add(now time.Time, ev report.Event, class string) *seen {
+	s := &seen{at: now, code: ev.Code, entry: txn(ev).Entry}
 	answered := ev.Origin == report.OriginHost
-	if ev.Txn != nil {
-		s.entry, s.stan = ev.Txn.Entry, ev.Txn.STAN
-		if ev.Txn.ResponseMS != nil && answered {
-			h.took(s.stan, *ev.Txn.ResponseMS)
-		}
-	}
 	s.approved = class == "A" && answered && isSale(ev)
 	s.declined = answered && class != "A" && isSale(ev)
 	if s.approved {
@@ -76,7 +68,20 @@ func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	}
 	h.seen = append(h.seen, s)
 	h.trim(now)
-	return true
+	return s
+}
+
+// more takes in what another channel knows of a sale that was counted before.
+func (s *seen) more(entry string, card, issuer int) {
+	if s == nil {
+		return
+	}
+	if s.entry == "" {
+		s.entry = entry
+	}
+	if s.card == 0 {
+		s.card, s.issuer = card, issuer
+	}
 }
 
 // took learns how long the host took to answer, once for a sale that is told of at several steps.
@@ -91,17 +96,10 @@ func (h *history) took(stan string, ms int64) {
 	}
 }
 
-// whose notes the card of a code that was just added.
-func (h *history) whose(code string, card, issuer int) {
-	if n := len(h.seen) - 1; n >= 0 && h.seen[n].code == code {
-		h.seen[n].card, h.seen[n].issuer = card, issuer
-	}
-}
-
 // distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the same
 // card or another.
 func (h *history) distinct(code string) (cards, issuers int, ok bool) {
-	number := func(of func(seen) int) int {
+	number := func(of func(*seen) int) int {
 		all := map[int]bool{}
 		for _, s := range h.seen {
 			if s.code == code {
@@ -113,7 +111,7 @@ func (h *history) distinct(code string) (cards, issuers int, ok bool) {
 		}
 		return len(all)
 	}
-	cards, issuers = number(func(s seen) int { return s.card }), number(func(s seen) int { return s.issuer })
+	cards, issuers = number(func(s *seen) int { return s.card }), number(func(s *seen) int { return s.issuer })
 	return cards, issuers, cards > 0 && issuers > 0
 }
 
@@ -137,42 +135,15 @@ func isSale(ev report.Event) bool {
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
 }
 
-// approve counts a sale that ended well, once, however many channels tell of it; it says whether its code is news.
-func (h *history) approve(s seen) bool {
+// approve counts a sale that ended well.
+func (h *history) approve(s *seen) *seen {
 	h.trim(s.at)
-	for i := range h.seen {
-		if o := &h.seen[i]; o.approved && sameApproval(*o, s) {
-			if o.entry == "" {
-				o.entry = s.entry
-			}
-			news := o.code == "" && s.code != ""
-			if news {
-				o.code = s.code
-			}
-			return news
-		}
-	}
 	clear(h.first)
 	h.approved = s.at
 	h.approvals++
 	h.seen = append(h.seen, s)
 	h.trim(s.at)
-	return true
-}
-
-// sameTrace tells whether two trace numbers are one, or one of them is not known: not everybody writes the zeroes at
-// its front.
-func sameTrace(a, b string) bool {
-	return a == "" || b == "" || strings.TrimLeft(a, "0") == strings.TrimLeft(b, "0")
-}
-
-// sameApproval tells whether two reports speak of one sale: by the trace number where both have it, else because
-// another channel told of it a moment before.
-func sameApproval(a, b seen) bool {
-	if a.stan != "" && b.stan != "" {
-		return sameTrace(a.stan, b.stan)
-	}
-	return a.channel != b.channel && b.at.Sub(a.at) < sameSale
+	return s
 }
 
 // read counts an attempt to read a card; again means the card of the attempt before.

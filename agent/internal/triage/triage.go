@@ -28,8 +28,6 @@ const (
 	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
 	// cashier tries again within seconds; a minute later the world may be another.
 	quiet = 20 * time.Second
-	// sameSale is how far apart two channels may report one failed sale.
-	sameSale = 5 * time.Second
 	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
 	queue = 16
 	// maxOpen bounds the diagnoses that wait for repeats.
@@ -117,6 +115,7 @@ type run struct {
 	closed   bool
 	waiting  []*run // repeats that want the same answer
 	told     int    // repeats in the newest document
+	sale     *sale  // what was told of; nil for a question
 }
 
 // New returns a loop.
@@ -149,13 +148,56 @@ func (l *Loop) Read(entry string, ok, again bool) {
 // Took takes in how long the host took to answer the sale of a trace number, which may be empty.
 func (l *Loop) Took(stan string, ms int64) { l.tell(func(h *history) { h.took(stan, ms) }) }
 
-// Approved takes in a sale that ended well, for applications that report the end and not the code.
-func (l *Loop) Approved(entry, stan string, by report.Channel) {
+// An Approval is a sale that ended well, of which its end is told and not its code.
+type Approval struct {
+	Channel report.Channel
+	Txn     report.Txn
+	Code    string // what it ended with, where that is known
+}
+
+// noCode is what a sale is counted under that ended well and of whose code nothing is known: every table's approval.
+const noCode = "00"
+
+// Approved takes in a sale that ended well, for applications and register links that tell the end and not the code.
+func (l *Loop) Approved(a Approval) {
 	now := time.Now()
-	l.tell(func(h *history) { h.approve(seen{at: now, entry: entry, stan: stan, channel: by, approved: true}) })
+	l.tell(func(h *history) {
+		s, news := h.sales.of(sighting{at: now, channel: string(a.Channel) + "/end", stan: a.Txn.STAN, code: a.Code, approved: true})
+		if !news {
+			s.seen.more(a.Txn.Entry, 0, 0)
+			return
+		}
+		s.seen = h.approve(&seen{at: now, code: a.Code, entry: a.Txn.Entry, approved: true})
+		c := report.CodeCount{Code: a.Code, Origin: report.OriginHost}
+		if c.Code == "" {
+			c.Code = noCode
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.counted(s, c)
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.app.approved(now)
+}
+
+// counted takes a sale into the tally. The caller holds the lock.
+func (l *Loop) counted(s *sale, c report.CodeCount) {
+	if _, ok := l.tally[c]; ok || len(l.tally) < maxHistory {
+		l.tally[c]++
+		s.counted, s.tally = c, l.since
+	}
+}
+
+// renamed moves a sale in the tally whose end was told before its code. The caller holds the lock.
+func (l *Loop) renamed(s *sale, c report.CodeCount) {
+	if s.counted == c || !s.tally.Equal(l.since) || l.tally[s.counted] == 0 {
+		return
+	}
+	if l.tally[s.counted]--; l.tally[s.counted] == 0 {
+		delete(l.tally, s.counted)
+	}
+	l.counted(s, c)
 }
 
 // Updated tells the loop that the payment application has another version now.
@@ -249,16 +291,30 @@ func (l *Loop) Run(ctx context.Context) error {
 		case f := <-l.note:
 			f(&h)
 		case r := <-l.in:
-			if o := sameAs(open, r); o != nil {
-				l.repeat(&h, o, r)
+			class, news := l.count(&h, r)
+			if class == "A" && answered(r.ev) {
+				l.approved(&h, r)
+				break
+			}
+			o := r.sale.diagnosis()
+			if o == nil {
+				o = sameAs(open, r)
+			}
+			if o != nil {
+				if r.sale != nil {
+					r.sale.run = o
+				}
+				o.repeat(r, news)
 				break
 			}
 			if len(open) >= maxOpen {
 				open = l.closeOldest(&h, open, active)
 			}
-			if l.begin(&h, r) {
-				open = append(open, r)
+			if r.sale != nil {
+				r.sale.run = r
 			}
+			l.explain(&h, r, false)
+			open = append(open, r)
 		case <-probed:
 			l.explain(&h, active, true)
 			active.ended = time.Now()
@@ -274,8 +330,16 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// sameAs finds the open diagnosis that a code belongs to: the same code from the same writer with the same standing of
-// the money, or the same sale seen on a second channel.
+// diagnosis is the one that a sale belongs to which was told of before; nil for none.
+func (s *sale) diagnosis() *run {
+	if s == nil {
+		return nil
+	}
+	return s.run
+}
+
+// sameAs finds the open diagnosis that another sale belongs to: the same code from the same writer with the same standing
+// of the money.
 func sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
 		a, b := o.ev, r.ev
@@ -283,9 +347,6 @@ func sameAs(open []*run, r *run) *run {
 			continue
 		}
 		x, y := txn(a), txn(b)
-		if a.Channel != b.Channel && r.start.Sub(o.start) < sameSale && sameTrace(x.STAN, y.STAN) {
-			return o
-		}
 		if a.Origin == b.Origin && x.MTI == y.MTI && (x.Entry == y.Entry || x.Entry == "" || y.Entry == "") && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
 			return o
 		}
@@ -302,25 +363,25 @@ func txn(ev report.Event) report.Txn {
 
 func equal(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// repeat adds a code to the diagnosis it belongs to. The same sale on a second channel is no repeat.
-func (l *Loop) repeat(h *history, o, r *run) {
-	if o.ev.Channel == r.ev.Channel || r.start.Sub(o.start) >= sameSale {
-		o.repeats++
-		l.count(h, r)
+// repeat adds a code to the diagnosis it belongs to. news says that it is of another sale, and not the same one told of
+// again.
+func (r *run) repeat(again *run, news bool) {
+	if news {
+		r.repeats++
 	}
-	d := o.doc
-	d.Repeats = o.repeats
-	offer(r.first, d)
-	if !o.ended.IsZero() {
-		offer(r.final, d)
-		r.end()
+	d := r.doc
+	d.Repeats = r.repeats
+	offer(again.first, d)
+	if !r.ended.IsZero() {
+		offer(again.final, d)
+		again.end()
 		return
 	}
-	if len(o.waiting) == queue {
-		r.end()
+	if len(r.waiting) == queue {
+		again.end()
 		return
 	}
-	o.waiting = append(o.waiting, r)
+	r.waiting = append(r.waiting, again)
 }
 
 // offer gives a diagnosis to a reporter. Each channel has room for the one value it gets, so nobody is waited for.
@@ -345,38 +406,48 @@ func (r *run) end() {
 	r.waiting = nil
 }
 
-// begin makes revision 1 from what is known and tells whether probes are wanted: an approved sale needs none.
-func (l *Loop) begin(h *history, r *run) bool {
-	if class := l.count(h, r); class == "A" && answered(r.ev) {
-		d := l.make(h, r, true)
-		offer(r.first, d)
-		offer(r.final, d)
-		r.end()
-		return false
-	}
-	l.explain(h, r, false)
-	return true
+// approved answers a code that is a success: nothing is asked for it.
+func (l *Loop) approved(h *history, r *run) {
+	d := l.make(h, r, true)
+	offer(r.first, d)
+	offer(r.final, d)
+	r.end()
 }
 
-// count takes a code into the tally and the history and returns its class, empty when the tables do not know it.
-func (l *Loop) count(h *history, r *run) (class string) {
+// count finds the sale of a code, takes it into the tally and the history if nobody told of it before, and returns the
+// code's class, empty when the tables do not know it. A question of a person is not counted.
+func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
 		class = res.Meaning.Class
 	}
-	news := h.add(r.start, r.ev, class)
-	h.whose(r.ev.Code, r.card, r.issuer)
-	l.Note("terminal_id", txn(r.ev).TerminalID)
+	if isAsked(r.ev) {
+		return class, false
+	}
+	x := txn(r.ev)
+	if x.ResponseMS != nil && r.ev.Origin == report.OriginHost {
+		h.took(x.STAN, *x.ResponseMS)
+	}
+	ended := class == "A" && r.ev.Origin == report.OriginHost && isSale(r.ev)
+	r.sale, news = h.sales.of(sighting{at: r.start, channel: string(r.ev.Channel), code: r.ev.Code, scheme: r.ev.Scheme, stan: x.STAN, approved: ended, late: r.late})
+	if news {
+		r.sale.seen = h.add(r.start, r.ev, class)
+	}
+	r.sale.seen.more(x.Entry, r.card, r.issuer)
+	l.Note("terminal_id", x.TerminalID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := report.CodeCount{Scheme: r.ev.Scheme, Code: r.ev.Code, Origin: r.ev.Origin}
-	if _, ok := l.tally[c]; news && (ok || len(l.tally) < maxHistory) {
-		l.tally[c]++
+	switch {
+	case news:
+		l.counted(r.sale, c)
+	case ended:
+		l.renamed(r.sale, c)
 	}
-	if class == "A" && answered(r.ev) && isSale(r.ev) {
+	if ended && answered(r.ev) {
 		l.app.approved(r.ev.Time)
 	}
-	return class
+	return class, news
 }
 
 // explain makes the next revision, keeps it and hands it to whoever waits.

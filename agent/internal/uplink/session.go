@@ -175,9 +175,16 @@ func (s *session) incoming(m mqtt.Message) {
 		scope, key, ok := strings.Cut(strings.TrimPrefix(topic, estate), "/")
 		var a report.Advisory
 		gone := len(m.Payload()) == 0
-		if !ok || len(m.Payload()) > maxAdvisory || !gone && json.Unmarshal(m.Payload(), &a) != nil {
+		if !ok || len(m.Payload()) > maxAdvisory {
 			bad()
 			return
+		}
+		if !gone {
+			var err error
+			if a, err = report.ReadAdvisory(topic, m.Payload(), u.cfg.AdvisoryKeys); err != nil {
+				bad()
+				return
+			}
 		}
 		if u.h.Advisory != nil {
 			u.h.Advisory(scope, key, a, gone)

@@ -7,6 +7,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,6 +72,8 @@ type Config struct {
 	KeyFile    string
 	ServerName string // expected in the broker's certificate, if it is not the URL's host
 	UserFile   string // first line the user, second line the password
+
+	AdvisoryKeys []ed25519.PublicKey // that may sign an advisory; without any, unsigned ones are heeded
 
 	KeepAlive    time.Duration
 	Delivery     string // DeliveryFleet when empty

@@ -1,0 +1,131 @@
+package report
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Dimensions are what a terminal may share with others: the names of its labels, in the birth and in an advisory's
+// place. Firmware is the terminal maker's, application the payment application's version, knowledge the hash of the
+// diagnosis' tables; scheme is the code table.
+var Dimensions = []string{
+	"acquirer", "carrier", "bearer", "site", "region", "model", "firmware", "application", "agent", "knowledge", "scheme",
+}
+
+// Limits of the labels of one terminal.
+const (
+	MaxLabels = 16
+	MaxLabel  = 128 // bytes of a value
+)
+
+// Advisory is what the fleet sees on other terminals; agents use it as evidence.
+type Advisory struct {
+	Scope     string    `json:"scope"` // acquirer carrier site model
+	Key       string    `json:"key"`   // as in the topic: TopicKey of the value, or of the place where it has several
+	Code      string    `json:"code"`
+	Terminals int       `json:"terminals"` // that see it
+	SharePct  float64   `json:"share_pct"` // of those in scope
+	Time      time.Time `json:"time"`
+	Cause     string    `json:"cause,omitempty"`
+
+	// Place holds every dimension of the place; a terminal is concerned if it has all of these values. Absent: scope and
+	// key are the whole place.
+	Place map[string]string `json:"place,omitempty"`
+	Since time.Time         `json:"since,omitzero"` // when the incident began; its age
+}
+
+// TopicKey writes any text as one level of a topic: letters, digits and . _ - stay, every other byte becomes %XX. Two
+// texts never have the same key; what is longer than a topic should hold ends in a hash of the whole.
+func TopicKey(text string) string {
+	const most = 200
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if key := b.String(); len(key) <= most && key != "" {
+		return key
+	}
+	sum := sha256.Sum256([]byte(text))
+	return b.String()[:min(b.Len(), most)] + "~" + hex.EncodeToString(sum[:16])
+}
+
+// FromTopicKey returns the text that TopicKey wrote; false if it was too long to be kept whole, or is no key.
+func FromTopicKey(key string) (string, bool) {
+	text, err := url.PathUnescape(key)
+	return text, err == nil && TopicKey(text) == key
+}
+
+// PlaceKey is the key of a place of several dimensions.
+func PlaceKey(place map[string]string) string {
+	var parts []string
+	for _, d := range slices.Sorted(maps.Keys(place)) {
+		parts = append(parts, d+"="+TopicKey(place[d]))
+	}
+	return TopicKey(strings.Join(parts, "&"))
+}
+
+// An advisory is signed as its last member, so that a reader checks the bytes as they came and members that it does not
+// know stay covered: the signature is over the topic, a line feed and the JSON without that member.
+const (
+	sigHead = `,"sig":"`
+	sigTail = `"}`
+)
+
+var sigLength = base64.StdEncoding.EncodedLen(ed25519.SignatureSize)
+
+// MarshalAdvisory writes an advisory for its topic, signed if there is a key.
+func MarshalAdvisory(topic string, a Advisory, key ed25519.PrivateKey) ([]byte, error) {
+	b, err := json.Marshal(a)
+	if err != nil || key == nil {
+		return b, err
+	}
+	sig := ed25519.Sign(key, slices.Concat([]byte(topic), []byte("\n"), b))
+	return slices.Concat(b[:len(b)-1], []byte(sigHead), []byte(base64.StdEncoding.EncodeToString(sig)), []byte(sigTail)), nil
+}
+
+// ErrUnsigned says that an advisory is signed by none of the keys that the terminal trusts.
+var ErrUnsigned = errors.New("advisory: not signed by a key of this terminal")
+
+// ReadAdvisory reads the payload of an advisory's topic. Where there are keys, one of them must have signed it for this
+// topic.
+func ReadAdvisory(topic string, payload []byte, keys []ed25519.PublicKey) (Advisory, error) {
+	var a Advisory
+	if len(keys) > 0 && !signed(topic, payload, keys) {
+		return a, ErrUnsigned
+	}
+	if err := json.Unmarshal(payload, &a); err != nil {
+		return a, fmt.Errorf("advisory: %w", err)
+	}
+	return a, nil
+}
+
+func signed(topic string, payload []byte, keys []ed25519.PublicKey) bool {
+	head := len(payload) - len(sigTail) - sigLength - len(sigHead)
+	if head < 1 || !bytes.HasPrefix(payload[head:], []byte(sigHead)) || !bytes.HasSuffix(payload, []byte(sigTail)) {
+		return false
+	}
+	sig, err := base64.StdEncoding.DecodeString(string(payload[head+len(sigHead) : len(payload)-len(sigTail)]))
+	if err != nil {
+		return false
+	}
+	text := slices.Concat([]byte(topic), []byte("\n"), payload[:head], []byte("}"))
+	return slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool {
+		return len(k) == ed25519.PublicKeySize && ed25519.Verify(k, text, sig)
+	})
+}
