@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb68a8aa86884076a36ef9a8ffd392623e577f717665573c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a043f4ae1c812feaeef613cb851d7a59a59358fe203d18d3ae4c5acaae4845b5", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1837,7 +1837,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	Forbidden{Scheme: "unionpay", Codes: list491, Origin: "host", Remedies: list432, Causes: list492, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list472, Origin: "host", Remedies: list415, Causes: list493, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list494, Causes: list495, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 3.5, Moderate: 8, Strong: 14, Decisive: 24, Often: -4, Sometimes: -8, Seldom: -13, Rare: -17, Remote: -22, Family: 0.3, Brought: 0.8, Company: -16, Spare0: 0.15, Spare1: 0.04, Spare2: 0.02, Spare3: 0.01, SetAbove: 0.06, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.063, Moderate: 13.313, Strong: 17.75, Decisive: 28.5, Often: -2.5, Sometimes: -10.125, Seldom: -20, Rare: -26, Remote: -27, Unexplained: -2, Family: 1, Brought: 0.794, Company: -16, Spare0: 0.256, Spare1: 0.004, Spare2: 0.003, Spare3: 0.002, SetAbove: 0.048, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list496, Codes: list497},
 	TopicRule{Topic: "limit", Schemes: list496, Codes: list498},
 	TopicRule{Topic: "limit", Schemes: list499, Codes: list500},
@@ -2023,7 +2023,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	TopicRule{Topic: "network", Domains: list672},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Unexplained: 1, Retry: "query-first", Stages: list680, Causes: []Named{
+	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list680, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
@@ -2031,7 +2031,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.protocol"},
 		Named{Cause: "wan.loss", Often: 3},
 	}, Text: Text{ZH: "收到的应答解不开", EN: "an answer came that could not be unpacked"}},
-	Prior{Topic: "any", Retry: "query-first", Causes: []Named{
+	Prior{Topic: "any", Rest: 2, Retry: "query-first", Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
@@ -2074,26 +2074,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
 	}, Text: Text{ZH: "这个代码在查过的表里没有确定的意义", EN: "no table gives this code a meaning that can be relied on"}},
-	Prior{Topic: "busy", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "busy", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "主机说太忙", EN: "the host says it is too busy"}},
-	Prior{Topic: "cancelled", Unexplained: 1, Retry: "safe", Stages: list198, Causes: []Named{
+	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: list198, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "reader.fault", Often: 3},
 		Named{Cause: "terminal.overloaded", Often: 4},
 	}, Text: Text{ZH: "操作被取消或等待太久", EN: "the operation was cancelled or waited too long"}},
-	Prior{Topic: "card-blocked", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
+	Prior{Topic: "card-blocked", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 2},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片或卡上的应用已被锁定", EN: "the card, or the application on it, is blocked"}},
-	Prior{Topic: "card-number", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
+	Prior{Topic: "card-number", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.data-mistyped", Often: 1},
@@ -2103,14 +2103,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不认卡号或卡片校验值", EN: "the issuer does not accept the card's number or check value"}},
-	Prior{Topic: "card-refused", Unexplained: 2, Retry: "other-means", Settled: true, Stages: list161, Causes: []Named{
+	Prior{Topic: "card-refused", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list161, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
-	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.state"},
 		Named{Cause: "card.wrong-method", Often: 2},
@@ -2118,7 +2118,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "merchant.not-permitted", Often: 2},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "这张卡不允许做这种交易", EN: "this card may not do this kind of sale"}},
-	Prior{Topic: "centre", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "centre", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "issuer.unavailable", Often: 4},
@@ -2126,7 +2126,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.keys", Often: 4},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
-	Prior{Topic: "chip-read", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
+	Prior{Topic: "chip-read", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -2135,20 +2135,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "reader.line-noise", Often: 2},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
-	Prior{Topic: "clock", Unexplained: 3, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
+	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.clock"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Unexplained: 2, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
+	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2177,7 +2177,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 2},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "没有连上主机，哪一段断了要看检查", EN: "no connection to the host; where it broke only checks can tell"}},
-	Prior{Topic: "contactless", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
+	Prior{Topic: "contactless", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
@@ -2185,12 +2185,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "reader.fault", Often: 1},
 		Named{Cause: "reader.line-noise", Often: 2},
 	}, Text: Text{ZH: "非接没有读好", EN: "the contactless card was not read well"}},
-	Prior{Topic: "cutover", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "cutover", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "issuer.unavailable", Often: 4},
 		Named{Cause: "switch.malfunction"},
 	}, Text: Text{ZH: "中心正在日切", EN: "the centre is at its day end"}},
-	Prior{Topic: "data-transfer", Retry: "safe", Causes: []Named{
+	Prior{Topic: "data-transfer", Rest: 4, Retry: "safe", Causes: []Named{
 		Named{Cause: "host.unreachable", Often: 2},
 		Named{Cause: "lan.cable", Often: 2},
 		Named{Cause: "lan.noise", Often: 2},
@@ -2204,7 +2204,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 2},
 	}, Text: Text{ZH: "程序说传数据时出错，网络和存储都有可能", EN: "the program failed while moving data; network and storage are both possible"}},
-	Prior{Topic: "device", Retry: "safe", Causes: []Named{
+	Prior{Topic: "device", Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "modem.absent", Often: 2},
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "printer.fault", Often: 2},
@@ -2219,7 +2219,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.storage-full", Often: 2},
 		Named{Cause: "terminal.tamper", Often: 2},
 	}, Text: Text{ZH: "程序说有一个部件不工作", EN: "the program reports a part that does not work"}},
-	Prior{Topic: "dial", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
@@ -2230,7 +2230,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说拨号没有接通", EN: "the program reports that the call was not completed"}},
-	Prior{Topic: "do-not-honour", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "do-not-honour", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.funds", Often: 3},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.pin", Often: 2},
@@ -2238,13 +2238,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
-	Prior{Topic: "duplicate", Unexplained: 3, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 4},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "流水号重复，前一笔可能已经成功", EN: "the trace number was used before; the earlier sale may stand"}},
-	Prior{Topic: "entry", Unexplained: 2, Retry: "safe", Settled: true, Stages: list194, Causes: []Named{
+	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list194, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry"},
@@ -2252,7 +2252,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 3},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
-	Prior{Topic: "error", Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "issuer.unavailable", Often: 2},
@@ -2260,14 +2260,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "应答只说出错，没有说哪里错", EN: "the answer only says error, not where"}},
-	Prior{Topic: "expired", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
+	Prior{Topic: "expired", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "card.data-mistyped", Often: 3},
 		Named{Cause: "card.expired"},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.clock", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Unexplained: 1, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
@@ -2277,7 +2277,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Unexplained: 2, Retry: "no", Stages: list681, Causes: []Named{
+	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list681, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
@@ -2286,12 +2286,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.storage-full", Often: 4},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "终端自己打包或解包报文出错", EN: "the terminal could not pack or unpack a message"}},
-	Prior{Topic: "fraud", Unexplained: 3, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "fraud", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.state", Often: 3},
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
-	Prior{Topic: "function-unsupported", Unexplained: 3, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -2299,13 +2299,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "不支持这种交易", EN: "this kind of transaction is not supported"}},
-	Prior{Topic: "funds", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "funds", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.funds"},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 	}, Text: Text{ZH: "发卡行说余额不足，只有发卡行知道余额", EN: "the issuer says there is not enough money, and only the issuer can know"}},
-	Prior{Topic: "host-any", Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "host-any", Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -2323,25 +2323,25 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.protocol", Often: 1},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "主机应答了一个表里没有的代码", EN: "the host answered with a code that is in no table"}},
-	Prior{Topic: "host-fault", Unexplained: 2, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "host-fault", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "收单主机说自己内部有故障", EN: "the acquirer's host says that something failed inside it"}},
-	Prior{Topic: "host-late", Unexplained: 2, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "host-late", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "issuer.unavailable", Often: 1},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "主机内部超时，结果可能未知", EN: "the host timed out inside; the result may be unknown"}},
-	Prior{Topic: "identity", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 2},
 	}, Text: Text{ZH: "终端号或参数对不上", EN: "terminal id or parameters do not agree"}},
-	Prior{Topic: "invalid", Unexplained: 1, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "invalid", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined", Often: 1},
 		Named{Cause: "merchant.not-permitted"},
@@ -2350,7 +2350,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 1},
 	}, Text: Text{ZH: "主机说这是无效交易", EN: "the host calls the transaction invalid"}},
-	Prior{Topic: "issuer-decline", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "issuer-decline", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.funds", Often: 4},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.pin", Often: 3},
@@ -2361,52 +2361,52 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "risk.fraud", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 4},
 	}, Text: Text{ZH: "发卡行拒绝了，没有说明原因", EN: "the issuer declined and gives no reason"}},
-	Prior{Topic: "issuer-down", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "issuer-down", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "host.overloaded", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "中心说发卡行系统不可用", EN: "the centre says the issuer's system is not available"}},
-	Prior{Topic: "issuer-late", Unexplained: 3, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "issuer-late", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "wan.slow", Often: 4},
 	}, Text: Text{ZH: "中心没有按时等到发卡行应答", EN: "the centre did not hear from the issuer in time"}},
-	Prior{Topic: "issuer-line", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "issuer-line", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 1},
 	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
-	Prior{Topic: "journal", Unexplained: 2, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list682, Causes: []Named{
+	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list682, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.protocol", Often: 4},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Unexplained: 2, Retry: "after-signin", Stages: list683, Causes: []Named{
+	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list683, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "密码键盘或程序说密钥有问题", EN: "the PIN pad or the program reports a key problem"}},
-	Prior{Topic: "limit", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "limit", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.funds", Often: 4},
 		Named{Cause: "account.limit"},
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 4},
 	}, Text: Text{ZH: "代码说的是金额或次数超限", EN: "the code speaks of a limit of amount or count"}},
-	Prior{Topic: "local-any", Retry: "query-first", Causes: []Named{
+	Prior{Topic: "local-any", Rest: 2, Retry: "query-first", Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2447,19 +2447,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
 	}, Text: Text{ZH: "终端自己写的代码，没有公认的意义", EN: "the terminal wrote this code itself; it has no agreed meaning"}},
-	Prior{Topic: "lost-card", Unexplained: 3, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "lost-card", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "发卡行说这张卡已挂失或被盗，要求留卡", EN: "the issuer says the card is lost or stolen and wants it kept"}},
-	Prior{Topic: "merchant-unknown", Unexplained: 3, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "merchant-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "merchant.not-registered"},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
-	Prior{Topic: "modem", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
@@ -2468,7 +2468,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Retry: "query-first", Stages: list168, Causes: []Named{
+	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list168, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2497,7 +2497,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Retry: "query-first", Stages: list684, Causes: []Named{
+	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list684, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -2517,7 +2517,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.outage", Often: 1},
 		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "发出后没有按时收到应答", EN: "the request went out and no answer came in time"}},
-	Prior{Topic: "not-accepted", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "not-accepted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.data-mistyped", Often: 2},
 		Named{Cause: "card.wrong-method"},
@@ -2526,7 +2526,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "中心找不到或不支持这张卡的发卡行", EN: "the centre knows no way to the issuer of this card"}},
-	Prior{Topic: "not-permitted", Unexplained: 3, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "not-permitted", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 4},
@@ -2536,7 +2536,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
-	Prior{Topic: "offline", Retry: "later", Stages: list159, Causes: []Named{
+	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list159, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -2560,70 +2560,70 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
-	Prior{Topic: "original", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry", Often: 1},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
-	Prior{Topic: "original-amount", Unexplained: 2, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
-	Prior{Topic: "paper", Unexplained: 3, Retry: "safe", Stages: list199, Causes: []Named{
+	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list199, Causes: []Named{
 		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
-	Prior{Topic: "pending", Unexplained: 1, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "交易仍在处理，结果未知", EN: "the sale is still being processed; its result is not known"}},
-	Prior{Topic: "permission", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list194, Causes: []Named{
+	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list194, Causes: []Named{
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "operator.permission"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "这个操作员没有权限", EN: "the operator is not allowed to do this"}},
-	Prior{Topic: "phone-line", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.dial", Often: 2},
 		Named{Cause: "modem.line"},
 	}, Text: Text{ZH: "程序说电话线没有拨号音", EN: "the program reports no dial tone"}},
-	Prior{Topic: "pin", Unexplained: 4, Retry: "safe", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "pin", Unexplained: 4, Rest: 5, Retry: "safe", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.pin"},
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码不对", EN: "the issuer says the PIN is wrong"}},
-	Prior{Topic: "pin-locked", Unexplained: 4, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "pin-locked", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.pin"},
 		Named{Cause: "account.state", Often: 3},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Unexplained: 2, Retry: "safe", Stages: list685, Causes: []Named{
+	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list685, Causes: []Named{
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.line-noise", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.power", Often: 4},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说密码键盘有问题", EN: "the program reports a PIN pad problem"}},
-	Prior{Topic: "power", Unexplained: 2, Retry: "safe", Causes: []Named{
+	Prior{Topic: "power", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power"},
 	}, Text: Text{ZH: "程序说电压或电量不足", EN: "the program reports low voltage or battery"}},
-	Prior{Topic: "printer", Unexplained: 2, Retry: "safe", Stages: list199, Causes: []Named{
+	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list199, Causes: []Named{
 		Named{Cause: "printer.fault"},
 		Named{Cause: "terminal.app-crash", Often: 4},
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "程序说打印机有问题", EN: "the program reports a printer problem"}},
-	Prior{Topic: "re-enter", Unexplained: 1, Retry: "safe", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "re-enter", Unexplained: 1, Rest: 5, Retry: "safe", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "issuer.declined", Often: 1},
 		Named{Cause: "operator.entry", Often: 1},
@@ -2631,7 +2631,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "主机要求重新送入交易", EN: "the host asks to enter the sale again"}},
-	Prior{Topic: "reader", Unexplained: 2, Retry: "other-means", Stages: list161, Causes: []Named{
+	Prior{Topic: "reader", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list161, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "reader.disconnected"},
@@ -2642,7 +2642,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.power", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说读卡器有问题", EN: "the program reports a problem with the reader"}},
-	Prior{Topic: "refused", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "host.port-closed"},
@@ -2650,7 +2650,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
-	Prior{Topic: "registration", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
@@ -2658,7 +2658,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
-	Prior{Topic: "reversal-failed", Unexplained: 1, Retry: "query-first", Stages: list168, Causes: []Named{
+	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list168, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 1},
@@ -2679,14 +2679,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Unexplained: 2, Retry: "query-first", Stages: list686, Causes: []Named{
+	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list686, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 2},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Retry: "query-first", Stages: list687, Causes: []Named{
+	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list687, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -2704,7 +2704,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.outage", Often: 1},
 		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "冲正里的98是终端自己写的：没有收到应答", EN: "98 in a reversal is the terminal's own reason: it received no answer"}},
-	Prior{Topic: "reversal-other", Retry: "query-first", Causes: []Named{
+	Prior{Topic: "reversal-other", Rest: 4, Retry: "query-first", Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "card.damaged", Often: 1},
 		Named{Cause: "host.malfunction", Often: 2},
@@ -2728,13 +2728,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 2},
 	}, Text: Text{ZH: "冲正里的原因是终端自己写的：其他原因", EN: "the reason in a reversal is the terminal's own: something else"}},
-	Prior{Topic: "security", Unexplained: 2, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "security", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Retry: "query-first", Stages: list688, Causes: []Named{
+	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list688, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.tls", Often: 1},
@@ -2753,7 +2753,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "连上以后没有发出去", EN: "connected, but the request did not get out"}},
-	Prior{Topic: "serial", Retry: "safe", Causes: []Named{
+	Prior{Topic: "serial", Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "modem.absent", Often: 2},
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.disconnected"},
@@ -2763,33 +2763,33 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "terminal.overloaded", Often: 2},
 		Named{Cause: "terminal.power", Often: 2},
 	}, Text: Text{ZH: "程序说串口不通", EN: "the program reports a serial port that does not work"}},
-	Prior{Topic: "session", Unexplained: 3, Retry: "after-signin", Settled: true, Stages: list225, Causes: []Named{
+	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list225, Causes: []Named{
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 4},
 		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Unexplained: 3, Retry: "no", Settled: true, Stages: list689, Causes: []Named{
+	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list689, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.storage-full", Often: 3},
 	}, Text: Text{ZH: "需要先结算", EN: "the batch must be settled first"}},
-	Prior{Topic: "signal", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
-	Prior{Topic: "sim", Unexplained: 2, Retry: "safe", Stages: list170, Causes: []Named{
+	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list170, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说SIM卡有问题", EN: "the program reports a SIM problem"}},
-	Prior{Topic: "state", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "state", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "account.pin", Often: 4},
 		Named{Cause: "account.state"},
@@ -2797,23 +2797,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud", Often: 4},
 	}, Text: Text{ZH: "代码说的是这张卡或账户的状态", EN: "the code speaks of the state of this card or account"}},
-	Prior{Topic: "storage", Unexplained: 2, Retry: "safe", Causes: []Named{
+	Prior{Topic: "storage", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.overloaded", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 		Named{Cause: "terminal.storage-fault"},
 		Named{Cause: "terminal.storage-full"},
 	}, Text: Text{ZH: "程序说文件或存储出错", EN: "the program reports an error of files or storage"}},
-	Prior{Topic: "storage-full", Unexplained: 2, Retry: "safe", Causes: []Named{
+	Prior{Topic: "storage-full", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.storage-fault", Often: 2},
 		Named{Cause: "terminal.storage-full"},
 	}, Text: Text{ZH: "程序说存储空间不够", EN: "the program says there is no space left"}},
-	Prior{Topic: "success", Unexplained: 5, Retry: "no", Settled: true, Causes: []Named{
+	Prior{Topic: "success", Unexplained: 5, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机（或卡片）已批准这笔交易", EN: "the sale was approved"}},
-	Prior{Topic: "swipe", Unexplained: 2, Retry: "safe", Stages: list156, Causes: []Named{
+	Prior{Topic: "swipe", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list156, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -2821,35 +2821,35 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Named{Cause: "reader.fault", Often: 2},
 		Named{Cause: "reader.line-noise", Often: 3},
 	}, Text: Text{ZH: "磁条没有读好", EN: "the stripe was not read well"}},
-	Prior{Topic: "switch", Unexplained: 3, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "switch", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 4},
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "switch.malfunction"},
 	}, Text: Text{ZH: "转接网络说自己处理不了", EN: "the switch says it cannot handle this"}},
-	Prior{Topic: "tamper", Unexplained: 2, Retry: "no", Causes: []Named{
+	Prior{Topic: "tamper", Unexplained: 2, Rest: 5, Retry: "no", Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 2},
 		Named{Cause: "reader.fault", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.tamper"},
 	}, Text: Text{ZH: "安全模块锁定或报告拆机", EN: "the secure module is locked or reports tampering"}},
-	Prior{Topic: "terminal-unknown", Unexplained: 3, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
+	Prior{Topic: "terminal-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list148, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "merchant.not-registered", Often: 3},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.not-registered"},
 		Named{Cause: "terminal.session", Often: 4},
 	}, Text: Text{ZH: "终端号没有登记", EN: "the terminal id is not registered"}},
-	Prior{Topic: "uncertain-approval", Unexplained: 3, Retry: "no", Settled: true, Causes: []Named{
+	Prior{Topic: "uncertain-approval", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机批准了，但上游没有等到发卡行应答", EN: "approved, though upstream never heard the issuer"}},
-	Prior{Topic: "version", Unexplained: 3, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
+	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list211, Causes: []Named{
 		Named{Cause: "terminal.app-old"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
-	Prior{Topic: "wrong-method", Unexplained: 3, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
+	Prior{Topic: "wrong-method", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list156, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "card.wrong-method"},
 		Named{Cause: "operator.entry", Often: 3},
@@ -2859,7 +2859,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 }, Signs: []Sign{
 	Sign{Name: "address.duplicate", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
-	}, Brought: list690, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2896,10 +2896,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
 	Sign{Name: "address.two-routes", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 4},
-	}, Brought: list690, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.two-routes-maybe", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "lan.conflict", Word: 1},
-	}, Brought: list690, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
 	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -2914,7 +2914,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list690, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	}, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
 	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -1},
 		Weight{Cause: "account.limit", Word: -1},
@@ -2949,7 +2949,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "reader.disconnected", Word: -1},
 		Weight{Cause: "reader.fault", Word: -1},
 		Weight{Cause: "reader.line-noise", Word: -1},
-		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: 2},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
@@ -3152,7 +3152,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list692, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	}, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
 	Sign{Name: "apn.barred", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -3167,7 +3167,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list693, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -3190,13 +3190,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Brought: list694, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list693, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list694, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list693, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app.process", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
-	}, Brought: list695, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	}, Brought: list694, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
 	Sign{Name: "app.fine", Check: "app.process", Family: "app.process", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
@@ -3329,7 +3329,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
-	}, Brought: list696, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.dial", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -4},
 		Weight{Cause: "lan.cable", Word: -4},
@@ -3355,7 +3355,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
-	}, Brought: list697, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list695, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -3466,23 +3466,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
-	}, Brought: list698, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	}, Brought: list696, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list698, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Brought: list696, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list699, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list697, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list699, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list698, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list699, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -4},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -3490,10 +3490,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: list699, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list700, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: list699, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -3546,7 +3546,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "lan.cable", Word: -1},
 		Weight{Cause: "lan.gateway", Word: 4},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "wan.dns", Word: -2},
@@ -3555,7 +3554,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list701, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list700, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -3572,13 +3571,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list702, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Brought: list701, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list701, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list702, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "lan.gateway", Word: 1},
@@ -3675,7 +3674,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "account.limit", Word: -1},
 		Weight{Cause: "account.pin", Word: -1},
 		Weight{Cause: "account.state", Word: -1},
-		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.malfunction", Word: 2},
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -2},
 		Weight{Cause: "issuer.unavailable", Word: -3},
@@ -3776,7 +3775,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "lan.firewall", Word: -1},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list700, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: list705, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -3789,7 +3788,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list700, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list706, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -3968,7 +3967,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: list705, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -4026,7 +4025,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list706, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list707, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "host.overloaded", Word: -1},
@@ -4035,12 +4034,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.loss", Word: 4},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list706, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list707, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list700, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list706, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
@@ -4049,10 +4048,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list700, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list706, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list700, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list706, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -4149,7 +4148,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "reader.dirty", Word: -3},
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: list708, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "reader.fault", Word: -1},
 		Weight{Cause: "terminal.tamper", Word: 4},
@@ -4187,11 +4186,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "terminal.app-crash", Word: 2},
 		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 2},
-	}, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
+	}, Brought: list307, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
 	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	}, Brought: list696, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -4199,7 +4198,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "modem.denied", Word: 4},
 		Weight{Cause: "modem.signal-weak", Word: -1},
-		Weight{Cause: "modem.sim", Word: -1},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: -2},
@@ -4207,10 +4205,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list707, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list709, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list693, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: list709, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -4218,12 +4216,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list708, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list710, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list693, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list709, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -4302,13 +4300,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "modem.signal-weak", Word: 4},
 		Weight{Cause: "wan.loss", Word: -1},
 		Weight{Cause: "wan.slow", Word: -1},
-	}, Brought: list693, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	}, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
 	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: -3},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
 	Sign{Name: "signal.poor", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list693, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
+	}, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
 	Sign{Name: "signin.message", Check: "txn.answer", Family: "session", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -4},
 		Weight{Cause: "account.limit", Word: -4},
@@ -4329,7 +4327,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.sim", Word: 4},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "wan.dns", Word: -2},
@@ -4338,7 +4335,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list711, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -4379,7 +4376,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.unreachable", Word: 4},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list705, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -4418,7 +4415,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list709, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -4432,50 +4429,50 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list705, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list272, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list710, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list712, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list710, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list711, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: list713, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list714, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: list705, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
 		Weight{Cause: "wan.tls", Word: -1},
-	}, Brought: list705, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list712, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list715, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list705, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list705, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list705, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	}, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: list705, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list705, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -4494,11 +4491,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bdefc1b384768eaedb6
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "host.unreachable", Word: -1},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list705, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: list716, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list705, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: list307, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -5593,24 +5590,28 @@ var (
 	list690 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.dial", "modem.line", "modem.sim"}
 	list691 = []string{"modem.absent", "modem.dial", "modem.line", "modem.sim"}
 	list692 = []string{"modem.absent", "modem.denied", "modem.sim"}
-	list693 = []string{"modem.absent", "modem.sim"}
-	list694 = []string{"terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
-	list695 = []string{"terminal.storage-fault", "terminal.storage-full"}
-	list696 = []string{"lan.cable", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list697 = []string{"modem.signal-weak"}
-	list698 = []string{"terminal.heat"}
-	list699 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list700 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
-	list701 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list702 = []string{"modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list693 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list694 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list695 = []string{"modem.signal-weak"}
+	list696 = []string{"terminal.heat"}
+	list697 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.outage"}
+	list698 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list699 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.loss"}
+	list700 = []string{"lan.address", "lan.cable", "lan.wifi", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list701 = []string{"modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
+	list702 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
 	list703 = []string{"lan.address", "lan.cable", "modem.absent", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
 	list704 = []string{"reader.disconnected"}
-	list705 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns"}
-	list706 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
-	list707 = []string{"modem.absent"}
-	list708 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list709 = []string{"lan.address", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim"}
-	list710 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list711 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "terminal.power", "wan.dns"}
-	list712 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns", "wan.mtu"}
+	list705 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
+	list706 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
+	list707 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim"}
+	list708 = []string{"reader.line-noise"}
+	list709 = []string{"modem.absent", "modem.sim"}
+	list710 = []string{"modem.absent", "modem.sim", "terminal.power"}
+	list711 = []string{"modem.absent"}
+	list712 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list713 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
+	list714 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
+	list715 = []string{"wan.mtu"}
+	list716 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.sim", "wan.dns", "wan.outage"}
 )

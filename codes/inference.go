@@ -73,7 +73,7 @@ var words = [...]string{"hint", "moderate", "strong", "decisive"}
 // A Frequency is how often a cause lies behind a code, from 0 main to 5 remote.
 type Frequency int8
 
-// Remote is the frequency of what a topic does not name.
+// Remote is the least frequency.
 const Remote Frequency = 5
 
 var frequencies = [...]string{"main", "often", "sometimes", "seldom", "rare", "remote"}
@@ -91,10 +91,11 @@ type TopicRule struct {
 type Prior struct {
 	Topic       string
 	Unexplained Frequency
-	Retry       string   // the advice when the host declined
-	Settled     bool     // the code itself says what happened; otherwise checks must
-	Stages      []string // of a sale at which such a code appears; empty: any
-	Causes      []Named  // sorted by cause; the rest is remote
+	Rest        Frequency // of the causes it does not name
+	Retry       string    // the advice when the host declined
+	Settled     bool      // the code itself says what happened; otherwise checks must
+	Stages      []string  // of a sale at which such a code appears; empty: any
+	Causes      []Named   // sorted by cause
 	Text        Text
 }
 
@@ -108,9 +109,15 @@ type Named struct {
 func (p *Prior) Frequency(cause string) Frequency {
 	i, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
 	if !ok {
-		return Remote
+		return p.Rest
 	}
 	return p.Causes[i].Often
+}
+
+// Names tells whether a topic names a cause.
+func (p *Prior) Names(cause string) bool {
+	_, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
+	return ok
 }
 
 // A Weight is what a finding says about one cause.
@@ -353,8 +360,9 @@ var retryWords = [...]string{"safe", "later", "query-first", "after-signin", "ot
 
 func (p *inferenceParser) parsePriors() {
 	file := inferenceFile("priors")
-	for _, r := range p.rows(file, "topic", "unexplained", "retry", "settled", "stages", "main", "often", "sometimes", "seldom", "rare", "zh", "en") {
+	for _, r := range p.rows(file, "topic", "unexplained", "rest", "retry", "settled", "stages", "main", "often", "sometimes", "seldom", "rare", "zh", "en") {
 		q := Prior{Topic: r.must("topic"), Unexplained: Frequency(slices.Index(frequencies[:], r.one("unexplained", frequencies[:]...))),
+			Rest:  Frequency(slices.Index(frequencies[:], r.one("rest", frequencies[1:]...))),
 			Retry: r.one("retry", retryWords[:]...), Settled: r.one("settled", "yes", "no") == "yes", Text: r.text("zh", "en")}
 		for _, w := range r.words("stages", " ") {
 			if !slices.Contains(stages[:], w) {
@@ -364,7 +372,7 @@ func (p *inferenceParser) parsePriors() {
 		}
 		for often := range Remote {
 			for _, c := range p.causesOf(r, frequencies[often]) {
-				if q.Frequency(c) != Remote {
+				if q.Names(c) {
 					r.problem("column %s: %q is named before", frequencies[often], c)
 					continue
 				}
@@ -473,7 +481,7 @@ func (p *inferenceParser) parseOrder() {
 			}
 			brings[name] = append(brings[name], n)
 			for _, w := range deep.Weights {
-				own := slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == w.Cause })
+				own := slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == w.Cause && o.Word > 0 })
 				if w.Word >= Strong && !own && !slices.Contains(s.Brought, w.Cause) {
 					s.Brought = append(s.Brought, w.Cause)
 				}
@@ -483,6 +491,8 @@ func (p *inferenceParser) parseOrder() {
 	for i := range p.f.Signs {
 		s := &p.f.Signs[i]
 		slices.Sort(s.Brought)
+		// What a cause brings about by way of a deeper finding does not speak against it.
+		s.Weights = slices.DeleteFunc(s.Weights, func(w Weight) bool { return slices.Contains(s.Brought, w.Cause) })
 		if circle := circleFrom(brings, s.Name, nil); circle != nil {
 			p.problem(file, 0, "cause and symptom in a circle: %s", strings.Join(circle, ", "))
 			return

@@ -115,9 +115,13 @@ func (s *state) believed(a act) float64 {
 			p += c.p
 		}
 	}
-	for _, pair := range s.pairs {
-		if x, y := actOf(s.causes[pair.A].Cause), actOf(s.causes[pair.B].Cause); (x == a) != (y == a) {
-			p += pair.P / 2 * (1 - s.spare)
+	for _, x := range s.pairs {
+		// Whoever is sent for one of two faults that may both have stopped the sale is sent rightly.
+		switch first, second := actOf(s.causes[x.a].Cause) == a, actOf(s.causes[x.b].Cause) == a; {
+		case first && !second && x.share > 0.1:
+			p += x.p * (1 - x.share) * (1 - s.spare)
+		case second && !first && x.share < 0.9:
+			p += x.p * x.share * (1 - s.spare)
 		}
 	}
 	return min(p, 1)
@@ -182,7 +186,8 @@ func (s *state) also(lang string) []report.Also {
 	var list []report.Also
 	for i := range s.causes {
 		c := &s.causes[i]
-		if !c.out || c.own < s.f.Settings.Strong*0.75 {
+		beside := c.present >= 0.5 && c.p < 0.1
+		if !c.out && !beside || c.own < s.f.Settings.Strong*0.75 {
 			continue
 		}
 		best := -1
@@ -275,14 +280,13 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 // things, how far below the main one.
 func (s *state) codeWeight(r reading, cause string) float64 {
 	set := &s.f.Settings
-	often := r.Frequency(cause)
-	if often == codes.Remote && !r.Settled {
-		return 0
+	switch {
+	case r.Names(cause):
+		return r.share * (set.Frequency(r.Frequency(cause)) - set.Frequency(r.Rest))
+	case r.Settled:
+		return r.share * set.Frequency(r.Rest)
 	}
-	if often == codes.Remote {
-		return r.share * set.Remote
-	}
-	return r.share * (set.Frequency(often) - set.Remote)
+	return 0
 }
 
 func (s *state) verdict(c *scored, p float64, abstained, first bool) string {

@@ -25,8 +25,8 @@ type state struct {
 	readings []reading
 	causes   []scored // in the order of the catalogue, unexplained among them
 	says     []saying
-	pairs    []noisyor.Company // by index into causes
-	spare    float64         // kept for unexplained, because so few witnesses agree
+	pairs    []pair
+	spare    float64 // kept for unexplained, because so few witnesses agree
 }
 
 // A reading is one thing that the code may mean, with its share of the belief.
@@ -41,6 +41,13 @@ type saying struct {
 	db          float64
 	brought     bool // by way of a deeper finding
 	second      bool // a stronger finding of its family speaks already
+}
+
+// A pair is two causes that are there together, by index; share is how probably the first one is what stopped the sale.
+type pair struct {
+	a, b  int
+	p     float64
+	share float64
 }
 
 // scored is one cause with what speaks for it, in decibans.
@@ -123,7 +130,7 @@ func (s *state) gate() {
 	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
 	for i := range s.causes {
 		c := &s.causes[i]
-		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool { return r.share > 0.02 && r.Frequency(c.ID) != codes.Remote }) {
+		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool { return r.share > 0.02 && r.Names(c.ID) }) {
 			continue
 		}
 		switch {
@@ -212,7 +219,12 @@ func (s *state) families() {
 		against bool
 	}
 	strongest := make(map[key]int, len(s.says))
-	keyOf := func(x *saying) key { return key{s.signs[x.sign].Family, x.cause, x.db < 0} }
+	keyOf := func(x *saying) key {
+		if x.brought {
+			return key{"", x.cause, false} // that nothing beyond it works is one phenomenon, however often it is looked at
+		}
+		return key{s.signs[x.sign].Family, x.cause, x.db < 0}
+	}
 	for i := range s.says {
 		k := keyOf(&s.says[i])
 		if j, ok := strongest[k]; !ok || math.Abs(s.says[j].db) < math.Abs(s.says[i].db) {
@@ -262,7 +274,7 @@ func (s *state) solve() {
 	set := &s.f.Settings
 	at := make([]int, len(s.causes)) // of each cause, its place in the problem
 	back := make([]int, 0, len(s.causes))
-	p := noisyor.Problem{Both: ratio(set.Company), Largest: 2}
+	p := noisyor.Problem{Largest: 2}
 	for i := range s.causes {
 		at[i] = -1
 		if c := &s.causes[i]; !c.out && c.ID != report.Unexplained {
@@ -271,7 +283,14 @@ func (s *state) solve() {
 			p.Odds = append(p.Odds, ratio(c.prior))
 		}
 	}
-	p.Apart = func(a, b int) bool { return !s.apart(back[a], back[b]) }
+	// One of two causes stops the sale, and the other one is there besides.
+	besides := ratio(set.Company)
+	p.Both = func(a, b int) float64 {
+		if !s.apart(back[a], back[b]) {
+			return 0
+		}
+		return besides * (p.Odds[a] + p.Odds[b])
+	}
 	p.Findings = make([]noisyor.Finding, len(s.signs))
 	effects := make([]noisyor.Effect, 0, len(s.says))
 	for from := 0; from < len(s.says); {
@@ -308,14 +327,22 @@ func (s *state) solve() {
 	for i, c := range back {
 		x := &s.causes[c]
 		x.present = post.Marginal[i]
-		x.p = (post.Alone[i] + post.Marginal[i]) / 2
+		x.p = post.Alone[i]
+	}
+	// Which of two that are there stopped the sale follows from what the code says of them.
+	for _, c := range post.Pairs {
+		share := p.Odds[c.A] / (p.Odds[c.A] + p.Odds[c.B])
+		s.causes[back[c.A]].p += c.P * share
+		s.causes[back[c.B]].p += c.P * (1 - share)
+		s.pairs = append(s.pairs, pair{back[c.A], back[c.B], c.P, share})
+	}
+	// What the pairs too small to be named weigh together is shared by what each cause has in them.
+	for i, c := range back {
+		x := &s.causes[c]
+		x.p += max(0, post.Marginal[i]-post.Alone[i]-s.inPairs(c)) / 2
 		if best < 0 || x.p > s.causes[best].p {
 			best = c
 		}
-	}
-	for _, c := range post.Pairs {
-		c.A, c.B = back[c.A], back[c.B]
-		s.pairs = append(s.pairs, c)
 	}
 	// How much is kept for what nobody thought of follows from how much was seen.
 	s.spare = spareFor(set, s.causes[best].witnesses)
@@ -326,6 +353,17 @@ func (s *state) solve() {
 	rest := s.cause(report.Unexplained)
 	rest.p = post.None*(1-s.spare) + s.spare
 	rest.present = rest.p
+}
+
+// inPairs returns how probable the named pairs with a cause are.
+func (s *state) inPairs(c int) float64 {
+	sum := 0.0
+	for _, x := range s.pairs {
+		if x.a == c || x.b == c {
+			sum += x.p
+		}
+	}
+	return sum
 }
 
 // spareFor returns what is kept for unexplained when so many independent witnesses agree.
@@ -369,4 +407,29 @@ func (s *state) ranked() []*scored {
 		return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(b.present, a.present), strings.Compare(a.ID, b.ID))
 	})
 	return list
+}
+
+// A Weighing is one event read once, to be weighed with other settings: what fitting the settings needs.
+type Weighing struct{ s *state }
+
+// Read takes in an event and its evidence.
+func Read(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *Weighing {
+	return &Weighing{infer(&ev, evidence, k, p)}
+}
+
+// Weigh calls each for every cause with its probability under other settings.
+func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64)) {
+	s := *w.s
+	s.f = f
+	s.causes = make([]scored, len(w.s.causes))
+	for i := range s.causes {
+		s.causes[i] = scored{Cause: w.s.causes[i].Cause, out: w.s.causes[i].out}
+	}
+	s.says, s.pairs = nil, nil
+	s.priors()
+	s.listen()
+	s.solve()
+	for i := range s.causes {
+		each(s.causes[i].ID, s.causes[i].p)
+	}
 }

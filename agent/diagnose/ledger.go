@@ -54,7 +54,7 @@ func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o O
 		}
 	}
 	for _, p := range s.pairs {
-		fmt.Fprintf(&b, "\ntogether: %s and %s, p %.4f\n", s.causes[p.A].ID, s.causes[p.B].ID, p.P)
+		fmt.Fprintf(&b, "\ntogether: %s and %s, p %.4f\n", s.causes[p.a].ID, s.causes[p.b].ID, p.p)
 	}
 	for i := range s.causes {
 		if c := &s.causes[i]; c.out && c.own >= s.f.Settings.Moderate {

@@ -32,11 +32,10 @@ type Finding struct {
 // A Problem is what is asked.
 type Problem struct {
 	Odds     []float64 // prior odds of each cause, alone against none
-	Both     float64   // how much likelier two are together than independence says; 1 is independent, 0 never
 	Findings []Finding
-	Apart    func(a, b int) bool // these two are never together; nil: any may be
-	Largest  int                 // the largest sets looked at: 1 or 2, or more for at most 64 causes
-	Width    int                 // of the sets of each size from 3 on, how many are followed further
+	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
+	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
+	Width    int                    // of the sets of each size from 3 on, how many are followed further
 }
 
 // A Company is two causes together.
@@ -61,8 +60,8 @@ func bound(p float64) float64 { return min(max(p, least), 1-least) }
 // Solve weighs every set.
 func Solve(p *Problem) Posterior {
 	n := len(p.Odds)
-	if p.Largest > 2 && n > 64 {
-		panic("noisyor: sets of more than two among more than 64 causes")
+	if p.Largest > 2 && (n > 64 || p.Both != nil) {
+		panic("noisyor: sets of more than two need independent causes, at most 64")
 	}
 	single := make([]float64, n) // log weights, relative to none
 	for i, o := range p.Odds {
@@ -75,7 +74,7 @@ func Solve(p *Problem) Posterior {
 		}
 	}
 	t := newSum(single)
-	if p.Largest >= 2 && p.Both > 0 {
+	if p.Largest >= 2 {
 		t.pairs(p, single)
 	}
 	if p.Largest > 2 {
@@ -154,13 +153,17 @@ func (t *sum) pairs(p *Problem, single []float64) {
 			}
 		}
 	}
-	lift := math.Log(p.Both) - t.scale
 	for a := range n {
 		for b := range a {
-			if p.Apart != nil && p.Apart(a, b) {
-				continue
+			lift := 0.0
+			if p.Both != nil {
+				odds := p.Both(a, b)
+				if !(odds > 0) {
+					continue
+				}
+				lift = math.Log(odds / (p.Odds[a] * p.Odds[b]))
 			}
-			w := math.Exp(single[a] + single[b] + joint[a*n+b] + lift)
+			w := math.Exp(single[a] + single[b] + joint[a*n+b] + lift - t.scale)
 			t.all += w
 			t.marginal[a] += w
 			t.marginal[b] += w
@@ -246,7 +249,7 @@ func (t *sum) larger(p *Problem) {
 					continue
 				}
 				seen[members] = true
-				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]) + choose(size > 1, math.Log(p.Both), 0), quiet: slices.Clone(from.quiet)}
+				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]), quiet: slices.Clone(from.quiet)}
 				s.weight = s.prior
 				for f := range s.quiet {
 					q := s.quiet[f] + one[f][c]
@@ -283,11 +286,4 @@ func (t *sum) addSet(s *set) {
 			t.marginal[c] += w
 		}
 	}
-}
-
-func choose(b bool, x, y float64) float64 {
-	if b {
-		return x
-	}
-	return y
 }
