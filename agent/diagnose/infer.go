@@ -76,7 +76,7 @@ func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p c
 	s.kind = s.v.activeBearer()
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
 	s.prior, _ = f.Prior(s.topic)
-	readSigns(&s.reader)
+	s.findings()
 	s.causes = make([]scored, len(k.Causes))
 	for i := range k.Causes {
 		s.causes[i].Cause = &k.Causes[i]
@@ -86,6 +86,13 @@ func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p c
 	s.listen()
 	s.solve()
 	return s
+}
+
+// findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its strength.
+func (s *state) findings() {
+	readSigns(&s.reader)
+	s.rates()
+	s.signs = slices.DeleteFunc(s.signs, func(g sign) bool { return !(g.strength > 0) })
 }
 
 // base is what is weighed with when the code itself cannot be trusted.
@@ -329,9 +336,10 @@ func (s *state) solve() {
 		x.present = post.Marginal[i]
 		x.p = post.Alone[i]
 	}
-	// Which of two that are there stopped the sale follows from what the code says of them.
+	// Which of two that are there stopped the sale follows from what the code says of them, and how badly broken they are.
 	for _, c := range post.Pairs {
-		share := p.Odds[c.A] / (p.Odds[c.A] + p.Odds[c.B])
+		x, y := p.Odds[c.A]*ratio(s.causes[back[c.A]].own), p.Odds[c.B]*ratio(s.causes[back[c.B]].own)
+		share := x / (x + y)
 		s.causes[back[c.A]].p += c.P * share
 		s.causes[back[c.B]].p += c.P * (1 - share)
 		s.pairs = append(s.pairs, pair{back[c.A], back[c.B], c.P, share})
@@ -373,12 +381,33 @@ func spareFor(set *codes.Settings, witnesses float64) float64 {
 	return v[i] + (v[i+1]-v[i])*min(1, witnesses-float64(i))
 }
 
-// apart tells whether two causes can be two faults: they lie in different segments, and each has a finding that the other
-// one does not explain.
+// apart tells whether two causes can be two faults: they lie in different segments, and each explains a finding that the
+// other one does not.
 func (s *state) apart(a, b int) bool {
 	x, y := &s.causes[a], &s.causes[b]
 	least := s.f.Settings.Moderate / 2
-	return x.Segment != y.Segment && x.ID != "none" && y.ID != "none" && x.own >= least && y.own >= least
+	return x.Segment != y.Segment && x.ID != "none" && y.ID != "none" && x.own >= least && y.own >= least && s.explainsMore(a, b) && s.explainsMore(b, a)
+}
+
+// explainsMore tells whether a fault that one cause produces is none that the other one does.
+func (s *state) explainsMore(a, b int) bool {
+	for i := 0; i < len(s.says); i++ {
+		x := &s.says[i]
+		if x.cause != a || x.brought || s.signs[x.sign].Tells || x.db < s.f.Settings.Moderate/2 {
+			continue
+		}
+		other := false
+		for j := i - 1; j >= 0 && s.says[j].sign == x.sign; j-- {
+			other = other || s.says[j].cause == b && s.says[j].db > 0
+		}
+		for j := i + 1; j < len(s.says) && s.says[j].sign == x.sign; j++ {
+			other = other || s.says[j].cause == b && s.says[j].db > 0
+		}
+		if !other {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) cause(id string) *scored {
