@@ -61,6 +61,8 @@ type scored struct {
 	witnesses float64 // independent ones, the code among them where its writer knows
 	p         float64 // share of the belief; of two causes together each has half
 	present   float64 // probability that it is there, alone or in company
+	explains  bitset  // faults found that it produces by itself, not weakly
+	produces  bitset  // and all that it produces, if only by way of others
 }
 
 // infer does the whole inference: findings, stages, priors, weights, probabilities.
@@ -214,32 +216,49 @@ func (s *state) listen() {
 		c := &s.causes[x.cause]
 		c.evidence += x.db
 		c.own = max(c.own, choose(x.brought, 0, x.db))
+		if x.db > 0 && !s.signs[x.sign].Tells {
+			c.produces.put(x.sign)
+			if !x.brought && x.db >= set.Moderate/2 && c.ID != "none" {
+				c.explains.put(x.sign)
+			}
+		}
 	}
 	s.count()
 }
 
 // families reduces what is said twice: within a family, for and against apart, all but the strongest keep a fraction.
 func (s *state) families() {
-	type key struct {
-		family  string
-		cause   int
-		against bool
-	}
-	strongest := make(map[key]int, len(s.says))
-	keyOf := func(x *saying) key {
-		if x.brought {
-			return key{"", x.cause, false} // that nothing beyond it works is one phenomenon, however often it is looked at
+	n := len(s.causes)
+	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
+	// phenomenon, however often it is looked at.
+	names := []string{"brought"}
+	family := make([]int, len(s.signs))
+	for i := range s.signs {
+		at := slices.Index(names, s.signs[i].Family)
+		if at < 0 {
+			at = len(names)
+			names = append(names, s.signs[i].Family)
 		}
-		return key{s.signs[x.sign].Family, x.cause, x.db < 0}
+		family[i] = at
 	}
+	strongest := make([]int32, 2*len(names)*n) // by family, side and cause; one more than its index
 	for i := range s.says {
-		k := keyOf(&s.says[i])
-		if j, ok := strongest[k]; !ok || math.Abs(s.says[j].db) < math.Abs(s.says[i].db) {
-			strongest[k] = i
+		x := &s.says[i]
+		at := 2 * family[x.sign]
+		switch {
+		case x.brought:
+			at = 0
+		case x.db < 0:
+			at++
 		}
-	}
-	for i := range s.says {
-		if x := &s.says[i]; strongest[keyOf(x)] != i {
+		best := &strongest[at*n+x.cause]
+		switch {
+		case *best == 0:
+			*best = int32(i + 1)
+		case math.Abs(s.says[*best-1].db) < math.Abs(x.db):
+			s.says[*best-1].second = true
+			*best = int32(i + 1)
+		default:
 			x.second = true
 		}
 	}
@@ -288,6 +307,7 @@ func (s *state) solve() {
 			at[i] = len(back)
 			back = append(back, i)
 			p.Odds = append(p.Odds, ratio(c.prior))
+			p.Single = append(p.Single, c.explains == bitset{})
 		}
 	}
 	// One of two causes stops the sale, and the other one is there besides.
@@ -385,25 +405,21 @@ func spareFor(set *codes.Settings, witnesses float64) float64 {
 // other one does not.
 func (s *state) apart(a, b int) bool {
 	x, y := &s.causes[a], &s.causes[b]
-	least := s.f.Settings.Moderate / 2
-	return x.Segment != y.Segment && x.ID != "none" && y.ID != "none" && x.own >= least && y.own >= least && s.explainsMore(a, b) && s.explainsMore(b, a)
+	return x.Segment != y.Segment && x.explains.beyond(&y.produces) && y.explains.beyond(&x.produces)
 }
 
-// explainsMore tells whether a fault that one cause produces is none that the other one does.
-func (s *state) explainsMore(a, b int) bool {
-	for i := 0; i < len(s.says); i++ {
-		x := &s.says[i]
-		if x.cause != a || x.brought || s.signs[x.sign].Tells || x.db < s.f.Settings.Moderate/2 {
-			continue
-		}
-		other := false
-		for j := i - 1; j >= 0 && s.says[j].sign == x.sign; j-- {
-			other = other || s.says[j].cause == b && s.says[j].db > 0
-		}
-		for j := i + 1; j < len(s.says) && s.says[j].sign == x.sign; j++ {
-			other = other || s.says[j].cause == b && s.says[j].db > 0
-		}
-		if !other {
+// A bitset is a set of findings.
+type bitset [maxEvidence / 64]uint64
+
+func (b *bitset) put(i int) {
+	if i < maxEvidence {
+		b[i/64] |= 1 << (i % 64)
+	}
+}
+
+func (b *bitset) beyond(c *bitset) bool {
+	for i := range b {
+		if b[i]&^c[i] != 0 {
 			return true
 		}
 	}

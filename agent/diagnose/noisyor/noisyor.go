@@ -34,6 +34,7 @@ type Problem struct {
 	Odds     []float64 // prior odds of each cause, alone against none
 	Findings []Finding
 	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
+	Single   []bool                 // causes that are never in company; nil: any may be
 	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
 	Width    int                    // of the sets of each size from 3 on, how many are followed further
 }
@@ -136,25 +137,36 @@ func newSum(single []float64) *sum {
 // pairs adds every pair of causes. Only findings on which both act need a second look: elsewhere the logarithms add.
 func (t *sum) pairs(p *Problem, single []float64) {
 	n := len(single)
-	joint := make([]float64, n*n)
+	var able []int // causes that may be in company; at is where each stands among them
+	at := make([]int, n)
+	for c := range single {
+		if at[c] = -1; p.Single == nil || !p.Single[c] {
+			at[c] = len(able)
+			able = append(able, c)
+		}
+	}
+	m := len(able)
+	joint := make([]float64, m*m)
+	var list []Effect
 	for f := range p.Findings {
 		x := &p.Findings[f]
 		if x.Pair == nil && !x.Seen {
 			continue
 		}
-		for i, a := range x.Effects {
-			if x.Pair == nil && !t.matters(single[a.Cause]) {
-				continue
+		list = list[:0]
+		for _, e := range x.Effects {
+			if at[e.Cause] >= 0 {
+				list = append(list, e)
 			}
-			for _, b := range x.Effects[:i] {
-				if x.Pair != nil || t.matters(single[b.Cause]) {
-					joint[a.Cause*n+b.Cause] += x.both(a, b)
-				}
+		}
+		for i, a := range list {
+			for _, b := range list[:i] {
+				joint[at[a.Cause]*m+at[b.Cause]] += x.both(a, b)
 			}
 		}
 	}
-	for a := range n {
-		for b := range a {
+	for i, a := range able {
+		for j, b := range able[:i] {
 			lift := 0.0
 			if p.Both != nil {
 				odds := p.Both(a, b)
@@ -163,7 +175,7 @@ func (t *sum) pairs(p *Problem, single []float64) {
 				}
 				lift = math.Log(odds / (p.Odds[a] * p.Odds[b]))
 			}
-			w := math.Exp(single[a] + single[b] + joint[a*n+b] + lift - t.scale)
+			w := math.Exp(single[a] + single[b] + joint[i*m+j] + lift - t.scale)
 			t.all += w
 			t.marginal[a] += w
 			t.marginal[b] += w
@@ -173,10 +185,6 @@ func (t *sum) pairs(p *Problem, single []float64) {
 		}
 	}
 }
-
-// matters tells whether a cause weighs enough for its part in a pair to be worth exactness. What it shares with another one is
-// otherwise counted twice, which for so small a weight changes nothing.
-func (t *sum) matters(single float64) bool { return single > t.scale-40 }
 
 const kept = 8 // pairs that are named at most
 
