@@ -90,10 +90,19 @@ func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p c
 	return s
 }
 
+// connectedBefore is what is left of a connection as a witness once the request had left without an answer.
+const connectedBefore = 0.3
+
 // findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its strength.
 func (s *state) findings() {
 	readSigns(&s.reader)
 	s.rates()
+	for i := range s.signs {
+		// A connection that was made before the failure says little about after it.
+		if g := &s.signs[i]; g.Name == "connect.made" && s.strengthOf("sent.silent") > 0 {
+			g.strength *= connectedBefore
+		}
+	}
 	s.signs = slices.DeleteFunc(s.signs, func(g sign) bool { return !(g.strength > 0) })
 }
 
@@ -285,9 +294,12 @@ func (s *state) count() {
 	}
 	for i := range s.causes {
 		c := &s.causes[i]
-		if s.knows() && s.prior.Frequency(c.ID) == 0 {
+		switch main := s.prior.Frequency(c.ID) == 0; {
+		case main && s.knows():
 			c.witnesses++
 			c.self = true
+		case main && s.ownCode() && s.trust >= 0.85:
+			c.witnesses += 0.5 // the terminal knows what it met, not why
 		}
 	}
 }
