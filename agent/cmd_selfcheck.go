@@ -8,7 +8,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -27,7 +27,7 @@ func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c, err := readConfig(*path)
+	c, _, err := readConfig(*path)
 	if err == nil && *live > 0 {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(*live)*time.Second)
 		defer cancel()
@@ -80,7 +80,7 @@ func untilWell(ctx context.Context, c config) error {
 func well(ctx context.Context, c config) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	st, err := source.Client{Path: c.Hook.Socket}.State(ctx)
+	st, err := hook.Client{Path: c.Hook.Socket}.State(ctx)
 	if err != nil {
 		return err
 	}

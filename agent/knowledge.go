@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
-
+	conf "posdx/agent/internal/config"
 	"posdx/codes"
 )
 
@@ -146,9 +146,9 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c, err := readConfig(*path)
-	if errors.Is(err, fs.ErrNotExist) && len(words) == 0 && *path == defaultConfig {
-		c, err = defaults(), nil
+	c, _, err := readConfig(*path)
+	if unwritten(*path) && len(words) == 0 {
+		c, err = config{Config: conf.Defaults()}, nil
 	}
 	var l *library
 	if err == nil {

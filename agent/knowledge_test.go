@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -32,7 +33,7 @@ func TestKnowledgeIsReplacedAndFallsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := defaults()
+	c := config{Config: conf.Defaults()}
 	c.StateDir = t.TempDir()
 	c.Knowledge.Keys = []string{base64.StdEncoding.EncodeToString(public)}
 	var talk bytes.Buffer

@@ -24,13 +24,17 @@ func (t Text) In(lang string) string {
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
-	Hash      string    // "sha256:" and the hash of the data files in hex
-	Schemes   []Scheme  // sorted by name
-	Sources   []Source  // sorted by key
-	Checks    []Check   // sorted by name
-	Meanings  []Meaning // sorted by scheme, then code; several rows of one code stand in the order of the file
-	Profiles  []Profile // sorted by name
-	Causes    []Cause   // sorted by id
+	Hash      string        // "sha256:" and the hash of the data files in hex
+	Schemes   []Scheme      // sorted by name
+	Sources   []Source      // sorted by key
+	Checks    []Check       // sorted by name
+	Facts     []Fact        // sorted by check, then name
+	Limits    []Limit       // sorted by check, then as they stand in the table
+	News      []FindingNews // sorted by finding
+	Meanings  []Meaning     // sorted by scheme, then code; several rows of one code stand in the order of the file
+	Profiles  []Profile     // sorted by name
+	Words     []Word        // sorted by kind, then id
+	Causes    []Cause       // sorted by id
 	Coverage  []Coverage
 	Claims    []Claim
 	Forbidden []Forbidden
@@ -60,8 +64,11 @@ type Source struct {
 
 // A Check is one kind of evidence, by the name it has in the documents.
 type Check struct {
-	Name  string // net.tcp
-	Title Text   // what it looks at, for people
+	Name  string  // net.tcp
+	Fresh float64 // seconds for which what it found may be trusted in full
+	Depth string  // how far it reaches: internal external
+	Hook  string  // the subject under which the payment application may report it, "" if it may not
+	Title Text    // what it looks at, for people
 }
 
 // A Meaning is what one code means in one scheme.

@@ -19,7 +19,6 @@ type Inference struct {
 	Topics   []TopicRule // in the order they are tried
 	Priors   []Prior
 	Signs    []Sign
-	Fresh    []Fresh
 	Tests    []Test
 	Retry    []CauseRetry
 	Numbers  []Number // sorted by kind, then number
@@ -44,7 +43,7 @@ type Settings struct {
 }
 
 // Weigh returns what a word weighs, in decibans.
-func (s *Settings) Weigh(w Word) float64 {
+func (s *Settings) Weigh(w Strength) float64 {
 	v := [...]float64{0, s.Hint, s.Moderate, s.Strong, s.Decisive}
 	if w < 0 {
 		return -v[-w]
@@ -57,15 +56,15 @@ func (s *Settings) Frequency(f Frequency) float64 {
 	return [...]float64{0, s.Often, s.Sometimes, s.Seldom, s.Rare, s.Remote}[f]
 }
 
-// A Word is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0, against it.
-type Word int8
+// A Strength is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0, against it.
+type Strength int8
 
 // The words.
 const (
-	Hint     Word = 1
-	Moderate Word = 2
-	Strong   Word = 3
-	Decisive Word = 4
+	Hint     Strength = 1
+	Moderate Strength = 2
+	Strong   Strength = 3
+	Decisive Strength = 4
 )
 
 var words = [...]string{"hint", "moderate", "strong", "decisive"}
@@ -123,7 +122,7 @@ func (p *Prior) Names(cause string) bool {
 // A Weight is what a finding says about one cause.
 type Weight struct {
 	Cause string
-	Word  Word
+	Word  Strength
 }
 
 // A Sign is one thing that evidence can show: a finding. What shows it is decided in the engine; what it says, here.
@@ -135,12 +134,6 @@ type Sign struct {
 	Weights []Weight // sorted by cause
 	Brought []string // causes of deeper findings that bring this one about and that Weights does not name; sorted
 	Text    Text     // {fact} stands for a fact of the evidence
-}
-
-// Fresh is how long a check's findings hold in full.
-type Fresh struct {
-	Check   string
-	Seconds float64
 }
 
 // A Test is something that could be tried next. It is named after its check; those that only a person can do begin with
@@ -185,15 +178,6 @@ func (f *Inference) Sign(name string) *Sign {
 		return nil
 	}
 	return &f.Signs[i]
-}
-
-// FreshFor returns how many seconds a check's findings hold in full, 0 for a check that is not listed.
-func (f *Inference) FreshFor(check string) float64 {
-	i, ok := slices.BinarySearchFunc(f.Fresh, check, func(c Fresh, n string) int { return strings.Compare(c.Check, n) })
-	if !ok {
-		return 0
-	}
-	return f.Fresh[i].Seconds
 }
 
 // RetryFor returns the advice for a cause when nothing left the terminal, "later" if none is listed.
@@ -431,7 +415,7 @@ func (p *inferenceParser) parseWeights() {
 			continue
 		}
 		name, against := strings.CutPrefix(r.must("word"), "against ")
-		w := Word(slices.Index(words[:], name) + 1)
+		w := Strength(slices.Index(words[:], name) + 1)
 		if w == 0 {
 			r.problem("column word: %q is none of %s, nor against one", r.str("word"), strings.Join(words[:], " "))
 			continue
@@ -534,16 +518,7 @@ func (p *inferenceParser) parseTests() {
 }
 
 func (p *inferenceParser) parseRest() {
-	file := inferenceFile("checks")
-	for _, r := range p.rows(file, "check", "fresh_s") {
-		if _, ok := p.k.Check(r.must("check")); !ok {
-			r.problem("column check: no check %q", r.str("check"))
-		}
-		p.f.Fresh = append(p.f.Fresh, Fresh{r.str("check"), r.number("fresh_s", 1, 1e6)})
-	}
-	sortUnique(p.parser, file, p.f.Fresh, func(c Fresh) string { return c.Check })
-
-	file = inferenceFile("retry")
+	file := inferenceFile("retry")
 	for _, r := range p.rows(file, "cause", "retry") {
 		causes := p.expand(r.must("cause"), p.k.causeIDs())
 		if len(causes) == 0 {

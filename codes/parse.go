@@ -120,10 +120,13 @@ func (p *parser) parse(files fs.FS) {
 	p.sources()
 	p.schemes()
 	p.checks()
+	p.facts()
+	p.findings()
 	for _, name := range p.names("codes") {
 		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
 	}
 	sortMeanings(k.Meanings)
+	p.words()
 	p.causes()
 	p.steps()
 	p.coverage()
@@ -132,6 +135,8 @@ func (p *parser) parse(files fs.FS) {
 	p.profiles()
 	var problems []Problem
 	k.Inference, problems = parseInference(files, k)
+	p.showable()
+	p.shown()
 	for _, q := range problems {
 		p.problem(q.File, q.Line, "%s", q.What)
 	}
@@ -147,7 +152,7 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "checks.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
 			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
 			return true
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -30,6 +31,7 @@ type Options struct {
 
 // Bounds of a diagnosis.
 const (
+	maxEvidence = 256 // pieces that a document carries
 	maxCauses   = 5
 	maxReasons  = 6 // for a cause, and as many against it
 	maxMasked   = 8
@@ -308,11 +310,11 @@ func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
 
 // outOfPaper tells a missing roll, which staff put in, from a broken printer.
 func (s *state) outOfPaper() bool {
-	it := s.v.first("printer.status")
+	it := s.First(evidence.PrinterStatus)
 	if it == nil {
 		return s.topic == "paper"
 	}
-	o := it.str("outcome")
+	o := it.Str(evidence.Outcome)
 	return o == "no-paper" || o == "paper-low" || o == "cover-open" || s.topic == "paper"
 }
 

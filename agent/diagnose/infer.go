@@ -5,8 +5,10 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"posdx/agent/diagnose/noisyor"
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -66,16 +68,14 @@ type scored struct {
 }
 
 // infer does the whole inference: findings, stages, priors, weights, probabilities.
-func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
+func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
-	s := &state{k: k, profile: p, given: ev, evidence: evidence, writer: findWriter(ev, evidence, k, p)}
+	s := &state{k: k, profile: p, given: ev, evidence: list, writer: findWriter(ev, list, k, p)}
 	known := *ev
 	known.Origin = s.writer.origin
 	ev = &known
-	s.reader = reader{f: f, ev: ev, v: newView(evidence, f)}
-	s.v.dropBefore(ev)
-	s.txn = readTxn(ev, &s.v)
-	s.kind = s.v.activeBearer()
+	s.reader = reader{f: f, ev: ev, Reading: evidence.Read(ofThisSale(ev, list), k)}
+	s.txn = readTxn(ev, s.Reading)
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
 	s.prior, _ = f.Prior(s.topic)
 	s.findings()
@@ -88,6 +88,23 @@ func infer(ev *report.Event, evidence []report.Evidence, k *codes.Knowledge, p c
 	s.listen()
 	s.solve()
 	return s
+}
+
+// staleTxn is how much older than the event what is said of its transaction may be: the look begins when the code is seen, and
+// the clocks of two writers differ a little.
+const staleTxn = 5 * time.Second
+
+// ofThisSale leaves out what is said of an earlier transaction.
+func ofThisSale(ev *report.Event, list []report.Evidence) []report.Evidence {
+	earlier := func(e *report.Evidence) bool {
+		return e.Check == string(evidence.TxnAnswer) && !e.At.IsZero() && !ev.Time.IsZero() && e.At.Before(ev.Time.Add(-staleTxn))
+	}
+	for i := range list {
+		if earlier(&list[i]) {
+			return slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return earlier(&e) })
+		}
+	}
+	return list
 }
 
 // connectedBefore is what is left of a connection as a witness once the request had left without an answer.
@@ -490,3 +507,6 @@ func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64))
 		each(s.causes[i].ID, s.causes[i].p)
 	}
 }
+
+// ramp rises from 0 at a to 1 at b, whichever is larger.
+func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }

@@ -19,7 +19,7 @@ func Ledger(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o O
 	var b strings.Builder
 	fmt.Fprintf(&b, "code %s, written by %s: table %s, topic %s, counts %.2f; searched %s\n", clean(ev.Code), ev.Origin,
 		dash(s.res.Scheme), s.topic, s.trust, dash(strings.Join(s.res.Searched, " ")))
-	fmt.Fprintf(&b, "active bearer %s; knowledge %s\n", dash(s.kind), k.Hash)
+	fmt.Fprintf(&b, "active bearer %s; knowledge %s\n", dash(s.Kind), k.Hash)
 	for _, r := range s.readings {
 		fmt.Fprintf(&b, "read as %s with %.2f\n", r.Topic, r.share)
 	}

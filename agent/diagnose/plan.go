@@ -81,11 +81,11 @@ func (s *state) plan(lang string) []Step {
 // applies tells whether a test makes sense here: not done already, the device fitted, no deeper fault in its way.
 func (s *state) applies(t *codes.Test) bool {
 	for i := range s.signs {
-		if s.signs[i].Check == t.Name && s.signs[i].item != nil && s.signs[i].item.fresh > 0.5 {
+		if s.signs[i].Check == t.Name && s.signs[i].item != nil && s.signs[i].item.Fresh > 0.5 {
 			return false
 		}
 	}
-	for _, e := range s.v.missing {
+	for _, e := range s.Missing {
 		if reason, _ := e.Facts.Str("reason"); e.Check == t.Name &&
 			(reason == report.ReasonAbsent || reason == report.ReasonUnsupported || reason == report.ReasonPolicy || reason == report.ReasonPermission) {
 			return false
@@ -97,15 +97,15 @@ func (s *state) applies(t *codes.Test) bool {
 	}
 	switch {
 	case strings.HasPrefix(t.Name, "modem."):
-		if s.other("cellular") && s.other("ppp") {
+		if s.Other("cellular") && s.Other("ppp") {
 			return false
 		}
 	case t.Name == "net.wifi":
-		if s.other("wifi") {
+		if s.Other("wifi") {
 			return false
 		}
 	case t.Name == "ask.cable":
-		if s.other("ethernet") {
+		if s.Other("ethernet") {
 			return false
 		}
 	}

@@ -1,6 +1,10 @@
 package diagnose
 
-import "math"
+import (
+	"math"
+
+	"posdx/agent/evidence"
+)
 
 // What a code says depends on how often it comes by itself. A fault of one card stays with that card, and other cards meet
 // the code at its usual rate; a fault of what all cards share meets nearly every card, or, if it comes and goes, many.
@@ -17,15 +21,15 @@ var usualRates = map[string]float64{"funds": 0.05, "pin": 0.04, "limit": 0.02, "
 // rates weighs how many cards met the code, of how many, by the ratio of both likelihoods, instead of the bare presence of a
 // second card. A count that is missing is bounded by those that are there, and counts as what says least.
 func (s *state) rates() {
-	it := s.v.first("txn.history")
+	it := s.First(evidence.TxnHistory)
 	if it == nil || !s.txn.answered(s.ev.Origin) {
 		return
 	}
-	same, sameKnown := it.num("same_code_1h")
-	cards, cardsKnown := it.num("cards_same_code_1h")
-	approvals, approvalsKnown := it.num("approvals_1h")
-	first, firstKnown := it.num("first_seen_age_s")
-	last, lastKnown := it.num("last_approval_age_s")
+	same, sameKnown := it.Num(evidence.SameCode1h)
+	cards, cardsKnown := it.Num(evidence.CardsSameCode1h)
+	approvals, approvalsKnown := it.Num(evidence.Approvals1h)
+	first, firstKnown := it.Num(evidence.FirstSeenAgeS)
+	last, lastKnown := it.Num(evidence.LastApprovalAgeS)
 	if !cardsKnown && !sameKnown {
 		return
 	}
@@ -66,9 +70,9 @@ func (s *state) rates() {
 		g := &s.signs[i]
 		switch g.Name {
 		case "hist.many-cards", "hist.all-fail", "hist.many-issuers":
-			g.strength = min(g.strength, many*it.fresh)
+			g.strength = min(g.strength, many*it.Fresh)
 		case "hist.one-card", "hist.one-issuer":
-			g.strength = min(g.strength, max(one, choose(g.Name == "hist.one-issuer", 0.5, 0))*it.fresh)
+			g.strength = min(g.strength, max(one, choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
 		}
 	}
 }

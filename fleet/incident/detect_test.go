@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +151,7 @@ func TestAdvisoryIsTheWorst(t *testing.T) {
 	found := Detect(fleetOf(100).sees(30, "96", "host.malfunction", "acquirer").sees(20, "91", "issuer.unavailable", "issuer"))
 	a := Advisories(found)
 	want := report.Advisory{Scope: "acquirer", Key: "unionpay", Code: "96", Terminals: 30, SharePct: 30, Time: t0, Cause: "host.malfunction"}
-	if len(a) != 1 || a["pos/v1/shop/advisory/acquirer/unionpay"] != want {
+	if len(a) != 1 || !reflect.DeepEqual(a["pos/v1/shop/advisory/acquirer/unionpay"], want) {
 		t.Errorf("%+v", a)
 	}
 }

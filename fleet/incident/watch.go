@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -145,7 +146,7 @@ func (w *Watch) tell(ctx context.Context, now time.Time, list []store.Incident) 
 		old, ok := told[topic]
 		fresh := ok && now.Sub(old.Time) < repeat
 		old.Time = a.Time
-		if fresh && old == a {
+		if fresh && reflect.DeepEqual(old, a) {
 			continue
 		}
 		body, err := json.Marshal(a)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -23,6 +24,10 @@ func guidable() *codes.Knowledge {
 	}
 	return &codes.Knowledge{
 		Hash:     "sha256:test",
+		Checks:   codes.Builtin().Checks,
+		Facts:    codes.Builtin().Facts,
+		Limits:   codes.Builtin().Limits,
+		News:     codes.Builtin().News,
 		Schemes:  []codes.Scheme{{Name: "unionpay"}},
 		Profiles: []codes.Profile{{Name: "unionpay", Base: "unionpay"}},
 		Causes: []codes.Cause{
@@ -34,7 +39,6 @@ func guidable() *codes.Knowledge {
 		Inference: codes.Inference{
 			Settings: codes.Settings{Scale: 1, UnexplainedDB: -3, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02},
 			Priors:   []codes.Prior{{Topic: "any", Floor: -10, Retry: "later", Weights: weights(0, 0, 2), Text: text("任何", "any")}},
-			Fresh:    []codes.Fresh{{Check: "fleet.advisory", Seconds: 600}, {Check: "net.address", Seconds: 60}, {Check: "net.gateway", Seconds: 60}, {Check: "net.link", Seconds: 60}},
 			Signs: []codes.Sign{
 				{Name: "address.ok", Check: "net.address"},
 				{Name: "adv.acquirer", Check: "fleet.advisory", Weights: weights(-3, -3, 6), Text: text("平台上另有 {terminals} 台也这样", "{terminals} others see it")},
@@ -117,8 +121,8 @@ func golden(t *testing.T, name string, m *model) {
 	t.Helper()
 	lines := m.view()
 	for i, l := range lines {
-		if width(l) > cols || len(lines) != rows {
-			t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), width(l), l)
+		if text.Width(l) > cols || len(lines) != rows {
+			t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), text.Width(l), l)
 		}
 	}
 	got := strings.Join(lines, "\n") + "\n"
@@ -337,7 +341,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 func TestLabels(t *testing.T) {
 	for _, w := range []codes.Text{wordCode, wordMoney, wordCause, wordElse, wordFor, wordAgainst, wordAct, wordNext, wordHandoff, wordSoFar, wordAsk, wordRun, wordGiven, wordElsewhere} {
 		for _, lang := range []string{"zh", "en"} {
-			if n := width(w.In(lang)); n > 8 {
+			if n := text.Width(w.In(lang)); n > 8 {
 				t.Errorf("label %q is %d columns wide, want at most 8", w.In(lang), n)
 			}
 		}

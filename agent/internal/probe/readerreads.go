@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
-
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 )

@@ -177,7 +177,7 @@ func (e *Link) repeated(f ecr.Found, now time.Time) bool {
 // belongs says what a message means by what was asked before it, which the other direction may have told. It is Nothing
 // where a command ended that was no sale, and where something was refused that nobody was heard to ask for: a register
 // polls a terminal, too.
-func (e *ECR) belongs(f ecr.Found, now time.Time) ecr.Kind {
+func (e *Link) belongs(f ecr.Found, now time.Time) ecr.Kind {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	sale := !e.sale.IsZero() && now.Sub(e.sale) < linkSale
@@ -326,7 +326,7 @@ func (l *ear) found(f ecr.Found) {
 		l.to.Txn(mark)
 		return
 	case f.Kind == ecr.End:
-		mark.Phase = PhaseEnd
+		mark.Phase = source.PhaseEnd
 		l.to.Txn(mark)
 		return
 	case f.Approved:
