@@ -72,8 +72,11 @@ var words = [...]string{"hint", "moderate", "strong", "decisive"}
 // A Frequency is how often a cause lies behind a code, from 0 main to 5 remote.
 type Frequency int8
 
-// Remote is the least frequency.
-const Remote Frequency = 5
+// The two least frequencies.
+const (
+	Rare   Frequency = 4
+	Remote Frequency = 5
+)
 
 var frequencies = [...]string{"main", "often", "sometimes", "seldom", "rare", "remote"}
 

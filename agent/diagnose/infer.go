@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"posdx/agent/diagnose/noisyor"
 	"posdx/agent/evidence"
@@ -35,6 +34,7 @@ type state struct {
 type reading struct {
 	*codes.Prior
 	share float64
+	base  bool // what is left to believe when the code cannot be trusted
 }
 
 // A saying is what one finding says of one cause, in decibans.
@@ -74,7 +74,7 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 	known := *ev
 	known.Origin = s.writer.origin
 	ev = &known
-	s.reader = reader{f: f, ev: ev, Reading: evidence.Read(ofThisSale(ev, list), k)}
+	s.reader = reader{f: f, ev: ev, Reading: evidence.Read(list, k)}
 	s.txn = readTxn(ev, s.Reading)
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
 	s.prior, _ = f.Prior(s.topic)
@@ -88,23 +88,6 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 	s.listen()
 	s.solve()
 	return s
-}
-
-// staleTxn is how much older than the event what is said of its transaction may be: the look begins when the code is seen, and
-// the clocks of two writers differ a little.
-const staleTxn = 5 * time.Second
-
-// ofThisSale leaves out what is said of an earlier transaction.
-func ofThisSale(ev *report.Event, list []report.Evidence) []report.Evidence {
-	earlier := func(e *report.Evidence) bool {
-		return e.Check == string(evidence.TxnAnswer) && !e.At.IsZero() && !ev.Time.IsZero() && e.At.Before(ev.Time.Add(-staleTxn))
-	}
-	for i := range list {
-		if earlier(&list[i]) {
-			return slices.DeleteFunc(slices.Clone(list), func(e report.Evidence) bool { return earlier(&e) })
-		}
-	}
-	return list
 }
 
 // connectedBefore is what is left of a connection as a witness once the request had left without an answer.
@@ -126,8 +109,11 @@ func (s *state) findings() {
 // base is what is weighed with when the code itself cannot be trusted.
 func (s *state) base() *codes.Prior {
 	name := "any"
-	if s.ev.Origin == report.OriginTerminal {
+	switch {
+	case s.ev.Origin == report.OriginTerminal:
 		name = "local-any"
+	case s.ev.Origin == report.OriginHost && s.txn.answered(s.ev.Origin):
+		name = "host-any"
 	}
 	p, _ := s.f.Prior(name)
 	return &p
@@ -145,16 +131,16 @@ func (s *state) read() {
 		for i := range rows {
 			if p, ok := s.f.Prior(s.f.Topic(rows[i])); ok {
 				share := s.trust * float64(max(1, len(rows[i].Sources))) / total
-				s.readings = append(s.readings, reading{&p, share})
+				s.readings = append(s.readings, reading{&p, share, false})
 				left -= share
 			}
 		}
 	} else {
-		s.readings = append(s.readings, reading{&s.prior, s.trust})
+		s.readings = append(s.readings, reading{&s.prior, s.trust, false})
 		left -= s.trust
 	}
 	if left > 1e-9 {
-		s.readings = append(s.readings, reading{s.base(), left})
+		s.readings = append(s.readings, reading{s.base(), left, true})
 	}
 }
 
@@ -165,7 +151,9 @@ func (s *state) gate() {
 	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
 	for i := range s.causes {
 		c := &s.causes[i]
-		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool { return r.share > 0.02 && r.Names(c.ID) }) {
+		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool {
+			return !r.base && r.share > 0.02 && r.Names(c.ID) && r.Frequency(c.ID) < codes.Rare
+		}) {
 			continue
 		}
 		switch {

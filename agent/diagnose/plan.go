@@ -56,12 +56,13 @@ func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) 
 
 func (s *state) plan(lang string) []Step {
 	var steps []Step
+	agenda := s.agenda()
 	for i := range s.f.Tests {
 		t := &s.f.Tests[i]
 		if !s.applies(t) {
 			continue
 		}
-		gain, saved, after := s.gain(t)
+		gain, saved, after := s.gain(t, &agenda)
 		if gain < minGainBits || saved < minSavedS {
 			continue
 		}
@@ -197,7 +198,7 @@ const negligible = 1e-5
 
 // gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be known after each of its ends. How probable
 // an end is under a cause follows from the same weights that its sign has as evidence.
-func (s *state) gain(t *codes.Test) (bits, saved float64, answers []Answer) {
+func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []Answer) {
 	// The likelihood of each end, by outcome, then cause; a cause that a sign does not weigh has the usual share.
 	n := len(s.causes)
 	joint := make([]float64, len(t.Outcomes)*n)
@@ -235,7 +236,6 @@ func (s *state) gain(t *codes.Test) (bits, saved float64, answers []Answer) {
 		}
 	}
 	after := 0.0
-	g := s.agenda()
 	saved = g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, s.causes[c].p) })
 	answers = make([]Answer, len(t.Outcomes))
 	for o := range t.Outcomes {

@@ -12,6 +12,7 @@ const (
 	sharedSteady = 0.95 // share of cards that a lasting shared fault meets
 	sharedFitful = 0.4  // and one that comes and goes
 	usualRate    = 0.01 // of a code at one terminal, when nothing is wrong
+	secondIssuer = 0.25 // of a witness that it is no single issuer: two may fail for two reasons
 	rateDB       = 10.0 // a likelihood ratio that shows in full
 )
 
@@ -69,8 +70,11 @@ func (s *state) rates() {
 	for i := range s.signs {
 		g := &s.signs[i]
 		switch g.Name {
-		case "hist.many-cards", "hist.all-fail", "hist.many-issuers":
+		case "hist.many-cards", "hist.all-fail":
 			g.strength = min(g.strength, many*it.Fresh)
+		case "hist.many-issuers":
+			issuers, _ := it.Num(evidence.IssuersSameCode1h)
+			g.strength = min(g.strength, many*it.Fresh, (issuers-1)*secondIssuer)
 		case "hist.one-card", "hist.one-issuer":
 			g.strength = min(g.strength, max(one, choose(g.Name == "hist.one-issuer", 0.5, 0))*it.Fresh)
 		}
