@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1c970db2c193c8ce1f351107ea73cff94d32ffbe60ce98", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c17b7e318692ba3f0fb5c738c793bac5432eae8dfb2d7693d5973f80a6567d14", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3424,7 +3424,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 	Forbidden{Scheme: "unionpay", Codes: list558, Origin: "host", Remedies: list499, Causes: list559, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list539, Origin: "host", Remedies: list482, Causes: list560, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list561, Causes: list562, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.063, Moderate: 13.313, Strong: 17.75, Decisive: 28.5, Often: -2.5, Sometimes: -10.125, Seldom: -20, Rare: -26, Remote: -27, Unexplained: -2, Family: 1, Brought: 0.794, Company: -16, Spare0: 0.256, Spare1: 0.004, Spare2: 0.003, Spare3: 0.002, SetAbove: 0.048, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.063, Moderate: 13.313, Strong: 17.75, Decisive: 28.5, Often: -2.5, Sometimes: -10.125, Seldom: -15, Rare: -20, Remote: -23, Unexplained: -2, Family: 0.3, Brought: 0.794, Company: -16, Spare0: 0.256, Spare1: 0.03, Spare2: 0.015, Spare3: 0.008, SetAbove: 0.048, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list563, Codes: list564},
 	TopicRule{Topic: "limit", Schemes: list563, Codes: list565},
 	TopicRule{Topic: "limit", Schemes: list566, Codes: list567},
@@ -3633,7 +3633,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway"},
 		Named{Cause: "lan.noise", Often: 1},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi"},
 		Named{Cause: "modem.absent", Often: 1},
 		Named{Cause: "modem.apn", Often: 1},
@@ -3748,7 +3748,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway"},
 		Named{Cause: "lan.noise", Often: 2},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.absent", Often: 1},
 		Named{Cause: "modem.apn", Often: 1},
@@ -4015,7 +4015,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway"},
 		Named{Cause: "lan.noise", Often: 1},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi"},
 		Named{Cause: "modem.absent", Often: 1},
 		Named{Cause: "modem.apn", Often: 1},
@@ -4078,7 +4078,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "lan.gateway", Often: 1},
 		Named{Cause: "lan.noise", Often: 1},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.absent", Often: 1},
 		Named{Cause: "modem.apn", Often: 1},
@@ -4108,7 +4108,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.conflict", Often: 2},
 		Named{Cause: "lan.gateway", Often: 2},
 		Named{Cause: "lan.noise", Often: 1},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},
@@ -4351,7 +4351,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1a79196aa13c694c4a1
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "lan.gateway", Often: 1},
 		Named{Cause: "lan.noise", Often: 1},
-		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.portal", Often: 2},
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},

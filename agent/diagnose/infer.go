@@ -232,7 +232,7 @@ func (s *state) listen() {
 		c.own = max(c.own, choose(x.brought, 0, x.db))
 		if x.db > 0 && !s.signs[x.sign].Tells {
 			c.produces.put(x.sign)
-			if !x.brought && x.db >= set.Moderate/2 && c.ID != "none" {
+			if !x.brought && x.db >= set.Hint/2 && c.ID != "none" {
 				c.explains.put(x.sign)
 			}
 		}
@@ -373,10 +373,10 @@ func (s *state) solve() {
 		x.present = post.Marginal[i]
 		x.p = post.Alone[i]
 	}
-	// Which of two that are there stopped the sale follows from what the code says of them, and how badly broken they are.
+	// Which of two that are there stopped the sale follows from what speaks for each alone.
 	for _, c := range post.Pairs {
-		x, y := p.Odds[c.A]*ratio(s.causes[back[c.A]].own), p.Odds[c.B]*ratio(s.causes[back[c.B]].own)
-		share := x / (x + y)
+		x, y := &s.causes[back[c.A]], &s.causes[back[c.B]]
+		share := 1 / (1 + ratio(y.prior+y.evidence-x.prior-x.evidence))
 		s.causes[back[c.A]].p += c.P * share
 		s.causes[back[c.B]].p += c.P * (1 - share)
 		s.pairs = append(s.pairs, pair{back[c.A], back[c.B], c.P, share})

@@ -29,7 +29,7 @@ var fitted = []struct {
 	{"hint", 1, 0.5, 8}, {"moderate", 2, 2, 16}, {"strong", 3, 5, 26}, {"decisive", 4, 10, 40},
 	{"often", 1.5, -10, 0}, {"sometimes", 2, -16, -1}, {"seldom", 2, -18, -3}, {"rare", 2, -22, -5}, {"remote", 2, -24, -10},
 	{"unexplained", 2, -12, 12}, {"family", 0.1, 0, 0.5}, {"brought", 0.1, 0.2, 1},
-	{"spare_0", 0.05, 0.005, 0.6}, {"spare_1", 0.02, 0.004, 0.4}, {"spare_2", 0.01, 0.003, 0.3}, {"spare_3", 0.005, 0.002, 0.2},
+	{"spare_0", 0.05, 0.005, 0.6}, {"spare_1", 0.01, 0.01, 0.4}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2},
 }
 
 // A prepared trial is read and can be weighed again and again.
