@@ -241,10 +241,6 @@ type inferenceParser struct {
 func parseInference(files fs.FS, k *Knowledge) (Inference, []Problem) {
 	p := &inferenceParser{parser: &parser{k: k}}
 	p.read(files)
-	if _, old := p.files[inferenceFile("signs")]; old {
-		p.problem(inferenceFile("signs"), 0, "this is knowledge of the first form, with weights in numbers; this program reads the second, with words: make it anew")
-		return p.f, p.problems
-	}
 	p.parseSettings()
 	p.parsePriors()
 	p.parseTopics()
