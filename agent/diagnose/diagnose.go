@@ -102,11 +102,29 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 
 // An act is what somebody is sent to do: causes with the same act need not be told apart before anybody moves.
 type act struct {
-	segment, by string
-	visit       bool
+	by    string
+	visit bool
+	step  string // whoever calls somebody begins alike; whoever acts on the spot begins with the first step
 }
 
-func actOf(c *codes.Cause) act { return act{c.Segment, c.Act, c.Visit} }
+func actOf(c *codes.Cause) act {
+	a := act{by: c.Act, visit: c.Visit}
+	switch c.Act {
+	case "staff", "technician":
+		if len(c.Steps) > 0 {
+			a.step = c.Steps[len(c.Steps)-1].Text.EN
+			for _, s := range c.Steps {
+				if len(s.When) == 0 {
+					a.step = s.Text.EN
+					break
+				}
+			}
+		}
+	default:
+		a.step = c.Segment
+	}
+	return a
+}
 
 // believed returns the probability that an act is right: that one of its causes is there, alone or in company.
 func (s *state) believed(a act) float64 {
