@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -137,8 +138,16 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if len(d.links) > 0 {
 		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
+	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
 	for _, link := range d.links {
+		if at, err := netip.ParseAddrPort(link.Address); err == nil {
+			lan.Links = append(lan.Links, capture.LANLink{Terminal: at, Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
+			continue
+		}
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+	}
+	if len(lan.Links) > 0 {
+		tasks = append(tasks, task{"lan", func(ctx context.Context) error { return lan.Run(ctx, d) }})
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
@@ -229,6 +238,9 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	var list []*registerlink.Link
 	for _, l := range c.ECR {
 		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
+		if l.Way == "lan" {
+			e.Address = l.Address
+		}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}

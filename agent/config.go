@@ -82,6 +82,7 @@ func (c *config) dry() (list conf.Problems) {
 	for i, l := range c.Log {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)
 		check(fmt.Sprintf("log[%d].encoding", i), paylog.CheckEncoding(l.Encoding))
+		check(fmt.Sprintf("log[%d].path", i), paylog.CheckPath(l.Path))
 	}
 	logs, faults := follow(*c, silent)
 	for _, err := range faults {

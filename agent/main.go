@@ -49,6 +49,7 @@ func commands() []command {
 		{"decode", "read a hand-off code", runDecode},
 		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"report", "hand a response code to the daemon, print the verdict", runReport},
+		{"log", "show what patterns catch in a payment log, or propose some", runLog},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},
@@ -64,6 +65,7 @@ func commands() []command {
 }
 
 func main() {
+	startUnpreempted()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:])
 	stop()

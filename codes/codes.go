@@ -89,10 +89,12 @@ type Meaning struct {
 
 // A Cause is one member of the catalogue.
 type Cause struct {
-	ID       string // segment dot noun: host.malfunction
-	Segment  string // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
-	Act      string // who must act: staff technician acquirer carrier issuer cardholder none
-	Visit    bool   // must someone travel to the site?
+	ID       string   // segment dot noun: host.malfunction
+	Segment  string   // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
+	Act      string   // who must act: staff technician acquirer carrier issuer cardholder none
+	Visit    bool     // must someone travel to the site?
+	Stages   []string // of a sale at which it can end one; empty: any
+	Writers  []string // who can write a code because of it: terminal acquirer switch issuer; empty: anybody
 	Title    Text
 	Steps    []Step   // who does what, in order, and what to say on the phone
 	Remedies []string // ids of the remedies its steps carry out, sorted

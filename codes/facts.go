@@ -303,7 +303,7 @@ func (p *parser) cond(r row, check, w string) Cond {
 func (p *parser) showable() {
 	for i := range p.k.Limits {
 		if r := &p.k.Limits[i]; p.k.Inference.Sign(r.Finding) == nil {
-			p.problem("findings.tsv", 0, "finding %q of %s has no text and no weights in inference/signs.tsv", r.Finding, r.Check)
+			p.problem("findings.tsv", 0, "finding %q of %s has no text in inference/findings.tsv", r.Finding, r.Check)
 		}
 	}
 }

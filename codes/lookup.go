@@ -70,6 +70,9 @@ func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
 	return rows[0], true
 }
 
+// Readings returns every meaning a scheme's sources give a code, in the order of the table.
+func (k *Knowledge) Readings(scheme, code string) []Meaning { return k.rows(scheme, code) }
+
 // rows returns all rows of a code in a scheme.
 func (k *Knowledge) rows(scheme, code string) []Meaning {
 	table := k.table(scheme)

@@ -30,6 +30,7 @@ shared() {
 	file posdx.zsh zsh/vendor-completions/_posdx
 	file posdx.fish fish/vendor_completions.d/posdx.fish
 }
+"$go" build -o "$tmp/apkorder" ./$kit/apkorder
 
 for arch in "$@"; do
 	name=posdx-$version-$arch
@@ -70,6 +71,7 @@ for arch in "$@"; do
 		# The packages' scripts are the same setup, called as their managers call them.
 		for script in preinst postinst prerm postrm; do
 			{ sed '$d' $kit/setup.sh; echo "maintain $format $script $kb \"\$@\""; } >"$tmp/$script"
+			touch -d "@$SOURCE_DATE_EPOCH" "$tmp/$script"
 		done
 		cat >"$tmp/nfpm.yaml" <<-Y
 			name: posdx
@@ -99,6 +101,7 @@ for arch in "$@"; do
 		[ $format != ipk ] || sed -i '/^homepage/d' "$tmp/nfpm.yaml"
 		"$nfpm" package --config "$tmp/nfpm.yaml" --packager $format --target "$tmp/out.$format" >"$tmp/said" 2>&1 ||
 			{ cat "$tmp/said" >&2; echo "package: $format of $arch failed" >&2; exit 1; }
+		[ $format != apk ] || "$tmp/apkorder" "$tmp/out.apk"
 		mv "$tmp/out.$format" "$dist/$name.$format"
 		echo "$dist/$name.$format"
 	done

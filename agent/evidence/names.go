@@ -220,6 +220,7 @@ const (
 	First                Fact[string]             = "first"                  // source.readable
 	MessagesRead         Fact[float64]            = "messages_read"          // source.readable
 	MessagesUnread       Fact[float64]            = "messages_unread"        // source.readable
+	NotInEncoding        Fact[float64]            = "not_in_encoding"        // source.readable
 	Size                 Fact[float64]            = "size"                   // source.readable
 	ConnectMS            Fact[float64]            = "connect_ms"             // txn.answer
 	HostAnswerSeen       Fact[bool]               = "host_answer_seen"       // txn.answer

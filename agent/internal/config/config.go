@@ -88,6 +88,7 @@ type ECR struct {
 	RX      []string `toml:"rx"`
 	Port    string   `toml:"port"`
 	Way     string   `toml:"way"`
+	Address string   `toml:"address"` // of the terminal, where the link is a network
 	Baud    int      `toml:"baud"`
 	Parity  string   `toml:"parity"`
 	Bits    int      `toml:"data_bits"`
@@ -96,7 +97,7 @@ type ECR struct {
 // Ports are those that are listened to; none where a relay has the port.
 func (e ECR) Ports() []string {
 	switch {
-	case e.Way == "relay":
+	case e.Way == "relay", e.Way == "lan":
 		return nil
 	case e.Port != "":
 		return []string{e.Port}
@@ -197,7 +198,7 @@ type Console struct {
 	Baud     int      `toml:"baud"`
 	Charset  string   `toml:"charset"`  // of the terminal program: utf-8 or gbk
 	Language string   `toml:"language"` // zh or en; empty is the terminal's
-	PIN      string   `toml:"pin"`      // 4 to 12 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
+	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
 	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
 	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
 }

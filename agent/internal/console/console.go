@@ -129,6 +129,7 @@ func (s *session) read(ctx context.Context) {
 			select {
 			case s.in <- b[:n]:
 			case <-ctx.Done():
+				clear(b)
 				return
 			}
 		}
@@ -176,7 +177,10 @@ func (s *session) run(ctx context.Context) error {
 				}
 			}
 			var left bool
-			if left, err = s.take(ctx, keys, &probe); left && err == nil {
+			left, err = s.take(ctx, keys, &probe)
+			clear(b) // a card reader that types like a keyboard may have sent it
+			clear(keys)
+			if left && err == nil {
 				s.write([]byte("\r\n" + wordBye.In(s.model.lang) + "\r\n"))
 				return nil
 			}

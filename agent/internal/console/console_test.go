@@ -359,6 +359,9 @@ func FuzzConsole(f *testing.F) {
 				t.Fatalf("%q: %v", b, err)
 			}
 		}
+		if digits(m.entry) > codeDigits {
+			t.Fatalf("a card number is kept: %q", m.entry)
+		}
 		if len(m.entry) > maxEntry || len(d.seq) > maxSequence+1 {
 			t.Fatalf("entry %d, sequence %d", len(m.entry), len(d.seq))
 		}
@@ -803,5 +806,26 @@ func TestPIN(t *testing.T) {
 	})
 	if s := log.String(); !strings.Contains(s, "wrong PIN") || !strings.Contains(s, "unlocked") || strings.Contains(s, "4711") || strings.Contains(s, "1234") {
 		t.Errorf("log:\n%s", s)
+	}
+}
+
+// A card that is swiped into a field, as readers do that type like a keyboard, is dropped whole, and the next code is taken.
+func TestACardIsNoEntry(t *testing.T) {
+	for _, swipe := range []string{"4761739001010010", "%B4761739001010010^CARD/HOLDER^30122011758?;4761739001010010=30122011758?", "RC 4761 7390 0101 0010"} {
+		m := guidedModel("en")
+		m.show(screenLookup)
+		for _, r := range swipe {
+			m.press(key{r: r})
+		}
+		if m.entry != "" || m.note == "" {
+			t.Errorf("%s: entry %q, note %q", swipe, m.entry, m.note)
+		}
+		m.press(key{r: keyEnter})
+		for _, r := range "96" {
+			m.press(key{r: r})
+		}
+		if m.press(key{r: keyEnter}); m.looked != "96" {
+			t.Errorf("%s: then %q", swipe, m.looked)
+		}
 	}
 }

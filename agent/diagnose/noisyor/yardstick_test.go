@@ -1,4 +1,4 @@
-package infer
+package noisyor
 
 import (
 	"cmp"
@@ -36,7 +36,7 @@ func TestYardstick(t *testing.T) {
 	odds, findings := n.elicit()
 	var core, exact figures
 	for _, c := range cases {
-		p := Problem{Odds: odds, Both: 1, Largest: 5, Width: 400}
+		p := Problem{Odds: odds, Largest: 5, Width: 400}
 		for name, state := range c.Evidence {
 			f := findings[name]
 			f.Seen = n.state(n.index[name], state) == 1

@@ -1,4 +1,4 @@
-package infer
+package noisyor
 
 import (
 	"math"
@@ -8,10 +8,11 @@ import (
 
 // made returns a problem of n causes and m findings.
 func made(r *rand.Rand, n, m int) Problem {
-	p := Problem{Both: 0.3, Largest: 2}
+	p := Problem{Largest: 2}
 	for range n {
 		p.Odds = append(p.Odds, 0.01+r.Float64())
 	}
+	p.Both = func(a, b int) float64 { return 0.3 * (p.Odds[a] + p.Odds[b]) }
 	for range m {
 		f := Finding{Seen: r.IntN(2) == 0, Leak: 0.02 + 0.2*r.Float64()}
 		for c := range n {
@@ -61,7 +62,7 @@ func byHand(p *Problem) []float64 {
 		w := p.Odds[a] * likelihood(a)
 		all, marginal[a] = all+w, marginal[a]+w
 		for b := range a {
-			w := p.Odds[a] * p.Odds[b] * p.Both * likelihood(a, b)
+			w := p.Both(a, b) * likelihood(a, b)
 			all, marginal[a], marginal[b] = all+w, marginal[a]+w, marginal[b]+w
 		}
 	}
@@ -87,7 +88,7 @@ func TestSolveIsTheDefinition(t *testing.T) {
 // TestAnotherProducerExplainsAway: what one cause explains speaks no longer for another one.
 func TestAnotherProducerExplainsAway(t *testing.T) {
 	dark := Finding{Seen: true, Leak: 0.01, Effects: []Effect{{0, 0.9}, {1, 0.9}}}
-	p := Problem{Odds: []float64{0.05, 0.05}, Both: 1, Largest: 2, Findings: []Finding{dark}}
+	p := Problem{Odds: []float64{0.05, 0.05}, Largest: 2, Findings: []Finding{dark}}
 	before := Solve(&p).Marginal[1]
 	p.Findings = append(p.Findings, Finding{Seen: true, Leak: 0.001, Effects: []Effect{{0, 0.9}}})
 	if after := Solve(&p).Marginal[1]; before < 0.3 || after > 0.12 {
@@ -97,13 +98,13 @@ func TestAnotherProducerExplainsAway(t *testing.T) {
 
 // TestTwoFaultsTogether: each of two causes explains what the other cannot.
 func TestTwoFaultsTogether(t *testing.T) {
-	p := Problem{Odds: []float64{0.1, 0.1, 0.1}, Both: 0.2, Largest: 2, Findings: []Finding{
+	p := Problem{Odds: []float64{0.1, 0.1, 0.1}, Largest: 2, Findings: []Finding{
 		{Seen: true, Leak: 0.001, Effects: []Effect{{0, 0.9}}}, {Seen: true, Leak: 0.001, Effects: []Effect{{1, 0.9}}}}}
 	s := Solve(&p)
 	if len(s.Pairs) == 0 || s.Pairs[0].A != 0 || s.Pairs[0].B != 1 || s.Pairs[0].P < 0.8 {
 		t.Errorf("pairs %+v", s.Pairs)
 	}
-	p.Apart = func(a, b int) bool { return true }
+	p.Both = func(a, b int) float64 { return 0 }
 	if s := Solve(&p); len(s.Pairs) > 0 || s.Marginal[0]+s.Marginal[1] > 1 {
 		t.Errorf("kept apart: %+v", s)
 	}

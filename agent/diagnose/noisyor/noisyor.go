@@ -1,10 +1,10 @@
-// Package infer is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
+// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
 //
 // It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones as
 // carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky noisy-OR
 // (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of payments, is
 // deterministic, and exact within the sets it looks at.
-package infer
+package noisyor
 
 import (
 	"cmp"
@@ -32,11 +32,11 @@ type Finding struct {
 // A Problem is what is asked.
 type Problem struct {
 	Odds     []float64 // prior odds of each cause, alone against none
-	Both     float64   // how much likelier two are together than independence says; 1 is independent, 0 never
 	Findings []Finding
-	Apart    func(a, b int) bool // these two are never together; nil: any may be
-	Largest  int                 // the largest sets looked at: 1 or 2, or more for at most 64 causes
-	Width    int                 // of the sets of each size from 3 on, how many are followed further
+	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
+	Single   []bool                 // causes that are never in company; nil: any may be
+	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
+	Width    int                    // of the sets of each size from 3 on, how many are followed further
 }
 
 // A Company is two causes together.
@@ -61,8 +61,8 @@ func bound(p float64) float64 { return min(max(p, least), 1-least) }
 // Solve weighs every set.
 func Solve(p *Problem) Posterior {
 	n := len(p.Odds)
-	if p.Largest > 2 && n > 64 {
-		panic("infer: sets of more than two among more than 64 causes")
+	if p.Largest > 2 && (n > 64 || p.Both != nil) {
+		panic("noisyor: sets of more than two need independent causes, at most 64")
 	}
 	single := make([]float64, n) // log weights, relative to none
 	for i, o := range p.Odds {
@@ -75,7 +75,7 @@ func Solve(p *Problem) Posterior {
 		}
 	}
 	t := newSum(single)
-	if p.Largest >= 2 && p.Both > 0 {
+	if p.Largest >= 2 {
 		t.pairs(p, single)
 	}
 	if p.Largest > 2 {
@@ -137,30 +137,45 @@ func newSum(single []float64) *sum {
 // pairs adds every pair of causes. Only findings on which both act need a second look: elsewhere the logarithms add.
 func (t *sum) pairs(p *Problem, single []float64) {
 	n := len(single)
-	joint := make([]float64, n*n)
+	var able []int // causes that may be in company; at is where each stands among them
+	at := make([]int, n)
+	for c := range single {
+		if at[c] = -1; p.Single == nil || !p.Single[c] {
+			at[c] = len(able)
+			able = append(able, c)
+		}
+	}
+	m := len(able)
+	joint := make([]float64, m*m)
+	var list []Effect
 	for f := range p.Findings {
 		x := &p.Findings[f]
 		if x.Pair == nil && !x.Seen {
 			continue
 		}
-		for i, a := range x.Effects {
-			if x.Pair == nil && !t.matters(single[a.Cause]) {
-				continue
+		list = list[:0]
+		for _, e := range x.Effects {
+			if at[e.Cause] >= 0 {
+				list = append(list, e)
 			}
-			for _, b := range x.Effects[:i] {
-				if x.Pair != nil || t.matters(single[b.Cause]) {
-					joint[a.Cause*n+b.Cause] += x.both(a, b)
-				}
+		}
+		for i, a := range list {
+			for _, b := range list[:i] {
+				joint[at[a.Cause]*m+at[b.Cause]] += x.both(a, b)
 			}
 		}
 	}
-	lift := math.Log(p.Both) - t.scale
-	for a := range n {
-		for b := range a {
-			if p.Apart != nil && p.Apart(a, b) {
-				continue
+	for i, a := range able {
+		for j, b := range able[:i] {
+			lift := 0.0
+			if p.Both != nil {
+				odds := p.Both(a, b)
+				if !(odds > 0) {
+					continue
+				}
+				lift = math.Log(odds / (p.Odds[a] * p.Odds[b]))
 			}
-			w := math.Exp(single[a] + single[b] + joint[a*n+b] + lift)
+			w := math.Exp(single[a] + single[b] + joint[i*m+j] + lift - t.scale)
 			t.all += w
 			t.marginal[a] += w
 			t.marginal[b] += w
@@ -170,10 +185,6 @@ func (t *sum) pairs(p *Problem, single []float64) {
 		}
 	}
 }
-
-// matters tells whether a cause weighs enough for its part in a pair to be worth exactness. What it shares with another one is
-// otherwise counted twice, which for so small a weight changes nothing.
-func (t *sum) matters(single float64) bool { return single > t.scale-40 }
 
 const kept = 8 // pairs that are named at most
 
@@ -246,7 +257,7 @@ func (t *sum) larger(p *Problem) {
 					continue
 				}
 				seen[members] = true
-				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]) + choose(size > 1, math.Log(p.Both), 0), quiet: slices.Clone(from.quiet)}
+				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]), quiet: slices.Clone(from.quiet)}
 				s.weight = s.prior
 				for f := range s.quiet {
 					q := s.quiet[f] + one[f][c]
@@ -283,11 +294,4 @@ func (t *sum) addSet(s *set) {
 			t.marginal[c] += w
 		}
 	}
-}
-
-func choose(b bool, x, y float64) float64 {
-	if b {
-		return x
-	}
-	return y
 }

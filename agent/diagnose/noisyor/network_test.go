@@ -1,4 +1,4 @@
-package infer
+package noisyor
 
 import (
 	"encoding/json"
