@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,12 +17,13 @@ import (
 	"sort"
 	"time"
 
-	"posdx/agent/internal/atomicfile"
-
-	"posdx/agent/internal/outbox"
-	"posdx/agent/report"
-
 	"golang.org/x/sys/unix"
+
+	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/stamp"
+	"posdx/agent/report"
 )
 
 // A bundle is what a terminal can tell of itself to somebody who is not there: a zip file, for every desk can open one
@@ -79,7 +79,7 @@ func holds(name, lang string) string {
 		{"dropped.jsonl", "因空间或时限而丢弃的记录报告", "reports of records that a bound removed"},
 		{"config.json", "配置（不含密钥、口令、证书路径和无线网络名）", "the configuration without keys, passwords, their paths and the name of the wireless network"},
 		{"logs.json", "各交易日志读到的位置", "how far each payment log was read"},
-		{"commands.jsonl", "平台下发命令的记录", "the commands of the fleet, and what became of them"},
+		{"commands.jsonl", "管理平台下发命令的记录", "the commands of the fleet, and what became of them"},
 		{"lives.json", "最近的启动和异常退出", "the last starts and crashes"},
 	} {
 		if t.name == name {
@@ -110,7 +110,7 @@ type part struct {
 
 // bundle makes a bundle of what a witness knows. It always succeeds; what could not be had is named in the manifest.
 func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, error) {
-	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: clockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
+	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
 	var parts []part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
@@ -146,13 +146,13 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	if m.Terminal == "" {
 		m.Terminal = c.Estate + "/" + c.Terminal
 	}
-	body, err = json.Marshal(shown(c))
+	body, err = json.Marshal(c.Public())
 	add("config.json", body, err)
 	body, err = logPlaces(filepath.Join(c.StateDir, "logs.state"))
 	add("logs.json", body, err)
 	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
-	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), keeper.MaxLives)
 	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }
@@ -232,29 +232,6 @@ func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
 		return nil, m, fmt.Errorf("pack bundle: %d bytes, more than %d", out.Len(), maxBundle)
 	}
 	return out.Bytes(), m, nil
-}
-
-// shown is the configuration without what is secret, leads to it or tells of the merchant.
-func shown(c config) config {
-	hide := func(s *string) {
-		if *s != "" {
-			*s = "(set)"
-		}
-	}
-	hide(&c.Broker.Key)
-	hide(&c.Broker.Cert)
-	hide(&c.Broker.UserFile)
-	hide(&c.Network.SSID)
-	c.Broker.URL = slices.Clone(c.Broker.URL)
-	for i, s := range c.Broker.URL {
-		u, err := url.Parse(s)
-		if err != nil {
-			c.Broker.URL[i] = "(unreadable)"
-			continue
-		}
-		c.Broker.URL[i] = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
-	}
-	return c
 }
 
 // logPlaces tells how far the payment logs were read. What identifies their content stays behind.
@@ -420,6 +397,3 @@ func (readOnly) Rename(string, string) error               { return unix.EROFS }
 func (readOnly) Remove(string) error                       { return unix.EROFS }
 func (readOnly) SyncDir() error                            { return nil }
 func (readOnly) Close() error                              { return nil }
-
-// MarshalText writes a time span as UnmarshalText reads it; in nanoseconds it could pass for a card number.
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

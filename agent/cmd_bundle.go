@@ -11,11 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"posdx/agent/internal/atomicfile"
-
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/atomicfile"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -26,22 +25,21 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 			"numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing.\nIt works without a daemon, and says what is missing then.\n"+
 			"Exit codes: 0 done, 1 the file could not be written, 2 usage.",
 		"posdx bundle --list\nposdx bundle /media/usb/t1.zip")
-	configFile := f.String("config", defaultConfig, "the configuration `FILE`")
-	socket := f.String("socket", "", "the daemon's socket `PATH`; empty for the configured one")
 	list := f.Bool("list", false, "print what would be in it")
 	asJSON := f.Bool("json", false, "print the manifest as JSON")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	client := addClientFlags(f, "zh")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if !isLang(s, "bundle", *lang) || len(words) > 1 || (len(words) == 0) != *list {
+	lang := client.lang
+	if !client.valid(s) || len(words) > 1 || (len(words) == 0) != *list {
 		f.Usage()
 		return exitUsage
 	}
 	w := witness{lang: *lang, records: bundleRecords}
-	if c, err := readConfig(*configFile); err != nil {
-		w.confWhy = plain(err)
+	if c, _, err := readConfig(*client.config); err != nil {
+		w.confWhy = err
 		w.scan = func(func(outbox.Record) bool) error {
 			return errors.New("without a configuration it is not known where")
 		}
@@ -49,18 +47,12 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		w.conf = &c
 		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
 	}
-	path := *socket
-	switch {
-	case path != "":
-	case w.conf != nil:
-		path = w.conf.Hook.Socket
-	default:
-		path = hook.SocketPath
-	}
 	w.state = func() (report.State, error) {
-		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
-		defer stop()
-		return hook.Client{Path: path}.State(ctx)
+		d, err := client.daemon()
+		if err != nil {
+			return report.State{}, err
+		}
+		return d.State(ctx)
 	}
 	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
 	if err == nil && !*list {
@@ -261,13 +253,13 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 
 // profileIn is how the terminal's acquirer reads codes, as far as the configuration in a bundle tells.
 func profileIn(k *codes.Knowledge, content map[string][]byte) codes.Profile {
-	var c struct{ Profile profileConfig }
+	var c struct{ Profile conf.Profile }
 	if json.Unmarshal(content["config.json"], &c) == nil {
 		if p, err := chooseProfile(k, c.Profile); err == nil {
 			return p
 		}
 	}
-	p, _ := chooseProfile(k, defaults().Profile)
+	p, _ := chooseProfile(k, conf.Defaults().Profile)
 	return p
 }
 

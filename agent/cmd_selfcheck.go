@@ -27,7 +27,7 @@ func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c, err := readConfig(*path)
+	c, _, err := readConfig(*path)
 	if err == nil && *live > 0 {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(*live)*time.Second)
 		defer cancel()

@@ -169,7 +169,7 @@ func TestEveryCheckOfTheContractIsAnswered(t *testing.T) {
 	}
 	// What the payment application reports, and what the loop knows itself, has no probe.
 	reported := map[string]bool{"app.version": true, "app.config": true, "app.operator": true, "app.session": true, "app.keys": true,
-		"app.journal": true, "txn.answer": true, "txn.history": true, "fleet.advisory": true}
+		"app.journal": true, "txn.answer": true, "txn.history": true, "fleet.advisory": true, "source.readable": true}
 	for _, name := range contractChecks(t) {
 		if !have[name] && !reported[name] {
 			t.Errorf("nothing answers %s", name)

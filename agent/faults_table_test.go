@@ -11,6 +11,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 
 	"golang.org/x/sys/unix"
 )
@@ -195,7 +196,7 @@ func faults() []fault {
 		{name: "host-slow", cause: "host.overloaded", kind: peerFault, how: "the host answers 96 after 41 s instead of 0.7",
 			breaks: func(s *shop) error { return s.good(10) }, event: hostCode("96", "response_ms", 41_000)},
 		{name: "host-lost", cause: "host.unreachable", kind: realFault, how: "the router loses what goes to the host's address",
-			breaks: func(s *shop) error { return s.w.LoseHost(sim.HostIP, true) }, event: connect},
+			breaks: func(s *shop) error { return s.w.LoseHost(world.HostIP, true) }, event: connect},
 		{name: "host-port-closed", cause: "host.port-closed", kind: realFault, how: "the host's listener is closed",
 			breaks: func(s *shop) error { return s.hostDoor.Close() }, event: connect},
 		{name: "host-cert-expired", cause: "host.tls", kind: realFault, how: "the host presents a certificate that ended yesterday",
@@ -379,7 +380,7 @@ func noNetwork(s *shop) error { return s.at(s.w.Terminal, "ip link del "+s.iface
 
 // twin puts another device with the terminal's address on the router's side of the cable.
 func twin(s *shop) error {
-	other, err := sim.NewNet()
+	other, err := world.NewNet()
 	if err != nil {
 		return err
 	}
@@ -388,7 +389,7 @@ func twin(s *shop) error {
 	if err := s.at(s.w.Router, fmt.Sprintf("ip link add link lan0 name twin0 netns /proc/%s/fd/%d type macvlan mode bridge", pid, other.File().Fd())); err != nil {
 		return errCannot(err.Error())
 	}
-	if err := other.Address("twin0", sim.TerminalIP+"/24"); err != nil {
+	if err := other.Address("twin0", world.TerminalIP+"/24"); err != nil {
 		return err
 	}
 	return other.Up("twin0")

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 
 	"github.com/miekg/dns"
 )
@@ -32,10 +32,10 @@ func (s *shop) openWorld() error {
 		return err
 	}
 	var err error
-	if s.hostDoor, err = s.serveTLS(sim.HostIP, shopHostPort, &s.host); err != nil {
+	if s.hostDoor, err = s.serveTLS(world.HostIP, shopHostPort, &s.host); err != nil {
 		return err
 	}
-	if _, err := s.serveTLS(sim.BrokerIP, shopOtherPort, &s.other); err != nil {
+	if _, err := s.serveTLS(world.BrokerIP, shopOtherPort, &s.other); err != nil {
 		return err
 	}
 	mux := dns.NewServeMux()
@@ -50,7 +50,7 @@ func (s *shop) openWorld() error {
 		}
 		w.WriteMsg(a)
 	})
-	packet, err := net.ListenPacket("udp", sim.ResolverIP+":53")
+	packet, err := net.ListenPacket("udp", world.ResolverIP+":53")
 	if err != nil {
 		return err
 	}

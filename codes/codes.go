@@ -33,6 +33,7 @@ type Knowledge struct {
 	News      []FindingNews // sorted by finding
 	Meanings  []Meaning     // sorted by scheme, then code; several rows of one code stand in the order of the file
 	Profiles  []Profile     // sorted by name
+	Words     []Word        // sorted by kind, then id
 	Causes    []Cause       // sorted by id
 	Coverage  []Coverage
 	Claims    []Claim

@@ -119,6 +119,7 @@ func (p *parser) parse(files fs.FS) {
 	k.Version = p.version()
 	p.sources()
 	p.schemes()
+	p.words()
 	p.checks()
 	p.facts()
 	p.findings()
@@ -151,7 +152,7 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
 			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
 			return true
 		}

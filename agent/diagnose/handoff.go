@@ -49,8 +49,13 @@ var (
 	handoffSure    = [...]string{"abstained", "possible", "likely", "confirmed"}
 
 	// handoffLayers are the facts of a hand-off code, each ok, bad or not known.
-	handoffLayers = [...]struct{ name, check string }{
-		{"answer", "txn.answer"}, {"link", "net.link"}, {"internet", "net.internet"}, {"host", "net.tcp"}, {"reader", "reader.port"},
+	handoffLayers = [...]struct {
+		name, check string
+		title       codes.Text
+	}{
+		{"answer", "txn.answer", codes.Text{ZH: "主机应答", EN: "answer"}}, {"link", "net.link", codes.Text{ZH: "网络连线", EN: "link"}},
+		{"internet", "net.internet", codes.Text{ZH: "外网", EN: "internet"}}, {"host", "net.tcp", codes.Text{ZH: "连接主机", EN: "host"}},
+		{"reader", "reader.port", codes.Text{ZH: "读卡器", EN: "reader"}},
 	}
 )
 
@@ -394,6 +399,13 @@ func findCode(k *codes.Knowledge, scheme string, number uint32) string {
 	return ""
 }
 
+func layerWord(k *codes.Knowledge, layer string) codes.Text {
+	if layer == "unknown" {
+		return k.Word("status", string(report.NotRun))
+	}
+	return k.Word("status", layer)
+}
+
 // Text writes a decoded hand-off code for people.
 func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	w := textWriter{width: 80, label: 8}
@@ -402,23 +414,23 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	if code == "" {
 		code = say("（不在本机的表里）", "(in no table here)")
 	}
-	w.line(say("代码", "code"), strings.TrimSpace(code+"  "+h.Scheme+"  "+string(h.Origin)))
+	w.line(say("应答码", "code"), strings.TrimSpace(code+"  "+h.Scheme+"  "+k.Word("origin", string(h.Origin)).In(lang)))
 	for i, id := range h.Causes {
 		title := id
 		if c, ok := k.Cause(id); ok {
 			title = c.Title.In(lang) + "  [" + id + "]"
 		}
 		if i == 0 {
-			title += "  " + h.Sure
+			title += "  " + k.Word("verdict", h.Sure).In(lang)
 		}
 		w.line(pick(i == 0, say("原因", "cause"), ""), title)
 	}
-	w.line(say("钱款", "money"), moneySay(h.State, h.Retry, "").In(lang))
+	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, "").In(lang))
 	var layers []string
 	for _, l := range handoffLayers {
-		layers = append(layers, l.name+" "+h.Layers[l.name])
+		layers = append(layers, l.title.In(lang)+" "+layerWord(k, h.Layers[l.name]).In(lang))
 	}
-	w.line(say("检查", "checks"), strings.Join(layers, ", "))
+	w.line(say("检查", "checks"), strings.Join(layers, say("，", ", ")))
 	if h.Terminal != "" {
 		w.line(say("终端", "terminal"), "…"+h.Terminal)
 	}

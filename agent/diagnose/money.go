@@ -21,12 +21,11 @@ func (s *state) money(first, lang string) report.Money {
 	if c := s.cause(first); c != nil {
 		by = c.Act
 	}
-	say := moneySay(state, retry, by)
+	said := state
 	if s.signIn() {
-		say = codes.Text{ZH: "这是签到等管理报文，不涉及扣款。", EN: "This was a sign-in or another management message; no money moves in it."}
-		say = join(say, retrySay(retry, by))
+		said = "sign-in"
 	}
-	return report.Money{State: state, Retry: retry, Say: say.In(lang)}
+	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, retry, by).In(lang)}
 }
 
 func (s *state) moneyState(first string) (state, retry string) {
@@ -231,46 +230,12 @@ func (s *state) retryNotSent(first string) string {
 	return s.f.RetryFor(first)
 }
 
-// moneySay words the money line; by is who has to act on the first cause, "" if that is not known.
-func moneySay(state, retry, by string) codes.Text {
-	return join(stateSay(state), retrySay(retry, by))
-}
-
-func join(a, b codes.Text) codes.Text { return codes.Text{ZH: a.ZH + b.ZH, EN: a.EN + " " + b.EN} }
-
-func stateSay(state string) codes.Text {
-	switch state {
-	case report.MoneyNotSent:
-		return codes.Text{ZH: "请求没有发出，顾客没有被扣款。", EN: "Nothing was sent; the customer was not charged."}
-	case report.MoneySentNoAnswer:
-		return codes.Text{ZH: "请求已发出但没有应答，顾客可能已被扣款。", EN: "The request left and no answer came; the customer may have been charged."}
-	case report.MoneyDeclined:
-		return codes.Text{ZH: "这笔交易没有成交，顾客没有被扣款。", EN: "The sale was not made; the customer was not charged."}
-	case report.MoneyApproved:
-		return codes.Text{ZH: "这笔交易已批准。", EN: "The sale was approved."}
-	}
-	return codes.Text{ZH: "不清楚顾客是否已被扣款。", EN: "It is not known whether the customer was charged."}
-}
-
-// retrySay words the advice. Where somebody must mend something first, waiting does not help, and a customer who is told
-// only "do not try again" never comes back.
-func retrySay(retry, by string) codes.Text {
+// moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must mend
+// something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
+func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
 	mend := by == "staff" || by == "technician" || by == "acquirer" && retry == report.RetryNo
-	switch {
-	case retry == report.RetrySafe:
-		return codes.Text{ZH: "可以马上再试。", EN: "It is safe to try again now."}
-	case retry == report.RetryLater && mend:
-		return codes.Text{ZH: "现在再试也不行，照下面的步骤处理好再试。", EN: "Trying now will not work; first put it right as below."}
-	case retry == report.RetryLater:
-		return codes.Text{ZH: "现在再试也不行，请稍后再试。", EN: "Trying now will not help; try again later."}
-	case retry == report.RetryQueryFirst:
-		return codes.Text{ZH: "先查询上一笔的结果，不要直接重刷。", EN: "Look up the result first; do not simply charge again."}
-	case retry == report.RetryAfterSignin:
-		return codes.Text{ZH: "先重新签到，再试。", EN: "Sign in again, then retry."}
-	case retry == report.RetryOtherMeans:
-		return codes.Text{ZH: "请换一张卡或换一种付款方式。", EN: "Use another card or another way to pay."}
-	case retry == report.RetryNo && mend:
-		return codes.Text{ZH: "处理好之前不要再试。", EN: "Do not try again before it has been put right."}
+	if mend && (retry == report.RetryLater || retry == report.RetryNo) {
+		retry += "-mend"
 	}
-	return codes.Text{ZH: "不要再试。", EN: "Do not try again."}
+	return k.Word("money", state).Sentence().And(k.Word("retry", retry).Sentence())
 }

@@ -27,7 +27,7 @@ func TestAdviceAgreesWithItself(t *testing.T) {
 		for _, state := range states {
 			for _, retry := range retries {
 				for _, lang := range []string{"zh", "en"} {
-					money, steps := moneySay(state, retry, c.Act).In(lang), c.StepsFor(retry).In(lang)
+					money, steps := moneySay(k, state, retry, c.Act).In(lang), c.StepsFor(retry).In(lang)
 					complain := func(what string) { t.Errorf("%s, %s, %s: %s\n  %s\n  %s", c.ID, state, retry, what, money, steps) }
 					untilMended := regexp.MustCompile(`before it has been put right|处理好之前`).MatchString(money)
 					if forbids.MatchString(money) && !untilMended && tellsAgain.MatchString(steps) {

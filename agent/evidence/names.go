@@ -47,6 +47,7 @@ const (
 	ReaderSelftest    Check = "reader.selftest"    // Self-test of the card reader
 	ReaderSlot        Check = "reader.slot"        // Card in the slot
 	ReaderUSB         Check = "reader.usb"         // USB disconnects of the reader
+	SourceReadable    Check = "source.readable"    // Whether what is heard can be read
 	TxnAnswer         Check = "txn.answer"         // Whether and how fast the host answered
 	TxnHistory        Check = "txn.history"        // Recent payments, good and bad
 )
@@ -134,6 +135,7 @@ const (
 	Firmware             Fact[string]             = "firmware"               // modem.port pinpad.port reader.port
 	Model                Fact[string]             = "model"                  // modem.port pinpad.port reader.port
 	Unanswered           Fact[float64]            = "unanswered"             // modem.port
+	Radio                Fact[string]             = "radio"                  // modem.registration
 	Tech                 Fact[string]             = "tech"                   // modem.registration modem.signal
 	BERPct               Fact[float64]            = "ber_pct"                // modem.signal
 	RSRPDBm              Fact[float64]            = "rsrp_dbm"               // modem.signal
@@ -214,6 +216,11 @@ const (
 	Card                 Fact[string]             = "card"                   // reader.slot
 	Disconnects1h        Fact[float64]            = "disconnects_1h"         // reader.usb
 	Present              Fact[bool]               = "present"                // reader.usb
+	Bytes                Fact[float64]            = "bytes"                  // source.readable
+	First                Fact[string]             = "first"                  // source.readable
+	MessagesRead         Fact[float64]            = "messages_read"          // source.readable
+	MessagesUnread       Fact[float64]            = "messages_unread"        // source.readable
+	Size                 Fact[float64]            = "size"                   // source.readable
 	ConnectMS            Fact[float64]            = "connect_ms"             // txn.answer
 	HostAnswerSeen       Fact[bool]               = "host_answer_seen"       // txn.answer
 	NormalResponseMS     Fact[float64]            = "normal_response_ms"     // txn.answer

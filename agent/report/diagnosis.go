@@ -18,6 +18,7 @@ type Diagnosis struct {
 	NextTest       *NextTest  `json:"next_test,omitempty"`
 	Evidence       []Evidence `json:"evidence"`
 	Handoff        string     `json:"handoff"`
+	Asked          bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed
 	Agent          Agent      `json:"agent"`
 }
 

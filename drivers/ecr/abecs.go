@@ -1,7 +1,8 @@
 package ecr
 
-// abecs is the link to Brazil's PIN pads (ABECS protocol 2.20, chapter 2): SYN, data in which DC3, SYN and ETB are
-// written as DC3 and the character with 20 added, ETB, and a CRC over data and ETB, high byte first.
+import "posdx/drivers/frame"
+
+// abecs is the link to Brazil's PIN pads (ABECS protocol 2.20).
 type abecs struct {
 	answers bool
 }
@@ -13,58 +14,15 @@ func (a abecs) cut(b []byte) (int, []byte, verdict) {
 	if b[0] != syn {
 		return single(b[0])
 	}
-	var sum uint16
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case syn:
-			return 1, nil, noise
-		case dc3:
-			if i++; i == len(b) {
-				return 0, nil, more
-			}
-			if b[i] != '3' && b[i] != '6' && b[i] != '7' {
-				return 1, nil, noise
-			}
-			sum = crcStraight(sum, b[i]-0x20)
-		case etb:
-			if len(b) < i+3 {
-				return 0, nil, more
-			}
-			if sum = crcStraight(sum, etb); byte(sum>>8) != b[i+1] || byte(sum) != b[i+2] {
-				return 1, nil, damaged
-			}
-			return i + 3, unescape(b[1:i]), sound
-		default:
-			sum = crcStraight(sum, b[i])
-		}
+	switch step, size, message := frame.CutABECS(b); step {
+	case frame.ABECSWhole:
+		return size, message, sound
+	case frame.ABECSSpoilt:
+		return 1, nil, damaged
+	case frame.ABECSBroken:
+		return 1, nil, noise
 	}
 	return 0, nil, more
-}
-
-// crcStraight is CRC-16 with the polynomial 1021, high bit first.
-func crcStraight(sum uint16, c byte) uint16 {
-	sum ^= uint16(c) << 8
-	for range 8 {
-		if sum&0x8000 != 0 {
-			sum = sum<<1 ^ 0x1021
-		} else {
-			sum <<= 1
-		}
-	}
-	return sum
-}
-
-func unescape(b []byte) []byte {
-	n := 0
-	for i := 0; i < len(b); i++ {
-		b[n] = b[i]
-		if b[i] == dc3 {
-			i++
-			b[n] = b[i] - 0x20
-		}
-		n++
-	}
-	return b[:n]
 }
 
 // abecsSale tells whether a command takes a card, a PIN or a decision of a chip (chapter 3).
@@ -92,7 +50,7 @@ func (a abecs) read(b []byte) (Found, bool) {
 	if a.answers && len(b) == 1 && b[0] == eot {
 		return Found{Kind: End}, true
 	}
-	if len(b) == 0 || b[0] == 0x12 {
+	if len(b) == 0 || b[0] == frame.ABECSEncrypted {
 		return Found{}, true
 	}
 	c := cursor{rest: b}

@@ -1,6 +1,10 @@
 package ecr
 
-import "fmt"
+import (
+	"fmt"
+
+	"posdx/drivers/frame"
+)
 
 // zvt is the serial transport of the ZVT protocol (PA00P016, chapter 2): DLE STX, data with every DLE doubled, DLE ETX,
 // and a CRC over the data and ETX, low byte first.
@@ -22,7 +26,7 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 	var sum uint16
 	for i := 2; i < len(b); i++ {
 		if b[i] != dle {
-			sum = crcReflected(sum, b[i])
+			sum = frame.CRC16Reflected(sum, b[i])
 			continue
 		}
 		if i++; i == len(b) {
@@ -30,12 +34,12 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 		}
 		switch b[i] {
 		case dle:
-			sum = crcReflected(sum, dle)
+			sum = frame.CRC16Reflected(sum, dle)
 		case etx:
 			if len(b) < i+3 {
 				return 0, nil, more
 			}
-			if sum = crcReflected(sum, etx); byte(sum) != b[i+1] || byte(sum>>8) != b[i+2] {
+			if sum = frame.CRC16Reflected(sum, etx); byte(sum) != b[i+1] || byte(sum>>8) != b[i+2] {
 				return 1, nil, damaged
 			}
 			return i + 3, undouble(b[2 : i-1]), sound
@@ -44,19 +48,6 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 		}
 	}
 	return 0, nil, more
-}
-
-// crcReflected is CRC-16 with the polynomial 8408, low bit first.
-func crcReflected(sum uint16, c byte) uint16 {
-	sum ^= uint16(c)
-	for range 8 {
-		if sum&1 != 0 {
-			sum = sum>>1 ^ 0x8408
-		} else {
-			sum >>= 1
-		}
-	}
-	return sum
 }
 
 // undouble takes the second of two DLE out, in place.

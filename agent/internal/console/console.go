@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -281,7 +282,7 @@ func (s *session) state(ctx context.Context) {
 		s.tell(ctx, func(m *model) {
 			s.asked = false
 			if err != nil {
-				m.note = clean(err.Error())
+				m.note = text.Clean(err.Error())
 				return
 			}
 			m.gotState(st)

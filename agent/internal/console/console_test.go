@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -65,7 +66,7 @@ func know() *codes.Knowledge {
 			{ID: "host.malfunction", Title: codes.Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"},
 				Steps: []codes.Step{
 					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
-					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
 				}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
@@ -154,14 +155,14 @@ func (v *vt) write(b []byte) error {
 			b = b[end:]
 			continue
 		}
-		if r < 0x20 || v.col+columns(r) > cols || v.row >= rows {
+		if r < 0x20 || v.col+text.Columns(r) > cols || v.row >= rows {
 			return fmt.Errorf("%q at row %d, column %d", r, v.row+1, v.col+1)
 		}
 		v.cell[v.row][v.col] = r
-		if columns(r) == 2 {
+		if text.Columns(r) == 2 {
 			v.cell[v.row][v.col+1] = -1
 		}
-		v.col += columns(r)
+		v.col += text.Columns(r)
 		b = b[n:]
 	}
 	return nil
@@ -243,36 +244,6 @@ func TestPaintIsFrugal(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"one two three", 8, "one two|  three"},
-		{"收单机构故障，请稍后再试", 10, "收单机构故|  障，请稍|  后再试"},
-		{"一二三四五，六", 10, "一二三四|  五，六"},
-		{"", 10, ""},
-		{"abcdefghijkl", 6, "abcdef|  ghij|  kl"},
-		{"http://中文", 4, "http|  :/|  /|  中|  文"},
-	} {
-		if got := strings.Join(wrap(c.in, c.n, 2), "|"); got != c.want {
-			t.Errorf("wrap(%q, %d): got %q, want %q", c.in, c.n, got, c.want)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		s, n := clean(rapid.String().Draw(t, "text")), rapid.IntRange(6, 80).Draw(t, "n")
-		for _, l := range wrap(s, n, 3) {
-			if width(l) > n {
-				t.Fatalf("wrap(%q, %d) made %q, %d wide", s, n, l, width(l))
-			}
-		}
-		if p := pad(s, n); width(p) != n {
-			t.Fatalf("pad(%q, %d) made %q, %d wide", s, n, p, width(p))
-		}
-	})
-}
-
 // No text from elsewhere steers the terminal.
 func TestHostileTextStaysText(t *testing.T) {
 	m := newModel("en")
@@ -290,7 +261,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	m.guide.Got(m.guide.Step.Check, []report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad, Facts: report.Facts{evil: evil}}})
 	for _, k := range "1263?eg39" {
 		m.press(key{r: k})
-		m.note = clean(evil)
+		m.note = text.Clean(evil)
 		for _, l := range m.view() {
 			if strings.ContainsFunc(l, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) {
 				t.Errorf("screen %c: control characters in %q", k, l)

@@ -417,3 +417,31 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// A radio that was switched off is a finding of its own; no SIM, network, antenna or context is judged beside it.
+func TestModemOffTheAir(t *testing.T) {
+	for _, radio := range []modem.Radio{modem.RadioOff, modem.Deregistered} {
+		for _, c := range []struct {
+			r    modem.Report
+			want map[string]string
+		}{
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: radio, Bearer: modem.Bearer{AttachedKnown: true, ActiveKnown: true}},
+				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "ok - ready -", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMFailure, Radio: radio, Signals: []modem.Signal{{RSSI: -113, RSRP: modem.NoValue, RSRQ: modem.NoValue, SINR: modem.NoValue, BER: modem.NoValue}}},
+				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "cannot-tell - - masked", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
+		} {
+			s := &modemState{config: ModemConfig{Name: "modem0", APN: "pos.example"}}
+			for _, e := range s.evidence(c.r, nil) {
+				if want, ok := c.want[e.Check]; ok && show(e, "radio", "state", "reason") != want {
+					t.Errorf("%s: %s, want %s", e.Check, show(e, "radio", "state", "reason"), want)
+				}
+			}
+		}
+	}
+	s := &modemState{config: ModemConfig{Name: "modem0"}}
+	for _, e := range s.evidence(modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: modem.RadioOn}, nil) {
+		if e.Check == "modem.registration" && show(e, "radio", "state") != "bad - idle" {
+			t.Errorf("a radio that is on: %s", show(e, "radio", "state"))
+		}
+	}
+}

@@ -95,6 +95,13 @@ func (r *Runner) SaleEnds() {
 	r.sale = time.Time{}
 }
 
+// InSale tells whether a sale keeps probes from running.
+func (r *Runner) InSale() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inSale()
+}
+
 func (r *Runner) inSale() bool { return time.Now().Before(r.sale) }
 
 // Run asks all the given probes at the same time, hands on each answer as it comes and returns when all have answered

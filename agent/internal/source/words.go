@@ -42,6 +42,13 @@ func CodeProblem(s string) string {
 	return ""
 }
 
+// plausibleCode bounds a code that no table knows and a person or the fleet asks for; payment applications and hosts
+// write what they like.
+const plausibleCode = 8
+
+// Plausible tells whether something typed looks like a response code at all.
+func Plausible(s string) bool { return len(s) <= plausibleCode && Word(s, plausibleCode) }
+
 // CardLike reports whether text holds a card number, whole or masked, a track, or so many hex digits in a row that they
 // could be a PIN block, a hash or a key.
 func CardLike(s string) bool {

@@ -129,6 +129,9 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
+// IsSale tells a payment from what a terminal says to its host besides, such as a sign-in.
+func IsSale(ev report.Event) bool { return isSale(ev) }
+
 // isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that goes
 // well is no approval. A message whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {

@@ -133,7 +133,8 @@ func sameTrace(a, b string) (same, known bool) {
 	return x == y, true
 }
 
-// isAsked tells a question of a person from something that happened: it is answered, and never counted.
-func isAsked(ev report.Event) bool {
-	return ev.Channel == report.ChannelConsole || ev.Channel == report.ChannelCommand
+// OtherTrace tells whether two trace numbers are certainly of two sales.
+func OtherTrace(a, b string) bool {
+	same, known := sameTrace(a, b)
+	return known && !same
 }

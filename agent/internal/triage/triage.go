@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sort"
@@ -30,12 +31,23 @@ const (
 	quiet = 20 * time.Second
 	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
 	queue = 16
+	// questions may be asked in a row; then one every questionEvery. Each costs the terminal four seconds of checks.
+	questions     = 6
+	questionEvery = 20 * time.Second
 	// maxOpen bounds the diagnoses that wait for repeats.
 	maxOpen = 16
 )
 
 // ErrBusy says that too many codes wait; the caller may try again later.
 var ErrBusy = errors.New("report code: too many codes are waiting, try again in a few seconds")
+
+// A TooManyError says that a person or the fleet has asked too often; the questions of the payment application are never
+// refused for it.
+type TooManyError struct{ Again time.Duration }
+
+func (e TooManyError) Error() string {
+	return fmt.Sprintf("too many questions in a row: ask again in %d s", int(e.Again.Seconds())+1)
+}
 
 // A Store keeps documents until the fleet has them.
 type Store interface {
@@ -60,6 +72,7 @@ type Config struct {
 	Journal   Journal
 	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
 	Metered   func() bool         // is the bearer in use paid by the byte?
+	Asked     func(doc []byte)    // takes the final diagnosis that somebody asked for; may be nil
 	Log       *slog.Logger
 }
 
@@ -77,6 +90,9 @@ type Loop struct {
 	since    time.Time
 	app      snapshot
 	advised  map[string]report.Advisory
+
+	asks    int       // questions that may be asked at once
+	askedAt time.Time // when asks was counted
 
 	approvedBefore time.Time // the last approval before this start; set before Run
 }
@@ -113,18 +129,49 @@ type run struct {
 	ended    time.Time
 	doc      report.Diagnosis
 	closed   bool
-	waiting  []*run // repeats that want the same answer
-	told     int    // repeats in the newest document
-	sale     *sale  // what was told of; nil for a question
+	waiting  []*run             // repeats that want the same answer
+	stop     context.CancelFunc // ends its probing; set while it is being probed
+	told     int                // repeats in the newest document
+	sale     *sale              // what was told of; nil for a question
 }
 
 // New returns a loop.
 func New(c Config) *Loop {
-	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now()}
+	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now(), asks: questions}
 }
 
-// Submit hands in a code. It never waits: ErrBusy means the queue is full.
+// asked tells whether somebody asked and no sale failed.
+func (r *run) asked() bool { return r.ev.Channel.Asked() }
+
+// admit takes a question in, or says when the next one may be asked.
+func (l *Loop) admit(now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.askedAt.IsZero() {
+		l.askedAt = now
+	}
+	for l.asks < questions && now.Sub(l.askedAt) >= questionEvery {
+		l.asks++
+		l.askedAt = l.askedAt.Add(questionEvery)
+	}
+	if l.asks == questions {
+		l.askedAt = now
+	}
+	if l.asks == 0 {
+		return TooManyError{questionEvery - now.Sub(l.askedAt)}
+	}
+	l.asks--
+	return nil
+}
+
+// Submit hands in a code, or a question of a person or the fleet. It never waits: ErrBusy means the queue is full, a
+// TooManyError that too many questions were asked.
 func (l *Loop) Submit(c Code) (Ticket, error) {
+	if c.Event.Channel.Asked() {
+		if err := l.admit(time.Now()); err != nil {
+			return Ticket{}, err
+		}
+	}
 	l.c.Stamp(&c.Event)
 	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, card: c.Card, issuer: c.Issuer, start: time.Now(),
 		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
@@ -215,7 +262,10 @@ func (l *Loop) tell(f func(*history)) {
 // forgotten when the queue is full.
 func (l *Loop) Ping(answer func()) { l.tell(func(*history) { answer() }) }
 
-// Last returns the newest diagnosis.
+// Profile is how this acquirer's codes are read.
+func (l *Loop) Profile() codes.Profile { return l.c.Profile }
+
+// Last returns the newest diagnosis of a sale; what somebody asked is none.
 func (l *Loop) Last() (report.Diagnosis, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -270,7 +320,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			for _, r := range open {
 				if r.ended.IsZero() {
 					active = r
-					go l.probe(ctx, r, probed)
+					within, stop := context.WithCancel(ctx)
+					r.stop = stop
+					go l.probe(within, r, probed)
 					break
 				}
 			}
@@ -291,6 +343,16 @@ func (l *Loop) Run(ctx context.Context) error {
 		case f := <-l.note:
 			f(&h)
 		case r := <-l.in:
+			if r.asked() {
+				if len(open) < maxOpen {
+					l.explain(&h, r, false)
+					open = append(open, r)
+				} else {
+					l.explain(&h, r, true) // from what is known: no failed sale gives way to a question
+					r.end()
+				}
+				break
+			}
 			class, news := l.count(&h, r)
 			if class == "A" && answered(r.ev) {
 				l.approved(&h, r)
@@ -307,6 +369,9 @@ func (l *Loop) Run(ctx context.Context) error {
 				o.repeat(r, news)
 				break
 			}
+			if active != nil && active.asked() {
+				active.stop() // a sale has failed: whoever only asked gets what is known by now
+			}
 			if len(open) >= maxOpen {
 				open = l.closeOldest(&h, open, active)
 			}
@@ -319,6 +384,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.explain(&h, active, true)
 			active.ended = time.Now()
 			active.end()
+			active.stop()
+			if active.asked() {
+				open = slices.DeleteFunc(open, func(r *run) bool { return r == active })
+			}
 			active = nil
 			closing.Reset(quiet)
 		case <-closing.C:
@@ -342,6 +411,9 @@ func (s *sale) diagnosis() *run {
 // of the money.
 func sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
+		if o.asked() {
+			continue
+		}
 		a, b := o.ev, r.ev
 		if a.Code != b.Code || a.Scheme != b.Scheme && a.Scheme != "" && b.Scheme != "" {
 			continue
@@ -415,14 +487,11 @@ func (l *Loop) approved(h *history, r *run) {
 }
 
 // count finds the sale of a code, takes it into the tally and the history if nobody told of it before, and returns the
-// code's class, empty when the tables do not know it. A question of a person is not counted.
+// code's class, empty when the tables do not know it.
 func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
 		class = res.Meaning.Class
-	}
-	if isAsked(r.ev) {
-		return class, false
 	}
 	x := txn(r.ev)
 	if x.ResponseMS != nil && r.ev.Origin == report.OriginHost {
@@ -475,6 +544,9 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 		Lang: r.lang, Version: l.c.Version, Profile: l.c.Profile, Revision: r.revision, Final: final,
 		Repeats: r.repeats, TookMS: now.Sub(r.start).Milliseconds(),
 	})
+	if d.Asked = r.asked(); d.Asked {
+		return d
+	}
 	l.mu.Lock()
 	l.last, l.haveLast = d, true
 	l.mu.Unlock()
@@ -490,6 +562,12 @@ func (l *Loop) keep(d report.Diagnosis) {
 	doc, err := json.Marshal(d)
 	if err != nil {
 		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
+		return
+	}
+	if d.Asked {
+		if d.Final && l.c.Asked != nil {
+			l.c.Asked(doc)
+		}
 		return
 	}
 	journal := l.c.Journal
@@ -514,6 +592,9 @@ func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 	left := min(probing, Deadline-time.Since(r.start))
 	if left < worthAsking || r.late {
 		return // after a wait behind another run, that one's answers are new enough
+	}
+	if r.asked() && l.c.Runner.InSale() {
+		return // answered from what is known: nobody's question touches a device in a sale
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()

@@ -132,7 +132,8 @@ func (s *session) timeouts(now time.Time, until func(time.Time)) error {
 	return nil
 }
 
-// choose picks the next message: replies, then what is sent again, then the outbox in order, then health.
+// choose picks the next message: replies, then what is sent again, then the outbox in order, then answers to
+// questions, then health.
 func (s *session) choose(now time.Time, until func(time.Time)) (message, bool, error) {
 	u := s.u
 	at := u.cfg.Address
@@ -156,10 +157,23 @@ func (s *session) choose(now time.Time, until func(time.Time)) (message, bool, e
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.dirty || u.budget.over(now) {
+	if u.budget.over(now) {
 		return message{}, false, nil
 	}
 	st := u.box.Stats()
+	if len(u.asked) > 0 {
+		a := u.asked[0]
+		u.asked = slices.Delete(u.asked, 0, 1)
+		env, err := report.Wrap(at, report.KindAsked, st.Epoch, st.Boot, 0, a.at, false, a.doc)
+		if err != nil {
+			u.log.Warn("asked", "error", err)
+			return message{}, false, nil
+		}
+		return message{topic: at.Topic(report.KindAsked), kind: report.KindAsked, payload: env}, true, nil
+	}
+	if !u.dirty {
+		return message{}, false, nil
+	}
 	env, err := report.Wrap(at, report.KindHealth, st.Epoch, st.Boot, 0, u.healthAt, false, u.health)
 	u.dirty = false
 	if err != nil {

@@ -155,6 +155,7 @@ type Uplink struct {
 	healthAt time.Time
 	dirty    bool
 	replies  []outReply
+	asked    []askedDoc
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
@@ -344,6 +345,26 @@ func (u *Uplink) PublishHealth(doc []byte) {
 	signal(u.wake)
 }
 
+// maxAskedDocs wait for a session; who asked has the answer already.
+const maxAskedDocs = 8
+
+// An askedDoc is the answer to a question, for the fleet to see.
+type askedDoc struct {
+	at  time.Time
+	doc []byte
+}
+
+// PublishAsked sends the answer to what somebody asked. It is neither numbered nor kept over a restart: nothing failed.
+func (u *Uplink) PublishAsked(doc []byte) {
+	u.mu.Lock()
+	u.asked = append(u.asked, askedDoc{time.Now(), slices.Clone(doc)})
+	if n := len(u.asked) - maxAskedDocs; n > 0 {
+		u.asked = slices.Delete(u.asked, 0, n)
+	}
+	u.mu.Unlock()
+	signal(u.wake)
+}
+
 // State returns how the session stands.
 func (u *Uplink) State() State {
 	u.mu.Lock()
@@ -394,4 +415,10 @@ func parseBroker(s string) (*url.URL, error) {
 		b.Host = net.JoinHostPort(b.Hostname(), port)
 	}
 	return b, nil
+}
+
+// CheckBroker says what is wrong with the address of a broker.
+func CheckBroker(s string) error {
+	_, err := parseBroker(s)
+	return err
 }

@@ -63,6 +63,8 @@ type tracker struct {
 	waiting   []source.Seen
 	reversals []reversal
 	ways      map[string]*way
+	hearings  map[string]*source.Hearing // by target
+	deaf      func(*source.Hearing)      // a target became readable, or no more; may be nil
 
 	mu     sync.Mutex
 	recent []*exchange
@@ -83,7 +85,7 @@ type way struct {
 }
 
 func newTracker(to source.Sink) *tracker {
-	return &tracker{to: to, flows: map[key]*flow{}, ways: map[string]*way{}}
+	return &tracker{to: to, flows: map[key]*flow{}, ways: map[string]*way{}, hearings: map[string]*source.Hearing{}}
 }
 
 // packet takes in one packet as it came, without its link header.
@@ -204,7 +206,7 @@ func (t *tracker) answered(e *exchange, m ecr.Message) {
 	}
 	x.MTI = m.MTI
 	if m.Code != "" {
-		t.see(m.Code, report.OriginHost, x, card)
+		t.see(m.Code, m.Scheme(), report.OriginHost, x, card)
 	}
 }
 
@@ -228,11 +230,11 @@ func (t *tracker) reversal(m ecr.Message) {
 		}
 	}
 	t.mu.Unlock()
-	t.see(m.Code, report.OriginTerminal, x, m.Card)
+	t.see(m.Code, m.Scheme(), report.OriginTerminal, x, m.Card)
 }
 
 // see offers a code to the sink, and keeps it where that is full.
-func (t *tracker) see(code string, origin report.Origin, x report.Txn, card ecr.Card) {
+func (t *tracker) see(code, scheme string, origin report.Origin, x report.Txn, card ecr.Card) {
 	if name(code) == "" {
 		t.to.Lost("wire code refused", 1)
 		return
@@ -241,7 +243,7 @@ func (t *tracker) see(code string, origin report.Origin, x report.Txn, card ecr.
 		t.waiting = t.waiting[1:]
 		t.to.Lost("wire code", 1)
 	}
-	t.waiting = append(t.waiting, source.Seen{Code: code, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now, Card: card})
+	t.waiting = append(t.waiting, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelCapture, Txn: &x, Time: t.now, Card: card})
 	t.offer()
 }
 

@@ -109,14 +109,37 @@ func (c Client) State(ctx context.Context) (s report.State, err error) {
 	return s, err
 }
 
+// CheckNames are names as the protocol has them: without a star.
+func CheckNames(names []string) []string {
+	names = slices.Clone(names)
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(n, "*")
+	}
+	return names
+}
+
+// Wrong lists what the daemon would refuse, leave out or pass over of a request, by the daemon's own judgement: for a
+// person it is better said before anything is sent.
+func Wrong(q CodeRequest) (list []string) {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	_, a := parse(b, time.Now())
+	if a.Result == Refused {
+		return []string{a.Field + ": " + a.Why}
+	}
+	list = append(list, a.Warnings...)
+	for _, name := range a.Ignored {
+		list = append(list, name+": there is no such member")
+	}
+	return list
+}
+
 // Check runs checks, all of them if no name is given. The first part of a name stands for every check that has it: net,
 // net. and net.* for all of the network.
 func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
-	names = slices.Clone(names)
-	for i, n := range names {
-		names[i] = strings.TrimSuffix(n, "*") // the protocol's names have no star
-	}
-	err = c.Do(ctx, map[string]any{"type": "check", "names": names}, func(a Answer) { ev = a.Evidence })
+	err = c.Do(ctx, map[string]any{"type": "check", "names": CheckNames(names)}, func(a Answer) { ev = a.Evidence })
 	return ev, err
 }
 

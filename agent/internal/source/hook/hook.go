@@ -415,8 +415,9 @@ func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup)
 		k.later(waiting, a, func() {
 			ctx, stop := context.WithTimeout(ctx, checkWait)
 			defer stop()
+			a.InSale = to.State().InSale
 			ev, err := to.Check(ctx, q.names)
-			a.Result, a.Evidence = Done, ev
+			a.Result, a.Evidence, a.InSale = Done, ev, a.InSale || to.State().InSale
 			if err != nil {
 				a.Result, a.Field, a.Why = Refused, "names", err.Error()
 			}
@@ -427,6 +428,7 @@ func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup)
 			k.busy(a)
 			return
 		}
+		a.InSale = q.kind == "diagnose" && to.State().InSale
 		t, err := to.Event(ctx, *q.seen)
 		if errors.Is(err, source.ErrBusy) {
 			k.busy(a)

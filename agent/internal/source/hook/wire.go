@@ -31,6 +31,7 @@ type Answer struct {
 	ID       string   `json:"id,omitempty"`   // the event's
 	Field    string   `json:"field,omitempty"`
 	Why      string   `json:"why,omitempty"`
+	InSale   bool     `json:"in_sale,omitempty"`  // of a check or diagnose: a sale runs, nothing was asked, this was known before
 	Warnings []string `json:"warnings,omitempty"` // members left out because their value was wrong
 	Ignored  []string `json:"ignored,omitempty"`  // members this version does not know
 

@@ -34,10 +34,29 @@ type Logs struct {
 	blind bool             // for tests: no help from the kernel
 }
 
-// Run reads until ctx ends. A log that is missing or cannot be read is said once and looked for again.
-func (l *Logs) Run(ctx context.Context, to source.Sink) error {
+// Check says what keeps the logs from being followed, whatever is in them.
+func (l *Logs) Check() error {
 	if len(l.Files) > manyFiles {
 		return fmt.Errorf("follow logs: %d files, at most %d", len(l.Files), manyFiles)
+	}
+	for _, f := range l.Files {
+		if _, err := decoderOf(f.Encoding); err != nil {
+			return fmt.Errorf("follow %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// CheckEncoding says whether a log in an encoding can be read.
+func CheckEncoding(name string) error {
+	_, err := decoderOf(name)
+	return err
+}
+
+// Run reads until ctx ends. A log that is missing or cannot be read is said once and looked for again.
+func (l *Logs) Run(ctx context.Context, to source.Sink) error {
+	if err := l.Check(); err != nil {
+		return err
 	}
 	now := l.now
 	if now == nil {

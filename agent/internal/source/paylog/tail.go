@@ -2,6 +2,7 @@ package paylog
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
@@ -74,20 +76,28 @@ func newTail(file LogFile, to source.Sink, buf []byte, now func() time.Time, res
 	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, looked: now(), wd: -1,
 		watch: func(int, *os.File) int { return -1 }}
 	t.record.begin = file.Begin
-	switch file.Encoding {
-	case "", "utf-8":
-	case "gb18030":
-		t.decode.from = simplifiedchinese.GB18030.NewDecoder()
-	default:
-		return nil, errors.New("log " + file.Path + ": no such encoding; there are utf-8 and gb18030")
+	var err error
+	if t.decode.from, err = decoderOf(file.Encoding); err != nil {
+		return nil, fmt.Errorf("log %s: %w", file.Path, err)
 	}
 	// A file that appears later is new and is read from its start.
-	_, err := os.Stat(file.Path)
+	_, err = os.Stat(file.Path)
 	t.fresh, t.behind = resume == nil && err == nil, resume != nil
 	if resume != nil {
 		t.clock.off = time.Duration(resume.ClockMS) * time.Millisecond
 	}
 	return t, nil
+}
+
+// decoderOf finds the decoder of an encoding, nil for UTF-8.
+func decoderOf(name string) (*encoding.Decoder, error) {
+	switch name {
+	case "", "utf-8":
+		return nil, nil
+	case "gb18030":
+		return simplifiedchinese.GB18030.NewDecoder(), nil
+	}
+	return nil, fmt.Errorf("there is no encoding %q; there are utf-8 and gb18030", name)
 }
 
 // read takes in what there is. more says that there is more to read now, blocked that the sink is full.
