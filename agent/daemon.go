@@ -30,7 +30,7 @@ import (
 type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
-	PublishAsked(doc []byte)
+	PublishLoose(kind string, doc []byte)
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -56,6 +56,7 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
@@ -182,6 +183,10 @@ func (d *daemon) State() report.State {
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
 	}
+	if o, ok := d.loop.Outcome(); ok {
+		s.Outcome = &o
+	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {
@@ -345,7 +350,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 
 // question reads the arguments of the fleet's command diagnose: the one door through which they come in.
 func question(args map[string]any) (source.Seen, error) {
-	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now(), Code: anyCode}
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
 	for name, v := range args {
 		text, ok := v.(string)
 		if !ok {
@@ -393,7 +398,14 @@ func (d *daemon) publishHealth() {
 // has it.
 func (d *daemon) publishAsked(doc []byte) {
 	if d.up != nil {
-		d.up.PublishAsked(d.gate.Out(doc))
+		d.up.PublishLoose(report.KindAsked, d.gate.Out(doc))
+	}
+}
+
+// publishOutcome tells the fleet what became of a diagnosis.
+func (d *daemon) publishOutcome(doc []byte) {
+	if d.up != nil {
+		d.up.PublishLoose(report.KindOutcome, d.gate.Out(doc))
 	}
 }
 

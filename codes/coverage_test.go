@@ -200,7 +200,7 @@ issuer.declined issuer.unavailable switch.malfunction host.malfunction host.over
 merchant.not-registered merchant.not-permitted terminal.not-registered terminal.keys terminal.session terminal.config terminal.protocol
 terminal.journal terminal.clock terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
 terminal.power terminal.heat terminal.tamper reader.disconnected reader.fault reader.dirty reader.line-noise pinpad.fault printer.fault
-modem.absent modem.sim modem.denied modem.signal-weak modem.apn modem.line modem.dial modem.radio-off lan.cable lan.wifi lan.address lan.gateway lan.conflict
+modem.absent modem.sim modem.denied modem.radio-off modem.signal-weak modem.apn modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
 lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls bearer.flapping operator.entry operator.permission risk.fraud
 none unexplained`
 	ids := strings.Fields(want)

@@ -31,7 +31,8 @@ type history struct {
 	first     map[string]time.Time // code to its first appearance since the last sale that ended without it
 	approvals int                  // since the payment application was updated
 	cards     []card
-	since     time.Time // when counting began
+	pending   []*pending // diagnoses of which it is not known what became of them
+	since     time.Time  // when counting began
 }
 
 // A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
