@@ -34,6 +34,7 @@ type ModemState struct {
 	Late time.Duration // answers come so much later
 
 	Silent  bool    // power or cable gone on the far side
+	Off     bool    // flight mode (27.007 8.2)
 	Garbage float64 // how many answers are rubbish
 	Flood   bool    // unasked lines without end
 	Dies    bool    // falls silent in the middle of its next answer
@@ -324,6 +325,9 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "+CESQ=?":
 		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
 	case "+CFUN?":
+		if s.Off {
+			return one("+CFUN: 4")
+		}
 		return one("+CFUN: 1")
 	case "+CFUN=1", "+COPS=3,0", "+COPS=3,2", "+COPS=0": // as it is anyway
 		return nil, "OK"
