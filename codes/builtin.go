@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6cd7add16938a1dddc1f0d7dc5b260618e134682cc3961d7c580b6f49950315f", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:d1aa33330c256f3088f7dd2dc60b3d09e966122b5b28963536d1c143e2c243e2", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -2874,7 +2874,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6cd7add16938a1dddc1
 	Profile{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 通用", EN: "ISO 8583:1987, general"}, Base: "iso8583-1987", Also: list209},
 	Profile{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 通用", EN: "ISO 8583:1993, general"}, Base: "iso8583-1993", Also: list209},
 	Profile{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003 通用", EN: "ISO 8583:2003, general"}, Base: "iso8583-2003", Also: list209},
-	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: list213},
+	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: list213, Track1: true},
 	Profile{Name: "posp", Title: Text{ZH: "POSP前置", EN: "POSP front end"}, Base: "unionpay", Also: list209, Source: "POSP-RC"},
 	Profile{Name: "redsys", Title: Text{ZH: "西班牙Redsys", EN: "Redsys, Spain"}, Base: "iso8583-1987", Also: list209, Source: "REDSYS"},
 	Profile{Name: "starpos", Title: Text{ZH: "星POS类前置：20加39域", EN: "StarPOS front end: 20 before field 39"}, Base: "unionpay", Also: list209, Source: "STARPOS", Rules: []Rule{
@@ -2884,7 +2884,7 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:6cd7add16938a1dddc1
 		Meaning{Scheme: "unionpay", Code: "FF", Text: Text{ZH: "查不到交易信息", EN: "Transaction information not found"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list74},
 	}},
 	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list208},
-	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list213},
+	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list213, Track1: true},
 }, Words: []Word{
 	Word{Kind: "actor", ID: "acquirer", Text: Text{ZH: "收单机构", EN: "acquirer"}},
 	Word{Kind: "actor", ID: "cardholder", Text: Text{ZH: "持卡人", EN: "cardholder"}},

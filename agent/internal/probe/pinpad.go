@@ -104,8 +104,11 @@ func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence 
 	if what != "" {
 		e.Status, e.Facts["outcome"] = report.Bad, what
 	}
-	if p.Status == pinpad.Internal {
+	switch {
+	case p.Status == pinpad.Internal:
 		e.Status, e.Facts["outcome"] = report.Bad, "fault"
+	case what == "" && p.Status != "" && p.Status != pinpad.Secure: // it answers, and no answer was a yes
+		e = doubtful("pinpad.port", subject, report.CannotTell, report.ReasonUnsupported)
 	}
 	loaded := map[string]float64{}
 	for kind, m := range p.Keys {

@@ -92,15 +92,21 @@ func printerEvidence(subject string, p printer.Report, err error) report.Evidenc
 	if what == "" {
 		what = p.Outcome()
 	}
+	if what == "ok" && (p.Disordered || p.Offline || p.PortOnly) {
+		// Whose answers they are cannot be told; or it is off line and does not say why: a key was pressed, or it knows no other
+		// status; or its port said nothing bad, which many say whatever happens.
+		e := doubtful("printer.status", subject, report.CannotTell, report.ReasonUnsupported)
+		if p.Offline && !p.Disordered {
+			e.Facts["offline"] = true
+		}
+		return e
+	}
 	e := report.Evidence{Check: "printer.status", Subject: subject, Status: report.Bad, Facts: report.Facts{"outcome": what}}
 	switch what {
 	case "ok":
 		e.Status = report.OK
 	case "paper-low":
 		e.Status, e.Facts["level"] = report.OK, "poor"
-	}
-	if what == "ok" && p.Offline { // it does not say why: a key was pressed, or it knows no other status
-		e.Facts["offline"] = true
 	}
 	return e
 }

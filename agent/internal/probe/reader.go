@@ -34,6 +34,7 @@ const (
 	// It is bad too with two spoiled frames that are more than one in ten.
 	frameErrors = 2
 	frameShare  = 0.1
+	recentLeast = 2 // visits
 )
 
 // A ReaderConfig is one card reader of a terminal.
@@ -45,6 +46,7 @@ type ReaderConfig struct {
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
+	Track1    bool          // a stripe of which only track 1 is read is as good as read: the acquirer's profile says so
 	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
 	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
@@ -109,6 +111,9 @@ func (s *readerState) ask(ctx context.Context) []report.Evidence {
 			doubtful("reader.selftest", s.config.Name, report.CannotTell, report.ReasonMasked),
 			doubtful("reader.slot", s.config.Name, report.CannotTell, report.ReasonMasked),
 		}
+	}
+	if r.Refused && r.Fault == "" && !r.Tamper { // it answers, and not one answer says that it is well
+		port = doubtful("reader.port", s.config.Name, report.CannotTell, report.ReasonUnsupported)
 	}
 	if r.Model != "" {
 		port.Facts["model"] = r.Model
@@ -193,6 +198,8 @@ func motorReader(protocol string) (kind reader.CRTKind, address byte, ok bool) {
 func selftestEvidence(subject string, r reader.Report) report.Evidence {
 	e := report.Evidence{Check: "reader.selftest", Subject: subject, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
 	switch {
+	case !r.Tested && !r.Tamper && r.Fault == "": // most protocols have no such question
+		e = doubtful("reader.selftest", subject, report.CannotTell, report.ReasonUnsupported)
 	case r.Tamper:
 		e.Status, e.Facts["outcome"] = report.Bad, "tamper"
 	case r.Fault != "":
@@ -272,28 +279,68 @@ func (l *lineHistory) frames(now time.Time, h frame.Health) {
 	}
 }
 
+// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in which it
+// is bad, or by all that is kept.
+
+func spoiltLine(d serial.Counters) bool {
+	return d.Errors() >= lineErrors && float64(d.Errors()) > lineShare*float64(d.RX)
+}
+
+// recentReadings is where that stretch begins among the readings of the UART.
+func (l *lineHistory) recentReadings() int {
+	last := len(l.readings) - 1
+	for from := range last {
+		if spoiltLine(l.readings[last].c.Since(l.readings[from].c)) {
+			return from
+		}
+	}
+	return 0
+}
+
+// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and bad for
+// certain: a share of few frames is a matter of luck.
+func (l *lineHistory) recentVisits() int {
+	for from := 1; from+recentLeast <= len(l.visits); from++ {
+		h := sum(l.visits[from:])
+		rate := reader.Rate{Cards: int(h.Line() + h.Answers), Failed: int(h.Line())}
+		if low, _ := rate.Interval(); h.Line() >= frameErrors && low > frameShare {
+			if all := sum(l.visits); float64(all.Line()) > frameShare*float64(all.Line()+all.Answers) {
+				return 0
+			}
+			return from
+		}
+	}
+	return 0
+}
+
+func sum(list []lineVisit) (h frame.Health) {
+	for _, v := range list {
+		h = h.Add(v.h)
+	}
+	return h
+}
+
 func (l *lineHistory) evidence(check, subject string) report.Evidence {
 	e := report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: report.Facts{}}
 	level := "good"
 	counted := false
 	if n := len(l.readings); n >= 2 {
-		counted = true
-		d := l.readings[n-1].c.Since(l.readings[0].c)
+		from := l.recentReadings()
+		d := l.readings[n-1].c.Since(l.readings[from].c)
+		counted = counted || d.RX > 0 || d.Errors() > 0 // a line on which nothing came is not known to be good
 		e.Facts["frame"], e.Facts["parity"], e.Facts["overrun"] = d.Frame, d.Parity, d.Overrun
-		e.Facts["window_s"] = int(l.readings[n-1].at.Sub(l.readings[0].at).Seconds())
+		e.Facts["window_s"] = int(l.readings[n-1].at.Sub(l.readings[from].at).Seconds())
 		switch errs := d.Errors(); {
-		case errs >= lineErrors && float64(errs) > lineShare*float64(d.RX):
+		case spoiltLine(d):
 			level = "bad"
 		case errs > 0:
 			level = "poor"
 		}
 	}
 	if len(l.visits) > 0 {
-		counted = true
-		var h frame.Health
-		for _, v := range l.visits {
-			h = h.Add(v.h)
-		}
+		from := l.recentVisits()
+		h := sum(l.visits[from:])
+		counted = counted || h.Line()+h.Answers > 0
 		e.Facts["crc"] = h.Line()
 		if h.Resets > 0 {
 			e.Facts["reader_resets"] = h.Resets
@@ -302,7 +349,7 @@ func (l *lineHistory) evidence(check, subject string) report.Evidence {
 			e.Facts["crc_swapped"] = h.Swapped
 		}
 		if _, ok := e.Facts["window_s"]; !ok {
-			e.Facts["window_s"] = int(l.visits[len(l.visits)-1].at.Sub(l.visits[0].at).Seconds())
+			e.Facts["window_s"] = int(l.visits[len(l.visits)-1].at.Sub(l.visits[from].at).Seconds())
 		}
 		switch bad := h.Line(); {
 		case bad >= frameErrors && float64(bad) > frameShare*float64(bad+h.Answers):
@@ -313,7 +360,7 @@ func (l *lineHistory) evidence(check, subject string) report.Evidence {
 	}
 	if !counted {
 		reason := report.ReasonUnsupported
-		if len(l.readings) == 1 {
+		if len(l.readings) >= 1 {
 			reason = report.ReasonTooFew
 		}
 		return doubtful(check, subject, report.CannotTell, reason)
