@@ -245,6 +245,7 @@ func (r *Reads) Worst(now time.Time) Tally {
 // recent is the tally of the last cards alone, if they fail more often than those before them for certain: many good cards must not
 // hide a head that is failing now. Else it is the whole.
 func (r *Reads) recent(now time.Time, whole Tally) Tally {
+	worst, least := whole, 0.0
 	for _, n := range [...]int{40, 20, 10, ReadsNeeded} {
 		t := r.lately(now, whole.Head, n)
 		before := Rate{whole.Cards.Cards - t.Cards.Cards, whole.Cards.Failed - t.Cards.Failed}
@@ -252,11 +253,11 @@ func (r *Reads) recent(now time.Time, whole Tally) Tally {
 			continue
 		}
 		low, _ := t.Cards.Interval()
-		if _, high := before.Interval(); low > high {
-			return t
+		if _, high := before.Interval(); low > high && low > least {
+			worst, least = t, low
 		}
 	}
-	return whole
+	return worst
 }
 
 func (r *Reads) tally(now time.Time, h Head) Tally { return r.lately(now, h, readsKept) }

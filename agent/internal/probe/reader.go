@@ -95,6 +95,11 @@ type readerState struct {
 func (s *readerState) ask(ctx context.Context) []report.Evidence {
 	r, err := askReader(ctx, s.config)
 	s.line.frames(time.Now(), r.Health)
+	return s.told(r, err)
+}
+
+// told reads what a dialogue brought.
+func (s *readerState) told(r reader.Report, err error) []report.Evidence {
 	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
 	what, reason := outcome(err)
 	switch {
