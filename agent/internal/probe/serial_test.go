@@ -132,6 +132,7 @@ func TestNEOReader(t *testing.T) {
 	}{
 		{"does not know the self-test", sim.NEOState{Firmware: "NEO v1.00.043"}, "ok ok NEO v1.00.043", "cannot-tell - -"},
 		{"sums the other way round", sim.NEOState{Firmware: "NEO v1.00.043", Swapped: true}, "ok ok NEO v1.00.043", "cannot-tell - -"},
+		{"refuses everything", sim.NEOState{Refuses: true}, "cannot-tell - - -", "cannot-tell - -"},
 		{"opened", sim.NEOState{Tampered: true}, "ok ok - -", "bad tamper 1D"},
 		{"insecure", sim.NEOState{Insecure: true}, "ok ok - -", "bad fault 12"},
 		{"self-checked", sim.NEOState{Firmware: "NEO v1.00.043", Check: []byte{0x11, 1, 0, 0x12, 1, 0}}, "ok ok NEO v1.00.043", "ok ok -"},
