@@ -54,3 +54,21 @@ func TestModemsThatLookLikeNetworkCards(t *testing.T) {
 		}
 	}
 }
+
+// FuzzUSBModem: whatever sysfs says, a link has a kind, and a driver of modems alone makes it a modem.
+func FuzzUSBModem(f *testing.F) {
+	f.Add("DRIVER=cdc_ether\n", "12d1", "02", "DRIVER=option")
+	f.Add("DRIVER=qmi_wwan", "", "", "")
+	f.Add("\x00", "\xff\xff", "e0", "x")
+	f.Fuzz(func(t *testing.T, uevent, vendor, class, port string) {
+		sys := fstest.MapFS{
+			"class/net/eth1/device/uevent": {Data: []byte(uevent)}, "bus/usb/devices/1-1/idVendor": {Data: []byte(vendor)},
+			"bus/usb/devices/1-1:1.0/net/eth1/address": {}, "bus/usb/devices/1-1:1.1/bInterfaceClass": {Data: []byte(class)},
+			"bus/usb/devices/1-1:1.1/uevent": {Data: []byte(port)}, "bus/usb/devices/1-1:1.1/ttyUSB0/dev": {},
+		}
+		k := KindOf(Link{Name: "eth1", Type: unix.ARPHRD_ETHER}, sys)
+		if k != Ethernet && k != Cellular || k != Cellular && strings.HasPrefix(uevent, "DRIVER=qmi_wwan\n") {
+			t.Errorf("%q is %s", uevent, k)
+		}
+	})
+}

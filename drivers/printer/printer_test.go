@@ -130,3 +130,33 @@ func TestAnswersThatAreBehind(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSorted: whatever a printer answered, what is known of a question is something that it said, and one order explains all of it.
+func FuzzSorted(f *testing.F) {
+	f.Add([]byte{0x12, 0x16, 0x12, 0x12, 0x12, 0x12, 0x12, 0x12, 0x16, 0x16, 0x16, 0x16})
+	f.Add([]byte{0x12, 0x1E, 0x32, 0x12, 0x72, 0x72, 0x12, 0x32, 0x1E, 0x1E})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, answers []byte) {
+		asked := []byte{1, 2, 3, 4, 4, 3, 2, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4}
+		var d printerDialogue
+		for i, b := range answers[:min(len(answers), len(asked))] {
+			if answerOf(b) {
+				d.said = append(d.said, said{asked[i], b})
+			}
+		}
+		a, known := d.sorted()
+		if !known {
+			return
+		}
+		explained := false
+		for behind := 1; behind <= behindMax && !explained; behind++ {
+			explained = true
+			for i := behind; i < len(d.said); i++ {
+				explained = explained && a[d.said[i-behind].n-1] == d.said[i].b
+			}
+		}
+		if !explained {
+			t.Errorf("% X of %v", a, d.said)
+		}
+	})
+}
