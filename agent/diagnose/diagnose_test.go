@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -356,15 +357,15 @@ func TestRender(t *testing.T) {
 		for _, lang := range []string{"zh", "en"} {
 			d := Explain(c.Event, c.Evidence, k, Options{Lang: lang})
 			for _, width := range []int{80, 40, 5} {
-				text := Render(d, lang, width)
-				for _, line := range strings.Split(text, "\n") {
-					if n := columns(line); n > max(width, minWidth)+2 { // a closing mark may hang over
+				shown := Render(d, lang, width)
+				for _, line := range strings.Split(shown, "\n") {
+					if n := text.Width(line); n > max(width, minWidth) {
 						t.Errorf("%s %s: %d columns: %q", c.Name, lang, n, line)
 					}
 				}
-				flat := strings.Join(strings.Fields(text), "")
+				flat := strings.Join(strings.Fields(shown), "")
 				if !strings.Contains(flat, strings.Join(strings.Fields(d.Money.Say), "")) {
-					t.Errorf("%s %s: no money line in\n%s", c.Name, lang, text)
+					t.Errorf("%s %s: no money line in\n%s", c.Name, lang, shown)
 				}
 			}
 		}

@@ -3,8 +3,8 @@ package diagnose
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -130,85 +130,24 @@ type textWriter struct {
 	width, label int
 }
 
-func (w *textWriter) line(label, text string) {
-	pad := label + strings.Repeat(" ", max(0, w.label-columns(label)))
+func (w *textWriter) line(label, what string) {
+	pad := label + strings.Repeat(" ", max(0, w.label-text.Width(label)))
 	hang := ""
-	if strings.HasPrefix(text, "+ ") || strings.HasPrefix(text, "- ") {
+	if strings.HasPrefix(what, "+ ") || strings.HasPrefix(what, "- ") {
 		hang = "  "
 	}
-	for i, l := range wrap(text, w.width-w.label-1-len(hang)) {
+	var lines []string
+	for _, paragraph := range strings.Split(what, "\n") {
+		lines = append(lines, text.Wrap(paragraph, w.width-w.label-1-len(hang), 0)...)
+	}
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
+	for i, l := range lines {
 		if i > 0 {
 			pad, l = strings.Repeat(" ", w.label), hang+l
 		}
 		w.b.WriteString(strings.TrimRight(pad+" "+l, " "))
 		w.b.WriteByte('\n')
 	}
-}
-
-// wrap breaks text into lines of at most width columns: after blanks, or between Chinese characters, but never so that a
-// line begins with a closing mark.
-func wrap(text string, width int) []string {
-	var lines []string
-	for _, paragraph := range strings.Split(text, "\n") {
-		line := []rune{}
-		used, breakAt := 0, 0 // breakAt: how many runes of line may stay when it is broken
-		for _, r := range paragraph {
-			if r == ' ' && len(line) == 0 && len(lines) > 0 {
-				continue
-			}
-			c := runeColumns(r)
-			if used+c > width && len(line) > 0 {
-				if breakAt == 0 {
-					breakAt = len(line)
-				}
-				lines = append(lines, strings.TrimRight(string(line[:breakAt]), " "))
-				line = []rune(strings.TrimLeft(string(line[breakAt:]), " "))
-				used, breakAt = columns(string(line)), 0
-				if r == ' ' && len(line) == 0 {
-					continue
-				}
-			}
-			if len(line) > 0 && (wide(r) || wide(line[len(line)-1])) && !closing(r) && !opening(line[len(line)-1]) {
-				breakAt = len(line)
-			}
-			line = append(line, r)
-			used += c
-			if r == ' ' {
-				breakAt = len(line)
-			}
-		}
-		lines = append(lines, string(line))
-	}
-	return lines
-}
-
-func closing(r rune) bool {
-	return strings.ContainsRune("，。；：！？、）》”％.,;:!?)]%", r)
-}
-func opening(r rune) bool { return strings.ContainsRune("（《“([", r) }
-
-// columns returns how many terminal columns a text takes.
-func columns(s string) int {
-	n := 0
-	for _, r := range s {
-		n += runeColumns(r)
-	}
-	return n
-}
-
-func runeColumns(r rune) int {
-	switch {
-	case r < ' ' || unicode.Is(unicode.Mn, r):
-		return 0
-	case wide(r):
-		return 2
-	}
-	return 1
-}
-
-// wide tells the characters of two columns: Chinese, Japanese and Korean writing and full-width forms (UAX 11).
-func wide(r rune) bool {
-	return r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf && r != 0x303f || r >= 0xac00 && r <= 0xd7a3 ||
-		r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 ||
-		r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd)
 }

@@ -198,6 +198,7 @@ const (
 	Overrun              Fact[float64]            = "overrun"                // reader.line
 	Parity               Fact[float64]            = "parity"                 // reader.line
 	ReaderResets         Fact[float64]            = "reader_resets"          // reader.line
+	StrayBytes           Fact[float64]            = "stray_bytes"            // reader.line
 	Cards                Fact[float64]            = "cards"                  // reader.reads
 	CardsFailed          Fact[float64]            = "cards_failed"           // reader.reads
 	CardsRetried         Fact[float64]            = "cards_retried"          // reader.reads
@@ -219,6 +220,7 @@ const (
 	First                Fact[string]             = "first"                  // source.readable
 	MessagesRead         Fact[float64]            = "messages_read"          // source.readable
 	MessagesUnread       Fact[float64]            = "messages_unread"        // source.readable
+	NotInEncoding        Fact[float64]            = "not_in_encoding"        // source.readable
 	Size                 Fact[float64]            = "size"                   // source.readable
 	ConnectMS            Fact[float64]            = "connect_ms"             // txn.answer
 	HostAnswerSeen       Fact[bool]               = "host_answer_seen"       // txn.answer

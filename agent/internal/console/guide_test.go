@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -120,8 +121,8 @@ func golden(t *testing.T, name string, m *model) {
 	t.Helper()
 	lines := m.view()
 	for i, l := range lines {
-		if width(l) > cols || len(lines) != rows {
-			t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), width(l), l)
+		if text.Width(l) > cols || len(lines) != rows {
+			t.Errorf("line %d of %d is %d columns wide: %q", i+1, len(lines), text.Width(l), l)
 		}
 	}
 	got := strings.Join(lines, "\n") + "\n"
@@ -340,7 +341,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 func TestLabels(t *testing.T) {
 	for _, w := range []codes.Text{wordCode, wordMoney, wordCause, wordElse, wordFor, wordAgainst, wordAct, wordNext, wordHandoff, wordSoFar, wordAsk, wordRun, wordGiven, wordElsewhere} {
 		for _, lang := range []string{"zh", "en"} {
-			if n := width(w.In(lang)); n > 8 {
+			if n := text.Width(w.In(lang)); n > 8 {
 				t.Errorf("label %q is %d columns wide, want at most 8", w.In(lang), n)
 			}
 		}

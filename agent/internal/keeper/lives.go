@@ -15,7 +15,6 @@ import (
 
 	"posdx/agent/internal/atomicfile"
 	"posdx/agent/internal/stamp"
-
 	"posdx/agent/report"
 )
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
-
 	"posdx/agent/internal/triage"
 )
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"posdx/agent/report"
@@ -45,6 +46,13 @@ func OpenJournal(path string) (*Journal, error) {
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		err = f.Truncate(journalSlots * journalSlot)
 	}
+	// A new file is only certain to be there after a cut once its folder is synced: until then no promise may be made.
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
@@ -62,6 +70,16 @@ func OpenJournal(path string) (*Journal, error) {
 		}
 	}
 	return j, nil
+}
+
+// syncDir makes the names in a folder certain; a test listens in.
+var syncDir = func(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // slotDoc is the document in a slot, nil if there is none or it is not whole.

@@ -1,13 +1,15 @@
-package console
+// Package text lays text out for terminals: how wide it is, where a line may end, and what a terminal may be shown.
+// Chinese and English are treated alike.
+package text
 
 import (
 	"strings"
 	"unicode"
 )
 
-// columns returns how many columns a character takes on a terminal: none for what joins the one before, two for
+// Columns returns how many columns a character takes on a terminal: none for what joins the one before, two for
 // Chinese, Japanese and Korean writing, its marks and full-width forms (Unicode annex 11, W and F), else one.
-func columns(r rune) int {
+func Columns(r rune) int {
 	switch {
 	case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Me, r), unicode.Is(unicode.Cf, r):
 		return 0
@@ -22,16 +24,17 @@ func columns(r rune) int {
 	return 1
 }
 
-func width(s string) (n int) {
+// Width returns how many columns a text takes on a terminal.
+func Width(s string) (n int) {
 	for _, r := range s {
-		n += columns(r)
+		n += Columns(r)
 	}
 	return n
 }
 
-// clean leaves what a terminal shows: no control characters, so that no text from elsewhere steers the terminal, and
+// Clean leaves what a terminal shows: no control characters, so that no text from elsewhere steers the terminal, and
 // one column where Western and Chinese terminals disagree.
-func clean(s string) string {
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
 		case '“', '”', '„':
@@ -56,35 +59,35 @@ func clean(s string) string {
 	}, s)
 }
 
-// cut shortens s to n columns and says so with two dots.
-func cut(s string, n int) string {
-	if width(s) <= n {
+// Cut shortens s to n columns and says so with two dots.
+func Cut(s string, n int) string {
+	if Width(s) <= n {
 		return s
 	}
 	used := 0
 	for i, r := range s {
-		if used+columns(r) > n-2 {
+		if used+Columns(r) > n-2 {
 			return s[:i] + ".."
 		}
-		used += columns(r)
+		used += Columns(r)
 	}
 	return s
 }
 
-// pad makes s exactly n columns wide.
-func pad(s string, n int) string {
-	s = cut(s, n)
-	return s + strings.Repeat(" ", n-width(s))
+// Pad makes s exactly n columns wide.
+func Pad(s string, n int) string {
+	s = Cut(s, n)
+	return s + strings.Repeat(" ", n-Width(s))
 }
 
 // Marks that may not begin or end a line.
 const (
-	closing = "，。、；：！？）》”’,.;:!?)"
-	opening = "（《“‘("
+	closing = "，。、；：！？）》”’％,.;:!?)]%"
+	opening = "（《“‘(["
 )
 
-// wrap breaks s into lines of at most n columns, the later ones indented: at blanks, and between Chinese characters.
-func wrap(s string, n, indent int) (lines []string) {
+// Wrap breaks s into lines of at most n columns, the later ones indented: at blanks, and between Chinese characters.
+func Wrap(s string, n, indent int) (lines []string) {
 	margin := strings.Repeat(" ", indent)
 	line, used := "", 0
 	flush := func() {
@@ -92,14 +95,14 @@ func wrap(s string, n, indent int) (lines []string) {
 		line, used = margin, indent
 	}
 	for _, w := range breakable(s) {
-		k := width(strings.TrimRight(w, " "))
+		k := Width(strings.TrimRight(w, " "))
 		if used+k > n && strings.TrimSpace(line) != "" {
 			flush()
 		}
 		for used+k > n { // a word longer than a line
 			head := ""
 			for _, r := range w {
-				if used+width(head)+columns(r) > n {
+				if used+Width(head)+Columns(r) > n {
 					break
 				}
 				head += string(r)
@@ -110,10 +113,10 @@ func wrap(s string, n, indent int) (lines []string) {
 			line += head
 			flush()
 			w = w[len(head):]
-			k = width(strings.TrimRight(w, " "))
+			k = Width(strings.TrimRight(w, " "))
 		}
 		line += w
-		used += width(w)
+		used += Width(w)
 	}
 	if strings.TrimSpace(line) != "" {
 		flush()
@@ -126,7 +129,7 @@ func breakable(s string) (parts []string) {
 	start, before := 0, rune(0)
 	for i, r := range s {
 		if i > 0 {
-			wide := columns(before) == 2 || columns(r) == 2
+			wide := Columns(before) == 2 || Columns(r) == 2
 			if before == ' ' && r != ' ' || wide && r != ' ' && !strings.ContainsRune(closing, r) && !strings.ContainsRune(opening, before) {
 				parts = append(parts, s[start:i])
 				start = i
