@@ -302,7 +302,7 @@ func faults() []fault {
 		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
 			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-flight-mode", cause: "modem.radio-off", kind: peerFault, modem: true, iface: "wwan0", how: "somebody switched the modem's radio off",
-			breaks: modemState(func(m *sim.ModemState) { m.Off, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, "" }), event: localCode(gprs)},
+			breaks: modemState(func(m *sim.ModemState) { m.RadioOff, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-weak", cause: "modem.signal-weak", kind: peerFault, modem: true, iface: "wwan0", how: "the modem hears next to nothing and searches",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
