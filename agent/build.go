@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
@@ -73,7 +74,13 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
+	past, err := outbox.OpenPast(pastDir(c))
+	if err != nil {
+		log.Warn("no history is kept", "err", err)
+	}
+	d.past.open(past, pastDir(c), log)
 	closeAll := func() {
+		past.Close()
 		notes.Close()
 		box.Close()
 	}
@@ -95,11 +102,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -336,7 +344,10 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 	}()
 	go func() {
 		<-ready
-		d.runner.Background(ctx, note)
+		d.runner.Background(ctx, func() {
+			d.loop.Look()
+			note()
+		})
 	}()
 	again := time.NewTicker(healthEvery)
 	defer again.Stop()

@@ -19,6 +19,19 @@ nfpm=${NFPM:-$tmp/bin/nfpm}
 	{ echo "package: nfpm cannot be had through the module proxy" >&2; exit 1; }
 "$go" build -o "$tmp/bom" ./$kit/bom
 "$go" build -o "$tmp/apkorder" ./$kit/apkorder
+# Manual pages and completion come from the program's own table of commands; only Debian's packages have room for them.
+"$go" build -buildvcs=false -ldflags "-X main.version=$version" -o "$tmp/here" ./agent
+"$tmp/here" man --dir "$tmp/man1"
+gzip -9n "$tmp"/man1/*.1
+for shell in bash zsh fish; do "$tmp/here" completion $shell >"$tmp/posdx.$shell"; done
+touch -d "@$SOURCE_DATE_EPOCH" "$tmp"/man1/* "$tmp"/posdx.*
+shared() {
+	file() { echo "  - {src: \"$tmp/$1\", dst: \"/usr/share/$2\", file_info: {mode: 0644, owner: root, group: root}}"; }
+	for page in "$tmp"/man1/*; do file "man1/${page##*/}" "man/man1/${page##*/}"; done
+	file posdx.bash bash-completion/completions/posdx
+	file posdx.zsh zsh/vendor-completions/_posdx
+	file posdx.fish fish/vendor_completions.d/posdx.fish
+}
 
 for arch in "$@"; do
 	name=posdx-$version-$arch
@@ -78,6 +91,7 @@ for arch in "$@"; do
 			$(cd "$dir" && for f in *; do
 				[ "$f" = install.sh ] || [ "$f" = README.md ] || echo "  - {src: \"$dir/$f\", dst: \"/usr/lib/posdx/$f\", file_info: {mode: $(case $f in posdx | setup) echo 0755 ;; *) echo 0644 ;; esac), owner: root, group: root}}"
 			done)
+			$([ $format != deb ] || shared)
 			scripts: {preinstall: $tmp/preinst, postinstall: $tmp/postinst, preremove: $tmp/prerm, postremove: $tmp/postrm}
 			deb: {arch: $a, compression: xz}
 			ipk: {arch: $a}

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"posdx/agent/report"
 )
 
 const (
-	maxPayload = 128 << 10 // twice the largest document that ingest takes; a larger one ends its connection
-	maxStore   = 4 << 30   // bytes of sessions, retained and waiting messages on disk
+	maxStore   = 4 << 30 // bytes of sessions, retained and waiting messages on disk
 	maxClients = 65_536
 
 	// ackPending is how many documents may be on their way to ingest unacknowledged: eight full batches. The default of
@@ -58,7 +59,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: maxStore, JetStreamMaxMemory: 64 << 20,
-		MaxPayload: maxPayload, MaxConn: maxClients,
+		MaxPayload: report.MaxMessage, MaxConn: maxClients,
 		// Not SyncAlways: a terminal forgets a document when the store has committed it, not when the broker has it.
 		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
 	}

@@ -561,6 +561,21 @@ func TestConsoleFlood(t *testing.T) {
 	})
 }
 
+// A code that a person types is that code, whatever was seen last.
+func TestATypedCodeIsThatCode(t *testing.T) {
+	m := newModel("en")
+	if m.last() == nil {
+		t.Fatal("the state has no diagnosis")
+	}
+	m.press(key{r: screenEnter})
+	for _, r := range "97" {
+		m.press(key{r: r})
+	}
+	if a := m.press(key{r: keyEnter}); a.kind != 'd' || a.code != "97" {
+		t.Errorf("asks %c %q, want 97", a.kind, a.code)
+	}
+}
+
 func TestConsoleBusy(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, b *fakeBackend) {
 		b.hang()

@@ -162,9 +162,6 @@ func (m *model) press(k key) action {
 
 func (m *model) show(screen rune) {
 	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
-	if d := m.last(); screen == screenEnter && d != nil {
-		m.entry = text.Clean(d.Event.Code)
-	}
 }
 
 // guideOld is the age from which a diagnosis may no longer say how things are.
@@ -367,7 +364,8 @@ func (m *model) body() []string {
 		}
 		return lines
 	}
-	return Verdict(m.spoken(), m.know, m.lang, cols)
+	d := m.spoken()
+	return append(Outcome(m.state.Outcome, d, m.know, m.lang, cols), Verdict(d, m.know, m.lang, cols)...)
 }
 
 // view is the screen: at most rows lines of at most cols columns.

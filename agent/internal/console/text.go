@@ -10,6 +10,7 @@ import (
 var (
 	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入应答码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
 	wordCode      = codes.Text{ZH: "应答码", EN: "Code"}
+	wordSince     = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
 	wordElse      = codes.Text{ZH: "其他可能", EN: "Or"}

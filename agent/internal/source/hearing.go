@@ -3,6 +3,7 @@ package source
 import (
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -67,12 +68,14 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 		return ev, false
 	}
 	h.told = now
-	ev = report.Evidence{Check: "source.readable", Subject: string(h.Channel) + " " + h.Subject, Status: report.OK, Depth: report.Internal,
-		At: now.UTC().Truncate(time.Millisecond), Facts: report.Facts{"messages_read": h.read}}
+	subject := string(h.Channel) + " " + h.Subject
 	if h.deaf {
-		ev.Status = report.CannotTell
-		ev.Facts = report.Facts{"reason": report.ReasonUnsupported, "messages_read": h.read, "messages_unread": h.unread, "bytes": h.bytes, "first": h.first, "size": h.size}
+		ev = evidence.CannotTell(evidence.SourceReadable, subject, report.ReasonUnsupported, evidence.MessagesRead.Is(float64(h.read)),
+			evidence.MessagesUnread.Is(float64(h.unread)), evidence.Bytes.Is(float64(h.bytes)), evidence.First.Is(h.first), evidence.Size.Is(float64(h.size)))
+	} else {
+		ev = evidence.New(evidence.SourceReadable, subject, evidence.MessagesRead.Is(float64(h.read)))
 	}
+	ev.Depth, ev.At = report.Internal, now.UTC().Truncate(time.Millisecond)
 	return ev, true
 }
 

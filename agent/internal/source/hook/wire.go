@@ -271,13 +271,13 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	case "fact":
 		names := make([]string, len(reportables))
 		for i, r := range reportables {
-			names[i] = r.check
+			names[i] = string(r.Check)
 		}
 		check := m.word("check", names)
 		if check == "" {
 			return refuse("check", "want one of "+strings.Join(names, " "))
 		}
-		ev, ignored, warnings := reportables[slices.Index(names, check)].evidence(m.object("facts"))
+		ev, ignored, warnings := judged(&reportables[slices.Index(names, check)], m.object("facts"))
 		a.Ignored, m.warnings = ignored, append(m.warnings, warnings...)
 		if len(ev.Facts) == 0 {
 			a.Warnings = m.warnings
