@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:36422b8721719429261aa8d1c480ccc8e47bc0f05d798abbd5b6c56d6ef6888d", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c019039cf2aa1a3ca697f1b2ab6b60dda450ac394b45db65183", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -2906,6 +2906,119 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:36422b8721719429261
 	Word{Kind: "channel", ID: "ecr", Text: Text{ZH: "收银机连接", EN: "cash register link"}},
 	Word{Kind: "channel", ID: "hook", Text: Text{ZH: "支付应用接口", EN: "payment application's hook"}},
 	Word{Kind: "channel", ID: "log", Text: Text{ZH: "支付应用日志", EN: "payment application's log"}},
+	Word{Kind: "fact", ID: "2g", Text: Text{ZH: "2G网络", EN: "2G"}},
+	Word{Kind: "fact", ID: "3g", Text: Text{ZH: "3G网络", EN: "3G"}},
+	Word{Kind: "fact", ID: "4g", Text: Text{ZH: "4G网络", EN: "4G"}},
+	Word{Kind: "fact", ID: "5g", Text: Text{ZH: "5G网络", EN: "5G"}},
+	Word{Kind: "fact", ID: "BrownOutReset", Text: Text{ZH: "电压过低", EN: "brown-out"}},
+	Word{Kind: "fact", ID: "HardwareWatchdog", Text: Text{ZH: "硬件看门狗", EN: "hardware watchdog"}},
+	Word{Kind: "fact", ID: "KernelPanic", Text: Text{ZH: "内核崩溃", EN: "kernel panic"}},
+	Word{Kind: "fact", ID: "PowerOnReset", Text: Text{ZH: "上电", EN: "power on"}},
+	Word{Kind: "fact", ID: "SoftwareWatchdog", Text: Text{ZH: "软件看门狗", EN: "software watchdog"}},
+	Word{Kind: "fact", ID: "UserReset", Text: Text{ZH: "人工重启", EN: "restarted by hand"}},
+	Word{Kind: "fact", ID: "absent", Text: Text{ZH: "没有卡", EN: "no card"}},
+	Word{Kind: "fact", ID: "acquirer", Text: Text{ZH: "收单机构", EN: "acquirer"}},
+	Word{Kind: "fact", ID: "active", Text: Text{ZH: "卡有反应", EN: "card answers"}},
+	Word{Kind: "fact", ID: "apn", Text: Text{ZH: "APN设置", EN: "APN"}},
+	Word{Kind: "fact", ID: "app_version", Text: Text{ZH: "程序版本", EN: "program version"}},
+	Word{Kind: "fact", ID: "battery", Text: Text{ZH: "电池", EN: "battery"}},
+	Word{Kind: "fact", ID: "binary", Text: Text{ZH: "二进制数据", EN: "binary"}},
+	Word{Kind: "fact", ID: "blackhole", Text: Text{ZH: "大包不通", EN: "large packets vanish"}},
+	Word{Kind: "fact", ID: "busy", Text: Text{ZH: "占线", EN: "busy"}},
+	Word{Kind: "fact", ID: "carrier", Text: Text{ZH: "运营商", EN: "carrier"}},
+	Word{Kind: "fact", ID: "cellular", Text: Text{ZH: "移动网络", EN: "mobile network"}},
+	Word{Kind: "fact", ID: "certificate", Text: Text{ZH: "证书", EN: "certificate"}},
+	Word{Kind: "fact", ID: "chip", Text: Text{ZH: "芯片", EN: "chip"}},
+	Word{Kind: "fact", ID: "cold", Text: Text{ZH: "太冷", EN: "too cold"}},
+	Word{Kind: "fact", ID: "connect", Text: Text{ZH: "用连接测", EN: "by connects"}},
+	Word{Kind: "fact", ID: "contactless", Text: Text{ZH: "非接", EN: "contactless"}},
+	Word{Kind: "fact", ID: "control", Text: Text{ZH: "控制字符", EN: "a control character"}},
+	Word{Kind: "fact", ID: "cool", Text: Text{ZH: "偏冷", EN: "cool"}},
+	Word{Kind: "fact", ID: "cover-open", Text: Text{ZH: "盖子开着", EN: "cover open"}},
+	Word{Kind: "fact", ID: "dead", Text: Text{ZH: "失效", EN: "dead"}},
+	Word{Kind: "fact", ID: "denied", Text: Text{ZH: "被拒绝", EN: "refused"}},
+	Word{Kind: "fact", ID: "deregistered", Text: Text{ZH: "已退出网络", EN: "told to leave the network"}},
+	Word{Kind: "fact", ID: "device-lock", Text: Text{ZH: "通信模块被锁定，只认指定的卡或网络", EN: "the modem is locked to another SIM or network"}},
+	Word{Kind: "fact", ID: "digit", Text: Text{ZH: "数字", EN: "a digit"}},
+	Word{Kind: "fact", ID: "ebcdic-digit", Text: Text{ZH: "EBCDIC数字", EN: "an EBCDIC digit"}},
+	Word{Kind: "fact", ID: "echo", Text: Text{ZH: "用ping测", EN: "by echoes"}},
+	Word{Kind: "fact", ID: "ethernet", Text: Text{ZH: "网线", EN: "cable"}},
+	Word{Kind: "fact", ID: "expired", Text: Text{ZH: "已过期", EN: "expired"}},
+	Word{Kind: "fact", ID: "failed", Text: Text{ZH: "没有应答", EN: "failed"}},
+	Word{Kind: "fact", ID: "failure", Text: Text{ZH: "故障", EN: "failure"}},
+	Word{Kind: "fact", ID: "fault", Text: Text{ZH: "故障", EN: "fault"}},
+	Word{Kind: "fact", ID: "garbled", Text: Text{ZH: "数据乱", EN: "garbled"}},
+	Word{Kind: "fact", ID: "gone", Text: Text{ZH: "不见了", EN: "gone"}},
+	Word{Kind: "fact", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
+	Word{Kind: "fact", ID: "home", Text: Text{ZH: "已注册", EN: "registered"}},
+	Word{Kind: "fact", ID: "host", Text: Text{ZH: "主机时间", EN: "the host's time"}},
+	Word{Kind: "fact", ID: "host_address", Text: Text{ZH: "主机地址", EN: "host address"}},
+	Word{Kind: "fact", ID: "hosts", Text: Text{ZH: "写死在终端里", EN: "written down in the terminal"}},
+	Word{Kind: "fact", ID: "idle", Text: Text{ZH: "没有注册", EN: "not registered"}},
+	Word{Kind: "fact", ID: "ip_config", Text: Text{ZH: "网络设置", EN: "network settings"}},
+	Word{Kind: "fact", ID: "jam", Text: Text{ZH: "卡纸", EN: "jam"}},
+	Word{Kind: "fact", ID: "kernel_version", Text: Text{ZH: "系统内核", EN: "kernel"}},
+	Word{Kind: "fact", ID: "letter", Text: Text{ZH: "字母", EN: "a letter"}},
+	Word{Kind: "fact", ID: "mains", Text: Text{ZH: "外接电源", EN: "mains"}},
+	Word{Kind: "fact", ID: "markup", Text: Text{ZH: "标记文本", EN: "markup"}},
+	Word{Kind: "fact", ID: "merchant_id", Text: Text{ZH: "商户号", EN: "merchant number"}},
+	Word{Kind: "fact", ID: "mismatch", Text: Text{ZH: "不符", EN: "does not match"}},
+	Word{Kind: "fact", ID: "missing", Text: Text{ZH: "没有", EN: "missing"}},
+	Word{Kind: "fact", ID: "model", Text: Text{ZH: "同一型号", EN: "this model"}},
+	Word{Kind: "fact", ID: "mute", Text: Text{ZH: "卡没有反应", EN: "card is mute"}},
+	Word{Kind: "fact", ID: "name-mismatch", Text: Text{ZH: "名字不符", EN: "another name"}},
+	Word{Kind: "fact", ID: "no-answer", Text: Text{ZH: "无人接听", EN: "no answer"}},
+	Word{Kind: "fact", ID: "no-carrier", Text: Text{ZH: "没有接通", EN: "no carrier"}},
+	Word{Kind: "fact", ID: "no-dialtone", Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	Word{Kind: "fact", ID: "no-paper", Text: Text{ZH: "缺纸", EN: "no paper"}},
+	Word{Kind: "fact", ID: "none", Text: Text{ZH: "没有", EN: "none"}},
+	Word{Kind: "fact", ID: "normal", Text: Text{ZH: "正常", EN: "normal"}},
+	Word{Kind: "fact", ID: "not-yet-valid", Text: Text{ZH: "尚未生效", EN: "not valid yet"}},
+	Word{Kind: "fact", ID: "ntp", Text: Text{ZH: "网络时间", EN: "network time"}},
+	Word{Kind: "fact", ID: "nxdomain", Text: Text{ZH: "没有这个名字", EN: "no such name"}},
+	Word{Kind: "fact", ID: "off", Text: Text{ZH: "关", EN: "off"}},
+	Word{Kind: "fact", ID: "ok", Text: Text{ZH: "正常", EN: "ok"}},
+	Word{Kind: "fact", ID: "other", Text: Text{ZH: "其他", EN: "other"}},
+	Word{Kind: "fact", ID: "over-heat", Text: Text{ZH: "过热", EN: "too hot"}},
+	Word{Kind: "fact", ID: "over-voltage", Text: Text{ZH: "电压过高", EN: "over-voltage"}},
+	Word{Kind: "fact", ID: "overheat", Text: Text{ZH: "过热", EN: "too hot"}},
+	Word{Kind: "fact", ID: "paper-low", Text: Text{ZH: "纸快用完", EN: "paper low"}},
+	Word{Kind: "fact", ID: "parameters", Text: Text{ZH: "参数", EN: "parameters"}},
+	Word{Kind: "fact", ID: "phone_number", Text: Text{ZH: "电话号码", EN: "phone number"}},
+	Word{Kind: "fact", ID: "pin", Text: Text{ZH: "要PIN码", EN: "wants its PIN"}},
+	Word{Kind: "fact", ID: "ppp", Text: Text{ZH: "拨号", EN: "dial-up"}},
+	Word{Kind: "fact", ID: "present", Text: Text{ZH: "有卡", EN: "card present"}},
+	Word{Kind: "fact", ID: "protocol", Text: Text{ZH: "协议谈不拢", EN: "no common protocol"}},
+	Word{Kind: "fact", ID: "puk", Text: Text{ZH: "要PUK码", EN: "wants its PUK"}},
+	Word{Kind: "fact", ID: "reachable", Text: Text{ZH: "有应答", EN: "reachable"}},
+	Word{Kind: "fact", ID: "reader_firmware", Text: Text{ZH: "读卡器固件", EN: "reader firmware"}},
+	Word{Kind: "fact", ID: "ready", Text: Text{ZH: "就绪", EN: "ready"}},
+	Word{Kind: "fact", ID: "record", Text: Text{ZH: "别的记录", EN: "a record of another kind"}},
+	Word{Kind: "fact", ID: "refused", Text: Text{ZH: "被拒绝", EN: "refused"}},
+	Word{Kind: "fact", ID: "reset", Text: Text{ZH: "被重置", EN: "reset"}},
+	Word{Kind: "fact", ID: "roaming", Text: Text{ZH: "已注册（漫游）", EN: "registered, roaming"}},
+	Word{Kind: "fact", ID: "rtc", Text: Text{ZH: "时钟芯片", EN: "clock chip"}},
+	Word{Kind: "fact", ID: "sales", Text: Text{ZH: "从交易看", EN: "from sales"}},
+	Word{Kind: "fact", ID: "searching", Text: Text{ZH: "正在搜索", EN: "searching"}},
+	Word{Kind: "fact", ID: "servfail", Text: Text{ZH: "域名服务器出错", EN: "the resolver failed"}},
+	Word{Kind: "fact", ID: "sign", Text: Text{ZH: "符号", EN: "a sign"}},
+	Word{Kind: "fact", ID: "silent", Text: Text{ZH: "不应答", EN: "silent"}},
+	Word{Kind: "fact", ID: "site", Text: Text{ZH: "同一地点", EN: "this site"}},
+	Word{Kind: "fact", ID: "stale", Text: Text{ZH: "久未联系", EN: "not heard lately"}},
+	Word{Kind: "fact", ID: "stripe", Text: Text{ZH: "磁条", EN: "stripe"}},
+	Word{Kind: "fact", ID: "tamper", Text: Text{ZH: "被拆过", EN: "tampered"}},
+	Word{Kind: "fact", ID: "terminal_id", Text: Text{ZH: "终端号", EN: "terminal number"}},
+	Word{Kind: "fact", ID: "timeout", Text: Text{ZH: "超时", EN: "timeout"}},
+	Word{Kind: "fact", ID: "tpdu", Text: Text{ZH: "TPDU号", EN: "TPDU"}},
+	Word{Kind: "fact", ID: "unknown", Text: Text{ZH: "不清楚", EN: "unknown"}},
+	Word{Kind: "fact", ID: "unknown-ca", Text: Text{ZH: "签发者不被信任", EN: "issuer not trusted"}},
+	Word{Kind: "fact", ID: "unreachable", Text: Text{ZH: "没有路", EN: "no route"}},
+	Word{Kind: "fact", ID: "unspecified", Text: Text{ZH: "有故障", EN: "a fault it does not name"}},
+	Word{Kind: "fact", ID: "urgent", Text: Text{ZH: "到了寿命", EN: "at its end"}},
+	Word{Kind: "fact", ID: "warm", Text: Text{ZH: "偏热", EN: "warm"}},
+	Word{Kind: "fact", ID: "warning", Text: Text{ZH: "快到寿命", EN: "nears its end"}},
+	Word{Kind: "fact", ID: "wifi", Text: Text{ZH: "Wi-Fi无线网", EN: "Wi-Fi"}},
+	Word{Kind: "fact", ID: "zero", Text: Text{ZH: "零字节", EN: "zero bytes"}},
 	Word{Kind: "level", ID: "bad", Text: Text{ZH: "很差", EN: "bad"}},
 	Word{Kind: "level", ID: "fair", Text: Text{ZH: "一般", EN: "fair"}},
 	Word{Kind: "level", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
@@ -2984,3441 +3097,3059 @@ var builtin = Knowledge{Version: "2026.11.21", Hash: "sha256:36422b8721719429261
 	Word{Kind: "visit", ID: "no", Text: Text{ZH: "不用上门", EN: "no visit"}},
 	Word{Kind: "visit", ID: "yes", Text: Text{ZH: "需要上门", EN: "a visit is needed"}},
 }, Causes: []Cause{
-	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list215},
-		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list216},
-		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list216},
-	}, Remedies: list217},
-	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
-		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list216},
+	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: list215, Writers: list216, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list217},
+		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list218},
+		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list218},
+	}, Remedies: list219},
+	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: list215, Writers: list216, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
+		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list218},
 		Step{Text: Text{ZH: "顾客可请发卡行调整限额。", EN: "The customer can ask the bank to raise the limit."}},
-	}, Remedies: list218},
-	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list215},
-		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: list219},
-		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list216},
 	}, Remedies: list220},
-	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list216},
+	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: list215, Writers: list216, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list217},
+		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: list221},
+		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list218},
+	}, Remedies: list222},
+	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: list223, Writers: list224, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list218},
 		Step{Text: Text{ZH: "请顾客打卡背面的电话，问发卡行账户状态。", EN: "The customer can call the number on the back of the card and ask about the account."}},
-	}, Remedies: list221},
-	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
+	}, Remedies: list225},
+	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
 		Step{Text: Text{ZH: "固定使用最稳的一种网络，关掉其他的。", EN: "Stay on the steadiest network and switch the others off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员调整网络切换设置或天线。", EN: "Call the service provider with the terminal number; a technician adjusts switching or the antenna."}},
-	}, Remedies: list222},
-	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list216},
-		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
-	}, Remedies: list223},
-	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
-		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: list219},
-		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
-	}, Remedies: list224},
-	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
-		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
-		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list216},
-	}, Remedies: list221},
-	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list215},
-		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list219},
-		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list216},
-	}, Remedies: list225},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
-		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list219},
-		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
-	}, Remedies: list226},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
-		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list219},
-		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list215},
-		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
 	}, Remedies: list227},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
-		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
-		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list228},
+	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list228, Writers: list3, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list218},
+		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
 	}, Remedies: list229},
-	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
+	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: list223, Writers: list224, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
+		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: list221},
+		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
+	}, Remedies: list230},
+	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: list223, Writers: list224, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
+		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
+		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list218},
+	}, Remedies: list225},
+	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: list223, Writers: list224, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list217},
+		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list221},
+		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list218},
+	}, Remedies: list231},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list232, Writers: list233, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list221},
+		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
+	}, Remedies: list234},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list235, Writers: list233, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
+		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list221},
+		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list217},
+		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
+	}, Remedies: list236},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list237, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
+		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list238},
+	}, Remedies: list239},
+	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list226, Writers: list3, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list230},
-	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list215},
+	}, Remedies: list240},
+	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list226, Writers: list3, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list217},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
-	}, Remedies: list231},
-	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list216},
+	}, Remedies: list241},
+	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: list223, Writers: list224, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list218},
 		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
-	}, Remedies: list232},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list215},
-		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list219},
+	}, Remedies: list242},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list243, Writers: list244, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list217},
+		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list221},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list233},
-	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
+	}, Remedies: list245},
+	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端设为自动获取地址，或按单据填写IP、掩码和网关。", EN: "Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation."}},
 		Step{Text: Text{ZH: "重新连接网络；不行就找服务商，报终端号，由技术人员远程核对。", EN: "Connect again; if it fails, call the service provider with the terminal number for a remote check."}},
-	}, Remedies: list234},
-	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
+	}, Remedies: list246},
+	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list226, Writers: list3, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
 		Step{Text: Text{ZH: "把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。", EN: "Unplug both ends of the network cable, plug them in until they click, and look for the light."}},
 		Step{Text: Text{ZH: "灯不亮就换一根网线，或换路由器上的另一个口。", EN: "If there is no light, try another cable or another socket of the router."}},
 		Step{Text: Text{ZH: "还不行就找服务商，报终端号，说“网口不亮”。", EN: "If that fails, call the service provider with the terminal number and say: no link light."}},
-	}, Remedies: list235},
-	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
+	}, Remedies: list247},
+	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
 		Step{Text: Text{ZH: "让终端自动获取地址，或换一个没人用的固定地址。", EN: "Let the terminal take an address automatically, or use a fixed one that is free."}},
 		Step{Text: Text{ZH: "只保留一个网络：用网线就关Wi-Fi。", EN: "Keep one network only: with a cable, switch Wi-Fi off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员核对店内地址分配。", EN: "Call the service provider with the terminal number; a technician checks the addresses in the shop."}},
-	}, Remedies: list236},
-	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
+	}, Remedies: list248},
+	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
 		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list237},
-	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
+	}, Remedies: list249},
+	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list226, Writers: list3, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
 		Step{Text: Text{ZH: "检查路由器指示灯和到终端的网线。", EN: "Look at the router's lights and at the cable to the terminal."}},
 		Step{Text: Text{ZH: "仍不通就改用移动网络，并找装路由器的人。", EN: "If it stays dead, use the mobile network and call whoever installed the router."}},
-	}, Remedies: list238},
-	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
+	}, Remedies: list250},
+	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list226, Writers: list3, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "换一根网线，离电源线远一些。", EN: "Replace the network cable and keep it away from power lines."}},
 		Step{Text: Text{ZH: "仍有错误就找服务商，报终端号，由技术人员检查布线、交换机和网口。", EN: "If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}},
-	}, Remedies: list239},
-	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
+	}, Remedies: list251},
+	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list226, Writers: list3, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
 		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
 		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
 		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
-	}, Remedies: list240},
-	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
+	}, Remedies: list252},
+	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list226, Writers: list3, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
-		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list219},
-	}, Remedies: list241},
-	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
-		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list216},
+		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list221},
+	}, Remedies: list253},
+	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: list215, Writers: list2, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list218},
 		Step{Text: Text{ZH: "确需开通就打收单机构客服，报应答码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
-	}, Remedies: list242},
-	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
+	}, Remedies: list254},
+	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list215, Writers: list2, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
-		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list228},
-	}, Remedies: list243},
-	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
+		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list238},
+	}, Remedies: list255},
+	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list226, Writers: list3, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
 		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
 		Step{Text: Text{ZH: "仍没有就找服务商，报终端号，说“通信模块无响应”，由技术人员更换。", EN: "If not, call the service provider with the terminal number, say modem silent; a technician replaces it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list244},
-	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
+	}, Remedies: list256},
+	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
 		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list245},
-	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
+	}, Remedies: list257},
+	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
 		Step{Text: Text{ZH: "打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。", EN: "Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list246},
-	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
+	}, Remedies: list258},
+	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对接入号码和外线前缀，报终端号和时间。", EN: "Have the service provider compare the number and the prefix for an outside line; give terminal number and time."}},
-		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list219},
-	}, Remedies: list247},
-	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
+		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list221},
+	}, Remedies: list259},
+	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list226, Writers: list3, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
 		Step{Text: Text{ZH: "检查电话线两头是否插紧，旁边的分机是否挂好。", EN: "Check that both ends of the telephone line are plugged in and that no extension is off the hook."}},
 		Step{Text: Text{ZH: "仍无拨号音就找服务商，报终端号，由技术人员检查线路。", EN: "If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}},
-	}, Remedies: list239},
-	Cause{ID: "modem.radio-off", Segment: "modem", Act: "staff", Title: Text{ZH: "终端的移动网络被关掉了（飞行模式）", EN: "The terminal's mobile radio is switched off (flight mode)"}, Steps: []Step{
+	}, Remedies: list251},
+	Cause{ID: "modem.radio-off", Segment: "modem", Act: "staff", Stages: list226, Writers: list3, Title: Text{ZH: "终端的移动网络被关掉了（飞行模式）", EN: "The terminal's mobile radio is switched off (flight mode)"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端设置里关闭飞行模式，或打开移动网络，等一分钟。", EN: "Switch flight mode off, or mobile data on, in the terminal's settings and wait a minute."}},
 		Step{Text: Text{ZH: "自己又关掉就找服务商，报终端号，说“移动网络被程序关闭”。", EN: "If it goes off again by itself, call the service provider with the terminal number and say: a program switches the radio off."}},
-	}, Remedies: list248},
-	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
+	}, Remedies: list260},
+	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list226, Writers: list3, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到靠窗或开阔处，看信号是否变好。", EN: "Move the terminal near a window or into the open and watch the signal."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就改用它。", EN: "If there is a network cable or Wi-Fi, use it."}},
 		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术人员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
-	}, Remedies: list249},
-	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
+	}, Remedies: list261},
+	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list226, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "Switch off, take the SIM out, wipe its contacts, put it back and switch on."}},
 		Step{Text: Text{ZH: "仍不认卡就找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM。", EN: "If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list250},
+	}, Remedies: list262},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
 	}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list215},
-		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list216},
-		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list216},
-	}, Remedies: list251},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list215},
-		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list216},
-		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list216},
-	}, Remedies: list252},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list263, Writers: list264, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list217},
+		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list218},
+		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list218},
+	}, Remedies: list265},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list263, Writers: list264, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list217},
+		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list218},
+		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list218},
+	}, Remedies: list266},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list267, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术人员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
-	}, Remedies: list239},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
+	}, Remedies: list251},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list268, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
-		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list253},
+		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list269},
 		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术人员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
-	}, Remedies: list254},
-	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
+	}, Remedies: list270},
+	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list228, Writers: list3, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
 		Step{Text: Text{ZH: "用读卡器专用清洁卡清洁卡槽两三次，再看两张不同的卡能不能读出来。", EN: "Clean the slot two or three times with a reader cleaning card, then see whether two different cards are read."}},
 		Step{Text: Text{ZH: "清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "If cards are still hard to read, call the service provider with the terminal number to replace the head."}},
-	}, Remedies: list255},
-	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
+	}, Remedies: list271},
+	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list228, Writers: list3, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术人员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
-		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list216},
-	}, Remedies: list256},
-	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
+		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list218},
+	}, Remedies: list272},
+	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list228, Writers: list3, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术人员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
-		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list216},
-	}, Remedies: list257},
-	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
+		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list218},
+	}, Remedies: list273},
+	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list228, Writers: list3, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
 		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“读卡器线路出错”，由技术人员换线并检查接地。", EN: "Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}},
-	}, Remedies: list239},
-	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
-		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list258},
+	}, Remedies: list251},
+	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: list215, Writers: list216, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list274},
 		Step{Text: Text{ZH: "按屏幕要求留卡或打收单机构授权电话，报应答码、终端号和时间；注意自身安全。", EN: "Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}},
-	}, Remedies: list259},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
-		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list219},
-		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list215},
+	}, Remedies: list275},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list243, Writers: list244, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list221},
+		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list217},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list233},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list215},
+	}, Remedies: list245},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list276, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list217},
 		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
 		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术人员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
-	}, Remedies: list260},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
+	}, Remedies: list277},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list278, Writers: list233, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术人员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
-		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list228},
-	}, Remedies: list261},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list238},
+	}, Remedies: list279},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list280, Writers: list281, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
 		Step{Text: Text{ZH: "联网校时，或请技术人员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
-		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list228},
+		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list238},
 		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术人员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
-	}, Remedies: list262},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
+	}, Remedies: list282},
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list280, Writers: list233, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list228},
-	}, Remedies: list263},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list238},
+	}, Remedies: list283},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list276, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
 		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术人员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
-	}, Remedies: list255},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
+	}, Remedies: list271},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list284, Writers: list285, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
 		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
 		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
 		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
-	}, Remedies: list264},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
-		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list219},
+	}, Remedies: list286},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list287, Writers: list285, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list221},
 		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
-	}, Remedies: list265},
-	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
+	}, Remedies: list288},
+	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list215, Writers: list2, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
-		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list228},
-	}, Remedies: list266},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
+		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list238},
+	}, Remedies: list289},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list276, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
 		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
 		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术人员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
-	}, Remedies: list267},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
+	}, Remedies: list290},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list276, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
 		Step{Text: Text{ZH: "仍然掉电就找服务商，报终端号和断电时间，安排技术人员更换电源或电池。", EN: "If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}},
-	}, Remedies: list268},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
+	}, Remedies: list291},
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list292, Writers: list285, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号和应用版本，请技术人员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list228},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list238},
 		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
-	}, Remedies: list269},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
+	}, Remedies: list293},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list294, Writers: list233, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
 		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
 		Step{Text: Text{ZH: "还不行就打收单机构客服，报应答码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
-	}, Remedies: list270},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
+	}, Remedies: list295},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list276, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
 		Step{Text: Text{ZH: "能结算就先结算。", EN: "Settle while it still works."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“存储故障”，安排技术人员更换。", EN: "Call the service provider with the terminal number, say storage fault, and have it replaced."}},
-	}, Remedies: list271},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
+	}, Remedies: list296},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list276, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
 		Step{Text: Text{ZH: "先结算并上送本批交易，保住交易记录。", EN: "First settle and upload the batch, so that no record is lost."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员清理日志和无用文件；不要自行删除交易文件。", EN: "Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}},
-	}, Remedies: list272},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
+	}, Remedies: list297},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list267, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
 		Step{Text: Text{ZH: "立即停用终端，不要拆开，保持原样。", EN: "Stop using the terminal at once, do not open it, leave it as it is."}},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说“安全模块报警”，由技术人员换机。", EN: "Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}},
-	}, Remedies: list273},
+	}, Remedies: list298},
 	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Steps: []Step{
 		Step{Text: Text{ZH: "记下屏幕上的应答码、终端号和时间。", EN: "Note the code on the screen, the terminal number and the time."}},
-		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list215},
+		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list217},
 		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的交接码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
-	}, Remedies: list274},
-	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
+	}, Remedies: list299},
+	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器重启一次。", EN: "Restart the router once."}},
 		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
-	}, Remedies: list275},
-	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list215},
+	}, Remedies: list300},
+	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list217},
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
 		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list276},
-	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
+	}, Remedies: list301},
+	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list245},
-	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
+	}, Remedies: list257},
+	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list277},
-	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list215},
+	}, Remedies: list302},
+	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list226, Writers: list3, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list217},
 		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
 		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
-	}, Remedies: list278},
-	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
-		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list219},
+	}, Remedies: list303},
+	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list226, Writers: list3, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
+		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list221},
 		Step{Text: Text{ZH: "都失败就找服务商，报终端号，由技术人员更新信任证书。", EN: "If both fail, call the service provider with the terminal number to renew the trusted certificates."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list279},
+	}, Remedies: list304},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list280, Causes: list281, Checks: list282, Remedies: list283},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list284, Causes: list285, Checks: list286, Remedies: list287},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list288, Causes: list289, Checks: list290, Remedies: list291},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list292, Causes: list293, Checks: list294, Remedies: list295},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list296, Causes: list297, Checks: list298, Remedies: list278},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list299, Causes: list300, Checks: list301, Remedies: list302},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list299, Causes: list303, Checks: list304, Remedies: list239, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list288, Causes: list305, Checks: list306, Remedies: list307},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list299, Causes: list308, Checks: list309, Remedies: list310},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list299, Causes: list311, Checks: list312, Remedies: list222},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list313, Causes: list314, Checks: list315, Remedies: list238},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list299, Causes: list316, Checks: list317, Remedies: list236},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list318, Causes: list319, Checks: list320, Remedies: list321},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list318, Causes: list322, Checks: list323, Remedies: list324},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list299, Causes: list325, Checks: list326, Remedies: list227},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list299, Causes: list327, Checks: list328, Remedies: list227},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list329, Causes: list330, Checks: list331, Remedies: list233},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list296, Causes: list332, Checks: list326, Remedies: list226},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list296, Causes: list333, Checks: list334, Remedies: list227},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list329, Causes: list332, Checks: list335, Remedies: list226},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list299, Causes: list336, Checks: list337, Remedies: list267, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list318, Causes: list338, Checks: list339, Remedies: list242},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list340, Causes: list341, Checks: list342, Remedies: list343},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list344, Causes: list345, Checks: list346, Remedies: list347},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list348, Causes: list349, Checks: list350, Remedies: list239},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list329, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list280, Causes: list351, Checks: list352, Remedies: list268},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list318, Causes: list353, Checks: list354, Remedies: list355},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list356, Causes: list357, Checks: list358, Remedies: list255, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list348, Causes: list359, Checks: list360, Remedies: list361, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list318, Causes: list362, Checks: list363, Remedies: list272},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list318, Causes: list364, Checks: list365, Remedies: list271},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list299, Causes: list366, Checks: list367, Remedies: list368},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list340, Causes: list369, Checks: list370, Remedies: list371},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list288, Causes: list372, Checks: list373, Remedies: list374},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list313, Causes: list375, Checks: list376, Remedies: list261},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list356, Causes: list377, Checks: list378, Remedies: list379},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list296, Causes: list380, Checks: list381, Remedies: list263},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list318, Causes: list382, Checks: list383, Remedies: list384},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list348, Causes: list385, Checks: list386, Remedies: list269},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list387, Checks: list388, Remedies: list265},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list389, Causes: list390, Checks: list391, Remedies: list223},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list348, Causes: list392, Checks: list393, Remedies: list221},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list348, Causes: list394, Checks: list339, Remedies: list221},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list395, Causes: list396, Checks: list339, Remedies: list217},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list348, Causes: list394, Checks: list339, Remedies: list221},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list318, Causes: list397, Checks: list398, Remedies: list224},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list329, Causes: list399, Checks: list339, Remedies: list220},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list389, Causes: list400, Checks: list401, Remedies: list225},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list402, Causes: list397, Checks: list401, Remedies: list224},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list318, Causes: list403, Checks: list339, Remedies: list218},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list318, Causes: list404, Checks: list405, Remedies: list406},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list344, Causes: list407, Checks: list408, Remedies: list251},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list318, Causes: list409, Checks: list410, Remedies: list264},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list318, Causes: list411, Checks: list412, Remedies: list413},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list414, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list356, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list296, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list299, Causes: list415, Checks: list416, Remedies: list266},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list348, Causes: list400, Checks: list417, Remedies: list225},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list299, Causes: list336, Checks: list418, Remedies: list267},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list318, Causes: list375, Checks: list419, Remedies: list261},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list280, Causes: list420, Checks: list421, Remedies: list422},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list423, Causes: list424, Checks: list425, Remedies: list426},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list427, Causes: list428, Checks: list429, Remedies: list430},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list348, Checks: list431, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list395, Causes: list432, Checks: list433, Remedies: list434},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list395, Causes: list435, Checks: list436, Remedies: list437},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list288, Causes: list438, Checks: list439, Remedies: list440},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list299, Causes: list441, Checks: list442, Remedies: list443},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list318, Causes: list444, Checks: list445, Remedies: list446},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list318, Causes: list447, Checks: list448, Remedies: list449},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list313, Causes: list450, Checks: list451, Remedies: list452},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list318, Causes: list385, Checks: list453, Remedies: list454},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list340, Causes: list455, Checks: list456, Remedies: list457},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list284, Causes: list458, Checks: list459, Remedies: list460},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list395, Causes: list362, Checks: list363, Remedies: list461},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list318, Causes: list364, Checks: list365, Remedies: list462},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list463, Causes: list372, Checks: list376, Remedies: list464},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list356, Causes: list377, Checks: list378, Remedies: list465},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list296, Causes: list364, Checks: list410, Remedies: list466},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list467, Causes: list468, Checks: list469, Remedies: list470},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list427, Causes: list471, Checks: list472, Remedies: list230},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list395, Causes: list473, Checks: list398, Remedies: list474},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list348, Causes: list475, Checks: list417, Remedies: list476},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list395, Causes: list396, Checks: list339, Remedies: list477},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list402, Causes: list478, Checks: list401, Remedies: list224},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list318, Causes: list479, Checks: list339, Remedies: list480},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list318, Causes: list481, Checks: list482, Remedies: list483},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list318, Causes: list484, Checks: list485, Remedies: list486},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list318, Checks: list410, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list318, Causes: list411, Checks: list487, Remedies: list488},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list299, Checks: list334, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list414, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list348, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list329, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list414, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list356, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list489, Causes: list490, Checks: list339, Remedies: list491},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list318, Checks: list492, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list489, Checks: list410, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list493, Causes: list407, Checks: list494, Remedies: list495},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list299, Checks: list367, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list318, Checks: list354, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list299, Causes: list336, Checks: list418, Remedies: list496},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list497, Checks: list498, Remedies: list499},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list387, Checks: list500, Remedies: list501},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list502, Checks: list381, Remedies: list503},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list504, Checks: list505, Remedies: list506},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list507, Checks: list485, Remedies: list508},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list400, Checks: list492, Remedies: list509},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list510, Checks: list511, Remedies: list512},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list513, Checks: list335, Remedies: list514},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list515, Checks: list492, Remedies: list516},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list305, Causes: list306, Checks: list307, Remedies: list308},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list309, Causes: list310, Checks: list311, Remedies: list312},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list313, Causes: list314, Checks: list315, Remedies: list316},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list317, Causes: list318, Checks: list319, Remedies: list320},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list321, Causes: list322, Checks: list323, Remedies: list303},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list324, Causes: list325, Checks: list326, Remedies: list327},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list324, Causes: list328, Checks: list329, Remedies: list251, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list313, Causes: list330, Checks: list331, Remedies: list332},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list324, Causes: list333, Checks: list334, Remedies: list335},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list324, Causes: list336, Checks: list337, Remedies: list227},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list338, Causes: list339, Checks: list340, Remedies: list250},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list324, Causes: list341, Checks: list342, Remedies: list248},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list343, Causes: list344, Checks: list345, Remedies: list346},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list343, Causes: list347, Checks: list348, Remedies: list349},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list324, Causes: list350, Checks: list351, Remedies: list236},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list324, Causes: list352, Checks: list353, Remedies: list236},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list354, Causes: list355, Checks: list356, Remedies: list245},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list321, Causes: list357, Checks: list351, Remedies: list234},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list321, Causes: list358, Checks: list359, Remedies: list236},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list354, Causes: list357, Checks: list360, Remedies: list234},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list324, Causes: list361, Checks: list362, Remedies: list290, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list343, Causes: list363, Checks: list364, Remedies: list254},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list365, Causes: list366, Checks: list367, Remedies: list368},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list369, Causes: list370, Checks: list371, Remedies: list372},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list373, Causes: list374, Checks: list375, Remedies: list251},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list354, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list305, Causes: list376, Checks: list377, Remedies: list291},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list343, Causes: list378, Checks: list379, Remedies: list380},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list381, Causes: list382, Checks: list383, Remedies: list271, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list373, Causes: list384, Checks: list385, Remedies: list386, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list343, Causes: list387, Checks: list388, Remedies: list297},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list343, Causes: list389, Checks: list390, Remedies: list296},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list324, Causes: list391, Checks: list392, Remedies: list393},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list365, Causes: list394, Checks: list395, Remedies: list396},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list313, Causes: list397, Checks: list398, Remedies: list399},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list338, Causes: list400, Checks: list401, Remedies: list279},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list381, Causes: list402, Checks: list403, Remedies: list404},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list321, Causes: list405, Checks: list406, Remedies: list283},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list343, Causes: list407, Checks: list408, Remedies: list409},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list373, Causes: list410, Checks: list411, Remedies: list293},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list412, Checks: list413, Remedies: list288},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list414, Causes: list415, Checks: list416, Remedies: list229},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list373, Causes: list417, Checks: list418, Remedies: list225},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list373, Causes: list419, Checks: list364, Remedies: list225},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list420, Causes: list421, Checks: list364, Remedies: list219},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list373, Causes: list419, Checks: list364, Remedies: list225},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list343, Causes: list422, Checks: list423, Remedies: list230},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list354, Causes: list424, Checks: list364, Remedies: list222},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list414, Causes: list425, Checks: list426, Remedies: list231},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list427, Causes: list422, Checks: list426, Remedies: list230},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list343, Causes: list428, Checks: list364, Remedies: list220},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list343, Causes: list429, Checks: list430, Remedies: list431},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list369, Causes: list432, Checks: list433, Remedies: list265},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list343, Causes: list434, Checks: list435, Remedies: list286},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list343, Causes: list436, Checks: list437, Remedies: list438},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list439, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list381, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list321, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list324, Causes: list440, Checks: list441, Remedies: list289},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list373, Causes: list425, Checks: list442, Remedies: list231},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list324, Causes: list361, Checks: list443, Remedies: list290},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list343, Causes: list400, Checks: list444, Remedies: list279},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list305, Causes: list445, Checks: list446, Remedies: list447},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list448, Causes: list449, Checks: list450, Remedies: list451},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list452, Causes: list453, Checks: list454, Remedies: list455},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list373, Checks: list456, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list420, Causes: list457, Checks: list458, Remedies: list459},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list420, Causes: list460, Checks: list461, Remedies: list462},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list313, Causes: list463, Checks: list464, Remedies: list465},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list324, Causes: list466, Checks: list467, Remedies: list468},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list343, Causes: list469, Checks: list470, Remedies: list471},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list343, Causes: list472, Checks: list473, Remedies: list474},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list338, Causes: list475, Checks: list476, Remedies: list477},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list343, Causes: list410, Checks: list478, Remedies: list479},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list365, Causes: list480, Checks: list481, Remedies: list482},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list309, Causes: list483, Checks: list484, Remedies: list485},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list420, Causes: list387, Checks: list388, Remedies: list486},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list343, Causes: list389, Checks: list390, Remedies: list487},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list488, Causes: list397, Checks: list401, Remedies: list489},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list381, Causes: list402, Checks: list403, Remedies: list490},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list321, Causes: list389, Checks: list435, Remedies: list491},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list492, Causes: list493, Checks: list494, Remedies: list495},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list452, Causes: list496, Checks: list497, Remedies: list240},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list420, Causes: list498, Checks: list423, Remedies: list499},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list373, Causes: list500, Checks: list442, Remedies: list501},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list420, Causes: list421, Checks: list364, Remedies: list502},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list427, Causes: list503, Checks: list426, Remedies: list230},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list343, Causes: list504, Checks: list364, Remedies: list505},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list343, Causes: list506, Checks: list507, Remedies: list508},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list343, Causes: list509, Checks: list510, Remedies: list511},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list343, Checks: list435, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list343, Causes: list436, Checks: list512, Remedies: list513},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list324, Checks: list359, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list439, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list373, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list354, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list439, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list381, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list514, Causes: list515, Checks: list364, Remedies: list516},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list343, Checks: list517, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list514, Checks: list435, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list518, Causes: list432, Checks: list519, Remedies: list520},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list324, Checks: list392, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list343, Checks: list379, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list324, Causes: list361, Checks: list443, Remedies: list521},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list522, Checks: list523, Remedies: list524},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list412, Checks: list525, Remedies: list526},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list527, Checks: list406, Remedies: list528},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list529, Checks: list530, Remedies: list531},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list532, Checks: list510, Remedies: list533},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list425, Checks: list517, Remedies: list534},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list535, Checks: list536, Remedies: list537},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list538, Checks: list360, Remedies: list539},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list540, Checks: list517, Remedies: list541},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list518, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list517, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list519, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list520, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list521, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list521, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list522, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list521, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list523, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list524, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list524, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list524, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list524, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list525, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list519, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list526, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list527, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list528, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list529, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list530, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list531, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list532, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list533, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list521, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list543, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list542, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list544, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list545, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list546, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list546, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list547, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list546, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list548, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list549, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list549, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list549, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list549, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list550, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list544, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list551, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list552, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list553, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list554, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list555, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list556, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list557, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list558, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list546, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list534, Origin: "host", Remedies: list430, Causes: list535, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list534, Origin: "host", Remedies: list474, Causes: list535, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list536, Origin: "host", Remedies: list477, Causes: list537, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list517, Origin: "host", Remedies: list460, Causes: list538, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list539, Causes: list540, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Scale: 2, UnexplainedDB: -3, UncheckedDB: 6, AbstainBelow: 0.67, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list541, Codes: list542},
-	TopicRule{Topic: "limit", Schemes: list541, Codes: list543},
-	TopicRule{Topic: "limit", Schemes: list544, Codes: list545},
-	TopicRule{Topic: "state", Schemes: list544, Codes: list546},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list541, Codes: list547},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list548, Codes: list549},
-	TopicRule{Topic: "pin", Schemes: list541, Codes: list550},
-	TopicRule{Topic: "pin-locked", Schemes: list541, Codes: list551},
-	TopicRule{Topic: "expired", Schemes: list541, Codes: list552},
-	TopicRule{Topic: "lost-card", Schemes: list541, Codes: list553},
-	TopicRule{Topic: "lost-card", Schemes: list548, Codes: list554},
-	TopicRule{Topic: "lost-card", Schemes: list555, Codes: list556},
-	TopicRule{Topic: "fraud", Schemes: list544, Codes: list557},
-	TopicRule{Topic: "do-not-honour", Schemes: list544, Codes: list558},
-	TopicRule{Topic: "do-not-honour", Schemes: list555, Codes: list558},
-	TopicRule{Topic: "error", Schemes: list544, Codes: list559},
-	TopicRule{Topic: "issuer-decline", Schemes: list544, Codes: list560},
-	TopicRule{Topic: "function-unsupported", Schemes: list541, Codes: list561},
-	TopicRule{Topic: "function-unsupported", Schemes: list548, Codes: list562},
-	TopicRule{Topic: "not-accepted", Schemes: list544, Codes: list563},
-	TopicRule{Topic: "issuer-down", Schemes: list544, Codes: list564},
-	TopicRule{Topic: "issuer-late", Schemes: list544, Codes: list565},
-	TopicRule{Topic: "cutover", Schemes: list544, Codes: list566},
-	TopicRule{Topic: "centre", Schemes: list544, Codes: list519},
-	TopicRule{Topic: "security", Schemes: list544, Codes: list567},
-	TopicRule{Topic: "switch", Schemes: list544, Codes: list568},
-	TopicRule{Topic: "pending", Schemes: list544, Codes: list569},
-	TopicRule{Topic: "busy", Schemes: list570, Codes: list571},
-	TopicRule{Topic: "centre", Schemes: list570, Codes: list572},
-	TopicRule{Topic: "merchant-unknown", Schemes: list544, Codes: list573},
-	TopicRule{Topic: "not-permitted", Schemes: list544, Codes: list574},
-	TopicRule{Topic: "terminal-unknown", Schemes: list544, Codes: list575},
-	TopicRule{Topic: "session", Schemes: list544, Codes: list576},
-	TopicRule{Topic: "duplicate", Schemes: list544, Codes: list577},
-	TopicRule{Topic: "journal", Schemes: list544, Codes: list578},
-	TopicRule{Topic: "original", Schemes: list544, Codes: list579},
-	TopicRule{Topic: "original-amount", Schemes: list580, Codes: list581},
-	TopicRule{Topic: "pending", Schemes: list582, Codes: list569},
-	TopicRule{Topic: "pending", Schemes: list548, Codes: list583},
-	TopicRule{Topic: "pending", Schemes: list584, Codes: list585},
-	TopicRule{Topic: "card-number", Schemes: list584, Codes: list586},
-	TopicRule{Topic: "card-refused", Schemes: list584, Codes: list587},
-	TopicRule{Topic: "wrong-method", Schemes: list584, Codes: list588},
-	TopicRule{Topic: "wrong-method", Schemes: list555, Codes: list589},
-	TopicRule{Topic: "config", Schemes: list590, Codes: list591},
-	TopicRule{Topic: "not-accepted", Schemes: list590, Codes: list592},
-	TopicRule{Topic: "reversal-failed", Schemes: list593, Codes: list594},
-	TopicRule{Topic: "printer", Schemes: list593, Codes: list595},
-	TopicRule{Topic: "original", Schemes: list582, Codes: list596},
-	TopicRule{Topic: "keys", Schemes: list544, Codes: list597},
-	TopicRule{Topic: "format", Schemes: list544, Codes: list598},
-	TopicRule{Topic: "entry", Schemes: list544, Codes: list599},
-	TopicRule{Topic: "wrong-method", Schemes: list544, Codes: list600},
-	TopicRule{Topic: "card-number", Schemes: list544, Codes: list601},
-	TopicRule{Topic: "swipe", Schemes: list544, Codes: list602},
-	TopicRule{Topic: "invalid", Schemes: list603, Codes: list604},
-	TopicRule{Topic: "invalid", Schemes: list548, Codes: list605},
-	TopicRule{Topic: "invalid", Schemes: list584, Codes: list606},
-	TopicRule{Topic: "invalid", Schemes: list555, Codes: list604},
-	TopicRule{Topic: "re-enter", Schemes: list603, Codes: list602},
-	TopicRule{Topic: "re-enter", Schemes: list548, Codes: list607},
-	TopicRule{Topic: "re-enter", Schemes: list584, Codes: list608},
-	TopicRule{Topic: "wrong-method", Schemes: list609, Codes: list610},
-	TopicRule{Topic: "wrong-method", Schemes: list611, Codes: list612},
-	TopicRule{Topic: "card-number", Schemes: list609, Codes: list613},
-	TopicRule{Topic: "card-number", Schemes: list611, Codes: list614},
-	TopicRule{Topic: "clock", Schemes: list615, Codes: list520},
-	TopicRule{Topic: "journal", Schemes: list615, Codes: list559},
-	TopicRule{Topic: "wrong-method", Schemes: list615, Codes: list576},
-	TopicRule{Topic: "duplicate", Schemes: list611, Codes: list616},
-	TopicRule{Topic: "issuer-line", Schemes: list555, Codes: list617},
-	TopicRule{Topic: "config", Schemes: list555, Codes: list618},
-	TopicRule{Topic: "config", Schemes: list590, Codes: list619},
-	TopicRule{Topic: "not-accepted", Schemes: list555, Codes: list576},
-	TopicRule{Topic: "security", Schemes: list548, Codes: list620},
-	TopicRule{Topic: "duplicate", Schemes: list548, Codes: list621},
-	TopicRule{Topic: "merchant-unknown", Schemes: list584, Codes: list622},
-	TopicRule{Topic: "terminal-unknown", Schemes: list584, Codes: list623},
-	TopicRule{Topic: "original", Schemes: list624, Codes: list625},
-	TopicRule{Topic: "not-permitted", Schemes: list624, Codes: list626},
-	TopicRule{Topic: "cutover", Schemes: list627, Codes: list566},
-	TopicRule{Topic: "issuer-decline", Schemes: list584, Codes: list628},
-	TopicRule{Topic: "registration", Schemes: list593, Codes: list629},
-	TopicRule{Topic: "phone-line", Schemes: list593, Codes: list630},
-	TopicRule{Topic: "config", Schemes: list593, Codes: list631},
-	TopicRule{Topic: "card-blocked", Schemes: list593, Codes: list632},
-	TopicRule{Topic: "success", Codes: list633, Domains: list59},
-	TopicRule{Topic: "uncertain-approval", Domains: list59, Words: list634},
-	TopicRule{Topic: "local-any", Schemes: list593, Domains: list59},
+	Forbidden{Scheme: "unionpay", Codes: list559, Origin: "host", Remedies: list455, Causes: list560, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list559, Origin: "host", Remedies: list499, Causes: list560, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list561, Origin: "host", Remedies: list502, Causes: list562, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list542, Origin: "host", Remedies: list485, Causes: list563, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list564, Causes: list565, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -16, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+	TopicRule{Topic: "funds", Schemes: list566, Codes: list567},
+	TopicRule{Topic: "limit", Schemes: list566, Codes: list568},
+	TopicRule{Topic: "limit", Schemes: list569, Codes: list570},
+	TopicRule{Topic: "state", Schemes: list569, Codes: list571},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list566, Codes: list572},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list573, Codes: list574},
+	TopicRule{Topic: "pin", Schemes: list566, Codes: list575},
+	TopicRule{Topic: "pin-locked", Schemes: list566, Codes: list576},
+	TopicRule{Topic: "expired", Schemes: list566, Codes: list577},
+	TopicRule{Topic: "lost-card", Schemes: list566, Codes: list578},
+	TopicRule{Topic: "lost-card", Schemes: list573, Codes: list579},
+	TopicRule{Topic: "lost-card", Schemes: list580, Codes: list581},
+	TopicRule{Topic: "fraud", Schemes: list569, Codes: list582},
+	TopicRule{Topic: "do-not-honour", Schemes: list569, Codes: list583},
+	TopicRule{Topic: "do-not-honour", Schemes: list580, Codes: list583},
+	TopicRule{Topic: "error", Schemes: list569, Codes: list584},
+	TopicRule{Topic: "issuer-decline", Schemes: list569, Codes: list585},
+	TopicRule{Topic: "function-unsupported", Schemes: list566, Codes: list586},
+	TopicRule{Topic: "function-unsupported", Schemes: list573, Codes: list587},
+	TopicRule{Topic: "not-accepted", Schemes: list569, Codes: list588},
+	TopicRule{Topic: "issuer-down", Schemes: list569, Codes: list589},
+	TopicRule{Topic: "issuer-late", Schemes: list569, Codes: list590},
+	TopicRule{Topic: "cutover", Schemes: list569, Codes: list591},
+	TopicRule{Topic: "centre", Schemes: list569, Codes: list544},
+	TopicRule{Topic: "security", Schemes: list569, Codes: list592},
+	TopicRule{Topic: "switch", Schemes: list569, Codes: list593},
+	TopicRule{Topic: "pending", Schemes: list569, Codes: list594},
+	TopicRule{Topic: "busy", Schemes: list595, Codes: list596},
+	TopicRule{Topic: "centre", Schemes: list595, Codes: list597},
+	TopicRule{Topic: "merchant-unknown", Schemes: list569, Codes: list598},
+	TopicRule{Topic: "not-permitted", Schemes: list569, Codes: list599},
+	TopicRule{Topic: "terminal-unknown", Schemes: list569, Codes: list600},
+	TopicRule{Topic: "session", Schemes: list569, Codes: list601},
+	TopicRule{Topic: "duplicate", Schemes: list569, Codes: list602},
+	TopicRule{Topic: "journal", Schemes: list569, Codes: list603},
+	TopicRule{Topic: "original", Schemes: list569, Codes: list604},
+	TopicRule{Topic: "original-amount", Schemes: list605, Codes: list606},
+	TopicRule{Topic: "pending", Schemes: list607, Codes: list594},
+	TopicRule{Topic: "pending", Schemes: list573, Codes: list608},
+	TopicRule{Topic: "pending", Schemes: list609, Codes: list610},
+	TopicRule{Topic: "card-number", Schemes: list609, Codes: list611},
+	TopicRule{Topic: "card-refused", Schemes: list609, Codes: list612},
+	TopicRule{Topic: "wrong-method", Schemes: list609, Codes: list613},
+	TopicRule{Topic: "wrong-method", Schemes: list580, Codes: list614},
+	TopicRule{Topic: "config", Schemes: list615, Codes: list616},
+	TopicRule{Topic: "not-accepted", Schemes: list615, Codes: list617},
+	TopicRule{Topic: "reversal-failed", Schemes: list618, Codes: list619},
+	TopicRule{Topic: "printer", Schemes: list618, Codes: list620},
+	TopicRule{Topic: "original", Schemes: list607, Codes: list621},
+	TopicRule{Topic: "keys", Schemes: list569, Codes: list622},
+	TopicRule{Topic: "format", Schemes: list569, Codes: list623},
+	TopicRule{Topic: "entry", Schemes: list569, Codes: list624},
+	TopicRule{Topic: "wrong-method", Schemes: list569, Codes: list625},
+	TopicRule{Topic: "card-number", Schemes: list569, Codes: list626},
+	TopicRule{Topic: "swipe", Schemes: list569, Codes: list627},
+	TopicRule{Topic: "invalid", Schemes: list628, Codes: list629},
+	TopicRule{Topic: "invalid", Schemes: list573, Codes: list630},
+	TopicRule{Topic: "invalid", Schemes: list609, Codes: list631},
+	TopicRule{Topic: "invalid", Schemes: list580, Codes: list629},
+	TopicRule{Topic: "re-enter", Schemes: list628, Codes: list627},
+	TopicRule{Topic: "re-enter", Schemes: list573, Codes: list632},
+	TopicRule{Topic: "re-enter", Schemes: list609, Codes: list633},
+	TopicRule{Topic: "wrong-method", Schemes: list634, Codes: list635},
+	TopicRule{Topic: "wrong-method", Schemes: list636, Codes: list637},
+	TopicRule{Topic: "card-number", Schemes: list634, Codes: list638},
+	TopicRule{Topic: "card-number", Schemes: list636, Codes: list639},
+	TopicRule{Topic: "clock", Schemes: list640, Codes: list545},
+	TopicRule{Topic: "journal", Schemes: list640, Codes: list584},
+	TopicRule{Topic: "wrong-method", Schemes: list640, Codes: list601},
+	TopicRule{Topic: "duplicate", Schemes: list636, Codes: list641},
+	TopicRule{Topic: "issuer-line", Schemes: list580, Codes: list642},
+	TopicRule{Topic: "config", Schemes: list580, Codes: list643},
+	TopicRule{Topic: "config", Schemes: list615, Codes: list644},
+	TopicRule{Topic: "not-accepted", Schemes: list580, Codes: list601},
+	TopicRule{Topic: "security", Schemes: list573, Codes: list645},
+	TopicRule{Topic: "duplicate", Schemes: list573, Codes: list646},
+	TopicRule{Topic: "merchant-unknown", Schemes: list609, Codes: list647},
+	TopicRule{Topic: "terminal-unknown", Schemes: list609, Codes: list648},
+	TopicRule{Topic: "original", Schemes: list649, Codes: list650},
+	TopicRule{Topic: "not-permitted", Schemes: list649, Codes: list651},
+	TopicRule{Topic: "cutover", Schemes: list652, Codes: list591},
+	TopicRule{Topic: "issuer-decline", Schemes: list609, Codes: list653},
+	TopicRule{Topic: "registration", Schemes: list618, Codes: list654},
+	TopicRule{Topic: "phone-line", Schemes: list618, Codes: list655},
+	TopicRule{Topic: "config", Schemes: list618, Codes: list656},
+	TopicRule{Topic: "card-blocked", Schemes: list618, Codes: list657},
+	TopicRule{Topic: "success", Codes: list658, Domains: list59},
+	TopicRule{Topic: "uncertain-approval", Domains: list59, Words: list659},
+	TopicRule{Topic: "local-any", Schemes: list618, Domains: list59},
 	TopicRule{Topic: "success", Domains: list59},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list635, Codes: list520},
-	TopicRule{Topic: "reversal-mac", Schemes: list635, Codes: list636},
-	TopicRule{Topic: "reversal-other", Schemes: list635},
-	TopicRule{Topic: "version", Schemes: list624, Codes: list637},
-	TopicRule{Topic: "no-answer", Schemes: list638, Codes: list639},
-	TopicRule{Topic: "no-answer", Schemes: list593, Codes: list640},
-	TopicRule{Topic: "offline", Schemes: list210, Codes: list641},
-	TopicRule{Topic: "card-refused", Schemes: list210, Codes: list642},
-	TopicRule{Topic: "data-transfer", Schemes: list593, Codes: list643},
-	TopicRule{Topic: "network", Schemes: list593, Codes: list644},
-	TopicRule{Topic: "duplicate", Schemes: list593, Codes: list645},
-	TopicRule{Topic: "settle", Schemes: list593, Codes: list646},
-	TopicRule{Topic: "serial", Schemes: list593, Codes: list647, Domains: list648},
-	TopicRule{Topic: "card-blocked", Schemes: list593, Domains: list649},
-	TopicRule{Topic: "funds", Domains: list649, Words: list650},
-	TopicRule{Topic: "state", Domains: list649, Words: list651},
-	TopicRule{Topic: "pin-locked", Domains: list649, Words: list652},
-	TopicRule{Topic: "pin", Domains: list649, Words: list653},
-	TopicRule{Topic: "expired", Domains: list649, Words: list654},
-	TopicRule{Topic: "limit", Domains: list649, Words: list655},
-	TopicRule{Topic: "state", Domains: list649},
-	TopicRule{Topic: "limit", Domains: list656, Words: list657},
-	TopicRule{Topic: "merchant-unknown", Domains: list656, Words: list658},
-	TopicRule{Topic: "terminal-unknown", Domains: list656, Words: list659},
-	TopicRule{Topic: "fraud", Domains: list656},
-	TopicRule{Topic: "issuer-down", Domains: list180, Words: list660},
-	TopicRule{Topic: "issuer-late", Domains: list661, Words: list662},
-	TopicRule{Topic: "issuer-down", Domains: list180, Words: list663},
-	TopicRule{Topic: "not-accepted", Domains: list180, Words: list664},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list660, Codes: list545},
+	TopicRule{Topic: "reversal-mac", Schemes: list660, Codes: list661},
+	TopicRule{Topic: "reversal-other", Schemes: list660},
+	TopicRule{Topic: "version", Schemes: list649, Codes: list662},
+	TopicRule{Topic: "no-answer", Schemes: list663, Codes: list664},
+	TopicRule{Topic: "no-answer", Schemes: list618, Codes: list665},
+	TopicRule{Topic: "offline", Schemes: list210, Codes: list666},
+	TopicRule{Topic: "card-refused", Schemes: list210, Codes: list667},
+	TopicRule{Topic: "data-transfer", Schemes: list618, Codes: list668},
+	TopicRule{Topic: "network", Schemes: list618, Codes: list669},
+	TopicRule{Topic: "duplicate", Schemes: list618, Codes: list670},
+	TopicRule{Topic: "settle", Schemes: list618, Codes: list671},
+	TopicRule{Topic: "serial", Schemes: list618, Codes: list672, Domains: list673},
+	TopicRule{Topic: "card-blocked", Schemes: list618, Domains: list674},
+	TopicRule{Topic: "funds", Domains: list674, Words: list675},
+	TopicRule{Topic: "state", Domains: list674, Words: list676},
+	TopicRule{Topic: "pin-locked", Domains: list674, Words: list677},
+	TopicRule{Topic: "pin", Domains: list674, Words: list678},
+	TopicRule{Topic: "expired", Domains: list674, Words: list679},
+	TopicRule{Topic: "limit", Domains: list674, Words: list680},
+	TopicRule{Topic: "state", Domains: list674},
+	TopicRule{Topic: "limit", Domains: list681, Words: list682},
+	TopicRule{Topic: "merchant-unknown", Domains: list681, Words: list683},
+	TopicRule{Topic: "terminal-unknown", Domains: list681, Words: list684},
+	TopicRule{Topic: "fraud", Domains: list681},
+	TopicRule{Topic: "issuer-down", Domains: list180, Words: list685},
+	TopicRule{Topic: "issuer-late", Domains: list686, Words: list687},
+	TopicRule{Topic: "issuer-down", Domains: list180, Words: list688},
+	TopicRule{Topic: "not-accepted", Domains: list180, Words: list689},
 	TopicRule{Topic: "issuer-decline", Domains: list180},
-	TopicRule{Topic: "pending", Domains: list665, Words: list666},
-	TopicRule{Topic: "cutover", Domains: list667, Words: list668},
-	TopicRule{Topic: "switch", Domains: list667, Words: list669},
-	TopicRule{Topic: "centre", Domains: list667, Words: list670},
-	TopicRule{Topic: "security", Domains: list667, Words: list671},
-	TopicRule{Topic: "switch", Domains: list667},
-	TopicRule{Topic: "busy", Domains: list672, Words: list673},
-	TopicRule{Topic: "host-late", Domains: list672, Words: list674},
-	TopicRule{Topic: "refused", Schemes: list593, Domains: list672, Words: list675},
-	TopicRule{Topic: "answer-bad", Schemes: list593, Domains: list672},
-	TopicRule{Topic: "not-permitted", Domains: list672, Words: list676},
-	TopicRule{Topic: "journal", Domains: list672, Words: list677},
-	TopicRule{Topic: "host-fault", Domains: list672},
-	TopicRule{Topic: "terminal-unknown", Domains: list678, Words: list679},
-	TopicRule{Topic: "merchant-unknown", Domains: list678, Words: list680},
-	TopicRule{Topic: "not-permitted", Domains: list678},
-	TopicRule{Topic: "terminal-unknown", Domains: list681, Words: list682},
-	TopicRule{Topic: "version", Domains: list681, Words: list683},
-	TopicRule{Topic: "session", Domains: list681, Words: list684},
-	TopicRule{Topic: "duplicate", Domains: list681, Words: list685},
-	TopicRule{Topic: "journal", Domains: list681, Words: list686},
-	TopicRule{Topic: "clock", Domains: list681, Words: list687},
-	TopicRule{Topic: "identity", Domains: list681, Words: list688},
-	TopicRule{Topic: "sim", Domains: list681, Words: list689},
-	TopicRule{Topic: "dial", Domains: list681, Words: list690},
-	TopicRule{Topic: "format-local", Schemes: list593, Domains: list681, Words: list691},
-	TopicRule{Topic: "format", Domains: list681, Words: list692},
-	TopicRule{Topic: "config", Domains: list681},
-	TopicRule{Topic: "keys-local", Schemes: list593, Domains: list693},
-	TopicRule{Topic: "keys", Domains: list693},
-	TopicRule{Topic: "permission", Domains: list694, Words: list695},
-	TopicRule{Topic: "settle", Domains: list694, Words: list696},
-	TopicRule{Topic: "original-amount", Domains: list694, Words: list697},
-	TopicRule{Topic: "wrong-method", Domains: list694, Words: list698},
-	TopicRule{Topic: "original", Domains: list694, Words: list699},
-	TopicRule{Topic: "cancelled", Domains: list694, Words: list700},
-	TopicRule{Topic: "entry", Domains: list694},
-	TopicRule{Topic: "wrong-method", Domains: list701, Words: list702},
-	TopicRule{Topic: "card-number", Domains: list701, Words: list703},
-	TopicRule{Topic: "card-refused", Domains: list701, Words: list704},
-	TopicRule{Topic: "swipe", Domains: list701, Words: list705},
-	TopicRule{Topic: "contactless", Domains: list701, Words: list706},
-	TopicRule{Topic: "chip-read", Domains: list701},
-	TopicRule{Topic: "paper", Domains: list648, Words: list707},
-	TopicRule{Topic: "printer", Domains: list648, Words: list708},
-	TopicRule{Topic: "tamper", Domains: list648, Words: list709},
-	TopicRule{Topic: "pinpad", Domains: list648, Words: list710},
-	TopicRule{Topic: "sim", Domains: list648, Words: list689},
-	TopicRule{Topic: "modem", Domains: list648, Words: list711},
-	TopicRule{Topic: "reader", Domains: list648, Words: list712},
-	TopicRule{Topic: "power", Domains: list648, Words: list713},
-	TopicRule{Topic: "storage-full", Domains: list648, Words: list714},
-	TopicRule{Topic: "storage", Domains: list648, Words: list715},
-	TopicRule{Topic: "device", Domains: list648},
-	TopicRule{Topic: "signal", Domains: list716, Words: list717},
-	TopicRule{Topic: "phone-line", Domains: list716, Words: list718},
-	TopicRule{Topic: "dial", Domains: list716, Words: list719},
-	TopicRule{Topic: "registration", Domains: list716, Words: list720},
-	TopicRule{Topic: "refused", Domains: list716, Words: list675},
-	TopicRule{Topic: "connect", Domains: list716, Words: list721},
-	TopicRule{Topic: "send", Domains: list716, Words: list722},
-	TopicRule{Topic: "no-answer", Domains: list716, Words: list723},
-	TopicRule{Topic: "network", Domains: list716},
+	TopicRule{Topic: "pending", Domains: list690, Words: list691},
+	TopicRule{Topic: "cutover", Domains: list692, Words: list693},
+	TopicRule{Topic: "switch", Domains: list692, Words: list694},
+	TopicRule{Topic: "centre", Domains: list692, Words: list695},
+	TopicRule{Topic: "security", Domains: list692, Words: list696},
+	TopicRule{Topic: "switch", Domains: list692},
+	TopicRule{Topic: "busy", Domains: list697, Words: list698},
+	TopicRule{Topic: "host-late", Domains: list697, Words: list699},
+	TopicRule{Topic: "refused", Schemes: list618, Domains: list697, Words: list700},
+	TopicRule{Topic: "answer-bad", Schemes: list618, Domains: list697},
+	TopicRule{Topic: "not-permitted", Domains: list697, Words: list701},
+	TopicRule{Topic: "journal", Domains: list697, Words: list702},
+	TopicRule{Topic: "host-fault", Domains: list697},
+	TopicRule{Topic: "terminal-unknown", Domains: list703, Words: list704},
+	TopicRule{Topic: "merchant-unknown", Domains: list703, Words: list705},
+	TopicRule{Topic: "not-permitted", Domains: list703},
+	TopicRule{Topic: "terminal-unknown", Domains: list706, Words: list707},
+	TopicRule{Topic: "version", Domains: list706, Words: list708},
+	TopicRule{Topic: "session", Domains: list706, Words: list709},
+	TopicRule{Topic: "duplicate", Domains: list706, Words: list710},
+	TopicRule{Topic: "journal", Domains: list706, Words: list711},
+	TopicRule{Topic: "clock", Domains: list706, Words: list712},
+	TopicRule{Topic: "identity", Domains: list706, Words: list713},
+	TopicRule{Topic: "sim", Domains: list706, Words: list714},
+	TopicRule{Topic: "dial", Domains: list706, Words: list715},
+	TopicRule{Topic: "format-local", Schemes: list618, Domains: list706, Words: list716},
+	TopicRule{Topic: "format", Domains: list706, Words: list717},
+	TopicRule{Topic: "config", Domains: list706},
+	TopicRule{Topic: "keys-local", Schemes: list618, Domains: list718},
+	TopicRule{Topic: "keys", Domains: list718},
+	TopicRule{Topic: "permission", Domains: list719, Words: list720},
+	TopicRule{Topic: "settle", Domains: list719, Words: list721},
+	TopicRule{Topic: "original-amount", Domains: list719, Words: list722},
+	TopicRule{Topic: "wrong-method", Domains: list719, Words: list723},
+	TopicRule{Topic: "original", Domains: list719, Words: list724},
+	TopicRule{Topic: "cancelled", Domains: list719, Words: list725},
+	TopicRule{Topic: "entry", Domains: list719},
+	TopicRule{Topic: "wrong-method", Domains: list726, Words: list727},
+	TopicRule{Topic: "card-number", Domains: list726, Words: list728},
+	TopicRule{Topic: "card-refused", Domains: list726, Words: list729},
+	TopicRule{Topic: "swipe", Domains: list726, Words: list730},
+	TopicRule{Topic: "contactless", Domains: list726, Words: list731},
+	TopicRule{Topic: "chip-read", Domains: list726},
+	TopicRule{Topic: "paper", Domains: list673, Words: list732},
+	TopicRule{Topic: "printer", Domains: list673, Words: list733},
+	TopicRule{Topic: "tamper", Domains: list673, Words: list734},
+	TopicRule{Topic: "pinpad", Domains: list673, Words: list735},
+	TopicRule{Topic: "sim", Domains: list673, Words: list714},
+	TopicRule{Topic: "modem", Domains: list673, Words: list736},
+	TopicRule{Topic: "reader", Domains: list673, Words: list737},
+	TopicRule{Topic: "power", Domains: list673, Words: list738},
+	TopicRule{Topic: "storage-full", Domains: list673, Words: list739},
+	TopicRule{Topic: "storage", Domains: list673, Words: list740},
+	TopicRule{Topic: "device", Domains: list673},
+	TopicRule{Topic: "signal", Domains: list741, Words: list742},
+	TopicRule{Topic: "phone-line", Domains: list741, Words: list743},
+	TopicRule{Topic: "dial", Domains: list741, Words: list744},
+	TopicRule{Topic: "registration", Domains: list741, Words: list745},
+	TopicRule{Topic: "refused", Domains: list741, Words: list700},
+	TopicRule{Topic: "connect", Domains: list741, Words: list746},
+	TopicRule{Topic: "send", Domains: list741, Words: list747},
+	TopicRule{Topic: "no-answer", Domains: list741, Words: list748},
+	TopicRule{Topic: "network", Domains: list741},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Floor: -20, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "lan.noise", DB: -14},
-		Weight{Cause: "terminal.app-old", DB: -4},
-		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.protocol"},
-		Weight{Cause: "wan.loss", DB: -12},
+	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list749, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 1},
+		Named{Cause: "lan.noise", Often: 4},
+		Named{Cause: "terminal.app-old", Often: 1},
+		Named{Cause: "terminal.keys", Often: 3},
+		Named{Cause: "terminal.protocol"},
+		Named{Cause: "wan.loss", Often: 3},
 	}, Text: Text{ZH: "收到的应答解不开", EN: "an answer came that could not be unpacked"}},
-	Prior{Topic: "any", Floor: -15, Unexplained: -3, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -12},
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "host.port-closed", DB: -11},
-		Weight{Cause: "host.tls", DB: -11},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "issuer.declined", DB: -13},
-		Weight{Cause: "issuer.unavailable", DB: -13},
-		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -9},
-		Weight{Cause: "lan.conflict", DB: -12},
-		Weight{Cause: "lan.firewall", DB: -12},
-		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "lan.noise", DB: -12},
-		Weight{Cause: "lan.wifi", DB: -10},
-		Weight{Cause: "modem.absent", DB: -11},
-		Weight{Cause: "modem.apn", DB: -11},
-		Weight{Cause: "modem.denied", DB: -10},
-		Weight{Cause: "modem.dial", DB: -12},
-		Weight{Cause: "modem.line", DB: -12},
-		Weight{Cause: "modem.signal-weak", DB: -10},
-		Weight{Cause: "modem.sim", DB: -10},
-		Weight{Cause: "none", DB: -30},
-		Weight{Cause: "printer.fault", DB: -17},
-		Weight{Cause: "switch.malfunction", DB: -13},
-		Weight{Cause: "terminal.app-crash", DB: -9},
-		Weight{Cause: "terminal.clock", DB: -12},
-		Weight{Cause: "terminal.config", DB: -12},
-		Weight{Cause: "terminal.heat", DB: -13},
-		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.overloaded", DB: -12},
-		Weight{Cause: "terminal.power", DB: -11},
-		Weight{Cause: "terminal.session", DB: -11},
-		Weight{Cause: "terminal.storage-fault", DB: -12},
-		Weight{Cause: "terminal.storage-full", DB: -11},
-		Weight{Cause: "wan.dns", DB: -10},
-		Weight{Cause: "wan.loss", DB: -10},
-		Weight{Cause: "wan.mtu", DB: -12},
-		Weight{Cause: "wan.outage", DB: -9},
-		Weight{Cause: "wan.slow", DB: -11},
-		Weight{Cause: "wan.tls", DB: -12},
+	Prior{Topic: "any", Rest: 2, Retry: "query-first", Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "host.port-closed", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable"},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "issuer.unavailable", Often: 1},
+		Named{Cause: "lan.address", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.conflict", Often: 1},
+		Named{Cause: "lan.firewall", Often: 1},
+		Named{Cause: "lan.gateway"},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi"},
+		Named{Cause: "modem.absent", Often: 1},
+		Named{Cause: "modem.apn", Often: 1},
+		Named{Cause: "modem.denied"},
+		Named{Cause: "modem.dial", Often: 1},
+		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim"},
+		Named{Cause: "none", Often: 4},
+		Named{Cause: "printer.fault", Often: 2},
+		Named{Cause: "switch.malfunction", Often: 1},
+		Named{Cause: "terminal.app-crash"},
+		Named{Cause: "terminal.clock", Often: 1},
+		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.heat", Often: 1},
+		Named{Cause: "terminal.keys", Often: 1},
+		Named{Cause: "terminal.overloaded", Often: 1},
+		Named{Cause: "terminal.power", Often: 1},
+		Named{Cause: "terminal.session", Often: 1},
+		Named{Cause: "terminal.storage-fault", Often: 1},
+		Named{Cause: "terminal.storage-full", Often: 1},
+		Named{Cause: "wan.dns"},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 1},
+		Named{Cause: "wan.tls", Often: 1},
 	}, Text: Text{ZH: "这个代码在查过的表里没有确定的意义", EN: "no table gives this code a meaning that can be relied on"}},
-	Prior{Topic: "busy", Floor: -26, Unexplained: -10, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "host.overloaded"},
-		Weight{Cause: "switch.malfunction", DB: -9},
+	Prior{Topic: "busy", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 2},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "主机说太忙", EN: "the host says it is too busy"}},
-	Prior{Topic: "cancelled", Floor: -22, Unexplained: -4, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -10},
-		Weight{Cause: "operator.entry"},
-		Weight{Cause: "pinpad.fault", DB: -10},
-		Weight{Cause: "reader.fault", DB: -10},
-		Weight{Cause: "terminal.overloaded", DB: -13},
+	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: list267, Causes: []Named{
+		Named{Cause: "card.damaged", Often: 3},
+		Named{Cause: "operator.entry"},
+		Named{Cause: "pinpad.fault", Often: 3},
+		Named{Cause: "reader.fault", Often: 3},
+		Named{Cause: "terminal.overloaded", Often: 4},
 	}, Text: Text{ZH: "操作被取消或等待太久", EN: "the operation was cancelled or waited too long"}},
-	Prior{Topic: "card-blocked", Floor: -26, Unexplained: -9, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state"},
-		Weight{Cause: "card.damaged", DB: -12},
-		Weight{Cause: "card.wrong-method", DB: -11},
-		Weight{Cause: "issuer.declined", DB: -8},
-		Weight{Cause: "risk.fraud", DB: -11},
+	Prior{Topic: "card-blocked", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list223, Causes: []Named{
+		Named{Cause: "account.state"},
+		Named{Cause: "card.damaged", Often: 3},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "issuer.declined", Often: 2},
+		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片或卡上的应用已被锁定", EN: "the card, or the application on it, is blocked"}},
-	Prior{Topic: "card-number", Floor: -26, Unexplained: -7, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -1},
-		Weight{Cause: "card.damaged", DB: -6},
-		Weight{Cause: "card.data-mistyped", DB: -4},
-		Weight{Cause: "card.expired", DB: -12},
-		Weight{Cause: "card.wrong-method", DB: -9},
-		Weight{Cause: "issuer.declined", DB: -7},
-		Weight{Cause: "reader.dirty", DB: -13},
-		Weight{Cause: "risk.fraud", DB: -12},
+	Prior{Topic: "card-number", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list223, Causes: []Named{
+		Named{Cause: "account.state"},
+		Named{Cause: "card.damaged", Often: 2},
+		Named{Cause: "card.data-mistyped", Often: 1},
+		Named{Cause: "card.expired", Often: 3},
+		Named{Cause: "card.wrong-method", Often: 2},
+		Named{Cause: "issuer.declined", Often: 2},
+		Named{Cause: "reader.dirty", Often: 3},
+		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不认卡号或卡片校验值", EN: "the issuer does not accept the card's number or check value"}},
-	Prior{Topic: "card-refused", Floor: -26, Unexplained: -7, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -5},
-		Weight{Cause: "card.damaged", DB: -6},
-		Weight{Cause: "card.wrong-method", DB: -6},
-		Weight{Cause: "issuer.declined"},
-		Weight{Cause: "risk.fraud", DB: -10},
+	Prior{Topic: "card-refused", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list228, Causes: []Named{
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "card.damaged", Often: 2},
+		Named{Cause: "card.wrong-method", Often: 2},
+		Named{Cause: "issuer.declined"},
+		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
-	Prior{Topic: "cardholder-not-permitted", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.limit", DB: -9},
-		Weight{Cause: "account.state"},
-		Weight{Cause: "card.wrong-method", DB: -8},
-		Weight{Cause: "issuer.declined", DB: -4},
-		Weight{Cause: "merchant.not-permitted", DB: -5},
-		Weight{Cause: "risk.fraud", DB: -12},
+	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.limit", Often: 3},
+		Named{Cause: "account.state"},
+		Named{Cause: "card.wrong-method", Often: 2},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "merchant.not-permitted", Often: 2},
+		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "这张卡不允许做这种交易", EN: "this card may not do this kind of sale"}},
-	Prior{Topic: "centre", Floor: -26, Unexplained: -9, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction"},
-		Weight{Cause: "host.overloaded", DB: -9},
-		Weight{Cause: "issuer.unavailable", DB: -14},
-		Weight{Cause: "switch.malfunction", DB: -6},
-		Weight{Cause: "terminal.keys", DB: -16},
-		Weight{Cause: "terminal.not-registered", DB: -12},
+	Prior{Topic: "centre", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "host.overloaded", Often: 3},
+		Named{Cause: "issuer.unavailable", Often: 4},
+		Named{Cause: "switch.malfunction", Often: 2},
+		Named{Cause: "terminal.keys", Often: 4},
+		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
-	Prior{Topic: "chip-read", Floor: -22, Unexplained: -6, Retry: "other-means", Weights: []Weight{
-		Weight{Cause: "card.damaged"},
-		Weight{Cause: "card.wrong-method", DB: -11},
-		Weight{Cause: "reader.dirty", DB: -4},
-		Weight{Cause: "reader.disconnected", DB: -8},
-		Weight{Cause: "reader.fault", DB: -5},
-		Weight{Cause: "reader.line-noise", DB: -8},
-		Weight{Cause: "terminal.power", DB: -16},
+	Prior{Topic: "chip-read", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list228, Causes: []Named{
+		Named{Cause: "card.damaged"},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "reader.dirty", Often: 1},
+		Named{Cause: "reader.disconnected", Often: 2},
+		Named{Cause: "reader.fault", Often: 2},
+		Named{Cause: "reader.line-noise", Often: 2},
+		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
-	Prior{Topic: "clock", Floor: -26, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "terminal.clock"},
-		Weight{Cause: "terminal.config", DB: -11},
-		Weight{Cause: "terminal.journal", DB: -12},
-		Weight{Cause: "terminal.keys", DB: -14},
+	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list280, Causes: []Named{
+		Named{Cause: "terminal.clock"},
+		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.journal", Often: 3},
+		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Floor: -24, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "terminal.config"},
-		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.not-registered", DB: -9},
-		Weight{Cause: "terminal.protocol", DB: -8},
-		Weight{Cause: "terminal.session", DB: -9},
+	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list280, Causes: []Named{
+		Named{Cause: "terminal.config"},
+		Named{Cause: "terminal.keys", Often: 3},
+		Named{Cause: "terminal.not-registered", Often: 3},
+		Named{Cause: "terminal.protocol", Often: 2},
+		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Floor: -19, Unexplained: -4, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -11},
-		Weight{Cause: "host.overloaded", DB: -12},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -9},
-		Weight{Cause: "host.unreachable", DB: -6},
-		Weight{Cause: "lan.address", DB: -8},
-		Weight{Cause: "lan.cable", DB: -6},
-		Weight{Cause: "lan.conflict", DB: -11},
-		Weight{Cause: "lan.firewall", DB: -10},
-		Weight{Cause: "lan.gateway", DB: -7},
-		Weight{Cause: "lan.noise", DB: -12},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.absent", DB: -9},
-		Weight{Cause: "modem.apn", DB: -9},
-		Weight{Cause: "modem.denied", DB: -8},
-		Weight{Cause: "modem.dial", DB: -10},
-		Weight{Cause: "modem.line", DB: -10},
-		Weight{Cause: "modem.signal-weak", DB: -8},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "terminal.clock", DB: -11},
-		Weight{Cause: "terminal.config", DB: -10},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -9},
-		Weight{Cause: "wan.mtu", DB: -12},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -11},
-		Weight{Cause: "wan.tls", DB: -11},
+	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 2},
+		Named{Cause: "host.overloaded", Often: 2},
+		Named{Cause: "host.port-closed", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable"},
+		Named{Cause: "lan.address", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.firewall", Often: 1},
+		Named{Cause: "lan.gateway"},
+		Named{Cause: "lan.noise", Often: 2},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.absent", Often: 1},
+		Named{Cause: "modem.apn", Often: 1},
+		Named{Cause: "modem.denied", Often: 1},
+		Named{Cause: "modem.dial", Often: 1},
+		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.signal-weak", Often: 1},
+		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "wan.dns", Often: 1},
+		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mtu", Often: 2},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 2},
+		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "没有连上主机，哪一段断了要看检查", EN: "no connection to the host; where it broke only checks can tell"}},
-	Prior{Topic: "contactless", Floor: -22, Unexplained: -6, Retry: "other-means", Weights: []Weight{
-		Weight{Cause: "card.damaged"},
-		Weight{Cause: "card.wrong-method", DB: -9},
-		Weight{Cause: "operator.entry", DB: -9},
-		Weight{Cause: "reader.disconnected", DB: -7},
-		Weight{Cause: "reader.fault", DB: -4},
-		Weight{Cause: "reader.line-noise", DB: -7},
+	Prior{Topic: "contactless", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list228, Causes: []Named{
+		Named{Cause: "card.damaged"},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "reader.dirty", Often: 2},
+		Named{Cause: "reader.disconnected", Often: 2},
+		Named{Cause: "reader.fault", Often: 1},
+		Named{Cause: "reader.line-noise", Often: 2},
 	}, Text: Text{ZH: "非接没有读好", EN: "the contactless card was not read well"}},
-	Prior{Topic: "cutover", Floor: -28, Unexplained: -12, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "issuer.unavailable", DB: -14},
-		Weight{Cause: "switch.malfunction"},
+	Prior{Topic: "cutover", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "issuer.unavailable", Often: 4},
+		Named{Cause: "switch.malfunction"},
 	}, Text: Text{ZH: "中心正在日切", EN: "the centre is at its day end"}},
-	Prior{Topic: "data-transfer", Floor: -18, Unexplained: -2, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: -8},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -8},
-		Weight{Cause: "terminal.app-crash", DB: -7},
-		Weight{Cause: "terminal.protocol", DB: -7},
-		Weight{Cause: "terminal.storage-fault", DB: -5},
-		Weight{Cause: "terminal.storage-full", DB: -3},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
+	Prior{Topic: "data-transfer", Rest: 4, Retry: "safe", Causes: []Named{
+		Named{Cause: "host.unreachable", Often: 2},
+		Named{Cause: "lan.address", Often: 2},
+		Named{Cause: "lan.cable", Often: 2},
+		Named{Cause: "lan.gateway", Often: 2},
+		Named{Cause: "lan.noise", Often: 2},
+		Named{Cause: "lan.wifi", Often: 2},
+		Named{Cause: "modem.absent", Often: 2},
+		Named{Cause: "modem.apn", Often: 2},
+		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.signal-weak", Often: 2},
+		Named{Cause: "modem.sim", Often: 2},
+		Named{Cause: "terminal.app-crash", Often: 1},
+		Named{Cause: "terminal.protocol", Often: 1},
+		Named{Cause: "terminal.storage-fault", Often: 1},
+		Named{Cause: "terminal.storage-full"},
+		Named{Cause: "wan.dns", Often: 2},
+		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mtu", Often: 2},
+		Named{Cause: "wan.outage", Often: 2},
+		Named{Cause: "wan.slow", Often: 2},
 	}, Text: Text{ZH: "程序说传数据时出错，网络和存储都有可能", EN: "the program failed while moving data; network and storage are both possible"}},
-	Prior{Topic: "device", Floor: -19, Unexplained: -3, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -8},
-		Weight{Cause: "pinpad.fault", DB: -4},
-		Weight{Cause: "printer.fault", DB: -8},
-		Weight{Cause: "reader.disconnected", DB: -3},
-		Weight{Cause: "reader.fault", DB: -3},
-		Weight{Cause: "reader.line-noise", DB: -8},
-		Weight{Cause: "terminal.app-crash", DB: -6},
-		Weight{Cause: "terminal.heat", DB: -9},
-		Weight{Cause: "terminal.overloaded", DB: -7},
-		Weight{Cause: "terminal.power", DB: -6},
-		Weight{Cause: "terminal.storage-fault", DB: -6},
-		Weight{Cause: "terminal.storage-full", DB: -8},
-		Weight{Cause: "terminal.tamper", DB: -10},
+	Prior{Topic: "device", Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "modem.absent", Often: 2},
+		Named{Cause: "pinpad.fault"},
+		Named{Cause: "printer.fault", Often: 2},
+		Named{Cause: "reader.disconnected"},
+		Named{Cause: "reader.fault"},
+		Named{Cause: "reader.line-noise", Often: 2},
+		Named{Cause: "terminal.app-crash", Often: 1},
+		Named{Cause: "terminal.heat", Often: 2},
+		Named{Cause: "terminal.overloaded", Often: 1},
+		Named{Cause: "terminal.power", Often: 1},
+		Named{Cause: "terminal.storage-fault", Often: 1},
+		Named{Cause: "terminal.storage-full", Often: 2},
+		Named{Cause: "terminal.tamper", Often: 2},
 	}, Text: Text{ZH: "程序说有一个部件不工作", EN: "the program reports a part that does not work"}},
-	Prior{Topic: "dial", Floor: -20, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: -10},
-		Weight{Cause: "modem.absent", DB: -9},
-		Weight{Cause: "modem.apn", DB: -8},
-		Weight{Cause: "modem.denied", DB: -9},
-		Weight{Cause: "modem.dial"},
-		Weight{Cause: "modem.line", DB: -4},
-		Weight{Cause: "modem.signal-weak", DB: -9},
-		Weight{Cause: "modem.sim", DB: -9},
-		Weight{Cause: "terminal.config", DB: -9},
+	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "host.unreachable", Often: 3},
+		Named{Cause: "modem.absent", Often: 3},
+		Named{Cause: "modem.apn", Often: 2},
+		Named{Cause: "modem.denied", Often: 3},
+		Named{Cause: "modem.dial"},
+		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.signal-weak", Often: 3},
+		Named{Cause: "modem.sim", Often: 3},
+		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说拨号没有接通", EN: "the program reports that the call was not completed"}},
-	Prior{Topic: "do-not-honour", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -12},
-		Weight{Cause: "account.limit", DB: -12},
-		Weight{Cause: "account.pin", DB: -8},
-		Weight{Cause: "account.state", DB: -6},
-		Weight{Cause: "issuer.declined"},
-		Weight{Cause: "risk.fraud", DB: -10},
+	Prior{Topic: "do-not-honour", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.funds", Often: 3},
+		Named{Cause: "account.limit", Often: 3},
+		Named{Cause: "account.pin", Often: 2},
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "issuer.declined"},
+		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
-	Prior{Topic: "duplicate", Floor: -26, Unexplained: -9, Retry: "query-first", Settled: true, Weights: []Weight{
-		Weight{Cause: "operator.entry", DB: -12},
-		Weight{Cause: "terminal.app-old", DB: -15},
-		Weight{Cause: "terminal.journal"},
-		Weight{Cause: "terminal.session", DB: -11},
+	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "terminal.app-old", Often: 4},
+		Named{Cause: "terminal.journal"},
+		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "流水号重复，前一笔可能已经成功", EN: "the trace number was used before; the earlier sale may stand"}},
-	Prior{Topic: "entry", Floor: -26, Unexplained: -8, Retry: "safe", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.limit", DB: -14},
-		Weight{Cause: "merchant.not-permitted", DB: -10},
-		Weight{Cause: "operator.entry"},
-		Weight{Cause: "operator.permission", DB: -11},
-		Weight{Cause: "terminal.journal", DB: -12},
-		Weight{Cause: "terminal.protocol", DB: -11},
+	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list263, Causes: []Named{
+		Named{Cause: "account.limit", Often: 4},
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "operator.entry"},
+		Named{Cause: "operator.permission", Often: 3},
+		Named{Cause: "terminal.journal", Often: 3},
+		Named{Cause: "terminal.protocol", Often: 3},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
-	Prior{Topic: "error", Floor: -24, Unexplained: 2, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "issuer.declined", DB: -2},
-		Weight{Cause: "issuer.unavailable", DB: -7},
-		Weight{Cause: "merchant.not-permitted", DB: -9},
-		Weight{Cause: "switch.malfunction", DB: -5},
-		Weight{Cause: "terminal.protocol", DB: -8},
+	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 1},
+		Named{Cause: "issuer.declined"},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "merchant.not-permitted", Often: 2},
+		Named{Cause: "switch.malfunction", Often: 1},
+		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "应答只说出错，没有说哪里错", EN: "the answer only says error, not where"}},
-	Prior{Topic: "expired", Floor: -30, Unexplained: -13, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -14},
-		Weight{Cause: "card.data-mistyped", DB: -12},
-		Weight{Cause: "card.expired"},
-		Weight{Cause: "issuer.declined", DB: -18},
-		Weight{Cause: "terminal.clock", DB: -18},
+	Prior{Topic: "expired", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list223, Causes: []Named{
+		Named{Cause: "account.state", Often: 4},
+		Named{Cause: "card.data-mistyped", Often: 3},
+		Named{Cause: "card.expired"},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "terminal.clock", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Floor: -26, Unexplained: -4, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -14},
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "operator.entry", DB: -14},
-		Weight{Cause: "reader.dirty", DB: -15},
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.config", DB: -7},
-		Weight{Cause: "terminal.journal", DB: -12},
-		Weight{Cause: "terminal.protocol"},
+	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "card.damaged", Often: 4},
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "operator.entry", Often: 4},
+		Named{Cause: "reader.dirty", Often: 4},
+		Named{Cause: "terminal.app-old", Often: 2},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.journal", Often: 3},
+		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Floor: -21, Unexplained: -5, Retry: "no", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "terminal.app-crash", DB: -10},
-		Weight{Cause: "terminal.app-old", DB: -5},
-		Weight{Cause: "terminal.config", DB: -4},
-		Weight{Cause: "terminal.protocol"},
-		Weight{Cause: "terminal.storage-full", DB: -14},
-		Weight{Cause: "wan.loss", DB: -13},
+	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list750, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "terminal.app-crash", Often: 3},
+		Named{Cause: "terminal.app-old", Often: 2},
+		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.protocol"},
+		Named{Cause: "terminal.storage-full", Often: 4},
+		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "终端自己打包或解包报文出错", EN: "the terminal could not pack or unpack a message"}},
-	Prior{Topic: "fraud", Floor: -30, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -10},
-		Weight{Cause: "issuer.declined", DB: -12},
-		Weight{Cause: "risk.fraud"},
+	Prior{Topic: "fraud", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.state", Often: 3},
+		Named{Cause: "issuer.declined", Often: 3},
+		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
-	Prior{Topic: "function-unsupported", Floor: -26, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -8},
-		Weight{Cause: "card.wrong-method", DB: -9},
-		Weight{Cause: "issuer.declined", DB: -3},
-		Weight{Cause: "merchant.not-permitted"},
-		Weight{Cause: "operator.entry", DB: -10},
-		Weight{Cause: "terminal.config", DB: -11},
+	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "merchant.not-permitted"},
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "不支持这种交易", EN: "this kind of transaction is not supported"}},
-	Prior{Topic: "funds", Floor: -30, Unexplained: -14, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.funds"},
-		Weight{Cause: "account.limit", DB: -12},
-		Weight{Cause: "account.state", DB: -18},
-		Weight{Cause: "issuer.declined", DB: -16},
+	Prior{Topic: "funds", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.funds"},
+		Named{Cause: "account.limit", Often: 3},
+		Named{Cause: "account.state", Often: 4},
+		Named{Cause: "issuer.declined", Often: 4},
 	}, Text: Text{ZH: "发卡行说余额不足，只有发卡行知道余额", EN: "the issuer says there is not enough money, and only the issuer can know"}},
-	Prior{Topic: "host-any", Floor: -24, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -8},
-		Weight{Cause: "host.malfunction", DB: -3},
-		Weight{Cause: "issuer.declined", DB: -5},
-		Weight{Cause: "issuer.unavailable", DB: -8},
-		Weight{Cause: "merchant.not-permitted", DB: -6},
-		Weight{Cause: "merchant.not-registered", DB: -8},
-		Weight{Cause: "none", DB: -25},
-		Weight{Cause: "risk.fraud", DB: -11},
-		Weight{Cause: "switch.malfunction", DB: -7},
-		Weight{Cause: "terminal.app-old", DB: -9},
-		Weight{Cause: "terminal.config", DB: -7},
-		Weight{Cause: "terminal.journal", DB: -10},
-		Weight{Cause: "terminal.keys", DB: -9},
-		Weight{Cause: "terminal.not-registered", DB: -8},
-		Weight{Cause: "terminal.protocol", DB: -7},
-		Weight{Cause: "terminal.session", DB: -8},
+	Prior{Topic: "host-any", Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "merchant.not-permitted", Often: 1},
+		Named{Cause: "merchant.not-registered", Often: 2},
+		Named{Cause: "none", Often: 4},
+		Named{Cause: "risk.fraud", Often: 2},
+		Named{Cause: "switch.malfunction", Often: 1},
+		Named{Cause: "terminal.app-old", Often: 2},
+		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.journal", Often: 2},
+		Named{Cause: "terminal.keys", Often: 2},
+		Named{Cause: "terminal.not-registered", Often: 2},
+		Named{Cause: "terminal.protocol", Often: 1},
+		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "主机应答了一个表里没有的代码", EN: "the host answered with a code that is in no table"}},
-	Prior{Topic: "host-fault", Floor: -26, Unexplained: -7, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction"},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "merchant.not-permitted", DB: -12},
-		Weight{Cause: "switch.malfunction", DB: -7},
+	Prior{Topic: "host-fault", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "host.overloaded", Often: 2},
+		Named{Cause: "issuer.unavailable", Often: 3},
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "收单主机说自己内部有故障", EN: "the acquirer's host says that something failed inside it"}},
-	Prior{Topic: "host-late", Floor: -26, Unexplained: -7, Retry: "query-first", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction"},
-		Weight{Cause: "host.overloaded", DB: -1},
-		Weight{Cause: "issuer.unavailable", DB: -4},
-		Weight{Cause: "switch.malfunction", DB: -5},
+	Prior{Topic: "host-late", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "issuer.unavailable", Often: 1},
+		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "主机内部超时，结果可能未知", EN: "the host timed out inside; the result may be unknown"}},
-	Prior{Topic: "identity", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "terminal.config"},
-		Weight{Cause: "terminal.journal", DB: -8},
-		Weight{Cause: "terminal.not-registered", DB: -8},
+	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "terminal.config"},
+		Named{Cause: "terminal.journal", Often: 2},
+		Named{Cause: "terminal.not-registered", Often: 2},
 	}, Text: Text{ZH: "终端号或参数对不上", EN: "terminal id or parameters do not agree"}},
-	Prior{Topic: "invalid", Floor: -24, Unexplained: -6, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "card.wrong-method", DB: -9},
-		Weight{Cause: "issuer.declined", DB: -5},
-		Weight{Cause: "merchant.not-permitted", DB: -2},
-		Weight{Cause: "operator.entry", DB: -2},
-		Weight{Cause: "terminal.config", DB: -8},
-		Weight{Cause: "terminal.journal", DB: -7},
-		Weight{Cause: "terminal.protocol", DB: -5},
+	Prior{Topic: "invalid", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "card.wrong-method", Often: 2},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "merchant.not-permitted"},
+		Named{Cause: "operator.entry"},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.journal", Often: 2},
+		Named{Cause: "terminal.protocol", Often: 1},
 	}, Text: Text{ZH: "主机说这是无效交易", EN: "the host calls the transaction invalid"}},
-	Prior{Topic: "issuer-decline", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -14},
-		Weight{Cause: "account.limit", DB: -12},
-		Weight{Cause: "account.pin", DB: -12},
-		Weight{Cause: "account.state", DB: -9},
-		Weight{Cause: "issuer.declined"},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "merchant.not-permitted", DB: -12},
-		Weight{Cause: "risk.fraud", DB: -12},
-		Weight{Cause: "switch.malfunction", DB: -14},
+	Prior{Topic: "issuer-decline", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.funds", Often: 4},
+		Named{Cause: "account.limit", Often: 3},
+		Named{Cause: "account.pin", Often: 3},
+		Named{Cause: "account.state", Often: 3},
+		Named{Cause: "issuer.declined"},
+		Named{Cause: "issuer.unavailable", Often: 3},
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "risk.fraud", Often: 3},
+		Named{Cause: "switch.malfunction", Often: 4},
 	}, Text: Text{ZH: "发卡行拒绝了，没有说明原因", EN: "the issuer declined and gives no reason"}},
-	Prior{Topic: "issuer-down", Floor: -28, Unexplained: -10, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -14},
-		Weight{Cause: "host.overloaded", DB: -14},
-		Weight{Cause: "issuer.declined", DB: -16},
-		Weight{Cause: "issuer.unavailable"},
-		Weight{Cause: "switch.malfunction", DB: -9},
+	Prior{Topic: "issuer-down", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "host.overloaded", Often: 4},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "issuer.unavailable"},
+		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "中心说发卡行系统不可用", EN: "the centre says the issuer's system is not available"}},
-	Prior{Topic: "issuer-late", Floor: -28, Unexplained: -10, Retry: "query-first", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -13},
-		Weight{Cause: "host.overloaded", DB: -11},
-		Weight{Cause: "issuer.unavailable"},
-		Weight{Cause: "switch.malfunction", DB: -8},
-		Weight{Cause: "wan.slow", DB: -20},
+	Prior{Topic: "issuer-late", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "host.overloaded", Often: 3},
+		Named{Cause: "issuer.unavailable"},
+		Named{Cause: "switch.malfunction", Often: 2},
+		Named{Cause: "wan.slow", Often: 4},
 	}, Text: Text{ZH: "中心没有按时等到发卡行应答", EN: "the centre did not hear from the issuer in time"}},
-	Prior{Topic: "issuer-line", Floor: -28, Unexplained: -10, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -11},
-		Weight{Cause: "issuer.unavailable"},
-		Weight{Cause: "switch.malfunction", DB: -2},
+	Prior{Topic: "issuer-line", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "issuer.unavailable"},
+		Named{Cause: "switch.malfunction", Often: 1},
 	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
-	Prior{Topic: "journal", Floor: -26, Unexplained: -8, Retry: "query-first", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "operator.entry", DB: -9},
-		Weight{Cause: "terminal.journal"},
-		Weight{Cause: "terminal.session", DB: -10},
+	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "terminal.journal"},
+		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Floor: -26, Unexplained: -10, Retry: "after-signin", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -13},
-		Weight{Cause: "pinpad.fault", DB: -14},
-		Weight{Cause: "terminal.keys"},
-		Weight{Cause: "terminal.protocol", DB: -14},
-		Weight{Cause: "terminal.session", DB: -7},
+	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list751, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "pinpad.fault", Often: 4},
+		Named{Cause: "terminal.keys"},
+		Named{Cause: "terminal.protocol", Often: 4},
+		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Floor: -24, Unexplained: -8, Retry: "after-signin", Weights: []Weight{
-		Weight{Cause: "pinpad.fault", DB: -9},
-		Weight{Cause: "terminal.keys"},
-		Weight{Cause: "terminal.session", DB: -10},
-		Weight{Cause: "terminal.tamper", DB: -11},
+	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list752, Causes: []Named{
+		Named{Cause: "pinpad.fault", Often: 3},
+		Named{Cause: "terminal.keys"},
+		Named{Cause: "terminal.session", Often: 3},
+		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "密码键盘或程序说密钥有问题", EN: "the PIN pad or the program reports a key problem"}},
-	Prior{Topic: "limit", Floor: -30, Unexplained: -13, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -14},
-		Weight{Cause: "account.limit"},
-		Weight{Cause: "account.state", DB: -16},
-		Weight{Cause: "issuer.declined", DB: -16},
-		Weight{Cause: "merchant.not-permitted", DB: -14},
+	Prior{Topic: "limit", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.funds", Often: 4},
+		Named{Cause: "account.limit"},
+		Named{Cause: "account.state", Often: 4},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "merchant.not-permitted", Often: 4},
 	}, Text: Text{ZH: "代码说的是金额或次数超限", EN: "the code speaks of a limit of amount or count"}},
-	Prior{Topic: "local-any", Floor: -15, Unexplained: -3, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -12},
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "host.port-closed", DB: -11},
-		Weight{Cause: "host.tls", DB: -11},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -9},
-		Weight{Cause: "lan.conflict", DB: -12},
-		Weight{Cause: "lan.firewall", DB: -12},
-		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "lan.noise", DB: -12},
-		Weight{Cause: "lan.wifi", DB: -10},
-		Weight{Cause: "modem.absent", DB: -11},
-		Weight{Cause: "modem.apn", DB: -11},
-		Weight{Cause: "modem.denied", DB: -10},
-		Weight{Cause: "modem.dial", DB: -12},
-		Weight{Cause: "modem.line", DB: -12},
-		Weight{Cause: "modem.signal-weak", DB: -10},
-		Weight{Cause: "modem.sim", DB: -10},
-		Weight{Cause: "none", DB: -30},
-		Weight{Cause: "printer.fault", DB: -15},
-		Weight{Cause: "reader.disconnected", DB: -11},
-		Weight{Cause: "reader.fault", DB: -11},
-		Weight{Cause: "terminal.app-crash", DB: -9},
-		Weight{Cause: "terminal.clock", DB: -12},
-		Weight{Cause: "terminal.config", DB: -11},
-		Weight{Cause: "terminal.heat", DB: -13},
-		Weight{Cause: "terminal.keys", DB: -11},
-		Weight{Cause: "terminal.overloaded", DB: -12},
-		Weight{Cause: "terminal.power", DB: -11},
-		Weight{Cause: "terminal.session", DB: -11},
-		Weight{Cause: "terminal.storage-fault", DB: -12},
-		Weight{Cause: "terminal.storage-full", DB: -11},
-		Weight{Cause: "wan.dns", DB: -10},
-		Weight{Cause: "wan.loss", DB: -10},
-		Weight{Cause: "wan.mtu", DB: -12},
-		Weight{Cause: "wan.outage", DB: -9},
-		Weight{Cause: "wan.slow", DB: -11},
-		Weight{Cause: "wan.tls", DB: -12},
+	Prior{Topic: "local-any", Rest: 2, Retry: "query-first", Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "host.port-closed", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable"},
+		Named{Cause: "lan.address", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.conflict", Often: 1},
+		Named{Cause: "lan.firewall", Often: 1},
+		Named{Cause: "lan.gateway"},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi"},
+		Named{Cause: "modem.absent", Often: 1},
+		Named{Cause: "modem.apn", Often: 1},
+		Named{Cause: "modem.denied"},
+		Named{Cause: "modem.dial", Often: 1},
+		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim"},
+		Named{Cause: "none", Often: 4},
+		Named{Cause: "printer.fault", Often: 2},
+		Named{Cause: "reader.disconnected", Often: 1},
+		Named{Cause: "reader.fault", Often: 1},
+		Named{Cause: "terminal.app-crash"},
+		Named{Cause: "terminal.clock", Often: 1},
+		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.heat", Often: 1},
+		Named{Cause: "terminal.keys", Often: 1},
+		Named{Cause: "terminal.overloaded", Often: 1},
+		Named{Cause: "terminal.power", Often: 1},
+		Named{Cause: "terminal.session", Often: 1},
+		Named{Cause: "terminal.storage-fault", Often: 1},
+		Named{Cause: "terminal.storage-full", Often: 1},
+		Named{Cause: "wan.dns"},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 1},
+		Named{Cause: "wan.tls", Often: 1},
 	}, Text: Text{ZH: "终端自己写的代码，没有公认的意义", EN: "the terminal wrote this code itself; it has no agreed meaning"}},
-	Prior{Topic: "lost-card", Floor: -30, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -5},
-		Weight{Cause: "issuer.declined", DB: -12},
-		Weight{Cause: "risk.fraud"},
+	Prior{Topic: "lost-card", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "issuer.declined", Often: 3},
+		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "发卡行说这张卡已挂失或被盗，要求留卡", EN: "the issuer says the card is lost or stolen and wants it kept"}},
-	Prior{Topic: "merchant-unknown", Floor: -28, Unexplained: -10, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -14},
-		Weight{Cause: "merchant.not-permitted", DB: -9},
-		Weight{Cause: "merchant.not-registered"},
-		Weight{Cause: "terminal.config", DB: -8},
-		Weight{Cause: "terminal.not-registered", DB: -10},
+	Prior{Topic: "merchant-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "merchant.not-registered"},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
-	Prior{Topic: "modem", Floor: -20, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent"},
-		Weight{Cause: "modem.dial", DB: -9},
-		Weight{Cause: "modem.line", DB: -9},
-		Weight{Cause: "modem.signal-weak", DB: -12},
-		Weight{Cause: "modem.sim", DB: -9},
-		Weight{Cause: "terminal.config", DB: -12},
-		Weight{Cause: "terminal.power", DB: -9},
+	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "modem.absent"},
+		Named{Cause: "modem.dial", Often: 3},
+		Named{Cause: "modem.line", Often: 3},
+		Named{Cause: "modem.signal-weak", Often: 3},
+		Named{Cause: "modem.sim", Often: 3},
+		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -9},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -9},
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "host.unreachable", DB: -7},
-		Weight{Cause: "lan.address", DB: -9},
-		Weight{Cause: "lan.cable", DB: -7},
-		Weight{Cause: "lan.conflict", DB: -11},
-		Weight{Cause: "lan.firewall", DB: -11},
-		Weight{Cause: "lan.gateway", DB: -8},
-		Weight{Cause: "lan.noise", DB: -9},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.absent", DB: -9},
-		Weight{Cause: "modem.apn", DB: -9},
-		Weight{Cause: "modem.denied", DB: -9},
-		Weight{Cause: "modem.dial", DB: -10},
-		Weight{Cause: "modem.line", DB: -10},
-		Weight{Cause: "modem.signal-weak", DB: -7},
-		Weight{Cause: "modem.sim", DB: -9},
-		Weight{Cause: "terminal.clock", DB: -12},
-		Weight{Cause: "terminal.config", DB: -11},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.mtu", DB: -10},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -12},
+	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list235, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.port-closed", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable"},
+		Named{Cause: "lan.address", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "lan.gateway", Often: 1},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.absent", Often: 1},
+		Named{Cause: "modem.apn", Often: 1},
+		Named{Cause: "modem.denied", Often: 1},
+		Named{Cause: "modem.dial", Often: 1},
+		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "wan.dns", Often: 1},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 1},
+		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -8},
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -5},
-		Weight{Cause: "host.tls", DB: -11},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -10},
-		Weight{Cause: "lan.cable", DB: -9},
-		Weight{Cause: "lan.conflict", DB: -11},
-		Weight{Cause: "lan.gateway", DB: -11},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -6},
-		Weight{Cause: "switch.malfunction", DB: -11},
-		Weight{Cause: "terminal.protocol", DB: -12},
-		Weight{Cause: "wan.loss", DB: -5},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -6},
+	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list753, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.malfunction", Often: 1},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "host.tls", Often: 2},
+		Named{Cause: "host.unreachable", Often: 1},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "lan.address", Often: 2},
+		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.gateway", Often: 2},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.apn", Often: 2},
+		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim", Often: 2},
+		Named{Cause: "switch.malfunction", Often: 2},
+		Named{Cause: "terminal.protocol", Often: 2},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage", Often: 1},
+		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "发出后没有按时收到应答", EN: "the request went out and no answer came in time"}},
-	Prior{Topic: "not-accepted", Floor: -28, Unexplained: -9, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -8},
-		Weight{Cause: "card.data-mistyped", DB: -8},
-		Weight{Cause: "card.wrong-method"},
-		Weight{Cause: "issuer.declined", DB: -6},
-		Weight{Cause: "issuer.unavailable", DB: -8},
-		Weight{Cause: "merchant.not-permitted", DB: -9},
-		Weight{Cause: "switch.malfunction", DB: -8},
+	Prior{Topic: "not-accepted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.state", Often: 2},
+		Named{Cause: "card.data-mistyped", Often: 2},
+		Named{Cause: "card.wrong-method"},
+		Named{Cause: "issuer.declined", Often: 2},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "中心找不到或不支持这张卡的发卡行", EN: "the centre knows no way to the issuer of this card"}},
-	Prior{Topic: "not-permitted", Floor: -28, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.state", DB: -13},
-		Weight{Cause: "card.wrong-method", DB: -11},
-		Weight{Cause: "issuer.declined", DB: -13},
-		Weight{Cause: "merchant.not-permitted"},
-		Weight{Cause: "merchant.not-registered", DB: -11},
-		Weight{Cause: "operator.entry", DB: -14},
-		Weight{Cause: "terminal.config", DB: -11},
-		Weight{Cause: "terminal.not-registered", DB: -11},
+	Prior{Topic: "not-permitted", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.state", Often: 4},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "merchant.not-permitted"},
+		Named{Cause: "merchant.not-registered", Often: 3},
+		Named{Cause: "operator.entry", Often: 4},
+		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
-	Prior{Topic: "offline", Floor: -19, Unexplained: -4, Retry: "later", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -9},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -9},
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "host.unreachable", DB: -7},
-		Weight{Cause: "lan.address", DB: -9},
-		Weight{Cause: "lan.cable", DB: -7},
-		Weight{Cause: "lan.firewall", DB: -11},
-		Weight{Cause: "lan.gateway", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.absent", DB: -9},
-		Weight{Cause: "modem.apn", DB: -9},
-		Weight{Cause: "modem.denied", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -7},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "terminal.clock", DB: -11},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -7},
-		Weight{Cause: "wan.mtu", DB: -10},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -11},
+	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list226, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.port-closed", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable"},
+		Named{Cause: "lan.address", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "lan.gateway", Often: 1},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.absent", Often: 1},
+		Named{Cause: "modem.apn", Often: 1},
+		Named{Cause: "modem.denied", Often: 1},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "wan.dns", Often: 1},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 1},
+		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
-	Prior{Topic: "original", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -14},
-		Weight{Cause: "operator.entry", DB: -4},
-		Weight{Cause: "terminal.journal"},
-		Weight{Cause: "terminal.session", DB: -12},
+	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "operator.entry", Often: 1},
+		Named{Cause: "terminal.journal"},
+		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
-	Prior{Topic: "original-amount", Floor: -26, Unexplained: -8, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -14},
-		Weight{Cause: "operator.entry"},
-		Weight{Cause: "terminal.config", DB: -13},
-		Weight{Cause: "terminal.journal", DB: -5},
+	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "operator.entry"},
+		Named{Cause: "terminal.config", Often: 4},
+		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
-	Prior{Topic: "paper", Floor: -28, Unexplained: -10, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "printer.fault"},
+	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list268, Causes: []Named{
+		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
-	Prior{Topic: "pending", Floor: -26, Unexplained: -6, Retry: "query-first", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -3},
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "issuer.unavailable", DB: -3},
-		Weight{Cause: "switch.malfunction", DB: -4},
-		Weight{Cause: "terminal.journal", DB: -10},
+	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction"},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "issuer.unavailable"},
+		Named{Cause: "switch.malfunction"},
+		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "交易仍在处理，结果未知", EN: "the sale is still being processed; its result is not known"}},
-	Prior{Topic: "permission", Floor: -26, Unexplained: -9, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "merchant.not-permitted", DB: -9},
-		Weight{Cause: "operator.entry", DB: -9},
-		Weight{Cause: "operator.permission"},
-		Weight{Cause: "terminal.config", DB: -12},
+	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list263, Causes: []Named{
+		Named{Cause: "merchant.not-permitted", Often: 3},
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "operator.permission"},
+		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "这个操作员没有权限", EN: "the operator is not allowed to do this"}},
-	Prior{Topic: "phone-line", Floor: -22, Unexplained: -7, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -11},
-		Weight{Cause: "modem.dial", DB: -7},
-		Weight{Cause: "modem.line"},
+	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "modem.absent", Often: 3},
+		Named{Cause: "modem.dial", Often: 2},
+		Named{Cause: "modem.line"},
 	}, Text: Text{ZH: "程序说电话线没有拨号音", EN: "the program reports no dial tone"}},
-	Prior{Topic: "pin", Floor: -30, Unexplained: -13, Retry: "safe", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.pin"},
-		Weight{Cause: "account.state", DB: -18},
-		Weight{Cause: "issuer.declined", DB: -18},
-		Weight{Cause: "pinpad.fault", DB: -16},
-		Weight{Cause: "terminal.keys", DB: -14},
+	Prior{Topic: "pin", Unexplained: 4, Rest: 5, Retry: "safe", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.pin"},
+		Named{Cause: "account.state", Often: 4},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "pinpad.fault", Often: 4},
+		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码不对", EN: "the issuer says the PIN is wrong"}},
-	Prior{Topic: "pin-locked", Floor: -30, Unexplained: -14, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.pin"},
-		Weight{Cause: "account.state", DB: -12},
-		Weight{Cause: "issuer.declined", DB: -18},
-		Weight{Cause: "terminal.keys", DB: -18},
+	Prior{Topic: "pin-locked", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.pin"},
+		Named{Cause: "account.state", Often: 3},
+		Named{Cause: "issuer.declined", Often: 4},
+		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Floor: -22, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "pinpad.fault"},
-		Weight{Cause: "reader.line-noise", DB: -12},
-		Weight{Cause: "terminal.keys", DB: -10},
-		Weight{Cause: "terminal.power", DB: -14},
-		Weight{Cause: "terminal.tamper", DB: -10},
+	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list754, Causes: []Named{
+		Named{Cause: "pinpad.fault"},
+		Named{Cause: "reader.line-noise", Often: 3},
+		Named{Cause: "terminal.keys", Often: 3},
+		Named{Cause: "terminal.power", Often: 4},
+		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说密码键盘有问题", EN: "the program reports a PIN pad problem"}},
-	Prior{Topic: "power", Floor: -22, Unexplained: -7, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "terminal.heat", DB: -14},
-		Weight{Cause: "terminal.power"},
+	Prior{Topic: "power", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "terminal.heat", Often: 4},
+		Named{Cause: "terminal.power"},
 	}, Text: Text{ZH: "程序说电压或电量不足", EN: "the program reports low voltage or battery"}},
-	Prior{Topic: "printer", Floor: -24, Unexplained: -8, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "printer.fault"},
-		Weight{Cause: "terminal.app-crash", DB: -14},
-		Weight{Cause: "terminal.heat", DB: -14},
-		Weight{Cause: "terminal.power", DB: -14},
+	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list268, Causes: []Named{
+		Named{Cause: "printer.fault"},
+		Named{Cause: "terminal.app-crash", Often: 4},
+		Named{Cause: "terminal.heat", Often: 4},
+		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "程序说打印机有问题", EN: "the program reports a printer problem"}},
-	Prior{Topic: "re-enter", Floor: -24, Unexplained: -6, Retry: "safe", Settled: true, Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -2},
-		Weight{Cause: "issuer.declined", DB: -5},
-		Weight{Cause: "operator.entry", DB: -6},
-		Weight{Cause: "reader.dirty", DB: -7},
-		Weight{Cause: "switch.malfunction", DB: -7},
-		Weight{Cause: "terminal.protocol", DB: -9},
+	Prior{Topic: "re-enter", Unexplained: 1, Rest: 5, Retry: "safe", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "card.damaged"},
+		Named{Cause: "issuer.declined", Often: 1},
+		Named{Cause: "operator.entry", Often: 1},
+		Named{Cause: "reader.dirty", Often: 2},
+		Named{Cause: "switch.malfunction", Often: 2},
+		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "主机要求重新送入交易", EN: "the host asks to enter the sale again"}},
-	Prior{Topic: "reader", Floor: -20, Unexplained: -5, Retry: "other-means", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -9},
-		Weight{Cause: "reader.dirty", DB: -9},
-		Weight{Cause: "reader.disconnected"},
-		Weight{Cause: "reader.fault"},
-		Weight{Cause: "reader.line-noise", DB: -5},
-		Weight{Cause: "terminal.app-crash", DB: -13},
-		Weight{Cause: "terminal.app-old", DB: -12},
-		Weight{Cause: "terminal.power", DB: -9},
-		Weight{Cause: "terminal.tamper", DB: -10},
+	Prior{Topic: "reader", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list228, Causes: []Named{
+		Named{Cause: "card.damaged", Often: 3},
+		Named{Cause: "reader.dirty", Often: 3},
+		Named{Cause: "reader.disconnected"},
+		Named{Cause: "reader.fault"},
+		Named{Cause: "reader.line-noise", Often: 2},
+		Named{Cause: "terminal.app-crash", Often: 4},
+		Named{Cause: "terminal.app-old", Often: 3},
+		Named{Cause: "terminal.power", Often: 3},
+		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说读卡器有问题", EN: "the program reports a problem with the reader"}},
-	Prior{Topic: "refused", Floor: -20, Unexplained: -5, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -9},
-		Weight{Cause: "host.port-closed"},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "lan.firewall", DB: -7},
-		Weight{Cause: "terminal.config", DB: -8},
+	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 2},
+		Named{Cause: "host.overloaded", Often: 3},
+		Named{Cause: "host.port-closed"},
+		Named{Cause: "host.unreachable", Often: 3},
+		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
-	Prior{Topic: "registration", Floor: -20, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -10},
-		Weight{Cause: "modem.apn", DB: -6},
-		Weight{Cause: "modem.denied", DB: -1},
-		Weight{Cause: "modem.signal-weak", DB: -3},
-		Weight{Cause: "modem.sim", DB: -6},
-		Weight{Cause: "wan.outage", DB: -9},
+	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "modem.absent", Often: 3},
+		Named{Cause: "modem.apn", Often: 2},
+		Named{Cause: "modem.denied"},
+		Named{Cause: "modem.signal-weak", Often: 1},
+		Named{Cause: "modem.sim", Often: 2},
+		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
-	Prior{Topic: "reversal-failed", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -8},
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -5},
-		Weight{Cause: "host.tls", DB: -11},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -10},
-		Weight{Cause: "lan.cable", DB: -9},
-		Weight{Cause: "lan.conflict", DB: -11},
-		Weight{Cause: "lan.gateway", DB: -11},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -6},
-		Weight{Cause: "switch.malfunction", DB: -11},
-		Weight{Cause: "terminal.journal", DB: -2},
-		Weight{Cause: "terminal.protocol", DB: -12},
-		Weight{Cause: "wan.loss", DB: -5},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -6},
+	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list235, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 2},
+		Named{Cause: "host.malfunction", Often: 2},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.tls", Often: 3},
+		Named{Cause: "host.unreachable", Often: 2},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "lan.cable", Often: 2},
+		Named{Cause: "lan.conflict", Often: 3},
+		Named{Cause: "lan.gateway", Often: 3},
+		Named{Cause: "lan.noise", Often: 2},
+		Named{Cause: "lan.wifi", Often: 2},
+		Named{Cause: "modem.signal-weak", Often: 1},
+		Named{Cause: "switch.malfunction", Often: 3},
+		Named{Cause: "terminal.journal"},
+		Named{Cause: "terminal.protocol", Often: 3},
+		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mtu", Often: 2},
+		Named{Cause: "wan.outage", Often: 2},
+		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Floor: -22, Unexplained: -6, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -9},
-		Weight{Cause: "lan.noise", DB: -14},
-		Weight{Cause: "terminal.keys"},
-		Weight{Cause: "terminal.session", DB: -7},
-		Weight{Cause: "wan.loss", DB: -14},
+	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list755, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 3},
+		Named{Cause: "lan.noise", Often: 4},
+		Named{Cause: "terminal.keys"},
+		Named{Cause: "terminal.session", Often: 2},
+		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -8},
-		Weight{Cause: "host.malfunction", DB: -9},
-		Weight{Cause: "host.overloaded", DB: -5},
-		Weight{Cause: "host.tls", DB: -13},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -10},
-		Weight{Cause: "lan.cable", DB: -8},
-		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -6},
-		Weight{Cause: "terminal.power", DB: -12},
-		Weight{Cause: "wan.loss", DB: -5},
-		Weight{Cause: "wan.mtu", DB: -9},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -6},
+	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list756, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.malfunction", Often: 1},
+		Named{Cause: "host.overloaded"},
+		Named{Cause: "host.tls", Often: 2},
+		Named{Cause: "host.unreachable", Often: 1},
+		Named{Cause: "issuer.unavailable", Often: 2},
+		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.gateway", Often: 2},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "terminal.power", Often: 2},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.outage", Often: 1},
+		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "冲正里的98是终端自己写的：没有收到应答", EN: "98 in a reversal is the terminal's own reason: it received no answer"}},
-	Prior{Topic: "reversal-other", Floor: -17, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -10},
-		Weight{Cause: "card.damaged", DB: -8},
-		Weight{Cause: "host.malfunction", DB: -11},
-		Weight{Cause: "host.overloaded", DB: -9},
-		Weight{Cause: "lan.cable", DB: -11},
-		Weight{Cause: "modem.signal-weak", DB: -9},
-		Weight{Cause: "operator.entry", DB: -10},
-		Weight{Cause: "pinpad.fault", DB: -11},
-		Weight{Cause: "printer.fault", DB: -7},
-		Weight{Cause: "reader.disconnected", DB: -10},
-		Weight{Cause: "reader.fault", DB: -10},
-		Weight{Cause: "reader.line-noise", DB: -11},
-		Weight{Cause: "terminal.app-crash", DB: -5},
-		Weight{Cause: "terminal.journal", DB: -9},
-		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.overloaded", DB: -8},
-		Weight{Cause: "terminal.power", DB: -4},
-		Weight{Cause: "terminal.storage-fault", DB: -8},
-		Weight{Cause: "terminal.storage-full", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.outage", DB: -11},
-		Weight{Cause: "wan.slow", DB: -9},
+	Prior{Topic: "reversal-other", Rest: 4, Retry: "query-first", Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 2},
+		Named{Cause: "card.damaged", Often: 1},
+		Named{Cause: "host.malfunction", Often: 2},
+		Named{Cause: "host.overloaded", Often: 2},
+		Named{Cause: "lan.cable", Often: 2},
+		Named{Cause: "lan.noise", Often: 3},
+		Named{Cause: "lan.wifi", Often: 3},
+		Named{Cause: "modem.signal-weak", Often: 2},
+		Named{Cause: "operator.entry", Often: 2},
+		Named{Cause: "pinpad.fault", Often: 2},
+		Named{Cause: "printer.fault", Often: 1},
+		Named{Cause: "reader.disconnected", Often: 2},
+		Named{Cause: "reader.fault", Often: 2},
+		Named{Cause: "reader.line-noise", Often: 2},
+		Named{Cause: "terminal.app-crash"},
+		Named{Cause: "terminal.heat", Often: 1},
+		Named{Cause: "terminal.journal", Often: 2},
+		Named{Cause: "terminal.keys", Often: 2},
+		Named{Cause: "terminal.overloaded", Often: 1},
+		Named{Cause: "terminal.power"},
+		Named{Cause: "terminal.protocol", Often: 3},
+		Named{Cause: "terminal.storage-fault", Often: 1},
+		Named{Cause: "terminal.storage-full", Often: 1},
+		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.outage", Often: 2},
+		Named{Cause: "wan.slow", Often: 2},
 	}, Text: Text{ZH: "冲正里的原因是终端自己写的：其他原因", EN: "the reason in a reversal is the terminal's own: something else"}},
-	Prior{Topic: "security", Floor: -26, Unexplained: -8, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "switch.malfunction"},
-		Weight{Cause: "terminal.keys", DB: -5},
+	Prior{Topic: "security", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 1},
+		Named{Cause: "issuer.unavailable", Often: 3},
+		Named{Cause: "switch.malfunction"},
+		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Floor: -19, Unexplained: -4, Retry: "query-first", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "host.tls", DB: -9},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: -7},
-		Weight{Cause: "lan.firewall", DB: -11},
-		Weight{Cause: "lan.gateway", DB: -9},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.apn", DB: -11},
-		Weight{Cause: "modem.denied", DB: -11},
-		Weight{Cause: "modem.signal-weak", DB: -7},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.mtu", DB: -7},
-		Weight{Cause: "wan.outage", DB: -7},
-		Weight{Cause: "wan.slow", DB: -9},
-		Weight{Cause: "wan.tls", DB: -12},
+	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list757, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 1},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.tls", Often: 1},
+		Named{Cause: "host.unreachable", Often: 1},
+		Named{Cause: "lan.cable"},
+		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "lan.gateway", Often: 1},
+		Named{Cause: "lan.noise", Often: 1},
+		Named{Cause: "lan.portal", Often: 3},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.apn", Often: 2},
+		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "wan.loss"},
+		Named{Cause: "wan.mtu"},
+		Named{Cause: "wan.outage"},
+		Named{Cause: "wan.slow", Often: 1},
+		Named{Cause: "wan.tls", Often: 2},
 	}, Text: Text{ZH: "连上以后没有发出去", EN: "connected, but the request did not get out"}},
-	Prior{Topic: "serial", Floor: -20, Unexplained: -4, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -8},
-		Weight{Cause: "pinpad.fault", DB: -4},
-		Weight{Cause: "reader.disconnected", DB: -3},
-		Weight{Cause: "reader.fault", DB: -5},
-		Weight{Cause: "reader.line-noise", DB: -3},
-		Weight{Cause: "terminal.config", DB: -10},
-		Weight{Cause: "terminal.overloaded", DB: -10},
-		Weight{Cause: "terminal.power", DB: -10},
+	Prior{Topic: "serial", Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "modem.absent", Often: 2},
+		Named{Cause: "pinpad.fault"},
+		Named{Cause: "reader.disconnected"},
+		Named{Cause: "reader.fault", Often: 1},
+		Named{Cause: "reader.line-noise"},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.overloaded", Often: 2},
+		Named{Cause: "terminal.power", Often: 2},
 	}, Text: Text{ZH: "程序说串口不通", EN: "the program reports a serial port that does not work"}},
-	Prior{Topic: "session", Floor: -26, Unexplained: -10, Retry: "after-signin", Settled: true, Weights: []Weight{
-		Weight{Cause: "terminal.config", DB: -14},
-		Weight{Cause: "terminal.journal", DB: -12},
-		Weight{Cause: "terminal.keys", DB: -12},
-		Weight{Cause: "terminal.not-registered", DB: -14},
-		Weight{Cause: "terminal.session"},
+	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list294, Causes: []Named{
+		Named{Cause: "terminal.config", Often: 4},
+		Named{Cause: "terminal.journal", Often: 3},
+		Named{Cause: "terminal.keys", Often: 3},
+		Named{Cause: "terminal.not-registered", Often: 4},
+		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Floor: -26, Unexplained: -9, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "operator.entry", DB: -11},
-		Weight{Cause: "terminal.journal"},
-		Weight{Cause: "terminal.session", DB: -12},
-		Weight{Cause: "terminal.storage-full", DB: -11},
+	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list758, Causes: []Named{
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "terminal.journal"},
+		Named{Cause: "terminal.session", Often: 3},
+		Named{Cause: "terminal.storage-full", Often: 3},
 	}, Text: Text{ZH: "需要先结算", EN: "the batch must be settled first"}},
-	Prior{Topic: "signal", Floor: -20, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -10},
-		Weight{Cause: "lan.wifi", DB: -7},
-		Weight{Cause: "modem.denied", DB: -9},
-		Weight{Cause: "modem.signal-weak"},
-		Weight{Cause: "modem.sim", DB: -10},
+	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "bearer.flapping", Often: 3},
+		Named{Cause: "lan.wifi", Often: 2},
+		Named{Cause: "modem.denied", Often: 3},
+		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
-	Prior{Topic: "sim", Floor: -20, Unexplained: -7, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -10},
-		Weight{Cause: "modem.denied", DB: -8},
-		Weight{Cause: "modem.sim"},
-		Weight{Cause: "terminal.config", DB: -12},
+	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list237, Causes: []Named{
+		Named{Cause: "modem.absent", Often: 3},
+		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.sim"},
+		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说SIM卡有问题", EN: "the program reports a SIM problem"}},
-	Prior{Topic: "state", Floor: -30, Unexplained: -12, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "account.limit", DB: -14},
-		Weight{Cause: "account.pin", DB: -16},
-		Weight{Cause: "account.state"},
-		Weight{Cause: "card.wrong-method", DB: -14},
-		Weight{Cause: "issuer.declined", DB: -11},
-		Weight{Cause: "risk.fraud", DB: -14},
+	Prior{Topic: "state", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "account.limit", Often: 4},
+		Named{Cause: "account.pin", Often: 4},
+		Named{Cause: "account.state"},
+		Named{Cause: "card.wrong-method", Often: 4},
+		Named{Cause: "issuer.declined", Often: 3},
+		Named{Cause: "risk.fraud", Often: 4},
 	}, Text: Text{ZH: "代码说的是这张卡或账户的状态", EN: "the code speaks of the state of this card or account"}},
-	Prior{Topic: "storage", Floor: -22, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: -9},
-		Weight{Cause: "terminal.overloaded", DB: -12},
-		Weight{Cause: "terminal.power", DB: -12},
-		Weight{Cause: "terminal.storage-fault"},
-		Weight{Cause: "terminal.storage-full", DB: -1},
+	Prior{Topic: "storage", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "terminal.app-crash", Often: 3},
+		Named{Cause: "terminal.overloaded", Often: 3},
+		Named{Cause: "terminal.power", Often: 3},
+		Named{Cause: "terminal.storage-fault"},
+		Named{Cause: "terminal.storage-full"},
 	}, Text: Text{ZH: "程序说文件或存储出错", EN: "the program reports an error of files or storage"}},
-	Prior{Topic: "storage-full", Floor: -22, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: -12},
-		Weight{Cause: "terminal.journal", DB: -7},
-		Weight{Cause: "terminal.storage-fault", DB: -7},
-		Weight{Cause: "terminal.storage-full"},
+	Prior{Topic: "storage-full", Unexplained: 2, Rest: 5, Retry: "safe", Causes: []Named{
+		Named{Cause: "terminal.app-crash", Often: 3},
+		Named{Cause: "terminal.journal", Often: 2},
+		Named{Cause: "terminal.storage-fault", Often: 2},
+		Named{Cause: "terminal.storage-full"},
 	}, Text: Text{ZH: "程序说存储空间不够", EN: "the program says there is no space left"}},
-	Prior{Topic: "success", Floor: -45, Unexplained: -30, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "none"},
+	Prior{Topic: "success", Unexplained: 5, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
+		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机（或卡片）已批准这笔交易", EN: "the sale was approved"}},
-	Prior{Topic: "swipe", Floor: -22, Unexplained: -6, Retry: "safe", Weights: []Weight{
-		Weight{Cause: "card.damaged"},
-		Weight{Cause: "card.wrong-method", DB: -9},
-		Weight{Cause: "reader.dirty", DB: -3},
-		Weight{Cause: "reader.disconnected", DB: -9},
-		Weight{Cause: "reader.fault", DB: -7},
-		Weight{Cause: "reader.line-noise", DB: -9},
+	Prior{Topic: "swipe", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list223, Causes: []Named{
+		Named{Cause: "card.damaged"},
+		Named{Cause: "card.wrong-method", Often: 3},
+		Named{Cause: "reader.dirty", Often: 1},
+		Named{Cause: "reader.disconnected", Often: 3},
+		Named{Cause: "reader.fault", Often: 2},
+		Named{Cause: "reader.line-noise", Often: 3},
 	}, Text: Text{ZH: "磁条没有读好", EN: "the stripe was not read well"}},
-	Prior{Topic: "switch", Floor: -28, Unexplained: -10, Retry: "later", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -14},
-		Weight{Cause: "issuer.unavailable", DB: -9},
-		Weight{Cause: "switch.malfunction"},
+	Prior{Topic: "switch", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 2},
+		Named{Cause: "host.overloaded", Often: 4},
+		Named{Cause: "issuer.unavailable", Often: 3},
+		Named{Cause: "switch.malfunction"},
 	}, Text: Text{ZH: "转接网络说自己处理不了", EN: "the switch says it cannot handle this"}},
-	Prior{Topic: "tamper", Floor: -24, Unexplained: -7, Retry: "no", Weights: []Weight{
-		Weight{Cause: "pinpad.fault", DB: -8},
-		Weight{Cause: "reader.fault", DB: -12},
-		Weight{Cause: "terminal.keys", DB: -9},
-		Weight{Cause: "terminal.tamper"},
+	Prior{Topic: "tamper", Unexplained: 2, Rest: 5, Retry: "no", Causes: []Named{
+		Named{Cause: "pinpad.fault", Often: 2},
+		Named{Cause: "reader.fault", Often: 3},
+		Named{Cause: "terminal.keys", Often: 3},
+		Named{Cause: "terminal.tamper"},
 	}, Text: Text{ZH: "安全模块锁定或报告拆机", EN: "the secure module is locked or reports tampering"}},
-	Prior{Topic: "terminal-unknown", Floor: -28, Unexplained: -11, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -13},
-		Weight{Cause: "merchant.not-registered", DB: -10},
-		Weight{Cause: "terminal.config", DB: -6},
-		Weight{Cause: "terminal.not-registered"},
-		Weight{Cause: "terminal.session", DB: -16},
+	Prior{Topic: "terminal-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list215, Causes: []Named{
+		Named{Cause: "host.malfunction", Often: 4},
+		Named{Cause: "merchant.not-registered", Often: 3},
+		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.not-registered"},
+		Named{Cause: "terminal.session", Often: 4},
 	}, Text: Text{ZH: "终端号没有登记", EN: "the terminal id is not registered"}},
-	Prior{Topic: "uncertain-approval", Floor: -45, Unexplained: -12, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "issuer.unavailable", DB: -10},
-		Weight{Cause: "none"},
+	Prior{Topic: "uncertain-approval", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
+		Named{Cause: "issuer.unavailable", Often: 3},
+		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机批准了，但上游没有等到发卡行应答", EN: "approved, though upstream never heard the issuer"}},
-	Prior{Topic: "version", Floor: -26, Unexplained: -10, Retry: "no", Settled: true, Weights: []Weight{
-		Weight{Cause: "terminal.app-old"},
-		Weight{Cause: "terminal.config", DB: -11},
-		Weight{Cause: "terminal.protocol", DB: -8},
+	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list280, Causes: []Named{
+		Named{Cause: "terminal.app-old"},
+		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
-	Prior{Topic: "wrong-method", Floor: -28, Unexplained: -10, Retry: "other-means", Settled: true, Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -14},
-		Weight{Cause: "card.wrong-method"},
-		Weight{Cause: "operator.entry", DB: -12},
-		Weight{Cause: "reader.dirty", DB: -15},
-		Weight{Cause: "reader.fault", DB: -12},
+	Prior{Topic: "wrong-method", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list223, Causes: []Named{
+		Named{Cause: "card.damaged", Often: 4},
+		Named{Cause: "card.wrong-method"},
+		Named{Cause: "operator.entry", Often: 3},
+		Named{Cause: "reader.dirty", Often: 4},
+		Named{Cause: "reader.fault", Often: 3},
 	}, Text: Text{ZH: "这张卡要换一种读卡方式", EN: "this card must be read in another way"}},
 }, Signs: []Sign{
-	Sign{Name: "address.duplicate", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: 2},
-		Weight{Cause: "lan.conflict", DB: 24},
-	}, Masks: list724, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
-	Sign{Name: "address.none", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: 21},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list725, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
-	Sign{Name: "address.none-blind", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: 13},
-		Weight{Cause: "lan.cable", DB: 13},
-		Weight{Cause: "lan.wifi", DB: 7},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list725, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
-	Sign{Name: "address.ok", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -15},
-		Weight{Cause: "lan.conflict", DB: -8},
+	Sign{Name: "address.duplicate", Check: "net.address", Family: "net.address", Weights: []Weight{
+		Weight{Cause: "lan.conflict", Word: 4},
+	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
+	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
+		Weight{Cause: "lan.address", Word: 4},
+	}, Brought: list759, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
+		Weight{Cause: "lan.address", Word: 3},
+		Weight{Cause: "lan.cable", Word: 3},
+		Weight{Cause: "lan.wifi", Word: 2},
+	}, Text: Text{ZH: "{iface}没有地址或没有路由，网线状态不明", EN: "{iface} has no address or route; the state of its link is not known"}},
+	Sign{Name: "address.ok", Check: "net.address", Family: "net.address", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -3},
+		Weight{Cause: "lan.conflict", Word: -2},
 	}, Text: Text{ZH: "地址和网关设置正确", EN: "address and gateway are set well"}},
-	Sign{Name: "address.two-routes", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "lan.conflict", DB: 20},
-	}, Masks: list726, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
-	Sign{Name: "address.two-routes-maybe", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "lan.conflict", DB: 5},
+	Sign{Name: "address.two-routes", Check: "net.address", Family: "net.address", Weights: []Weight{
+		Weight{Cause: "lan.conflict", Word: 4},
 	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
-	Sign{Name: "address.wrong", Check: "net.address", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: 22},
-		Weight{Cause: "lan.gateway", DB: -4},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list725, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
-	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -5},
-		Weight{Cause: "account.limit", DB: -5},
-		Weight{Cause: "account.pin", DB: -5},
-		Weight{Cause: "account.state", DB: -5},
-		Weight{Cause: "card.damaged", DB: -5},
-		Weight{Cause: "card.data-mistyped", DB: -5},
-		Weight{Cause: "card.expired", DB: -5},
-		Weight{Cause: "card.wrong-method", DB: -5},
-		Weight{Cause: "host.malfunction", DB: 8},
-		Weight{Cause: "host.overloaded", DB: 8},
-		Weight{Cause: "host.port-closed", DB: 7},
-		Weight{Cause: "host.tls", DB: 7},
-		Weight{Cause: "host.unreachable", DB: 9},
-		Weight{Cause: "issuer.unavailable", DB: 2},
-		Weight{Cause: "lan.address", DB: -10},
-		Weight{Cause: "lan.cable", DB: -10},
-		Weight{Cause: "lan.conflict", DB: -10},
-		Weight{Cause: "lan.firewall", DB: -10},
-		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "lan.noise", DB: -10},
-		Weight{Cause: "lan.portal", DB: -10},
-		Weight{Cause: "lan.wifi", DB: -10},
-		Weight{Cause: "merchant.not-permitted", DB: -8},
-		Weight{Cause: "merchant.not-registered", DB: -8},
-		Weight{Cause: "modem.absent", DB: -9},
-		Weight{Cause: "modem.apn", DB: -9},
-		Weight{Cause: "modem.denied", DB: -9},
-		Weight{Cause: "modem.dial", DB: -9},
-		Weight{Cause: "modem.line", DB: -9},
-		Weight{Cause: "modem.radio-off", DB: -9},
-		Weight{Cause: "modem.signal-weak", DB: -9},
-		Weight{Cause: "modem.sim", DB: -9},
-		Weight{Cause: "reader.dirty", DB: -5},
-		Weight{Cause: "reader.disconnected", DB: -5},
-		Weight{Cause: "reader.fault", DB: -5},
-		Weight{Cause: "reader.line-noise", DB: -5},
-		Weight{Cause: "switch.malfunction", DB: 5},
-		Weight{Cause: "terminal.config", DB: -9},
-		Weight{Cause: "terminal.journal", DB: -6},
-		Weight{Cause: "terminal.keys", DB: -8},
-		Weight{Cause: "terminal.not-registered", DB: -9},
-		Weight{Cause: "terminal.protocol", DB: -4},
-		Weight{Cause: "terminal.session", DB: -4},
-		Weight{Cause: "wan.dns", DB: -4},
-		Weight{Cause: "wan.loss", DB: -4},
-		Weight{Cause: "wan.mtu", DB: -4},
-		Weight{Cause: "wan.outage", DB: -4},
-		Weight{Cause: "wan.slow", DB: -4},
-		Weight{Cause: "wan.tls", DB: -4},
+	Sign{Name: "address.two-routes-maybe", Check: "net.address", Family: "net.address", Weights: []Weight{
+		Weight{Cause: "lan.conflict", Word: 1},
+	}, Text: Text{ZH: "同时有{default_routes}条默认路由", EN: "{default_routes} default routes at once"}},
+	Sign{Name: "address.wrong", Check: "net.address", Family: "net.address", Weights: []Weight{
+		Weight{Cause: "lan.address", Word: 4},
+	}, Text: Text{ZH: "网关{gateway}不在本机网段里，或地址是自动分配失败的", EN: "the gateway {gateway} is not in the terminal's subnet, or the address is a failed automatic one"}},
+	Sign{Name: "adv.acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.malfunction", Word: 2},
+		Weight{Cause: "host.overloaded", Word: 2},
+		Weight{Cause: "host.port-closed", Word: 2},
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "host.unreachable", Word: 2},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "lan.portal", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -2},
+		Weight{Cause: "merchant.not-permitted", Word: -2},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.radio-off", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "reader.dirty", Word: -1},
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -1},
+		Weight{Cause: "reader.line-noise", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: 2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.journal", Word: -1},
+		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.outage", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
+		Weight{Cause: "wan.tls", Word: -1},
 	}, Text: Text{ZH: "同一收单机构有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this acquirer see the same"}},
-	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -12},
-		Weight{Cause: "host.overloaded", DB: -11},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "host.unreachable", DB: -12},
-		Weight{Cause: "issuer.unavailable", DB: -3},
-		Weight{Cause: "lan.firewall", DB: 2},
-		Weight{Cause: "switch.malfunction", DB: -10},
+	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -3},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "issuer.unavailable", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: -2},
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
-	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "wan.dns", DB: -5},
-		Weight{Cause: "wan.outage", DB: -7},
+	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一运营商的其他终端没有这个问题", EN: "other terminals on this carrier do not see it"}},
-	Sign{Name: "adv.alone-model", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.protocol", DB: -7},
+	Sign{Name: "adv.alone-model", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -2},
 	}, Text: Text{ZH: "同一型号的其他终端没有这个问题", EN: "other terminals of this model do not see it"}},
-	Sign{Name: "adv.alone-site", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 2},
-		Weight{Cause: "lan.firewall", DB: -7},
-		Weight{Cause: "lan.gateway", DB: -8},
-		Weight{Cause: "wan.dns", DB: -6},
-		Weight{Cause: "wan.loss", DB: -5},
-		Weight{Cause: "wan.outage", DB: -10},
+	Sign{Name: "adv.alone-site", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一地点的其他终端没有这个问题", EN: "other terminals at this site do not see it"}},
-	Sign{Name: "adv.carrier", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "host.port-closed", DB: -4},
-		Weight{Cause: "host.tls", DB: -4},
-		Weight{Cause: "host.unreachable", DB: -4},
-		Weight{Cause: "lan.address", DB: -9},
-		Weight{Cause: "lan.cable", DB: -9},
-		Weight{Cause: "lan.conflict", DB: -9},
-		Weight{Cause: "lan.firewall", DB: -9},
-		Weight{Cause: "lan.gateway", DB: -9},
-		Weight{Cause: "lan.noise", DB: -9},
-		Weight{Cause: "lan.portal", DB: -9},
-		Weight{Cause: "lan.wifi", DB: -9},
-		Weight{Cause: "modem.absent", DB: -8},
-		Weight{Cause: "modem.denied", DB: 2},
-		Weight{Cause: "modem.signal-weak", DB: -3},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "terminal.app-crash", DB: -6},
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "terminal.config", DB: -6},
-		Weight{Cause: "terminal.heat", DB: -6},
-		Weight{Cause: "terminal.journal", DB: -6},
-		Weight{Cause: "terminal.keys", DB: -6},
-		Weight{Cause: "terminal.not-registered", DB: -6},
-		Weight{Cause: "terminal.overloaded", DB: -6},
-		Weight{Cause: "terminal.power", DB: -6},
-		Weight{Cause: "terminal.protocol", DB: -6},
-		Weight{Cause: "terminal.session", DB: -6},
-		Weight{Cause: "terminal.storage-fault", DB: -6},
-		Weight{Cause: "terminal.storage-full", DB: -6},
-		Weight{Cause: "terminal.tamper", DB: -6},
-		Weight{Cause: "wan.dns", DB: 6},
-		Weight{Cause: "wan.loss", DB: 6},
-		Weight{Cause: "wan.outage", DB: 10},
-		Weight{Cause: "wan.slow", DB: 6},
+	Sign{Name: "adv.carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "host.overloaded", Word: -1},
+		Weight{Cause: "host.port-closed", Word: -1},
+		Weight{Cause: "host.tls", Word: -1},
+		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "lan.portal", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "terminal.app-crash", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.heat", Word: -1},
+		Weight{Cause: "terminal.journal", Word: -1},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -1},
+		Weight{Cause: "terminal.overloaded", Word: -1},
+		Weight{Cause: "terminal.power", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.storage-fault", Word: -1},
+		Weight{Cause: "terminal.storage-full", Word: -1},
+		Weight{Cause: "terminal.tamper", Word: -1},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
-	Sign{Name: "adv.model", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -6},
-		Weight{Cause: "card.data-mistyped", DB: -6},
-		Weight{Cause: "card.expired", DB: -6},
-		Weight{Cause: "card.wrong-method", DB: -6},
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "lan.address", DB: -6},
-		Weight{Cause: "lan.cable", DB: -6},
-		Weight{Cause: "lan.conflict", DB: -6},
-		Weight{Cause: "lan.firewall", DB: -6},
-		Weight{Cause: "lan.gateway", DB: -6},
-		Weight{Cause: "lan.noise", DB: -6},
-		Weight{Cause: "lan.portal", DB: -6},
-		Weight{Cause: "lan.wifi", DB: -6},
-		Weight{Cause: "modem.absent", DB: -5},
-		Weight{Cause: "modem.apn", DB: -5},
-		Weight{Cause: "modem.denied", DB: -5},
-		Weight{Cause: "modem.dial", DB: -5},
-		Weight{Cause: "modem.line", DB: -5},
-		Weight{Cause: "modem.radio-off", DB: -5},
-		Weight{Cause: "modem.signal-weak", DB: -5},
-		Weight{Cause: "modem.sim", DB: -5},
-		Weight{Cause: "switch.malfunction", DB: -5},
-		Weight{Cause: "terminal.app-crash", DB: 5},
-		Weight{Cause: "terminal.app-old", DB: 9},
-		Weight{Cause: "terminal.config", DB: 1},
-		Weight{Cause: "terminal.not-registered", DB: -6},
-		Weight{Cause: "terminal.protocol", DB: 10},
+	Sign{Name: "adv.model", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.conflict", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -1},
+		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "lan.portal", Word: -1},
+		Weight{Cause: "lan.wifi", Word: -1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.dial", Word: -1},
+		Weight{Cause: "modem.line", Word: -1},
+		Weight{Cause: "modem.radio-off", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "terminal.not-registered", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: 2},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
-	Sign{Name: "adv.site", Check: "fleet.advisory", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "host.overloaded", DB: -5},
-		Weight{Cause: "host.port-closed", DB: -5},
-		Weight{Cause: "host.tls", DB: -5},
-		Weight{Cause: "host.unreachable", DB: -5},
-		Weight{Cause: "lan.cable", DB: -3},
-		Weight{Cause: "lan.conflict", DB: 3},
-		Weight{Cause: "lan.firewall", DB: 10},
-		Weight{Cause: "lan.gateway", DB: 6},
-		Weight{Cause: "modem.absent", DB: -4},
-		Weight{Cause: "modem.apn", DB: -4},
-		Weight{Cause: "modem.denied", DB: -4},
-		Weight{Cause: "modem.dial", DB: -4},
-		Weight{Cause: "modem.line", DB: -4},
-		Weight{Cause: "modem.radio-off", DB: -4},
-		Weight{Cause: "modem.signal-weak", DB: -4},
-		Weight{Cause: "modem.sim", DB: -4},
-		Weight{Cause: "reader.dirty", DB: -6},
-		Weight{Cause: "reader.disconnected", DB: -6},
-		Weight{Cause: "reader.fault", DB: -6},
-		Weight{Cause: "reader.line-noise", DB: -6},
-		Weight{Cause: "terminal.app-crash", DB: -6},
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "terminal.config", DB: -6},
-		Weight{Cause: "terminal.heat", DB: -6},
-		Weight{Cause: "terminal.journal", DB: -6},
-		Weight{Cause: "terminal.keys", DB: -6},
-		Weight{Cause: "terminal.not-registered", DB: -6},
-		Weight{Cause: "terminal.overloaded", DB: -6},
-		Weight{Cause: "terminal.power", DB: -6},
-		Weight{Cause: "terminal.protocol", DB: -6},
-		Weight{Cause: "terminal.session", DB: -6},
-		Weight{Cause: "terminal.storage-fault", DB: -6},
-		Weight{Cause: "terminal.storage-full", DB: -6},
-		Weight{Cause: "terminal.tamper", DB: -6},
-		Weight{Cause: "wan.dns", DB: 3},
-		Weight{Cause: "wan.loss", DB: 3},
-		Weight{Cause: "wan.outage", DB: 6},
+	Sign{Name: "adv.site", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "host.overloaded", Word: -1},
+		Weight{Cause: "host.port-closed", Word: -1},
+		Weight{Cause: "host.tls", Word: -1},
+		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 3},
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.dial", Word: -1},
+		Weight{Cause: "modem.line", Word: -1},
+		Weight{Cause: "modem.radio-off", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "reader.dirty", Word: -1},
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -1},
+		Weight{Cause: "reader.line-noise", Word: -1},
+		Weight{Cause: "terminal.app-crash", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.heat", Word: -1},
+		Weight{Cause: "terminal.journal", Word: -1},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -1},
+		Weight{Cause: "terminal.overloaded", Word: -1},
+		Weight{Cause: "terminal.power", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.storage-fault", Word: -1},
+		Weight{Cause: "terminal.storage-full", Word: -1},
+		Weight{Cause: "terminal.tamper", Word: -1},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.outage", Word: 1},
 	}, Text: Text{ZH: "同一地点有{terminals}台终端看到同样的情况", EN: "{terminals} terminals at this site see the same"}},
-	Sign{Name: "answer.late", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 3},
-		Weight{Cause: "issuer.unavailable", DB: 4},
-		Weight{Cause: "switch.malfunction", DB: 2},
+	Sign{Name: "answer.late", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "issuer.unavailable", Word: 1},
 	}, Text: Text{ZH: "应答等了{response_ms}毫秒", EN: "the answer took {response_ms} ms"}},
-	Sign{Name: "answer.normal", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "wan.slow", DB: -6},
+	Sign{Name: "answer.normal", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "应答时间和平时差不多", EN: "the answer came about as fast as usual"}},
-	Sign{Name: "answer.seen", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -32},
-		Weight{Cause: "host.port-closed", DB: -32},
-		Weight{Cause: "host.tls", DB: -32},
-		Weight{Cause: "host.unreachable", DB: -32},
-		Weight{Cause: "lan.address", DB: -32},
-		Weight{Cause: "lan.cable", DB: -32},
-		Weight{Cause: "lan.conflict", DB: -32},
-		Weight{Cause: "lan.firewall", DB: -32},
-		Weight{Cause: "lan.gateway", DB: -32},
-		Weight{Cause: "lan.noise", DB: -32},
-		Weight{Cause: "lan.portal", DB: -32},
-		Weight{Cause: "lan.wifi", DB: -32},
-		Weight{Cause: "modem.absent", DB: -32},
-		Weight{Cause: "modem.apn", DB: -32},
-		Weight{Cause: "modem.denied", DB: -32},
-		Weight{Cause: "modem.dial", DB: -32},
-		Weight{Cause: "modem.line", DB: -32},
-		Weight{Cause: "modem.radio-off", DB: -32},
-		Weight{Cause: "modem.signal-weak", DB: -32},
-		Weight{Cause: "modem.sim", DB: -32},
-		Weight{Cause: "pinpad.fault", DB: -6},
-		Weight{Cause: "printer.fault", DB: -14},
-		Weight{Cause: "reader.dirty", DB: -5},
-		Weight{Cause: "reader.disconnected", DB: -5},
-		Weight{Cause: "reader.fault", DB: -5},
-		Weight{Cause: "reader.line-noise", DB: -5},
-		Weight{Cause: "terminal.app-crash", DB: -10},
-		Weight{Cause: "terminal.heat", DB: -10},
-		Weight{Cause: "terminal.overloaded", DB: -8},
-		Weight{Cause: "terminal.power", DB: -10},
-		Weight{Cause: "terminal.storage-fault", DB: -8},
-		Weight{Cause: "terminal.storage-full", DB: -8},
-		Weight{Cause: "wan.dns", DB: -32},
-		Weight{Cause: "wan.loss", DB: -32},
-		Weight{Cause: "wan.mtu", DB: -32},
-		Weight{Cause: "wan.outage", DB: -32},
-		Weight{Cause: "wan.slow", DB: -32},
-		Weight{Cause: "wan.tls", DB: -32},
+	Sign{Name: "answer.seen", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: -4},
+		Weight{Cause: "host.port-closed", Word: -4},
+		Weight{Cause: "host.tls", Word: -4},
+		Weight{Cause: "host.unreachable", Word: -4},
+		Weight{Cause: "lan.address", Word: -4},
+		Weight{Cause: "lan.cable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -4},
+		Weight{Cause: "lan.firewall", Word: -4},
+		Weight{Cause: "lan.gateway", Word: -4},
+		Weight{Cause: "lan.noise", Word: -4},
+		Weight{Cause: "lan.portal", Word: -4},
+		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.absent", Word: -4},
+		Weight{Cause: "modem.apn", Word: -4},
+		Weight{Cause: "modem.denied", Word: -4},
+		Weight{Cause: "modem.dial", Word: -4},
+		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.radio-off", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: -4},
+		Weight{Cause: "modem.sim", Word: -4},
+		Weight{Cause: "pinpad.fault", Word: -1},
+		Weight{Cause: "printer.fault", Word: -3},
+		Weight{Cause: "reader.dirty", Word: -1},
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -1},
+		Weight{Cause: "reader.line-noise", Word: -1},
+		Weight{Cause: "terminal.app-crash", Word: -2},
+		Weight{Cause: "terminal.heat", Word: -2},
+		Weight{Cause: "terminal.overloaded", Word: -2},
+		Weight{Cause: "terminal.power", Word: -2},
+		Weight{Cause: "terminal.storage-fault", Word: -2},
+		Weight{Cause: "terminal.storage-full", Word: -2},
+		Weight{Cause: "wan.dns", Word: -4},
+		Weight{Cause: "wan.loss", Word: -4},
+		Weight{Cause: "wan.mtu", Word: -4},
+		Weight{Cause: "wan.outage", Word: -4},
+		Weight{Cause: "wan.slow", Word: -4},
+		Weight{Cause: "wan.tls", Word: -4},
 	}, Text: Text{ZH: "主机刚刚应答过，说明网络是通的", EN: "the host answered just now, so the path to it works"}},
-	Sign{Name: "answer.slow", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: 2},
-		Weight{Cause: "host.overloaded", DB: 15},
-		Weight{Cause: "issuer.unavailable", DB: 3},
-		Weight{Cause: "switch.malfunction", DB: 1},
+	Sign{Name: "answer.slow", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: 3},
+		Weight{Cause: "issuer.unavailable", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
-	Sign{Name: "apn.bad", Check: "modem.bearer", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.apn", DB: 24},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list727, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
-	Sign{Name: "apn.barred", Check: "modem.bearer", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.apn", DB: 14},
-		Weight{Cause: "modem.denied", DB: 36},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list727, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
-	Sign{Name: "apn.none", Check: "modem.bearer", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.apn", DB: 17},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list727, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
-	Sign{Name: "apn.ok", Check: "modem.bearer", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -10},
-		Weight{Cause: "modem.apn", DB: -19},
-		Weight{Cause: "modem.denied", DB: -12},
-		Weight{Cause: "modem.sim", DB: -10},
+	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: 4},
+	}, Text: Text{ZH: "APN不对，或运营商不给这个连接（{cause}）", EN: "the APN is wrong or the carrier refuses the context ({cause})"}},
+	Sign{Name: "apn.barred", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: 3},
+		Weight{Cause: "modem.denied", Word: 4},
+	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: 3},
+	}, Brought: list760, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -4},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
-	Sign{Name: "app.crashed-some", Check: "app.process", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 5},
-	}, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
-	Sign{Name: "app.crashing", Check: "app.process", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 16},
-	}, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
-	Sign{Name: "app.down", Check: "app.process", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 20},
-	}, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
-	Sign{Name: "app.fine", Check: "app.process", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: -13},
+	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 1},
+	}, Brought: list761, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 3},
+	}, Brought: list761, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 4},
+	}, Brought: list762, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	Sign{Name: "app.fine", Check: "app.process", Family: "app", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
-	Sign{Name: "app.restarting", Check: "app.process", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 4},
+	Sign{Name: "app.restarting", Check: "app.process", Family: "app", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 1},
 	}, Text: Text{ZH: "收款程序24小时内重启{restarts_24h}次", EN: "the payment program was restarted {restarts_24h} times in 24 hours"}},
-	Sign{Name: "ask.cable-in", Check: "ask.cable", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -7},
-		Weight{Cause: "reader.disconnected", DB: -1},
+	Sign{Name: "ask.cable-in", Check: "ask.cable", Family: "link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -2},
 	}, Text: Text{ZH: "网线两头都插好了", EN: "the network cable is plugged in at both ends"}},
-	Sign{Name: "ask.cable-out", Check: "ask.cable", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 16},
+	Sign{Name: "ask.cable-out", Check: "ask.cable", Family: "link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 3},
 	}, Text: Text{ZH: "网线松了或没插", EN: "the network cable is loose or out"}},
-	Sign{Name: "ask.card-fails", Check: "ask.other-card", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -12},
-		Weight{Cause: "account.limit", DB: -12},
-		Weight{Cause: "account.pin", DB: -12},
-		Weight{Cause: "account.state", DB: -12},
-		Weight{Cause: "card.damaged", DB: -12},
-		Weight{Cause: "card.expired", DB: -14},
-		Weight{Cause: "host.malfunction", DB: 3},
-		Weight{Cause: "issuer.declined", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -4},
-		Weight{Cause: "reader.dirty", DB: 6},
-		Weight{Cause: "reader.disconnected", DB: 6},
-		Weight{Cause: "reader.fault", DB: 6},
-		Weight{Cause: "reader.line-noise", DB: 6},
-		Weight{Cause: "risk.fraud", DB: -8},
-		Weight{Cause: "terminal.config", DB: 3},
-		Weight{Cause: "terminal.keys", DB: 4},
+	Sign{Name: "ask.card-fails", Check: "ask.other-card", Family: "ask.other-card", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -3},
+		Weight{Cause: "account.limit", Word: -3},
+		Weight{Cause: "account.pin", Word: -3},
+		Weight{Cause: "account.state", Word: -3},
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -2},
+		Weight{Cause: "issuer.unavailable", Word: -1},
+		Weight{Cause: "reader.dirty", Word: 1},
+		Weight{Cause: "reader.disconnected", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 1},
+		Weight{Cause: "risk.fraud", Word: -2},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
 	}, Text: Text{ZH: "换一张卡也不行", EN: "another card fails too"}},
-	Sign{Name: "ask.card-works", Check: "ask.other-card", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: 8},
-		Weight{Cause: "account.limit", DB: 8},
-		Weight{Cause: "account.pin", DB: 8},
-		Weight{Cause: "account.state", DB: 8},
-		Weight{Cause: "card.damaged", DB: 14},
-		Weight{Cause: "card.expired", DB: 5},
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "host.port-closed", DB: -10},
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "host.unreachable", DB: -10},
-		Weight{Cause: "issuer.declined", DB: 5},
-		Weight{Cause: "issuer.unavailable", DB: 3},
-		Weight{Cause: "merchant.not-registered", DB: -14},
-		Weight{Cause: "reader.dirty", DB: -14},
-		Weight{Cause: "reader.disconnected", DB: -14},
-		Weight{Cause: "reader.fault", DB: -14},
-		Weight{Cause: "reader.line-noise", DB: -14},
-		Weight{Cause: "risk.fraud", DB: 5},
-		Weight{Cause: "switch.malfunction", DB: -8},
-		Weight{Cause: "terminal.config", DB: -12},
-		Weight{Cause: "terminal.keys", DB: -10},
-		Weight{Cause: "terminal.not-registered", DB: -14},
-		Weight{Cause: "terminal.protocol", DB: -8},
+	Sign{Name: "ask.card-works", Check: "ask.other-card", Family: "ask.other-card", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: 2},
+		Weight{Cause: "account.limit", Word: 2},
+		Weight{Cause: "account.pin", Word: 2},
+		Weight{Cause: "account.state", Word: 2},
+		Weight{Cause: "card.damaged", Word: 3},
+		Weight{Cause: "card.expired", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "issuer.declined", Word: 1},
+		Weight{Cause: "issuer.unavailable", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: -3},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -3},
+		Weight{Cause: "reader.fault", Word: -3},
+		Weight{Cause: "reader.line-noise", Word: -3},
+		Weight{Cause: "risk.fraud", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: -2},
+		Weight{Cause: "terminal.config", Word: -3},
+		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.not-registered", Word: -3},
+		Weight{Cause: "terminal.protocol", Word: -2},
 	}, Text: Text{ZH: "换一张卡就好了", EN: "another card works"}},
-	Sign{Name: "ask.clean-helps", Check: "ask.clean-reader", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -6},
-		Weight{Cause: "reader.dirty", DB: 16},
-		Weight{Cause: "reader.fault", DB: -8},
+	Sign{Name: "ask.clean-helps", Check: "ask.clean-reader", Family: "ask.clean-reader", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "reader.dirty", Word: 3},
+		Weight{Cause: "reader.fault", Word: -2},
 	}, Text: Text{ZH: "用清洁卡清洁后能读了", EN: "after cleaning the cards are read"}},
-	Sign{Name: "ask.clean-not", Check: "ask.clean-reader", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 1},
-		Weight{Cause: "reader.dirty", DB: -12},
-		Weight{Cause: "reader.fault", DB: 5},
+	Sign{Name: "ask.clean-not", Check: "ask.clean-reader", Family: "ask.clean-reader", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "清洁后还是读不了", EN: "cleaning did not help"}},
-	Sign{Name: "ask.lamp-green", Check: "ask.router-lamp", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -2},
-		Weight{Cause: "lan.gateway", DB: -7},
-		Weight{Cause: "wan.outage", DB: -9},
+	Sign{Name: "ask.lamp-green", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "路由器的互联网灯是绿的", EN: "the router's internet lamp is green"}},
-	Sign{Name: "ask.lamp-off", Check: "ask.router-lamp", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.gateway", DB: 14},
-		Weight{Cause: "wan.outage", DB: -6},
+	Sign{Name: "ask.lamp-off", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.gateway", Word: 3},
+		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "路由器一个灯都不亮", EN: "no lamp of the router is lit"}},
-	Sign{Name: "ask.lamp-red", Check: "ask.router-lamp", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.firewall", DB: -6},
-		Weight{Cause: "lan.gateway", DB: 1},
-		Weight{Cause: "wan.outage", DB: 10},
+	Sign{Name: "ask.lamp-red", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "wan.outage", Word: 2},
 	}, Text: Text{ZH: "路由器亮着，但互联网灯是红的或不亮", EN: "the router is on, its internet lamp is red or dark"}},
-	Sign{Name: "ask.reader-dark", Check: "ask.reader-plug", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: 12},
-		Weight{Cause: "reader.fault", DB: -1},
+	Sign{Name: "ask.reader-dark", Check: "ask.reader-plug", Family: "ask.reader-plug", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 3},
 	}, Text: Text{ZH: "读卡器灯不亮或插头松了", EN: "the reader is dark or its plug is loose"}},
-	Sign{Name: "ask.reader-lit", Check: "ask.reader-plug", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: -8},
-		Weight{Cause: "reader.fault", DB: 4},
+	Sign{Name: "ask.reader-lit", Check: "ask.reader-plug", Family: "ask.reader-plug", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: -2},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "读卡器灯亮着，插头插好了", EN: "the reader's lamp is lit and its plug is in"}},
-	Sign{Name: "ask.shop-offline", Check: "ask.others-online", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: -8},
-		Weight{Cause: "lan.gateway", DB: 7},
-		Weight{Cause: "wan.dns", DB: 3},
-		Weight{Cause: "wan.outage", DB: 8},
+	Sign{Name: "ask.shop-offline", Check: "ask.others-online", Family: "ask.others-online", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.outage", Word: 2},
 	}, Text: Text{ZH: "店里其他设备也上不了网", EN: "other devices in the shop are offline too"}},
-	Sign{Name: "ask.shop-online", Check: "ask.others-online", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 3},
-		Weight{Cause: "lan.gateway", DB: -9},
-		Weight{Cause: "lan.wifi", DB: 2},
-		Weight{Cause: "wan.dns", DB: -7},
-		Weight{Cause: "wan.outage", DB: -10},
+	Sign{Name: "ask.shop-online", Check: "ask.others-online", Family: "ask.others-online", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
-	Sign{Name: "ask.signin-fails", Check: "ask.sign-in", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: 3},
-		Weight{Cause: "terminal.keys", DB: 7},
-		Weight{Cause: "terminal.not-registered", DB: 4},
-		Weight{Cause: "terminal.session", DB: -10},
+	Sign{Name: "ask.signin-fails", Check: "ask.sign-in", Family: "ask.sign-in", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 2},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.session", Word: -2},
 	}, Text: Text{ZH: "重新签到后还是不行", EN: "after a new sign-in it still fails"}},
-	Sign{Name: "ask.signin-ok", Check: "ask.sign-in", Weights: []Weight{
-		Weight{Cause: "terminal.keys", DB: -5},
-		Weight{Cause: "terminal.not-registered", DB: -16},
-		Weight{Cause: "terminal.session", DB: 8},
+	Sign{Name: "ask.signin-ok", Check: "ask.sign-in", Family: "ask.sign-in", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -3},
+		Weight{Cause: "terminal.session", Word: 2},
 	}, Text: Text{ZH: "重新签到后成功了", EN: "after a new sign-in it works"}},
-	Sign{Name: "bearer.cellular", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -22},
-		Weight{Cause: "lan.cable", DB: -22},
-		Weight{Cause: "lan.conflict", DB: -22},
-		Weight{Cause: "lan.firewall", DB: -22},
-		Weight{Cause: "lan.gateway", DB: -22},
-		Weight{Cause: "lan.noise", DB: -22},
-		Weight{Cause: "lan.portal", DB: -22},
-		Weight{Cause: "lan.wifi", DB: -22},
-		Weight{Cause: "modem.dial", DB: -12},
-		Weight{Cause: "modem.line", DB: -22},
+	Sign{Name: "bearer.cellular", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -4},
+		Weight{Cause: "lan.cable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -4},
+		Weight{Cause: "lan.firewall", Word: -4},
+		Weight{Cause: "lan.gateway", Word: -4},
+		Weight{Cause: "lan.noise", Word: -4},
+		Weight{Cause: "lan.portal", Word: -4},
+		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.dial", Word: -3},
+		Weight{Cause: "modem.line", Word: -4},
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
-	Sign{Name: "bearer.changes", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: 20},
+	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 4},
 	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
-	Sign{Name: "bearer.dial", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -22},
-		Weight{Cause: "lan.cable", DB: -22},
-		Weight{Cause: "lan.conflict", DB: -22},
-		Weight{Cause: "lan.firewall", DB: -22},
-		Weight{Cause: "lan.gateway", DB: -22},
-		Weight{Cause: "lan.noise", DB: -22},
-		Weight{Cause: "lan.portal", DB: -22},
-		Weight{Cause: "lan.wifi", DB: -22},
-		Weight{Cause: "modem.apn", DB: -8},
-		Weight{Cause: "modem.denied", DB: -8},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "wan.dns", DB: -12},
+	Sign{Name: "bearer.dial", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -4},
+		Weight{Cause: "lan.cable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -4},
+		Weight{Cause: "lan.firewall", Word: -4},
+		Weight{Cause: "lan.gateway", Word: -4},
+		Weight{Cause: "lan.noise", Word: -4},
+		Weight{Cause: "lan.portal", Word: -4},
+		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "wan.dns", Word: -3},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
-	Sign{Name: "bearer.ethernet", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "lan.wifi", DB: -22},
-		Weight{Cause: "modem.absent", DB: -22},
-		Weight{Cause: "modem.apn", DB: -22},
-		Weight{Cause: "modem.denied", DB: -22},
-		Weight{Cause: "modem.dial", DB: -22},
-		Weight{Cause: "modem.line", DB: -22},
-		Weight{Cause: "modem.radio-off", DB: -22},
-		Weight{Cause: "modem.signal-weak", DB: -22},
-		Weight{Cause: "modem.sim", DB: -22},
+	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.absent", Word: -4},
+		Weight{Cause: "modem.apn", Word: -4},
+		Weight{Cause: "modem.denied", Word: -4},
+		Weight{Cause: "modem.dial", Word: -4},
+		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.radio-off", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: -4},
+		Weight{Cause: "modem.sim", Word: -4},
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
-	Sign{Name: "bearer.none", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: 3},
-		Weight{Cause: "lan.cable", DB: 3},
-		Weight{Cause: "lan.wifi", DB: 3},
-		Weight{Cause: "modem.apn", DB: 2},
+	Sign{Name: "bearer.none", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.address", Word: 1},
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
-	Sign{Name: "bearer.some", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: 6},
-	}, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
-	Sign{Name: "bearer.steady", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -13},
+	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+	}, Brought: list763, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
-	Sign{Name: "bearer.wifi", Check: "net.bearer", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -14},
-		Weight{Cause: "modem.absent", DB: -22},
-		Weight{Cause: "modem.apn", DB: -22},
-		Weight{Cause: "modem.denied", DB: -22},
-		Weight{Cause: "modem.dial", DB: -22},
-		Weight{Cause: "modem.line", DB: -22},
-		Weight{Cause: "modem.radio-off", DB: -22},
-		Weight{Cause: "modem.signal-weak", DB: -22},
-		Weight{Cause: "modem.sim", DB: -22},
+	Sign{Name: "bearer.wifi", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "modem.absent", Word: -4},
+		Weight{Cause: "modem.apn", Word: -4},
+		Weight{Cause: "modem.denied", Word: -4},
+		Weight{Cause: "modem.dial", Word: -4},
+		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.radio-off", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: -4},
+		Weight{Cause: "modem.sim", Word: -4},
 	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
-	Sign{Name: "changed.app", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -3},
-		Weight{Cause: "terminal.app-crash", DB: 4},
-		Weight{Cause: "terminal.app-old", DB: 9},
-		Weight{Cause: "terminal.config", DB: 1},
-		Weight{Cause: "terminal.protocol", DB: 9},
+	Sign{Name: "changed.app", Check: "app.config", Family: "update", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "terminal.protocol", Word: 2},
 	}, Text: Text{ZH: "上次成功以后程序更新过", EN: "the program was updated since the last approval"}},
-	Sign{Name: "changed.cert", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 2},
-		Weight{Cause: "terminal.config", DB: 3},
-		Weight{Cause: "wan.tls", DB: 8},
+	Sign{Name: "changed.cert", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.tls", Word: 2},
 	}, Text: Text{ZH: "上次成功以后换过证书", EN: "a certificate was changed since the last approval"}},
-	Sign{Name: "changed.host", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -1},
-		Weight{Cause: "host.unreachable", DB: -2},
-		Weight{Cause: "terminal.config", DB: 9},
+	Sign{Name: "changed.host", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Text: Text{ZH: "上次成功以后改过：{changed_since_approval}", EN: "changed since the last approval: {changed_since_approval}"}},
-	Sign{Name: "changed.id", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "terminal.config", DB: 9},
-		Weight{Cause: "terminal.not-registered", DB: -2},
+	Sign{Name: "changed.id", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Text: Text{ZH: "上次成功以后改过：{changed_since_approval}", EN: "changed since the last approval: {changed_since_approval}"}},
-	Sign{Name: "changed.ip", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: 8},
-		Weight{Cause: "lan.conflict", DB: 4},
-		Weight{Cause: "lan.firewall", DB: 6},
-		Weight{Cause: "lan.gateway", DB: 1},
+	Sign{Name: "changed.ip", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "lan.address", Word: 2},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "上次成功以后网络设置改过", EN: "the network settings were changed since the last approval"}},
-	Sign{Name: "changed.kernel", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: 2},
-		Weight{Cause: "reader.fault", DB: 3},
-		Weight{Cause: "terminal.app-crash", DB: 3},
-		Weight{Cause: "terminal.app-old", DB: 4},
+	Sign{Name: "changed.kernel", Check: "app.config", Family: "update", Weights: []Weight{
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 1},
 	}, Text: Text{ZH: "上次成功以后系统内核更新过", EN: "the kernel was updated since the last approval"}},
-	Sign{Name: "changed.none", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: -4},
-		Weight{Cause: "terminal.config", DB: -4},
-		Weight{Cause: "terminal.protocol", DB: -4},
+	Sign{Name: "changed.none", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -1},
 	}, Text: Text{ZH: "上次成功以后什么都没有改过", EN: "nothing was changed since the last approval"}},
-	Sign{Name: "changed.phone", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "modem.dial", DB: 8},
-		Weight{Cause: "terminal.config", DB: 6},
+	Sign{Name: "changed.phone", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "modem.dial", Word: 2},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "上次成功以后拨号号码改过", EN: "the phone number was changed since the last approval"}},
-	Sign{Name: "changed.reader", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "reader.fault", DB: 9},
+	Sign{Name: "changed.reader", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "reader.fault", Word: 2},
 	}, Text: Text{ZH: "上次成功以后读卡器固件更新过", EN: "the reader firmware was changed since the last approval"}},
-	Sign{Name: "clock.cell", Check: "board.clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 6},
+	Sign{Name: "clock.cell", Check: "board.clock", Family: "clock", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟电池没电，断电时忘了时间", EN: "the clock's battery is flat: it forgot the time while the power was off"}},
-	Sign{Name: "clock.off", Check: "board.clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 6},
+	Sign{Name: "clock.off", Check: "board.clock", Family: "clock", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
-	Sign{Name: "clock.ok", Check: "board.clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: -16},
+	Sign{Name: "clock.ok", Check: "board.clock", Family: "clock", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: -3},
 	}, Text: Text{ZH: "时钟准确", EN: "the clock is right"}},
-	Sign{Name: "clock.untrusted", Check: "board.clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 8},
+	Sign{Name: "clock.untrusted", Check: "board.clock", Family: "clock", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟没有可靠来源", EN: "the clock has no trusted source"}},
-	Sign{Name: "clock.wrong", Check: "board.clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 17},
-	}, Masks: list728, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
-	Sign{Name: "config.apn", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "modem.apn", DB: 10},
-		Weight{Cause: "terminal.config", DB: 17},
+	Sign{Name: "clock.wrong", Check: "board.clock", Family: "clock", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 3},
+	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is wrong by {offset_s} s"}},
+	Sign{Name: "config.apn", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "terminal.config", Word: 3},
 	}, Text: Text{ZH: "APN和登记的不一样", EN: "the APN differs from the record"}},
-	Sign{Name: "config.host", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -4},
-		Weight{Cause: "host.unreachable", DB: -6},
-		Weight{Cause: "terminal.config", DB: 20},
-		Weight{Cause: "wan.dns", DB: -4},
+	Sign{Name: "config.host", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 4},
 	}, Text: Text{ZH: "主机地址或TPDU和登记的不一样", EN: "host address or TPDU differ from the record"}},
-	Sign{Name: "config.id", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "merchant.not-registered", DB: -6},
-		Weight{Cause: "terminal.config", DB: 22},
-		Weight{Cause: "terminal.not-registered", DB: -6},
+	Sign{Name: "config.id", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 4},
 	}, Text: Text{ZH: "终端号或商户号和登记的不一样", EN: "terminal or merchant id differ from the record"}},
-	Sign{Name: "config.ok", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "terminal.config", DB: -13},
+	Sign{Name: "config.ok", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: -3},
 	}, Text: Text{ZH: "参数和登记的一致", EN: "the parameters agree with the record"}},
-	Sign{Name: "config.phone", Check: "app.config", Weights: []Weight{
-		Weight{Cause: "modem.dial", DB: 14},
-		Weight{Cause: "terminal.config", DB: 11},
+	Sign{Name: "config.phone", Check: "app.config", Family: "settings", Weights: []Weight{
+		Weight{Cause: "modem.dial", Word: 3},
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Text: Text{ZH: "拨号号码和登记的不一样", EN: "the phone number differs from the record"}},
-	Sign{Name: "connect.made", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -18},
-		Weight{Cause: "host.tls", DB: 5},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "lan.address", DB: -10},
-		Weight{Cause: "lan.cable", DB: -3},
-		Weight{Cause: "lan.firewall", DB: -5},
-		Weight{Cause: "lan.gateway", DB: -7},
-		Weight{Cause: "modem.absent", DB: -11},
-		Weight{Cause: "modem.apn", DB: -12},
-		Weight{Cause: "modem.denied", DB: -12},
-		Weight{Cause: "modem.sim", DB: -14},
-		Weight{Cause: "terminal.clock", DB: 3},
-		Weight{Cause: "wan.dns", DB: -14},
-		Weight{Cause: "wan.mtu", DB: 4},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.tls", DB: 5},
+	Sign{Name: "connect.made", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -4},
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -3},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.outage", Word: -1},
+		Weight{Cause: "wan.tls", Word: 1},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
-	Sign{Name: "connect.slow", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: 4},
-		Weight{Cause: "wan.loss", DB: 4},
-		Weight{Cause: "wan.slow", DB: 5},
+	Sign{Name: "connect.slow", Check: "txn.answer", Family: "quality", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
-	Sign{Name: "cpu.high", Check: "board.cpu", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 18},
-	}, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
-	Sign{Name: "cpu.raised", Check: "board.cpu", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 4},
-	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
-	Sign{Name: "dns.blocked", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "host.overloaded", DB: -5},
-		Weight{Cause: "host.port-closed", DB: -5},
-		Weight{Cause: "host.tls", DB: -5},
-		Weight{Cause: "host.unreachable", DB: -5},
-		Weight{Cause: "lan.firewall", DB: 11},
-		Weight{Cause: "wan.dns", DB: 2},
-	}, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
-	Sign{Name: "dns.degraded", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "wan.dns", DB: 4},
-	}, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
-	Sign{Name: "dns.fail", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: 1},
-		Weight{Cause: "terminal.config", DB: 4},
-		Weight{Cause: "wan.dns", DB: 8},
-	}, Masks: list729, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
-	Sign{Name: "dns.fail-all", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "wan.dns", DB: 20},
-		Weight{Cause: "wan.outage", DB: 9},
-	}, Masks: list729, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
-	Sign{Name: "dns.fail-beyond", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: -4},
-		Weight{Cause: "wan.dns", DB: 19},
-		Weight{Cause: "wan.outage", DB: -8},
-	}, Masks: list729, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
-	Sign{Name: "dns.no-address", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: 2},
-		Weight{Cause: "terminal.config", DB: 4},
-		Weight{Cause: "wan.dns", DB: 3},
-	}, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
-	Sign{Name: "dns.ok", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "wan.dns", DB: -18},
+	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 4},
+	}, Brought: list764, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 1},
+	}, Brought: list764, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: 2},
+	}, Brought: list765, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 3},
+	}, Brought: list766, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: 4},
+		Weight{Cause: "wan.outage", Word: 2},
+	}, Brought: list767, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: 4},
+	}, Brought: list765, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
+	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: -4},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
-	Sign{Name: "dns.only-host", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: 4},
-		Weight{Cause: "terminal.config", DB: 7},
-		Weight{Cause: "wan.dns", DB: 7},
-	}, Masks: list729, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
-	Sign{Name: "dns.pinned", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "terminal.config", DB: 3},
-	}, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
-	Sign{Name: "dns.slow", Check: "net.dns", Weights: []Weight{
-		Weight{Cause: "wan.dns", DB: 5},
-		Weight{Cause: "wan.loss", DB: 2},
-		Weight{Cause: "wan.slow", DB: 2},
-	}, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
-	Sign{Name: "entry.manual", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -16},
-		Weight{Cause: "card.data-mistyped", DB: 14},
-		Weight{Cause: "card.wrong-method", DB: -4},
-		Weight{Cause: "reader.dirty", DB: -14},
-		Weight{Cause: "reader.disconnected", DB: -14},
-		Weight{Cause: "reader.fault", DB: -14},
-		Weight{Cause: "reader.line-noise", DB: -14},
+	Sign{Name: "dns.only-host", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "terminal.config", Word: 2},
+		Weight{Cause: "wan.dns", Word: 2},
+	}, Brought: list765, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.dns", Word: 1},
+	}, Brought: list768, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.data-mistyped", Word: 3},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -3},
+		Weight{Cause: "reader.fault", Word: -3},
+		Weight{Cause: "reader.line-noise", Word: -3},
 	}, Text: Text{ZH: "卡号是手工输入的", EN: "the card data were typed by hand"}},
-	Sign{Name: "entry.not-manual", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "card.data-mistyped", DB: -14},
+	Sign{Name: "entry.not-manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.data-mistyped", Word: -3},
 	}, Text: Text{ZH: "卡号不是手工输入的", EN: "the card data were not typed by hand"}},
-	Sign{Name: "entry.qr", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -14},
-		Weight{Cause: "card.data-mistyped", DB: -14},
-		Weight{Cause: "card.expired", DB: -14},
-		Weight{Cause: "card.wrong-method", DB: -14},
-		Weight{Cause: "reader.dirty", DB: -12},
-		Weight{Cause: "reader.disconnected", DB: -12},
-		Weight{Cause: "reader.fault", DB: -12},
-		Weight{Cause: "reader.line-noise", DB: -12},
+	Sign{Name: "entry.qr", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.data-mistyped", Word: -3},
+		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "card.wrong-method", Word: -3},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -3},
+		Weight{Cause: "reader.fault", Word: -3},
+		Weight{Cause: "reader.line-noise", Word: -3},
 	}, Text: Text{ZH: "这次用的是扫码，不用读卡器", EN: "a code was scanned; no card reader took part"}},
-	Sign{Name: "entry.read", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: -3},
+	Sign{Name: "entry.read", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: -1},
 	}, Text: Text{ZH: "卡已经读出来了", EN: "the card had been read"}},
-	Sign{Name: "entry.stripe", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 2},
-		Weight{Cause: "card.wrong-method", DB: 6},
-		Weight{Cause: "reader.dirty", DB: 2},
+	Sign{Name: "entry.stripe", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.wrong-method", Word: 1},
 	}, Text: Text{ZH: "这次刷的是磁条", EN: "the stripe was used"}},
-	Sign{Name: "errors.drops", Check: "net.errors", Weights: []Weight{
-		Weight{Cause: "lan.noise", DB: 6},
+	Sign{Name: "errors.drops", Check: "net.errors", Family: "net.errors", Weights: []Weight{
+		Weight{Cause: "lan.noise", Word: 1},
 	}, Text: Text{ZH: "{iface}丢包{drops}个", EN: "{drops} packets dropped on {iface}"}},
-	Sign{Name: "errors.high", Check: "net.errors", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 4},
-		Weight{Cause: "lan.noise", DB: 18},
-	}, Masks: list730, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
-	Sign{Name: "errors.ok", Check: "net.errors", Weights: []Weight{
-		Weight{Cause: "lan.noise", DB: -13},
+	Sign{Name: "errors.high", Check: "net.errors", Family: "net.errors", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.noise", Word: 4},
+	}, Text: Text{ZH: "{iface}收包错误{rx_errors}，CRC错误{crc_errors}", EN: "{rx_errors} receive errors and {crc_errors} CRC errors on {iface}"}},
+	Sign{Name: "errors.ok", Check: "net.errors", Family: "net.errors", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.noise", Word: -3},
 	}, Text: Text{ZH: "网卡没有错误", EN: "the network card counts no errors"}},
-	Sign{Name: "flash.bad", Check: "board.flash", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: 18},
-	}, Masks: list731, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
-	Sign{Name: "flash.ok", Check: "board.flash", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: -12},
+	Sign{Name: "flash.bad", Check: "board.flash", Family: "flash", Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: 4},
+	}, Text: Text{ZH: "闪存有故障：读写错误{io_errors_24h}次，寿命已用{life_used_pct}%", EN: "the flash fails: {io_errors_24h} I/O errors, {life_used_pct} % of its life used"}},
+	Sign{Name: "flash.ok", Check: "board.flash", Family: "flash", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: -3},
 	}, Text: Text{ZH: "闪存正常", EN: "the flash is well"}},
-	Sign{Name: "flash.worn", Check: "board.flash", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: 8},
+	Sign{Name: "flash.worn", Check: "board.flash", Family: "flash", Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: 2},
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
-	Sign{Name: "gateway.dead", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: -1},
-		Weight{Cause: "lan.cable", DB: -3},
-		Weight{Cause: "lan.gateway", DB: 23},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -5},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list732, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
-	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.address", DB: 14},
-		Weight{Cause: "lan.cable", DB: 8},
-		Weight{Cause: "lan.gateway", DB: 21},
-		Weight{Cause: "lan.wifi", DB: 6},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list732, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
-	Sign{Name: "gateway.flaky", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 7},
-		Weight{Cause: "lan.conflict", DB: 4},
-		Weight{Cause: "lan.gateway", DB: 3},
-		Weight{Cause: "lan.noise", DB: 7},
-	}, Masks: list726, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
-	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "lan.conflict", DB: 1},
-		Weight{Cause: "lan.gateway", DB: 3},
-		Weight{Cause: "lan.noise", DB: 4},
-		Weight{Cause: "lan.wifi", DB: 22},
-		Weight{Cause: "wan.mtu", DB: -8},
-	}, Masks: list726, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
-	Sign{Name: "gateway.ok", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -7},
-		Weight{Cause: "lan.cable", DB: -4},
-		Weight{Cause: "lan.conflict", DB: -4},
-		Weight{Cause: "lan.gateway", DB: -16},
-		Weight{Cause: "lan.noise", DB: -4},
-		Weight{Cause: "lan.wifi", DB: -3},
+	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
+		Weight{Cause: "lan.gateway", Word: 4},
+	}, Brought: list769, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
+		Weight{Cause: "lan.address", Word: 3},
+		Weight{Cause: "lan.cable", Word: 2},
+		Weight{Cause: "lan.gateway", Word: 4},
+		Weight{Cause: "lan.wifi", Word: 1},
+	}, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 2},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 2},
+	}, Brought: list770, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 4},
+	}, Brought: list771, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.conflict", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -3},
+		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "lan.wifi", Word: -1},
 	}, Text: Text{ZH: "路由器有应答", EN: "the router answers"}},
-	Sign{Name: "gateway.slow", Check: "net.gateway", Weights: []Weight{
-		Weight{Cause: "lan.gateway", DB: 3},
-		Weight{Cause: "lan.noise", DB: 3},
-		Weight{Cause: "lan.wifi", DB: 4},
-	}, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
-	Sign{Name: "heat.bad", Check: "board.thermal", Weights: []Weight{
-		Weight{Cause: "terminal.heat", DB: 21},
-	}, Masks: list733, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
-	Sign{Name: "heat.ok", Check: "board.thermal", Weights: []Weight{
-		Weight{Cause: "terminal.heat", DB: -13},
+	Sign{Name: "gateway.slow", Check: "net.gateway", Family: "quality", Weights: []Weight{
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
+	}, Brought: list771, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	Sign{Name: "heat.bad", Check: "board.thermal", Family: "heat", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 4},
+	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
+	Sign{Name: "heat.ok", Check: "board.thermal", Family: "heat", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: -3},
 	}, Text: Text{ZH: "温度正常", EN: "the temperature is normal"}},
-	Sign{Name: "heat.warm", Check: "board.thermal", Weights: []Weight{
-		Weight{Cause: "terminal.heat", DB: 7},
+	Sign{Name: "heat.warm", Check: "board.thermal", Family: "heat", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 2},
 	}, Text: Text{ZH: "温度{celsius}度，偏高", EN: "{celsius} degrees, rather hot"}},
-	Sign{Name: "hist.after-update", Check: "app.version", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "reader.fault", DB: 1},
-		Weight{Cause: "terminal.app-old", DB: 13},
-		Weight{Cause: "terminal.config", DB: 2},
-		Weight{Cause: "terminal.not-registered", DB: -4},
-		Weight{Cause: "terminal.protocol", DB: 12},
+	Sign{Name: "hist.after-update", Check: "app.version", Family: "update", Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: 3},
+		Weight{Cause: "terminal.protocol", Word: 3},
 	}, Text: Text{ZH: "更新之后没有一笔成功，更新之前是好的", EN: "nothing was approved since the update, before it all was well"}},
-	Sign{Name: "hist.all-fail", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -5},
-		Weight{Cause: "account.limit", DB: -5},
-		Weight{Cause: "account.pin", DB: -5},
-		Weight{Cause: "account.state", DB: -5},
-		Weight{Cause: "card.damaged", DB: -4},
-		Weight{Cause: "card.data-mistyped", DB: -4},
-		Weight{Cause: "card.expired", DB: -4},
-		Weight{Cause: "card.wrong-method", DB: -4},
-		Weight{Cause: "host.malfunction", DB: 3},
-		Weight{Cause: "issuer.declined", DB: -3},
-		Weight{Cause: "merchant.not-registered", DB: 3},
-		Weight{Cause: "terminal.config", DB: 3},
-		Weight{Cause: "terminal.keys", DB: 3},
-		Weight{Cause: "terminal.not-registered", DB: 3},
-		Weight{Cause: "terminal.protocol", DB: 4},
-		Weight{Cause: "terminal.session", DB: 2},
+	Sign{Name: "hist.all-fail", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.protocol", Word: 1},
 	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
-	Sign{Name: "hist.entry-only", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "card.wrong-method", DB: 1},
-		Weight{Cause: "reader.dirty", DB: 4},
-		Weight{Cause: "reader.fault", DB: 2},
+	Sign{Name: "hist.entry-only", Check: "txn.history", Family: "reads", Weights: []Weight{
+		Weight{Cause: "reader.dirty", Word: 1},
 	}, Text: Text{ZH: "失败都出在同一种读卡方式上", EN: "all failures are of one way of reading"}},
-	Sign{Name: "hist.few-unread", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 8},
-		Weight{Cause: "reader.dirty", DB: -9},
-		Weight{Cause: "reader.fault", DB: -6},
-		Weight{Cause: "reader.line-noise", DB: -5},
+	Sign{Name: "hist.few-unread", Check: "txn.history", Family: "reads", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: 2},
+		Weight{Cause: "reader.dirty", Word: -2},
+		Weight{Cause: "reader.fault", Word: -1},
+		Weight{Cause: "reader.line-noise", Word: -1},
 	}, Text: Text{ZH: "其他{cards_1h}张卡都能读", EN: "the other cards of this hour ({cards_1h}) were read well"}},
-	Sign{Name: "hist.many-cards", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -9},
-		Weight{Cause: "account.limit", DB: -9},
-		Weight{Cause: "account.pin", DB: -9},
-		Weight{Cause: "account.state", DB: -9},
-		Weight{Cause: "card.damaged", DB: -8},
-		Weight{Cause: "card.data-mistyped", DB: -5},
-		Weight{Cause: "card.expired", DB: -12},
-		Weight{Cause: "host.malfunction", DB: 4},
-		Weight{Cause: "issuer.declined", DB: -4},
-		Weight{Cause: "merchant.not-permitted", DB: 3},
-		Weight{Cause: "merchant.not-registered", DB: 3},
-		Weight{Cause: "risk.fraud", DB: -4},
-		Weight{Cause: "switch.malfunction", DB: 3},
-		Weight{Cause: "terminal.config", DB: 4},
-		Weight{Cause: "terminal.keys", DB: 5},
-		Weight{Cause: "terminal.not-registered", DB: 3},
-		Weight{Cause: "terminal.protocol", DB: 5},
+	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "merchant.not-permitted", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "risk.fraud", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.protocol", Word: 1},
 	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
-	Sign{Name: "hist.many-cards-local", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -9},
-		Weight{Cause: "account.limit", DB: -9},
-		Weight{Cause: "account.pin", DB: -9},
-		Weight{Cause: "account.state", DB: -9},
-		Weight{Cause: "card.damaged", DB: -8},
-		Weight{Cause: "card.data-mistyped", DB: -5},
-		Weight{Cause: "card.expired", DB: -12},
-		Weight{Cause: "issuer.declined", DB: -4},
-		Weight{Cause: "risk.fraud", DB: -4},
+	Sign{Name: "hist.many-cards-local", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "risk.fraud", Word: -1},
 	}, Text: Text{ZH: "一小时内有{cards_same_code_1h}张不同的卡遇到这个代码", EN: "{cards_same_code_1h} different cards met this code within the hour"}},
-	Sign{Name: "hist.many-issuers", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -6},
-		Weight{Cause: "account.limit", DB: -6},
-		Weight{Cause: "account.pin", DB: -6},
-		Weight{Cause: "account.state", DB: -6},
-		Weight{Cause: "host.malfunction", DB: 5},
-		Weight{Cause: "host.overloaded", DB: 4},
-		Weight{Cause: "issuer.declined", DB: -8},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "switch.malfunction", DB: 11},
+	Sign{Name: "hist.many-issuers", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -2},
+		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "switch.malfunction", Word: 2},
 	}, Text: Text{ZH: "{issuers_same_code_1h}家发卡行的卡都遇到这个代码", EN: "cards of {issuers_same_code_1h} issuers met this code"}},
-	Sign{Name: "hist.many-unread", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -14},
-		Weight{Cause: "card.wrong-method", DB: -6},
-		Weight{Cause: "reader.dirty", DB: 7},
-		Weight{Cause: "reader.fault", DB: 6},
-		Weight{Cause: "reader.line-noise", DB: 3},
-	}, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
-	Sign{Name: "hist.mode-all", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -8},
-		Weight{Cause: "reader.dirty", DB: -9},
-		Weight{Cause: "reader.disconnected", DB: 3},
-		Weight{Cause: "reader.fault", DB: 6},
-		Weight{Cause: "reader.line-noise", DB: 6},
+	Sign{Name: "hist.many-unread", Check: "txn.history", Family: "reads", Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "reader.dirty", Word: 2},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 1},
+	}, Brought: list772, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
+	Sign{Name: "hist.mode-all", Check: "txn.history", Family: "reads", Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "reader.dirty", Word: -2},
+		Weight{Cause: "reader.disconnected", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "插卡、刷卡、非接都读不出来", EN: "chip, stripe and contactless all fail"}},
-	Sign{Name: "hist.mode-stripe-chip", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "reader.dirty", DB: 5},
-		Weight{Cause: "reader.disconnected", DB: -6},
-		Weight{Cause: "reader.line-noise", DB: -6},
+	Sign{Name: "hist.mode-stripe-chip", Check: "txn.history", Family: "reads", Weights: []Weight{
+		Weight{Cause: "reader.dirty", Word: 1},
 	}, Text: Text{ZH: "非接能读，插卡或刷卡读不出来", EN: "contactless works while chip or stripe fails"}},
-	Sign{Name: "hist.never-approved", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -6},
-		Weight{Cause: "host.tls", DB: -4},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "issuer.declined", DB: -3},
-		Weight{Cause: "lan.firewall", DB: 6},
-		Weight{Cause: "merchant.not-registered", DB: 5},
-		Weight{Cause: "terminal.config", DB: 5},
-		Weight{Cause: "terminal.keys", DB: 1},
-		Weight{Cause: "terminal.not-registered", DB: 7},
+	Sign{Name: "hist.never-approved", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -1},
+		Weight{Cause: "host.tls", Word: -1},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.firewall", Word: 2},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
-	Sign{Name: "hist.ok-since-update", Check: "app.version", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: -9},
-		Weight{Cause: "terminal.protocol", DB: -5},
+	Sign{Name: "hist.ok-since-update", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -1},
 	}, Text: Text{ZH: "更新之后成功过{approvals_since_update}笔", EN: "{approvals_since_update} approvals since the update"}},
-	Sign{Name: "hist.one-card", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: 3},
-		Weight{Cause: "account.limit", DB: 3},
-		Weight{Cause: "account.pin", DB: 3},
-		Weight{Cause: "account.state", DB: 3},
-		Weight{Cause: "card.damaged", DB: 3},
-		Weight{Cause: "card.data-mistyped", DB: 3},
-		Weight{Cause: "card.expired", DB: 3},
-		Weight{Cause: "card.wrong-method", DB: 3},
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "issuer.declined", DB: 2},
-		Weight{Cause: "issuer.unavailable", DB: 2},
-		Weight{Cause: "merchant.not-registered", DB: -10},
-		Weight{Cause: "risk.fraud", DB: 2},
-		Weight{Cause: "switch.malfunction", DB: -4},
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.config", DB: -8},
-		Weight{Cause: "terminal.keys", DB: -6},
-		Weight{Cause: "terminal.not-registered", DB: -10},
-		Weight{Cause: "terminal.protocol", DB: -6},
-		Weight{Cause: "terminal.session", DB: -4},
+	Sign{Name: "hist.one-card", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: 1},
+		Weight{Cause: "account.limit", Word: 1},
+		Weight{Cause: "account.pin", Word: 1},
+		Weight{Cause: "account.state", Word: 1},
+		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "card.data-mistyped", Word: 1},
+		Weight{Cause: "card.expired", Word: 1},
+		Weight{Cause: "card.wrong-method", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "host.overloaded", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
 	}, Text: Text{ZH: "只有一张卡遇到这个代码", EN: "only one card met this code"}},
-	Sign{Name: "hist.one-issuer", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -8},
-		Weight{Cause: "host.overloaded", DB: -4},
-		Weight{Cause: "issuer.declined", DB: 6},
-		Weight{Cause: "issuer.unavailable", DB: 6},
-		Weight{Cause: "switch.malfunction", DB: -8},
+	Sign{Name: "hist.one-issuer", Check: "txn.history", Family: "issuers", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -1},
+		Weight{Cause: "issuer.declined", Word: 1},
+		Weight{Cause: "issuer.unavailable", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: -2},
 	}, Text: Text{ZH: "只有一家发卡行的卡遇到这个代码", EN: "only one issuer's cards met this code"}},
-	Sign{Name: "hist.others-ok", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: 3},
-		Weight{Cause: "account.limit", DB: 3},
-		Weight{Cause: "account.pin", DB: 3},
-		Weight{Cause: "account.state", DB: 3},
-		Weight{Cause: "card.damaged", DB: 2},
-		Weight{Cause: "card.data-mistyped", DB: 2},
-		Weight{Cause: "card.expired", DB: 2},
-		Weight{Cause: "card.wrong-method", DB: 2},
-		Weight{Cause: "host.malfunction", DB: -5},
-		Weight{Cause: "host.overloaded", DB: -2},
-		Weight{Cause: "host.port-closed", DB: -6},
-		Weight{Cause: "host.tls", DB: -4},
-		Weight{Cause: "host.unreachable", DB: -4},
-		Weight{Cause: "issuer.declined", DB: 2},
-		Weight{Cause: "issuer.unavailable", DB: 2},
-		Weight{Cause: "merchant.not-registered", DB: -8},
-		Weight{Cause: "switch.malfunction", DB: -2},
-		Weight{Cause: "terminal.app-old", DB: -6},
-		Weight{Cause: "terminal.config", DB: -6},
-		Weight{Cause: "terminal.keys", DB: -6},
-		Weight{Cause: "terminal.not-registered", DB: -9},
-		Weight{Cause: "terminal.protocol", DB: -6},
-		Weight{Cause: "terminal.session", DB: -6},
-		Weight{Cause: "wan.outage", DB: -3},
+	Sign{Name: "hist.others-ok", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: 1},
+		Weight{Cause: "account.limit", Word: 1},
+		Weight{Cause: "account.pin", Word: 1},
+		Weight{Cause: "account.state", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "host.port-closed", Word: -1},
+		Weight{Cause: "host.tls", Word: -1},
+		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
-	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "account.pin", DB: -8},
-		Weight{Cause: "pinpad.fault", DB: 9},
-		Weight{Cause: "terminal.keys", DB: 15},
+	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "pinpad.fault", Word: 2},
+		Weight{Cause: "terminal.keys", Word: 3},
 	}, Text: Text{ZH: "凡是输密码的都失败，不输密码的都成功", EN: "every sale with a PIN fails while those without are approved"}},
-	Sign{Name: "hist.worked-before", Check: "txn.history", Weights: []Weight{
-		Weight{Cause: "lan.firewall", DB: -2},
-		Weight{Cause: "merchant.not-registered", DB: -2},
-		Weight{Cause: "terminal.not-registered", DB: -4},
+	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
-	Sign{Name: "internet.fail", Check: "net.internet", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -9},
-		Weight{Cause: "host.overloaded", DB: -9},
-		Weight{Cause: "host.port-closed", DB: -9},
-		Weight{Cause: "host.tls", DB: -9},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "lan.firewall", DB: -6},
-		Weight{Cause: "terminal.config", DB: -5},
-		Weight{Cause: "wan.outage", DB: 4},
-	}, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
-	Sign{Name: "internet.fail-beyond", Check: "net.internet", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -2},
-		Weight{Cause: "host.malfunction", DB: -10},
-		Weight{Cause: "host.overloaded", DB: -10},
-		Weight{Cause: "host.port-closed", DB: -10},
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "host.unreachable", DB: -10},
-		Weight{Cause: "lan.firewall", DB: -4},
-		Weight{Cause: "terminal.config", DB: -6},
-		Weight{Cause: "wan.loss", DB: -3},
-		Weight{Cause: "wan.mtu", DB: -14},
-		Weight{Cause: "wan.outage", DB: 19},
-		Weight{Cause: "wan.slow", DB: -5},
-	}, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
-	Sign{Name: "internet.ok", Check: "net.internet", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -5},
-		Weight{Cause: "lan.gateway", DB: -15},
-		Weight{Cause: "lan.wifi", DB: -3},
-		Weight{Cause: "modem.absent", DB: -14},
-		Weight{Cause: "modem.apn", DB: -12},
-		Weight{Cause: "modem.denied", DB: -14},
-		Weight{Cause: "modem.dial", DB: -10},
-		Weight{Cause: "modem.line", DB: -12},
-		Weight{Cause: "modem.sim", DB: -14},
-		Weight{Cause: "wan.outage", DB: -24},
+	Sign{Name: "internet.fail", Check: "net.internet", Family: "internet", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "wan.outage", Word: 3},
+	}, Brought: list773, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -3},
+		Weight{Cause: "wan.outage", Word: 4},
+	}, Brought: list774, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -3},
+		Weight{Cause: "lan.wifi", Word: -1},
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.apn", Word: -3},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -3},
+		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
-	Sign{Name: "internet.portal", Check: "net.internet", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -9},
-		Weight{Cause: "host.overloaded", DB: -9},
-		Weight{Cause: "host.port-closed", DB: -9},
-		Weight{Cause: "host.tls", DB: -9},
-		Weight{Cause: "host.unreachable", DB: -9},
-		Weight{Cause: "lan.firewall", DB: -4},
-		Weight{Cause: "lan.portal", DB: 26},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.outage", DB: -14},
-	}, Masks: list734, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
-	Sign{Name: "internet.refused", Check: "net.internet", Weights: []Weight{
-		Weight{Cause: "lan.firewall", DB: 1},
+	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
+		Weight{Cause: "lan.portal", Word: 4},
+	}, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
+	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "别的地方拒绝了连接", EN: "another place refused the connection"}},
-	Sign{Name: "journal.ok", Check: "app.journal", Weights: []Weight{
-		Weight{Cause: "terminal.journal", DB: -2},
-	}, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
-	Sign{Name: "journal.pending", Check: "app.journal", Weights: []Weight{
-		Weight{Cause: "terminal.journal", DB: 5},
+	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
+	Sign{Name: "journal.pending", Check: "app.journal", Family: "app.journal", Weights: []Weight{
+		Weight{Cause: "terminal.journal", Word: 1},
 	}, Text: Text{ZH: "有{pending_reversals}笔冲正未完成", EN: "{pending_reversals} reversals are pending"}},
-	Sign{Name: "journal.reused", Check: "app.journal", Weights: []Weight{
-		Weight{Cause: "terminal.journal", DB: 20},
+	Sign{Name: "journal.reused", Check: "app.journal", Family: "app.journal", Weights: []Weight{
+		Weight{Cause: "terminal.journal", Word: 4},
 	}, Text: Text{ZH: "流水号重复使用了", EN: "a trace number was used twice"}},
-	Sign{Name: "kernel.hung", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 6},
-		Weight{Cause: "terminal.storage-fault", DB: 3},
+	Sign{Name: "kernel.hung", Check: "board.kernel", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 1},
+		Weight{Cause: "terminal.storage-fault", Word: 1},
 	}, Text: Text{ZH: "系统有{hung_tasks_24h}个任务卡住", EN: "{hung_tasks_24h} tasks hung"}},
-	Sign{Name: "kernel.io", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: 10},
+	Sign{Name: "kernel.io", Check: "board.kernel", Family: "flash", Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: 2},
 	}, Text: Text{ZH: "系统记录了{io_errors_24h}次读写错误", EN: "the kernel logged {io_errors_24h} I/O errors"}},
-	Sign{Name: "kernel.link-down", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: 2},
-		Weight{Cause: "lan.cable", DB: 2},
-	}, Text: Text{ZH: "系统24小时内记录了{link_down_24h}次网络断开", EN: "the kernel logged {link_down_24h} times that a link went down in 24 hours"}},
-	Sign{Name: "kernel.overheat", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.heat", DB: 9},
+	Sign{Name: "kernel.link-down", Check: "board.kernel", Family: "link", Text: Text{ZH: "系统24小时内记录了{link_down_24h}次网络断开", EN: "the kernel logged {link_down_24h} times that a link went down in 24 hours"}},
+	Sign{Name: "kernel.overheat", Check: "board.kernel", Family: "heat", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 2},
 	}, Text: Text{ZH: "系统24小时内记录了{overheat_24h}次过热", EN: "the kernel logged {overheat_24h} times of over-heating in 24 hours"}},
-	Sign{Name: "kernel.overruns", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "reader.line-noise", DB: 3},
-		Weight{Cause: "terminal.overloaded", DB: 3},
+	Sign{Name: "kernel.overruns", Check: "board.kernel", Family: "load", Weights: []Weight{
+		Weight{Cause: "reader.line-noise", Word: 1},
+		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "串口24小时内丢了{serial_overruns_24h}次数据", EN: "serial ports lost data {serial_overruns_24h} times in 24 hours"}},
-	Sign{Name: "kernel.segfaults", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 3},
+	Sign{Name: "kernel.segfaults", Check: "board.kernel", Family: "app", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 1},
 	}, Text: Text{ZH: "系统24小时内有{segfaults_24h}次程序崩溃", EN: "{segfaults_24h} programs crashed in 24 hours"}},
-	Sign{Name: "kernel.troubled", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 2},
-		Weight{Cause: "terminal.power", DB: 2},
-		Weight{Cause: "terminal.storage-fault", DB: 2},
-	}, Text: Text{ZH: "系统内核有告警", EN: "the kernel's log holds warnings"}},
-	Sign{Name: "keys.bad", Check: "app.keys", Weights: []Weight{
-		Weight{Cause: "account.pin", DB: -4},
-		Weight{Cause: "terminal.keys", DB: 22},
-		Weight{Cause: "terminal.session", DB: -6},
-		Weight{Cause: "terminal.tamper", DB: 10},
+	Sign{Name: "kernel.troubled", Check: "board.kernel", Family: "board.kernel", Text: Text{ZH: "系统内核有告警", EN: "the kernel's log holds warnings"}},
+	Sign{Name: "keys.bad", Check: "app.keys", Family: "app.keys", Weights: []Weight{
+		Weight{Cause: "terminal.keys", Word: 4},
+		Weight{Cause: "terminal.tamper", Word: 3},
 	}, Text: Text{ZH: "密钥状态：{state}", EN: "state of the keys: {state}"}},
-	Sign{Name: "keys.cell", Check: "app.keys", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 4},
-		Weight{Cause: "terminal.keys", DB: 9},
-		Weight{Cause: "terminal.tamper", DB: 2},
+	Sign{Name: "keys.cell", Check: "app.keys", Family: "app.keys", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 2},
 	}, Text: Text{ZH: "密钥的备份电池没电了", EN: "the backup cell of the keys is empty"}},
-	Sign{Name: "keys.ok", Check: "app.keys", Weights: []Weight{
-		Weight{Cause: "terminal.keys", DB: -10},
-		Weight{Cause: "terminal.session", DB: 1},
+	Sign{Name: "keys.ok", Check: "app.keys", Family: "app.keys", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.keys", Word: -2},
 	}, Text: Text{ZH: "密钥正常", EN: "the keys are reported as present"}},
-	Sign{Name: "line.clean", Check: "reader.line", Weights: []Weight{
-		Weight{Cause: "reader.line-noise", DB: -15},
+	Sign{Name: "line.clean", Check: "reader.line", Family: "line", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.line-noise", Word: -3},
 	}, Text: Text{ZH: "读卡器线路没有错误", EN: "the reader line is clean"}},
-	Sign{Name: "line.noise", Check: "reader.line", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -12},
-		Weight{Cause: "reader.dirty", DB: -12},
-		Weight{Cause: "reader.fault", DB: -4},
-		Weight{Cause: "reader.line-noise", DB: 20},
-	}, Masks: list735, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
-	Sign{Name: "line.some", Check: "reader.line", Weights: []Weight{
-		Weight{Cause: "reader.line-noise", DB: 3},
+	Sign{Name: "line.noise", Check: "reader.line", Family: "line", Weights: []Weight{
+		Weight{Cause: "reader.line-noise", Word: 4},
+	}, Text: Text{ZH: "读卡器线路错误：帧{frame}，校验{parity}，CRC {crc}", EN: "errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
+	Sign{Name: "line.some", Check: "reader.line", Family: "line", Weights: []Weight{
+		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "读卡器线路有少量错误：帧{frame}，校验{parity}，CRC {crc}", EN: "a few errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
-	Sign{Name: "link.cellular-down", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -14},
-		Weight{Cause: "lan.cable", DB: -14},
-		Weight{Cause: "lan.conflict", DB: -14},
-		Weight{Cause: "lan.firewall", DB: -14},
-		Weight{Cause: "lan.gateway", DB: -14},
-		Weight{Cause: "lan.noise", DB: -14},
-		Weight{Cause: "lan.portal", DB: -14},
-		Weight{Cause: "lan.wifi", DB: -14},
-		Weight{Cause: "modem.absent", DB: 3},
-		Weight{Cause: "modem.apn", DB: 3},
-		Weight{Cause: "modem.denied", DB: 3},
-		Weight{Cause: "modem.signal-weak", DB: 3},
-		Weight{Cause: "modem.sim", DB: 3},
-	}, Masks: list736, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
-	Sign{Name: "link.cellular-flaps", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: 4},
-		Weight{Cause: "modem.signal-weak", DB: 4},
+	Sign{Name: "link.cellular-down", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -3},
+		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "lan.conflict", Word: -3},
+		Weight{Cause: "lan.firewall", Word: -3},
+		Weight{Cause: "lan.gateway", Word: -3},
+		Weight{Cause: "lan.noise", Word: -3},
+		Weight{Cause: "lan.portal", Word: -3},
+		Weight{Cause: "lan.wifi", Word: -3},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
+	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "modem.signal-weak", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
-	Sign{Name: "link.cellular-ok", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: -8},
-		Weight{Cause: "lan.cable", DB: -8},
-		Weight{Cause: "lan.conflict", DB: -8},
-		Weight{Cause: "lan.firewall", DB: -8},
-		Weight{Cause: "lan.gateway", DB: -8},
-		Weight{Cause: "lan.noise", DB: -8},
-		Weight{Cause: "lan.portal", DB: -8},
-		Weight{Cause: "lan.wifi", DB: -8},
-		Weight{Cause: "modem.absent", DB: -12},
-		Weight{Cause: "modem.apn", DB: -5},
-		Weight{Cause: "modem.denied", DB: -10},
-		Weight{Cause: "modem.sim", DB: -10},
+	Sign{Name: "link.cellular-ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "lan.portal", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -2},
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
-	Sign{Name: "link.disabled", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -4},
-		Weight{Cause: "terminal.config", DB: 10},
+	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Text: Text{ZH: "网络接口在系统里被关掉了", EN: "the network interface is switched off in the system"}},
-	Sign{Name: "link.down", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: 26},
-		Weight{Cause: "lan.gateway", DB: -6},
-		Weight{Cause: "lan.wifi", DB: -10},
-		Weight{Cause: "modem.absent", DB: -8},
-		Weight{Cause: "modem.apn", DB: -8},
-		Weight{Cause: "modem.denied", DB: -8},
-		Weight{Cause: "modem.dial", DB: -8},
-		Weight{Cause: "modem.line", DB: -8},
-		Weight{Cause: "modem.radio-off", DB: -8},
-		Weight{Cause: "modem.signal-weak", DB: -8},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list736, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
-	Sign{Name: "link.flaps", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: 3},
-		Weight{Cause: "lan.cable", DB: 33},
-	}, Masks: list737, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
-	Sign{Name: "link.gone", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 3},
-		Weight{Cause: "modem.absent", DB: 4},
+	Sign{Name: "link.down", Check: "net.link", Family: "link", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 4},
+	}, Text: Text{ZH: "网线没有连接（{iface}没有载波）", EN: "no carrier on {iface}"}},
+	Sign{Name: "link.flaps", Check: "net.link", Family: "link", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "lan.cable", Word: 4},
+	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
+	Sign{Name: "link.gone", Check: "net.link", Family: "net.link", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "modem.absent", Word: 1},
 	}, Text: Text{ZH: "网络接口不见了", EN: "the network interface is gone"}},
-	Sign{Name: "link.ok", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -15},
+	Sign{Name: "link.ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -3},
 	}, Text: Text{ZH: "网线连接正常", EN: "the cable is connected"}},
-	Sign{Name: "link.slow", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 4},
-		Weight{Cause: "lan.noise", DB: 2},
+	Sign{Name: "link.slow", Check: "net.link", Family: "net.link", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 1},
 	}, Text: Text{ZH: "{iface}只有{speed_mbps} Mb/s", EN: "{iface} runs at {speed_mbps} Mb/s only"}},
-	Sign{Name: "link.some-flaps", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: 5},
+	Sign{Name: "link.some-flaps", Check: "net.link", Family: "link", Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
-	Sign{Name: "link.wifi-down", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: -10},
-		Weight{Cause: "lan.wifi", DB: 21},
-		Weight{Cause: "wan.dns", DB: -6},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.mtu", DB: -6},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -6},
-		Weight{Cause: "wan.tls", DB: -6},
-	}, Masks: list736, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
-	Sign{Name: "link.wifi-flaps", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.wifi", DB: 9},
+	Sign{Name: "link.wifi-down", Check: "net.link", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 4},
+	}, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
+	Sign{Name: "link.wifi-flaps", Check: "net.link", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 2},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
-	Sign{Name: "link.wifi-ok", Check: "net.link", Weights: []Weight{
-		Weight{Cause: "lan.cable", DB: -12},
-		Weight{Cause: "lan.wifi", DB: -3},
+	Sign{Name: "link.wifi-ok", Check: "net.link", Family: "wifi", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "lan.wifi", Word: -1},
 	}, Text: Text{ZH: "无线网已连上", EN: "the wireless network is connected"}},
-	Sign{Name: "load.ok", Check: "board.memory", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: -11},
+	Sign{Name: "load.ok", Check: "board.memory", Family: "load", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: -2},
 	}, Text: Text{ZH: "处理器和内存够用", EN: "processor and memory suffice"}},
-	Sign{Name: "memory.low", Check: "board.memory", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 17},
-	}, Masks: list731, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
-	Sign{Name: "memory.tight", Check: "board.memory", Weights: []Weight{
-		Weight{Cause: "terminal.overloaded", DB: 5},
+	Sign{Name: "memory.low", Check: "board.memory", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 3},
+	}, Text: Text{ZH: "内存不够：可用{available_mb} MB，24小时内被迫终止{oom_kills_24h}次", EN: "memory is short: {available_mb} MB left, {oom_kills_24h} forced kills in 24 hours"}},
+	Sign{Name: "memory.tight", Check: "board.memory", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "内存偏紧：可用{available_mb} MB", EN: "memory is rather short: {available_mb} MB left"}},
-	Sign{Name: "modem.garbled", Check: "modem.port", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: 12},
+	Sign{Name: "modem.garbled", Check: "modem.port", Family: "modem.port", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 3},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
-	Sign{Name: "modem.gone", Check: "modem.port", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.absent", DB: 24},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list738, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
-	Sign{Name: "modem.ok", Check: "modem.port", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -20},
+	Sign{Name: "modem.gone", Check: "modem.port", Family: "modem.port", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 4},
+	}, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	Sign{Name: "modem.ok", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -4},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
-	Sign{Name: "modem.patchy", Check: "modem.port", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: 3},
+	Sign{Name: "modem.patchy", Check: "modem.port", Family: "modem.port", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 1},
 	}, Text: Text{ZH: "通信模块有{unanswered}个问题没有回答", EN: "the modem left {unanswered} questions unanswered"}},
-	Sign{Name: "modem.silent", Check: "modem.port", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.absent", DB: 21},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list738, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
-	Sign{Name: "mtu.blackhole", Check: "net.mtu", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "wan.mtu", DB: 25},
-	}, Masks: list739, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
-	Sign{Name: "mtu.ok", Check: "net.mtu", Weights: []Weight{
-		Weight{Cause: "wan.mtu", DB: -16},
+	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 4},
+	}, Brought: list376, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
+		Weight{Cause: "wan.mtu", Word: 4},
+	}, Brought: list765, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
-	Sign{Name: "no.answer", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -10},
-		Weight{Cause: "account.limit", DB: -10},
-		Weight{Cause: "account.pin", DB: -10},
-		Weight{Cause: "account.state", DB: -10},
-		Weight{Cause: "issuer.declined", DB: -10},
-		Weight{Cause: "none", DB: -25},
+	Sign{Name: "no.answer", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -2},
+		Weight{Cause: "account.limit", Word: -2},
+		Weight{Cause: "account.pin", Word: -2},
+		Weight{Cause: "account.state", Word: -2},
+		Weight{Cause: "issuer.declined", Word: -2},
+		Weight{Cause: "none", Word: -4},
 	}, Text: Text{ZH: "没有看到主机应答", EN: "no answer of the host was seen"}},
-	Sign{Name: "not.sent", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -26},
-		Weight{Cause: "account.limit", DB: -26},
-		Weight{Cause: "account.pin", DB: -26},
-		Weight{Cause: "account.state", DB: -26},
-		Weight{Cause: "card.expired", DB: -26},
-		Weight{Cause: "host.malfunction", DB: -26},
-		Weight{Cause: "host.overloaded", DB: -14},
-		Weight{Cause: "issuer.declined", DB: -26},
-		Weight{Cause: "issuer.unavailable", DB: -26},
-		Weight{Cause: "merchant.not-permitted", DB: -26},
-		Weight{Cause: "merchant.not-registered", DB: -26},
-		Weight{Cause: "none", DB: -30},
-		Weight{Cause: "risk.fraud", DB: -26},
-		Weight{Cause: "switch.malfunction", DB: -26},
-		Weight{Cause: "terminal.not-registered", DB: -26},
-		Weight{Cause: "wan.loss", DB: -1},
-		Weight{Cause: "wan.slow", DB: -2},
+	Sign{Name: "not.sent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -4},
+		Weight{Cause: "account.limit", Word: -4},
+		Weight{Cause: "account.pin", Word: -4},
+		Weight{Cause: "account.state", Word: -4},
+		Weight{Cause: "card.expired", Word: -4},
+		Weight{Cause: "host.malfunction", Word: -4},
+		Weight{Cause: "host.overloaded", Word: -3},
+		Weight{Cause: "issuer.declined", Word: -4},
+		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "merchant.not-permitted", Word: -4},
+		Weight{Cause: "merchant.not-registered", Word: -4},
+		Weight{Cause: "none", Word: -4},
+		Weight{Cause: "risk.fraud", Word: -4},
+		Weight{Cause: "switch.malfunction", Word: -4},
+		Weight{Cause: "terminal.not-registered", Word: -4},
 	}, Text: Text{ZH: "请求没有发出去", EN: "the request never left the terminal"}},
-	Sign{Name: "not.sent-card", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -26},
-		Weight{Cause: "account.pin", DB: -20},
-		Weight{Cause: "host.malfunction", DB: -26},
-		Weight{Cause: "host.overloaded", DB: -14},
-		Weight{Cause: "issuer.unavailable", DB: -26},
-		Weight{Cause: "merchant.not-permitted", DB: -26},
-		Weight{Cause: "merchant.not-registered", DB: -26},
-		Weight{Cause: "switch.malfunction", DB: -26},
-		Weight{Cause: "terminal.not-registered", DB: -26},
+	Sign{Name: "not.sent-card", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -4},
+		Weight{Cause: "account.pin", Word: -4},
+		Weight{Cause: "host.malfunction", Word: -4},
+		Weight{Cause: "host.overloaded", Word: -3},
+		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "merchant.not-permitted", Word: -4},
+		Weight{Cause: "merchant.not-registered", Word: -4},
+		Weight{Cause: "switch.malfunction", Word: -4},
+		Weight{Cause: "terminal.not-registered", Word: -4},
 	}, Text: Text{ZH: "请求没有发出去：是卡片自己拒绝的", EN: "the request never left: it was the card that refused"}},
-	Sign{Name: "operator.menu", Check: "app.operator", Weights: []Weight{
-		Weight{Cause: "operator.entry", DB: 18},
+	Sign{Name: "operator.menu", Check: "app.operator", Family: "app.operator", Weights: []Weight{
+		Weight{Cause: "operator.entry", Word: 4},
 	}, Text: Text{ZH: "选错了菜单", EN: "the wrong menu was chosen"}},
-	Sign{Name: "operator.ok", Check: "app.operator", Weights: []Weight{
-		Weight{Cause: "operator.entry", DB: -5},
-		Weight{Cause: "operator.permission", DB: -14},
+	Sign{Name: "operator.ok", Check: "app.operator", Family: "app.operator", Tells: true, Weights: []Weight{
+		Weight{Cause: "operator.entry", Word: -1},
+		Weight{Cause: "operator.permission", Word: -3},
 	}, Text: Text{ZH: "操作员权限和菜单都对", EN: "operator and menu are in order"}},
-	Sign{Name: "operator.role", Check: "app.operator", Weights: []Weight{
-		Weight{Cause: "operator.permission", DB: 22},
+	Sign{Name: "operator.role", Check: "app.operator", Family: "app.operator", Weights: []Weight{
+		Weight{Cause: "operator.permission", Word: 4},
 	}, Text: Text{ZH: "这个操作员没有这个权限", EN: "this operator has no right to do this"}},
-	Sign{Name: "path.fast", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: -2},
-		Weight{Cause: "wan.slow", DB: -11},
+	Sign{Name: "path.fast", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.slow", Word: -2},
 	}, Text: Text{ZH: "延迟正常，{rtt_ms}毫秒", EN: "the delay is normal, {rtt_ms} ms"}},
-	Sign{Name: "path.gateway-loss", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "wan.loss", DB: -10},
+	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: -2},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
-	Sign{Name: "path.loss", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "wan.loss", DB: 12},
-	}, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
-	Sign{Name: "path.loss-all", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -6},
-		Weight{Cause: "host.overloaded", DB: -6},
-		Weight{Cause: "host.port-closed", DB: -6},
-		Weight{Cause: "host.tls", DB: -6},
-		Weight{Cause: "host.unreachable", DB: -6},
-		Weight{Cause: "wan.loss", DB: 21},
-		Weight{Cause: "wan.slow", DB: -3},
-	}, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
-	Sign{Name: "path.loss-host", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 3},
-		Weight{Cause: "host.unreachable", DB: 5},
-		Weight{Cause: "wan.loss", DB: 6},
-	}, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
-	Sign{Name: "path.ok", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", DB: -2},
-		Weight{Cause: "lan.noise", DB: -6},
-		Weight{Cause: "modem.signal-weak", DB: -6},
-		Weight{Cause: "wan.loss", DB: -15},
-		Weight{Cause: "wan.slow", DB: -14},
+	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: 3},
+	}, Brought: list775, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: 4},
+	}, Brought: list775, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+	}, Brought: list774, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "wan.loss", Word: -3},
+		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
-	Sign{Name: "path.retrans", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "wan.loss", DB: 5},
-	}, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
-	Sign{Name: "path.slow", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "wan.slow", DB: 15},
-	}, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
-	Sign{Name: "path.slow-some", Check: "net.path", Weights: []Weight{
-		Weight{Cause: "wan.slow", DB: 7},
-	}, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
-	Sign{Name: "phone.fails", Check: "modem.line", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.dial", DB: 22},
-		Weight{Cause: "modem.line", DB: -8},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list736, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
-	Sign{Name: "phone.no-tone", Check: "modem.line", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.dial", DB: -6},
-		Weight{Cause: "modem.line", DB: 25},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list736, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
-	Sign{Name: "phone.ok", Check: "modem.line", Weights: []Weight{
-		Weight{Cause: "modem.dial", DB: -9},
-		Weight{Cause: "modem.line", DB: -20},
+	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: 1},
+	}, Brought: list767, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.slow", Word: 3},
+	}, Brought: list774, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.slow", Word: 2},
+	}, Brought: list774, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
+		Weight{Cause: "modem.dial", Word: 4},
+	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
+	Sign{Name: "phone.no-tone", Check: "modem.line", Family: "modem.line", Weights: []Weight{
+		Weight{Cause: "modem.line", Word: 4},
+	}, Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
+	Sign{Name: "phone.ok", Check: "modem.line", Family: "modem.line", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -4},
 	}, Text: Text{ZH: "电话线正常", EN: "the telephone line is well"}},
-	Sign{Name: "phone.thin", Check: "modem.line", Weights: []Weight{
-		Weight{Cause: "modem.dial", DB: 2},
-		Weight{Cause: "modem.line", DB: 4},
+	Sign{Name: "phone.thin", Check: "modem.line", Family: "modem.line", Weights: []Weight{
+		Weight{Cause: "modem.line", Word: 1},
 	}, Text: Text{ZH: "电话线电压只有{volts}伏，可能有别的设备在用", EN: "the telephone line has only {volts} V: something else may be using it"}},
-	Sign{Name: "pinpad.bad", Check: "pinpad.port", Weights: []Weight{
-		Weight{Cause: "account.pin", DB: -6},
-		Weight{Cause: "pinpad.fault", DB: 21},
-		Weight{Cause: "terminal.tamper", DB: 10},
+	Sign{Name: "pinpad.bad", Check: "pinpad.port", Family: "pinpad.port", Weights: []Weight{
+		Weight{Cause: "pinpad.fault", Word: 4},
+		Weight{Cause: "terminal.tamper", Word: 3},
 	}, Text: Text{ZH: "密码键盘：{outcome}", EN: "PIN pad: {outcome}"}},
-	Sign{Name: "pinpad.ok", Check: "pinpad.port", Weights: []Weight{
-		Weight{Cause: "pinpad.fault", DB: -14},
+	Sign{Name: "pinpad.ok", Check: "pinpad.port", Family: "pinpad.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "pinpad.fault", Word: -3},
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
-	Sign{Name: "power.bad", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 16},
-	}, Masks: list740, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
-	Sign{Name: "power.battery", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 17},
+	Sign{Name: "power.bad", Check: "board.power", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 3},
+	}, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
+	Sign{Name: "power.battery", Check: "board.power", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 3},
 	}, Text: Text{ZH: "电池只剩{battery_pct}%", EN: "the battery is down to {battery_pct} %"}},
-	Sign{Name: "power.battery-sick", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 8},
+	Sign{Name: "power.battery-sick", Check: "board.power", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 2},
 	}, Text: Text{ZH: "电池状况不好", EN: "the battery reports a fault"}},
-	Sign{Name: "power.brownout", Check: "board.reboots", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 13},
-	}, Masks: list741, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
-	Sign{Name: "power.dips-hurt", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 10},
-	}, Masks: list742, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} times in an hour"}},
-	Sign{Name: "power.ok", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: -13},
+	Sign{Name: "power.brownout", Check: "board.reboots", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 3},
+	}, Text: Text{ZH: "上次重启是因为电压太低，24小时内重启{count_24h}次", EN: "the last restart was a brown-out; {count_24h} restarts in 24 hours"}},
+	Sign{Name: "power.dips-hurt", Check: "board.power", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 2},
+	}, Text: Text{ZH: "电压跌落的同时有设备出错，一小时内{dips_with_errors_1h}次", EN: "devices failed at the moment of a dip, {dips_with_errors_1h} times in an hour"}},
+	Sign{Name: "power.ok", Check: "board.power", Family: "power", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: -3},
 	}, Text: Text{ZH: "供电正常", EN: "power is steady"}},
-	Sign{Name: "power.some-dips", Check: "board.power", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 6},
+	Sign{Name: "power.some-dips", Check: "board.power", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 1},
 	}, Text: Text{ZH: "一小时内电压跌落{dips_1h}次", EN: "{dips_1h} dips of the supply in an hour"}},
-	Sign{Name: "power.under-voltage", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "terminal.power", DB: 9},
+	Sign{Name: "power.under-voltage", Check: "board.kernel", Family: "power", Weights: []Weight{
+		Weight{Cause: "terminal.power", Word: 2},
 	}, Text: Text{ZH: "系统记录了{under_voltage_24h}次欠压", EN: "the kernel logged {under_voltage_24h} under-voltages"}},
-	Sign{Name: "printer.bad", Check: "printer.status", Weights: []Weight{
-		Weight{Cause: "printer.fault", DB: 20},
+	Sign{Name: "printer.bad", Check: "printer.status", Family: "printer.status", Weights: []Weight{
+		Weight{Cause: "printer.fault", Word: 4},
 	}, Text: Text{ZH: "打印机：{outcome}", EN: "printer: {outcome}"}},
-	Sign{Name: "printer.low", Check: "printer.status", Weights: []Weight{
-		Weight{Cause: "printer.fault", DB: 2},
-	}, Text: Text{ZH: "打印纸快用完了", EN: "the paper is running out"}},
-	Sign{Name: "printer.ok", Check: "printer.status", Weights: []Weight{
-		Weight{Cause: "printer.fault", DB: -16},
+	Sign{Name: "printer.low", Check: "printer.status", Family: "printer.status", Text: Text{ZH: "打印纸快用完了", EN: "the paper is running out"}},
+	Sign{Name: "printer.ok", Check: "printer.status", Family: "printer.status", Tells: true, Weights: []Weight{
+		Weight{Cause: "printer.fault", Word: -3},
 	}, Text: Text{ZH: "打印机正常", EN: "the printer is well"}},
-	Sign{Name: "printer.waiting", Check: "printer.status", Weights: []Weight{
-		Weight{Cause: "printer.fault", DB: 9},
+	Sign{Name: "printer.waiting", Check: "printer.status", Family: "printer.status", Weights: []Weight{
+		Weight{Cause: "printer.fault", Word: 2},
 	}, Text: Text{ZH: "打印机没有纸，或盖子没有关", EN: "the printer is out of paper or open"}},
-	Sign{Name: "reader.fault", Check: "reader.selftest", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -12},
-		Weight{Cause: "reader.dirty", DB: -9},
-		Weight{Cause: "reader.disconnected", DB: -8},
-		Weight{Cause: "reader.fault", DB: 22},
-	}, Masks: list743, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
-	Sign{Name: "reader.garbled", Check: "reader.port", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -8},
-		Weight{Cause: "reader.dirty", DB: -8},
-		Weight{Cause: "reader.fault", DB: 4},
-		Weight{Cause: "reader.line-noise", DB: 15},
+	Sign{Name: "reader.fault", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
+		Weight{Cause: "reader.fault", Word: 4},
+	}, Text: Text{ZH: "读卡器自检不通过", EN: "the reader fails its self-test"}},
+	Sign{Name: "reader.garbled", Check: "reader.port", Family: "reader.port", Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "reader.dirty", Word: -2},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 3},
 	}, Text: Text{ZH: "读卡器的数据是乱的", EN: "what the reader sends is garbled"}},
-	Sign{Name: "reader.gone", Check: "reader.port", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -14},
-		Weight{Cause: "reader.dirty", DB: -14},
-		Weight{Cause: "reader.disconnected", DB: 22},
-		Weight{Cause: "reader.fault", DB: 2},
-		Weight{Cause: "reader.line-noise", DB: -8},
-	}, Masks: list744, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
-	Sign{Name: "reader.ok", Check: "reader.port", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: -14},
-		Weight{Cause: "reader.line-noise", DB: -3},
+	Sign{Name: "reader.gone", Check: "reader.port", Family: "reader.port", Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 4},
+	}, Text: Text{ZH: "读卡器不见了", EN: "the reader is gone"}},
+	Sign{Name: "reader.ok", Check: "reader.port", Family: "reader.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: -3},
+		Weight{Cause: "reader.line-noise", Word: -1},
 	}, Text: Text{ZH: "读卡器有应答", EN: "the reader answers"}},
-	Sign{Name: "reader.silent", Check: "reader.port", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -12},
-		Weight{Cause: "reader.dirty", DB: -12},
-		Weight{Cause: "reader.disconnected", DB: 15},
-		Weight{Cause: "reader.fault", DB: 9},
-	}, Masks: list744, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
-	Sign{Name: "reader.tamper", Check: "reader.selftest", Weights: []Weight{
-		Weight{Cause: "reader.fault", DB: -3},
-		Weight{Cause: "terminal.tamper", DB: 25},
-	}, Masks: list745, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
-	Sign{Name: "reader.tested", Check: "reader.selftest", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: -6},
-		Weight{Cause: "reader.fault", DB: -12},
-		Weight{Cause: "terminal.tamper", DB: -14},
+	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 3},
+		Weight{Cause: "reader.fault", Word: 2},
+	}, Brought: list776, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
+		Weight{Cause: "terminal.tamper", Word: 4},
+	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
+	Sign{Name: "reader.tested", Check: "reader.selftest", Family: "reader.selftest", Tells: true, Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -3},
+		Weight{Cause: "terminal.tamper", Word: -3},
 	}, Text: Text{ZH: "读卡器自检通过", EN: "the reader passes its self-test"}},
-	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: 9},
-	}, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
-	Sign{Name: "reader.usb-gone", Check: "reader.usb", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: 9},
+	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Family: "usb", Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 2},
+	}, Brought: list376, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
+	Sign{Name: "reader.usb-gone", Check: "reader.usb", Family: "usb", Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 2},
 	}, Text: Text{ZH: "读卡器不在USB上了", EN: "the reader is not on USB any more"}},
-	Sign{Name: "reads.good", Check: "reader.reads", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -5},
-		Weight{Cause: "reader.dirty", DB: -14},
-		Weight{Cause: "reader.disconnected", DB: -4},
-		Weight{Cause: "reader.fault", DB: -9},
-		Weight{Cause: "reader.line-noise", DB: -10},
+	Sign{Name: "reads.good", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -1},
+		Weight{Cause: "reader.fault", Word: -2},
+		Weight{Cause: "reader.line-noise", Word: -2},
 	}, Text: Text{ZH: "{cards}张卡全部读好", EN: "all {cards} cards were read well"}},
-	Sign{Name: "reads.many-fail", Check: "reader.reads", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -18},
-		Weight{Cause: "card.wrong-method", DB: -6},
-		Weight{Cause: "reader.dirty", DB: 16},
-		Weight{Cause: "reader.fault", DB: 9},
-		Weight{Cause: "reader.line-noise", DB: 4},
+	Sign{Name: "reads.many-fail", Check: "reader.reads", Family: "reads", Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "reader.dirty", Word: 3},
+		Weight{Cause: "reader.fault", Word: 2},
+		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "{cards}张卡里有{cards_failed}张读不出来", EN: "{cards_failed} of {cards} cards could not be read"}},
-	Sign{Name: "reads.one-fails", Check: "reader.reads", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 13},
-		Weight{Cause: "reader.dirty", DB: -14},
-		Weight{Cause: "reader.disconnected", DB: -10},
-		Weight{Cause: "reader.fault", DB: -10},
-		Weight{Cause: "reader.line-noise", DB: -10},
+	Sign{Name: "reads.one-fails", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: 3},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -2},
+		Weight{Cause: "reader.fault", Word: -2},
+		Weight{Cause: "reader.line-noise", Word: -2},
 	}, Text: Text{ZH: "{cards}张卡里只有{cards_failed}张读不出来", EN: "only {cards_failed} of {cards} cards could not be read"}},
-	Sign{Name: "reads.wearing", Check: "reader.reads", Weights: []Weight{
-		Weight{Cause: "reader.dirty", DB: 6},
-		Weight{Cause: "reader.fault", DB: 3},
+	Sign{Name: "reads.wearing", Check: "reader.reads", Family: "reads", Weights: []Weight{
+		Weight{Cause: "reader.dirty", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "读卡越来越不顺：{trouble_pct}%的卡要试几次，以前是{trouble_before_pct}%", EN: "reading gets worse: {trouble_pct} % of cards need another try, it was {trouble_before_pct} %"}},
-	Sign{Name: "reboots.crash", Check: "board.reboots", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 7},
-		Weight{Cause: "terminal.heat", DB: 3},
-		Weight{Cause: "terminal.overloaded", DB: 7},
-	}, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
-	Sign{Name: "reboots.many", Check: "board.reboots", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", DB: 3},
-		Weight{Cause: "terminal.heat", DB: 2},
-		Weight{Cause: "terminal.overloaded", DB: 2},
-		Weight{Cause: "terminal.power", DB: 4},
-	}, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
-	Sign{Name: "reg.denied", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.denied", DB: 25},
-		Weight{Cause: "modem.signal-weak", DB: -5},
-		Weight{Cause: "modem.sim", DB: -6},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list746, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
-	Sign{Name: "reg.idle", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.denied", DB: 3},
-		Weight{Cause: "modem.signal-weak", DB: 2},
-	}, Masks: list747, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
-	Sign{Name: "reg.off", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.absent", DB: -14},
-		Weight{Cause: "modem.denied", DB: -14},
-		Weight{Cause: "modem.radio-off", DB: 34},
-		Weight{Cause: "modem.signal-weak", DB: -14},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list746, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
-	Sign{Name: "reg.ok", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -12},
-		Weight{Cause: "modem.denied", DB: -20},
-		Weight{Cause: "modem.sim", DB: -14},
+	Sign{Name: "reboots.crash", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 2},
+		Weight{Cause: "terminal.heat", Word: 1},
+		Weight{Cause: "terminal.overloaded", Word: 2},
+	}, Brought: list376, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
+	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.power", Word: 1},
+	}, Brought: list764, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 4},
+	}, Brought: list777, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 1},
+	}, Brought: list777, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.radio-off", Word: 4},
+		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+	}, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.denied", Word: -4},
+		Weight{Cause: "modem.sim", Word: -3},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
-	Sign{Name: "reg.searching", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.denied", DB: 2},
-		Weight{Cause: "modem.signal-weak", DB: 9},
-		Weight{Cause: "wan.outage", DB: 2},
-	}, Masks: list747, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
-	Sign{Name: "reg.searching-good", Check: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.denied", DB: 7},
-		Weight{Cause: "modem.signal-weak", DB: -4},
-		Weight{Cause: "modem.sim", DB: 2},
-		Weight{Cause: "wan.outage", DB: 6},
-	}, Masks: list747, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
-	Sign{Name: "sent.silent", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -14},
-		Weight{Cause: "account.limit", DB: -14},
-		Weight{Cause: "account.pin", DB: -14},
-		Weight{Cause: "account.state", DB: -14},
-		Weight{Cause: "bearer.flapping", DB: 3},
-		Weight{Cause: "card.damaged", DB: -13},
-		Weight{Cause: "card.data-mistyped", DB: -13},
-		Weight{Cause: "card.expired", DB: -13},
-		Weight{Cause: "card.wrong-method", DB: -13},
-		Weight{Cause: "host.overloaded", DB: 5},
-		Weight{Cause: "host.port-closed", DB: -12},
-		Weight{Cause: "issuer.declined", DB: -14},
-		Weight{Cause: "lan.address", DB: -6},
-		Weight{Cause: "lan.cable", DB: -1},
-		Weight{Cause: "merchant.not-permitted", DB: -14},
-		Weight{Cause: "merchant.not-registered", DB: -14},
-		Weight{Cause: "modem.apn", DB: -7},
-		Weight{Cause: "modem.denied", DB: -7},
-		Weight{Cause: "modem.signal-weak", DB: 4},
-		Weight{Cause: "modem.sim", DB: -8},
-		Weight{Cause: "none", DB: -30},
-		Weight{Cause: "operator.entry", DB: -12},
-		Weight{Cause: "operator.permission", DB: -12},
-		Weight{Cause: "pinpad.fault", DB: -10},
-		Weight{Cause: "printer.fault", DB: -8},
-		Weight{Cause: "reader.dirty", DB: -12},
-		Weight{Cause: "reader.disconnected", DB: -10},
-		Weight{Cause: "reader.fault", DB: -8},
-		Weight{Cause: "terminal.not-registered", DB: -14},
-		Weight{Cause: "wan.dns", DB: -9},
-		Weight{Cause: "wan.loss", DB: 5},
-		Weight{Cause: "wan.mtu", DB: 3},
-		Weight{Cause: "wan.slow", DB: 5},
+	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: 2},
+	}, Brought: list778, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "wan.outage", Word: 1},
+	}, Brought: list777, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -3},
+		Weight{Cause: "account.limit", Word: -3},
+		Weight{Cause: "account.pin", Word: -3},
+		Weight{Cause: "account.state", Word: -3},
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "card.damaged", Word: -3},
+		Weight{Cause: "card.data-mistyped", Word: -3},
+		Weight{Cause: "card.expired", Word: -3},
+		Weight{Cause: "card.wrong-method", Word: -3},
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "issuer.declined", Word: -3},
+		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "merchant.not-permitted", Word: -3},
+		Weight{Cause: "merchant.not-registered", Word: -3},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "none", Word: -4},
+		Weight{Cause: "operator.entry", Word: -3},
+		Weight{Cause: "operator.permission", Word: -3},
+		Weight{Cause: "pinpad.fault", Word: -2},
+		Weight{Cause: "printer.fault", Word: -2},
+		Weight{Cause: "reader.dirty", Word: -3},
+		Weight{Cause: "reader.disconnected", Word: -2},
+		Weight{Cause: "reader.fault", Word: -2},
+		Weight{Cause: "terminal.not-registered", Word: -3},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "请求发出去了，但没有收到应答", EN: "the request left and no answer came"}},
-	Sign{Name: "session.alone", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -4},
-		Weight{Cause: "issuer.declined", DB: -12},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "merchant.not-registered", DB: 5},
-		Weight{Cause: "switch.malfunction", DB: -10},
-		Weight{Cause: "terminal.keys", DB: 6},
-		Weight{Cause: "terminal.not-registered", DB: 12},
+	Sign{Name: "session.alone", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "issuer.declined", Word: -3},
+		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: -2},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 3},
 	}, Text: Text{ZH: "只有这台终端签到不成：多半是中心没有它的登记或密钥", EN: "only this terminal cannot sign in: the centre probably lacks its entry or keys"}},
-	Sign{Name: "session.fresh", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "terminal.keys", DB: 8},
-		Weight{Cause: "terminal.session", DB: -12},
+	Sign{Name: "session.fresh", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.keys", Word: 2},
+		Weight{Cause: "terminal.session", Word: -3},
 	}, Text: Text{ZH: "刚签到过，代码照样出现，再签到没有用", EN: "signed in a moment ago and the code came again: signing in once more cannot help"}},
-	Sign{Name: "session.in", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "merchant.not-registered", DB: -3},
-		Weight{Cause: "terminal.not-registered", DB: -5},
-		Weight{Cause: "terminal.session", DB: -9},
+	Sign{Name: "session.in", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "merchant.not-registered", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -1},
+		Weight{Cause: "terminal.session", Word: -2},
 	}, Text: Text{ZH: "签到正常", EN: "the terminal is signed in"}},
-	Sign{Name: "session.no-reply", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: 2},
-		Weight{Cause: "host.tls", DB: 2},
-		Weight{Cause: "host.unreachable", DB: 2},
-		Weight{Cause: "terminal.session", DB: -2},
-		Weight{Cause: "wan.outage", DB: 1},
-	}, Text: Text{ZH: "签到也没有应答", EN: "the sign-in got no answer either"}},
-	Sign{Name: "session.old", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "terminal.session", DB: 8},
+	Sign{Name: "session.no-reply", Check: "app.session", Family: "session", Tells: true, Text: Text{ZH: "签到也没有应答", EN: "the sign-in got no answer either"}},
+	Sign{Name: "session.old", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 2},
 	}, Text: Text{ZH: "上次签到是{signin_age_s}秒以前", EN: "the last good sign-in was {signin_age_s} s ago"}},
-	Sign{Name: "session.out", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "terminal.keys", DB: 1},
-		Weight{Cause: "terminal.session", DB: 12},
+	Sign{Name: "session.out", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 3},
 	}, Text: Text{ZH: "程序自己知道没有签到", EN: "the program itself knows that it is not signed in"}},
-	Sign{Name: "session.refused", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: 2},
-		Weight{Cause: "terminal.keys", DB: 2},
-		Weight{Cause: "terminal.not-registered", DB: 2},
-		Weight{Cause: "terminal.session", DB: 3},
+	Sign{Name: "session.refused", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "terminal.session", Word: 1},
 	}, Text: Text{ZH: "签到被拒：{last_signin_result}", EN: "the sign-in was refused: {last_signin_result}"}},
-	Sign{Name: "session.sale-only", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: -3},
-		Weight{Cause: "switch.malfunction", DB: 5},
+	Sign{Name: "session.sale-only", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "签到成功，只有交易失败：故障在收单主机之后", EN: "sign-ins succeed and only sales fail: the fault lies beyond the acquirer"}},
-	Sign{Name: "session.same-code", Check: "app.session", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -12},
-		Weight{Cause: "account.limit", DB: -12},
-		Weight{Cause: "account.pin", DB: -12},
-		Weight{Cause: "account.state", DB: -12},
-		Weight{Cause: "host.malfunction", DB: 7},
-		Weight{Cause: "issuer.declined", DB: -12},
-		Weight{Cause: "issuer.unavailable", DB: -12},
-		Weight{Cause: "merchant.not-registered", DB: 2},
-		Weight{Cause: "switch.malfunction", DB: -6},
-		Weight{Cause: "terminal.keys", DB: 1},
-		Weight{Cause: "terminal.not-registered", DB: 4},
+	Sign{Name: "session.same-code", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -3},
+		Weight{Cause: "account.limit", Word: -3},
+		Weight{Cause: "account.pin", Word: -3},
+		Weight{Cause: "account.state", Word: -3},
+		Weight{Cause: "host.malfunction", Word: 2},
+		Weight{Cause: "issuer.declined", Word: -3},
+		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
-	Sign{Name: "signal.bad", Check: "modem.signal", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: 20},
-		Weight{Cause: "wan.loss", DB: -4},
-		Weight{Cause: "wan.slow", DB: -3},
-	}, Masks: list748, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
-	Sign{Name: "signal.ok", Check: "modem.signal", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: -16},
+	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: 4},
+	}, Text: Text{ZH: "移动信号太弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}，SINR {sinr_db}", EN: "mobile signal too weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}, SINR {sinr_db}"}},
+	Sign{Name: "signal.ok", Check: "modem.signal", Family: "modem.signal", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: -3},
 	}, Text: Text{ZH: "移动信号好", EN: "the mobile signal is good"}},
-	Sign{Name: "signal.poor", Check: "modem.signal", Weights: []Weight{
-		Weight{Cause: "modem.signal-weak", DB: 9},
+	Sign{Name: "signal.poor", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
+		Weight{Cause: "modem.signal-weak", Word: 2},
 	}, Text: Text{ZH: "移动信号偏弱：RSRP {rsrp_dbm}，RSSI {rssi_dbm}", EN: "mobile signal rather weak: RSRP {rsrp_dbm}, RSSI {rssi_dbm}"}},
-	Sign{Name: "signin.message", Check: "txn.answer", Weights: []Weight{
-		Weight{Cause: "account.funds", DB: -20},
-		Weight{Cause: "account.limit", DB: -20},
-		Weight{Cause: "account.pin", DB: -20},
-		Weight{Cause: "account.state", DB: -20},
-		Weight{Cause: "card.damaged", DB: -20},
-		Weight{Cause: "card.data-mistyped", DB: -20},
-		Weight{Cause: "card.expired", DB: -20},
-		Weight{Cause: "card.wrong-method", DB: -20},
-		Weight{Cause: "issuer.declined", DB: -18},
-		Weight{Cause: "issuer.unavailable", DB: -18},
-		Weight{Cause: "merchant.not-permitted", DB: -4},
-		Weight{Cause: "operator.entry", DB: -8},
-		Weight{Cause: "switch.malfunction", DB: -8},
+	Sign{Name: "signin.message", Check: "txn.answer", Family: "session", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -4},
+		Weight{Cause: "account.limit", Word: -4},
+		Weight{Cause: "account.pin", Word: -4},
+		Weight{Cause: "account.state", Word: -4},
+		Weight{Cause: "card.damaged", Word: -4},
+		Weight{Cause: "card.data-mistyped", Word: -4},
+		Weight{Cause: "card.expired", Word: -4},
+		Weight{Cause: "card.wrong-method", Word: -4},
+		Weight{Cause: "issuer.declined", Word: -4},
+		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "merchant.not-permitted", Word: -1},
+		Weight{Cause: "operator.entry", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -2},
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
-	Sign{Name: "sim.bad", Check: "modem.sim", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "modem.absent", DB: -10},
-		Weight{Cause: "modem.sim", DB: 25},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list749, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
-	Sign{Name: "sim.ok", Check: "modem.sim", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: -12},
-		Weight{Cause: "modem.sim", DB: -20},
+	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
+		Weight{Cause: "modem.sim", Word: 4},
+	}, Brought: list779, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.sim", Word: -4},
 	}, Text: Text{ZH: "SIM卡正常", EN: "the SIM is ready"}},
-	Sign{Name: "slot.active", Check: "reader.slot", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: -7},
-		Weight{Cause: "reader.disconnected", DB: -8},
+	Sign{Name: "slot.active", Check: "reader.slot", Family: "reader.slot", Tells: true, Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: -2},
+		Weight{Cause: "reader.disconnected", Word: -2},
 	}, Text: Text{ZH: "插着的卡有反应", EN: "the card in the slot answers"}},
-	Sign{Name: "slot.mute", Check: "reader.slot", Weights: []Weight{
-		Weight{Cause: "card.damaged", DB: 5},
-		Weight{Cause: "reader.dirty", DB: 1},
-		Weight{Cause: "reader.fault", DB: 1},
+	Sign{Name: "slot.mute", Check: "reader.slot", Family: "reader.slot", Weights: []Weight{
+		Weight{Cause: "card.damaged", Word: 1},
 	}, Text: Text{ZH: "插着的卡没有反应", EN: "the card in the slot is mute"}},
-	Sign{Name: "storage.full", Check: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: -4},
-		Weight{Cause: "terminal.storage-full", DB: 22},
-	}, Masks: list750, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
-	Sign{Name: "storage.ok", Check: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-full", DB: -14},
+	Sign{Name: "storage.full", Check: "board.storage", Family: "board.storage", Weights: []Weight{
+		Weight{Cause: "terminal.storage-full", Word: 4},
+	}, Text: Text{ZH: "存储满了：剩余{free_pct}%，inode剩余{inodes_free_pct}%", EN: "storage is full: {free_pct} % free, {inodes_free_pct} % of inodes"}},
+	Sign{Name: "storage.ok", Check: "board.storage", Family: "board.storage", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.storage-full", Word: -3},
 	}, Text: Text{ZH: "存储空间够", EN: "there is enough storage"}},
-	Sign{Name: "storage.ro", Check: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-fault", DB: 20},
-		Weight{Cause: "terminal.storage-full", DB: -3},
-	}, Masks: list750, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
-	Sign{Name: "storage.tight", Check: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-full", DB: 7},
+	Sign{Name: "storage.ro", Check: "board.storage", Family: "flash", Weights: []Weight{
+		Weight{Cause: "terminal.storage-fault", Word: 4},
+	}, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
+	Sign{Name: "storage.tight", Check: "board.storage", Family: "board.storage", Weights: []Weight{
+		Weight{Cause: "terminal.storage-full", Word: 2},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
-	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: 2},
-		Weight{Cause: "lan.firewall", DB: -7},
-		Weight{Cause: "terminal.config", DB: -3},
-		Weight{Cause: "wan.dns", DB: -6},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.mtu", DB: -6},
-		Weight{Cause: "wan.outage", DB: -6},
-		Weight{Cause: "wan.slow", DB: -6},
-		Weight{Cause: "wan.tls", DB: -6},
+	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.outage", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
+		Weight{Cause: "wan.tls", Word: -1},
 	}, Text: Text{ZH: "备用主机连得上", EN: "the backup host can be reached"}},
-	Sign{Name: "tcp.both-hosts", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: 2},
-		Weight{Cause: "host.unreachable", DB: 2},
-		Weight{Cause: "lan.firewall", DB: 2},
-	}, Text: Text{ZH: "主、备两个主机地址都不行", EN: "both addresses of the host fail"}},
-	Sign{Name: "tcp.host-alone", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 1},
-		Weight{Cause: "host.unreachable", DB: 18},
-		Weight{Cause: "lan.firewall", DB: 9},
-		Weight{Cause: "terminal.config", DB: 3},
-		Weight{Cause: "wan.loss", DB: -2},
-	}, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
-	Sign{Name: "tcp.ok", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -21},
-		Weight{Cause: "host.unreachable", DB: -20},
-		Weight{Cause: "lan.address", DB: -11},
-		Weight{Cause: "lan.cable", DB: -4},
-		Weight{Cause: "lan.firewall", DB: -15},
-		Weight{Cause: "lan.gateway", DB: -14},
-		Weight{Cause: "lan.wifi", DB: -2},
-		Weight{Cause: "modem.absent", DB: -14},
-		Weight{Cause: "modem.apn", DB: -13},
-		Weight{Cause: "modem.denied", DB: -14},
-		Weight{Cause: "modem.dial", DB: -9},
-		Weight{Cause: "modem.line", DB: -12},
-		Weight{Cause: "modem.sim", DB: -14},
-		Weight{Cause: "terminal.config", DB: -3},
-		Weight{Cause: "wan.dns", DB: -4},
-		Weight{Cause: "wan.outage", DB: -14},
+	Sign{Name: "tcp.both-hosts", Check: "net.tcp", Family: "connect", Tells: true, Text: Text{ZH: "主、备两个主机地址都不行", EN: "both addresses of the host fail"}},
+	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: 3},
+		Weight{Cause: "lan.firewall", Word: 2},
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -4},
+		Weight{Cause: "host.unreachable", Word: -4},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -3},
+		Weight{Cause: "lan.gateway", Word: -3},
+		Weight{Cause: "modem.absent", Word: -3},
+		Weight{Cause: "modem.apn", Word: -3},
+		Weight{Cause: "modem.denied", Word: -3},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -3},
+		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.outage", Word: -3},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
-	Sign{Name: "tcp.other-bearer", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -16},
-		Weight{Cause: "host.tls", DB: -14},
-		Weight{Cause: "host.unreachable", DB: -20},
-		Weight{Cause: "lan.firewall", DB: 19},
+	Sign{Name: "tcp.other-bearer", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.tls", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -4},
+		Weight{Cause: "lan.firewall", Word: 4},
 	}, Text: Text{ZH: "换一个网络就连得上主机", EN: "over another network the host can be reached"}},
-	Sign{Name: "tcp.other-bearer-outage", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: -14},
-		Weight{Cause: "wan.outage", DB: 6},
+	Sign{Name: "tcp.other-bearer-outage", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "wan.outage", Word: 1},
 	}, Text: Text{ZH: "换一个网络就全通了", EN: "over another network everything works"}},
-	Sign{Name: "tcp.ping-only", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: 3},
-		Weight{Cause: "host.unreachable", DB: -1},
-		Weight{Cause: "lan.firewall", DB: 6},
+	Sign{Name: "tcp.ping-only", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
-	Sign{Name: "tcp.refused", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: 20},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.cable", DB: -10},
-		Weight{Cause: "lan.gateway", DB: -10},
-		Weight{Cause: "wan.dns", DB: -10},
-		Weight{Cause: "wan.outage", DB: -10},
-	}, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
-	Sign{Name: "tcp.refused-all", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -6},
-		Weight{Cause: "lan.firewall", DB: 13},
-		Weight{Cause: "wan.tls", DB: 2},
+	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: 4},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
+	}, Brought: list765, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -1},
+		Weight{Cause: "lan.firewall", Word: 3},
 	}, Text: Text{ZH: "不相干的地方也拒绝连接：多半是店里的设备拦截", EN: "unrelated places refuse as well: something on site blocks"}},
-	Sign{Name: "tcp.refused-near", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -12},
-		Weight{Cause: "lan.firewall", DB: 14},
+	Sign{Name: "tcp.refused-near", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "lan.firewall", Word: 3},
 	}, Text: Text{ZH: "拒绝来得太快，不是主机发的，是近处的设备", EN: "the refusal came too fast for the host: something near sent it"}},
-	Sign{Name: "tcp.reset", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.malfunction", DB: 4},
-		Weight{Cause: "host.overloaded", DB: 4},
-		Weight{Cause: "host.port-closed", DB: 7},
-		Weight{Cause: "lan.firewall", DB: 9},
-	}, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
-	Sign{Name: "tcp.slow", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 1},
-		Weight{Cause: "wan.loss", DB: 4},
-		Weight{Cause: "wan.slow", DB: 4},
-	}, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
-	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 1},
-		Weight{Cause: "wan.loss", DB: 4},
-	}, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
-	Sign{Name: "tcp.timeout", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "host.unreachable", DB: 5},
-		Weight{Cause: "lan.firewall", DB: 3},
-		Weight{Cause: "wan.loss", DB: 1},
-		Weight{Cause: "wan.outage", DB: 2},
-	}, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Weights: []Weight{
-		Weight{Cause: "lan.address", DB: 2},
-		Weight{Cause: "wan.outage", DB: 1},
-	}, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
-	Sign{Name: "tls.both-bad", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: -10},
-		Weight{Cause: "wan.tls", DB: 20},
-	}, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
-	Sign{Name: "tls.both-dates", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "terminal.clock", DB: 22},
-		Weight{Cause: "wan.tls", DB: -6},
-	}, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
-	Sign{Name: "tls.broken", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 10},
-		Weight{Cause: "terminal.app-old", DB: 7},
-		Weight{Cause: "terminal.protocol", DB: 3},
-		Weight{Cause: "wan.tls", DB: 6},
-	}, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
-	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "wan.tls", DB: 15},
-	}, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
-	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "terminal.clock", DB: 14},
-	}, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
-	Sign{Name: "tls.expired", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 19},
-		Weight{Cause: "terminal.clock", DB: 4},
-		Weight{Cause: "wan.tls", DB: 3},
-	}, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 2},
-	}, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
-	Sign{Name: "tls.name", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 15},
-		Weight{Cause: "terminal.config", DB: 2},
-		Weight{Cause: "wan.tls", DB: 10},
-	}, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
-	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 6},
-		Weight{Cause: "terminal.clock", DB: 12},
-	}, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
-	Sign{Name: "tls.ok", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.port-closed", DB: -10},
-		Weight{Cause: "host.tls", DB: -19},
-		Weight{Cause: "host.unreachable", DB: -10},
-		Weight{Cause: "terminal.clock", DB: -11},
-		Weight{Cause: "wan.mtu", DB: -6},
-		Weight{Cause: "wan.tls", DB: -19},
+	Sign{Name: "tcp.reset", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.port-closed", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 2},
+	}, Brought: list780, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
+	}, Brought: list781, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
+		Weight{Cause: "wan.loss", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
+	}, Brought: list782, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list783, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "wan.tls", Word: 4},
+	}, Brought: list765, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "terminal.clock", Word: 4},
+	}, Brought: list765, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "terminal.protocol", Word: 1},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Brought: list784, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "wan.tls", Word: 3},
+	}, Brought: list765, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "terminal.clock", Word: 3},
+	}, Brought: list765, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 4},
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list765, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 3},
+		Weight{Cause: "wan.tls", Word: 2},
+	}, Brought: list765, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 3},
+	}, Brought: list765, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -4},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.tls", Word: -4},
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
-	Sign{Name: "tls.old-version", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 3},
-		Weight{Cause: "terminal.protocol", DB: 1},
-	}, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
-	Sign{Name: "tls.others-ok", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 5},
-		Weight{Cause: "terminal.clock", DB: -10},
-		Weight{Cause: "wan.tls", DB: -6},
+	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.tls", Word: -1},
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
-	Sign{Name: "tls.reset", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 2},
-		Weight{Cause: "lan.firewall", DB: 5},
-	}, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
-	Sign{Name: "tls.timeout", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: 5},
-		Weight{Cause: "host.tls", DB: 17},
-		Weight{Cause: "host.unreachable", DB: -3},
-		Weight{Cause: "wan.mtu", DB: 7},
-	}, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
-	Sign{Name: "tls.unknown-ca", Check: "net.tls", Weights: []Weight{
-		Weight{Cause: "host.tls", DB: 7},
-		Weight{Cause: "wan.tls", DB: 17},
-	}, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
-	Sign{Name: "usb.disconnects", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "reader.disconnected", DB: 3},
-	}, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
-	Sign{Name: "usb.errors", Check: "board.kernel", Weights: []Weight{
-		Weight{Cause: "modem.absent", DB: 1},
-		Weight{Cause: "reader.disconnected", DB: 2},
+	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "lan.firewall", Word: 1},
+	}, Brought: list765, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	Sign{Name: "tls.timeout", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.tls", Word: 3},
+		Weight{Cause: "wan.mtu", Word: 2},
+	}, Brought: list785, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "wan.tls", Word: 3},
+	}, Brought: list765, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
+		Weight{Cause: "reader.disconnected", Word: 1},
+	}, Brought: list376, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
+	Sign{Name: "usb.errors", Check: "board.kernel", Family: "usb", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Text: Text{ZH: "USB设备24小时内出错{usb_errors_24h}次", EN: "{usb_errors_24h} USB errors in 24 hours"}},
-	Sign{Name: "version.ok", Check: "app.version", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: -5},
+	Sign{Name: "version.ok", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: -1},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},
-	Sign{Name: "version.old", Check: "app.version", Weights: []Weight{
-		Weight{Cause: "terminal.app-old", DB: 4},
-		Weight{Cause: "terminal.protocol", DB: 1},
+	Sign{Name: "version.old", Check: "app.version", Family: "update", Weights: []Weight{
+		Weight{Cause: "terminal.app-old", Word: 1},
 	}, Text: Text{ZH: "程序是{installed}，应该是{expected}", EN: "the program is {installed}, expected is {expected}"}},
-	Sign{Name: "wifi.auth", Check: "net.wifi", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.wifi", DB: 24},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list736, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
-	Sign{Name: "wifi.fair", Check: "net.wifi", Weights: []Weight{
-		Weight{Cause: "lan.wifi", DB: 4},
+	Sign{Name: "wifi.auth", Check: "net.wifi", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 4},
+	}, Text: Text{ZH: "无线网密码不对或名称不对", EN: "wrong key or name of the wireless network"}},
+	Sign{Name: "wifi.fair", Check: "net.wifi", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 1},
 	}, Text: Text{ZH: "无线信号一般：{rssi_dbm} dBm", EN: "wireless signal only fair: {rssi_dbm} dBm"}},
-	Sign{Name: "wifi.off", Check: "net.wifi", Weights: []Weight{
-		Weight{Cause: "host.overloaded", DB: -8},
-		Weight{Cause: "host.port-closed", DB: -8},
-		Weight{Cause: "host.tls", DB: -8},
-		Weight{Cause: "host.unreachable", DB: -8},
-		Weight{Cause: "lan.wifi", DB: 22},
-		Weight{Cause: "terminal.clock", DB: -6},
-		Weight{Cause: "wan.dns", DB: -8},
-		Weight{Cause: "wan.loss", DB: -8},
-		Weight{Cause: "wan.mtu", DB: -8},
-		Weight{Cause: "wan.outage", DB: -8},
-		Weight{Cause: "wan.slow", DB: -8},
-		Weight{Cause: "wan.tls", DB: -8},
-	}, Masks: list736, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
-	Sign{Name: "wifi.ok", Check: "net.wifi", Weights: []Weight{
-		Weight{Cause: "lan.wifi", DB: -15},
+	Sign{Name: "wifi.off", Check: "net.wifi", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 4},
+	}, Text: Text{ZH: "没有连上无线网", EN: "not associated with a wireless network"}},
+	Sign{Name: "wifi.ok", Check: "net.wifi", Family: "wifi", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: -3},
 	}, Text: Text{ZH: "无线信号好", EN: "the wireless signal is good"}},
-	Sign{Name: "wifi.weak", Check: "net.wifi", Weights: []Weight{
-		Weight{Cause: "lan.wifi", DB: 17},
-		Weight{Cause: "wan.loss", DB: -6},
-		Weight{Cause: "wan.slow", DB: -5},
-	}, Masks: list751, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
+	Sign{Name: "wifi.weak", Check: "net.wifi", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "lan.wifi", Word: 3},
+	}, Text: Text{ZH: "无线信号太弱：{rssi_dbm} dBm", EN: "wireless signal too weak: {rssi_dbm} dBm"}},
 }, Tests: []Test{
 	Test{Name: "app.config", CostS: 2, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "config.ok", Share: 6},
@@ -6943,541 +6674,575 @@ var (
 	list212 = []string{"HOST-MM"}
 	list213 = []string{"HOST-MM", "MPT"}
 	list214 = []string{"iso8583-1987", "emv-arc"}
-	list215 = []string{"query-first"}
-	list216 = []string{"safe", "later", "after-signin", "other-means", "no"}
-	list217 = []string{"R24", "R25", "S5"}
-	list218 = []string{"R22", "R26"}
-	list219 = []string{"safe", "later", "after-signin"}
-	list220 = []string{"R22", "R25", "S5"}
-	list221 = []string{"R22", "R23"}
-	list222 = []string{"R7", "R8"}
-	list223 = []string{"R20", "R23"}
-	list224 = []string{"R25"}
-	list225 = []string{"R25", "S5", "S6"}
-	list226 = []string{"R21", "S8"}
-	list227 = []string{"R21", "S5", "S8"}
-	list228 = []string{"safe", "later", "after-signin", "no"}
-	list229 = []string{"R9", "R21"}
-	list230 = []string{"R21"}
-	list231 = []string{"R21", "S5"}
-	list232 = []string{"R22", "R25"}
-	list233 = []string{"S5", "S8"}
-	list234 = []string{"R5", "R11"}
-	list235 = []string{"R2", "R10", "R20"}
-	list236 = []string{"R8", "R11", "R20"}
-	list237 = []string{"R6", "R9"}
-	list238 = []string{"R2", "R5", "R6"}
-	list239 = []string{"R2", "R13"}
-	list240 = []string{"R5", "R6", "R9"}
-	list241 = []string{"R5", "R7"}
-	list242 = []string{"R21", "R26"}
-	list243 = []string{"S3", "S9"}
-	list244 = []string{"R3", "R6", "R13"}
-	list245 = []string{"R6", "R11", "R21"}
-	list246 = []string{"R6", "R21"}
-	list247 = []string{"R11", "S8"}
-	list248 = []string{"R5", "R13"}
-	list249 = []string{"R6", "R7", "R13"}
-	list250 = []string{"R2", "R6", "R13"}
-	list251 = []string{"R25", "R40", "S5"}
-	list252 = []string{"R27", "S5"}
-	list253 = []string{"query-first", "no"}
-	list254 = []string{"R1", "R13", "R28"}
-	list255 = []string{"R13", "R14"}
-	list256 = []string{"R2", "R13", "R25"}
-	list257 = []string{"R13", "R25"}
-	list258 = []string{"later", "after-signin", "other-means", "no"}
-	list259 = []string{"R21", "R30"}
-	list260 = []string{"R3", "R20", "S5"}
-	list261 = []string{"R17", "R18"}
-	list262 = []string{"R13", "S1", "S7"}
-	list263 = []string{"R11", "S3"}
-	list264 = []string{"R28", "S4", "S5"}
-	list265 = []string{"R21", "S1", "S2"}
-	list266 = []string{"S1", "S3", "S9"}
-	list267 = []string{"R3", "R43"}
-	list268 = []string{"R1", "R13"}
-	list269 = []string{"R12", "R17", "S3"}
-	list270 = []string{"R21", "S1", "S4"}
-	list271 = []string{"R16", "R19"}
-	list272 = []string{"R15", "S4"}
-	list273 = []string{"R20", "R30"}
-	list274 = []string{"R21", "R37", "S5"}
-	list275 = []string{"R5", "R11", "R21"}
-	list276 = []string{"R6", "R21", "S5"}
-	list277 = []string{"R5", "R6", "R21"}
-	list278 = []string{"R5", "R21", "S5"}
-	list279 = []string{"R6", "R18"}
-	list280 = []string{"000", "003", "004"}
-	list281 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list282 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list283 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list284 = []string{"000", "001", "003"}
-	list285 = []string{"modem.signal-weak", "lan.wifi"}
-	list286 = []string{"modem.signal", "net.wifi"}
-	list287 = []string{"R5", "R6", "R7", "R13"}
-	list288 = []string{"000", "003"}
-	list289 = []string{"wan.slow", "wan.loss"}
-	list290 = []string{"net.path"}
-	list291 = []string{"R5", "R6", "R21", "S5"}
-	list292 = []string{"001", "002", "003", "004"}
-	list293 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list294 = []string{"net.link", "net.wifi", "net.internet"}
-	list295 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list296 = []string{"001"}
-	list297 = []string{"wan.slow"}
-	list298 = []string{"net.path", "txn.answer"}
-	list299 = []string{"003"}
-	list300 = []string{"lan.address", "terminal.config"}
-	list301 = []string{"net.address", "app.config"}
-	list302 = []string{"R5", "R11", "S3"}
-	list303 = []string{"lan.noise", "reader.line-noise"}
-	list304 = []string{"net.errors", "reader.line"}
-	list305 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list306 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list307 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list308 = []string{"wan.loss", "wan.mtu", "lan.noise"}
-	list309 = []string{"net.path", "net.mtu", "net.errors"}
-	list310 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
-	list311 = []string{"bearer.flapping"}
-	list312 = []string{"net.bearer"}
-	list313 = []string{"003", "004"}
-	list314 = []string{"lan.gateway"}
-	list315 = []string{"net.gateway"}
-	list316 = []string{"lan.conflict"}
-	list317 = []string{"net.address", "net.wifi"}
-	list318 = []string{"004"}
-	list319 = []string{"host.port-closed", "lan.firewall"}
-	list320 = []string{"net.tcp", "net.internet"}
-	list321 = []string{"R6", "R9", "R21"}
-	list322 = []string{"modem.absent", "lan.cable"}
-	list323 = []string{"modem.port", "net.link", "board.kernel"}
-	list324 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list325 = []string{"host.overloaded"}
-	list326 = []string{"txn.answer", "fleet.advisory"}
-	list327 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list328 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list329 = []string{"002"}
-	list330 = []string{"issuer.unavailable", "switch.malfunction"}
-	list331 = []string{"txn.history", "fleet.advisory"}
-	list332 = []string{"host.malfunction"}
-	list333 = []string{"host.malfunction", "switch.malfunction"}
-	list334 = []string{"fleet.advisory"}
-	list335 = []string{"fleet.advisory", "txn.history"}
-	list336 = []string{"terminal.overloaded"}
-	list337 = []string{"board.cpu", "txn.answer"}
-	list338 = []string{"merchant.not-permitted"}
-	list339 = []string{"txn.answer"}
-	list340 = []string{"000", "001", "002", "003"}
-	list341 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list342 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list343 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list344 = []string{"000", "001", "002"}
-	list345 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list346 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list347 = []string{"R2", "R13", "R14", "R25"}
-	list348 = []string{"000"}
-	list349 = []string{"pinpad.fault"}
-	list350 = []string{"pinpad.port"}
-	list351 = []string{"terminal.power"}
-	list352 = []string{"board.power", "board.reboots"}
-	list353 = []string{"terminal.app-crash", "terminal.session"}
-	list354 = []string{"app.process", "app.session"}
-	list355 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list356 = []string{"001", "003"}
-	list357 = []string{"terminal.heat", "reader.dirty"}
-	list358 = []string{"board.thermal", "reader.reads"}
-	list359 = []string{"terminal.heat", "terminal.storage-full"}
-	list360 = []string{"board.thermal", "board.storage"}
-	list361 = []string{"R13", "R14", "R15", "S4"}
-	list362 = []string{"terminal.storage-full"}
-	list363 = []string{"board.storage"}
-	list364 = []string{"terminal.storage-fault"}
-	list365 = []string{"board.flash", "board.storage", "board.kernel"}
-	list366 = []string{"terminal.clock", "terminal.session"}
-	list367 = []string{"board.clock", "app.session"}
-	list368 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list369 = []string{"terminal.app-crash", "terminal.app-old"}
-	list370 = []string{"app.process", "app.version"}
-	list371 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list372 = []string{"terminal.app-old", "terminal.protocol"}
-	list373 = []string{"app.version", "app.process"}
-	list374 = []string{"R12", "R17", "R18", "S3"}
-	list375 = []string{"terminal.app-old"}
-	list376 = []string{"app.version"}
-	list377 = []string{"terminal.app-old", "wan.tls"}
-	list378 = []string{"app.version", "net.tls"}
-	list379 = []string{"R6", "R17", "R18"}
-	list380 = []string{"terminal.config"}
-	list381 = []string{"app.config"}
-	list382 = []string{"terminal.protocol", "host.tls"}
-	list383 = []string{"app.version", "net.tls", "txn.answer"}
-	list384 = []string{"R12", "R17", "R21", "S3"}
-	list385 = []string{"terminal.protocol"}
-	list386 = []string{"txn.answer", "app.version"}
-	list387 = []string{"terminal.keys"}
-	list388 = []string{"app.keys", "app.session"}
-	list389 = []string{"000", "002"}
-	list390 = []string{"card.damaged"}
-	list391 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list392 = []string{"card.expired"}
-	list393 = []string{"txn.answer", "board.clock"}
-	list394 = []string{"account.state"}
-	list395 = []string{"000", "004"}
-	list396 = []string{"account.funds"}
-	list397 = []string{"card.data-mistyped"}
-	list398 = []string{"txn.answer", "txn.history"}
-	list399 = []string{"account.pin"}
-	list400 = []string{"card.wrong-method"}
-	list401 = []string{"txn.history", "txn.answer"}
-	list402 = []string{"000", "001", "004"}
-	list403 = []string{"account.limit"}
-	list404 = []string{"operator.permission", "merchant.not-permitted"}
-	list405 = []string{"app.operator", "txn.answer"}
-	list406 = []string{"R21", "R26", "R27", "S5"}
-	list407 = []string{"operator.entry"}
-	list408 = []string{"txn.history", "app.operator"}
-	list409 = []string{"terminal.journal"}
-	list410 = []string{"app.journal"}
-	list411 = []string{"risk.fraud", "terminal.tamper"}
-	list412 = []string{"txn.answer", "reader.selftest"}
-	list413 = []string{"R20", "R21", "R30"}
-	list414 = []string{"000", "002", "003"}
-	list415 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list416 = []string{"app.config", "txn.history"}
-	list417 = []string{"txn.history", "reader.slot"}
-	list418 = []string{"board.cpu", "board.memory"}
-	list419 = []string{"app.version", "app.config"}
-	list420 = []string{"printer.fault", "terminal.power"}
-	list421 = []string{"board.power", "net.link", "printer.status"}
-	list422 = []string{"R1"}
-	list423 = []string{"000", "001"}
-	list424 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list425 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list426 = []string{"R2"}
-	list427 = []string{"000", "001", "003", "004"}
-	list428 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list429 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list430 = []string{"R3"}
-	list431 = []string{"app.session", "app.config"}
-	list432 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
-	list433 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list434 = []string{"R5"}
-	list435 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
-	list436 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list437 = []string{"R6"}
-	list438 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list439 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list440 = []string{"R7"}
-	list441 = []string{"bearer.flapping", "lan.conflict"}
-	list442 = []string{"net.bearer", "net.address"}
-	list443 = []string{"R8"}
-	list444 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
-	list445 = []string{"net.tcp"}
-	list446 = []string{"R9"}
-	list447 = []string{"lan.cable"}
-	list448 = []string{"net.link", "board.kernel"}
-	list449 = []string{"R10"}
-	list450 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list451 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list452 = []string{"R11"}
-	list453 = []string{"app.version", "app.config", "net.tls"}
-	list454 = []string{"R12"}
-	list455 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list456 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list457 = []string{"R13"}
-	list458 = []string{"reader.dirty", "terminal.heat"}
-	list459 = []string{"reader.reads", "board.thermal"}
-	list460 = []string{"R14"}
-	list461 = []string{"R15"}
-	list462 = []string{"R16"}
-	list463 = []string{"000", "001", "002", "003", "004"}
-	list464 = []string{"R17"}
-	list465 = []string{"R18"}
-	list466 = []string{"R19"}
-	list467 = []string{"000", "002", "003", "004"}
-	list468 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list469 = []string{"reader.selftest", "app.process", "net.link"}
-	list470 = []string{"R20"}
-	list471 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
-	list472 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list473 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list474 = []string{"R22"}
-	list475 = []string{"account.state", "card.damaged", "card.expired"}
-	list476 = []string{"R23"}
-	list477 = []string{"R24"}
-	list478 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list479 = []string{"account.limit", "merchant.not-permitted"}
-	list480 = []string{"R26"}
-	list481 = []string{"operator.permission"}
-	list482 = []string{"app.operator"}
-	list483 = []string{"R27"}
-	list484 = []string{"printer.fault", "terminal.journal"}
-	list485 = []string{"app.journal", "txn.answer"}
-	list486 = []string{"R28"}
-	list487 = []string{"reader.selftest", "txn.answer"}
-	list488 = []string{"R30"}
-	list489 = []string{"002", "004"}
-	list490 = []string{"unexplained"}
-	list491 = []string{"R37"}
-	list492 = []string{"txn.history"}
-	list493 = []string{"002", "003"}
-	list494 = []string{"app.operator", "txn.history"}
-	list495 = []string{"R40"}
-	list496 = []string{"R43"}
-	list497 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list498 = []string{"app.session", "app.keys"}
-	list499 = []string{"S1"}
-	list500 = []string{"app.keys"}
-	list501 = []string{"S2"}
-	list502 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list503 = []string{"S3"}
-	list504 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list505 = []string{"app.journal", "board.storage"}
-	list506 = []string{"S4"}
-	list507 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list508 = []string{"S5"}
-	list509 = []string{"S6"}
-	list510 = []string{"terminal.clock"}
-	list511 = []string{"board.clock"}
-	list512 = []string{"S7"}
-	list513 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list514 = []string{"S8"}
-	list515 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list516 = []string{"S9"}
-	list517 = []string{"97"}
-	list518 = []string{"97", "unknown"}
-	list519 = []string{"96"}
-	list520 = []string{"98"}
-	list521 = []string{"unknown"}
-	list522 = []string{"unknown", "13", "64", "30"}
-	list523 = []string{"unknown", "23"}
-	list524 = []string{"9997"}
-	list525 = []string{"9997", "unknown"}
-	list526 = []string{"1", "01"}
-	list527 = []string{"2", "02"}
-	list528 = []string{"3", "03"}
-	list529 = []string{"4", "04"}
-	list530 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list531 = []string{"94", "DuplicateTransactionError"}
-	list532 = []string{"CommunicationError"}
-	list533 = []string{"DataTransferError"}
-	list534 = []string{"96", "97"}
-	list535 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list536 = []string{"96", "97", "98"}
-	list537 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list538 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list539 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list540 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list541 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list542 = []string{"51"}
-	list543 = []string{"61", "65"}
-	list544 = []string{"unionpay"}
-	list545 = []string{"N1", "N2"}
-	list546 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list547 = []string{"57"}
-	list548 = []string{"iso8583-1993"}
-	list549 = []string{"119"}
-	list550 = []string{"55"}
-	list551 = []string{"38", "75"}
-	list552 = []string{"33", "54"}
-	list553 = []string{"41", "43"}
-	list554 = []string{"208", "209"}
-	list555 = []string{"channel-cn"}
-	list556 = []string{"17", "18", "41", "43"}
-	list557 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list558 = []string{"05"}
-	list559 = []string{"06"}
-	list560 = []string{"01", "02", "17"}
-	list561 = []string{"40"}
-	list562 = []string{"115"}
-	list563 = []string{"15", "31", "B3"}
-	list564 = []string{"91"}
-	list565 = []string{"68", "98"}
-	list566 = []string{"90"}
-	list567 = []string{"A7"}
-	list568 = []string{"20", "92"}
-	list569 = []string{"09", "32"}
-	list570 = []string{"unionpay-reject"}
-	list571 = []string{"20000"}
-	list572 = []string{"20001", "20002"}
-	list573 = []string{"03"}
-	list574 = []string{"58"}
-	list575 = []string{"78", "97"}
-	list576 = []string{"77"}
-	list577 = []string{"94"}
-	list578 = []string{"79", "95"}
-	list579 = []string{"12", "22", "25"}
-	list580 = []string{"unionpay", "iso8583-1987"}
-	list581 = []string{"64"}
-	list582 = []string{"iso8583-1987"}
-	list583 = []string{"923"}
-	list584 = []string{"iso8583-2003"}
-	list585 = []string{"9123"}
-	list586 = []string{"9124"}
-	list587 = []string{"1064"}
-	list588 = []string{"1067"}
-	list589 = []string{"39"}
-	list590 = []string{"acquirer-4"}
-	list591 = []string{"1001", "1002"}
-	list592 = []string{"4001"}
-	list593 = []string{"terminal-local"}
-	list594 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list595 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list596 = []string{"25"}
-	list597 = []string{"99", "A0", "A9"}
-	list598 = []string{"30"}
-	list599 = []string{"13", "A1", "OT"}
-	list600 = []string{"45"}
-	list601 = []string{"14", "59"}
-	list602 = []string{"19"}
-	list603 = []string{"iso8583-1987", "visa"}
-	list604 = []string{"12"}
-	list605 = []string{"902"}
-	list606 = []string{"9102"}
-	list607 = []string{"903"}
-	list608 = []string{"9103"}
-	list609 = []string{"visa", "iso8583-1987"}
-	list610 = []string{"1A"}
-	list611 = []string{"visa"}
-	list612 = []string{"70"}
-	list613 = []string{"N7"}
-	list614 = []string{"14"}
-	list615 = []string{"gicc-de"}
-	list616 = []string{"84"}
-	list617 = []string{"70", "92"}
-	list618 = []string{"46"}
-	list619 = []string{"A158"}
-	list620 = []string{"920", "921"}
-	list621 = []string{"922"}
-	list622 = []string{"1009", "1054", "1055"}
-	list623 = []string{"1820"}
-	list624 = []string{"acquirer-ext"}
-	list625 = []string{"Y3"}
-	list626 = []string{"T3"}
-	list627 = []string{"cb2a-fr"}
-	list628 = []string{"1061"}
-	list629 = []string{"mpt:0x10"}
-	list630 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list631 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list632 = []string{"newpos:E23", "abecs:067"}
-	list633 = []string{"00", "0000"}
-	list634 = []string{"defective success"}
-	list635 = []string{"reversal-reason"}
-	list636 = []string{"A0"}
-	list637 = []string{"YQ"}
-	list638 = []string{"rc17:*"}
-	list639 = []string{"FF"}
-	list640 = []string{"rc17:FF"}
-	list641 = []string{"Z3", "Y3"}
-	list642 = []string{"Z1", "Z2"}
-	list643 = []string{"seed:DataTransferError"}
-	list644 = []string{"seed:CommunicationError"}
-	list645 = []string{"seed:DuplicateTransactionError"}
-	list646 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list647 = []string{"newpos-port:*"}
-	list648 = []string{"terminal-hardware"}
-	list649 = []string{"cardholder-account"}
-	list650 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list651 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list652 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list653 = []string{"pin", "password"}
-	list654 = []string{"expir"}
-	list655 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list656 = []string{"risk"}
-	list657 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list658 = []string{"merchant blacklist", "merchant on blacklist"}
-	list659 = []string{"terminal blacklist"}
-	list660 = []string{"inoperative", "signed off"}
-	list661 = []string{"issuer", "scheme-switch"}
-	list662 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list663 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list664 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list665 = []string{"scheme-switch", "acquirer-host"}
-	list666 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list667 = []string{"scheme-switch"}
-	list668 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list669 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list670 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list671 = []string{"security processing"}
-	list672 = []string{"acquirer-host"}
-	list673 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list674 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list675 = []string{"reject", "refused"}
-	list676 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list677 = []string{"original", "reconcil", "not found"}
-	list678 = []string{"merchant-config"}
-	list679 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list680 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list681 = []string{"terminal-config"}
-	list682 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list683 = []string{"version"}
-	list684 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list685 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list686 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list687 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list688 = []string{"id mismatch", "mismatch"}
-	list689 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list690 = []string{"number unobtainable", "called"}
-	list691 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list692 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list693 = []string{"terminal-keys"}
-	list694 = []string{"operator"}
-	list695 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list696 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list697 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list698 = []string{"pin data required", "pin entry necessary"}
-	list699 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list700 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list701 = []string{"card-medium"}
-	list702 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list703 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list704 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list705 = []string{"swipe", "stripe", "magnetic", "track"}
-	list706 = []string{"contactless"}
-	list707 = []string{"paper"}
-	list708 = []string{"print", "font"}
-	list709 = []string{"tamper", "for security reasons", "security violation"}
-	list710 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list711 = []string{"radio module", "modem", "module", "dial"}
-	list712 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list713 = []string{"battery", "voltage", "power"}
-	list714 = []string{"no space", "out of storage", "index full", "memory full"}
-	list715 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list716 = []string{"network-path"}
-	list717 = []string{"signal"}
-	list718 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list719 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list720 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list721 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list722 = []string{"send failed", "send error", "transmitting"}
-	list723 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list724 = []string{"gateway.flaky", "path.loss", "path.loss-all"}
-	list725 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list726 = []string{"path.loss", "path.loss-all"}
-	list727 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list728 = []string{"tls.both-dates", "tls.expired", "tls.not-yet-valid"}
-	list729 = []string{"mtu.blackhole", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list730 = []string{"path.gateway-loss", "path.loss", "path.loss-all"}
-	list731 = []string{"app.crashed-some", "app.crashing"}
-	list732 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list733 = []string{"cpu.high", "cpu.raised"}
-	list734 = []string{"dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "internet.fail", "internet.fail-beyond", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list735 = []string{"hist.many-unread", "reads.many-fail"}
-	list736 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list737 = []string{"path.loss", "path.loss-all", "path.slow", "path.slow-some"}
-	list738 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.off", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "sim.bad", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list739 = []string{"tls.broken", "tls.timeout"}
-	list740 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "usb.disconnects"}
-	list741 = []string{"app.crashed-some", "app.crashing", "modem.silent", "reader.usb-flaky", "reg.searching", "tcp.unreachable", "usb.disconnects"}
-	list742 = []string{"modem.silent", "reader.usb-flaky", "usb.disconnects"}
-	list743 = []string{"hist.many-unread", "hist.mode-all", "reads.many-fail"}
-	list744 = []string{"hist.many-unread", "hist.mode-all"}
-	list745 = []string{"pinpad.bad", "reader.fault"}
-	list746 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list747 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list748 = []string{"bearer.some", "dns.slow", "internet.fail", "internet.fail-beyond", "link.cellular-flaps", "path.loss", "path.loss-all", "path.loss-host", "path.slow", "path.slow-some", "reg.searching", "tcp.slow", "tcp.timeout"}
-	list749 = []string{"address.duplicate", "address.none", "address.none-blind", "address.two-routes", "address.two-routes-maybe", "address.wrong", "apn.bad", "apn.barred", "apn.none", "bearer.changes", "dns.blocked", "dns.degraded", "dns.fail", "dns.fail-all", "dns.fail-beyond", "dns.no-address", "dns.only-host", "dns.pinned", "dns.slow", "gateway.dead", "gateway.dead-blind", "gateway.flaky", "gateway.flaky-wifi", "gateway.slow", "internet.fail", "internet.fail-beyond", "internet.portal", "internet.refused", "link.cellular-down", "mtu.blackhole", "path.fast", "path.gateway-loss", "path.loss", "path.loss-all", "path.loss-host", "path.retrans", "path.slow", "path.slow-some", "reg.denied", "reg.idle", "reg.off", "reg.searching", "reg.searching-good", "signal.bad", "signal.poor", "tcp.both-hosts", "tcp.host-alone", "tcp.other-bearer", "tcp.other-bearer-outage", "tcp.ping-only", "tcp.refused", "tcp.refused-all", "tcp.refused-near", "tcp.reset", "tcp.slow", "tcp.syn-lost", "tcp.timeout", "tcp.unreachable", "tls.both-bad", "tls.both-dates", "tls.broken", "tls.elsewhere-bad", "tls.elsewhere-dates", "tls.expired", "tls.expiring", "tls.name", "tls.not-yet-valid", "tls.old-version", "tls.reset", "tls.timeout", "tls.unknown-ca"}
-	list750 = []string{"app.crashed-some", "app.crashing", "app.down"}
-	list751 = []string{"dns.slow", "gateway.flaky", "gateway.slow", "link.wifi-flaps", "path.gateway-loss", "path.loss", "path.loss-all", "path.slow", "path.slow-some", "tcp.slow"}
+	list215 = []string{"answer"}
+	list216 = []string{"issuer", "switch", "acquirer"}
+	list217 = []string{"query-first"}
+	list218 = []string{"safe", "later", "after-signin", "other-means", "no"}
+	list219 = []string{"R24", "R25", "S5"}
+	list220 = []string{"R22", "R26"}
+	list221 = []string{"safe", "later", "after-signin"}
+	list222 = []string{"R22", "R25", "S5"}
+	list223 = []string{"card", "answer"}
+	list224 = []string{"terminal", "issuer", "switch", "acquirer"}
+	list225 = []string{"R22", "R23"}
+	list226 = []string{"connect", "send", "wait"}
+	list227 = []string{"R7", "R8"}
+	list228 = []string{"card"}
+	list229 = []string{"R20", "R23"}
+	list230 = []string{"R25"}
+	list231 = []string{"R25", "S5", "S6"}
+	list232 = []string{"connect", "wait", "answer", "unpack"}
+	list233 = []string{"terminal", "acquirer", "switch"}
+	list234 = []string{"R21", "S8"}
+	list235 = []string{"connect", "send", "wait", "answer"}
+	list236 = []string{"R21", "S5", "S8"}
+	list237 = []string{"connect"}
+	list238 = []string{"safe", "later", "after-signin", "no"}
+	list239 = []string{"R9", "R21"}
+	list240 = []string{"R21"}
+	list241 = []string{"R21", "S5"}
+	list242 = []string{"R22", "R25"}
+	list243 = []string{"wait", "answer"}
+	list244 = []string{"terminal", "switch", "acquirer", "issuer"}
+	list245 = []string{"S5", "S8"}
+	list246 = []string{"R5", "R11"}
+	list247 = []string{"R2", "R10", "R20"}
+	list248 = []string{"R8", "R11", "R20"}
+	list249 = []string{"R6", "R9"}
+	list250 = []string{"R2", "R5", "R6"}
+	list251 = []string{"R2", "R13"}
+	list252 = []string{"R5", "R6", "R9"}
+	list253 = []string{"R5", "R7"}
+	list254 = []string{"R21", "R26"}
+	list255 = []string{"S3", "S9"}
+	list256 = []string{"R3", "R6", "R13"}
+	list257 = []string{"R6", "R11", "R21"}
+	list258 = []string{"R6", "R21"}
+	list259 = []string{"R11", "S8"}
+	list260 = []string{"R5", "R13"}
+	list261 = []string{"R6", "R7", "R13"}
+	list262 = []string{"R2", "R6", "R13"}
+	list263 = []string{"card", "pin", "build", "answer"}
+	list264 = []string{"terminal", "acquirer", "issuer", "switch"}
+	list265 = []string{"R25", "R40", "S5"}
+	list266 = []string{"R27", "S5"}
+	list267 = []string{"card", "pin", "build"}
+	list268 = []string{"print"}
+	list269 = []string{"query-first", "no"}
+	list270 = []string{"R1", "R13", "R28"}
+	list271 = []string{"R13", "R14"}
+	list272 = []string{"R2", "R13", "R25"}
+	list273 = []string{"R13", "R25"}
+	list274 = []string{"later", "after-signin", "other-means", "no"}
+	list275 = []string{"R21", "R30"}
+	list276 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
+	list277 = []string{"R3", "R20", "S5"}
+	list278 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
+	list279 = []string{"R17", "R18"}
+	list280 = []string{"build", "connect", "answer"}
+	list281 = []string{"terminal", "acquirer"}
+	list282 = []string{"R13", "S1", "S7"}
+	list283 = []string{"R11", "S3"}
+	list284 = []string{"build", "send", "wait", "answer"}
+	list285 = []string{"terminal", "acquirer", "switch", "issuer"}
+	list286 = []string{"R28", "S4", "S5"}
+	list287 = []string{"pin", "build", "unpack", "answer"}
+	list288 = []string{"R21", "S1", "S2"}
+	list289 = []string{"S1", "S3", "S9"}
+	list290 = []string{"R3", "R43"}
+	list291 = []string{"R1", "R13"}
+	list292 = []string{"build", "unpack", "answer", "wait"}
+	list293 = []string{"R12", "R17", "S3"}
+	list294 = []string{"build", "answer"}
+	list295 = []string{"R21", "S1", "S4"}
+	list296 = []string{"R16", "R19"}
+	list297 = []string{"R15", "S4"}
+	list298 = []string{"R20", "R30"}
+	list299 = []string{"R21", "R37", "S5"}
+	list300 = []string{"R5", "R11", "R21"}
+	list301 = []string{"R6", "R21", "S5"}
+	list302 = []string{"R5", "R6", "R21"}
+	list303 = []string{"R5", "R21", "S5"}
+	list304 = []string{"R6", "R18"}
+	list305 = []string{"000", "003", "004"}
+	list306 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list307 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list308 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	list309 = []string{"000", "001", "003"}
+	list310 = []string{"modem.signal-weak", "lan.wifi"}
+	list311 = []string{"modem.signal", "net.wifi"}
+	list312 = []string{"R5", "R6", "R7", "R13"}
+	list313 = []string{"000", "003"}
+	list314 = []string{"wan.slow", "wan.loss"}
+	list315 = []string{"net.path"}
+	list316 = []string{"R5", "R6", "R21", "S5"}
+	list317 = []string{"001", "002", "003", "004"}
+	list318 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list319 = []string{"net.link", "net.wifi", "net.internet"}
+	list320 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	list321 = []string{"001"}
+	list322 = []string{"wan.slow"}
+	list323 = []string{"net.path", "txn.answer"}
+	list324 = []string{"003"}
+	list325 = []string{"lan.address", "terminal.config"}
+	list326 = []string{"net.address", "app.config"}
+	list327 = []string{"R5", "R11", "S3"}
+	list328 = []string{"lan.noise", "reader.line-noise"}
+	list329 = []string{"net.errors", "reader.line"}
+	list330 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list331 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	list332 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list333 = []string{"wan.loss", "wan.mtu", "lan.noise"}
+	list334 = []string{"net.path", "net.mtu", "net.errors"}
+	list335 = []string{"R2", "R6", "R11", "R13", "R21", "S5"}
+	list336 = []string{"bearer.flapping"}
+	list337 = []string{"net.bearer"}
+	list338 = []string{"003", "004"}
+	list339 = []string{"lan.gateway"}
+	list340 = []string{"net.gateway"}
+	list341 = []string{"lan.conflict"}
+	list342 = []string{"net.address", "net.wifi"}
+	list343 = []string{"004"}
+	list344 = []string{"host.port-closed", "lan.firewall"}
+	list345 = []string{"net.tcp", "net.internet"}
+	list346 = []string{"R6", "R9", "R21"}
+	list347 = []string{"modem.absent", "lan.cable"}
+	list348 = []string{"modem.port", "net.link", "board.kernel"}
+	list349 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	list350 = []string{"host.overloaded"}
+	list351 = []string{"txn.answer", "fleet.advisory"}
+	list352 = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list353 = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	list354 = []string{"002"}
+	list355 = []string{"issuer.unavailable", "switch.malfunction"}
+	list356 = []string{"txn.history", "fleet.advisory"}
+	list357 = []string{"host.malfunction"}
+	list358 = []string{"host.malfunction", "switch.malfunction"}
+	list359 = []string{"fleet.advisory"}
+	list360 = []string{"fleet.advisory", "txn.history"}
+	list361 = []string{"terminal.overloaded"}
+	list362 = []string{"board.cpu", "txn.answer"}
+	list363 = []string{"merchant.not-permitted"}
+	list364 = []string{"txn.answer"}
+	list365 = []string{"000", "001", "002", "003"}
+	list366 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	list367 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	list368 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list369 = []string{"000", "001", "002"}
+	list370 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	list371 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	list372 = []string{"R2", "R13", "R14", "R25"}
+	list373 = []string{"000"}
+	list374 = []string{"pinpad.fault"}
+	list375 = []string{"pinpad.port"}
+	list376 = []string{"terminal.power"}
+	list377 = []string{"board.power", "board.reboots"}
+	list378 = []string{"terminal.app-crash", "terminal.session"}
+	list379 = []string{"app.process", "app.session"}
+	list380 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	list381 = []string{"001", "003"}
+	list382 = []string{"terminal.heat", "reader.dirty"}
+	list383 = []string{"board.thermal", "reader.reads"}
+	list384 = []string{"terminal.heat", "terminal.storage-full"}
+	list385 = []string{"board.thermal", "board.storage"}
+	list386 = []string{"R13", "R14", "R15", "S4"}
+	list387 = []string{"terminal.storage-full"}
+	list388 = []string{"board.storage"}
+	list389 = []string{"terminal.storage-fault"}
+	list390 = []string{"board.flash", "board.storage", "board.kernel"}
+	list391 = []string{"terminal.clock", "terminal.session"}
+	list392 = []string{"board.clock", "app.session"}
+	list393 = []string{"R13", "R21", "S1", "S4", "S7"}
+	list394 = []string{"terminal.app-crash", "terminal.app-old"}
+	list395 = []string{"app.process", "app.version"}
+	list396 = []string{"R3", "R17", "R18", "R20", "S5"}
+	list397 = []string{"terminal.app-old", "terminal.protocol"}
+	list398 = []string{"app.version", "app.process"}
+	list399 = []string{"R12", "R17", "R18", "S3"}
+	list400 = []string{"terminal.app-old"}
+	list401 = []string{"app.version"}
+	list402 = []string{"terminal.app-old", "wan.tls"}
+	list403 = []string{"app.version", "net.tls"}
+	list404 = []string{"R6", "R17", "R18"}
+	list405 = []string{"terminal.config"}
+	list406 = []string{"app.config"}
+	list407 = []string{"terminal.protocol", "host.tls"}
+	list408 = []string{"app.version", "net.tls", "txn.answer"}
+	list409 = []string{"R12", "R17", "R21", "S3"}
+	list410 = []string{"terminal.protocol"}
+	list411 = []string{"txn.answer", "app.version"}
+	list412 = []string{"terminal.keys"}
+	list413 = []string{"app.keys", "app.session"}
+	list414 = []string{"000", "002"}
+	list415 = []string{"card.damaged"}
+	list416 = []string{"reader.reads", "reader.slot", "txn.history"}
+	list417 = []string{"card.expired"}
+	list418 = []string{"txn.answer", "board.clock"}
+	list419 = []string{"account.state"}
+	list420 = []string{"000", "004"}
+	list421 = []string{"account.funds"}
+	list422 = []string{"card.data-mistyped"}
+	list423 = []string{"txn.answer", "txn.history"}
+	list424 = []string{"account.pin"}
+	list425 = []string{"card.wrong-method"}
+	list426 = []string{"txn.history", "txn.answer"}
+	list427 = []string{"000", "001", "004"}
+	list428 = []string{"account.limit"}
+	list429 = []string{"operator.permission", "merchant.not-permitted"}
+	list430 = []string{"app.operator", "txn.answer"}
+	list431 = []string{"R21", "R26", "R27", "S5"}
+	list432 = []string{"operator.entry"}
+	list433 = []string{"txn.history", "app.operator"}
+	list434 = []string{"terminal.journal"}
+	list435 = []string{"app.journal"}
+	list436 = []string{"risk.fraud", "terminal.tamper"}
+	list437 = []string{"txn.answer", "reader.selftest"}
+	list438 = []string{"R20", "R21", "R30"}
+	list439 = []string{"000", "002", "003"}
+	list440 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list441 = []string{"app.config", "txn.history"}
+	list442 = []string{"txn.history", "reader.slot"}
+	list443 = []string{"board.cpu", "board.memory"}
+	list444 = []string{"app.version", "app.config"}
+	list445 = []string{"printer.fault", "terminal.power"}
+	list446 = []string{"board.power", "net.link", "printer.status"}
+	list447 = []string{"R1"}
+	list448 = []string{"000", "001"}
+	list449 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list450 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	list451 = []string{"R2"}
+	list452 = []string{"000", "001", "003", "004"}
+	list453 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list454 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	list455 = []string{"R3"}
+	list456 = []string{"app.session", "app.config"}
+	list457 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
+	list458 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list459 = []string{"R5"}
+	list460 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls"}
+	list461 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list462 = []string{"R6"}
+	list463 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	list464 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list465 = []string{"R7"}
+	list466 = []string{"bearer.flapping", "lan.conflict"}
+	list467 = []string{"net.bearer", "net.address"}
+	list468 = []string{"R8"}
+	list469 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
+	list470 = []string{"net.tcp"}
+	list471 = []string{"R9"}
+	list472 = []string{"lan.cable"}
+	list473 = []string{"net.link", "board.kernel"}
+	list474 = []string{"R10"}
+	list475 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list476 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list477 = []string{"R11"}
+	list478 = []string{"app.version", "app.config", "net.tls"}
+	list479 = []string{"R12"}
+	list480 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list481 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list482 = []string{"R13"}
+	list483 = []string{"reader.dirty", "terminal.heat"}
+	list484 = []string{"reader.reads", "board.thermal"}
+	list485 = []string{"R14"}
+	list486 = []string{"R15"}
+	list487 = []string{"R16"}
+	list488 = []string{"000", "001", "002", "003", "004"}
+	list489 = []string{"R17"}
+	list490 = []string{"R18"}
+	list491 = []string{"R19"}
+	list492 = []string{"000", "002", "003", "004"}
+	list493 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list494 = []string{"reader.selftest", "app.process", "net.link"}
+	list495 = []string{"R20"}
+	list496 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow"}
+	list497 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list498 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list499 = []string{"R22"}
+	list500 = []string{"account.state", "card.damaged", "card.expired"}
+	list501 = []string{"R23"}
+	list502 = []string{"R24"}
+	list503 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list504 = []string{"account.limit", "merchant.not-permitted"}
+	list505 = []string{"R26"}
+	list506 = []string{"operator.permission"}
+	list507 = []string{"app.operator"}
+	list508 = []string{"R27"}
+	list509 = []string{"printer.fault", "terminal.journal"}
+	list510 = []string{"app.journal", "txn.answer"}
+	list511 = []string{"R28"}
+	list512 = []string{"reader.selftest", "txn.answer"}
+	list513 = []string{"R30"}
+	list514 = []string{"002", "004"}
+	list515 = []string{"unexplained"}
+	list516 = []string{"R37"}
+	list517 = []string{"txn.history"}
+	list518 = []string{"002", "003"}
+	list519 = []string{"app.operator", "txn.history"}
+	list520 = []string{"R40"}
+	list521 = []string{"R43"}
+	list522 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list523 = []string{"app.session", "app.keys"}
+	list524 = []string{"S1"}
+	list525 = []string{"app.keys"}
+	list526 = []string{"S2"}
+	list527 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list528 = []string{"S3"}
+	list529 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list530 = []string{"app.journal", "board.storage"}
+	list531 = []string{"S4"}
+	list532 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list533 = []string{"S5"}
+	list534 = []string{"S6"}
+	list535 = []string{"terminal.clock"}
+	list536 = []string{"board.clock"}
+	list537 = []string{"S7"}
+	list538 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list539 = []string{"S8"}
+	list540 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list541 = []string{"S9"}
+	list542 = []string{"97"}
+	list543 = []string{"97", "unknown"}
+	list544 = []string{"96"}
+	list545 = []string{"98"}
+	list546 = []string{"unknown"}
+	list547 = []string{"unknown", "13", "64", "30"}
+	list548 = []string{"unknown", "23"}
+	list549 = []string{"9997"}
+	list550 = []string{"9997", "unknown"}
+	list551 = []string{"1", "01"}
+	list552 = []string{"2", "02"}
+	list553 = []string{"3", "03"}
+	list554 = []string{"4", "04"}
+	list555 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list556 = []string{"94", "DuplicateTransactionError"}
+	list557 = []string{"CommunicationError"}
+	list558 = []string{"DataTransferError"}
+	list559 = []string{"96", "97"}
+	list560 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list561 = []string{"96", "97", "98"}
+	list562 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list563 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list564 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list565 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list566 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list567 = []string{"51"}
+	list568 = []string{"61", "65"}
+	list569 = []string{"unionpay"}
+	list570 = []string{"N1", "N2"}
+	list571 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list572 = []string{"57"}
+	list573 = []string{"iso8583-1993"}
+	list574 = []string{"119"}
+	list575 = []string{"55"}
+	list576 = []string{"38", "75"}
+	list577 = []string{"33", "54"}
+	list578 = []string{"41", "43"}
+	list579 = []string{"208", "209"}
+	list580 = []string{"channel-cn"}
+	list581 = []string{"17", "18", "41", "43"}
+	list582 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list583 = []string{"05"}
+	list584 = []string{"06"}
+	list585 = []string{"01", "02", "17"}
+	list586 = []string{"40"}
+	list587 = []string{"115"}
+	list588 = []string{"15", "31", "B3"}
+	list589 = []string{"91"}
+	list590 = []string{"68", "98"}
+	list591 = []string{"90"}
+	list592 = []string{"A7"}
+	list593 = []string{"20", "92"}
+	list594 = []string{"09", "32"}
+	list595 = []string{"unionpay-reject"}
+	list596 = []string{"20000"}
+	list597 = []string{"20001", "20002"}
+	list598 = []string{"03"}
+	list599 = []string{"58"}
+	list600 = []string{"78", "97"}
+	list601 = []string{"77"}
+	list602 = []string{"94"}
+	list603 = []string{"79", "95"}
+	list604 = []string{"12", "22", "25"}
+	list605 = []string{"unionpay", "iso8583-1987"}
+	list606 = []string{"64"}
+	list607 = []string{"iso8583-1987"}
+	list608 = []string{"923"}
+	list609 = []string{"iso8583-2003"}
+	list610 = []string{"9123"}
+	list611 = []string{"9124"}
+	list612 = []string{"1064"}
+	list613 = []string{"1067"}
+	list614 = []string{"39"}
+	list615 = []string{"acquirer-4"}
+	list616 = []string{"1001", "1002"}
+	list617 = []string{"4001"}
+	list618 = []string{"terminal-local"}
+	list619 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list620 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list621 = []string{"25"}
+	list622 = []string{"99", "A0", "A9"}
+	list623 = []string{"30"}
+	list624 = []string{"13", "A1", "OT"}
+	list625 = []string{"45"}
+	list626 = []string{"14", "59"}
+	list627 = []string{"19"}
+	list628 = []string{"iso8583-1987", "visa"}
+	list629 = []string{"12"}
+	list630 = []string{"902"}
+	list631 = []string{"9102"}
+	list632 = []string{"903"}
+	list633 = []string{"9103"}
+	list634 = []string{"visa", "iso8583-1987"}
+	list635 = []string{"1A"}
+	list636 = []string{"visa"}
+	list637 = []string{"70"}
+	list638 = []string{"N7"}
+	list639 = []string{"14"}
+	list640 = []string{"gicc-de"}
+	list641 = []string{"84"}
+	list642 = []string{"70", "92"}
+	list643 = []string{"46"}
+	list644 = []string{"A158"}
+	list645 = []string{"920", "921"}
+	list646 = []string{"922"}
+	list647 = []string{"1009", "1054", "1055"}
+	list648 = []string{"1820"}
+	list649 = []string{"acquirer-ext"}
+	list650 = []string{"Y3"}
+	list651 = []string{"T3"}
+	list652 = []string{"cb2a-fr"}
+	list653 = []string{"1061"}
+	list654 = []string{"mpt:0x10"}
+	list655 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list656 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list657 = []string{"newpos:E23", "abecs:067"}
+	list658 = []string{"00", "0000"}
+	list659 = []string{"defective success"}
+	list660 = []string{"reversal-reason"}
+	list661 = []string{"A0"}
+	list662 = []string{"YQ"}
+	list663 = []string{"rc17:*"}
+	list664 = []string{"FF"}
+	list665 = []string{"rc17:FF"}
+	list666 = []string{"Z3", "Y3"}
+	list667 = []string{"Z1", "Z2"}
+	list668 = []string{"seed:DataTransferError"}
+	list669 = []string{"seed:CommunicationError"}
+	list670 = []string{"seed:DuplicateTransactionError"}
+	list671 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list672 = []string{"newpos-port:*"}
+	list673 = []string{"terminal-hardware"}
+	list674 = []string{"cardholder-account"}
+	list675 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list676 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list677 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list678 = []string{"pin", "password"}
+	list679 = []string{"expir"}
+	list680 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list681 = []string{"risk"}
+	list682 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list683 = []string{"merchant blacklist", "merchant on blacklist"}
+	list684 = []string{"terminal blacklist"}
+	list685 = []string{"inoperative", "signed off"}
+	list686 = []string{"issuer", "scheme-switch"}
+	list687 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list688 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list689 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list690 = []string{"scheme-switch", "acquirer-host"}
+	list691 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list692 = []string{"scheme-switch"}
+	list693 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list694 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list695 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list696 = []string{"security processing"}
+	list697 = []string{"acquirer-host"}
+	list698 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list699 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list700 = []string{"reject", "refused"}
+	list701 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list702 = []string{"original", "reconcil", "not found"}
+	list703 = []string{"merchant-config"}
+	list704 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list705 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list706 = []string{"terminal-config"}
+	list707 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list708 = []string{"version"}
+	list709 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list710 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list711 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list712 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list713 = []string{"id mismatch", "mismatch"}
+	list714 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list715 = []string{"number unobtainable", "called"}
+	list716 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list717 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list718 = []string{"terminal-keys"}
+	list719 = []string{"operator"}
+	list720 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list721 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list722 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list723 = []string{"pin data required", "pin entry necessary"}
+	list724 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list725 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list726 = []string{"card-medium"}
+	list727 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list728 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list729 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list730 = []string{"swipe", "stripe", "magnetic", "track"}
+	list731 = []string{"contactless"}
+	list732 = []string{"paper"}
+	list733 = []string{"print", "font"}
+	list734 = []string{"tamper", "for security reasons", "security violation"}
+	list735 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list736 = []string{"radio module", "modem", "module", "dial"}
+	list737 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list738 = []string{"battery", "voltage", "power"}
+	list739 = []string{"no space", "out of storage", "index full", "memory full"}
+	list740 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list741 = []string{"network-path"}
+	list742 = []string{"signal"}
+	list743 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list744 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list745 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list746 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list747 = []string{"send failed", "send error", "transmitting"}
+	list748 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list749 = []string{"unpack", "answer"}
+	list750 = []string{"build", "unpack"}
+	list751 = []string{"build", "unpack", "answer"}
+	list752 = []string{"pin", "build", "unpack"}
+	list753 = []string{"send", "wait", "answer", "unpack"}
+	list754 = []string{"pin", "build"}
+	list755 = []string{"unpack"}
+	list756 = []string{"send", "wait", "unpack"}
+	list757 = []string{"connect", "send"}
+	list758 = []string{"build", "print", "answer"}
+	list759 = []string{"lan.cable", "lan.wifi"}
+	list760 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
+	list761 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list762 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list763 = []string{"modem.signal-weak"}
+	list764 = []string{"terminal.heat"}
+	list765 = []string{"lan.portal"}
+	list766 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
+	list767 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list768 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
+	list769 = []string{"lan.address", "lan.cable", "lan.wifi"}
+	list770 = []string{"lan.address", "lan.wifi"}
+	list771 = []string{"lan.address", "lan.cable"}
+	list772 = []string{"reader.disconnected"}
+	list773 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list774 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list775 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list776 = []string{"reader.line-noise"}
+	list777 = []string{"modem.absent", "modem.sim"}
+	list778 = []string{"modem.absent", "modem.sim", "terminal.power"}
+	list779 = []string{"modem.absent"}
+	list780 = []string{"lan.conflict", "lan.portal"}
+	list781 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list782 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
+	list783 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
+	list784 = []string{"lan.portal", "wan.mtu"}
+	list785 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
 )
