@@ -84,7 +84,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		notes.Close()
 		box.Close()
 	}
-	d.conf.host = &hostClock{}
+	d.conf.host, d.conf.track1 = &hostClock{}, profile.Track1
 	sensed, err := sense(d.conf, c.StateDir, d.reads, log)
 	if err != nil {
 		closeAll()

@@ -30,7 +30,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 			"file. suggest looks at a log that nobody has configured and writes a [[log]] for it. Neither prints a line of the log:\n"+
 			"only what a pattern takes, so that no card number is shown. Nothing is sent, and no daemon is needed.\n\n"+
 			"Exit codes: 0 something was caught or suggested; 3 nothing; 1 the file cannot be read; 2 wrong usage.",
-		"posdx log suggest /var/log/pay.log\nposdx log try /var/log/pay.log --pattern 'RspCode=(?P<code>\\w\\w)'")
+		"posdx log suggest FILE\nposdx log try FILE --pattern 'RspCode=(?P<code>\\w\\w)'")
 	var patterns patternList
 	f.Var(&patterns, "pattern", "a `regular expression` with a group called code; may be given again")
 	encoding := f.String("encoding", "", "how the log is written: a `name` such as gbk, big5, latin1, utf-16")

@@ -123,6 +123,7 @@ func (p *parser) parse(files fs.FS) {
 	k.Version = p.version()
 	p.sources()
 	p.schemes()
+	p.words()
 	p.checks()
 	p.facts()
 	p.findings()
@@ -130,7 +131,6 @@ func (p *parser) parse(files fs.FS) {
 		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
 	}
 	sortMeanings(k.Meanings)
-	p.words()
 	p.causes()
 	p.steps()
 	p.coverage()

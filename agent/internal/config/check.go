@@ -245,6 +245,7 @@ func (k *checker) logs() {
 		switch {
 		case l.Path == "":
 			k.bad(key+".path", "is empty; name the payment log to follow")
+		case strings.HasPrefix(l.Path, "journal:"): // of a unit
 		case k.absolute(key+".path", l.Path):
 			k.logFile(key+".path", l.Path)
 		}

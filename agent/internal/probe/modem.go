@@ -168,7 +168,7 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 	list := []report.Evidence{port}
 	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
 		switch e.Subject = name; {
-		case offAir(r) && !s.config.DialUp && e.Check != string(evidence.ModemRegistration) && (e.Check != string(evidence.ModemSIM) || r.SIM != modem.SIMReady):
+		case offAir(r) && !s.config.DialUp && !answeredOffAir(evidence.Check(e.Check), r):
 			e = doubtful(evidence.Check(e.Check), name, report.CannotTell, report.ReasonMasked) // of a radio that is switched off nothing else can be told
 		case s.config.DialUp:
 			e = doubtful(evidence.Check(e.Check), name, report.NotRun, report.ReasonAbsent)
@@ -194,17 +194,21 @@ func simEvidence(r modem.Report) report.Evidence {
 	return evidence.New(evidence.ModemSIM, "", evidence.State.Is(string(r.SIM)))
 }
 
-// offAir says that the modem has been told not to use its radio: that it is not registered then says nothing of a network or
-// an antenna.
-func offAir(r modem.Report) bool { return r.Radio == modem.RadioOff || r.Radio == modem.Deregistered }
-
 func unsaid(c evidence.Check) report.Evidence { return report.Evidence{Check: string(c)} }
 
+// offAir says that the modem has been told not to use its radio.
+func offAir(r modem.Report) bool { return r.Radio == modem.RadioOff || r.Radio == modem.Deregistered }
+
+// answeredOffAir tells what can be said of a modem whose radio is off: that it is, and that its SIM is well.
+func answeredOffAir(c evidence.Check, r modem.Report) bool {
+	return c == evidence.ModemRegistration || c == evidence.ModemSIM && r.SIM == modem.SIMReady
+}
+
 func registrationEvidence(r modem.Report) report.Evidence {
-	if offAir(r) {
+	switch {
+	case offAir(r): // that it is not registered says nothing of a network or an antenna
 		return evidence.New(evidence.ModemRegistration, "", evidence.Radio.Is(string(r.Radio)))
-	}
-	if r.Registration == "" {
+	case r.Registration == "":
 		return unsaid(evidence.ModemRegistration)
 	}
 	facts := []evidence.Value{evidence.State.Is(string(r.Registration))}

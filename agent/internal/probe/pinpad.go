@@ -104,6 +104,8 @@ func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence 
 	switch {
 	case p.Status == pinpad.Internal:
 		what = "fault"
+	case what == "" && p.Status != "" && p.Status != pinpad.Secure: // it answers, and no answer was a yes
+		return doubtful(evidence.PINPadPort, subject, report.CannotTell, report.ReasonUnsupported)
 	case what == "":
 		what = "ok"
 	}

@@ -93,9 +93,14 @@ func printerEvidence(subject string, p printer.Report, err error) report.Evidenc
 	if what == "" {
 		what = p.Outcome()
 	}
-	facts := []evidence.Value{evidence.Outcome.Is(what)}
-	if what == "ok" && p.Offline { // it does not say why: a key was pressed, or it knows no other status
-		facts = append(facts, evidence.Offline.Is(true))
+	if what == "ok" && (p.Disordered || p.Offline || p.PortOnly) {
+		// Whose answers they are cannot be told; or it is off line and does not say why: a key was pressed, or it knows no other
+		// status; or its port said nothing bad, which many say whatever happens.
+		e := doubtful(evidence.PrinterStatus, subject, report.CannotTell, report.ReasonUnsupported)
+		if p.Offline && !p.Disordered {
+			e.Facts["offline"] = true
+		}
+		return e
 	}
-	return evidence.New(evidence.PrinterStatus, subject, facts...)
+	return evidence.New(evidence.PrinterStatus, subject, evidence.Outcome.Is(what))
 }

@@ -29,6 +29,13 @@ const (
 	// lineWindow is how far back damaged characters count.
 	lineWindow = time.Hour
 	lineKept   = 61 // readings of the counters: one a minute
+	// What is looked at of a line is the longest stretch up to now that stands out: three damaged characters, more than one in a
+	// thousand; or two spoiled frames, more than one in ten. How bad it is the judge says.
+	lineErrors  = 3
+	lineShare   = 1e-3
+	frameErrors = 2
+	frameShare  = 0.1
+	recentLeast = 2 // visits
 )
 
 // A ReaderConfig is one card reader of a terminal.
@@ -40,6 +47,7 @@ type ReaderConfig struct {
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
+	Track1    bool          // a stripe of which only track 1 is read is as good as read: the acquirer's profile says so
 	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
 	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
@@ -88,6 +96,11 @@ type readerState struct {
 func (s *readerState) ask(ctx context.Context) []report.Evidence {
 	r, err := askReader(ctx, s.config)
 	s.line.frames(time.Now(), r.Health)
+	return s.told(r, err)
+}
+
+// told reads what a dialogue brought.
+func (s *readerState) told(r reader.Report, err error) []report.Evidence {
 	what, reason := outcome(err)
 	switch {
 	case reason != "":
@@ -103,8 +116,11 @@ func (s *readerState) ask(ctx context.Context) []report.Evidence {
 			doubtful(evidence.ReaderSlot, s.config.Name, report.CannotTell, report.ReasonMasked),
 		}
 	}
-	port := append([]evidence.Value{evidence.Outcome.Is("ok")}, identity(r.Model, r.Firmware)...)
-	return []report.Evidence{evidence.New(evidence.ReaderPort, s.config.Name, port...), selftestEvidence(s.config.Name, r), slotEvidence(s.config.Name, r)}
+	port := evidence.New(evidence.ReaderPort, s.config.Name, append([]evidence.Value{evidence.Outcome.Is("ok")}, identity(r.Model, r.Firmware)...)...)
+	if r.Refused && r.Fault == "" && !r.Tamper { // it answers, and not one answer says that it is well
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonUnsupported)
+	}
+	return []report.Evidence{port, selftestEvidence(s.config.Name, r), slotEvidence(s.config.Name, r)}
 }
 
 // identity are a device's names, as far as it told them.
@@ -192,6 +208,12 @@ func motorReader(protocol string) (kind reader.CRTKind, address byte, ok bool) {
 func selftestEvidence(subject string, r reader.Report) report.Evidence {
 	outcome := "ok"
 	switch {
+	case !r.Tested && !r.Tamper && r.Fault == "": // most protocols have no such question
+		e := doubtful(evidence.ReaderSelftest, subject, report.CannotTell, report.ReasonUnsupported)
+		if r.Note != "" {
+			e.Facts["note"] = r.Note
+		}
+		return e
 	case r.Tamper:
 		outcome = "tamper"
 	case r.Fault != "":
@@ -268,23 +290,64 @@ func (l *lineHistory) frames(now time.Time, h frame.Health) {
 	}
 }
 
+// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in which it
+// stands out, or by all that is kept.
+
+func spoiltLine(d serial.Counters) bool {
+	return d.Errors() >= lineErrors && float64(d.Errors()) > lineShare*float64(d.RX)
+}
+
+// recentReadings is where that stretch begins among the readings of the UART.
+func (l *lineHistory) recentReadings() int {
+	last := len(l.readings) - 1
+	for from := range last {
+		if spoiltLine(l.readings[last].c.Since(l.readings[from].c)) {
+			return from
+		}
+	}
+	return 0
+}
+
+// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and stands out
+// for certain: a share of few frames is a matter of luck.
+func (l *lineHistory) recentVisits() int {
+	for from := 1; from+recentLeast <= len(l.visits); from++ {
+		h := sum(l.visits[from:])
+		rate := reader.Rate{Cards: int(h.Line() + h.Answers), Failed: int(h.Line())}
+		if low, _ := rate.Interval(); h.Line() >= frameErrors && low > frameShare {
+			if all := sum(l.visits); float64(all.Line()) > frameShare*float64(all.Line()+all.Answers) {
+				return 0
+			}
+			return from
+		}
+	}
+	return 0
+}
+
+func sum(list []lineVisit) (h frame.Health) {
+	for _, v := range list {
+		h = h.Add(v.h)
+	}
+	return h
+}
+
 func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evidence {
 	var facts []evidence.Value
 	put := func(f evidence.Fact[float64], n uint64) { facts = append(facts, f.Is(float64(n))) }
 	window := time.Duration(0)
 	if n := len(l.readings); n >= 2 {
-		d := l.readings[n-1].c.Since(l.readings[0].c)
-		put(evidence.Frame, d.Frame)
-		put(evidence.Parity, d.Parity)
-		put(evidence.Overrun, d.Overrun)
-		put(evidence.Chars, d.RX)
-		window = l.readings[n-1].at.Sub(l.readings[0].at)
+		from := l.recentReadings()
+		if d := l.readings[n-1].c.Since(l.readings[from].c); d.RX > 0 || d.Errors() > 0 { // a line on which nothing came is not known to be good
+			put(evidence.Frame, d.Frame)
+			put(evidence.Parity, d.Parity)
+			put(evidence.Overrun, d.Overrun)
+			put(evidence.Chars, d.RX)
+			window = l.readings[n-1].at.Sub(l.readings[from].at)
+		}
 	}
 	if n := len(l.visits); n > 0 {
-		var h frame.Health
-		for _, v := range l.visits {
-			h = h.Add(v.h)
-		}
+		from := l.recentVisits()
+		h := sum(l.visits[from:])
 		put(evidence.CRC, h.Line())
 		put(evidence.FramesGood, h.Answers)
 		if h.Resets > 0 {
@@ -293,13 +356,13 @@ func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evid
 		if h.Swapped > 0 {
 			put(evidence.CRCSwapped, h.Swapped)
 		}
-		if len(l.readings) < 2 {
-			window = l.visits[n-1].at.Sub(l.visits[0].at)
+		if window == 0 {
+			window = l.visits[n-1].at.Sub(l.visits[l.recentVisits()].at)
 		}
 	}
 	if facts == nil {
 		reason := report.ReasonUnsupported
-		if len(l.readings) == 1 {
+		if len(l.readings) >= 1 {
 			reason = report.ReasonTooFew
 		}
 		return evidence.CannotTell(check, subject, reason)

@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"posdx/agent/internal/atomicfile"
-
 	"posdx/agent/evidence"
+	"posdx/agent/internal/atomicfile"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 )

@@ -25,9 +25,10 @@ const (
 // A ReaderTap listens to the line of a card reader that the payment application owns, on ports that are wired for it
 // alone and receive only. It never writes. What it hears is judged byte by byte and gone.
 type ReaderTap struct {
-	swipe bool            // a plain reader of stripes; else CCID
-	ports []serial.Config // what the reader sends, then, if it does not echo, what it is sent
-	reads *reader.Reads
+	track1 bool            // sales may be made of track 1 alone
+	swipe  bool            // a plain reader of stripes; else CCID
+	ports  []serial.Config // what the reader sends, then, if it does not echo, what it is sent
+	reads  *reader.Reads
 
 	reopen time.Duration // for tests
 
@@ -42,7 +43,7 @@ type ReaderTap struct {
 
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
 func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
-	t := &ReaderTap{swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
+	t := &ReaderTap{track1: c.Track1, swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
 	line := serial.Config{Baud: c.Baud}
 	switch c.Protocol {
 	case "msr":
@@ -179,7 +180,7 @@ func (t *ReaderTap) stripe(now time.Time, m *reader.MSR, b byte) {
 	}
 	t.heard = now
 	t.health.Answers++
-	t.note(now)(s.Attempt(), true)
+	t.note(now)(s.Attempt(t.track1), true)
 }
 
 // note hands an attempt on. The caller holds the lock.

@@ -76,7 +76,7 @@ func TestALogThatSaysNothingSaysSo(t *testing.T) {
 	l.start(nil)
 	l.write("11:32:38 - Sem conex\xe3o com o servidor. Cod=[96]\n")
 	l.want("")
-	if ev := readable(); len(ev) != 1 || ev[0].Status != report.CannotTell || ev[0].Facts["not_in_encoding"] != 1 || !l.tail.news {
+	if ev := readable(); len(ev) != 1 || ev[0].Status != report.CannotTell || ev[0].Facts["not_in_encoding"] != 1.0 || !l.tail.news {
 		t.Errorf("%+v", ev)
 	}
 }

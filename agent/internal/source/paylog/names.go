@@ -65,7 +65,7 @@ func pathPattern(path string) (pattern string, plain bool) {
 // newNames reads a pattern. It is nil for a path that is a name.
 func newNames(path string) (*names, error) {
 	pattern, plain := pathPattern(path)
-	if plain {
+	if plain || strings.HasPrefix(path, JournalPrefix) {
 		return nil, nil
 	}
 	n := &names{seen: map[string]bool{}}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"posdx/agent/internal/source"
+	"sync"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type Logs struct {
 	Turn  func() // called after every look at the logs, at least once a minute; may be nil
 
 	now   func() time.Time // nil means time.Now
+	again time.Duration    // for tests: instead of journalAgain
 	blind bool             // for tests: no help from the kernel
 }
 
@@ -57,6 +59,18 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 	if err := l.Check(); err != nil {
 		return err
 	}
+	var journals sync.WaitGroup
+	defer journals.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	files := make([]LogFile, 0, len(l.Files))
+	for _, f := range l.Files {
+		if unit, ok := f.unit(); ok {
+			journals.Go(func() { _ = l.followJournal(ctx, f, unit, to) })
+			continue
+		}
+		files = append(files, f)
+	}
 	now := l.now
 	if now == nil {
 		now = time.Now
@@ -77,9 +91,9 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 		go w.run()
 	}
 	buf := make([]byte, readAtOnce)
-	tails := make([]*tail, 0, len(l.Files))
+	tails := make([]*tail, 0, len(files))
 	times := map[string]int{}
-	for _, file := range l.Files {
+	for _, file := range files {
 		key := file.Path
 		if times[key]++; times[key] > 1 {
 			key = fmt.Sprintf("%s#%d", key, times[key])
