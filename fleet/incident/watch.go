@@ -152,7 +152,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= reopens })
+	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= SlowWindow })
 	recent, err := w.Source.Sightings(ctx, now.Add(-Window))
 	if err != nil {
 		return err
