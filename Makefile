@@ -1,7 +1,7 @@
 # posdx: build, test, run, package. `make` lists the targets.
 
 GO       ?= go
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  := $(shell sh firmware-build/version.sh)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '$(LDFLAGS)'
 # Without inlining the ARM builds are a tenth smaller; the terminal waits for wires, not for the processor.
@@ -59,11 +59,11 @@ dist/posdx-arm64:
 	GOOS=linux GOARCH=arm64 $(ARMBUILD) -o $@ ./agent
 
 .PHONY: size
-size: arm ## sizes of the ARM builds against their budget; fails when they grow past today's
+size: arm ## sizes of the ARM builds against their budget; fails above it
 	@sh $(KIT)/size.sh dist
 
 # What has bytes, 32-bit integers or system calls in it; GOARM=5 on the processor that has nothing more.
-ARM_TESTED := ./codes/... ./agent/report ./agent/internal/outbox ./drivers/ecr ./drivers/reader ./drivers/serial
+ARM_TESTED := ./codes/... ./agent/report ./agent/internal/outbox ./drivers/ecr ./drivers/frame ./drivers/pinpad ./drivers/printer ./drivers/reader ./drivers/serial
 .PHONY: arm-test
 arm-test: ## unit tests of the ARM build on an emulated ARM926
 	@command -v qemu-arm-static >/dev/null || { echo "arm-test: skipped, Debian package qemu-user-static is not installed" >&2; exit 0; }; \
@@ -80,6 +80,10 @@ lab: build ## every scenario of the simulated terminal, with what each found
 .PHONY: guest
 guest: dist/posdx-armv7 ## memory and start of posdx on a real ARM kernel in qemu; fetches the kernel once, 44 MB
 	@GO="$(GO)" sh $(KIT)/lab/guest.sh dist/posdx-armv7
+
+.PHONY: lab-arm
+lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, measured; LABARGS="-only link -cuts 5"
+	@GO="$(GO)" sh $(KIT)/lab-arm.sh $(LABARGS)
 
 .PHONY: faults
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
@@ -112,16 +116,29 @@ soak-short:
 	POSDX_SOAK=20s $(GO) test -count=1 -timeout 10m -run Soak -v ./agent
 
 .PHONY: systemd
-systemd: ## the unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
-	GO="$(GO)" sh $(KIT)/systemd.sh $${TMPDIR:-/tmp}/posdx-debian
+systemd: ## the deb and its unit under a live systemd, in a container without a network (root; fetches a Debian of 240 MB once)
+	GO="$(GO)" sh $(KIT)/debian.sh $${TMPDIR:-/tmp}/posdx-debian systemd
 
 .PHONY: eval
 eval: ## how many cases the diagnosis ranks right, and how far its probabilities can be believed
-	$(GO) run ./firmware-build/eval
+	$(GO) run ./agent/diagnose/eval -data codes/data -write agent/diagnose/README.md
 
 .PHONY: package
-package: arm ## tar.gz, deb and ipk for every ARM into dist/
+package: arm ## tar.gz, deb, ipk, apk and bills of materials for every ARM into dist/
 	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)
+
+.PHONY: sign
+sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25519); SECURITY.md says how to check it
+	@sh $(KIT)/sign.sh dist "$(KEY)"
+
+.PHONY: vuln
+vuln: ## known weaknesses in what is linked, by govulncheck; VULNDB=file:///… where its database is not reached
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(if $(VULNDB),-db $(VULNDB)) ./agent ./fleet
+
+.PHONY: install-test
+install-test: packages ## every package, first process and fault point of an installation, and real Debians (root; fetches 400 MB once)
+	POSDX_INSTALL=1 $(GO) test -count=1 -timeout 60m -run TestInstall -v ./firmware-build
+	GO="$(GO)" sh $(KIT)/debian.sh $${TMPDIR:-/tmp}/posdx-debian
 
 .PHONY: clean
 clean: ## remove what was built and what make run left

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,11 +15,19 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/source/paylog"
+	"posdx/agent/internal/source/registerlink"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -34,23 +44,23 @@ func build(c config, log *slog.Logger, gate *report.Gate) (tasks []task, closing
 }
 
 func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks []task, closing func(), err error) {
-	reduced, bare := c.life.reduced()
+	reduced, bare := c.life.Reduced()
 	if bare {
 		c.Broker.URL = nil
 	}
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
-	lib, err := newLibrary(c, log)
+	lib, err := library.New(c.StateDir, c.Knowledge.Keys, log)
 	if err != nil {
 		return fail(err)
 	}
-	k := lib.now.Load()
+	k := lib.Now.Load()
 	profile, err := chooseProfile(k, c.Profile)
 	if err != nil {
 		return fail(err)
 	}
-	logs, err := follow(c, log)
-	if err != nil {
-		return fail(err)
+	logs, wrong := follow(c, log)
+	if len(wrong) > 0 {
+		return fail(errors.Join(wrong...))
 	}
 	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
@@ -58,15 +68,21 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	d = &daemon{
 		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		profile: cmp.Or(profile.Name, profile.Base), stamp: newStamper(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
+		profile: cmp.Or(profile.Name, profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
 	}
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
-	notes, err := openJournal(filepath.Join(c.StateDir, "open.journal"))
+	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
+	past, err := outbox.OpenPast(pastDir(c))
+	if err != nil {
+		log.Warn("no history is kept", "err", err)
+	}
+	d.past.open(past, pastDir(c), log)
 	closeAll := func() {
-		notes.close()
+		past.Close()
+		notes.Close()
 		box.Close()
 	}
 	d.conf.host = &hostClock{}
@@ -87,10 +103,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
+	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.event, Metered: sensed.metered, Log: log,
+		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -98,31 +116,39 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 			d.loop.Note("host_address", fmt.Sprintf("%s:%d", t.Host, t.Port))
 		}
 	}
-	mem := memory{path: filepath.Join(c.StateDir, "memory.json"), loop: d.loop, log: log}
-	mem.load()
+	mem := keeper.Memory{Path: filepath.Join(c.StateDir, "memory.json"), Loop: d.loop, Log: log}
+	mem.Load()
 	open := unfinished(box, notes)
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", (&source.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
+		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
-		{"memory", mem.run},
-		{"knowledge", lib.run},
+		{"memory", mem.Run},
+		{"knowledge", lib.Run},
 	}
-	d.watch = newWatch(log, findSupervisor(os.Getenv))
-	d.watch.status, d.watch.changed = d.inShort, d.publishHealth
-	d.watch.add("triage", true, d.loop.Ping)
-	d.watch.add("hook", true, d.watch.callHook(c.Hook.Socket))
-	d.watch.add("checks", false, d.runner.Ping)
+	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
+	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth
+	d.watch.Add("triage", true, d.loop.Ping)
+	d.watch.Add("hook", true, d.watch.CallHook(c.Hook.Socket))
+	d.watch.Add("checks", false, d.runner.Ping)
 	if len(logs.Files) > 0 {
-		logs.Turn = d.watch.add("log", true, nil)
+		logs.Turn = d.watch.Add("log", true, nil)
 		tasks = append(tasks, task{"log", func(ctx context.Context) error { return logs.Run(ctx, d) }})
 	}
 	if len(d.links) > 0 {
-		d.watch.add("ecr", false, pingLinks(d.links))
+		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
+	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
 	for _, link := range d.links {
+		if at, err := netip.ParseAddrPort(link.Address); err == nil {
+			lan.Links = append(lan.Links, capture.LANLink{Terminal: at, Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
+			continue
+		}
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+	}
+	if len(lan.Links) > 0 {
+		tasks = append(tasks, task{"lan", func(ctx context.Context) error { return lan.Run(ctx, d) }})
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
@@ -132,7 +158,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: source.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
+			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.Now.Load, Lang: c.Language}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
@@ -141,29 +167,29 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		return fail(err)
 	} else if run != nil {
 		d.up = up
-		d.watch.add("uplink", false, up.Ping)
+		d.watch.Add("uplink", false, up.Ping)
 		tasks = append(tasks, task{"uplink", run})
 	}
-	tasks = append(tasks, task{"watch", d.watch.run})
+	tasks = append(tasks, task{"watch", d.watch.Run})
 	if reduced != "" {
-		log.Error("starts reduced", "why", reduced, "last", c.life.watch().LastCrash)
-		tasks = append(tasks, task{"calm", calm})
+		log.Error("starts reduced", "why", reduced, "last", c.life.Watch().LastCrash)
+		tasks = append(tasks, task{"calm", keeper.Calm})
 	}
 	log.Info("posdx starts", "version", version, "terminal", c.Estate+"/"+c.Terminal, "knowledge", k.Hash, "checks", len(sensed.probes))
 	return d, tasks, closeAll, nil
 }
 
 // chooseProfile finds how this acquirer's codes are read.
-func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
+func chooseProfile(k *codes.Knowledge, c conf.Profile) (codes.Profile, error) {
 	if c.Name != "" {
 		p, ok := k.Profile(c.Name)
 		if !ok {
-			return p, fmt.Errorf("config: profile.name: there is no profile %q", c.Name)
+			return p, keyed{"profile.name", fmt.Errorf("there is no profile %q; there are %s", c.Name, profilesOf(k))}
 		}
 		return p, nil
 	}
 	if _, ok := k.Scheme(c.Scheme); !ok {
-		return codes.Profile{}, fmt.Errorf("config: profile.scheme: there is no code table %q; posdx code 00 lists them", c.Scheme)
+		return codes.Profile{}, keyed{"profile.scheme", fmt.Errorf("there is no code table %q; there are %s", c.Scheme, schemesOf(k))}
 	}
 	if p, ok := k.Profile(c.Scheme); ok {
 		return p, nil
@@ -171,51 +197,54 @@ func chooseProfile(k *codes.Knowledge, c profileConfig) (codes.Profile, error) {
 	return codes.Profile{Base: c.Scheme}, nil
 }
 
-// follow makes the tails of the payment logs.
-func follow(c config, log *slog.Logger) (*source.Logs, error) {
-	l := &source.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
+// follow makes the tails of the payment logs. Every pattern that is wrong is told.
+func follow(c config, log *slog.Logger) (l *paylog.Logs, wrong []error) {
+	l = &paylog.Logs{State: filepath.Join(c.StateDir, "logs.state"), Log: log}
 	for i, f := range c.Log {
-		file := source.LogFile{Path: f.Path, Encoding: f.Encoding}
+		file := paylog.LogFile{Path: f.Path, Encoding: f.Encoding}
+		bad := func(format string, j int, err error) {
+			wrong = append(wrong, keyed{fmt.Sprintf("log[%d]."+format, i, j), err})
+		}
 		if f.Begin != "" {
 			re, err := regexp.Compile(f.Begin)
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].begin: %w", i, err)
+				wrong = append(wrong, keyed{fmt.Sprintf("log[%d].begin", i), err})
 			}
 			file.Begin = re
 		}
+		origin := report.Origin(f.Origin)
 		for j, expr := range f.Patterns {
-			p, err := source.CompilePattern(expr, source.PatternOptions{Origin: report.Origin(f.Origin), Scheme: f.Scheme, Layout: f.Time})
+			p, err := paylog.CompilePattern(expr, paylog.Options{Origin: origin, Scheme: f.Scheme, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].patterns[%d]: %w", i, j, err)
+				bad("patterns[%d]", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
-			p, err := source.CompilePattern(s.Pattern, source.PatternOptions{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
+			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
 			if err != nil {
-				return nil, fmt.Errorf("config: log[%d].step[%d].pattern: %w", i, j, err)
+				bad("step[%d].pattern", j, err)
 			}
 			file.Patterns = append(file.Patterns, p)
 		}
 		l.Files = append(l.Files, file)
 	}
-	return l, nil
+	return l, wrong
 }
 
 // links makes the ears on the register links.
-func links(c config, log *slog.Logger) []*source.ECR {
+func links(c config, log *slog.Logger) []*registerlink.Link {
 	parities := map[string]serial.Parity{"odd": serial.OddParity, "even": serial.EvenParity}
-	var list []*source.ECR
+	var list []*registerlink.Link
 	for _, l := range c.ECR {
-		e := &source.ECR{Name: l.Name, Framing: l.Framing, Log: log}
+		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
+		if l.Way == "lan" {
+			e.Address = l.Address
+		}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}
-		paths := l.RX
-		if l.Port != "" {
-			paths = []string{l.Port}
-		}
-		for _, p := range paths {
+		for _, p := range l.Ports() {
 			e.Ports = append(e.Ports, serial.Config{Path: p, Baud: l.Baud, DataBits: l.Bits, Parity: parities[l.Parity]})
 		}
 		list = append(list, e)
@@ -263,10 +292,10 @@ const maxResumed = 64
 
 // unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the outbox,
 // that have no final revision there. They may be of more than the last start: it may have been as short as the one before.
-func unfinished(box *outbox.Box, notes *journal) []report.Diagnosis {
+func unfinished(box *outbox.Box, notes *outbox.Journal) []report.Diagnosis {
 	var kept []report.Diagnosis
 	if notes != nil {
-		kept, notes.left = notes.left, nil
+		kept, notes.Left = notes.Left, nil
 	}
 	box.Scan(func(r outbox.Record) bool {
 		var d report.Diagnosis
@@ -327,7 +356,10 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 	}()
 	go func() {
 		<-ready
-		d.runner.Background(ctx, note)
+		d.runner.Background(ctx, func() {
+			d.loop.Look()
+			note()
+		})
 	}()
 	again := time.NewTicker(healthEvery)
 	defer again.Stop()
@@ -366,9 +398,18 @@ func (g gated) Append(kind string, critical bool, t time.Time, doc []byte) (uint
 
 // gatedJournal is the journal behind the same gate.
 type gatedJournal struct {
-	notes *journal
+	notes *outbox.Journal
 	gate  *report.Gate
 }
 
 func (g gatedJournal) Begin(id string, doc []byte) error { return g.notes.Begin(id, g.gate.Out(doc)) }
 func (g gatedJournal) End(id string) error               { return g.notes.End(id) }
+
+// profilesOf lists the profiles.
+func profilesOf(k *codes.Knowledge) string {
+	var names []string
+	for _, p := range k.Profiles {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, " ")
+}

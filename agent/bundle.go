@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,18 +11,21 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
-	"posdx/agent/internal/outbox"
-	"posdx/agent/report"
-
 	"golang.org/x/sys/unix"
+
+	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/stamp"
+	"posdx/agent/report"
 )
 
 // A bundle is what a terminal can tell of itself to somebody who is not there: a zip file, for every desk can open one
@@ -77,7 +81,7 @@ func holds(name, lang string) string {
 		{"dropped.jsonl", "因空间或时限而丢弃的记录报告", "reports of records that a bound removed"},
 		{"config.json", "配置（不含密钥、口令、证书路径和无线网络名）", "the configuration without keys, passwords, their paths and the name of the wireless network"},
 		{"logs.json", "各交易日志读到的位置", "how far each payment log was read"},
-		{"commands.jsonl", "平台下发命令的记录", "the commands of the fleet, and what became of them"},
+		{"commands.jsonl", "管理平台下发命令的记录", "the commands of the fleet, and what became of them"},
 		{"lives.json", "最近的启动和异常退出", "the last starts and crashes"},
 	} {
 		if t.name == name {
@@ -97,7 +101,8 @@ type witness struct {
 	confWhy error
 	state   func() (report.State, error)
 	scan    func(func(outbox.Record) bool) error
-	records int // bytes of diagnoses
+	past    func(func(outbox.PastDoc)) error // the diagnoses of the history; nil for none
+	records int                              // bytes of diagnoses
 }
 
 // A part is one member before it is packed.
@@ -108,7 +113,7 @@ type part struct {
 
 // bundle makes a bundle of what a witness knows. It always succeeds; what could not be had is named in the manifest.
 func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, error) {
-	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: clockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
+	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
 	var parts []part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
@@ -144,13 +149,13 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	if m.Terminal == "" {
 		m.Terminal = c.Estate + "/" + c.Terminal
 	}
-	body, err = json.Marshal(shown(c))
+	body, err = json.Marshal(c.Public())
 	add("config.json", body, err)
 	body, err = logPlaces(filepath.Join(c.StateDir, "logs.state"))
 	add("logs.json", body, err)
-	body, err = readBounded(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
+	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
 	add("commands.jsonl", body, plain(err))
-	body, err = readBounded(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), maxLives)
+	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), keeper.MaxLives)
 	add("lives.json", body, plain(err))
 	return m.pack(parts, w.lang)
 }
@@ -166,26 +171,35 @@ func plain(err error) error {
 	return err
 }
 
-// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached.
+// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached. The
+// diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their order.
 func (w witness) kept() (map[string][]byte, error) {
 	lines := map[string][][]byte{}
 	size := map[string]int{}
-	err := w.scan(func(r outbox.Record) bool {
-		limit := bundleOthers
+	history, err := w.diagnoses()
+	for _, doc := range history {
+		lines[report.KindDiagnosis] = append(lines[report.KindDiagnosis], doc)
+		size[report.KindDiagnosis] += len(doc) + 1
+	}
+	for size[report.KindDiagnosis] > w.records {
+		size[report.KindDiagnosis] -= len(lines[report.KindDiagnosis][0]) + 1
+		lines[report.KindDiagnosis] = lines[report.KindDiagnosis][1:]
+	}
+	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
 		if r.Kind == report.KindDiagnosis {
-			limit = w.records
+			return true
 		}
 		if !json.Valid(r.Doc) {
 			return true
 		}
 		lines[r.Kind] = append(lines[r.Kind], bytes.Clone(r.Doc))
 		size[r.Kind] += len(r.Doc) + 1
-		for size[r.Kind] > limit {
+		for size[r.Kind] > bundleOthers {
 			size[r.Kind] -= len(lines[r.Kind][0]) + 1
 			lines[r.Kind] = lines[r.Kind][1:]
 		}
 		return true
-	})
+	}))
 	all := map[string][]byte{}
 	for kind, l := range lines {
 		if len(l) > 0 {
@@ -193,6 +207,44 @@ func (w witness) kept() (map[string][]byte, error) {
 		}
 	}
 	return all, err
+}
+
+// diagnoses are all that history and outbox hold, each revision once, oldest first: ids ascend for ever.
+func (w witness) diagnoses() ([][]byte, error) {
+	type brief struct {
+		ID       string `json:"id"`
+		Revision int    `json:"revision"`
+	}
+	all := map[brief][]byte{}
+	var keys []brief
+	add := func(doc []byte) {
+		var b brief
+		if json.Unmarshal(doc, &b) != nil {
+			return
+		}
+		if _, known := all[b]; !known {
+			all[b] = bytes.Clone(doc)
+			keys = append(keys, b)
+		}
+	}
+	var err error
+	if w.past != nil {
+		err = w.past(func(d outbox.PastDoc) { add(d.Doc) })
+	}
+	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
+		if r.Kind == report.KindDiagnosis {
+			add(r.Doc)
+		}
+		return true
+	}))
+	sort.SliceStable(keys, func(i, j int) bool {
+		return cmp.Or(strings.Compare(keys[i].ID, keys[j].ID), cmp.Compare(keys[i].Revision, keys[j].Revision)) < 0
+	})
+	list := make([][]byte, len(keys))
+	for i, k := range keys {
+		list[i] = all[k]
+	}
+	return list, err
 }
 
 // pack writes the file: the manifest first, so that who only wants to know need not read on.
@@ -232,32 +284,9 @@ func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
 	return out.Bytes(), m, nil
 }
 
-// shown is the configuration without what is secret, leads to it or tells of the merchant.
-func shown(c config) config {
-	hide := func(s *string) {
-		if *s != "" {
-			*s = "(set)"
-		}
-	}
-	hide(&c.Broker.Key)
-	hide(&c.Broker.Cert)
-	hide(&c.Broker.UserFile)
-	hide(&c.Network.SSID)
-	c.Broker.URL = slices.Clone(c.Broker.URL)
-	for i, s := range c.Broker.URL {
-		u, err := url.Parse(s)
-		if err != nil {
-			c.Broker.URL[i] = "(unreadable)"
-			continue
-		}
-		c.Broker.URL[i] = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
-	}
-	return c
-}
-
 // logPlaces tells how far the payment logs were read. What identifies their content stays behind.
 func logPlaces(state string) ([]byte, error) {
-	b, err := readBounded(state, 64<<10)
+	b, err := atomicfile.Read(state, 64<<10)
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -418,6 +447,3 @@ func (readOnly) Rename(string, string) error               { return unix.EROFS }
 func (readOnly) Remove(string) error                       { return unix.EROFS }
 func (readOnly) SyncDir() error                            { return nil }
 func (readOnly) Close() error                              { return nil }
-
-// MarshalText writes a time span as UnmarshalText reads it; in nanoseconds it could pass for a card number.
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -40,8 +41,8 @@ func cli(t *testing.T, args ...string) (code int, out, talk string) {
 
 func TestBundleAndReplay(t *testing.T) {
 	dir := t.TempDir()
-	conf := configured(t, dir, "[broker]\ncert = \"/etc/posdx/secret.pem\"\nkey = \"/etc/posdx/secret.key\"\nuser_file = \"/etc/posdx/secret.user\"\n[network]\nssid = \"secret-cafe\"\n")
-	c, err := readConfig(conf)
+	file0 := configured(t, dir, "[broker]\ncert = \"/etc/posdx/secret.pem\"\nkey = \"/etc/posdx/secret.key\"\nuser_file = \"/etc/posdx/secret.user\"\n[network]\nssid = \"secret-cafe\"\n")
+	c, _, err := readConfig(file0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func TestBundleAndReplay(t *testing.T) {
 		ask(t, client, map[string]any{"type": "code", "code": code, "origin": "host", "wait": "final"})
 	}
 	file := filepath.Join(dir, "out.zip")
-	code, out, talk := cli(t, "bundle", "--config", conf, "--lang", "en", file)
+	code, out, talk := cli(t, "bundle", "--config", file0, "--lang", "en", file)
 	if code != exitOK || !strings.Contains(out, "diagnoses.jsonl") {
 		t.Fatalf("bundle: exit %d, %s%s", code, out, talk)
 	}
@@ -141,7 +142,7 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
-	decided := `App.Expected App.Parameters App.Process Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
+	decided := `App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
 		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.TTY ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.Socket Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.Interfaces Network.Metered
 		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX
@@ -165,14 +166,14 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 			if inner.Kind() == reflect.Struct {
 				walk(inner, prefix+f.Name+".")
 			} else if !known[prefix+f.Name] {
-				t.Errorf("%s is new: may a support bundle show it? Hide it in shown, or not, and add it here", prefix+f.Name)
+				t.Errorf("%s is new: may a support bundle show it? Hide it in Config.Public, or not, and add it here", prefix+f.Name)
 			}
 		}
 	}
-	walk(reflect.TypeFor[config](), "")
-	c := defaults()
+	walk(reflect.TypeFor[conf.Config](), "")
+	c := conf.Defaults()
 	c.Broker.URL = []string{"ssl://user:secret@broker:8883/x?secret=1"}
-	if b, _ := json.Marshal(shown(c)); bytes.Contains(b, []byte("secret")) || c.Broker.URL[0] == "ssl://broker:8883" {
+	if b, _ := json.Marshal(c.Public()); bytes.Contains(b, []byte("secret")) || c.Broker.URL[0] == "ssl://broker:8883" {
 		t.Errorf("%s", b)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // A talk is a log that is read while it is written.
@@ -50,8 +50,8 @@ func TestWireIsDiagnosed(t *testing.T) {
 	}
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
-	host := sim.NewHost(ecr.UnionPay(), ecr.Binary2)
-	host.Change(func(s *sim.HostState) { s.Sale = "96" })
+	host := world.NewHost(ecr.UnionPay(), ecr.Binary2)
+	host.Change(func(s *world.HostState) { s.Sale = "96" })
 	served := make(chan error, 1)
 	go func() { served <- host.Serve(ctx, l) }()
 
@@ -121,7 +121,7 @@ func TestWireIsDiagnosed(t *testing.T) {
 		}
 	}
 	// The application gives up, and says so without a word of what it sent.
-	host.Change(func(s *sim.HostState) { s.Silent = true })
+	host.Change(func(s *world.HostState) { s.Silent = true })
 	asked := host.Asked("0200")
 	hangUp = sell("000124")
 	wait("the host has the request", func() bool { return host.Asked("0200") > asked })

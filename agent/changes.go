@@ -44,7 +44,7 @@ func (d *daemon) notice(probes []probe.Probe) {
 			for _, e := range list {
 				switch e.Check {
 				case "reader.port":
-					d.loop.Note("reader_firmware", text(e, "firmware"))
+					d.loop.Note("reader_firmware", textOf(e, "firmware"))
 				case "net.address":
 					d.loop.Note("ip_config", addressing(e))
 				case "net.tls":
@@ -58,7 +58,7 @@ func (d *daemon) notice(probes []probe.Probe) {
 	}
 }
 
-func text(e report.Evidence, fact string) string {
+func textOf(e report.Evidence, fact string) string {
 	s, _ := e.Facts.Str(fact)
 	return s
 }
@@ -66,14 +66,14 @@ func text(e report.Evidence, fact string) string {
 // addressing is how the interface that leads out is set: nothing if another one does, and only the way out where a DHCP
 // server gives the address.
 func addressing(e report.Evidence) string {
-	gateway := text(e, "gateway")
+	gateway := textOf(e, "gateway")
 	if gateway == "" {
 		return ""
 	}
 	if dhcp, _ := e.Facts["dhcp"].(bool); dhcp {
 		return "dhcp " + gateway
 	}
-	return fmt.Sprintf("%s/%v %s", text(e, "address"), e.Facts["prefix"], gateway)
+	return fmt.Sprintf("%s/%v %s", textOf(e, "address"), e.Facts["prefix"], gateway)
 }
 
 // marks knows files by what is in them, and reads them again only when they look other than the last time.

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 )
 
@@ -39,7 +41,7 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	}
 	var probes []probe.Probe
 	for check := range facts {
-		probes = append(probes, probe.Probe{Checks: []string{check}, Run: func(context.Context) []report.Evidence {
+		probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Run: func(context.Context) []report.Evidence {
 			return []report.Evidence{{Check: check, Status: report.OK, Facts: facts[check]}}
 		}})
 	}
@@ -59,7 +61,7 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	for _, p := range probes {
 		p.Run(t.Context())
 	}
-	d.loop.Approved("chip", "000001", report.ChannelHook)
+	d.loop.Approved(triage.Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: "chip", STAN: "000001"}})
 	if got := look(); len(got) != 0 {
 		t.Errorf("changed %v, want nothing", got)
 	}

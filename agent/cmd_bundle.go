@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/atomicfile"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -24,48 +25,42 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 			"numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing.\nIt works without a daemon, and says what is missing then.\n"+
 			"Exit codes: 0 done, 1 the file could not be written, 2 usage.",
 		"posdx bundle --list\nposdx bundle /media/usb/t1.zip")
-	configFile := f.String("config", defaultConfig, "the configuration `FILE`")
-	socket := f.String("socket", "", "the daemon's socket `PATH`; empty for the configured one")
 	list := f.Bool("list", false, "print what would be in it")
 	asJSON := f.Bool("json", false, "print the manifest as JSON")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	client := addClientFlags(f, "zh")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if !isLang(s, "bundle", *lang) || len(words) > 1 || (len(words) == 0) != *list {
+	lang := client.lang
+	if !client.valid(s) || len(words) > 1 || (len(words) == 0) != *list {
 		f.Usage()
 		return exitUsage
 	}
 	w := witness{lang: *lang, records: bundleRecords}
-	if c, err := readConfig(*configFile); err != nil {
-		w.confWhy = plain(err)
+	if c, _, err := readConfig(*client.config); err != nil {
+		w.confWhy = err
 		w.scan = func(func(outbox.Record) bool) error {
 			return errors.New("without a configuration it is not known where")
 		}
 	} else {
 		w.conf = &c
 		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
-	}
-	path := *socket
-	switch {
-	case path != "":
-	case w.conf != nil:
-		path = w.conf.Hook.Socket
-	default:
-		path = source.SocketPath
+		w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
 	}
 	w.state = func() (report.State, error) {
-		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
-		defer stop()
-		return source.Client{Path: path}.State(ctx)
+		d, err := client.daemon()
+		if err != nil {
+			return report.State{}, err
+		}
+		return d.State(ctx)
 	}
 	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
 	if err == nil && !*list {
 		if words[0] == "-" {
 			_, err = s.out.Write(b)
 		} else {
-			err = replaceFile(words[0], b)
+			err = atomicfile.Replace(words[0], b)
 		}
 	}
 	if err != nil {
@@ -119,6 +114,7 @@ func (d *daemon) bundle(send bool) (map[string]any, error) {
 		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
 		state: func() (report.State, error) { return d.State(), nil },
 		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
+		past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
 	}
 	for {
 		b, m, err := w.bundle(time.Now(), d.agent())
@@ -182,7 +178,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx replay: %v\n", err)
 		return exitFailed
 	}
-	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Format(time.RFC3339), m.Agent.Version, m.System)
+	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
 		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
 	}
@@ -194,7 +190,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 			code = exitBad
 		}
 		if !*asJSON {
-			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Format(time.RFC3339), r.ID, r.Code, r.Say)
+			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Local().Format(localTime), r.ID, r.Code, r.Say)
 			fmt.Fprint(s.out, diagnose.Render(r.Explains, *lang, renderWidth), "\n")
 		}
 	}
@@ -211,7 +207,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 // readInput reads a file of at most limit bytes, or the standard input if its name is -.
 func readInput(s stdio, name string, limit int64) ([]byte, error) {
 	if name != "-" {
-		return readBounded(name, limit)
+		return atomicfile.Read(name, limit)
 	}
 	b, err := io.ReadAll(io.LimitReader(s.in, limit+1))
 	if err == nil && int64(len(b)) > limit {
@@ -259,13 +255,13 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 
 // profileIn is how the terminal's acquirer reads codes, as far as the configuration in a bundle tells.
 func profileIn(k *codes.Knowledge, content map[string][]byte) codes.Profile {
-	var c struct{ Profile profileConfig }
+	var c struct{ Profile conf.Profile }
 	if json.Unmarshal(content["config.json"], &c) == nil {
 		if p, err := chooseProfile(k, c.Profile); err == nil {
 			return p
 		}
 	}
-	p, _ := chooseProfile(k, defaults().Profile)
+	p, _ := chooseProfile(k, conf.Defaults().Profile)
 	return p
 }
 

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unicode"
 
+	"posdx/agent/internal/text"
 	"posdx/codes"
 )
 
@@ -76,9 +76,9 @@ func (w codeWriter) encode(v any) {
 }
 
 // line prints a text at an indent, wrapped; the following lines are indented by as much.
-func (w codeWriter) line(indent int, text string) {
+func (w codeWriter) line(indent int, what string) {
 	pad := strings.Repeat(" ", indent)
-	for _, l := range wrap(text, codeWidth-indent) {
+	for _, l := range text.Wrap(what, codeWidth-indent, 0) {
 		fmt.Fprintln(w.s.out, pad+l)
 	}
 }
@@ -169,7 +169,7 @@ func (w codeWriter) code(scheme, code string) int {
 		return exit
 	}
 	if !d.Known {
-		w.line(0, fmt.Sprintf(w.say("返回码 %q 不在任何码表里。查过：%s", "Code %q is in no table. Searched: %s"), code, strings.Join(d.Searched, " ")))
+		w.line(0, fmt.Sprintf(w.say("应答码 %q 不在任何码表里。查过：%s", "Code %q is in no table. Searched: %s"), code, strings.Join(d.Searched, " ")))
 	}
 	for i, m := range d.Meanings {
 		if i > 0 {
@@ -246,7 +246,7 @@ func (w codeWriter) word(id string) string {
 	case "risk":
 		return w.say("风险控制", "risk control")
 	case "scheme-switch", "switch":
-		return w.say("银联等转接中心", "the switch")
+		return w.say("卡组织等转接网络", "the switch")
 	case "acquirer-host", "acquirer":
 		return w.say("收单机构", "the acquirer")
 	case "merchant-config":
@@ -382,50 +382,4 @@ func list(words []string) []string {
 		return []string{}
 	}
 	return words
-}
-
-// wrap breaks a text into lines of at most so many columns: at a blank, or behind a Chinese character.
-func wrap(text string, columns int) []string {
-	var lines []string
-	var line strings.Builder
-	used := 0
-	for _, word := range breakable(text) {
-		n := columnsOf(strings.TrimRight(word, " "))
-		if used > 0 && used+n > columns {
-			lines = append(lines, strings.TrimRight(line.String(), " "))
-			line.Reset()
-			used = 0
-		}
-		line.WriteString(word)
-		used += columnsOf(word)
-	}
-	return append(lines, strings.TrimRight(line.String(), " "))
-}
-
-// breakable cuts a text where a line may end. No line starts with a closing mark.
-func breakable(text string) []string {
-	var parts []string
-	start := 0
-	runes := []rune(text)
-	for i := 1; i < len(runes); i++ {
-		wide := columnsOf(string(runes[i-1])) == 2 || columnsOf(string(runes[i])) == 2
-		if runes[i-1] == ' ' && runes[i] != ' ' ||
-			wide && !strings.ContainsRune("，。、；：！？）”", runes[i]) && !strings.ContainsRune("（“", runes[i-1]) && runes[i] != ' ' {
-			parts = append(parts, string(runes[start:i]))
-			start = i
-		}
-	}
-	return append(parts, string(runes[start:]))
-}
-
-// columnsOf returns how many columns a text takes on a terminal: Chinese characters, their marks and full-width forms
-// take two. The texts hold no other wide writing.
-func columnsOf(text string) int {
-	n := 0
-	for _, c := range text {
-		if n++; unicode.Is(unicode.Han, c) || c >= 0x3000 && c <= 0x303f || c >= 0xff01 && c <= 0xff60 || c == '“' || c == '”' {
-			n++
-		}
-	}
-	return n
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"posdx/agent/internal/text"
 	"posdx/codes"
 )
 
@@ -27,7 +28,7 @@ func TestCode(t *testing.T) {
 		has  string // all of these lines, in this order, in what is printed
 	}{
 		{[]string{"97", "--lang", "en"}, 0, "unionpay  97\nsent by: the acquirer, the switch\nnever sent by the issuer\ngicc-de  97\nMAC check\ncb2a-fr  97\n[false] 97 means an invalid card"},
-		{[]string{"97"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、银联等转接中心\n来源（13）\n[错] 97表示卡无效"},
+		{[]string{"97"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 97表示卡无效"},
 		{[]string{"--scheme", "gicc-de", "97", "--lang=en"}, 0, "gicc-de  97\nMAC check"},
 		{[]string{"--lang", "en", "77"}, 0, "unionpay  77\ndisputed: the sources disagree.\nGNETE instead: PIN"},
 		{[]string{"--lang", "en", "A097"}, 0, "acquirer-4  A097\nfield 39: 97"},
@@ -114,7 +115,7 @@ func TestCodeLint(t *testing.T) {
 	}{
 		{good, 0, "no problem: version 1", ""},
 		{damaged, 1, "", "the file is damaged"},
-		{dir, 1, "steps.tsv:2: no cause \"card.damage\"\n", ""},
+		{dir, 1, "steps.tsv:3: no cause \"card.damage\"\n", ""},
 		{file, 1, "", "neither a folder nor a knowledge pack"},
 		{filepath.Join(dir, "missing"), 1, "", "no such file"},
 	}
@@ -126,7 +127,7 @@ func TestCodeLint(t *testing.T) {
 	}
 	exit, out, _ := posdxCode("--lint", dir, "--json")
 	var problems []problemJSON
-	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 2 {
+	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 3 {
 		t.Errorf("JSON: exit %d, %v, %v", exit, err, problems)
 	}
 }
@@ -137,31 +138,10 @@ func TestCodeFitsTheConsole(t *testing.T) {
 		for _, args := range [][]string{{"97"}, {"9997"}, {"77"}, {"30"}, {"--coverage"}} {
 			_, out, _ := posdxCode(append(args, "--lang", lang)...)
 			for line := range strings.Lines(out) {
-				if n := columnsOf(strings.TrimSuffix(line, "\n")); n > codeWidth {
+				if n := text.Width(strings.TrimSuffix(line, "\n")); n > codeWidth {
 					t.Errorf("%q: %d columns: %s", args, n, line)
 				}
 			}
-		}
-	}
-}
-
-func TestWrap(t *testing.T) {
-	tests := []struct {
-		text    string
-		columns int
-		want    string
-	}{
-		{"one two three", 7, "one two|three"},
-		{"one two three", 80, "one two three"},
-		{"终端未登记", 4, "终端|未登|记"},
-		{"终端，未登记", 4, "终|端，|未登|记"}, // a mark never starts a line
-		{"A0是MAC错", 4, "A0是|MAC|错"},
-		{"longerthanaline", 5, "longerthanaline"},
-		{"", 5, ""},
-	}
-	for _, tt := range tests {
-		if got := strings.Join(wrap(tt.text, tt.columns), "|"); got != tt.want {
-			t.Errorf("wrap(%q, %d) = %q, want %q", tt.text, tt.columns, got, tt.want)
 		}
 	}
 }

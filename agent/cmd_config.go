@@ -3,15 +3,36 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	conf "posdx/agent/internal/config"
 )
 
 // defaultConfig is where a packaged terminal keeps its configuration.
-const defaultConfig = "/etc/posdx/posdx.toml"
+const defaultConfig = conf.Path
+
+// unwritten tells whether there is no configuration yet where one is looked for unless another is named: then a command
+// that does not need one goes on with the defaults.
+func unwritten(path string) bool {
+	_, err := os.Stat(path)
+	return path == defaultConfig && errors.Is(err, fs.ErrNotExist)
+}
 
 func runConfig(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "config", "check [--json] FILE", "Reads a configuration and says everything that is wrong with it, with line and column.\nExit codes: 0 good, 1 wrong or unreadable.", "posdx config check "+defaultConfig)
+	f := flags(s, "config", "check [--strict] [--json] [FILE]",
+		"Reads a configuration and the fragments beside it (conf.d/*.toml), builds everything of it without starting anything,\n"+
+			"and says everything that is wrong, with file, line and column.\n\n"+
+			"An error keeps the daemon from starting. A fault does not, but what the key is for will not work until it is seen\n"+
+			"to: a group or a certificate that is missing. A warning is about what may come later: a log not yet written, a\n"+
+			"device not plugged in.\n\n"+
+			"Exit codes: 0 good, warnings apart; 1 the daemon does not start with it; 4 it starts, but there are faults, or with\n--strict warnings; 2 wrong usage.",
+		"posdx config check "+defaultConfig+"\nposdx config check --strict --json "+defaultConfig)
 	asJSON := f.Bool("json", false, "print JSON")
+	strict := f.Bool("strict", false, "warnings count as errors")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -24,26 +45,46 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 	if len(words) == 2 {
 		path = words[1]
 	}
-	c, err := readConfig(path)
+	c, problems, err := readConfig(path)
+	against := problems.Of(conf.Error, conf.Fault)
+	if *strict {
+		against = problems
+	}
+	good := len(against) == 0
 	if *asJSON {
 		out := struct {
-			OK       bool   `json:"ok"`
-			File     string `json:"file"`
-			Terminal string `json:"terminal,omitempty"`
-			Problem  string `json:"problem,omitempty"`
-		}{OK: err == nil, File: path}
-		if err != nil {
-			out.Problem = err.Error()
-		} else {
+			OK       bool          `json:"ok"`
+			File     string        `json:"file"`
+			Terminal string        `json:"terminal,omitempty"`
+			Problem  string        `json:"problem,omitempty"` // all that count, a line each
+			Problems conf.Problems `json:"problems"`
+		}{OK: good, File: path, Problems: append(conf.Problems{}, problems...)}
+		if good {
 			out.Terminal = c.Estate + "/" + c.Terminal
+		} else {
+			out.Problem = against.Error()
 		}
 		json.NewEncoder(s.out).Encode(out)
-	} else if err == nil {
-		fmt.Fprintf(s.out, "%s: good, terminal %s of estate %s\n", path, c.Terminal, c.Estate)
+	} else if good {
+		warned := ""
+		if n := len(problems); n > 0 {
+			warned = fmt.Sprintf(", %d warnings", n)
+		}
+		fmt.Fprintf(s.out, "%s: good, terminal %s of estate %s%s\n", path, c.Terminal, c.Estate, warned)
 	}
-	if err != nil {
-		fmt.Fprintf(s.err, "posdx: %v\n", err)
+	sayProblems(s, problems)
+	switch {
+	case err != nil:
 		return exitFailed
+	case !good:
+		return exitBad
 	}
 	return exitOK
+}
+
+// sayProblems tells what is wrong with a configuration, a line each.
+func sayProblems(s stdio, problems conf.Problems) {
+	for _, p := range problems {
+		fmt.Fprintf(s.err, "posdx: %s\n", strings.ReplaceAll(p.Error(), "\n", " "))
+	}
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/library"
 	"posdx/codes"
 	"posdx/drivers/serial"
 )
@@ -27,23 +27,24 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 			"On a serial line it asks for no password: whoever reaches the plug may read and may start checks. Where that is too\n"+
 			"much let getty log people in and give them this command instead.",
 		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
-	config := f.String("config", defaultConfig, "the configuration `FILE`, for the knowledge that the daemon has in force")
 	tty := f.String("tty", "", "serial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "`speed` of the serial line")
-	lang := f.String("lang", "zh", "`language`: zh en")
+	client := addClientFlags(f, "zh")
 	encoding := f.String("encoding", "utf-8", "of the terminal program: `utf-8` or gb18030 (also GBK)")
 	plain := f.Bool("plain", false, "print lines only, for a terminal without cursor addressing")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if len(words) > 0 || !isLang(s, "console", *lang) || *encoding != "utf-8" && *encoding != "gb18030" {
+	if len(words) > 0 || !client.valid(s) || *encoding != "utf-8" && *encoding != "gb18030" {
 		f.Usage()
 		return exitUsage
 	}
-	c := console.Console{Backend: source.Client{Path: *socket}, Knowledge: knowledge(*config), Lang: *lang, GB18030: *encoding == "gb18030", Plain: *plain}
-	var err error
+	d, err := client.daemon()
+	if err != nil {
+		return client.failed(s, err)
+	}
+	c := console.Console{Backend: d, Knowledge: knowledge(*client.config), Lang: *client.lang, GB18030: *encoding == "gb18030", Plain: *plain}
 	if *tty != "" {
 		err = serveLine(ctx, &c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
 	} else {
@@ -61,11 +62,11 @@ func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 
 // knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
 func knowledge(config string) func() *codes.Knowledge {
-	if c, err := readConfig(config); err == nil {
-		if lib, err := newLibrary(c, slog.New(slog.DiscardHandler)); err == nil {
+	if c, _, err := readConfig(config); err == nil {
+		if lib, err := library.New(c.StateDir, c.Knowledge.Keys, slog.New(slog.DiscardHandler)); err == nil {
 			return func() *codes.Knowledge {
-				lib.look()
-				return lib.now.Load()
+				lib.Look()
+				return lib.Now.Load()
 			}
 		}
 	}

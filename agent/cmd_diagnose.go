@@ -21,12 +21,13 @@ const renderWidth = 80
 
 func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "diagnose", "[--code C] | --replay FILE  [--lang zh|en] [--json | --explain]",
-		"Examines this terminal now, through the daemon or, if none runs, by itself. With --replay it explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded diagnosis, of which it\n"+
-			"then says whether the verdict is still the same. FILE - is the standard input.\n"+
-			"Exit 0 explained, 3 abstained, 1 unreadable, 2 usage.",
+		"Examines this terminal now, through the daemon, or with --offline by itself if none runs. It is a question and no\n"+
+			"failed sale: it is not counted, and in a sale it is answered from what is known.\n"+
+			"With --replay it explains again what a file holds, touching nothing: {\"event\":…, \"evidence\":[…]}, or a recorded\n"+
+			"diagnosis, of which it then says whether the verdict is still the same. FILE - is the standard input.\n"+
+			"Exit 0 explained, 3 abstained, 1 unreadable or nobody to ask, 2 usage, 8 the daemon does not answer.",
 		"posdx diagnose --code 96\nposdx diagnose --replay case.json --lang en\nposdx diagnose --replay case.json --explain")
 	replay := f.String("replay", "", "explain this file")
-	lang := f.String("lang", "zh", "zh or en")
 	profile := f.String("profile", "unionpay", "how this acquirer's codes are read")
 	asJSON := f.Bool("json", false, "print the diagnosis as JSON")
 	explain := f.Bool("explain", false, "print the whole calculation")
@@ -35,15 +36,16 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	if !ok {
 		return code
 	}
-	o := diagnose.Options{Lang: *lang, Version: version, Revision: 1, Final: true}
+	if !live.valid(s) {
+		return exitUsage
+	}
+	o := diagnose.Options{Lang: *live.lang, Version: version, Revision: 1, Final: true}
 	var known bool
 	k := inForce(*live.config)
 	o.Profile, known = k.Profile(*profile)
 	switch {
-	case *lang != "zh" && *lang != "en":
-		fmt.Fprintf(s.err, "posdx diagnose: no language %q: zh or en\n", *lang)
 	case !known:
-		fmt.Fprintf(s.err, "posdx diagnose: no profile %q\n", *profile)
+		fmt.Fprintf(s.err, "posdx diagnose: no profile %q; there are %s\n", *profile, profilesOf(k))
 	case len(words) > 0 || *asJSON && *explain:
 		f.Usage()
 	case *replay != "":

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -30,11 +28,10 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 			"Answers are read from stdin, a line each: the number of an answer or its name, 1 to run a check, 0 not known, b back,\n"+
 			"q to end. A script may give names with --answer instead. --json asks nothing: it prints the plan, each answer with\n"+
 			"its name and the cause it leads to, and the diagnosis.\n\n"+
-			"Exit codes: 0 explained, 3 the evidence does not suffice, 1 unreadable or no answer, 2 usage.",
+			"Exit codes: 0 explained, 3 the evidence does not suffice, 1 unreadable or nobody to ask, 2 usage,\n8 the daemon does not answer.",
 		"posdx guide\nposdx guide --replay case.json --answer ask.card-fails --json\nprintf 'ask.lamp-green\\nq\\n' | posdx guide --replay case.json --lang en")
 	replay := f.String("replay", "", "begin with what this `FILE` holds, as posdx diagnose --replay reads it")
 	profile := f.String("profile", "unionpay", "how codes are read, of a replayed file")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
 	asJSON := f.Bool("json", false, "print the plan as JSON, ask nothing")
 	var answers []string
 	f.Func("answer", "`name` of an answer given beforehand, may be repeated", func(a string) error {
@@ -47,13 +44,13 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 		return code
 	}
 	switch {
-	case len(words) > 0 || *lang == "" || *replay == "-" && !*asJSON:
+	case len(words) > 0 || *replay == "-" && !*asJSON:
 		f.Usage()
 		return exitUsage
-	case !isLang(s, "guide", *lang) || !live.valid(s, "guide"):
+	case !live.valid(s):
 		return exitUsage
 	}
-	w := guideWork{s: s, live: live, lang: *lang}
+	w := guideWork{s: s, live: live, lang: *live.lang}
 	var err error
 	if *replay != "" {
 		err = w.replay(*replay, *profile)
@@ -74,15 +71,14 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 		err = w.talk(ctx)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx guide: %v\n", err)
-		return exitFailed
+		return live.failed(s, err)
 	}
 	if w.guide.Step == nil {
 		for _, e := range w.guide.Elsewhere() {
-			fmt.Fprintf(s.err, codes.Text{ZH: "还可以：%s（%s）\n", EN: "what would help elsewhere: %s (%s)\n"}.In(*lang), e.How, e.Check)
+			fmt.Fprintf(s.err, codes.Text{ZH: "还可以：%s（%s）\n", EN: "what would help elsewhere: %s (%s)\n"}.In(w.lang), e.How, e.Check)
 		}
 	}
-	return printDiagnosis(s, &w.guide.Now, diagnose.Options{Lang: *lang}, false)
+	return printDiagnosis(s, &w.guide.Now, diagnose.Options{Lang: w.lang}, false)
 }
 
 // guideWork is one run of the command.
@@ -107,12 +103,19 @@ func (w *guideWork) replay(name, profile string) error {
 
 // begin starts from the daemon's last diagnosis or from one made now, with the checks of the daemon or our own.
 func (w *guideWork) begin(ctx context.Context) error {
-	client := source.Client{Path: *w.live.socket}
-	st, err := client.State(ctx)
-	if err != nil && !errors.Is(err, source.ErrNoDaemon) {
+	client, err := w.live.daemon()
+	if err != nil {
 		return err
 	}
-	w.check = client.Check
+	st, err := client.State(ctx)
+	if err != nil && !w.live.alone(err) {
+		return err
+	}
+	w.check = func(ctx context.Context, names []string) ([]report.Evidence, error) {
+		list, err := client.Check(ctx, names)
+		client.sayInSale(w.s, w.lang)
+		return list, err
+	}
 	if err != nil {
 		r, p, err := local(*w.live.config)
 		if err != nil {

@@ -85,7 +85,7 @@ func TestGuideUsage(t *testing.T) {
 		{"--replay - --lang en", exitUsage, "usage: posdx guide"},
 		{"extra", exitUsage, "usage: posdx guide"},
 		{"--lang fr", exitUsage, "no language"},
-		{"--origin me", exitUsage, "no origin"},
+		{"--origin me", exitUsage, "--origin: want one of"},
 		{"--replay " + guidedCase + " --answer ask.weather", exitUsage, "ask.weather"},
 		{"--replay " + guidedCase + " --answer link.ok", exitUsage, "link.ok"},
 		{"--replay " + filepath.Join(t.TempDir(), "none"), exitFailed, "no such file"},
@@ -106,8 +106,13 @@ func TestGuideThroughTheDaemon(t *testing.T) {
 		t.Fatalf("exit %d, %s%s", code, out, talk)
 	}
 	_, out, _ = guide(t, "", "--socket", client.Path, "--lang", "en", "--json")
-	if again := planOf(t, out); again.Diagnosis.ID != made.Diagnosis.ID {
-		t.Errorf("began with %s, want the last, %s", again.Diagnosis.ID, made.Diagnosis.ID)
+	if again := planOf(t, out); again.Diagnosis.ID == made.Diagnosis.ID {
+		t.Errorf("began with %s, which was a question before and is no sale", again.Diagnosis.ID)
+	}
+	sale := ask(t, client, map[string]any{"type": "code", "code": "96", "origin": "host", "wait": "final"})
+	_, out, _ = guide(t, "", "--socket", client.Path, "--lang", "en", "--json")
+	if again := planOf(t, out); again.Diagnosis.ID != sale[0].ID {
+		t.Errorf("began with %s, want the last sale's, %s", again.Diagnosis.ID, sale[0].ID)
 	}
 	st, err := client.State(t.Context())
 	if err != nil || len(st.Checks) == 0 || st.Profile == "" {

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"strconv"
 
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/relay"
 	"posdx/agent/report"
 )
@@ -57,9 +58,9 @@ func runRelay(ctx context.Context, s stdio, args []string) int {
 	gate := &report.Gate{}
 	c.Line, c.Log = line, slog.New(slog.NewTextHandler(gate.Writer(s.err), nil))
 	settle(c.Log)
-	super := findSupervisor(os.Getenv)
+	super := keeper.FindSupervisor(os.Getenv)
 	c.Ready = func() {
-		if err := super.tell("READY=1"); err != nil {
+		if err := super.Tell("READY=1"); err != nil {
 			c.Log.Warn("supervisor", "err", err)
 		}
 	}

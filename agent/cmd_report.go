@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"posdx/agent/diagnose"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -52,20 +52,19 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "report", "--code CODE [--origin WHO] [--scheme TABLE] [--txn NAME=VALUE]… [--wait none|first|final]",
 		"Hands a response code to the running daemon and prints what it found.\n\n"+
 			"Of a transaction these are taken: mti stan terminal_id entry connect_ms response_ms sent host_answer_seen.\n"+
-			"Never give a card number, an amount or a name: they are refused.\n\n"+
+			"Never give a card number, an amount or a name: they are refused. Nothing is sent if a value is wrong.\n\n"+
 			"Exit code: 0 explained, or taken in with --wait none; 1 the daemon is not there, is busy or refused; 2 wrong usage;\n"+
-			"3 the evidence does not suffice to decide.",
+			"3 the evidence does not suffice to decide; 8 the daemon does not answer.",
 		"posdx report --code 96 --origin host --txn stan=000123 --txn host_answer_seen=true")
-	q := source.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
+	q := hook.CodeRequest{Type: "code", Full: true, Txn: pairs{}}
 	origin := ""
 	f.StringVar(&q.Code, "code", "", "the response `code` as the payment app shows it")
 	f.StringVar(&origin, "origin", "", "`who` wrote the code: host terminal cashier unknown")
 	f.StringVar(&q.Scheme, "scheme", "", "code `table`, such as unionpay; default: the configured profile's")
 	f.Var(pairs(q.Txn), "txn", "`name=value` of the transaction, may be repeated")
 	f.StringVar(&q.Wait, "wait", "final", "until `when` to wait: none first final")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
 	asJSON := f.Bool("json", false, "print the daemon's answers, one JSON object a line")
-	lang := f.String("lang", "", "`language` of the texts: zh en")
+	client := addClientFlags(f, "")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
@@ -81,26 +80,39 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx report: --txn: %v\n", why)
 		return exitUsage
 	}
-	if !isLang(s, "report", *lang) {
+	if !client.valid(s) {
 		return exitUsage
 	}
-	q.Origin, q.Lang = report.Origin(origin), *lang
-	var last source.Answer
-	err := source.Client{Path: *socket}.Do(ctx, q, func(a source.Answer) {
-		for _, w := range a.Warnings {
-			fmt.Fprintf(s.err, "posdx report: left out %s\n", w)
+	q.Origin, q.Lang = report.Origin(origin), *client.lang
+	wrong := hook.Wrong(q)
+	if k := inForce(*client.config); q.Scheme != "" && len(wrong) == 0 {
+		if _, known := k.Scheme(q.Scheme); !known {
+			wrong = append(wrong, fmt.Sprintf("scheme: there is no code table %q; there are %s", q.Scheme, schemesOf(k)))
 		}
-		if len(a.Ignored) > 0 {
-			fmt.Fprintf(s.err, "posdx report: not known and left out: %s\n", strings.Join(a.Ignored, " "))
-		}
-		if *asJSON {
-			json.NewEncoder(s.out).Encode(a)
-		}
-		last = a
-	})
+	}
+	for _, w := range wrong {
+		fmt.Fprintf(s.err, "posdx report: --%s\n", strings.Replace(w, "txn.", "txn ", 1))
+	}
+	if len(wrong) > 0 {
+		return exitUsage
+	}
+	d, err := client.daemon()
+	var last hook.Answer
+	if err == nil {
+		err = d.within(ctx, d.wait, func(ctx context.Context) error {
+			return d.Do(ctx, q, func(a hook.Answer) {
+				for _, w := range a.Warnings {
+					fmt.Fprintf(s.err, "posdx report: left out %s\n", w)
+				}
+				if *asJSON {
+					json.NewEncoder(s.out).Encode(a)
+				}
+				last = a
+			})
+		})
+	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx report: %v\n", err)
-		return exitFailed
+		return client.failed(s, err)
 	}
 	if last.Diagnosis == nil {
 		if !*asJSON {
@@ -112,7 +124,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		return exitOK
 	}
 	if !*asJSON {
-		printVerdict(s, *last.Diagnosis, *lang)
+		printVerdict(s, *last.Diagnosis, *client.lang)
 	}
 	if last.Diagnosis.Abstained {
 		return exitAbstain

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"posdx/agent/internal/source"
+	conf "posdx/agent/internal/config"
+	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
@@ -23,45 +24,47 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		"Restarts a modem. It is refused unless the configuration allows it for this modem (may_reset), no other program\nholds the port, and the daemon knows that no sale is running, unsettled or in doubt: not knowing counts as no. The\nfleet cannot ask for it.\n\n"+
 			"Exit codes: 0 restarted, 7 refused, and it says why, 1 it did not answer, 2 usage.",
 		"posdx reset modem0 --lang en")
-	config := f.String("config", defaultConfig, "the configuration `FILE`")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
-	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	client := addClientFlags(f, "zh")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if len(words) != 1 || !isLang(s, "reset", *lang) {
+	if len(words) != 1 || !client.valid(s) {
 		f.Usage()
 		return exitUsage
 	}
-	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*lang) }
+	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*client.lang) }
 	refuse := func(why string) int {
 		fmt.Fprintf(s.err, "posdx reset: %s%s\n", say("不复位：", "refused: "), why)
 		return exitRefused
 	}
-	c, err := readConfig(*config)
+	c, _, err := readConfig(*client.config)
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
 		return exitFailed
 	}
-	var m *portConfig
+	var m *conf.Port
 	for i := range c.Modem {
 		if c.Modem[i].Name == words[0] {
 			m = &c.Modem[i]
 		}
 	}
 	if m == nil || m.Port == "" {
-		fmt.Fprintf(s.err, "posdx reset: %s has no modem %q with a port\n", *config, words[0])
+		fmt.Fprintf(s.err, "posdx reset: %s has no modem %q with a port\n", *client.config, words[0])
 		return exitUsage
 	}
 	if !m.MayReset {
 		return refuse(say("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
 	}
-	st, err := source.Client{Path: *socket}.State(ctx)
+	var st report.State
+	d, err := client.daemon()
+	if err == nil {
+		st, err = d.State(ctx)
+	}
 	if err != nil {
 		return refuse(say("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + err.Error())
 	}
-	if why := interlock(st, *lang); why != "" {
+	if why := interlock(st, *client.lang); why != "" {
 		return refuse(why)
 	}
 	baud := m.Baud

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"time"
 
+	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +42,9 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	c, err := readConfig(*path)
+	c, problems, err := readConfig(*path)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx: %v\n", err)
+		sayProblems(s, problems.Of(conf.Error))
 		return exitConfig
 	}
 	level := slog.LevelInfo
@@ -50,9 +53,12 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	}
 	gate := &report.Gate{}
 	log := slog.New(slog.NewTextHandler(gate.Writer(s.err), &slog.HandlerOptions{Level: level}))
+	for _, p := range problems {
+		log.Warn("configuration", "problem", p)
+	}
 	settle(log)
-	c.life = openLives(filepath.Dir(c.Hook.Socket), newStamper(0).bootID, uptimeMS())
-	err = c.life.live(ctx, log, func() error {
+	c.life = keeper.OpenLives(filepath.Dir(c.Hook.Socket), stamp.New(0).BootID, stamp.UptimeMS())
+	err = c.life.Live(ctx, log, func() error {
 		tasks, closing, err := build(c, log, gate)
 		if err != nil {
 			fmt.Fprintf(s.err, "posdx: %v\n", err)

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"time"
 
 	"posdx/agent/internal/console"
-	"posdx/agent/internal/source"
 	"posdx/agent/report"
+	"posdx/codes"
 )
 
 // Exit codes of check: the worst of what was found.
@@ -19,39 +19,41 @@ const (
 )
 
 func runStatus(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "status", "[--json] [--lang zh|en]",
-		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last\ndiagnosis. Nothing is touched.\n\nExit code: 0, or 1 if no daemon answers.",
+	f := flags(s, "status", "[--config FILE] [--json] [--lang zh|en]",
+		"Prints what the running daemon knows: the terminal, the way to the fleet, every device's latest check, the last\ndiagnosis of a sale. Nothing is touched.\n\nExit code: 0, 1 if no daemon runs, 8 if one runs and does not answer.",
 		"posdx status --lang en")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
 	asJSON := f.Bool("json", false, "print JSON")
-	lang := f.String("lang", "", "`language` of the texts: zh en")
-	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
+	client := addClientFlags(f, "")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if len(words) > 0 || !isLang(s, "status", *lang) {
+	if len(words) > 0 || !client.valid(s) {
 		f.Usage()
 		return exitUsage
 	}
-	st, err := source.Client{Path: *socket}.State(ctx)
+	d, err := client.daemon()
+	var st report.State
+	if err == nil {
+		st, err = d.State(ctx)
+	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx status: %v\n", err)
-		return exitFailed
+		return client.failed(s, err)
 	}
 	if *asJSON {
 		json.NewEncoder(s.out).Encode(st)
 		return exitOK
 	}
-	fmt.Fprintln(s.out, console.Head(st, *lang))
-	for _, line := range console.Table(st.Evidence, *lang, renderWidth) {
+	lang := *client.lang
+	fmt.Fprintln(s.out, console.Head(st, lang))
+	for _, line := range console.Table(st.Evidence, lang, renderWidth) {
 		fmt.Fprintln(s.out, line)
 	}
 	if st.Last != nil {
 		fmt.Fprintln(s.out)
-		k := inForce(*config)
-		last := console.InLanguage(*st.Last, k, st.Profile, *lang)
-		for _, line := range console.Verdict(&last, k, *lang, renderWidth) {
+		k := inForce(*client.config)
+		last := console.InLanguage(*st.Last, k, st.Profile, lang)
+		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth), console.Verdict(&last, k, lang, renderWidth)...) {
 			fmt.Fprintln(s.out, line)
 		}
 	}
@@ -59,42 +61,60 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 }
 
 func runCheck(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "check", "[NAME…] [--json] [--lang zh|en]",
-		"Checks devices and network now and prints what was found; through the daemon, which owns the devices, or by itself if\n"+
-			"none runs. A device that is in use and a sale that is running are left in peace. A NAME is a check's, as net.tcp, or\nthe first part of several, as net or modem; without one everything is checked.\n\n"+
-			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage. What is not fitted or not configured does not count.",
+	f := flags(s, "check", "[NAME…] [--config FILE] [--json] [--lang zh|en] [--offline]",
+		"Checks devices and network now and prints what was found, through the daemon, which owns the devices and knows of\n"+
+			"sales. A device that is in use is left in peace, and in a sale nothing is asked: what was known before is printed\n"+
+			"with its age. A NAME is a check's, as net.tcp, or the first part of several, as net or modem; without one\n"+
+			"everything is checked. Without a daemon nothing is asked unless --offline says so.\n\n"+
+			"Exit code, the worst of all: 0 all ok; 4 something is bad; 5 something could not be told; 6 nothing ran;\n1 the check could not be asked for; 2 wrong usage; 8 the daemon does not answer. What is not fitted or not configured\ndoes not count.",
 		"posdx check net.tcp reader\nposdx check modem --json")
-	socket := f.String("socket", source.SocketPath, "the daemon's socket, a `path`")
-	config := f.String("config", defaultConfig, "the configuration `FILE`, used when no daemon answers")
 	asJSON := f.Bool("json", false, "print JSON")
-	lang := f.String("lang", "", "`language` of the texts: zh en")
+	client := addClientFlags(f, "")
+	client.addOffline(f)
 	names, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if !isLang(s, "check", *lang) {
+	if !client.valid(s) {
 		return exitUsage
 	}
-	list, err := source.Client{Path: *socket}.Check(ctx, names)
-	if errors.Is(err, source.ErrNoDaemon) {
-		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", *socket)
-		list, err = checkHere(ctx, *config, names)
+	d, err := client.daemon()
+	var list []report.Evidence
+	if err == nil {
+		list, err = d.Check(ctx, names)
+	}
+	if client.alone(err) {
+		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", d.Path)
+		list, err = checkHere(ctx, *client.config, names)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx check: %v\n", err)
-		return exitFailed
+		return client.failed(s, err)
 	}
-	return printChecks(s, list, *asJSON, *lang)
+	d.sayInSale(s, *client.lang)
+	return printChecks(s, list, *asJSON, *client.lang, d.inSale)
 }
 
-// printChecks prints evidence and returns the exit code of check.
-func printChecks(s stdio, list []report.Evidence, asJSON bool, lang string) int {
-	if asJSON {
+// printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each answer
+// is.
+func printChecks(s stdio, list []report.Evidence, asJSON bool, lang string, ages bool) int {
+	switch {
+	case asJSON:
 		if list == nil {
 			list = []report.Evidence{}
 		}
 		json.NewEncoder(s.out).Encode(list)
-	} else {
+	case ages:
+		for _, e := range list {
+			age := codes.Text{ZH: "%s 前  ", EN: "%s ago  "}.In(lang)
+			at := fmt.Sprintf(age, (time.Duration(e.AgeMS) * time.Millisecond).Round(time.Second))
+			if e.Status == report.NotRun {
+				at = ""
+			}
+			for _, line := range console.Table([]report.Evidence{e}, lang, renderWidth-len(at)) {
+				fmt.Fprintln(s.out, at+line)
+			}
+		}
+	default:
 		for _, line := range console.Table(list, lang, renderWidth) {
 			fmt.Fprintln(s.out, line)
 		}

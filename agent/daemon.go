@@ -6,18 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/evidence"
+	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
+	"posdx/agent/internal/source/registerlink"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/drivers/reader"
 )
 
@@ -25,6 +30,7 @@ import (
 type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
+	PublishLoose(kind string, doc []byte)
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -36,8 +42,8 @@ type daemon struct {
 	address report.Address
 	profile string // how codes are read: a profile's name, or a scheme's that has none
 	devices []report.Device
-	lib     *library
-	stamp   *stamper
+	lib     *library.Library
+	stamp   *stamp.Stamper
 	runner  *probe.Runner
 	loop    *triage.Loop
 	box     *outbox.Box
@@ -45,17 +51,18 @@ type daemon struct {
 	up      fleetLink     // nil without a broker
 	gate    *report.Gate
 	log     *slog.Logger
-	watch   *watch
-	links   []*source.ECR    // register links
-	wire    *capture.Capture // nil where nothing is captured
+	watch   *keeper.Watch
+	links   []*registerlink.Link // register links
+	wire    *capture.Capture     // nil where nothing is captured
 
-	sale    atomic.Bool
+	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
 
 func (d *daemon) agent() report.Agent {
-	return report.Agent{Version: version, Knowledge: d.lib.now.Load().Hash}
+	return report.Agent{Version: version, Knowledge: d.lib.Now.Load().Hash}
 }
 
 // Seen takes in a code that nobody waits on.
@@ -66,19 +73,25 @@ func (d *daemon) Seen(s source.Seen) bool {
 
 // Event takes in a code and returns at once.
 func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) {
-	if d.wire != nil {
+	if d.wire != nil && !s.Channel.Asked() {
 		d.wire.Fill(&s)
 	}
-	// A sale that has its code is over; but the wire knows of an approval before the card is out again.
-	if !s.Late && !(s.Channel == report.ChannelCapture && s.Code == "00") {
-		d.endSale()
+	if s.Channel.Asked() {
+		if err := d.answerable(s); err != nil {
+			return source.Ticket{}, err
+		}
+	} else {
+		d.sale.code(s)
 	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
 		Lang:  s.Lang, Late: s.Late, Card: s.Card.Number, Issuer: s.Card.Issuer,
 	})
+	if errors.Is(err, triage.ErrBusy) {
+		err = source.ErrBusy
+	}
 	if err != nil {
-		return source.Ticket{}, source.ErrBusy
+		return source.Ticket{}, err
 	}
 	return source.Ticket{ID: t.ID, First: t.First, Final: t.Final}, nil
 }
@@ -88,12 +101,8 @@ func (d *daemon) Txn(m source.TxnMark) {
 	if ms := m.Txn.ResponseMS; ms != nil && (m.Phase == source.PhaseAnswered || m.Phase == source.PhaseEnd) && m.Result != source.ResultFailed {
 		d.loop.Took(m.Txn.STAN, *ms)
 	}
+	d.sale.mark(m, time.Now())
 	switch m.Phase {
-	case source.PhaseStart:
-		if !m.Late {
-			d.sale.Store(true)
-			d.runner.SaleBegins(time.Now())
-		}
 	case source.PhaseRead:
 		if m.OK != nil {
 			d.loop.Read(m.Txn.Entry, *m.OK, m.Again)
@@ -105,18 +114,31 @@ func (d *daemon) Txn(m source.TxnMark) {
 			}
 		}
 	case source.PhaseEnd:
-		if !m.Late {
-			d.endSale()
-		}
 		if m.Result == source.ResultApproved {
-			d.loop.Approved(m.Txn.Entry, m.Txn.STAN, m.Channel)
+			d.loop.Approved(triage.Approval{Channel: m.Channel, Txn: m.Txn, Code: m.Code})
 		}
 	}
 }
 
-func (d *daemon) endSale() {
-	d.sale.Store(false)
-	d.runner.SaleEnds()
+// answerable says why a question is not one: who types at random, or a line that crackles, is not to be answered as if a
+// sale had failed. What a code may be at all is source.CodeProblem's to say.
+func (d *daemon) answerable(s source.Seen) error {
+	if problem := source.CodeProblem(s.Code); problem != "" {
+		return fmt.Errorf("code: %s", problem)
+	}
+	k := d.lib.Now.Load()
+	if s.Scheme != "" {
+		if !source.Word(s.Scheme, source.MaxScheme) {
+			return errors.New("scheme: want the name of a code table, such as unionpay")
+		}
+		if _, ok := k.Scheme(s.Scheme); !ok {
+			return fmt.Errorf("scheme: there is no code table %q; there are %s", s.Scheme, schemesOf(k))
+		}
+	}
+	if s.Code != anyCode && !k.Resolve(d.loop.Profile(), s.Scheme, s.Code, string(s.Origin)).Known && !source.Plausible(s.Code) {
+		return errors.New("code: no table has it, and it does not look like one: want at most 8 of A-Z a-z 0-9 . : -")
+	}
+	return nil
 }
 
 // Fact takes in what the payment application reports of itself.
@@ -134,9 +156,7 @@ func (d *daemon) Fact(e report.Evidence) {
 	if v, ok := e.Facts.Str("installed"); ok && e.Check == "app.version" {
 		if _, told := e.Facts.Str("expected"); !told && d.conf.App.Expected != "" {
 			e.Facts["expected"] = d.conf.App.Expected
-			if v != d.conf.App.Expected {
-				e.Status = report.Bad
-			}
+			evidence.Grade(&e, codes.Builtin())
 		}
 		if old := d.version.Swap(&v); old != nil && *old != v {
 			d.loop.Updated()
@@ -156,13 +176,17 @@ func (d *daemon) Lost(kind string, n int) {
 func (d *daemon) State() report.State {
 	now := time.Now()
 	s := report.State{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
-		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile, Checks: checksOf(d.runner), InSale: d.sale.Load(),
-		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.watch(),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
+		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile, Checks: checksOf(d.runner), InSale: d.runner.InSale(),
+		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
 	}
+	if o, ok := d.loop.Outcome(); ok {
+		s.Outcome = &o
+	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {
@@ -197,7 +221,9 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(have, " "))
 	}
-	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool { return !slices.ContainsFunc(p.Checks, wanted) })
+	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool {
+		return !slices.ContainsFunc(p.Checks, func(c evidence.Check) bool { return wanted(string(c)) })
+	})
 	r.Run(ctx, probes, nil)
 	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool { return !wanted(e.Check) }), nil
 }
@@ -211,7 +237,9 @@ func named(check, name string) bool {
 func checksOf(r *probe.Runner) []string {
 	var list []string
 	for _, p := range r.Probes() {
-		list = append(list, p.Checks...)
+		for _, c := range p.Checks {
+			list = append(list, string(c))
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -219,9 +247,9 @@ func checksOf(r *probe.Runner) []string {
 
 // self counts what the agent itself uses and has lost.
 func (d *daemon) self() map[string]int64 {
-	m := usage()
+	m := keeper.Usage()
 	m["lost"], m["scrubbed"] = d.lost.Load(), d.gate.Stopped()
-	d.watch.facts(m)
+	d.watch.Facts(m)
 	countLinks(d.links, m)
 	stats := d.box.Stats()
 	m["outbox_records"], m["outbox_bytes"], m["outbox_ram"] = int64(stats.Records), stats.Bytes, int64(stats.RAM)
@@ -244,39 +272,26 @@ func (d *daemon) inShort() string {
 	if d.up != nil {
 		text += fmt.Sprintf("; connected %v, %d records wait", d.up.State().Connected, d.box.Stats().Records)
 	}
-	if why := d.conf.life.watch().Reduced; why != "" {
+	if why := d.conf.life.Watch().Reduced; why != "" {
 		text += "; " + why
 	}
 	return text
-}
-
-// rssKB is the resident memory of this process, 0 where /proc does not say.
-func rssKB() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
-		return 0
-	}
-	return resident * int64(os.Getpagesize()) / 1024
 }
 
 // health is the snapshot that the fleet keeps of this terminal.
 func (d *daemon) health() report.Health {
 	now := time.Now()
 	return report.Health{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: uptimeMS(), BootID: d.stamp.bootID, ClockTrusted: clockTrusted(now),
-		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.watch(),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
+		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 }
 
 func (d *daemon) birth() report.Birth {
 	return report.Birth{
-		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.bootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
+		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.BootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
-		Labels: d.conf.Labels, Watch: d.conf.life.watch(),
+		Labels: d.conf.Labels, Watch: d.conf.life.Watch(),
 	}
 }
 
@@ -285,14 +300,14 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 	reply := report.Reply{ID: c.ID, Result: "done"}
 	switch name {
 	case "ping":
-		reply.Data = map[string]any{"version": version, "uptime_ms": uptimeMS()}
+		reply.Data = map[string]any{"version": version, "uptime_ms": stamp.UptimeMS()}
 	case "health":
 		reply.Data = d.health()
 		d.publishHealth()
 	case "knowledge":
-		b, err := packOf(c.Args)
+		b, err := library.PackOf(c.Args)
 		if err == nil {
-			_, err = d.lib.install(b)
+			_, err = d.lib.Install(b)
 		}
 		if err != nil {
 			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}
@@ -306,25 +321,24 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 		}
 		reply.Data = data
 	case "diagnose":
-		code, _ := c.Args["code"].(string)
-		scheme, _ := c.Args["scheme"].(string)
-		origin, _ := c.Args["origin"].(string)
-		if code == "" || len(code) > 64 {
-			return report.Reply{ID: c.ID, Result: "refused", Why: "args.code: want 1 to 64 characters"}
+		q, err := question(c.Args)
+		var t source.Ticket
+		if err == nil {
+			t, err = d.Event(ctx, q)
 		}
-		if origin == "" {
-			origin = string(report.OriginUnknown)
-		}
-		t, err := d.loop.Submit(triage.Code{Event: report.Event{Code: code, Scheme: scheme, Origin: report.Origin(origin), Channel: report.ChannelCommand}})
 		if err != nil {
-			return report.Reply{ID: c.ID, Result: "failed", Why: err.Error()}
+			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}
 		}
 		select {
 		case final, ok := <-t.Final:
 			if !ok {
 				return report.Reply{ID: c.ID, Result: "failed", Why: "the agent stopped before the diagnosis was final"}
 			}
-			reply.Data = map[string]any{"diagnosis": final.ID}
+			data := map[string]any{"diagnosis": final.ID, "asked": true}
+			if d.runner.InSale() {
+				data["in_sale"] = true // answered from what was known before it
+			}
+			reply.Data = data
 		case <-ctx.Done():
 			return report.Reply{ID: c.ID, Result: "failed", Why: "no final diagnosis in time"}
 		}
@@ -332,6 +346,39 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 		return report.Reply{ID: c.ID, Result: "refused", Why: "this version does not know the command " + name}
 	}
 	return reply
+}
+
+// question reads the arguments of the fleet's command diagnose: the one door through which they come in.
+func question(args map[string]any) (source.Seen, error) {
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
+	for name, v := range args {
+		text, ok := v.(string)
+		if !ok {
+			return s, fmt.Errorf("args.%.32q: want text", name)
+		}
+		switch name {
+		case "code":
+			s.Code = text
+		case "scheme":
+			if s.Scheme = text; !source.Word(text, source.MaxScheme) {
+				return s, errors.New("args.scheme: want the name of a code table, such as unionpay")
+			}
+		case "origin":
+			if s.Origin = report.Origin(text); !slices.Contains(source.Origins, text) {
+				return s, fmt.Errorf("args.origin: want one of %s", strings.Join(source.Origins, " "))
+			}
+		case "lang":
+			if s.Lang = text; text != "zh" && text != "en" {
+				return s, errors.New("args.lang: want zh or en")
+			}
+		default:
+			return s, fmt.Errorf("args.%.32q: there is none; there are code scheme origin lang", name)
+		}
+	}
+	if problem := source.CodeProblem(s.Code); problem != "" {
+		return s, fmt.Errorf("args.code: %s", problem)
+	}
+	return s, nil
 }
 
 // publishHealth sends the snapshot to the fleet. It is retained there and never kept here: the next one replaces it.
@@ -345,6 +392,21 @@ func (d *daemon) publishHealth() {
 		return
 	}
 	d.up.PublishHealth(d.gate.Out(doc))
+}
+
+// publishAsked sends the answer to a question to the fleet, apart from what failed. It is not kept for later: who asked
+// has it.
+func (d *daemon) publishAsked(doc []byte) {
+	if d.up != nil {
+		d.up.PublishLoose(report.KindAsked, d.gate.Out(doc))
+	}
+}
+
+// publishOutcome tells the fleet what became of a diagnosis.
+func (d *daemon) publishOutcome(doc []byte) {
+	if d.up != nil {
+		d.up.PublishLoose(report.KindOutcome, d.gate.Out(doc))
+	}
 }
 
 // tallies keeps the counts of every hour for the fleet; an hour without a code writes nothing.

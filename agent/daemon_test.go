@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/agent/report/schema/schematest"
+	"posdx/codes"
 )
 
 // start runs a whole daemon in a folder of its own and returns its socket.
-func start(t *testing.T, more string) (client source.Client, dir string, stop func()) {
+func start(t *testing.T, more string) (client hook.Client, dir string, stop func()) {
 	t.Helper()
 	dir = t.TempDir()
 	text := least + "language = \"en\"\nstate_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n" + more
@@ -29,7 +30,7 @@ func start(t *testing.T, more string) (client source.Client, dir string, stop fu
 	return client, dir, stop
 }
 
-func startIn(t *testing.T, c config) (source.Client, func()) {
+func startIn(t *testing.T, c config) (hook.Client, func()) {
 	t.Helper()
 	tasks, closing, err := build(c, slog.New(slog.DiscardHandler), &report.Gate{})
 	if err != nil {
@@ -39,7 +40,7 @@ func startIn(t *testing.T, c config) (source.Client, func()) {
 }
 
 // serve runs the tasks of a daemon until stop is called.
-func serve(t *testing.T, c config, tasks []task, closing func()) (source.Client, func()) {
+func serve(t *testing.T, c config, tasks []task, closing func()) (hook.Client, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -51,7 +52,7 @@ func serve(t *testing.T, c config, tasks []task, closing func()) (source.Client,
 		}
 		closing()
 	}
-	client := source.Client{Path: c.Hook.Socket}
+	client := hook.Client{Path: c.Hook.Socket}
 	for range 500 {
 		if _, err := client.State(t.Context()); err == nil {
 			return client, stop
@@ -73,11 +74,11 @@ func mustJSON(t *testing.T, v any) string {
 }
 
 // ask sends one request and returns all answers.
-func ask(t *testing.T, c source.Client, request any) (list []source.Answer) {
+func ask(t *testing.T, c hook.Client, request any) (list []hook.Answer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := c.Do(ctx, request, func(a source.Answer) { list = append(list, a) }); err != nil {
+	if err := c.Do(ctx, request, func(a hook.Answer) { list = append(list, a) }); err != nil {
 		t.Fatal(err)
 	}
 	return list
@@ -163,12 +164,12 @@ func TestEveryCheckOfTheContractIsAnswered(t *testing.T) {
 	have := map[string]bool{}
 	for _, p := range s.probes {
 		for _, name := range p.Checks {
-			have[name] = true
+			have[string(name)] = true
 		}
 	}
 	// What the payment application reports, and what the loop knows itself, has no probe.
 	reported := map[string]bool{"app.version": true, "app.config": true, "app.operator": true, "app.session": true, "app.keys": true,
-		"app.journal": true, "txn.answer": true, "txn.history": true, "fleet.advisory": true}
+		"app.journal": true, "txn.answer": true, "txn.history": true, "fleet.advisory": true, "source.readable": true}
 	for _, name := range contractChecks(t) {
 		if !have[name] && !reported[name] {
 			t.Errorf("nothing answers %s", name)
@@ -178,19 +179,11 @@ func TestEveryCheckOfTheContractIsAnswered(t *testing.T) {
 
 func contractChecks(t *testing.T) []string {
 	t.Helper()
-	b, err := os.ReadFile("report/schema/evidence.json")
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, c := range codes.Builtin().Checks {
+		names = append(names, c.Name)
 	}
-	var s struct {
-		Properties struct {
-			Check struct{ Enum []string } `json:"check"`
-		} `json:"properties"`
-	}
-	if err := json.Unmarshal(b, &s); err != nil || len(s.Properties.Check.Enum) == 0 {
-		t.Fatalf("checks in the schema: %v", err)
-	}
-	return s.Properties.Check.Enum
+	return names
 }
 
 func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
@@ -209,9 +202,9 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 	if err := json.Unmarshal(ended, &d); err != nil {
 		t.Fatal(err)
 	}
-	notes, err := openJournal(filepath.Join(dir, "open.journal"))
-	if err != nil || len(notes.left) != 0 {
-		t.Fatalf("after an orderly end the journal holds %v, %v", notes.left, err)
+	notes, err := outbox.OpenJournal(filepath.Join(dir, "open.journal"))
+	if err != nil || len(notes.Left) != 0 {
+		t.Fatalf("after an orderly end the journal holds %v, %v", notes.Left, err)
 	}
 	for _, id := range []string{"000009-0000000001", d.ID} {
 		d.ID, d.Event.ID, d.Revision, d.Final = id, id, 1, false
@@ -220,7 +213,7 @@ func TestInterruptedDiagnosisIsFinishedAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	notes.close()
+	notes.Close()
 	d.ID = "000009-0000000001"
 	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n"))
 	if err != nil {

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
 	"posdx/agent/diagnose"
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -23,43 +24,46 @@ const anyCode = "?"
 
 // liveFlags are the flags of a diagnosis made now.
 type liveFlags struct {
-	code, scheme, origin, config, socket *string
+	*clientFlags
+	code, scheme, origin *string
 }
 
 func addLiveFlags(f *flag.FlagSet) *liveFlags {
-	return &liveFlags{
-		code:   f.String("code", anyCode, "the response code; without one the terminal is examined as it is"),
-		scheme: f.String("scheme", "", "the code's table; empty for the configured one"),
-		origin: f.String("origin", "unknown", "who wrote the code: host, terminal, cashier or unknown"),
-		config: f.String("config", defaultConfig, "the configuration `FILE`: its knowledge pack, and its devices when no daemon answers"),
-		socket: f.String("socket", defaults().Hook.Socket, "the daemon's socket `PATH`"),
+	l := &liveFlags{
+		clientFlags: addClientFlags(f, "zh"),
+		code:        f.String("code", anyCode, "the response `code`; without one the terminal is examined as it is"),
+		scheme:      f.String("scheme", "", "the code's `table`; empty for the configured one"),
+		origin:      f.String("origin", "unknown", "`who` wrote the code: host terminal cashier unknown"),
 	}
+	l.addOffline(f)
+	return l
 }
 
 // valid says what is wrong with the flags of a command.
-func (l *liveFlags) valid(s stdio, command string) bool {
-	switch report.Origin(*l.origin) {
-	case report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown:
-	default:
-		fmt.Fprintf(s.err, "posdx %s: no origin %q: host, terminal, cashier or unknown\n", command, *l.origin)
+func (l *liveFlags) valid(s stdio) bool {
+	if !l.clientFlags.valid(s) {
 		return false
 	}
-	if len(*l.code) > 64 {
-		fmt.Fprintf(s.err, "posdx %s: a code of %d characters, want at most 64\n", command, len(*l.code))
-		return false
+	if *l.lang == "" {
+		*l.lang = "zh"
 	}
-	return true
+	wrong := hook.Wrong(hook.CodeRequest{Type: "diagnose", Code: *l.code, Scheme: *l.scheme, Origin: report.Origin(*l.origin)})
+	if k := inForce(*l.config); *l.scheme != "" && len(wrong) == 0 {
+		if _, known := k.Scheme(*l.scheme); !known {
+			wrong = append(wrong, fmt.Sprintf("scheme: there is no code table %q; there are %s", *l.scheme, schemesOf(k)))
+		}
+	}
+	for _, w := range wrong {
+		fmt.Fprintf(s.err, "posdx %s: --%s\n", l.command, w)
+	}
+	return len(wrong) == 0
 }
 
 // diagnoseLive examines the terminal now and prints what it found.
 func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Options, asJSON, explain bool) int {
-	if !live.valid(s, "diagnose") {
-		return exitUsage
-	}
 	d, err := live.diagnose(ctx, s, o)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
-		return exitFailed
+		return live.failed(s, err)
 	}
 	code := printDiagnosis(s, &d, o, asJSON)
 	if explain {
@@ -68,20 +72,19 @@ func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Opti
 	return code
 }
 
-// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs.
-func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (report.Diagnosis, error) {
-	d, err := viaDaemon(ctx, l, o.Lang)
-	if errors.Is(err, source.ErrNoDaemon) {
-		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", *l.socket, triage.Deadline)
-		return examine(ctx, l, o)
+// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs and it is told to.
+func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (d report.Diagnosis, err error) {
+	c, err := l.daemon()
+	if err == nil {
+		err = c.Diagnose(ctx, o.Lang, *l.code, *l.scheme, report.Origin(*l.origin), func(r report.Diagnosis) { d = r })
+		if err == nil && d.Revision == 0 {
+			err = errors.New("the daemon gave no diagnosis")
+		}
+		c.sayInSale(s, o.Lang)
 	}
-	return d, err
-}
-
-func viaDaemon(ctx context.Context, live *liveFlags, lang string) (d report.Diagnosis, err error) {
-	err = source.Client{Path: *live.socket}.Diagnose(ctx, lang, *live.code, *live.scheme, report.Origin(*live.origin), func(r report.Diagnosis) { d = r })
-	if err == nil && d.Revision == 0 {
-		err = errors.New("the daemon gave no diagnosis")
+	if l.alone(err) {
+		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", c.Path, triage.Deadline)
+		return examine(ctx, l, o)
 	}
 	return d, err
 }
@@ -100,7 +103,7 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	defer cancel()
 	r.Run(ctx, r.Probes(), nil)
 	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
-	newStamper(0).event(&ev)
+	stamp.New(0).Event(&ev)
 	o.TookMS = time.Since(start).Milliseconds()
 	return diagnose.Explain(ev, r.Known(time.Now()), inForce(*live.config), o), nil
 }
@@ -117,10 +120,10 @@ func checkHere(ctx context.Context, config string, names []string) ([]report.Evi
 // local makes the checks of a configuration for a command that runs without a daemon. A terminal that has no
 // configuration yet is examined with the defaults.
 func local(path string) (*probe.Runner, codes.Profile, error) {
-	c, err := readConfig(path)
+	c, _, err := readConfig(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && path == defaultConfig:
-		c = defaults()
+	case unwritten(path):
+		c = config{Config: conf.Defaults()}
 	case err != nil:
 		return nil, codes.Profile{}, err
 	}

@@ -47,7 +47,7 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 	var said string
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(said, "transbank:02"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the code does not appear: %s", said)
+			t.Fatalf("the code does not appear: %s\n%s", said, talk.String())
 		}
 		// The port may not be open yet, and a line keeps nothing for those who come later.
 		fmt.Fprintf(far, "\x02%s%c", frame, sum)
@@ -77,5 +77,72 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 	})
 	if err != nil || kept == 0 || gate.Stopped() != 0 {
 		t.Errorf("%d diagnoses of the link kept, the gate stopped %d, %v", kept, gate.Stopped(), err)
+	}
+}
+
+// TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are the base
+// against which failures count.
+func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
+	far, near, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pty here: %v", err)
+	}
+	defer far.Close()
+	defer near.Close()
+	dir := t.TempDir()
+	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near.Name() + "\"]\nbaud = 9600\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var talk bytes.Buffer
+	gate := &report.Gate{}
+	d, tasks, closing, err := assemble(c, slog.New(slog.NewTextHandler(gate.Writer(&talk), nil)), gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stop := serve(t, c, tasks, closing)
+	defer stop()
+	say := func(text string) {
+		sum := byte(3)
+		for i := range len(text) {
+			sum ^= text[i]
+		}
+		fmt.Fprintf(far, "\x02%s\x03%c", text, sum)
+	}
+	frames := func() (n int) {
+		for _, l := range d.links[0].Lines() {
+			n += l.Counts.Frames
+		}
+		return n
+	}
+	eventually := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("never: %s", what)
+			}
+		}
+	}
+	eventually("the link is listened to", func() bool { say("0100"); return frames() > 0 })
+	const sales = 38
+	for i := range sales {
+		before := frames()
+		say(fmt.Sprintf("0200|%d|", 1000+i))
+		say("0210|00|597029414300|75001088|")
+		eventually("the sale is heard", func() bool { return frames() >= before+2 })
+	}
+	say("0500|")
+	say("0510|00|597029414300|75001088|") // the day is closed: no sale
+	n := 0
+	eventually("all are counted", func() bool {
+		for _, c := range d.loop.TakeTally(time.Now()).Counts {
+			if c.Code == "00" {
+				n += c.Count
+			}
+		}
+		return n >= sales
+	})
+	if n != sales {
+		t.Errorf("%d approvals were counted as %d", sales, n)
 	}
 }

@@ -22,9 +22,11 @@ import (
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
@@ -90,12 +92,13 @@ func (e errCannot) Error() string { return string(e) }
 
 // A shop is the terminal with all that stands around it.
 type shop struct {
+	walled atomic.Bool // the page that should be empty is a sign-in page
 	ctx    context.Context
 	f      fault
 	dir    string
 	iface  string
-	w      *sim.World
-	client source.Client
+	w      *world.World
+	client hook.Client
 
 	reader     *sim.Reader
 	neo        *sim.NEOReader
@@ -126,7 +129,7 @@ const (
 )
 
 func runShop(ctx context.Context, name, dir string) (got result) {
-	s := &shop{ctx: ctx, dir: dir, client: source.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: sim.HostIP, shopOther: sim.BrokerIP}}
+	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: world.HostIP, shopOther: world.BrokerIP}}
 	for _, f := range append(faults(), resting()) {
 		if f.name == name {
 			s.f = f
@@ -191,7 +194,7 @@ func (s *shop) build() (err error) {
 	if err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	if s.w, err = sim.NewWorld(s.iface); err != nil {
+	if s.w, err = world.NewWorld(s.iface); err != nil {
 		return err
 	}
 	for name, text := range healthyBoard {
@@ -228,7 +231,7 @@ func (s *shop) build() (err error) {
 	}
 	if s.f.modem {
 		state := sim.GoodModem()
-		state.Address = sim.TerminalIP
+		state.Address = world.TerminalIP
 		s.modem = sim.NewModem(sim.Quectel(), state, 1)
 		s.modemLine = sim.NewLine(s.path("ttyModem"), s.modem, 1)
 		if err = s.modemLine.Plug(); err != nil {
@@ -256,16 +259,20 @@ func (s *shop) config() string {
 	if s.f.modem {
 		w("[[modem]]\nname = \"modem0\"\nport = %q\nbaud = 115200\napn = \"cmiot\"\ndedicated = true\ndial_up = %v", s.path("ttyModem"), s.f.dialUp)
 	}
-	w("[network]\nresolvers = [%q]", sim.ResolverIP)
+	w("[network]\nresolvers = [%q]", world.ResolverIP)
 	if !s.f.dialUp {
 		w("interfaces = [%q]", s.iface)
 	}
 	w("[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d\ntls = true\nca = %q", s.hostName(), shopHostPort, s.path("ca.pem"))
-	other := sim.BrokerIP // by address: a dead resolver is no dead line
+	other := world.BrokerIP // by address: a dead resolver is no dead line
 	if s.f.byName {
 		other = shopOther
 	}
-	w("[[target]]\nname = \"internet\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", other, shopOtherPort, shopOther, s.path("ca.pem"))
+	if s.f.portal {
+		w("[[target]]\nname = \"internet\"\nhost = %q\nport = 80\nportal_path = \"/generate_204\"", other)
+	} else {
+		w("[[target]]\nname = \"internet\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", other, shopOtherPort, shopOther, s.path("ca.pem"))
+	}
 	w("[storage]\npaths = [%q]", s.path("data"))
 	w("[app]\nprocess = %q\nexpected_version = \"5.3.0\"", s.processName())
 	w("[profile]\nscheme = \"unionpay\"")
@@ -407,7 +414,7 @@ func (s *shop) openKernelLog() error {
 func (s *shop) kernel(texts ...string) error {
 	for _, text := range texts {
 		s.kernelSeq++
-		if _, err := fmt.Fprintf(s.kernelLog, "3,%d,%d,-;%s\n", s.kernelSeq, uptimeMS()*1000, text); err != nil {
+		if _, err := fmt.Fprintf(s.kernelLog, "3,%d,%d,-;%s\n", s.kernelSeq, stamp.UptimeMS()*1000, text); err != nil {
 			return err
 		}
 	}
@@ -415,9 +422,9 @@ func (s *shop) kernel(texts ...string) error {
 }
 
 // at runs a command of several words in a namespace of the world.
-func (s *shop) at(n *sim.Net, words string) error { return s.atWith(n, words, "") }
+func (s *shop) at(n *world.Net, words string) error { return s.atWith(n, words, "") }
 
-func (s *shop) atWith(n *sim.Net, words, input string) error {
+func (s *shop) atWith(n *world.Net, words, input string) error {
 	w := strings.Fields(words)
 	if _, err := exec.LookPath(w[0]); err != nil {
 		return errCannot(w[0] + " is not installed (Debian packages iproute2 and nftables)")
@@ -439,7 +446,7 @@ func (s *shop) forward(rule string) error {
 
 // ask sends one line to the hook.
 func (s *shop) ask(request any) error {
-	return s.client.Do(s.ctx, request, func(source.Answer) {})
+	return s.client.Do(s.ctx, request, func(hook.Answer) {})
 }
 
 func (s *shop) fact(check string, facts map[string]any) error {
@@ -501,10 +508,10 @@ func (s *shop) code(e event) (got result, err error) {
 	}
 	txn["stan"] = fmt.Sprintf("%06d", s.stan)
 	begun := time.Now()
-	q := source.CodeRequest{Type: "code", Code: e.code, Scheme: e.scheme, Origin: e.origin, Txn: txn, Wait: "final", Full: true}
-	err = s.client.Do(s.ctx, q, func(a source.Answer) {
+	q := hook.CodeRequest{Type: "code", Code: e.code, Scheme: e.scheme, Origin: e.origin, Txn: txn, Wait: "final", Full: true}
+	err = s.client.Do(s.ctx, q, func(a hook.Answer) {
 		ms := float64(time.Since(begun).Microseconds()) / 1000
-		if a.Result == source.First {
+		if a.Result == hook.First {
 			got.FirstMS = ms
 		}
 		if a.Diagnosis != nil {

@@ -11,6 +11,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,7 @@ type fault struct {
 	neo    bool // the reader speaks NEO
 	never  bool // the terminal has never had an approval
 	byName bool // the independent place is given by name
+	portal bool // and is a page that should be empty
 
 	prepare func(*shop) error // before the daemon starts
 	breaks  func(*shop) error // after three good sales
@@ -195,7 +197,7 @@ func faults() []fault {
 		{name: "host-slow", cause: "host.overloaded", kind: peerFault, how: "the host answers 96 after 41 s instead of 0.7",
 			breaks: func(s *shop) error { return s.good(10) }, event: hostCode("96", "response_ms", 41_000)},
 		{name: "host-lost", cause: "host.unreachable", kind: realFault, how: "the router loses what goes to the host's address",
-			breaks: func(s *shop) error { return s.w.LoseHost(sim.HostIP, true) }, event: connect},
+			breaks: func(s *shop) error { return s.w.LoseHost(world.HostIP, true) }, event: connect},
 		{name: "host-port-closed", cause: "host.port-closed", kind: realFault, how: "the host's listener is closed",
 			breaks: func(s *shop) error { return s.hostDoor.Close() }, event: connect},
 		{name: "host-cert-expired", cause: "host.tls", kind: realFault, how: "the host presents a certificate that ended yesterday",
@@ -299,6 +301,8 @@ func faults() []fault {
 			breaks: modemState(func(m *sim.ModemState) { m.SIM, m.Stat, m.Attached, m.Active, m.Address = "10", 0, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
 			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
+		{name: "modem-flight-mode", cause: "modem.radio-off", kind: peerFault, modem: true, iface: "wwan0", how: "somebody switched the modem's radio off",
+			breaks: modemState(func(m *sim.ModemState) { m.Off, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-weak", cause: "modem.signal-weak", kind: peerFault, modem: true, iface: "wwan0", how: "the modem hears next to nothing and searches",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
@@ -328,6 +332,8 @@ func faults() []fault {
 			breaks: inTerminal("ip link add eth1 type veth peer name far1", "ip link set far1 up", "ip addr add 192.168.9.2/24 dev eth1", "ip link set eth1 up", "ip route append default via 192.168.9.1 dev eth1"), event: noAnswer},
 		{name: "site-firewall", cause: "lan.firewall", kind: realFault, how: "the router refuses the host's port with a reset, the host is 40 ms away", prepare: farTapped,
 			breaks: all(delaying(40*time.Millisecond), forwarding("tcp dport 5000 reject with tcp reset")), event: connect},
+		{name: "sign-in-page", cause: "lan.portal", kind: realFault, portal: true, how: "the site lets nothing out but to its own sign-in page",
+			breaks: all(func(s *shop) error { s.walled.Store(true); return nil }, forwarding("tcp dport { 443, 5000 } drop")), event: connect},
 
 		// Beyond.
 		{name: "internet-lost", cause: "wan.outage", kind: realFault, how: "the router drops all that goes beyond it",
@@ -379,7 +385,7 @@ func noNetwork(s *shop) error { return s.at(s.w.Terminal, "ip link del "+s.iface
 
 // twin puts another device with the terminal's address on the router's side of the cable.
 func twin(s *shop) error {
-	other, err := sim.NewNet()
+	other, err := world.NewNet()
 	if err != nil {
 		return err
 	}
@@ -388,7 +394,7 @@ func twin(s *shop) error {
 	if err := s.at(s.w.Router, fmt.Sprintf("ip link add link lan0 name twin0 netns /proc/%s/fd/%d type macvlan mode bridge", pid, other.File().Fd())); err != nil {
 		return errCannot(err.Error())
 	}
-	if err := other.Address("twin0", sim.TerminalIP+"/24"); err != nil {
+	if err := other.Address("twin0", world.TerminalIP+"/24"); err != nil {
 		return err
 	}
 	return other.Up("twin0")

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +17,7 @@ type wire struct {
 	delay     atomic.Int64 // of one direction
 }
 
-func tap(n *sim.Net, name string) (f *os.File, err error) {
+func tap(n *world.Net, name string) (f *os.File, err error) {
 	err = n.Do(func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -47,7 +47,7 @@ func farTapped(s *shop) error {
 }
 
 // lay replaces a cable of the router's by a wire and gives both ends what they had.
-func (s *shop) lay(port string, far *sim.Net, name string, addresses ...func() error) error {
+func (s *shop) lay(port string, far *world.Net, name string, addresses ...func() error) error {
 	if err := s.at(s.w.Router, "ip link del "+port); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func delaying(d time.Duration) func(*shop) error {
 // tunnelled puts a tunnel in place of the cable between terminal and router: of all the interfaces that a kernel can make
 // out of nothing, it is the one that counts damaged frames.
 func tunnelled(s *shop) error {
-	end := func(n *sim.Net, name, own, other, address string) error {
+	end := func(n *world.Net, name, own, other, address string) error {
 		for _, words := range []string{"ip link set " + name + " down", "ip addr flush dev " + name, "ip link set " + name + " name wire0",
 			"ip addr add " + own + "/30 dev wire0", "ip link set wire0 up",
 			"ip link add " + name + " type vxlan id 3 remote " + other + " dstport 4789 dev wire0",
@@ -107,13 +107,13 @@ func tunnelled(s *shop) error {
 		}
 		return nil
 	}
-	if err := end(s.w.Router, "lan0", "10.255.0.1", "10.255.0.2", sim.GatewayIP); err != nil {
+	if err := end(s.w.Router, "lan0", "10.255.0.1", "10.255.0.2", world.GatewayIP); err != nil {
 		return err
 	}
-	if err := end(s.w.Terminal, s.iface, "10.255.0.2", "10.255.0.1", sim.TerminalIP); err != nil {
+	if err := end(s.w.Terminal, s.iface, "10.255.0.2", "10.255.0.1", world.TerminalIP); err != nil {
 		return err
 	}
-	return s.w.Terminal.Route(s.iface, "0.0.0.0/0", sim.GatewayIP)
+	return s.w.Terminal.Route(s.iface, "0.0.0.0/0", world.GatewayIP)
 }
 
 // noisy has one frame in four arrive with a mark that its receiver must take for damage, while traffic passes for as long
@@ -124,7 +124,7 @@ func noisy(s *shop) error {
 		return err
 	}
 	// Replies are lost too, which ping reports as its failure.
-	if err := s.at(s.w.Router, "ping -q -c 1220 -i 0.05 -W 1 "+sim.TerminalIP); err != nil && s.ctx.Err() != nil {
+	if err := s.at(s.w.Router, "ping -q -c 1220 -i 0.05 -W 1 "+world.TerminalIP); err != nil && s.ctx.Err() != nil {
 		return err
 	}
 	return nil

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/uplink"
 	"posdx/agent/report"
 )
@@ -20,13 +23,21 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 	if len(c.Broker.URL) == 0 {
 		return nil, nil, nil
 	}
+	var keys []ed25519.PublicKey
+	for i, s := range c.Broker.AdvisoryKeys {
+		k, err := conf.AdvisoryKey(s)
+		if err != nil {
+			return nil, nil, keyed{fmt.Sprintf("broker.advisory_keys[%d]", i), err}
+		}
+		keys = append(keys, k)
+	}
 	u, err := uplink.New(uplink.Config{
-		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.bootID,
+		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.BootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile,
-		AdvisoryKeys: c.Broker.advisoryKeys,
+		AdvisoryKeys: keys,
 		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
-		TimeFloor: floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
-		Uptime: time.Duration(uptimeMS()) * time.Millisecond,
+		TimeFloor: stamp.Floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
+		Uptime: time.Duration(stamp.UptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{
 		Birth: d.birth, Command: d.command, Log: d.log,
 		Advisory: func(scope, key string, a report.Advisory, gone bool) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -36,7 +36,7 @@ func BenchmarkHookFirst(b *testing.B) {
 	ended := make(chan error, 1)
 	go func() { ended <- runAll(ctx, tasks) }()
 	defer func() { cancel(); <-ended; closing() }()
-	client := source.Client{Path: c.Hook.Socket}
+	client := hook.Client{Path: c.Hook.Socket}
 	for {
 		if _, err := client.State(ctx); err == nil {
 			break
@@ -78,11 +78,11 @@ func BenchmarkHookFirst(b *testing.B) {
 		n++
 		fmt.Fprintf(conn, `{"type":"code","code":"T-%d","origin":"terminal","wait":"first"}`+"\n", n)
 		start := time.Now()
-		var a source.Answer
+		var a hook.Answer
 		if err := answers.Decode(&a); err != nil {
 			b.Fatal(err)
 		}
-		if a.Result == source.First {
+		if a.Result == hook.First {
 			took = append(took, time.Since(start))
 		}
 		time.Sleep(10 * time.Millisecond) // faster than any till

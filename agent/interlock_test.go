@@ -91,7 +91,7 @@ func TestReset(t *testing.T) {
 		}
 	}
 	reset(exitRefused, "daemon does not answer")
-	c, err := readConfig(file)
+	c, _, err := readConfig(file)
 	if err != nil {
 		t.Fatal(err)
 	}

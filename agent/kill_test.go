@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/outbox"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -34,13 +34,13 @@ func TestKilledAtRandom(t *testing.T) {
 	if err := os.WriteFile(config, []byte(least+"state_dir = \""+state+"\"\n[hook]\nsocket = \""+dir+"/s\"\n[outbox]\nmax_bytes = 67108864\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client := source.Client{Path: dir + "/s"}
+	client := hook.Client{Path: dir + "/s"}
 	promised := map[string]bool{} // ids whose first verdict came
 	sent := 0
 	report1 := func(ctx context.Context) error {
 		sent++
-		q := source.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true} // each is a code of its own
-		return client.Do(ctx, q, func(a source.Answer) {
+		q := hook.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true} // each is a code of its own
+		return client.Do(ctx, q, func(a hook.Answer) {
 			if a.Diagnosis != nil {
 				promised[a.Diagnosis.ID] = true
 			}
@@ -123,12 +123,18 @@ func pending(t *testing.T, state string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	copied := filepath.Join(t.TempDir(), "open.journal")
+	if err := os.WriteFile(copied, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := outbox.OpenJournal(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
 	var ids []string
-	for i := 0; i+journalSlot <= len(b); i += journalSlot {
-		var d report.Diagnosis
-		if doc := slotDoc(b[i : i+journalSlot]); doc != nil && json.Unmarshal(doc, &d) == nil {
-			ids = append(ids, d.ID)
-		}
+	for _, d := range j.Left {
+		ids = append(ids, d.ID)
 	}
 	return ids
 }

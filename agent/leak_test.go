@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
 
@@ -46,7 +46,7 @@ func TestPlantedCardDataGoesNowhere(t *testing.T) {
 			{"type": "fact", "check": "app.version", "status": "ok", "facts": map[string]any{"installed": pan, "expected": pan}},
 			{"type": "txn", "phase": "end", "stan": pan, "result": pan, "code": pan}, {"type": pan}, {"type": "check", "names": []string{pan}},
 		} {
-			err := client.Do(t.Context(), q, func(a source.Answer) { said.WriteString(mustJSON(t, a)) })
+			err := client.Do(t.Context(), q, func(a hook.Answer) { said.WriteString(mustJSON(t, a)) })
 			if err != nil {
 				said.WriteString(err.Error())
 			}
@@ -58,7 +58,7 @@ func TestPlantedCardDataGoesNowhere(t *testing.T) {
 		f.WriteString("sale " + pan + " RC=" + strings.ReplaceAll(pan, " ", "") + " stan=" + strings.ReplaceAll(pan, " ", "") + " tid=1\nsale " + pan + " RC=55 stan=000001 tid=10043871\n")
 		f.Close()
 	}
-	if err := client.Do(t.Context(), map[string]any{"type": "code", "code": "55", "origin": "host", "wait": "final", "full": true}, func(a source.Answer) { said.WriteString(mustJSON(t, a)) }); err != nil {
+	if err := client.Do(t.Context(), map[string]any{"type": "code", "code": "55", "origin": "host", "wait": "final", "full": true}, func(a hook.Answer) { said.WriteString(mustJSON(t, a)) }); err != nil {
 		t.Fatal(err)
 	}
 	stop()

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 )
@@ -22,7 +24,7 @@ const (
 )
 
 // pingLinks answers when every register link has come round.
-func pingLinks(list []*source.ECR) func(answer func()) {
+func pingLinks(list []*registerlink.Link) func(answer func()) {
 	return func(answer func()) {
 		var mu sync.Mutex
 		left := len(list)
@@ -40,14 +42,14 @@ func pingLinks(list []*source.ECR) func(answer func()) {
 
 // linkProbes make evidence of what is heard on the links to PIN pads: their state and that of their line, without asking
 // anything. A link to a cash register is no evidence about a reader or a PIN pad.
-func linkProbes(c config, list []*source.ECR) (probes []probe.Probe) {
+func linkProbes(c config, list []*registerlink.Link) (probes []probe.Probe) {
 	for i, l := range list {
 		if c.ECR[i].Framing != ecr.ABECS {
 			continue
 		}
 		h := &linkHistory{name: l.Name}
 		probes = append(probes, probe.Probe{
-			Checks: []string{"reader.line", "pinpad.port"}, Subject: l.Name, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+			Checks: []evidence.Check{evidence.ReaderLine, evidence.PINPadPort}, Subject: l.Name, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
 			Run: func(context.Context) []report.Evidence {
 				h.read(time.Now(), l.Lines())
 				return []report.Evidence{h.line(), h.pad()}
@@ -58,7 +60,7 @@ func linkProbes(c config, list []*source.ECR) (probes []probe.Probe) {
 }
 
 // countLinks adds to a snapshot of health what the links counted since the start.
-func countLinks(list []*source.ECR, m map[string]int64) {
+func countLinks(list []*registerlink.Link, m map[string]int64) {
 	for _, e := range list {
 		for _, l := range e.Lines() {
 			m["link_frames"] += int64(l.Counts.Frames)
@@ -78,10 +80,10 @@ type linkHistory struct {
 
 type linkReading struct {
 	at    time.Time
-	lines []source.Line // what the PIN pad sends, and what it is sent where that is heard
+	lines []registerlink.Line // what the PIN pad sends, and what it is sent where that is heard
 }
 
-func (h *linkHistory) read(now time.Time, lines []source.Line) {
+func (h *linkHistory) read(now time.Time, lines []registerlink.Line) {
 	if len(lines) == 0 {
 		return
 	}
@@ -98,48 +100,42 @@ func (h *linkHistory) read(now time.Time, lines []source.Line) {
 func (h *linkHistory) change(i int) (bytes, frames, spoiled, naks, frame, parity, overrun uint64) {
 	a, b := h.readings[0].lines[i], h.readings[len(h.readings)-1].lines[i]
 	d := b.Errors.Since(a.Errors)
-	bad := func(l source.Line) int { return l.Counts.SumErrors + l.Counts.Cut + l.Counts.Oversize }
+	bad := func(l registerlink.Line) int { return l.Counts.SumErrors + l.Counts.Cut + l.Counts.Oversize }
 	return b.Bytes - a.Bytes, uint64(b.Counts.Frames - a.Counts.Frames), uint64(bad(b) - bad(a)), uint64(b.Counts.NAKs - a.Counts.NAKs), d.Frame, d.Parity, d.Overrun
 }
 
-func (h *linkHistory) evidence(check string) report.Evidence {
-	return report.Evidence{Check: check, Subject: h.name, Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonTooFew}}
+func (h *linkHistory) tooFew(check evidence.Check) report.Evidence {
+	return evidence.CannotTell(check, h.name, report.ReasonTooFew)
 }
 
-// line judges as the line of a card reader that is asked is judged: three damaged characters that are more than one in
-// a thousand, two spoiled frames that are more than one in ten.
+// line counts what is damaged on a link, as a reader that is asked counts it.
 func (h *linkHistory) line() report.Evidence {
-	e := h.evidence("reader.line")
 	if len(h.readings) < 2 {
-		return e
+		return h.tooFew(evidence.ReaderLine)
 	}
-	var bytes, frames, spoiled, damaged, frame, parity, overrun uint64
-	noise := false
+	var bytes, frames, spoiled, stray, frame, parity, overrun uint64
 	for i := range h.readings[0].lines {
 		b, f, s, n, x, y, z := h.change(i)
-		bytes, frames, spoiled, damaged = bytes+b, frames+f, spoiled+s+n, damaged+x+y+z
+		bytes, frames, spoiled = bytes+b, frames+f, spoiled+s+n
 		frame, parity, overrun = frame+x, parity+y, overrun+z
-		noise = noise || f == 0 && b >= linkNoise
+		if f == 0 {
+			stray = max(stray, b)
+		}
 	}
 	if bytes == 0 {
-		return e
+		return h.tooFew(evidence.ReaderLine)
 	}
-	window := int(h.readings[len(h.readings)-1].at.Sub(h.readings[0].at).Seconds())
-	e.Facts = report.Facts{"frame": frame, "parity": parity, "overrun": overrun, "crc": spoiled, "window_s": window}
-	e.Status, e.Facts["level"] = report.OK, "good"
-	switch {
-	case damaged >= 3 && damaged*1000 > bytes, spoiled >= 2 && spoiled*10 > spoiled+frames, noise:
-		e.Status, e.Facts["level"] = report.Bad, "bad"
-	case damaged > 0 || spoiled > 0:
-		e.Facts["level"] = "poor"
-	}
-	return e
+	num := func(f evidence.Fact[float64], n uint64) evidence.Value { return f.Is(float64(n)) }
+	window := h.readings[len(h.readings)-1].at.Sub(h.readings[0].at)
+	return evidence.New(evidence.ReaderLine, h.name, num(evidence.Frame, frame), num(evidence.Parity, parity), num(evidence.Overrun, overrun),
+		num(evidence.CRC, spoiled), num(evidence.Chars, bytes), num(evidence.FramesGood, frames), num(evidence.StrayBytes, stray),
+		evidence.WindowS.Is(math.Floor(window.Seconds())))
 }
 
 // pad says whether the PIN pad answers, as far as others asked it within the window:
 // a sound frame since the last request proves that it lives.
 func (h *linkHistory) pad() report.Evidence {
-	e := h.evidence("pinpad.port")
+	e := h.tooFew(evidence.PINPadPort)
 	n := len(h.readings)
 	if n == 0 {
 		return e
@@ -147,8 +143,7 @@ func (h *linkHistory) pad() report.Evidence {
 	now := h.readings[n-1]
 	switch pad := now.lines[0]; {
 	case !pad.Open:
-		e.Facts["reason"] = report.ReasonInUse // not listened to: held, away, or the relay says nothing
-		return e
+		return evidence.CannotTell(evidence.PINPadPort, h.name, report.ReasonInUse) // not listened to: held, away, or the relay says nothing
 	case n < 2:
 		return e
 	}
@@ -164,11 +159,11 @@ func (h *linkHistory) pad() report.Evidence {
 	}
 	switch {
 	case asked >= linkSilent:
-		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "silent"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("silent"))
 	case frames > 0:
-		e.Status, e.Facts = report.OK, report.Facts{"outcome": "ok"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("ok"))
 	case bytes >= linkNoise:
-		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "fault"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("fault"))
 	}
 	return e
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 	"posdx/drivers/serial"
@@ -35,15 +35,15 @@ func TestLinkEvidence(t *testing.T) {
 		h := &linkHistory{name: "ecr0"}
 		for i, r := range c.readings {
 			at := begin.Add(time.Duration(i) * time.Minute)
-			pad := source.Line{Open: !c.closed, Bytes: uint64(r.bytes), Counts: ecr.Counts{Frames: r.frames, SumErrors: r.spoiled}, Errors: serial.Counters{Parity: uint64(r.parity)}}
-			app := source.Line{Open: true, Bytes: uint64(r.asked) * 10, Counts: ecr.Counts{Frames: r.asked}}
+			pad := registerlink.Line{Open: !c.closed, Bytes: uint64(r.bytes), Counts: ecr.Counts{Frames: r.frames, SumErrors: r.spoiled}, Errors: serial.Counters{Parity: uint64(r.parity)}}
+			app := registerlink.Line{Open: true, Bytes: uint64(r.asked) * 10, Counts: ecr.Counts{Frames: r.asked}}
 			if i > 0 && r.asked != c.readings[i-1].asked {
 				app.Heard = at
 			}
 			if i > 0 && r.bytes != c.readings[i-1].bytes {
 				pad.Heard = at
 			}
-			h.read(at, []source.Line{pad, app})
+			h.read(at, []registerlink.Line{pad, app})
 		}
 		for _, e := range []struct {
 			got  report.Evidence

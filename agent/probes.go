@@ -7,10 +7,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/stamp"
 	"posdx/drivers/reader"
 )
 
@@ -28,9 +29,13 @@ const cellular = "cellular"
 // sense lists every check of the product: the architecture on one screen. The directory may be empty for a command that
 // keeps nothing.
 func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (senses, error) {
-	resolvers, err := addresses(c.Network.Resolvers)
-	if err != nil {
-		return senses{}, err
+	var resolvers []netip.AddrPort
+	for i, r := range c.Network.Resolvers {
+		a, err := conf.Resolver(r)
+		if err != nil {
+			return senses{}, keyed{fmt.Sprintf("network.resolvers[%d]", i), err}
+		}
+		resolvers = append(resolvers, a)
 	}
 	metered := c.Network.Metered
 	if len(metered) == 0 {
@@ -40,11 +45,12 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: floor, App: c.App.Process, Reference: c.host.reference}
+	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
 	if len(board.Paths) == 0 {
 		board.Paths = []string{c.StateDir}
 	}
 	if stateDir != "" {
+		var err error
 		if board.Boots, err = probe.NoteBoot(board.Root, filepath.Join(stateDir, "boots"), time.Now()); err != nil {
 			log.Warn("the count of restarts begins anew", "err", err)
 		}
@@ -70,16 +76,16 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		return s, err
 	}
 	for i, p := range orNone(c.PINPad) {
-		list, err := probe.PINPad(probe.PINPadConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated, Keys: p.Keys})
+		list, err := pinpad(p)
 		if err != nil {
-			return s, fmt.Errorf("config: pinpad[%d]: %w", i, err)
+			return s, keyed{fmt.Sprintf("pinpad[%d]", i), err}
 		}
 		s.probes = append(s.probes, list...)
 	}
 	for i, p := range orNone(c.Printer) {
-		list, err := probe.Printer(probe.PrinterConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated})
+		list, err := printer(p)
 		if err != nil {
-			return s, fmt.Errorf("config: printer[%d]: %w", i, err)
+			return s, keyed{fmt.Sprintf("printer[%d]", i), err}
 		}
 		s.probes = append(s.probes, list...)
 	}
@@ -87,6 +93,14 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		probe.Process(os.DirFS("/proc"), c.App.Process, metal.AppCrashes),
 	)
 	return s, nil
+}
+
+func pinpad(p conf.Port) ([]probe.Probe, error) {
+	return probe.PINPad(probe.PINPadConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated, Keys: p.Keys})
+}
+
+func printer(p conf.Port) ([]probe.Probe, error) {
+	return probe.Printer(probe.PrinterConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated})
 }
 
 // readers adds the card readers. What the payment application tells of cards is of the first one.
@@ -101,7 +115,7 @@ func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *sl
 		if len(r.RX) > 0 {
 			tap, err := probe.NewReaderTap(rc, r.RX)
 			if err != nil {
-				return fmt.Errorf("config: reader[%d].rx: %w", i, err)
+				return keyed{fmt.Sprintf("reader[%d].rx", i), err}
 			}
 			rc.Tap = tap
 			s.tasks = append(s.tasks, task{"tap " + r.Name, tap.Run})
@@ -124,9 +138,9 @@ func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *sl
 }
 
 // orNone gives the nameless device that is not there to a terminal without any, so that its checks say so.
-func orNone(list []portConfig) []portConfig {
+func orNone(list []conf.Port) []conf.Port {
 	if len(list) == 0 {
-		return []portConfig{{}}
+		return []conf.Port{{}}
 	}
 	return list
 }
@@ -150,21 +164,4 @@ func targets(c config) []probe.Target {
 		}
 	}
 	return list
-}
-
-// addresses reads name servers, with or without a port.
-func addresses(list []string) ([]netip.AddrPort, error) {
-	var out []netip.AddrPort
-	for _, s := range list {
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			a, e := netip.ParseAddr(strings.Trim(s, "[]"))
-			if e != nil {
-				return nil, fmt.Errorf("config: network.resolvers: %q is no IP address", s)
-			}
-			ap = netip.AddrPortFrom(a, 53)
-		}
-		out = append(out, ap)
-	}
-	return out, nil
 }

@@ -5,10 +5,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 )
@@ -25,7 +26,7 @@ func lined(t *testing.T, peer sim.Peer) string {
 }
 
 // asked runs a check through the hook and returns what it found.
-func asked(t *testing.T, c source.Client, check string) report.Evidence {
+func asked(t *testing.T, c hook.Client, check string) report.Evidence {
 	t.Helper()
 	for _, a := range ask(t, c, map[string]any{"type": "check", "names": []string{check}}) {
 		for _, e := range a.Evidence {
@@ -148,12 +149,13 @@ func TestUnknownDevicesAreToldAtTheStart(t *testing.T) {
 		"[[pinpad]]\nname = \"p\"\nport = \"a\"\nkeys = [\"pin\"]\n",
 		"[[printer]]\nname = \"q\"\nport = \"a\"\nprotocol = \"morse\"\n",
 	} {
-		c, err := parseConfig([]byte(least + fmt.Sprintf("state_dir = %q\n", t.TempDir()) + text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, _, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{}); err == nil {
+		c, err := parseConfig([]byte(least + fmt.Sprintf("state_dir = %q\n", t.TempDir()) + strings.ReplaceAll(text, `"a"`, `"/dev/ttyNONE"`)))
+		if err == nil {
 			t.Errorf("accepted:\n%s", text)
+		}
+		// Whoever comes past the check of the configuration is stopped by the assembly.
+		if _, _, _, err := assemble(c, slog.New(slog.DiscardHandler), &report.Gate{}); err == nil {
+			t.Errorf("assembled:\n%s", text)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
 )
 
 // commandVar holds the arguments of a command that this test binary, started again, runs as posdx would.
@@ -167,7 +167,7 @@ func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
 		fmt.Fprintf(device, "\x02%s%c", frame, sum)
 		app.SetReadDeadline(time.Now().Add(time.Second))
 		io.ReadFull(app, make([]byte, len(frame)+2))
-		if s, err := (source.Client{Path: dir + "/s"}).State(t.Context()); err == nil {
+		if s, err := (hook.Client{Path: dir + "/s"}).State(t.Context()); err == nil {
 			state = mustJSON(t, s)
 		}
 	}

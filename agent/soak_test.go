@@ -23,6 +23,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
@@ -142,7 +143,7 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.d.watch.stopRSS = 0 // of this whole test it says nothing
+	s.d.watch.StopRSS = 0 // of this whole test it says nothing
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- runAll(ctx, tasks) }()
@@ -153,7 +154,7 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 	}
 	s.awaited.Wait()
 	s.eventually("the first diagnoses arrive", func() bool { return s.d.box.Stats().Records == 0 && s.fleet.missing(s.accepted) == 0 })
-	s.base = usage()
+	s.base = keeper.Usage()
 	s.heap = heap()
 	return s
 }
@@ -384,7 +385,7 @@ func (s *soak) check() {
 	s.eventually("flash is used again", func() bool { return s.d.box.Stats().Degraded == "" })
 	var now map[string]int64
 	s.eventually("goroutines and descriptors are those of the start", func() bool {
-		now = usage()
+		now = keeper.Usage()
 		return now["goroutines"] <= s.base["goroutines"]+10 && now["descriptors"] <= s.base["descriptors"]+5
 	})
 	s.heapEnd = heap()

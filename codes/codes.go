@@ -3,6 +3,7 @@
 package codes
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -23,13 +24,17 @@ func (t Text) In(lang string) string {
 // Knowledge is everything the data files say. It never changes once made, so any number of goroutines may use it.
 type Knowledge struct {
 	Version   string
-	Hash      string    // "sha256:" and the hash of the data files in hex
-	Schemes   []Scheme  // sorted by name
-	Sources   []Source  // sorted by key
-	Checks    []Check   // sorted by name
-	Meanings  []Meaning // sorted by scheme, then code; several rows of one code stand in the order of the file
-	Profiles  []Profile // sorted by name
-	Causes    []Cause   // sorted by id
+	Hash      string        // "sha256:" and the hash of the data files in hex
+	Schemes   []Scheme      // sorted by name
+	Sources   []Source      // sorted by key
+	Checks    []Check       // sorted by name
+	Facts     []Fact        // sorted by check, then name
+	Limits    []Limit       // sorted by check, then as they stand in the table
+	News      []FindingNews // sorted by finding
+	Meanings  []Meaning     // sorted by scheme, then code; several rows of one code stand in the order of the file
+	Profiles  []Profile     // sorted by name
+	Words     []Word        // sorted by kind, then id
+	Causes    []Cause       // sorted by id
 	Coverage  []Coverage
 	Claims    []Claim
 	Forbidden []Forbidden
@@ -59,8 +64,11 @@ type Source struct {
 
 // A Check is one kind of evidence, by the name it has in the documents.
 type Check struct {
-	Name  string // net.tcp
-	Title Text   // what it looks at, for people
+	Name  string  // net.tcp
+	Fresh float64 // seconds for which what it found may be trusted in full
+	Depth string  // how far it reaches: internal external
+	Hook  string  // the subject under which the payment application may report it, "" if it may not
+	Title Text    // what it looks at, for people
 }
 
 // A Meaning is what one code means in one scheme.
@@ -81,13 +89,56 @@ type Meaning struct {
 
 // A Cause is one member of the catalogue.
 type Cause struct {
-	ID       string // segment dot noun: host.malfunction
-	Segment  string // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
-	Act      string // who must act: staff technician acquirer carrier issuer cardholder none
-	Visit    bool   // must someone travel to the site?
+	ID       string   // segment dot noun: host.malfunction
+	Segment  string   // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
+	Act      string   // who must act: staff technician acquirer carrier issuer cardholder none
+	Visit    bool     // must someone travel to the site?
+	Stages   []string // of a sale at which it can end one; empty: any
+	Writers  []string // who can write a code because of it: terminal acquirer switch issuer; empty: anybody
 	Title    Text
-	Step     Text     // who does what, in order, and what to say on the phone
+	Steps    []Step   // who does what, in order, and what to say on the phone
 	Remedies []string // ids of the remedies its steps carry out, sorted
+}
+
+// A Step is one thing to do about a cause.
+type Step struct {
+	Text Text
+	When []string // the advice (money.retry) that it goes with; nil is every one
+}
+
+// StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no step
+// may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
+func (c *Cause) StepsFor(retry string) Text {
+	var fit []Text
+	for _, s := range c.Steps {
+		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
+			fit = append(fit, s.Text)
+		}
+	}
+	if len(fit) == 1 {
+		return fit[0]
+	}
+	var zh, en strings.Builder
+	for i, t := range fit {
+		if i > 0 {
+			zh.WriteByte(' ')
+			en.WriteByte(' ')
+		}
+		fmt.Fprintf(&zh, "%d. %s", i+1, t.ZH)
+		fmt.Fprintf(&en, "%d. %s", i+1, t.EN)
+	}
+	return Text{zh.String(), en.String()}
+}
+
+// StepIn returns the steps that were written in one language in another: those of the same advice. What the catalogue does
+// not know, a newer one's steps for instance, stays as it is.
+func (c *Cause) StepIn(written, lang string) string {
+	for _, retry := range append([]string{""}, retryWords[:]...) {
+		if t := c.StepsFor(retry); written == t.ZH || written == t.EN {
+			return t.In(lang)
+		}
+	}
+	return written
 }
 
 // Problem is one mistake in a data file. Line 0 means the whole file.

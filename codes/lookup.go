@@ -70,6 +70,9 @@ func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
 	return rows[0], true
 }
 
+// Readings returns every meaning a scheme's sources give a code, in the order of the table.
+func (k *Knowledge) Readings(scheme, code string) []Meaning { return k.rows(scheme, code) }
+
 // rows returns all rows of a code in a scheme.
 func (k *Knowledge) rows(scheme, code string) []Meaning {
 	table := k.table(scheme)
@@ -163,6 +166,17 @@ func IsReversal(mti string) bool {
 // codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains it
 // at best unusably.
 func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
+	r := k.resolve(p, scheme, code, origin)
+	if two := threePlaces(code); two != "" && !r.Known {
+		if short := k.resolve(p, scheme, two, origin); short.Known {
+			short.Decoded = two
+			return short
+		}
+	}
+	return r
+}
+
+func (k *Knowledge) resolve(p Profile, scheme, code, origin string) Resolution {
 	var r Resolution
 	for _, name := range tables(p, scheme, code, origin) {
 		r.Searched = append(r.Searched, name)
@@ -300,4 +314,38 @@ func suits(scheme, origin string) bool {
 		return scheme == SchemeAcquirer || scheme == SchemeLocal
 	}
 	return true
+}
+
+// Writers returns which origins (host, terminal, cashier) can have written a code, where nobody said who did: those that
+// the tables name which this profile would look in, in that order. It is empty for a code that no table has.
+func (k *Knowledge) Writers(p Profile, scheme, code string) []string {
+	var who [3]bool
+	for _, name := range tables(p, scheme, code, "") {
+		var r Resolution
+		bareName := name == SchemeLocal && !strings.Contains(code, ":") // some make's own 77 is not this terminal's
+		if bareName && who != [3]bool{} || !k.resolveIn(&r, p, name, code) {
+			continue
+		}
+		writers := r.Meaning.SentBy
+		if s, ok := k.Scheme(r.Meaning.Scheme); ok && len(writers) == 0 {
+			writers = s.Writers
+		}
+		for _, w := range writers {
+			switch w {
+			case originTerminal:
+				who[1] = true
+			case originCashier:
+				who[2] = true
+			default: // acquirer, switch and issuer all answer through the host
+				who[0] = true
+			}
+		}
+	}
+	var origins []string
+	for i, o := range [...]string{originHost, originTerminal, originCashier} {
+		if who[i] {
+			origins = append(origins, o)
+		}
+	}
+	return origins
 }

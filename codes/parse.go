@@ -114,12 +114,19 @@ func (p *parser) names(folder string) []string {
 
 // parse fills the Knowledge; tables come before those that refer to them.
 func (p *parser) parse(files fs.FS) {
+	if _, old := p.files[inferenceFile("signs")]; old {
+		p.problem(inferenceFile("signs"), 0, "this is knowledge of the first form, with weights in numbers; this program reads the second, with words: make it anew")
+		return
+	}
 	k := p.k
 	k.Hash = p.hash()
 	k.Version = p.version()
 	p.sources()
 	p.schemes()
+	p.words()
 	p.checks()
+	p.facts()
+	p.findings()
 	for _, name := range p.names("codes") {
 		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
 	}
@@ -132,6 +139,8 @@ func (p *parser) parse(files fs.FS) {
 	p.profiles()
 	var problems []Problem
 	k.Inference, problems = parseInference(files, k)
+	p.showable()
+	p.shown()
 	for _, q := range problems {
 		p.problem(q.File, q.Line, "%s", q.What)
 	}
@@ -147,7 +156,7 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "checks.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
 			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
 			return true
 		}

@@ -1,7 +1,6 @@
 package codes
 
 import (
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -10,12 +9,14 @@ import (
 // causes reads the catalogue; the steps follow in their own file.
 func (p *parser) causes() {
 	seen := lines{}
-	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "zh", "en") {
+	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "stages", "writers", "zh", "en") {
 		p.k.Causes = append(p.k.Causes, Cause{
 			ID:      r.once(seen, "id"),
 			Segment: r.one("segment", segments...),
 			Act:     r.one("act", actors...),
 			Visit:   r.one("visit", "yes", "no") == "yes",
+			Stages:  r.wordsOf("stages", stages[:]...),
+			Writers: r.wordsOf("writers", "terminal", "acquirer", "switch", "issuer"),
 			Title:   r.text("zh", "en"),
 		})
 	}
@@ -25,6 +26,20 @@ func (p *parser) causes() {
 			p.problem("causes.tsv", 0, "cause %q is missing", id)
 		}
 	}
+}
+
+// stages of a sale, in their order.
+var stages = [...]string{"card", "pin", "build", "connect", "send", "wait", "answer", "unpack", "print"}
+
+// wordsOf returns a cell's words, each of which must be one of those; "*" is none.
+func (r row) wordsOf(column string, of ...string) []string {
+	list := r.words(column, " ")
+	for _, w := range list {
+		if !slices.Contains(of, w) {
+			r.problem("column %s: %q is none of %s", column, w, strings.Join(of, " "))
+		}
+	}
+	return list
 }
 
 func (p *parser) isCause(id string) bool {
@@ -39,9 +54,8 @@ func (p *parser) isCheck(name string) bool {
 
 // steps reads what to do against each cause, one step a row, in order, and the remedies that it carries out.
 func (p *parser) steps() {
-	count := map[string]int{}
 	remedies := p.remedies()
-	for _, r := range p.rows("steps.tsv", "cause", "remedies", "zh", "en") {
+	for _, r := range p.rows("steps.tsv", "cause", "remedies", "when", "zh", "en") {
 		id := r.must("cause")
 		i := slices.IndexFunc(p.k.Causes, func(c Cause) bool { return c.ID == id })
 		if i < 0 {
@@ -49,13 +63,8 @@ func (p *parser) steps() {
 			continue
 		}
 		c := &p.k.Causes[i]
-		t := r.text("zh", "en")
-		count[id]++
-		if count[id] > 1 {
-			c.Step.ZH, c.Step.EN = c.Step.ZH+" ", c.Step.EN+" "
-		}
-		c.Step.ZH += fmt.Sprintf("%d. %s", count[id], t.ZH)
-		c.Step.EN += fmt.Sprintf("%d. %s", count[id], t.EN)
+		c.Steps = append(c.Steps, Step{Text: r.text("zh", "en"),
+			When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(retryWords[:], s) })})
 		for _, remedy := range r.listOf("remedies", "remedy", func(s string) bool { return remedies[s] }) {
 			if !slices.Contains(c.Remedies, remedy) {
 				c.Remedies = append(c.Remedies, remedy)
@@ -65,11 +74,10 @@ func (p *parser) steps() {
 	for i := range p.k.Causes {
 		c := &p.k.Causes[i]
 		sortIDs(c.Remedies)
-		switch count[c.ID] {
-		case 0:
-			p.problem("steps.tsv", 0, "cause %q has no step", c.ID)
-		case 1:
-			c.Step = Text{strings.TrimPrefix(c.Step.ZH, "1. "), strings.TrimPrefix(c.Step.EN, "1. ")}
+		for _, retry := range retryWords {
+			if c.StepsFor(retry).ZH == "" {
+				p.problem("steps.tsv", 0, "cause %q has no step that goes with %s", c.ID, retry)
+			}
 		}
 	}
 }

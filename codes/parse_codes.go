@@ -44,8 +44,8 @@ func (p *parser) schemes() {
 
 func (p *parser) checks() {
 	seen := lines{}
-	for _, r := range p.rows("checks.tsv", "name", "zh", "en") {
-		p.k.Checks = append(p.k.Checks, Check{r.once(seen, "name"), r.text("zh", "en")})
+	for _, r := range p.rows("checks.tsv", "name", "fresh_s", "depth", "hook", "zh", "en") {
+		p.k.Checks = append(p.k.Checks, Check{r.once(seen, "name"), r.number("fresh_s", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), r.text("zh", "en")})
 	}
 	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
 }

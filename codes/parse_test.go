@@ -215,7 +215,7 @@ func TestParseIsBounded(t *testing.T) {
 
 // FuzzTables feeds foreign bytes to every reader of a table, with the rest of the knowledge in place.
 func FuzzTables(f *testing.F) {
-	for _, name := range []string{"codes/emv-arc.tsv", "overrides/host-mm.tsv", "sources.tsv", "schemes.tsv", "checks.tsv", "causes.tsv",
+	for _, name := range []string{"codes/emv-arc.tsv", "overrides/host-mm.tsv", "sources.tsv", "schemes.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv",
 		"steps.tsv", "remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv", "VERSION"} {
 		b, err := os.ReadFile(filepath.Join("data", name))
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // TestExampleConfigHasEveryKey reads the keys out of the daemon's own source.
 func TestExampleConfigHasEveryKey(t *testing.T) {
-	source, err := os.ReadFile("../agent/config.go")
+	source, err := os.ReadFile("../agent/internal/config/config.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,15 +7,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
 
 // A hand-off code is 20 letters in five groups, 24 characters with its dashes, that a person reads out on the phone. It
-// holds 100 bits; the last twelve are a checksum.
+// holds 100 bits; the last twelve are a checksum. Version 1 has room for 64 schemes and 256 causes; for these its hours wrap
+// after 170 days, and the latest that is not in the future is meant. Version 0 is read for ever. A later version would have
+// another length.
 //
-//	1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 16 hour · 12 checksum
+//	version 1: 1 version · 22 code · 6 scheme · 2 origin · 8+8 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 12 hour · 12 checksum
+//	version 0: 1 version · 22 code · 4 scheme · 2 origin · 7+7 causes · 2 confidence · 5 money · 8 five layers · 14 terminal · 16 hour · 12 checksum
 const (
 	handoffAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford: no I, L, O, U
 	handoffLetters  = 20
@@ -26,7 +31,15 @@ const (
 	lastDigits = 10000             // terminal ids are told by their last four digits, others by a hash above that
 )
 
-// handoffEpoch is where the hours of a hand-off code begin; they wrap after seven and a half years.
+// A handoffForm is how many bits a version gives to what differs.
+type handoffForm struct{ scheme, cause, hour int }
+
+var handoffForms = [...]handoffForm{{scheme: 4, cause: 7, hour: 16}, {scheme: 6, cause: 8, hour: 12}}
+
+// handoffVersion is what is written.
+const handoffVersion = 1
+
+// handoffEpoch is where the hours of a hand-off code begin.
 var handoffEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 var (
@@ -36,8 +49,13 @@ var (
 	handoffSure    = [...]string{"abstained", "possible", "likely", "confirmed"}
 
 	// handoffLayers are the facts of a hand-off code, each ok, bad or not known.
-	handoffLayers = [...]struct{ name, check string }{
-		{"answer", "txn.answer"}, {"link", "net.link"}, {"internet", "net.internet"}, {"host", "net.tcp"}, {"reader", "reader.port"},
+	handoffLayers = [...]struct {
+		name, check string
+		title       codes.Text
+	}{
+		{"answer", "txn.answer", codes.Text{ZH: "主机应答", EN: "answer"}}, {"link", "net.link", codes.Text{ZH: "网络连线", EN: "link"}},
+		{"internet", "net.internet", codes.Text{ZH: "外网", EN: "internet"}}, {"host", "net.tcp", codes.Text{ZH: "连接主机", EN: "host"}},
+		{"reader", "reader.port", codes.Text{ZH: "读卡器", EN: "reader"}},
 	}
 )
 
@@ -77,28 +95,44 @@ func (b *bits) get(width int) (v uint32) {
 	return v
 }
 
-// checksum is over the 88 bits before it.
-func (b *bits) checksum() uint32 { return crc32.ChecksumIEEE(b.b[:11]) & 0xfff }
+// checksum is over the 88 bits before it: in version 0 a piece of CRC-32, since then CRC-12 (0x80F), which notices every
+// wrong letter and every two neighbours that changed places, whatever the rest is.
+func (b *bits) checksum() uint32 {
+	if b.b[0]&0x80 == 0 {
+		return crc32.ChecksumIEEE(b.b[:11]) & 0xfff
+	}
+	crc := uint32(0xfff)
+	for _, v := range b.b[:11] {
+		crc ^= uint32(v) << 4
+		for range 8 {
+			if crc <<= 1; crc&0x1000 != 0 {
+				crc ^= 0x180f
+			}
+		}
+	}
+	return crc & 0xfff
+}
 
 func (s *state) handoff(d *report.Diagnosis) string {
 	var b bits
-	b.put(0, 1)
+	form := handoffForms[handoffVersion]
+	b.put(handoffVersion, 1)
 	b.put(codeNumber(d.Event.Code), codeBits)
 	scheme := d.Code.Scheme
 	if !d.Code.Known {
 		scheme = ""
 	}
-	b.put(numberOf(s.f, "scheme", scheme), 4)
+	b.put(numberOf(s.f, "scheme", scheme), form.scheme)
 	b.put(index(handoffOrigins[:], d.Event.Origin), 2)
 	named := 0
 	for _, c := range d.Causes {
 		if named < 2 && (c.ID != report.Unexplained || d.Abstained) {
-			b.put(numberOf(s.f, "cause", c.ID), 7)
+			b.put(numberOf(s.f, "cause", c.ID), form.cause)
 			named++
 		}
 	}
 	for ; named < 2; named++ {
-		b.put(0, 7)
+		b.put(0, form.cause)
 	}
 	sure := d.Causes[0].Verdict
 	if d.Abstained {
@@ -118,7 +152,7 @@ func (s *state) handoff(d *report.Diagnosis) string {
 		terminal = d.Event.Txn.TerminalID
 	}
 	b.put(terminalNumber(terminal), 14)
-	b.put(uint32(d.Event.Time.Sub(handoffEpoch)/time.Hour)&0xffff, 16)
+	b.put(uint32(d.Event.Time.Sub(handoffEpoch)/time.Hour)&(1<<form.hour-1), form.hour)
 	b.put(b.checksum(), 12)
 	b.n = 0
 	var out strings.Builder
@@ -142,11 +176,11 @@ func (s *state) layer(check string) uint32 {
 		}
 		return 0
 	}
-	it := s.v.first(check)
+	it := s.First(evidence.Check(check))
 	switch {
 	case it == nil:
 		return 0
-	case it.bad():
+	case it.Bad():
 		return 2
 	}
 	return 1
@@ -218,56 +252,95 @@ func terminalNumber(id string) uint32 {
 
 var errHandoff = errors.New("a letter was misheard or left out: read it out again")
 
-// DecodeHandoff reads a hand-off code. Blanks, dashes and small letters do not matter, and letters that are easily
-// misread are taken for what they look like.
-func DecodeHandoff(text string, k *codes.Knowledge) (Handoff, error) {
-	var b bits
-	letters := 0
-	for _, c := range strings.ToUpper(text) {
-		switch c {
-		case '-', ' ':
+// DecodeHandoff reads a hand-off code; now tells which of the hours that its own may stand for is meant. Blanks, dashes of any
+// kind, small and full-width letters do not matter, and letters that are easily misread are taken for what they look like.
+func DecodeHandoff(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
+	var letters []byte
+	for _, c := range strings.ToUpper(codes.Normalise(text)) {
+		switch {
+		case unicode.IsSpace(c) || unicode.Is(unicode.Pd, c) || c == '\u2212' || c == '.' || c == '_':
 			continue
-		case 'O':
+		case c == 'O':
 			c = '0'
-		case 'I', 'L':
+		case c == 'I' || c == 'L':
 			c = '1'
 		}
-		v := strings.IndexRune(handoffAlphabet, c)
-		if v < 0 {
-			return Handoff{}, fmt.Errorf("decode %q: %q is in no hand-off code", text, c)
+		if !strings.ContainsRune(handoffAlphabet, c) {
+			return Handoff{}, fmt.Errorf("decode %q: %q in group %d is in no hand-off code", text, c, len(letters)/handoffGroup+1)
 		}
-		if letters == handoffLetters {
-			return Handoff{}, fmt.Errorf("decode %q: more than %d letters", text, handoffLetters)
-		}
-		b.put(uint32(v), 5)
-		letters++
+		letters = append(letters, byte(c))
 	}
-	if letters != handoffLetters {
-		return Handoff{}, fmt.Errorf("decode %q: %d letters, want %d", text, letters, handoffLetters)
+	if len(letters) != handoffLetters {
+		return Handoff{}, fmt.Errorf("decode %q: %d letters, want %d in groups of %d", text, len(letters), handoffLetters, handoffGroup)
+	}
+	b, ok := handoffBits(letters)
+	if !ok {
+		return Handoff{}, fmt.Errorf("decode %q: %w%s", text, errHandoff, suspectGroup(letters))
+	}
+	return b.decode(text, now, k)
+}
+
+// handoffBits packs letters of the alphabet, and tells whether the checksum is right.
+func handoffBits(letters []byte) (bits, bool) {
+	var b bits
+	for _, c := range letters {
+		b.put(uint32(strings.IndexByte(handoffAlphabet, c)), 5)
 	}
 	b.n = 88
 	sum := b.get(12)
-	b.b[11] = 0
-	if b.checksum() != sum {
-		return Handoff{}, fmt.Errorf("decode %q: %w", text, errHandoff)
-	}
-	return b.decode(text, k)
+	b.b[11] &= 0
+	return b, b.checksum() == sum
 }
 
-func (b *bits) decode(text string, k *codes.Knowledge) (Handoff, error) {
+// suspectGroup names the group in which one other letter, or two that change places, would make a code right; nothing where
+// that fits several groups.
+func suspectGroup(letters []byte) string {
+	group := 0
+	try := func(at int) (several bool) {
+		if _, ok := handoffBits(letters); ok {
+			g := at/handoffGroup + 1
+			several = group != 0 && group != g
+			group = g
+		}
+		return several
+	}
+	for i := range letters {
+		was := letters[i]
+		for _, c := range []byte(handoffAlphabet) {
+			letters[i] = c
+			if c != was && try(i) {
+				letters[i] = was
+				return ""
+			}
+		}
+		letters[i] = was
+		if i > 0 && letters[i] != letters[i-1] {
+			letters[i], letters[i-1] = letters[i-1], letters[i]
+			several := try(i)
+			letters[i], letters[i-1] = letters[i-1], letters[i]
+			if several {
+				return ""
+			}
+		}
+	}
+	if group == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; most likely in group %d", group)
+}
+
+func (b *bits) decode(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
 	var h Handoff
 	f := &k.Inference
 	b.n = 0
-	if v := b.get(1); v != 0 {
-		return h, fmt.Errorf("decode %q: made by a newer version", text)
-	}
+	form := handoffForms[b.get(1)]
 	code := b.get(codeBits)
-	h.Scheme = idOf(f, "scheme", b.get(4))
+	h.Scheme = idOf(f, "scheme", b.get(form.scheme))
 	h.Code = findCode(k, h.Scheme, code)
 	h.Origin = handoffOrigins[b.get(2)]
 	h.Causes = []string{}
 	for range 2 {
-		if id := idOf(f, "cause", b.get(7)); id != "" {
+		if id := idOf(f, "cause", b.get(form.cause)); id != "" {
 			h.Causes = append(h.Causes, id)
 		}
 	}
@@ -289,8 +362,17 @@ func (b *bits) decode(text string, k *codes.Knowledge) (Handoff, error) {
 	case terminal != 1<<14-1:
 		h.Terminal = fmt.Sprintf("#%d", terminal-lastDigits)
 	}
-	h.Hour = handoffEpoch.Add(time.Duration(b.get(16)) * time.Hour)
+	h.Hour = handoffHour(b.get(form.hour), form.hour, now)
 	return h, nil
+}
+
+// handoffHour returns the hour that a wrapped one stands for: the latest that is not after tomorrow, as clocks differ.
+func handoffHour(wrapped uint32, width int, now time.Time) time.Time {
+	hours := int64(wrapped)
+	if latest := int64(now.Add(24*time.Hour).Sub(handoffEpoch) / time.Hour); width < 16 && latest > hours {
+		hours += (latest - hours) >> width << width
+	}
+	return handoffEpoch.Add(time.Duration(hours) * time.Hour)
 }
 
 // findCode turns the number of a code back into the code.
@@ -317,6 +399,13 @@ func findCode(k *codes.Knowledge, scheme string, number uint32) string {
 	return ""
 }
 
+func layerWord(k *codes.Knowledge, layer string) codes.Text {
+	if layer == "unknown" {
+		return k.Word("status", string(report.NotRun))
+	}
+	return k.Word("status", layer)
+}
+
 // Text writes a decoded hand-off code for people.
 func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	w := textWriter{width: 80, label: 8}
@@ -325,23 +414,23 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 	if code == "" {
 		code = say("（不在本机的表里）", "(in no table here)")
 	}
-	w.line(say("代码", "code"), strings.TrimSpace(code+"  "+h.Scheme+"  "+string(h.Origin)))
+	w.line(say("应答码", "code"), strings.TrimSpace(code+"  "+h.Scheme+"  "+k.Word("origin", string(h.Origin)).In(lang)))
 	for i, id := range h.Causes {
 		title := id
 		if c, ok := k.Cause(id); ok {
 			title = c.Title.In(lang) + "  [" + id + "]"
 		}
 		if i == 0 {
-			title += "  " + h.Sure
+			title += "  " + k.Word("verdict", h.Sure).In(lang)
 		}
 		w.line(pick(i == 0, say("原因", "cause"), ""), title)
 	}
-	w.line(say("钱款", "money"), moneySay(h.State, h.Retry).In(lang))
+	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, "").In(lang))
 	var layers []string
 	for _, l := range handoffLayers {
-		layers = append(layers, l.name+" "+h.Layers[l.name])
+		layers = append(layers, l.title.In(lang)+" "+layerWord(k, h.Layers[l.name]).In(lang))
 	}
-	w.line(say("检查", "checks"), strings.Join(layers, ", "))
+	w.line(say("检查", "checks"), strings.Join(layers, say("，", ", ")))
 	if h.Terminal != "" {
 		w.line(say("终端", "terminal"), "…"+h.Terminal)
 	}

@@ -1,9 +1,11 @@
 package diagnose
 
 import (
+	"math"
 	"slices"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -15,13 +17,23 @@ import (
 // answer has been taken out.
 func (s *state) money(first, lang string) report.Money {
 	state, retry := s.moneyState(first)
-	return report.Money{State: state, Retry: retry, Say: moneySay(state, retry).In(lang)}
+	by := ""
+	if c := s.cause(first); c != nil {
+		by = c.Act
+	}
+	said := state
+	if s.signIn() {
+		said = "sign-in"
+	}
+	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, retry, by).In(lang)}
 }
 
 func (s *state) moneyState(first string) (state, retry string) {
 	t := &s.txn
 	host := s.hostVerdict()
 	switch {
+	case s.signIn():
+		return s.signInState(host, first)
 	case t.clash:
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case s.reversing():
@@ -30,21 +42,28 @@ func (s *state) moneyState(first string) (state, retry string) {
 		return report.MoneyApproved, report.RetryNo
 	case host && s.prior.Topic == "uncertain-approval":
 		return report.MoneyApproved, report.RetryQueryFirst
-	case host && s.prior.Retry == report.RetryQueryFirst:
+	case host && s.undecided():
 		// The host itself does not know, or says that an earlier request may stand.
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && (!s.res.Known || !s.res.Usable && s.res.Rows > 1):
 		return report.MoneyUnknown, report.RetryQueryFirst // the host said something that no table explains
+	case isAdvice(t.mti) || isRepeat(t.mti):
+		// A sale was made offline, or tried before; what this message brought says nothing of that one.
+		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && s.ev.Origin == report.OriginCashier:
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
+	case host && s.writer.inferred:
+		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word.
+		retry = hearsay(s.retryDeclined(first))
+		return pick(retry == report.RetryNo, report.MoneyDeclined, report.MoneyUnknown), retry
 	case host:
 		return report.MoneyDeclined, s.retryDeclined(first)
 	case s.offlineApproved():
 		return report.MoneyApproved, report.RetryNo
+	case no(t.sent) && s.contradicted():
+		return report.MoneyUnknown, report.RetryQueryFirst
 	case no(t.sent):
 		return report.MoneyNotSent, s.retryNotSent(first)
-	case s.signIn():
-		return pick(yes(t.sent), report.MoneySentNoAnswer, report.MoneyUnknown), report.RetryAfterSignin // a sign-in moves no money
 	case yes(t.answer):
 		// Somebody answered, but what the code says of it is not the host's word.
 		return report.MoneyUnknown, report.RetryQueryFirst
@@ -54,6 +73,50 @@ func (s *state) moneyState(first string) (state, retry string) {
 		return report.MoneyUnknown, report.RetryOtherMeans
 	}
 	return report.MoneyUnknown, report.RetryQueryFirst
+}
+
+// contradicted tells whether anything speaks against a witness's claim that nothing was sent. One witness may be wrong, and
+// a customer would pay for it.
+func (s *state) contradicted() bool {
+	t := &s.txn
+	return s.ev.Origin == report.OriginHost || // a host wrote the code
+		isResponse(t.mti) || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
+		t.old || // the evidence is of an earlier transaction
+		s.speaksOfLater() ||
+		s.prior.Topic == "success" || s.prior.Topic == "uncertain-approval" // approved, perhaps offline
+}
+
+// afterSending are the topics of a stage at which the request has left and its fate is open: an answer too late or one that
+// could not be read, a reversal due, an original not found, a trace number used before. A bare time-out of a terminal is
+// not among them: it may be the connection that timed out.
+var afterSending = []string{"answer-bad", "reversal-failed", "reversal-no-answer", "reversal-mac", "reversal-other",
+	"issuer-late", "host-late", "pending", "duplicate", "journal", "original", "original-amount"}
+
+// undecided tells whether a host's code says that it does not know the request's fate, or that an earlier one may stand.
+func (s *state) undecided() bool {
+	return s.prior.Retry == report.RetryQueryFirst || s.res.Meaning.Retry == "after-reversal"
+}
+
+// speaksOfLater tells whether the code, as it was written or as a host would have written it, belongs to a stage after
+// sending.
+func (s *state) speaksOfLater() bool {
+	later := func(res codes.Resolution) bool {
+		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, s.f.Topic(res.Meaning)))
+	}
+	return later(s.res) || later(s.k.Resolve(s.profile, s.ev.Scheme, s.ev.Code, string(report.OriginHost)))
+}
+
+// signInState is the money of network management messages, which charge nobody: all advice is harmless there.
+func (s *state) signInState(host bool, first string) (state, retry string) {
+	switch {
+	case host && s.prior.Topic == "success":
+		return report.MoneyNotSent, report.RetryNo
+	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1) && !s.undecided():
+		return report.MoneyDeclined, s.retryDeclined(first)
+	case no(s.txn.sent) && !s.txn.clash && !s.contradicted():
+		return report.MoneyNotSent, s.retryNotSent(first)
+	}
+	return report.MoneyNotSent, report.RetryAfterSignin
 }
 
 // hostVerdict tells whether the code is what a host answered, in a meaning that can be relied on.
@@ -85,13 +148,25 @@ func (s *state) signIn() bool {
 	return len(s.txn.mti) == 4 && s.txn.mti[1] == '8'
 }
 
+// isAdvice tells advices and notifications, their responses included: they report what was done already (third digit 2 to 7
+// in every version of ISO 8583).
+func isAdvice(mti string) bool { return len(mti) == 4 && mti[2] >= '2' && mti[2] <= '7' }
+
+// isRepeat tells repeats: the last digit, of the one who sent the message, is odd.
+func isRepeat(mti string) bool {
+	return len(mti) == 4 && mti[3] >= '0' && mti[3] <= '9' && (mti[3]-'0')%2 == 1
+}
+
 func (s *state) offlineApproved() bool {
 	return s.res.Scheme == codes.SchemeCard && s.res.Known && slices.Contains([]string{"Y1", "Y2", "Y3"}, s.ev.Code) && !yes(s.txn.sent)
 }
 
-// neverRead tells whether the terminal's own code says that the card was not read: then there was nothing to send.
+// neverRead tells whether the terminal's own code says that the stripe was not read, and nothing speaks of a message: then
+// there was nothing to send. A chip can fail after the host has answered, and so does not count.
 func (s *state) neverRead() bool {
-	return s.res.Scheme == codes.SchemeLocal && s.res.Meaning.Domain == "card-medium" && s.ev.Origin == report.OriginTerminal
+	t := &s.txn
+	return s.res.Scheme == codes.SchemeLocal && s.prior.Topic == "swipe" && s.res.Usable && !s.res.Meaning.Disputed &&
+		s.ev.Origin == report.OriginTerminal && !s.writer.inferred && t.mti == "" && t.connectMS == nil && t.responseMS == nil && !t.old
 }
 
 // retryDeclined is the advice after a host said no. What it declined is not charged.
@@ -102,7 +177,7 @@ func (s *state) retryDeclined(first string) string {
 			return report.RetryNo // signed in a moment ago, or no keys: once more cannot help
 		}
 	case report.RetrySafe:
-		if first == "terminal.keys" || first == "pinpad.fault" {
+		if first == "terminal.keys" || first == "pinpad.fault" || s.prior.Topic == "pin" && s.cardsWithCode() > 1 {
 			return report.RetryOtherMeans // the right PIN will be refused as well
 		}
 	case report.RetryOtherMeans:
@@ -117,12 +192,34 @@ func (s *state) retryDeclined(first string) string {
 	return s.prior.Retry
 }
 
-// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that rests on its word alone.
-func hearsay(retry string) string {
-	if retry == report.RetrySafe || retry == report.RetryLater {
-		return report.RetryQueryFirst
+// pinTries is how many wrong PINs lock a card at nearly every issuer.
+const pinTries = 3
+
+// cardsWithCode returns the least number of distinct cards that met this code within the hour. A count that is missing
+// follows as a bound from those that are there.
+func (s *state) cardsWithCode() int {
+	it := s.First(evidence.TxnHistory)
+	if it == nil {
+		return 1
 	}
-	return retry
+	least := 1.0
+	if n, ok := it.Num(evidence.CardsSameCode1h); ok {
+		least = max(least, n)
+	} else if n, ok := it.Num(evidence.SameCode1h); ok {
+		least = max(least, math.Ceil(n/pinTries))
+	}
+	if n, ok := it.Num(evidence.IssuersSameCode1h); ok {
+		least = max(least, n) // a card has one issuer
+	}
+	return int(min(least, 1000))
+}
+
+// hearsay is what remains of a host's advice when a cashier program passes it on: nothing that lets the customer pay again.
+func hearsay(retry string) string {
+	if retry == report.RetryNo {
+		return retry
+	}
+	return report.RetryQueryFirst
 }
 
 // retryNotSent is the advice when nothing left the terminal.
@@ -133,37 +230,12 @@ func (s *state) retryNotSent(first string) string {
 	return s.f.RetryFor(first)
 }
 
-// moneySay words the money line.
-func moneySay(state, retry string) codes.Text {
-	return codes.Text{ZH: stateSay(state).ZH + retrySay(retry).ZH, EN: stateSay(state).EN + " " + retrySay(retry).EN}
-}
-
-func stateSay(state string) codes.Text {
-	switch state {
-	case report.MoneyNotSent:
-		return codes.Text{ZH: "请求没有发出，顾客没有被扣款。", EN: "Nothing was sent; the customer was not charged."}
-	case report.MoneySentNoAnswer:
-		return codes.Text{ZH: "请求已发出但没有应答，顾客可能已被扣款。", EN: "The request left and no answer came; the customer may have been charged."}
-	case report.MoneyDeclined:
-		return codes.Text{ZH: "这笔交易没有成交，顾客没有被扣款。", EN: "The sale was not made; the customer was not charged."}
-	case report.MoneyApproved:
-		return codes.Text{ZH: "这笔交易已批准。", EN: "The sale was approved."}
+// moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must mend
+// something first, waiting does not help, and a customer who is told only "do not try again" never comes back.
+func moneySay(k *codes.Knowledge, state, retry, by string) codes.Text {
+	mend := by == "staff" || by == "technician" || by == "acquirer" && retry == report.RetryNo
+	if mend && (retry == report.RetryLater || retry == report.RetryNo) {
+		retry += "-mend"
 	}
-	return codes.Text{ZH: "不清楚顾客是否已被扣款。", EN: "It is not known whether the customer was charged."}
-}
-
-func retrySay(retry string) codes.Text {
-	switch retry {
-	case report.RetrySafe:
-		return codes.Text{ZH: "可以马上再试。", EN: "It is safe to try again now."}
-	case report.RetryLater:
-		return codes.Text{ZH: "现在再试也不行，请稍后再试。", EN: "Trying now will not help; try again later."}
-	case report.RetryQueryFirst:
-		return codes.Text{ZH: "先查询上一笔的结果，不要直接重刷。", EN: "Look up the result first; do not simply charge again."}
-	case report.RetryAfterSignin:
-		return codes.Text{ZH: "先重新签到，再试。", EN: "Sign in again, then retry."}
-	case report.RetryOtherMeans:
-		return codes.Text{ZH: "请换一张卡或换一种付款方式。", EN: "Use another card or another way to pay."}
-	}
-	return codes.Text{ZH: "不要再试。", EN: "Do not try again."}
+	return k.Word("money", state).Sentence().And(k.Word("retry", retry).Sentence())
 }

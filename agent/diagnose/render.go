@@ -3,8 +3,8 @@ package diagnose
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -16,6 +16,7 @@ const (
 	shownAgainst  = 2
 	shownOthers   = 2 // further causes
 	shownOtherMin = 0.05
+	shownAlso     = 2 // broken, and not the cause
 )
 
 // Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who acts
@@ -28,8 +29,8 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	}
 	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(lang) }
 
-	w.line(say("代码", "code"), headline(&d, lang))
-	w.line(say("钱款", "money"), d.Money.Say)
+	w.line(say("应答码", "code"), headline(&d, lang))
+	w.line(say("款项", "money"), d.Money.Say)
 	if len(d.Causes) == 0 {
 		return w.b.String()
 	}
@@ -63,6 +64,9 @@ func Render(d report.Diagnosis, lang string, width int) string {
 			w.line("", first.Act.Step)
 		}
 	}
+	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
+		w.line(pick(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
+	}
 	if n := d.NextTest; n != nil {
 		w.line(say("下一步", "next"), fmt.Sprintf(say("%s（约%s秒）", "%s (about %s s)"), n.How, factText(n.CostS)))
 	}
@@ -80,7 +84,7 @@ func headline(d *report.Diagnosis, lang string) string {
 	text := clean(d.Event.Code)
 	switch {
 	case !d.Code.Known:
-		text += "  " + say("查过的表里没有这个代码", "in none of the tables searched")
+		text += "  " + say("查过的码表里没有这个应答码", "in none of the tables searched")
 	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:
 		text += "  " + say("各家含义不同，不能单凭它判断", "means something else at every acquirer")
 	case d.Code.Disputed:
@@ -96,24 +100,17 @@ func headline(d *report.Diagnosis, lang string) string {
 }
 
 func chance(c report.Cause, lang string) string {
-	word := map[string]codes.Text{"confirmed": {ZH: "确定", EN: "confirmed"}, "likely": {ZH: "很可能", EN: "likely"},
-		"possible": {ZH: "可能", EN: "possible"}, "rejected": {ZH: "已排除", EN: "rejected"}, "indeterminate": {ZH: "不能确定", EN: "undetermined"}}[c.Verdict]
-	return fmt.Sprintf("%s %.0f%%", word.In(lang), 100*c.Probability)
+	return fmt.Sprintf("%s %.0f%%", codes.Builtin().Word("verdict", c.Verdict).In(lang), 100*c.Probability)
 }
 
 func actor(a report.Act, lang string) string {
-	who := map[string]codes.Text{"staff": {ZH: "店员处理", EN: "shop staff"}, "technician": {ZH: "技术人员处理", EN: "a technician"},
-		"acquirer": {ZH: "联系收单机构处理", EN: "the acquirer"}, "carrier": {ZH: "联系网络运营商处理", EN: "the network carrier"},
-		"issuer": {ZH: "发卡行处理", EN: "the card issuer"}, "cardholder": {ZH: "持卡人处理", EN: "the cardholder"},
-		"none": {ZH: "不需要谁处理", EN: "nobody has to act"}}[a.By].In(lang)
-	visit := codes.Text{ZH: "，不用上门", EN: ", no visit"}
-	if a.Visit {
-		visit = codes.Text{ZH: "，需要上门", EN: ", a visit is needed"}
-	}
+	k := codes.Builtin()
+	who := k.Word("actor", a.By)
 	if a.By == "none" || a.By == "staff" || a.By == "cardholder" {
-		return who
+		return who.In(lang)
 	}
-	return who + visit.In(lang)
+	visit := k.Word("visit", pick(a.Visit, "yes", "no"))
+	return codes.Text{ZH: who.ZH + "，" + visit.ZH, EN: who.EN + ", " + visit.EN}.In(lang)
 }
 
 // titles names causes; one that is not among those described is named by its id.
@@ -137,85 +134,24 @@ type textWriter struct {
 	width, label int
 }
 
-func (w *textWriter) line(label, text string) {
-	pad := label + strings.Repeat(" ", max(0, w.label-columns(label)))
+func (w *textWriter) line(label, what string) {
+	pad := label + strings.Repeat(" ", max(0, w.label-text.Width(label)))
 	hang := ""
-	if strings.HasPrefix(text, "+ ") || strings.HasPrefix(text, "- ") {
+	if strings.HasPrefix(what, "+ ") || strings.HasPrefix(what, "- ") {
 		hang = "  "
 	}
-	for i, l := range wrap(text, w.width-w.label-1-len(hang)) {
+	var lines []string
+	for _, paragraph := range strings.Split(what, "\n") {
+		lines = append(lines, text.Wrap(paragraph, w.width-w.label-1-len(hang), 0)...)
+	}
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
+	for i, l := range lines {
 		if i > 0 {
 			pad, l = strings.Repeat(" ", w.label), hang+l
 		}
 		w.b.WriteString(strings.TrimRight(pad+" "+l, " "))
 		w.b.WriteByte('\n')
 	}
-}
-
-// wrap breaks text into lines of at most width columns: after blanks, or between Chinese characters, but never so that a
-// line begins with a closing mark.
-func wrap(text string, width int) []string {
-	var lines []string
-	for _, paragraph := range strings.Split(text, "\n") {
-		line := []rune{}
-		used, breakAt := 0, 0 // breakAt: how many runes of line may stay when it is broken
-		for _, r := range paragraph {
-			if r == ' ' && len(line) == 0 && len(lines) > 0 {
-				continue
-			}
-			c := runeColumns(r)
-			if used+c > width && len(line) > 0 {
-				if breakAt == 0 {
-					breakAt = len(line)
-				}
-				lines = append(lines, strings.TrimRight(string(line[:breakAt]), " "))
-				line = []rune(strings.TrimLeft(string(line[breakAt:]), " "))
-				used, breakAt = columns(string(line)), 0
-				if r == ' ' && len(line) == 0 {
-					continue
-				}
-			}
-			if len(line) > 0 && (wide(r) || wide(line[len(line)-1])) && !closing(r) && !opening(line[len(line)-1]) {
-				breakAt = len(line)
-			}
-			line = append(line, r)
-			used += c
-			if r == ' ' {
-				breakAt = len(line)
-			}
-		}
-		lines = append(lines, string(line))
-	}
-	return lines
-}
-
-func closing(r rune) bool {
-	return strings.ContainsRune("，。；：！？、）》”％.,;:!?)]%", r)
-}
-func opening(r rune) bool { return strings.ContainsRune("（《“([", r) }
-
-// columns returns how many terminal columns a text takes.
-func columns(s string) int {
-	n := 0
-	for _, r := range s {
-		n += runeColumns(r)
-	}
-	return n
-}
-
-func runeColumns(r rune) int {
-	switch {
-	case r < ' ' || unicode.Is(unicode.Mn, r):
-		return 0
-	case wide(r):
-		return 2
-	}
-	return 1
-}
-
-// wide tells the characters of two columns: Chinese, Japanese and Korean writing and full-width forms (UAX 11).
-func wide(r rune) bool {
-	return r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf && r != 0x303f || r >= 0xac00 && r <= 0xd7a3 ||
-		r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 ||
-		r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd)
 }

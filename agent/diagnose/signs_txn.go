@@ -1,19 +1,11 @@
 package diagnose
 
 import (
-	"strings"
+	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
-)
-
-// Limits of what counts as slow, in milliseconds, and of ages, in seconds.
-const (
-	slowConnectMS  = 1500
-	lateAnswerMS   = 15000 // near the usual receive timer of 30 to 60 s
-	slowerThanUsed = 4     // times the host's own median
-	freshSignInS   = 900
-	oldSignInS     = 86400 // terminals sign in once a day
 )
 
 // txnFacts is what is known of the transaction. A nil pointer is not known.
@@ -21,27 +13,32 @@ type txnFacts struct {
 	mti, entry            string
 	sent, answer          *bool
 	clash                 bool // two witnesses contradict each other about what was sent or answered
+	old                   bool // the check that should know is of an earlier transaction
 	connectMS, responseMS *float64
 }
 
 // readTxn joins what the event and the check txn.answer say. They seldom differ; where they do, each open question is
 // answered so that the money is not taken lightly.
-func readTxn(ev *report.Event, v *view) txnFacts {
+func readTxn(ev *report.Event, r *evidence.Reading) txnFacts {
 	var t txnFacts
 	if x := ev.Txn; x != nil {
 		t.mti, t.entry = x.MTI, x.Entry
 		t.sent, t.answer = x.Sent, x.HostAnswerSeen
 		t.connectMS, t.responseMS = float(x.ConnectMS), float(x.ResponseMS)
 	}
-	list := v.all("txn.answer")
+	list := r.All(evidence.TxnAnswer)
 	for i := range list {
 		it := &list[i]
-		t.sent = t.join(t.sent, it.Facts, "sent")
-		t.answer = t.join(t.answer, it.Facts, "host_answer_seen")
-		if c, ok := it.num("connect_ms"); ok && t.connectMS == nil {
+		if before(it, ev.Time) {
+			t.old = true
+			continue
+		}
+		t.sent = t.join(t.sent, it, evidence.Sent)
+		t.answer = t.join(t.answer, it, evidence.HostAnswerSeen)
+		if c, ok := it.Num(evidence.ConnectMS); ok && t.connectMS == nil {
 			t.connectMS = &c
 		}
-		if a, ok := it.num("response_ms"); ok && t.responseMS == nil {
+		if a, ok := it.Num(evidence.ResponseMS); ok && t.responseMS == nil {
 			t.responseMS = &a
 		}
 	}
@@ -51,8 +48,18 @@ func readTxn(ev *report.Event, v *view) txnFacts {
 	return t
 }
 
-func (t *txnFacts) join(known *bool, f report.Facts, name string) *bool {
-	v, ok := f.Bool(name)
+// clockStep is by how much two times of one transaction may differ though they are taken in order.
+const clockStep = time.Second
+
+// before tells whether a check ended before an event, by its own time, or is older than anything that was found out
+// because of it.
+func before(it *evidence.Item, event time.Time) bool {
+	dated := !it.At.IsZero() && !event.IsZero()
+	return dated && it.At.Before(event.Add(-clockStep)) || it.Fresh < 1
+}
+
+func (t *txnFacts) join(known *bool, it *evidence.Item, f evidence.Fact[bool]) *bool {
+	v, ok := it.Known(f)
 	if !ok {
 		return known
 	}
@@ -91,198 +98,6 @@ func (t *txnFacts) answered(origin report.Origin) bool {
 		return *t.answer
 	}
 	return origin == report.OriginHost && !no(t.sent)
-}
-
-// transaction reads how far this transaction came.
-func (r *reader) transaction() {
-	t := &r.txn
-	it := r.v.first("txn.answer")
-	facts := report.Facts{}
-	if it != nil {
-		for k, v := range it.Facts {
-			facts[k] = v
-		}
-	}
-	if t.connectMS != nil {
-		facts["connect_ms"] = *t.connectMS
-	}
-	if t.responseMS != nil {
-		facts["response_ms"] = *t.responseMS
-	}
-	say := func(name string, strength float64) { r.put(name, it, facts, strength) }
-	answered := t.answered(r.ev.Origin)
-	switch {
-	case answered:
-		say("answer.seen", 1)
-	case t.clash:
-	case no(t.sent):
-		// A chip can refuse or approve by itself; a host that was never asked can do neither.
-		card := r.topic == "card-refused" || r.topic == "card-blocked" || r.topic == "success"
-		say(pick(card && r.ev.Origin == report.OriginTerminal, "not.sent-card", "not.sent"), 1)
-	case yes(t.sent) && no(t.answer):
-		say("sent.silent", 1)
-	case no(t.answer):
-		say("no.answer", 1)
-	}
-	if !answered && t.connectMS != nil {
-		say("connect.made", 1)
-		if *t.connectMS >= slowConnectMS {
-			say("connect.slow", ramp(*t.connectMS, slowConnectMS/2, 3*slowConnectMS))
-		}
-	}
-	if t.responseMS != nil && *t.responseMS > 0 {
-		normal, known := 0.0, false
-		if it != nil {
-			normal, known = it.num("normal_response_ms")
-		}
-		switch {
-		case known && normal > 0 && *t.responseMS >= slowerThanUsed*normal && *t.responseMS-normal > 2000:
-			say("answer.slow", ramp(*t.responseMS/normal, 2, 6))
-		case known && normal > 0 && *t.responseMS <= 2*normal:
-			say("answer.normal", 1)
-		case *t.responseMS >= lateAnswerMS:
-			say("answer.late", 1)
-		}
-	}
-	switch t.entry {
-	case "manual":
-		say("entry.manual", 1)
-	case "chip", "contactless":
-		say("entry.not-manual", 1)
-	case "stripe":
-		say("entry.not-manual", 1)
-		say("entry.stripe", 1)
-	case "code":
-		say("entry.not-manual", 1)
-		say("entry.qr", 1)
-	}
-	if len(t.mti) == 4 && t.mti[1] == '8' {
-		say("signin.message", 1)
-	}
-	if t.mti != "" && t.entry != "" && t.entry != "code" && !strings.HasPrefix(t.mti, "08") && (yes(t.sent) || t.connectMS != nil) {
-		say("entry.read", 1)
-	}
-}
-
-// history reads how this code has come before, and on which cards.
-func (r *reader) history() {
-	it := r.v.first("txn.history")
-	if it == nil {
-		return
-	}
-	approvals, _ := it.num("approvals_1h")
-	_, approvalsKnown := it.num("approvals_1h")
-	same, _ := it.num("same_code_1h")
-	cards, cardsKnown := it.num("cards_same_code_1h")
-	issuers, issuersKnown := it.num("issuers_same_code_1h")
-	firstSeen, firstKnown := it.num("first_seen_age_s")
-	last, lastKnown := it.num("last_approval_age_s")
-
-	answered := r.txn.answered(r.ev.Origin)
-	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not that
-	// it works for others: the longer nothing else came, the less one card stands out.
-	since := firstKnown && lastKnown && last >= firstSeen
-	contrast := 1.0
-	if since {
-		contrast = ramp(firstSeen, 1800, 300)
-	}
-	switch {
-	case cardsKnown && cards >= 2:
-		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
-	case cardsKnown && cards == 1 && approvals > 0:
-		r.add("hist.one-card", it, ramp(approvals, -2, 4)*contrast)
-	case !cardsKnown && same == 1 && approvals >= 3:
-		r.add("hist.one-card", it, 0.5)
-	}
-	switch {
-	case issuersKnown && issuers >= 2:
-		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
-	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
-		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
-	}
-	switch {
-	case !approvalsKnown:
-	case approvals == 0 && !lastKnown && same > 0:
-		r.add("hist.never-approved", it, 1)
-	case (approvals == 0 || since) && same >= 2 && answered:
-		r.add("hist.all-fail", it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
-	case since:
-	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
-		r.add("hist.others-ok", it, 1)
-	case lastKnown && last < 900 && approvals >= 3:
-		r.add("hist.others-ok", it, 0.5)
-	}
-	if lastKnown {
-		r.add("hist.worked-before", it, 1)
-	}
-	pin, noPIN, byPIN := pinCounts(it.Facts.Counts("approvals_by"))
-	if byPIN && pin == 0 && noPIN >= 2 && (same >= 2 || cards >= 2) {
-		r.add("hist.pin-only-fails", it, 1)
-	}
-	r.unread(it)
-	r.sinceUpdate(it, approvals, same)
-}
-
-// pinCounts finds the approvals with and without a PIN.
-func pinCounts(by map[string]float64) (pin, without float64, known bool) {
-	for name, n := range by {
-		if !strings.Contains(name, "pin") {
-			continue
-		}
-		known = true
-		if name == "pin" || strings.HasPrefix(name, "with_") || strings.HasPrefix(name, "with-") {
-			pin += n
-		} else {
-			without += n
-		}
-	}
-	return pin, without, known
-}
-
-// unread tells one bad card from a bad reader by how many distinct cards could not be read, and by which way.
-func (r *reader) unread(it *item) {
-	cards, _ := it.num("cards_1h")
-	failed, known := it.num("cards_failed_1h")
-	switch {
-	case !known:
-	case failed >= 3 && failed >= 0.25*cards:
-		r.add("hist.many-unread", it, ramp(failed, 1, 5))
-	case failed <= 2 && failed >= 1 && cards >= 5 && failed <= 0.25*cards:
-		r.add("hist.few-unread", it, 1)
-	}
-	by := it.Facts.Counts("entry_failures")
-	contact, air := by["chip"]+by["stripe"], by["contactless"]
-	switch {
-	case contact >= 4 && air == 0 && (failed >= 3 || !known):
-		r.add("hist.mode-stripe-chip", it, 1)
-		if by["chip"] == 0 || by["stripe"] == 0 {
-			r.add("hist.entry-only", it, 1)
-		}
-	case by["chip"] >= 2 && air >= 2:
-		r.add("hist.mode-all", it, 1)
-	}
-}
-
-// sinceUpdate compares the last update with the approvals.
-func (r *reader) sinceUpdate(h *item, approvals, same float64) {
-	since, known := h.num("approvals_since_update")
-	it := r.v.first("app.version")
-	age, dated := 0.0, false
-	if it != nil {
-		age, dated = it.num("updated_age_s")
-	}
-	last, hadApproval := h.num("last_approval_age_s")
-	first, firstKnown := h.num("first_seen_age_s")
-	switch {
-	case known && since > 0:
-		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3))
-	case dated && age < 14*86400 && hadApproval && last >= age && approvals == 0 && (same >= 2 || known):
-		if !firstKnown || first <= age+3600 {
-			r.put("hist.after-update", h, h.Facts, h.fresh)
-		}
-	case dated && hadApproval && last < age && approvals >= 2:
-		r.put("hist.ok-since-update", h, report.Facts{"approvals_since_update": approvals}, 0.6)
-	}
 }
 
 // resolve finds what the code means to whoever wrote it, what that is about, and how far it can be trusted.
@@ -361,6 +176,13 @@ func inside(res codes.Resolution, code string, p codes.Profile, k *codes.Knowled
 }
 
 func choose(b bool, x, y float64) float64 {
+	if b {
+		return x
+	}
+	return y
+}
+
+func pick(b bool, x, y string) string {
 	if b {
 		return x
 	}

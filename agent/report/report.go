@@ -30,6 +30,10 @@ const (
 	ChannelCommand Channel = "command"
 )
 
+// Asked tells whether a person or the fleet asked, and no sale failed: such a code is never counted, never taken for a
+// failed sale, and no sale begins or ends with it.
+func (c Channel) Asked() bool { return c == ChannelConsole || c == ChannelCommand }
+
 // An Event is one appearance of a response code. It never holds an amount, a card number in any form, a track or a name.
 type Event struct {
 	ID           string    `json:"id"` // boot count and persistent sequence in fixed-width hex: ascending for ever
@@ -37,8 +41,9 @@ type Event struct {
 	UptimeMS     int64     `json:"uptime_ms"`
 	BootID       string    `json:"boot_id"`
 	ClockTrusted bool      `json:"clock_trusted"`
-	Code         string    `json:"code"`   // 1 to 64 printable characters, as its writer wrote it
-	Scheme       string    `json:"scheme"` // name of a code table; empty means the configured profile
+	Code         string    `json:"code"`               // 1 to 64 printable characters, in the form of the tables
+	CodeRaw      string    `json:"code_raw,omitempty"` // as its writer wrote it, where that differs
+	Scheme       string    `json:"scheme"`             // name of a code table; empty means the configured profile
 	Origin       Origin    `json:"origin"`
 	Channel      Channel   `json:"channel"`
 	Txn          *Txn      `json:"txn,omitempty"`

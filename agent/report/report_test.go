@@ -63,13 +63,15 @@ func TestTypesMatchSchemas(t *testing.T) {
 	agent := report.Agent{Version: "1", Knowledge: "sha256:" + strings.Repeat("0a", 32)}
 	for kind, doc := range map[string]any{
 		"event": &report.Event{}, "evidence": &report.Evidence{}, "diagnosis": &report.Diagnosis{}, "health": &report.Health{},
-		"tally": &report.Tally{}, "status": &report.Presence{}, "birth": &report.Birth{}, "dropped": &report.Dropped{},
+		"tally": &report.Tally{}, "status": &report.Presence{}, "birth": &report.Birth{}, "dropped": &report.Dropped{}, "outcome": &report.Outcome{},
 		"ack": &report.Ack{}, "command": &report.Command{}, "reply": &report.Reply{}, "advisory": &report.Advisory{}, "envelope": &report.Envelope{},
 	} {
 		full(reflect.ValueOf(doc).Elem())
 		switch d := doc.(type) {
 		case *report.Event:
 			event(d)
+		case *report.Outcome:
+			d.Outcome = report.OutcomeMended
 		case *report.Evidence:
 			evidence(d)
 		case *report.Diagnosis:
@@ -77,6 +79,7 @@ func TestTypesMatchSchemas(t *testing.T) {
 			evidence(&d.Evidence[0])
 			d.Agent, d.Money.State, d.Money.Retry = agent, report.MoneyDeclined, report.RetryLater
 			d.Causes[0].Segment, d.Causes[0].Verdict, d.Causes[0].Act.By = "acquirer", "likely", "acquirer"
+			d.Also[0].Segment, d.Also[0].Act.By = "reader", "technician"
 			d.NextTest.Depth = report.Internal
 		case *report.Health:
 			evidence(&d.Evidence[0])

@@ -34,11 +34,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		src, err := generate("data")
-		if err != nil {
-			return err
-		}
-		return os.WriteFile("builtin.go", src, 0o644)
+		return generateAll("data")
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	out := f.String("out", "", "the file to write")
@@ -125,12 +121,30 @@ func load(folder string) (*codes.Knowledge, error) {
 	return nil, fmt.Errorf("read %s:%s", folder, b.String())
 }
 
-// generate returns the Go source that holds the knowledge of a folder.
-func generate(folder string) ([]byte, error) {
+// generateAll writes everything that is made of the data files; it runs in the folder codes.
+func generateAll(folder string) error {
 	k, err := load(folder)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	src, err := generate(k)
+	if err != nil {
+		return err
+	}
+	constants, err := names(k)
+	if err != nil {
+		return err
+	}
+	facts, err := schema(k)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile("builtin.go", src, 0o644), os.WriteFile("../agent/evidence/names.go", constants, 0o644),
+		os.WriteFile("../agent/report/schema/evidence.json", facts, 0o644), os.WriteFile("FACTS.md", table(k), 0o644))
+}
+
+// generate returns the Go source that holds the knowledge.
+func generate(k *codes.Knowledge) ([]byte, error) {
 	p := printer{lists: map[string]string{}}
 	p.value(reflect.ValueOf(*k))
 	if p.err != nil {

@@ -12,18 +12,27 @@ import (
 	"posdx/codes"
 )
 
-// TestBuiltinIsFresh fails when someone has changed a data file and not run go generate ./codes.
-func TestBuiltinIsFresh(t *testing.T) {
-	want, err := generate("../data")
+// TestGeneratedFilesAreFresh fails when someone has changed a data file and not run go generate ./codes.
+func TestGeneratedFilesAreFresh(t *testing.T) {
+	k, err := load("../data")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../builtin.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("codes/builtin.go is not what the data files say: run go generate ./codes")
+	for file, make := range map[string]func(*codes.Knowledge) ([]byte, error){
+		"../builtin.go": generate, "../../agent/evidence/names.go": names, "../../agent/report/schema/evidence.json": schema,
+		"../FACTS.md": func(k *codes.Knowledge) ([]byte, error) { return table(k), nil },
+	} {
+		want, err := make(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the data files say: run go generate ./codes", file)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func TestBoards(t *testing.T) {
 			flash:   []Flash{{Name: "mmcblk0", LifePct: 110, LifeKnown: true, PreEOL: "urgent"}},
 			memory:  Memory{TotalKB: 904532, AvailableKB: 42568, Estimated: true},
 			cpu:     CPU{Load1: 9.12, Processors: 3},
-			reason:  HardwareWatchdog, dataType: "f2fs", dataDev: "/dev/block/mmcblk0p35",
+			reason:  UnknownReset, dataType: "f2fs", dataDev: "/dev/block/mmcblk0p35",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -307,6 +307,35 @@ func TestResetReasons(t *testing.T) {
 			t.Errorf("%q: %s, want %s", words, got, want)
 		}
 	}
+	// As boot loaders pass them on.
+	for _, c := range []struct{ file, text, want string }{
+		{"proc/bootconfig", "androidboot.hardware = \"rk3568\"\nandroidboot.bootreason = \"kernel_panic,hung\"\nandroidboot.slot = \"_a\"\n", KernelPanic},
+		{"proc/bootconfig", "androidboot.bootreason = \"watchdog\"\n", HardwareWatchdog},
+		{"proc/bootconfig", "androidboot.bootreason=reboot,userrequested\n", UserReset},
+		{"proc/bootconfig", "androidboot.bootreason = \"shutdown,thermal\"\n", PowerOnReset},
+		{"proc/bootconfig", "androidboot.serialno = \"watchdog\"\n", UnknownReset},
+		{"proc/cmdline", "console=ttyS1 bootcause=\"Reboot into panic\" pwroffcause=\"device power down\"", KernelPanic},
+		{"proc/cmdline", "console=ttyS1 bootcause=\"Reboot into normal\" pwroffcause=\"device power down\"", UserReset},
+		{"proc/cmdline", "bootcause=\"Pbint triggered\" x=\"a b\"", PowerOnReset},
+		{"proc/cmdline", "root=/dev/ram boot_reason=4 androidboot.bootreason=wdt_by_pass_pwk powerup_reason=reboot", UserReset},
+		{"proc/cmdline", "boot_reason=4 androidboot.bootreason=wdt_by_pass_pwk", UnknownReset},
+		{"proc/cmdline", "boot_reason=3", HardwareWatchdog},
+		{"proc/cmdline", "boot_reason=6", BrownOutReset},
+		{"proc/cmdline", "androidboot.bootreason=PowerKey gpt=1", PowerOnReset},
+		{"proc/cmdline", "reboot_mode=cold_boot", PowerOnReset},
+		{"proc/cmdline", "reboot_mode=watchdog_reboot", HardwareWatchdog},
+		{"proc/cmdline", "androidboot.powerup_reason=0x00004000 androidboot.bootreason=reboot", UserReset},
+		{"proc/cmdline", "androidboot.bootreason=hard", UnknownReset}, // the canonical word for whatever took the state away
+		{"proc/cmdline", "x=\"reset_cause=WDOG\" reset_cause=POR", PowerOnReset},
+	} {
+		if got := ResetReason(fstest.MapFS{c.file: {Data: []byte(c.text)}}); got != c.want {
+			t.Errorf("%s %q: %s, want %s", c.file, c.text, got, c.want)
+		}
+	}
+	both := fstest.MapFS{"proc/bootconfig": {Data: []byte("androidboot.bootreason = \"watchdog\"\n")}, "proc/cmdline": {Data: []byte("bootreason=por")}}
+	if got := ResetReason(both); got != HardwareWatchdog {
+		t.Errorf("%s: the boot configuration goes before the command line", got)
+	}
 	if got := ResetReason(fstest.MapFS{"sys/fs/pstore/dmesg-ramoops-0": {}, "proc/cmdline": {Data: []byte("bootreason=reboot")}}); got != KernelPanic {
 		t.Errorf("%s", got)
 	}
@@ -326,36 +355,9 @@ func TestVoltageMonitor(t *testing.T) {
 	}
 }
 
-var complaints = map[string]Complaint{
-	"usb 1-1.2: USB disconnect, device number 5":                                                USBDisconnect,
-	"mmc0: error -110 whilst initialising SD card":                                              IOError,
-	"mmcblk0: error -5 transferring data, sector 1234, nr 8, cmd response 0x900, card status 0": IOError,
-	"blk_update_request: I/O error, dev mmcblk0, sector 77":                                     IOError,
-	"EXT4-fs error (device mmcblk0p2): ext4_find_entry:1455: inode #2":                          IOError,
-	"UBIFS error (ubi0:0 pid 1): ubifs_read_node: bad node type":                                IOError,
-	"EXT4-fs (mmcblk0p2): Remounting filesystem read-only":                                      ReadOnly,
-	"hwmon hwmon1: Undervoltage detected!":                                                      UnderVoltage,
-	"Under-voltage detected! (0x00050005)":                                                      UnderVoltage,
-	"usb usb1-port2: over-current change #3":                                                    UnderVoltage,
-	"INFO: task mmcqd/0:85 blocked for more than 120 seconds.":                                  HungTask,
-	"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [posapp:411]":                            HungTask,
-	"Out of memory: Killed process 1234 (posapp) total-vm:1kB":                                  OutOfMemory,
-	"posapp invoked oom-killer: gfp_mask=0x100":                                                 "",
-	"fec 20b4000.ethernet eth0: Link is Down":                                                   LinkDown,
-	"posapp[411]: segfault at 0 ip 00007f sp 00007f error 4 in posapp":                          Segfault,
-	"posapp: unhandled page fault (11) at 0x00000000, code 0x017":                               Segfault,
-	"ttyS1: 3 input overrun(s)":                                                                 SerialOverrun,
-	"thermal thermal_zone0: critical temperature reached":                                       Overheat,
-	"usb 1-1: new full-speed USB device number 4 using dwc2":                                    "",
-	"mmc0: new HS400 MMC card at address 0001":                                                  "",
-}
-
 func TestRecords(t *testing.T) {
-	for text, want := range complaints {
-		r, ok := ParseRecord([]byte("3,77,5000000,-;"+text+"\n SUBSYSTEM=usb\n"), "payd")
-		if !ok || r.Class != want || r.Seq != 77 || r.Since != 5*time.Second {
-			t.Errorf("%q: %+v %v, want %q", text, r, ok, want)
-		}
+	if r, ok := ParseRecord([]byte("3,77,5000000,-;ttyS1: 3 input overrun(s)\n SUBSYSTEM=usb\n"), "payd"); !ok || r.Class != SerialOverrun || r.Seq != 77 || r.Since != 5*time.Second {
+		t.Errorf("%+v %v", r, ok)
 	}
 	if r, ok := ParseRecord([]byte("12,1,5,-;usb 1-1: USB disconnect\n"), "payd"); !ok || r.Class != "" {
 		t.Errorf("a program's line was believed: %+v", r)
@@ -386,11 +388,101 @@ func TestCrashesOfTheApplication(t *testing.T) {
 			t.Errorf("%q: no application is known, and it crashed", text)
 		}
 	}
+	for _, text := range []string{
+		"traps: payd[412] trap divide error ip:55d sp:7ffd error:0 in payd", "payd[412]: unhandled exception: DABT (lower EL), ESR 0x92000006",
+		"payd (412): undefined instruction: pc=0001234c", "do_page_fault(): sending SIGSEGV to payd for invalid read access from 00000000",
+		"payd[412]: unhandled signal 11 code 0x1 at 0x0000000000000000", "lowmemorykiller: Killing 'payd' (412), adj 0,",
+	} {
+		if r, ok := ParseRecord([]byte("3,1,5,-;"+text), "payd"); !ok || !r.App {
+			t.Errorf("%q: %+v", text, r)
+		}
+	}
 	k := NewKernelLog("a-name-longer-than-fifteen")
 	r, _ := ParseRecord([]byte("3,1,5,-;a-name-longer-t[4]: segfault at 0"), k.app)
 	k.Add(r)
 	if n := k.Count(AppCrash, time.Minute, time.Hour); n != 1 || k.Count(Segfault, time.Minute, time.Hour) != 1 {
 		t.Errorf("%d crashes, want 1", n)
+	}
+}
+
+// glitches is a tree in which a file says something else at each look.
+type glitches struct {
+	fs.FS
+	name  string
+	texts []string
+	n     int
+}
+
+func (g *glitches) Open(name string) (fs.File, error) {
+	if name == g.name {
+		text := g.texts[min(g.n, len(g.texts)-1)]
+		g.n++
+		return fstest.MapFS{name: {Data: []byte(text)}}.Open(name)
+	}
+	return g.FS.Open(name)
+}
+
+// A reading that no working terminal can have is none, whatever it is called and whatever unit it is in.
+func TestReadingsThatCannotBe(t *testing.T) {
+	const a, b, c = "sys/class/thermal/thermal_zone0/", "sys/class/thermal/thermal_zone1/", "sys/class/thermal/thermal_zone2/"
+	for name, x := range map[string]struct {
+		tree []string
+		want float64 // 0: nothing can be told
+	}{
+		"a board sensor that is not wired":    {[]string{a + "type mtktscpu", a + "temp 41200", b + "type mtkts_bts1", b + "temp 125000"}, 41.2},
+		"the processor's is not wired":        {[]string{a + "type cpu-thermal", a + "temp 125000"}, 0},
+		"one at the other end":                {[]string{a + "type cpu-thermal", a + "temp -40000"}, 0},
+		"past the point of switching off":     {[]string{a + "type cpu-thermal", a + "temp 112000", a + "trip_point_0_type critical", a + "trip_point_0_temp 105000"}, 0},
+		"hot, and it can be":                  {[]string{a + "type cpu-thermal", a + "temp 98000"}, 98},
+		"a hot board beside a cool processor": {[]string{a + "type soc-thermal", a + "temp 52000", b + "type xo-therm", b + "temp 96000"}, 52},
+		"a battery's zone in whole degrees":   {[]string{a + "type cpu_thermal", a + "temp 44", b + "type battery", b + "temp 31"}, 44},
+		"tenths of a degree":                  {[]string{a + "type tsens_tz_sensor0", a + "temp 413"}, 41.3},
+		"tenths, or just above freezing":      {[]string{a + "type tsens_tz_sensor0", a + "temp 905"}, 0},
+		"one of three of a chip":              {[]string{a + "type cpu0-thermal", a + "temp 45000", b + "type cpu1-thermal", b + "temp 46000", c + "type gpu-core", c + "temp 110000"}, 46},
+		"one of two of a chip":                {[]string{a + "type cpu0-thermal", a + "temp 25000", b + "type cpu1-thermal", b + "temp 88000"}, 0},
+		"a battery that would have burnt":     {[]string{a + "type battery", a + "temp 127000"}, 0},
+		"a monitoring chip says it is faulty": {[]string{"sys/class/hwmon/hwmon0/name cpu_thermal", "sys/class/hwmon/hwmon0/temp1_input 84000", "sys/class/hwmon/hwmon0/temp1_fault 1"}, 0},
+		"a monitoring chip's input stands":    {[]string{"sys/class/hwmon/hwmon0/name lm75", "sys/class/hwmon/hwmon0/temp1_input 127500", "sys/class/hwmon/hwmon0/temp2_input 33000"}, 33},
+		"zones that tell nothing, and a chip": {[]string{a + "type cpu-thermal", a + "temp 125000", "sys/class/hwmon/hwmon0/name coretemp", "sys/class/hwmon/hwmon0/temp1_input 47000"}, 47},
+	} {
+		got, err := ReadThermal(sys(x.tree...))
+		if (err == nil) != (x.want != 0) || got.Celsius != x.want {
+			t.Errorf("%s: %+v %v, want %v", name, got, err, x.want)
+		}
+	}
+	// One sample of many.
+	zone := sys(a+"type cpu-thermal", a+"temp 0")
+	for _, x := range []struct {
+		texts []string
+		want  float64
+	}{{[]string{"103000", "45000", "45100"}, 45.1}, {[]string{"91000", "91200", "91100"}, 91.1}} {
+		if h, err := ReadThermal(&glitches{FS: zone, name: a + "temp", texts: x.texts}); err != nil || h.Celsius != x.want {
+			t.Errorf("%v: %+v %v", x.texts, h, err)
+		}
+	}
+	// One that moves is alive, though it stands alone.
+	two := sys(a+"type cpu0-thermal", a+"temp 0", b+"type cpu1-thermal", b+"temp 41000")
+	if h, err := ReadThermal(&glitches{FS: two, name: a + "temp", texts: []string{"91000", "91200", "91100"}}); err != nil || h.Celsius != 91.1 {
+		t.Errorf("%+v %v", h, err)
+	}
+}
+
+// The unit of a voltage is that in which it can feed a machine; a dip in one sample is none.
+func TestVoltagesThatCannotBe(t *testing.T) {
+	const d = "sys/class/power_supply/usb/"
+	for text, want := range map[string]int{"5012000": 5012, "5012": 5012, "24": 0, "1795262300": 0, "0": 0, "4610000": 4610} {
+		if p, err := ReadPower(sys(d+"type USB", d+"online 1", d+"voltage_now "+text)); err != nil || p.Millivolts != want {
+			t.Errorf("%s: %+v %v", text, p, err)
+		}
+	}
+	for _, c := range []struct {
+		texts []string
+		want  int
+	}{{[]string{"4310000", "5000000", "5010000"}, 5000}, {[]string{"4310000", "4320000", "5010000"}, 4320}, {[]string{"4310000", "12", "13"}, 0}} {
+		p, err := ReadPower(&glitches{FS: sys(d+"type USB", d+"online 1", d+"voltage_now 0"), name: d + "voltage_now", texts: c.texts})
+		if err != nil || p.Millivolts != c.want {
+			t.Errorf("%v: %+v %v", c.texts, p, err)
+		}
 	}
 }
 
@@ -569,7 +661,7 @@ func FuzzFiles(f *testing.F) {
 		if p, err := ReadPower(root); err == nil && (p.BatteryPct < 0 || p.BatteryPct > 100 || p.Millivolts < 0) {
 			t.Errorf("%+v", p)
 		}
-		if h, err := ReadThermal(root); err == nil && (h.Celsius < coldest || h.Celsius > hottest) {
+		if h, err := ReadThermal(root); err == nil && (h.Celsius < -35 || h.Celsius > 118) {
 			t.Errorf("%+v", h)
 		}
 		if l, err := ReadFlash(root); err == nil {
@@ -580,6 +672,7 @@ func FuzzFiles(f *testing.F) {
 			}
 		}
 		ResetReason(root)
+		passedOn(s)
 		_, _ = Uptime(root)
 		JudgeClock(root, time.Unix(1, 0), time.Unix(2, 0), Timex{}, nil)
 		mountOf(parseMounts(s), "/data/x")
@@ -588,8 +681,8 @@ func FuzzFiles(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	for text := range complaints {
-		f.Add([]byte("3,77,5000000,-;" + text + "\n"))
+	for _, l := range kernelLines(f) {
+		f.Add([]byte("3,77,5000000,-;" + l.text + "\n"))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k := NewKernelLog("")
@@ -598,6 +691,7 @@ func FuzzRecord(f *testing.F) {
 				t.Errorf("%+v", r)
 			}
 			k.Add(r)
+			Disks{}.holds(r.Device)
 		}
 	})
 }

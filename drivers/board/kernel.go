@@ -22,6 +22,7 @@ type Complaint string
 // Classes of messages that matter to a payment.
 const (
 	USBDisconnect Complaint = "usb_disconnect"
+	USBError      Complaint = "usb_error"     // a device that cannot be spoken to, or is never enumerated
 	IOError       Complaint = "io_error"      // of a disk, eMMC, NAND or filesystem
 	UnderVoltage  Complaint = "under_voltage" // or a USB port over its current
 	HungTask      Complaint = "hung_task"
@@ -36,47 +37,16 @@ const (
 	DeviceError Complaint = "device_error"
 )
 
-// patterns are looked for in a message in lower case; the first that fits decides. Taken from the sources of the
-// kernel: usb/core/hub.c, block/blk-core.c, mmc/core, ext4, ubifs, jffs2, hung_task.c, mm/oom_kill.c, drivers/tty.
-var patterns = [...]struct {
-	all   []string
-	class Complaint
-}{
-	{[]string{"remounting filesystem read-only"}, ReadOnly},
-	{[]string{"switched to read-only mode"}, ReadOnly}, // ubifs
-	{[]string{"usb disconnect"}, USBDisconnect},
-	{[]string{"under-voltage"}, UnderVoltage},
-	{[]string{"undervoltage"}, UnderVoltage},
-	{[]string{"over-current"}, UnderVoltage},
-	{[]string{"low voltage", "detect"}, UnderVoltage},
-	{[]string{"blocked for more than", "seconds"}, HungTask},
-	{[]string{"soft lockup"}, HungTask},
-	{[]string{"out of memory"}, OutOfMemory},
-	{[]string{"segfault at"}, Segfault},
-	{[]string{"unhandled", "fault", "at 0x"}, Segfault}, // how ARM says it
-	{[]string{"link is down"}, LinkDown},
-	{[]string{"link becomes not ready"}, LinkDown},
-	{[]string{"input overrun"}, SerialOverrun},
-	{[]string{"critical temperature"}, Overheat},
-	{[]string{"temperature above threshold"}, Overheat},
-	{[]string{"i/o error"}, IOError},
-	{[]string{"ext4-fs error"}, IOError},
-	{[]string{"ubifs error"}, IOError},
-	{[]string{"ubi error"}, IOError},
-	{[]string{"jffs2 error"}, IOError},
-	{[]string{"f2fs-fs", "error"}, IOError},
-	{[]string{"mmc", "error"}, IOError},
-	{[]string{"mmc", "timeout"}, IOError},
-	{[]string{"mmc", "timed out"}, IOError},
-	{[]string{"uncorrectable ecc"}, IOError},
-}
-
 // A Record is one line of the kernel's log (Documentation/ABI/testing/dev-kmsg).
 type Record struct {
 	Seq   uint64
 	Since time.Duration // since boot
 	Class Complaint     // empty: nothing that matters
 	App   bool          // it is about the payment application
+	// Device is what a complaint about storage means; see Disks.
+	Device string
+	// Announced: the kernel says it again in a line of its own, which is Told.
+	Announced, Told bool
 }
 
 // ParseRecord reads "6,1234,5678901,-;text"; false for what is no record. Programs may write into the log too (facility
@@ -101,33 +71,62 @@ func ParseRecord(b []byte, app string) (Record, bool) {
 	if prio>>3 == 0 {
 		text, _, _ = strings.Cut(text, "\n")
 		r.Class = classOf(text)
-		r.App = app != "" && (r.Class == Segfault && strings.HasPrefix(text, app+"[") || r.Class == Segfault && strings.HasPrefix(text, app+": ") ||
-			r.Class == OutOfMemory && strings.Contains(text, "("+app+")"))
+		switch r.Class {
+		case IOError, ReadOnly:
+			r.Device = storageOf(text)
+		case OutOfMemory:
+			r.Announced, r.Told = announced(text), told(text)
+			if strings.HasPrefix(text, lowMemory) && !foreground(text) {
+				r.Class = ""
+			}
+		}
+		r.App = app != "" && names(text, app, r.Class)
 	}
 	return r, true
 }
 
-func classOf(text string) Complaint {
-	text = strings.ToLower(text)
-next:
-	for _, p := range patterns {
-		for _, w := range p.all {
-			if !strings.Contains(text, w) {
-				continue next
-			}
-		}
-		return p.class
+// names says that a crash or a kill is that of a program, whose name stands where the kernels of the various processors put
+// it.
+func names(text, app string, c Complaint) bool {
+	var forms []string
+	switch c {
+	case Segfault:
+		forms = []string{app + "[", app + ": unhandled ", app + " (", "sending SIGSEGV to " + app + " ", "sending SIGBUS to " + app + " ", "sending SIGILL to " + app + " "}
+	case OutOfMemory:
+		forms = []string{"(" + app + ")", "'" + app + "'"}
 	}
-	return ""
+	for _, f := range forms {
+		if i := strings.Index(text, f); i == 0 || i > 0 && (text[i-1] == ' ' || text[i] < 'A') {
+			return true
+		}
+	}
+	return false
 }
 
-// Bounds of the log's memory: 10 classes of 256 moments are 20 kB.
+// lowMemory begins what Android's killer says when it ends a program. It ends such as nobody uses all day long: only one in
+// the foreground, or that a person would miss, was lost for want of memory.
+const (
+	lowMemory  = "lowmemorykiller: Killing '"
+	perceived  = 200 // PERCEPTIBLE_APP_ADJ
+	adjustment = ", adj "
+)
+
+func foreground(text string) bool {
+	_, rest, ok := strings.Cut(text, adjustment)
+	number, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(strings.TrimSpace(number))
+	return ok && err == nil && n <= perceived
+}
+
+// Bounds of the log's memory: a dozen classes of 256 moments are 70 kB.
 const (
 	maxMoments = 256
 	logDay     = 24 * time.Hour
 	logPause   = time.Second // the log is read at most this often, however fast it fills
 	maxRecord  = 8192        // CONSOLE_EXT_LOG_MAX
 	maxComm    = 15          // TASK_COMM_LEN
+	killTold   = time.Second // the second line about a kill follows the first at once
+	maxDevice  = 24
 )
 
 // A KernelLog counts the kernel's complaints of the last 24 hours in memory. Moments are since boot, so the wall clock
@@ -139,18 +138,24 @@ type KernelLog struct {
 	buf      []byte
 
 	mu      sync.Mutex
-	moments map[Complaint][]time.Duration
-	next    uint64 // sequence number expected
+	moments map[Complaint][]moment
+	kill    time.Duration // when a kill was announced
+	next    uint64        // sequence number expected
 	lost    uint64
 	reading bool
 	why     error
 	raw     syscall.RawConn // of the log that Run reads
 }
 
+type moment struct {
+	at     time.Duration // since boot
+	device string
+}
+
 // NewKernelLog returns a log that has read nothing yet. app is the executable's name of the payment application; the kernel
 // knows 15 bytes of it.
 func NewKernelLog(app string) *KernelLog {
-	return &KernelLog{app: app[:min(len(app), maxComm)], moments: make(map[Complaint][]time.Duration), why: ErrSilent}
+	return &KernelLog{app: app[:min(len(app), maxComm)], moments: make(map[Complaint][]moment), why: ErrSilent}
 }
 
 // Add counts a record. Records that the kernel overwrote before they were read are counted as lost.
@@ -164,11 +169,18 @@ func (k *KernelLog) Add(r Record) {
 		k.lost += r.Seq - k.next
 	}
 	k.next = r.Seq + 1
+	if r.Told && k.kill > 0 && r.Since-k.kill <= killTold {
+		k.kill = 0
+		return // it was counted when it was announced
+	}
+	if r.Announced {
+		k.kill = r.Since
+	}
 	if r.Class != "" {
-		k.keep(r.Class, r.Since)
+		k.keep(r.Class, moment{r.Since, r.Device})
 	}
 	if r.App {
-		k.keep(AppCrash, r.Since)
+		k.keep(AppCrash, moment{at: r.Since})
 	}
 }
 
@@ -176,16 +188,17 @@ func (k *KernelLog) Add(r Record) {
 func (k *KernelLog) Note(c Complaint, at time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keep(c, at)
+	k.keep(c, moment{at: at})
 }
 
 // keep is called with the lock held.
-func (k *KernelLog) keep(c Complaint, at time.Duration) {
+func (k *KernelLog) keep(c Complaint, m moment) {
+	m.device = strings.Clone(m.device[:min(len(m.device), maxDevice)])
 	list := k.moments[c]
 	if len(list) == maxMoments {
 		list = append(list[:0], list[1:]...)
 	}
-	k.moments[c] = append(list, at)
+	k.moments[c] = append(list, m)
 }
 
 // Count is how often a complaint came in the last d, at most 24 hours, before the moment since boot. 256 stands for
@@ -194,12 +207,31 @@ func (k *KernelLog) Count(c Complaint, uptime, d time.Duration) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := 0
-	for _, at := range k.moments[c] {
-		if uptime-at <= min(d, logDay) {
+	for _, m := range k.moments[c] {
+		if uptime-m.at <= min(d, logDay) {
 			n++
 		}
 	}
 	return n
+}
+
+// Storage is how often in the last d before the moment since boot storage failed or went read-only: the terminal's own, which
+// holds its filesystems, and what else there is or cannot be told.
+func (k *KernelLog) Storage(disks Disks, uptime, d time.Duration) (own, other int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range [...]Complaint{IOError, ReadOnly} {
+		for _, m := range k.moments[c] {
+			switch {
+			case uptime-m.at > min(d, logDay):
+			case disks.holds(m.device):
+				own++
+			default:
+				other++
+			}
+		}
+	}
+	return own, other
 }
 
 // near is how close two complaints must be for the one to have to do with the other: a device that lost its supply is
@@ -212,12 +244,12 @@ func (k *KernelLog) Together(a Complaint, uptime, d time.Duration, b ...Complain
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := 0
-	for _, at := range k.moments[a] {
-		if uptime-at > min(d, logDay) {
+	for _, m := range k.moments[a] {
+		if uptime-m.at > min(d, logDay) {
 			continue
 		}
 		if slices.ContainsFunc(b, func(c Complaint) bool {
-			return slices.ContainsFunc(k.moments[c], func(other time.Duration) bool { return (other - at).Abs() <= near })
+			return slices.ContainsFunc(k.moments[c], func(other moment) bool { return (other.at - m.at).Abs() <= near })
 		}) {
 			n++
 		}

@@ -3,7 +3,9 @@ package board
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Power is how the board is fed (Documentation/ABI/testing/sysfs-class-power).
@@ -33,10 +35,7 @@ func ReadPower(root fs.FS) (Power, error) {
 		if err != nil {
 			continue
 		}
-		mv := 0
-		if uv, err := number(root, d+"/voltage_now"); err == nil && uv > 0 && uv < 1_000_000_000 {
-			mv = int(uv / 1000)
-		}
+		mv := millivolts(root, d+"/voltage_now")
 		if kind != "Battery" {
 			mains = true
 			if on, err := number(root, d+"/online"); err == nil && on > 0 {
@@ -78,6 +77,41 @@ func ReadPower(root fs.FS) (Power, error) {
 	}
 	return p, nil
 }
+
+// Supplies that a terminal can have: a lithium cell, five volts, a vehicle's 24.
+const leastMV, mostMV = 2500, 60_000
+
+// millivolts reads a voltage, in millionths of a volt or, as some makers' drivers have it, in thousandths; 0 if it is none
+// that feeds a machine. One sample is none: the middle of three.
+func millivolts(root fs.FS, name string) int {
+	var seen []int
+	for i := range looks {
+		n, err := number(root, name)
+		if err != nil {
+			return 0
+		}
+		switch {
+		case n >= leastMV*1000 && n <= mostMV*1000:
+			seen = append(seen, int(n/1000))
+		case n >= leastMV && n <= mostMV:
+			seen = append(seen, int(n))
+		}
+		if i == 0 && len(seen) == 1 && (seen[0] < supplyLow[0] || seen[0] >= supplyLow[1]) {
+			return seen[0] // nothing hangs on it
+		}
+		if i < looks-1 {
+			time.Sleep(secondLook)
+		}
+	}
+	if len(seen) < looks-1 {
+		return 0
+	}
+	slices.Sort(seen)
+	return seen[len(seen)/2]
+}
+
+// supplyLow is where a supply of five volts is looked at again: below, it would be called low.
+var supplyLow = [2]int{4000, 4750}
 
 // alarms asks the voltage monitors (Documentation/hwmon/sysfs-interface.rst; on a Raspberry Pi it is rpi_volt).
 func alarms(root fs.FS) bool {

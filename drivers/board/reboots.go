@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,14 +119,11 @@ func ResetReason(root fs.FS) string {
 	if r := powerOn(root, "sys/devices/platform", platformDepth, &looks); r != UnknownReset {
 		return r
 	}
-	if s, err := read(root, "proc/cmdline"); err == nil {
-		for _, w := range strings.Fields(s) {
-			key, value, ok := strings.Cut(w, "=")
-			switch key {
-			case "androidboot.bootreason", "bootreason", "boot_reason", "resetcause", "reset_cause", "powerup_reason", "boot_cause":
-				if r := reasonOf(value); ok && r != UnknownReset {
-					return r
-				}
+	// Android 12 and later pass them in the boot configuration, which replaces those of the command line.
+	for _, file := range [...]string{"proc/bootconfig", "proc/cmdline"} {
+		if s, err := read(root, file); err == nil {
+			if r := passedOn(s); r != UnknownReset {
+				return r
 			}
 		}
 	}
@@ -186,22 +184,78 @@ func powerOn(root fs.FS, dir string, depth int, looks *int) string {
 	return UnknownReset
 }
 
-// reasonOf understands the words of reset controllers, U-Boot and Android boot loaders.
+// reasonKeys are how boot loaders pass the reason on: Android's (androidboot.bootreason), Qualcomm's and Motorola's
+// (powerup_reason), Unisoc's (bootcause, pwroffcause), Amlogic's (reboot_mode), U-Boot's (reset_cause), Rockchip's and others'.
+var reasonKeys = [...]string{"androidboot.bootreason", "bootreason", "boot_reason", "androidboot.bootcause", "bootcause", "boot_cause", "androidboot.powerup_reason",
+	"powerup_reason", "androidboot.reboot_mode", "reboot_mode", "resetcause", "reset_cause", "reset_reason", "androidboot.reset_reason"}
+
+// passedOn finds the reason among parameters: key=value in a line, with quotes around blanks, or key = "value" a line
+// (Documentation/admin-guide/bootconfig.rst).
+func passedOn(text string) string {
+	for i := 0; i < len(text); {
+		end := i
+		for quoted := byte(0); end < len(text) && (quoted != 0 || text[end] != '\n' && !blankBetween(text, end)); end++ {
+			switch c := text[end]; {
+			case quoted == 0 && (c == '"' || c == '\''):
+				quoted = c
+			case c == quoted, c == '\n':
+				quoted = 0
+			}
+		}
+		key, value, ok := strings.Cut(text[i:end], "=")
+		key, value = strings.TrimSpace(key), strings.Trim(strings.TrimSpace(value), `"'`)
+		if n, err := strconv.Atoi(value); err == nil && key == "boot_reason" && n >= 0 && n < len(mediatek) {
+			value = mediatek[n]
+		}
+		if ok && slices.Contains(reasonKeys[:], strings.ToLower(key)) {
+			if r := reasonOf(value); r != UnknownReset {
+				return r
+			}
+		}
+		i = end + 1
+	}
+	return UnknownReset
+}
+
+// blankBetween says that a blank parts two parameters, rather than standing beside an equals sign.
+func blankBetween(text string, i int) bool {
+	if text[i] != ' ' && text[i] != '\t' {
+		return false
+	}
+	after := strings.TrimLeft(text[i:], " \t")
+	before := strings.TrimRight(text[:i], " \t")
+	return !strings.HasPrefix(after, "=") && !strings.HasSuffix(before, "=")
+}
+
+// mediatek are the words for MediaTek's numbers (boot_reason_t of its little kernel).
+var mediatek = [...]string{"power_key", "usb", "rtc", "wdt", "wdt_by_pass_pwk", "tool_by_pass_pwk", "2sec_reboot", "unknown", "kernel_panic", "reboot", "watchdog"}
+
+// reasonOf understands the words of reset controllers, U-Boot and Android boot loaders: canonical ones (reason, a comma and
+// details: source.android.com, boot reason) and makers' own.
 func reasonOf(s string) string {
-	s = strings.ToLower(s)
-	for _, r := range []struct{ word, reason string }{
-		{"panic", KernelPanic}, {"oops", KernelPanic},
+	s = strings.ToLower(strings.TrimSpace(s))
+	if strings.Contains(s, "wdt_by_pass_pwk") {
+		return UnknownReset // MediaTek's watchdog restarts the machine also when it is told to: the kernel calls it "reboot"
+	}
+	for _, r := range [...]struct{ word, reason string }{
+		{"panic", KernelPanic}, {"oops", KernelPanic}, {"kernel_crash", KernelPanic},
 		{"brown", BrownOutReset}, {"bod", BrownOutReset}, {"undervolt", BrownOutReset}, {"uvlo", BrownOutReset}, {"low_volt", BrownOutReset},
-		{"sw_wdt", SoftwareWatchdog}, {"soft_wdt", SoftwareWatchdog}, {"software watchdog", SoftwareWatchdog}, {"swdt", SoftwareWatchdog},
+		{"smpl", BrownOutReset}, {"2sec_reboot", BrownOutReset}, {"power_loss", BrownOutReset}, // sudden momentary power loss
+		{"sw_wdt", SoftwareWatchdog}, {"soft_wdt", SoftwareWatchdog}, {"software watchdog", SoftwareWatchdog}, {"swdt", SoftwareWatchdog}, {"wdt_sw", SoftwareWatchdog},
 		{"watchdog", HardwareWatchdog}, {"wdt", HardwareWatchdog}, {"wdog", HardwareWatchdog}, {"wdg", HardwareWatchdog},
-		{"reboot", UserReset}, {"software reset", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset},
-		{"power-up", PowerOnReset}, {"power_on", PowerOnReset}, {"poweron", PowerOnReset}, {"power_key", PowerOnReset}, {"pwrkey", PowerOnReset}, {"cold", PowerOnReset}, {"charger", PowerOnReset}, {"usb_chg", PowerOnReset}, {"hard_reset", PowerOnReset},
+		{"shutdown", PowerOnReset}, // it had been switched off in order
+		{"reboot", UserReset}, {"software reset", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
+		{"long_power_key", UserReset}, {"long_pwrkey", UserReset}, {"recovery", UserReset}, {"bootloader", UserReset}, {"factory_reset", UserReset}, {"warm_boot", UserReset},
+		{"power-up", PowerOnReset}, {"power_on", PowerOnReset}, {"power-on", PowerOnReset}, {"poweron", PowerOnReset}, {"power on", PowerOnReset}, {"power_key", PowerOnReset},
+		{"powerkey", PowerOnReset}, {"power key", PowerOnReset}, {"power button", PowerOnReset}, {"pwrkey", PowerOnReset}, {"pbint", PowerOnReset}, {"keypad", PowerOnReset},
+		{"cold", PowerOnReset}, {"charger", PowerOnReset}, {"charging", PowerOnReset}, {"usb_chg", PowerOnReset}, {"dc_chg", PowerOnReset}, {"cable", PowerOnReset}, {"hard_reset", PowerOnReset},
 	} {
 		if strings.Contains(s, r.word) {
 			return r.reason
 		}
 	}
-	if s == "por" {
+	switch s {
+	case "por", "usb", "rtc", "alarm", "pon1", "kpdpwr", "kpd":
 		return PowerOnReset
 	}
 	return UnknownReset

@@ -1,13 +1,16 @@
 package board
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 )
 
-// Thermal is the heat of the hottest zone.
+// Thermal is the heat of the processor, or of the hottest sensor of a board that has none there.
 type Thermal struct {
 	Zone      string // its name, in the driver's words
 	Celsius   float64
@@ -15,39 +18,79 @@ type Thermal struct {
 	Throttled bool    // the processor is held back because of it
 }
 
-// Readings outside these are a sensor that is not there.
+// Bounds of a reading that can be believed.
 const (
-	coldest = -60
-	hottest = 200
-	maxTrip = 12 // THERMAL_MAX_TRIPS of the kernel
+	hottest = 200 // of a limit that a driver names
+	maxTrip = 12  // THERMAL_MAX_TRIPS of the kernel
+	// warm is from where a reading is looked at again: a passing one is a glitch of the bus or the converter.
+	warm       = 70
+	looks      = 3
+	secondLook = 40 * time.Millisecond
+	// apart is by how much sensors of one chip can differ.
+	apart = 40
+	// overCritical is how far past its critical point a running machine can be: the kernel switches off there.
+	overCritical = 3
 )
 
-// ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones.
+// A place is where a sensor sits. It decides what the sensor can tell and which readings it can have.
+type place byte
+
+const (
+	onProcessor place = iota
+	onBoard           // or not said
+	onBattery
+)
+
+// limits are the readings that a working terminal can have. The converters of sensors that are not wired stand at the end of
+// their range: 125, 127, -40, -127 and the like.
+func (p place) limits() (low, high float64) {
+	switch p {
+	case onBattery:
+		return -25, 75 // lithium cells switch off before
+	case onBoard:
+		return -35, 105
+	}
+	return -35, 118 // industrial and automotive parts are specified to a junction of 105 to 125
+}
+
+// placeOf reads a driver's name for its sensor.
+func placeOf(name string) place {
+	name = strings.ToLower(name)
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
+	}
+	switch {
+	case has("batt", "bms", "-bat"):
+		return onBattery
+	case has("bts", "tsap", "board", "ambient", "skin", "quiet", "pmic", "charger", "chg", "usb", "wlan", "wifi", "mdm", "modem", "pa_", "xo-", "xo_", "emmc", "ddr", "lm75", "tmp10", "flash", "camera", "case"):
+		return onBoard
+	case has("cpu", "soc", "tsens", "core", "cluster", "imx_thermal", "x86_pkg", "bcm2", "rcar", "exynos", "sun8i", "armada", "apss", "a53", "a7", "thermal-fan", "k10temp"):
+		return onProcessor
+	}
+	return onBoard
+}
+
+// A sensor is one thing to read.
+type sensor struct {
+	name, file string
+	place      place
+	critical   float64
+	celsius    float64
+	moves      bool // it said something else at a second look
+}
+
+// ReadThermal reads the thermal zones and the cooling devices, or the monitoring chips of a board without zones. A reading
+// is believed if a working terminal can have it; where it is high it is looked at again. The processor's own goes before
+// the others, which need not be wired. ErrSilent: there are sensors, and no reading of them can be believed.
 func ReadThermal(root fs.FS) (Thermal, error) {
 	entries, tried := list(root, "sys/class/thermal")
+	var zones []sensor
 	var t Thermal
-	found := false
 	for _, d := range entries {
 		switch base := d[strings.LastIndexByte(d, '/')+1:]; {
 		case strings.HasPrefix(base, "thermal_zone"):
-			n, err := number(root, d+"/temp")
-			if err != nil {
-				tried = err
-				continue
-			}
-			c := float64(n) / 1000
-			if n > -hottest && n < hottest { // some vendors' old drivers give whole degrees
-				c = float64(n)
-			}
-			if n == 0 || c < coldest || c > hottest {
-				tried = fmt.Errorf("read %s: %w", d, ErrSilent)
-				continue
-			}
-			if !found || c > t.Celsius {
-				t.Celsius, found = c, true
-				t.Zone, _ = read(root, d+"/type")
-				t.Critical = critical(root, d)
-			}
+			name, _ := read(root, d+"/type")
+			zones = append(zones, sensor{name: name, file: d + "/temp", place: placeOf(name), critical: critical(root, d)})
 		case strings.HasPrefix(base, "cooling_device"):
 			kind, err := read(root, d+"/type")
 			kind = strings.ToLower(kind)
@@ -59,48 +102,126 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 			}
 		}
 	}
-	if !found {
-		t, found = sensors(root)
+	for _, group := range [][]sensor{zones, monitors(root)} {
+		s, err := hottestOf(root, group)
+		if err == nil {
+			t.Zone, t.Celsius, t.Critical = s.name, s.celsius, s.critical
+			return t, nil
+		}
+		if len(group) > 0 && !errors.Is(err, fs.ErrNotExist) {
+			tried = err
+		}
 	}
-	switch {
-	case found:
-		return t, nil
-	case tried != nil && !errors.Is(tried, fs.ErrNotExist):
+	if tried != nil && !errors.Is(tried, fs.ErrNotExist) {
 		return Thermal{}, tried
 	}
 	return Thermal{}, fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 }
 
-// sensors finds the hottest of the monitoring chips, for boards without thermal zones
-// (Documentation/hwmon/sysfs-interface.rst: thousandths of a degree).
-func sensors(root fs.FS) (t Thermal, found bool) {
+// hottestOf reads sensors and returns the hottest of those that count.
+func hottestOf(root fs.FS, all []sensor) (sensor, error) {
+	tried := fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
+	var good []sensor
+	for _, s := range all {
+		if err := s.look(root); err != nil {
+			tried = err
+			continue
+		}
+		good = append(good, s)
+	}
+	// The processor's own sensors, or those that there are.
+	if slices.ContainsFunc(good, func(s sensor) bool { return s.place == onProcessor }) {
+		good = slices.DeleteFunc(good, func(s sensor) bool { return s.place != onProcessor })
+	}
+	slices.SortStableFunc(good, func(a, b sensor) int { return cmp.Compare(b.celsius, a.celsius) })
+	// One that stands alone far above the others of its chip and does not move is not wired, if the others are several; of
+	// two nobody can tell which.
+	for len(good) > 1 && good[0].place == onProcessor && !good[0].moves && good[0].celsius-good[1].celsius > apart {
+		tried = fmt.Errorf("read %s: %w", good[0].file, ErrSilent)
+		if len(good) == 2 {
+			return sensor{}, tried
+		}
+		good = good[1:]
+	}
+	if len(good) == 0 {
+		return sensor{}, tried
+	}
+	return good[0], nil
+}
+
+// look reads a sensor, several times if it says that it is warm.
+func (s *sensor) look(root fs.FS) (err error) {
+	if s.celsius, err = s.once(root); err != nil || s.celsius < warm {
+		return err
+	}
+	seen := []float64{s.celsius}
+	for range looks - 1 {
+		time.Sleep(secondLook)
+		if c, err := s.once(root); err == nil {
+			seen = append(seen, c)
+		}
+	}
+	slices.Sort(seen)
+	s.celsius, s.moves = seen[(len(seen)-1)/2], seen[0] != seen[len(seen)-1]
+	return nil
+}
+
+// once reads a sensor, in the unit in which its reading can be one: thousandths of a degree (sysfs-api.rst), and in makers'
+// old drivers whole degrees or tenths.
+func (s sensor) once(root fs.FS) (float64, error) {
+	n, err := number(root, s.file)
+	if err != nil {
+		return 0, err
+	}
+	for _, unit := range []float64{1000, 1, 10} {
+		c := float64(n) / unit
+		switch {
+		case unit == 1000 && n > -1000 && n < 1000: // less than a degree: another unit, or nothing
+			continue
+		case n != 0 && s.believed(c) && (unit != 10 || c < warm): // 900 may be just above freezing
+			return c, nil
+		case unit == 1000:
+			return 0, fmt.Errorf("read %s: %w", s.file, ErrSilent)
+		}
+	}
+	return 0, fmt.Errorf("read %s: %w", s.file, ErrSilent)
+}
+
+func (s sensor) believed(c float64) bool {
+	low, high := s.place.limits()
+	return c >= low && c <= high && (s.critical == 0 || c <= s.critical+overCritical)
+}
+
+// monitors are the sensors of the monitoring chips (Documentation/hwmon/sysfs-interface.rst: thousandths of a degree).
+func monitors(root fs.FS) (all []sensor) {
 	chips, err := list(root, "sys/class/hwmon")
 	if err != nil {
-		return t, false
+		return nil
 	}
 	for _, d := range chips {
 		files, err := list(root, d)
 		if err != nil {
 			continue
 		}
+		name, _ := read(root, d+"/name")
 		for _, f := range files {
 			if base := f[strings.LastIndexByte(f, '/')+1:]; !strings.HasPrefix(base, "temp") || !strings.HasSuffix(base, "_input") {
 				continue
 			}
-			n, err := number(root, f)
-			c := float64(n) / 1000
-			if err != nil || n == 0 || c < coldest || c > hottest || found && c <= t.Celsius {
+			stem := strings.TrimSuffix(f, "_input")
+			if fault, err := number(root, stem+"_fault"); err == nil && fault == 1 {
 				continue
 			}
-			t.Celsius, found = c, true
-			t.Zone, _ = read(root, d+"/name")
-			t.Critical = 0
-			if limit, err := number(root, strings.TrimSuffix(f, "_input")+"_crit"); err == nil && limit > 0 && limit < hottest*1000 {
-				t.Critical = float64(limit) / 1000
+			s := sensor{name: name, file: f}
+			label, _ := read(root, stem+"_label")
+			s.place = placeOf(name + " " + label)
+			if limit, err := number(root, stem+"_crit"); err == nil && limit > 0 && limit < hottest*1000 {
+				s.critical = float64(limit) / 1000
 			}
+			all = append(all, s)
 		}
 	}
-	return t, found
+	return all
 }
 
 func critical(root fs.FS, zone string) float64 {

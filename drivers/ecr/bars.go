@@ -29,14 +29,18 @@ func (transbank) cut(b []byte) (int, []byte, verdict) {
 	return n, body, v
 }
 
-// read takes the first, second and fourth of the fields of 0210: type, answer, shop, terminal. What follows holds the
-// last digits of the card. The answers are the terminal's own list, not field 39. 0260 repeats an old result.
+// read takes the first, second and fourth of the fields of a result: type, answer, shop, terminal. What follows holds the
+// last digits of the card. The answers are the terminal's own list, not field 39. 0260 and 0280 repeat an old result.
 func (transbank) read(b []byte) (Found, bool) {
 	kind, rest, _ := bytes.Cut(b, []byte{'|'})
 	switch string(kind) {
-	case "0200":
+	case "0200", "0270", "1200": // sale, sale for several shops, its cancelling
 		return Found{Kind: Start}, true
-	case "0210":
+	case "0500", "0700", "0800": // closing, totals, keys
+		return Found{Kind: Other}, true
+	case "0510", "0710", "0810":
+		return Found{Kind: End}, true
+	case "0210", "0271", "1210":
 	default:
 		return Found{}, true
 	}
@@ -56,6 +60,8 @@ func (transbank) read(b []byte) (Found, bool) {
 // ecr17 is the link of Italy's terminals (developer.nexigroup.com, traditional POS). The check character starts from
 // 7F; whether STX and ETX belong to it differs from terminal to terminal.
 type ecr17 struct {
+	answers bool // the terminal's side
+
 	known bool
 	with  byte // STX, ETX, both or neither, XORed: what this terminal adds
 	other byte // what the last frame would have needed
@@ -106,15 +112,23 @@ func (e *ecr17) fits(with byte) bool {
 	return false
 }
 
-// read takes the terminal's number and the result of a payment, E. A card number stands behind them.
-func (*ecr17) read(b []byte) (Found, bool) {
+// read takes the terminal's number and the result of a command. A card number stands behind them. Some letters are a
+// command where the register says them, and its result where the terminal does.
+func (e *ecr17) read(b []byte) (Found, bool) {
 	if len(b) < 10 {
 		return Found{}, true
 	}
-	switch b[9] {
-	case 'P', 'X':
+	switch c := b[9]; {
+	case c == 'P' || c == 'X' || c == 'S' || c == 'p' || c == 'K': // payment, with more in its result, reversal, pre-authorisation, services
 		return Found{Kind: Start}, true
-	case 'E':
+	case !e.answers && (c == 'i' || c == 'c' || c == 'H'): // more of a pre-authorisation, its closing, card verification
+		return Found{Kind: Start}, true
+	case c == 'C' || c == 'T': // closing of the day, totals
+		if e.answers {
+			return Found{Kind: End}, true
+		}
+		return Found{Kind: Other}, true
+	case e.answers && (c == 'E' || c == 'e' || c == 'i' || c == 'c' || c == 'H'):
 	default:
 		return Found{}, true
 	}

@@ -30,6 +30,8 @@ func TestTransbanksOwnLibrary(t *testing.T) {
 		case "nothing":
 		case "start":
 			want = []Found{{Kind: Start}}
+		case "other":
+			want = []Found{{Kind: Other}}
 		case "00":
 			want = []Found{{Kind: Result, Approved: true, Terminal: "75001088"}}
 		default:

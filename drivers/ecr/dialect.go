@@ -1,12 +1,27 @@
 package ecr
 
+import "slices"
+
 // A Dialect is how one family of hosts writes ISO 8583: how digits are packed and what each field is.
 type Dialect struct {
 	Name      string
-	ASCII     bool // digits as characters; else two to a byte (BCD)
-	HexBitmap bool // the bitmap as sixteen hex digits; else eight bytes
+	ASCII     bool    // digits as characters; else two to a byte (BCD)
+	HexBitmap bool    // the bitmap as sixteen hex digits; else eight bytes
+	EBCDIC    bool    // characters in EBCDIC (IBM code page 037); else in ASCII
+	Lengths   bool    // the length before a field in one byte, binary
+	Hex       hexKind // how fields of bytes (52, 55, 64, 128) are written
+	version   byte    // the first digit of the message types it is of; 0 for any
 	fields    *[129]field
 }
+
+// hexKind says how bytes are written.
+type hexKind byte
+
+const (
+	asBytes   hexKind = iota
+	hexOfSize         // two hex digits a byte; the length before them counts bytes
+	hexOfHex          // two hex digits a byte; the length before them counts digits
+)
 
 type kind byte
 
@@ -27,10 +42,37 @@ type field struct {
 	size   int
 }
 
-// All returns every dialect, in the order in which Parse tries them. Where two of them fit, they differ only in fields
-// above those that a Message holds.
-func All() []*Dialect {
-	return []*Dialect{UnionPay(), NAC(), Text(), TextHex()}
+// dialects are all that are known, in the order in which Parse tries them. Where two of them fit, they differ only in fields
+// above those that a Message holds. The bytes of a message are walked in hex by few hosts, so those come last.
+var dialects = []*Dialect{
+	{Name: "bcd-1993", version: '1', fields: &iso1993},
+	{Name: "text-1993", version: '1', ASCII: true, fields: &iso1993},
+	{Name: "text-hex-1993", version: '1', ASCII: true, HexBitmap: true, fields: &iso1993},
+	UnionPay(), NAC(), Text(), TextHex(),
+	{Name: "ebcdic-bcd", EBCDIC: true, fields: &iso1987},
+	{Name: "ebcdic", ASCII: true, EBCDIC: true, fields: &iso1987},
+	{Name: "ebcdic-lengths", EBCDIC: true, Lengths: true, fields: &iso1987},
+	{Name: "ebcdic-1993", version: '1', ASCII: true, EBCDIC: true, fields: &iso1993},
+	{Name: "nac-hex", Hex: hexOfSize, fields: &iso1987},
+	{Name: "nac-hex-digits", Hex: hexOfHex, fields: &iso1987},
+	{Name: "text-hex-fields", ASCII: true, Hex: hexOfSize, fields: &iso1987},
+	{Name: "text-hex-field-digits", ASCII: true, Hex: hexOfHex, fields: &iso1987},
+	{Name: "text-hex-all", ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &iso1987},
+	{Name: "text-hex-all-digits", ASCII: true, HexBitmap: true, Hex: hexOfHex, fields: &iso1987},
+	{Name: "text-hex-all-1993", version: '1', ASCII: true, HexBitmap: true, Hex: hexOfSize, fields: &iso1993},
+	{Name: "text-hex-all-digits-1993", version: '1', ASCII: true, HexBitmap: true, Hex: hexOfHex, fields: &iso1993},
+	{Name: "text-hex-fields-1993", version: '1', ASCII: true, Hex: hexOfSize, fields: &iso1993},
+}
+
+// All returns every dialect, in the order in which Parse tries them.
+func All() []*Dialect { return slices.Clone(dialects) }
+
+// DialectNames returns the names that a configuration may give.
+func DialectNames() (list []string) {
+	for _, d := range dialects {
+		list = append(list, d.Name)
+	}
+	return list
 }
 
 // UnionPay is the POS dialect of China's acquirers (Q/CUP 009 and the direct-link POS specification): BCD, fields 36,
@@ -78,6 +120,24 @@ var iso1987 = [129]field{
 	121: {chars8, 3, 999}, 122: {chars8, 3, 999}, 123: {chars8, 3, 999}, 124: {chars8, 3, 999},
 	125: {chars8, 3, 999}, 126: {chars8, 3, 999}, 127: {chars8, 3, 999}, 128: {raw, 0, 8},
 }
+
+// iso1993 is the field table of ISO 8583:1993, section 4.
+var iso1993 = func() (t [129]field) {
+	t = iso1987
+	for n, f := range map[int]field{
+		5: {digits, 0, 12}, 12: {digits, 0, 12}, 15: {digits, 0, 6}, 22: {chars8, 0, 12}, 25: {digits, 0, 4}, 26: {digits, 0, 4},
+		28: {digits, 0, 6}, 29: {digits, 0, 3}, 30: {digits, 0, 24}, 31: {chars8, 2, 99}, 39: {digits, 0, 3}, 40: {digits, 0, 3},
+		43: {chars8, 2, 99}, 44: {chars8, 2, 99}, 46: {chars8, 3, 204}, 53: {raw, 2, 48}, 55: {raw, 3, 255}, 56: {digits, 2, 35},
+		57: {digits, 0, 3}, 58: {digits, 2, 11}, 65: {raw, 0, 8}, 66: {chars8, 3, 204}, 71: {digits, 0, 8}, 72: {chars8, 3, 999},
+		82: {digits, 0, 10}, 83: {digits, 0, 10}, 84: {digits, 0, 10}, 85: {digits, 0, 10}, 90: {digits, 0, 10},
+		91: {digits, 0, 3}, 92: {digits, 0, 3}, 93: {digits, 2, 11}, 94: {digits, 2, 11}, 95: {chars8, 2, 99}, 96: {raw, 3, 999},
+		99: {chars8, 2, 11}, 105: {digits, 0, 16}, 106: {digits, 0, 16}, 107: {digits, 0, 10}, 108: {digits, 0, 10},
+		109: {chars8, 2, 84}, 110: {chars8, 2, 84},
+	} {
+		t[n] = f
+	}
+	return t
+}()
 
 // unionpay is the field table of the direct-link POS specification, chapter on message fields.
 var unionpay = [129]field{

@@ -6,38 +6,80 @@ import (
 	"io"
 )
 
-// A LengthHeader is how a message says where it ends on a stream. The count never includes the header.
+// A LengthHeader is how a message says where it ends on a stream.
 type LengthHeader byte
 
-// The three headers seen at POS hosts.
+// The headers seen at POS hosts. All count the bytes behind them; those called Self count their own bytes, too.
 const (
-	Binary2 LengthHeader = iota + 1 // two bytes, high one first: most hosts
-	BCD2                            // four digits in two bytes
-	ASCII4                          // four digits in characters
+	Binary2     LengthHeader = iota + 1 // two bytes, high one first: most hosts
+	BCD2                                // four digits in two bytes
+	ASCII4                              // four digits in characters
+	Binary2Self                         // American Express, among others
+	BCD2Self
+	ASCII4Self
+	Binary4 // four bytes, high one first
+	Binary4Self
+	Binary2Pad // two bytes and two of zero: VisaNet
+	Hex4       // four hex digits in characters
+	Little2    // two bytes, low one first
 )
+
+// lengthHeaders are all of them, in the order in which they are tried, with the names that a configuration gives them.
+var lengthHeaders = []LengthHeader{Binary2, BCD2, ASCII4, Binary2Self, BCD2Self, ASCII4Self, Binary4, Binary4Self, Binary2Pad, Hex4, Little2}
+
+var lengthNames = map[LengthHeader][2]string{
+	Binary2: {"binary2", "2 bytes binary"}, BCD2: {"bcd2", "2 bytes BCD"}, ASCII4: {"ascii4", "4 ASCII digits"},
+	Binary2Self: {"binary2-self", "2 bytes binary that count themselves"}, BCD2Self: {"bcd2-self", "2 bytes BCD that count themselves"},
+	ASCII4Self: {"ascii4-self", "4 ASCII digits that count themselves"}, Binary4: {"binary4", "4 bytes binary"},
+	Binary4Self: {"binary4-self", "4 bytes binary that count themselves"}, Binary2Pad: {"binary2-pad", "2 bytes binary and 2 of zero"},
+	Hex4: {"hex4", "4 hex digits"}, Little2: {"little2", "2 bytes binary, low one first"},
+}
 
 // String returns the name of the header in messages for people.
 func (l LengthHeader) String() string {
-	switch l {
-	case Binary2:
-		return "2 bytes binary"
-	case BCD2:
-		return "2 bytes BCD"
-	case ASCII4:
-		return "4 ASCII digits"
+	if n, ok := lengthNames[l]; ok {
+		return n[1]
 	}
 	return "no length header"
 }
 
+// LengthHeaderByName returns the header that a configuration names; 0 for the empty name.
+func LengthHeaderByName(name string) (LengthHeader, error) {
+	if name == "" {
+		return 0, nil
+	}
+	for l, n := range lengthNames {
+		if n[0] == name {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("find length header: no header is called %q", name)
+}
+
+// LengthHeaderNames returns the names that a configuration may give.
+func LengthHeaderNames() (list []string) {
+	for _, l := range lengthHeaders {
+		list = append(list, lengthNames[l][0])
+	}
+	return list
+}
+
 // ErrMore says that the message has not come whole yet.
 var ErrMore = errors.New("message not complete")
+
+// Errors of a length header. They are made once: most bytes of a stream that is no such are no length.
+var (
+	errHeader = fmt.Errorf("read length: %w: not in this form", ErrNotISO8583)
+	errLength = fmt.Errorf("read length: %w: want %d to %d bytes", ErrNotISO8583, minMessage, MaxMessage)
+)
 
 // minMessage is message type and bitmap in BCD: nothing shorter is a message.
 const minMessage = 2 + 8
 
 // Size returns the length of the header.
 func (l LengthHeader) Size() int {
-	if l == ASCII4 {
+	switch l {
+	case ASCII4, ASCII4Self, Binary4, Binary4Self, Binary2Pad, Hex4:
 		return 4
 	}
 	return 2
@@ -61,26 +103,48 @@ func (l LengthHeader) Split(b []byte) (message, rest []byte, err error) {
 
 func (l LengthHeader) length(h []byte) (int, error) {
 	n := 0
+	bad := false
 	switch l {
-	case Binary2:
+	case Binary2, Binary2Self:
 		n = int(h[0])<<8 | int(h[1])
-	case BCD2:
-		if !allBCD(h) {
-			return 0, fmt.Errorf("read length: %w: not %v", ErrNotISO8583, l)
+	case Little2:
+		n = int(h[1])<<8 | int(h[0])
+	case Binary2Pad:
+		if n = int(h[0])<<8 | int(h[1]); h[2]|h[3] != 0 {
+			bad = true
 		}
+	case Binary4, Binary4Self:
+		if n = int(h[2])<<8 | int(h[3]); h[0]|h[1] != 0 {
+			bad = true
+		}
+	case BCD2, BCD2Self:
+		bad = !allBCD(h)
 		n = int(h[0]>>4)*1000 + int(h[0]&15)*100 + int(h[1]>>4)*10 + int(h[1]&15)
-	case ASCII4:
-		if !allDigits(h) {
-			return 0, fmt.Errorf("read length: %w: not %v", ErrNotISO8583, l)
-		}
+	case ASCII4, ASCII4Self:
+		bad = !allDigits(h)
 		for _, c := range h {
 			n = n*10 + int(c-'0')
+		}
+	case Hex4:
+		bad = !allHex(h)
+		for _, c := range h {
+			if c > '9' {
+				c += 9 // A and a end in 1
+			}
+			n = n<<4 | int(c&15)
 		}
 	default:
 		return 0, fmt.Errorf("read length: %v", l)
 	}
+	if bad {
+		return 0, errHeader
+	}
+	switch l {
+	case Binary2Self, BCD2Self, ASCII4Self, Binary4Self:
+		n -= l.Size()
+	}
 	if n < minMessage || n > MaxMessage {
-		return 0, fmt.Errorf("read length: %w: %d bytes, want %d to %d", ErrNotISO8583, n, minMessage, MaxMessage)
+		return 0, errLength
 	}
 	return n, nil
 }
@@ -89,10 +153,22 @@ func (l LengthHeader) length(h []byte) (int, error) {
 func (l LengthHeader) Append(dst, message []byte) []byte {
 	n := len(message)
 	switch l {
-	case BCD2:
+	case Binary2Self, BCD2Self, ASCII4Self, Binary4Self:
+		n += l.Size()
+	}
+	switch l {
+	case BCD2, BCD2Self:
 		dst = append(dst, byte(n/1000%10<<4|n/100%10), byte(n/10%10<<4|n%10))
-	case ASCII4:
+	case ASCII4, ASCII4Self:
 		dst = fmt.Appendf(dst, "%04d", n)
+	case Hex4:
+		dst = fmt.Appendf(dst, "%04X", n)
+	case Binary4, Binary4Self:
+		dst = append(dst, 0, 0, byte(n>>8), byte(n))
+	case Binary2Pad:
+		dst = append(dst, byte(n>>8), byte(n), 0, 0)
+	case Little2:
+		dst = append(dst, byte(n), byte(n>>8))
 	default:
 		dst = append(dst, byte(n>>8), byte(n))
 	}
@@ -120,7 +196,7 @@ func (l LengthHeader) Read(r io.Reader) ([]byte, error) {
 // Detect finds the length header of a stream from its beginning: the one under which a whole message follows that a
 // dialect can read. ErrMore says that no header is excluded yet and more bytes may tell.
 func Detect(b []byte) (LengthHeader, error) {
-	return detect(b, []LengthHeader{Binary2, BCD2, ASCII4}, nil)
+	return detect(b, lengthHeaders, nil)
 }
 
 func detect(b []byte, candidates []LengthHeader, dialects []*Dialect) (LengthHeader, error) {

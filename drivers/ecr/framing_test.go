@@ -8,7 +8,7 @@ import (
 
 func TestDetectFindsTheHeader(t *testing.T) {
 	message := sale(t, UnionPay(), heads[2])
-	for _, l := range []LengthHeader{Binary2, BCD2, ASCII4} {
+	for _, l := range lengthHeaders {
 		stream := l.Append(nil, message)
 		got, err := Detect(append(bytes.Clone(stream), stream...))
 		if err != nil || got != l {
@@ -33,7 +33,7 @@ func TestDetectFindsTheHeader(t *testing.T) {
 }
 
 func FuzzSplit(f *testing.F) {
-	for _, l := range []LengthHeader{Binary2, BCD2, ASCII4} {
+	for _, l := range lengthHeaders {
 		f.Add(byte(l), l.Append(nil, sale(f, UnionPay(), heads[1])))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {

@@ -40,27 +40,12 @@ func NewStream(l LengthHeader, dialects ...*Dialect) *Stream {
 	return &Stream{given: l, dialects: dialects, said: true}
 }
 
-// LengthHeaderByName returns the header that a configuration names binary2, bcd2 or ascii4; 0 for the empty name.
-func LengthHeaderByName(name string) (LengthHeader, error) {
-	switch name {
-	case "":
-		return 0, nil
-	case "binary2":
-		return Binary2, nil
-	case "bcd2":
-		return BCD2, nil
-	case "ascii4":
-		return ASCII4, nil
-	}
-	return 0, fmt.Errorf("find length header: no header is called %q", name)
-}
-
 // DialectsByName returns the dialect of that name; none, which stands for all, for the empty name.
 func DialectsByName(name string) ([]*Dialect, error) {
 	if name == "" {
 		return nil, nil
 	}
-	for _, d := range All() {
+	for _, d := range dialects {
 		if d.Name == name {
 			return []*Dialect{d}, nil
 		}
@@ -144,11 +129,10 @@ func (s *Stream) take(got func(Message)) {
 
 // find looks for the length header under which a message begins here.
 func (s *Stream) find() (LengthHeader, error) {
-	candidates := []LengthHeader{Binary2, BCD2, ASCII4}
 	if s.given != 0 {
-		candidates = []LengthHeader{s.given}
+		return detect(s.held, []LengthHeader{s.given}, s.dialects)
 	}
-	return detect(s.held, candidates, s.dialects)
+	return detect(s.held, lengthHeaders, s.dialects)
 }
 
 // stray says that it is not known any more where a message begins.

@@ -7,6 +7,9 @@ const (
 	ECR17     = "ecr17"     // Italy: as Transbank, with fields at fixed places and its own LRC
 	ZVT       = "zvt"       // Germany, Austria, Switzerland: DLE stuffing, CRC
 	ABECS     = "abecs"     // Brazil's PIN pads: SYN, ETB, stuffing, CRC
+	ZVTLAN    = "zvt-lan"   // ZVT over TCP: the APDU alone
+	OPI       = "opi"       // IFSF, CONEXXUS: XML behind four bytes of length, over TCP
+	Nexo      = "nexo"      // nexo retailer: XML or JSON behind four bytes of length, over TCP
 	ISO8583   = "iso8583"   // a length header and a message for the host, bare
 )
 
@@ -16,8 +19,11 @@ type Kind byte
 // Kinds of messages. Nothing is never handed on.
 const (
 	Nothing Kind = iota
-	Start        // the register, or the terminal for its host, began a sale
-	Result       // a sale or a command ended
+	Start        // the register, or the terminal for its host, began what touches a card or an amount: a sale
+	Other        // the register gave a command that is no sale: a settlement, a diagnosis, a sign-in
+	Result       // a sale or a command ended, and how
+	End          // a sale or a command ended; how is not said, or was before
+	Refusal      // the terminal refused the command it was just given: it did not run. Code says why
 )
 
 // Origin says who wrote a code.
@@ -110,11 +116,15 @@ func NewCountingDecoder(framing string, answers bool, tags *Tags) *Decoder {
 	case Transbank:
 		d.p = transbank{}
 	case ECR17:
-		d.p = &ecr17{}
+		d.p = &ecr17{answers: answers}
 	case ZVT:
-		d.p = zvt{tags}
+		d.p = zvt{answers, tags}
 	case ABECS:
 		d.p = abecs{answers: answers}
+	case ZVTLAN:
+		d.p = zvtLAN{zvt{answers, tags}}
+	case OPI, Nexo:
+		d.p = &retail{name: framing}
 	case ISO8583:
 		d.p = isolink{tags}
 	default:
@@ -168,7 +178,7 @@ func (d *Decoder) take(found func(Found), last bool) {
 			}
 		}
 		d.count(v)
-		if v == sound {
+		if v == sound || v == control && body != nil {
 			f, ok := d.p.read(body)
 			if !ok {
 				d.Counts.Refused++

@@ -137,7 +137,7 @@ func listen(d *Decoder, parts ...[]byte) (list []Found) {
 // The frames come from the specifications and from the tests of ecrterm (Python, b5afb94) and bcpinpad (Go, 53e6358).
 func TestPublishedFrames(t *testing.T) {
 	code := Found{Kind: Result, Code: "97", Origin: FromHost}
-	start := Found{Kind: Start}
+	start, other, end := Found{Kind: Start}, Found{Kind: Other}, Found{Kind: End}
 	approved := Found{Kind: Result, Approved: true, STAN: "613995", Terminal: "60099914"}
 	for _, c := range []struct {
 		framing, digits string
@@ -146,11 +146,11 @@ func TestPublishedFrames(t *testing.T) {
 		{MISPOS, "020009DF010100DF070239370301", []Found{code}},
 		{Transbank, "0230313030" + "0302", nil}, // the poll, 30^31^30^30^03 behind it
 		{Transbank, "02303230307C3132337C0331", []Found{start}},
-		{ZVT, "10020670001003D9F9", nil},
-		{ZVT, "10020501030000001003DFDB", nil},
+		{ZVT, "10020670001003D9F9", []Found{other}},
+		{ZVT, "10020501030000001003DFDB", []Found{other}},
 		{ZVT, "1002800000" + "1003F51F", nil},
-		{ZVT, "1002060006123456BA0978100324C3", nil},
-		{ZVT, "1002060F0BF0F0F7322E31342E3135001003B111", nil},
+		{ZVT, "1002060006123456BA0978100324C3", []Found{other}},
+		{ZVT, "1002060F0BF0F0F7322E31342E3135001003B111", []Found{end}},
 		{ZVT, "100206010A04000000011010004909781003F2FF", []Found{start}},
 		{ZVT, "1002040F3727000400000000400049" + "09780C0938480D042522F1F15966666666D20021220100170001870175" +
 			"0B6139951940296009" + "99140E05128A021003908C", []Found{approved}},

@@ -50,7 +50,7 @@ func (p mispos) read(b []byte) (Found, bool) {
 		return passed(b, p.tags), true
 	}
 	var result, inner, card []byte
-	var through, amount bool
+	var through, asks, answer bool
 	for c := (cursor{rest: b}); len(c.rest) > 0; {
 		tag := c.take(2)
 		if c.short || tag[0] != 0xDF {
@@ -62,9 +62,9 @@ func (p mispos) read(b []byte) (Found, bool) {
 		}
 		switch tag[1] {
 		case 0x01:
-			through = len(v) == 1 && v[0] == 1
-		case 0x03:
-			amount = true
+			through, answer = len(v) == 1 && v[0] == 1, len(v) == 1 && v[0] == 2
+		case 0x03, 0x16, 0x18, 0x19:
+			asks = true // an amount, or the authorisation, receipt or reference of a sale before
 		case 0x06:
 			inner = v // a packet for the host, or text for the printer
 		case 0x07:
@@ -94,7 +94,7 @@ func (p mispos) read(b []byte) (Found, bool) {
 			return Found{}, false
 		}
 		f.Kind, f.Code, f.Origin, f.Scheme, f.Approved = Result, code, FromTerminal, schemeLocal, false
-	case result == nil && amount && f.Kind == Nothing:
+	case result == nil && asks && !through && !answer && f.Kind == Nothing:
 		f.Kind = Start
 	}
 	return f, true
@@ -107,18 +107,20 @@ func passed(b []byte, tags *Tags) Found {
 	if err != nil {
 		return Found{}
 	}
-	f := Found{Code: m.Code, Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal, Card: m.Card}
-	financial := m.MTI[1] == '2'
+	f := Found{Code: m.Code, Scheme: m.Scheme(), Origin: FromHost, MTI: m.MTI, STAN: m.STAN, Terminal: m.Terminal, Card: m.Card}
 	switch {
-	case m.Code != "" && m.Response():
-		f.Kind, f.Approved = Result, m.Code == "00"
-		if f.Approved && !financial {
-			return Found{} // a sign-in or a reversal that worked is no sale
+	case m.Response() && (m.Code == "" || m.Approves() && !m.Sale()):
+		// A sign-in or a reversal that worked is no sale; a settlement has ended nothing that began one.
+		f.Kind, f.Code, f.Scheme, f.Origin = End, "", "", ""
+		if !m.Sale() && !m.Reversal() {
+			return Found{}
 		}
-	case m.Code != "" && m.Reversal():
+	case m.Response():
+		f.Kind, f.Approved = Result, m.Approves()
+	case m.Reversal() && m.Code != "":
 		f.Kind, f.Origin = Result, FromTerminal
-	case financial && !m.Response():
-		f.Kind, f.Code, f.Origin = Start, "", ""
+	case m.Sale(), m.Reversal():
+		f.Kind, f.Code, f.Scheme, f.Origin = Start, "", "", ""
 	default:
 		return Found{}
 	}

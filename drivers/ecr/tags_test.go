@@ -106,7 +106,7 @@ func TestTagsAcrossDecoders(t *testing.T) {
 			}
 		})
 	}
-	for _, d := range All() {
+	for _, d := range common {
 		s := NewStream(Binary2, d)
 		s.Tags = tags
 		m := sale(t, d, heads[2])

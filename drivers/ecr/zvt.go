@@ -1,10 +1,17 @@
 package ecr
 
-import "fmt"
+import (
+	"fmt"
+
+	"posdx/drivers/frame"
+)
 
 // zvt is the serial transport of the ZVT protocol (PA00P016, chapter 2): DLE STX, data with every DLE doubled, DLE ETX,
 // and a CRC over the data and ETX, low byte first.
-type zvt struct{ tags *Tags }
+type zvt struct {
+	answers bool // the terminal's side: only it refuses a command
+	tags    *Tags
+}
 
 func (zvt) cut(b []byte) (int, []byte, verdict) {
 	if b[0] != dle {
@@ -19,7 +26,7 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 	var sum uint16
 	for i := 2; i < len(b); i++ {
 		if b[i] != dle {
-			sum = crcReflected(sum, b[i])
+			sum = frame.CRC16Reflected(sum, b[i])
 			continue
 		}
 		if i++; i == len(b) {
@@ -27,12 +34,12 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 		}
 		switch b[i] {
 		case dle:
-			sum = crcReflected(sum, dle)
+			sum = frame.CRC16Reflected(sum, dle)
 		case etx:
 			if len(b) < i+3 {
 				return 0, nil, more
 			}
-			if sum = crcReflected(sum, etx); byte(sum) != b[i+1] || byte(sum>>8) != b[i+2] {
+			if sum = frame.CRC16Reflected(sum, etx); byte(sum) != b[i+1] || byte(sum>>8) != b[i+2] {
 				return 1, nil, damaged
 			}
 			return i + 3, undouble(b[2 : i-1]), sound
@@ -41,19 +48,6 @@ func (zvt) cut(b []byte) (int, []byte, verdict) {
 		}
 	}
 	return 0, nil, more
-}
-
-// crcReflected is CRC-16 with the polynomial 8408, low bit first.
-func crcReflected(sum uint16, c byte) uint16 {
-	sum ^= uint16(c)
-	for range 8 {
-		if sum&1 != 0 {
-			sum = sum>>1 ^ 0x8408
-		} else {
-			sum >>= 1
-		}
-	}
-	return sum
 }
 
 // undouble takes the second of two DLE out, in place.
@@ -69,11 +63,42 @@ func undouble(b []byte) []byte {
 	return b[:n]
 }
 
-// Commands of ZVT, chapter 2 and 3.
+// Commands of ZVT (PA00P015 13.07, chapters 2 and 3), class and instruction.
 const (
-	zvtAuthorise = 0x0601
-	zvtStatus    = 0x040F
-	zvtAbort     = 0x061E
+	zvtStatus     = 0x040F
+	zvtCompletion = 0x060F
+	zvtAbort      = 0x061E
+)
+
+// zvtSale tells whether a command of the register is for a card or an amount, so that a customer may stand there.
+func zvtSale(command int) bool {
+	switch command {
+	case 0x0601, // authorisation
+		0x0603,                         // account balance
+		0x0604, 0x0605, 0x0609, 0x060A, // activate card, procurement, top-up, tax free
+		0x060C,                         // book tip
+		0x0621,                         // telephonic authorisation
+		0x0622, 0x0623, 0x0624, 0x0625, // reservation, its partial reversal, booking and reversal
+		0x0630, 0x0631, // reversal, refund
+		0x06C0: // read card
+		return true
+	}
+	return false
+}
+
+// zvtOther tells whether a command of the register is answered, as a sale is, and is none.
+func zvtOther(command int) bool {
+	switch command {
+	case 0x0501, 0x0600, 0x0602, 0x0610, 0x0612, 0x0618, 0x061A, 0x061B, 0x0620, 0x0650, 0x0651, 0x0670, 0x0679, 0x0691, 0x0693, 0x0695:
+		return true
+	}
+	return false
+}
+
+// Answers that say that a command was not taken (chapter 1.3): the second byte, or the one behind an abort, says why.
+const (
+	zvtAnswer      = 0x84
+	zvtAnswerAbort = 0x1E
 )
 
 // zvtHostCodes is the last of the codes that the authorising host gave: 01 to 99 in one byte (chapter 10).
@@ -96,9 +121,22 @@ func (p zvt) read(b []byte) (Found, bool) {
 	if n != len(c.rest) {
 		return Found{}, false
 	}
-	switch int(command[0])<<8 | int(command[1]) {
-	case zvtAuthorise:
+	name := int(command[0])<<8 | int(command[1])
+	switch {
+	case p.answers && command[0] == zvtAnswer && command[1] != 0:
+		code := command[1]
+		if code == zvtAnswerAbort && n > 0 {
+			code = c.rest[0]
+		}
+		return Found{Kind: Refusal, Code: zvtCode(code), Scheme: schemeLocal, Origin: FromTerminal}, true // no host was asked
+	case zvtSale(name):
 		return Found{Kind: Start}, true
+	case zvtOther(name):
+		return Found{Kind: Other}, true
+	}
+	switch name {
+	case zvtCompletion:
+		return Found{Kind: End}, true
 	case zvtAbort:
 		if n == 0 {
 			return Found{}, false
@@ -118,10 +156,13 @@ func zvtResult(f Found, code byte) Found {
 	case code <= zvtHostCodes:
 		f.Code = fmt.Sprintf("%02d", code)
 	default:
-		f.Code, f.Scheme, f.Origin = fmt.Sprintf("%s:0x%02X", ZVT, code), schemeLocal, FromTerminal
+		f.Code, f.Scheme, f.Origin = zvtCode(code), schemeLocal, FromTerminal
 	}
 	return f
 }
+
+// zvtCode is how the tables write a code of the terminal's own list.
+func zvtCode(code byte) string { return fmt.Sprintf("%s:0x%02X", ZVT, code) }
 
 // members walks the bitmaps of a status information. Of card number 22 and track 23 is told which card it is; the other
 // tracks and check number 3A are stepped over as all others that have no case here. One that is not in the table ends the walk: what was read before

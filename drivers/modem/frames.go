@@ -1,6 +1,10 @@
 package modem
 
-import "bytes"
+import (
+	"bytes"
+
+	"posdx/drivers/frame"
+)
 
 // Flags that open and close a frame.
 const (
@@ -76,14 +80,7 @@ func pppFrame(f []byte) bool {
 			}
 			c = f[i] ^ 0x20
 		}
-		fcs ^= uint16(c)
-		for range 8 {
-			if fcs&1 != 0 {
-				fcs = fcs>>1 ^ 0x8408
-			} else {
-				fcs >>= 1
-			}
-		}
+		fcs = frame.CRC16Reflected(fcs, c)
 		n++
 	}
 	return n >= leastLen && fcs == good

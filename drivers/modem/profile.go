@@ -69,7 +69,7 @@ func (r *Report) profile() profile {
 func last(parse func(string) (Signal, string)) func([]string) (Signal, string) {
 	return func(lines []string) (Signal, string) {
 		if len(lines) == 0 {
-			return noSignal(), ""
+			return NoSignal(), ""
 		}
 		return parse(lines[len(lines)-1])
 	}
@@ -87,6 +87,44 @@ func techOf(name string) string {
 		}
 	}
 	return ""
+}
+
+// onlyTech reads +WS46: (12,22,25,…), the technologies a modem can be told to use (27.007 5.9): 12 is GSM, 22 UTRAN, 28 E-UTRAN.
+// It is the one in use if it is the only one.
+func onlyTech(lines []string) string {
+	for _, line := range lines {
+		switch strings.Trim(after(line), "() ") {
+		case "12":
+			return "2g"
+		case "22":
+			return "3g"
+		case "28":
+			return "4g"
+		}
+	}
+	return ""
+}
+
+// twoG says that a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap ones that were
+// sold long after it.
+func twoG(maker, model string) bool {
+	maker, model = strings.ToUpper(maker), strings.ToUpper(strings.TrimSpace(model))
+	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")
+	if strings.Contains(maker, "WAVECOM") || strings.Contains(model, "MULTIBAND") || strings.Contains(model, "900E") {
+		return true
+	}
+	for _, p := range []string{
+		"SIM300", "SIM340", "SIM508", "SIM700", "SIM800", "SIM808", "SIM840", "SIM868", "SIM900", "SIM908", // SIMCom
+		"M10", "M26", "M35", "M56", "M60", "M65", "M66", "M72", "M80", "M85", "M95", "MC20", "MC25", "MC60", "MC90", // Quectel
+		"GC864", "GE864", "GE865", "GE866", "GE910", "GL865", "GL868", "GM862", "GS64", // Telit
+		"TC35", "TC45", "TC63", "TC65", "MC35", "MC39", "MC45", "MC46", "MC52", "MC55", "MC56", "MC75", "BGS2", "BGS5", "BG2", "EGS", // Siemens, Cinterion
+		"LEON-G", "SARA-G", "G510", "G600", "G610", "G620", "GTM900", "EM310", "M590", "M660", "M680", "AIR20", "A6", "A9G", "Q24", "Q26", "WISMO", "FASTRACK",
+	} {
+		if strings.HasPrefix(model, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // parseQSIMSTAT reads Quectel's +QSIMSTAT: enabled,inserted. Whether a card that is there works, it does not say.
@@ -178,7 +216,7 @@ func parseQENG(lines []string) (Signal, string) {
 		if len(f) == 0 {
 			continue
 		}
-		s := noSignal()
+		s := NoSignal()
 		switch name := f[0].text; {
 		case name == "LTE" || strings.HasPrefix(name, "CAT") || name == "eMTC" || name == "NBIoT":
 			if n, ok := dB(f, 11, -157, -1); ok {
@@ -211,14 +249,14 @@ func parseQENG(lines []string) (Signal, string) {
 			return s, "2g"
 		}
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseGTCCINFO reads Fibocom's answer, one line for each cell, with or without headings: serving,rat,mcc,mnc,tac,cell,channel,
 // pci,band,bandwidth,sinr,rxlev,rsrp,rsrq, in the steps of 36.133 for LTE and of 38.133 for 5G. The first serving cell carries
 // the terminal. LTE's SINR is left out: its steps are told in two ways.
 func parseGTCCINFO(lines []string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	for _, line := range lines {
 		f := fields(line)
 		if len(f) < 14 || f[0].text != "1" {
@@ -261,7 +299,7 @@ func parseCELLINFO(lines []string) (Signal, string) {
 		}
 		name := f[0].text
 		tech := techOf(name)
-		s := noSignal()
+		s := NoSignal()
 		if tech != "4g" && tech != "5g" {
 			return s, tech
 		}
@@ -282,5 +320,5 @@ func parseCELLINFO(lines []string) (Signal, string) {
 		}
 		return s, tech
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }

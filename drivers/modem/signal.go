@@ -1,7 +1,6 @@
 package modem
 
 import (
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -19,7 +18,8 @@ type Signal struct {
 // NoValue marks what a modem did not say. No radio reports it: 27.007's own ranges end at -200.
 const NoValue = -9999
 
-func noSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
+// NoSignal is a signal of which nothing is known.
+func NoSignal() Signal { return Signal{NoValue, NoValue, NoValue, NoValue, NoValue} }
 
 // Known says that the sample holds a level at all.
 func (s Signal) Known() bool { return s.RSSI != NoValue || s.RSRP != NoValue || s.SINR != NoValue }
@@ -49,7 +49,7 @@ var berClass = [...]float64{0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 100}
 
 // parseCSQ reads +CSQ: n,ber (27.007 8.5).
 func parseCSQ(line string) Signal {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 1 {
 		return s
@@ -67,7 +67,7 @@ func parseCSQ(line string) Signal {
 
 // parseCESQ reads +CESQ: rxlev,ber,rscp,ecno,rsrq,rsrp (27.007 8.69) at the lower edge of each step, as ModemManager does.
 func parseCESQ(line string) Signal {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 6 {
 		return s
@@ -109,7 +109,7 @@ func parseCESQ(line string) Signal {
 
 // parseHCSQ reads Huawei's ^HCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi.
 func parseHCSQ(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	v := func(i, limit int) (int, bool) {
 		if i >= len(f) {
@@ -141,13 +141,13 @@ func parseHCSQ(line string) (Signal, string) {
 	case "GSM":
 		return s, "2g"
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseQCSQ reads Quectel's +QCSQ: "LTE",rssi,rsrp,sinr,rsrq; "WCDMA",rssi,rscp,ecio; "GSM",rssi. Its SINR is left out:
 // the scale differs from chip to chip.
 func parseQCSQ(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 2 {
 		return s, ""
@@ -176,13 +176,13 @@ func parseQCSQ(line string) (Signal, string) {
 	case name == "GSM":
 		return s, "2g"
 	}
-	return noSignal(), ""
+	return NoSignal(), ""
 }
 
 // parseCPSI reads SIMCom's +CPSI: LTE,Online,mcc-mnc,tac,cell,pcell,band,earfcn,dlbw,ulbw,rsrq,rsrp,rssi,rssnr, whose
 // levels are in tenths. Small chips tell steps, which are not below zero, and are left to 27.007.
 func parseCPSI(line string) (Signal, string) {
-	s := noSignal()
+	s := NoSignal()
 	f := fields(after(line))
 	if len(f) < 1 {
 		return s, ""
@@ -239,71 +239,8 @@ func parseCPSI(line string) (Signal, string) {
 	return s, "4g"
 }
 
-// Level grades a signal: good, fair, poor, bad.
-type Level string
-
-// Levels, from the best.
-const (
-	LevelUnknown Level = ""
-	Good         Level = "good"
-	Fair         Level = "fair"
-	Poor         Level = "poor"
-	Bad          Level = "bad"
-)
-
-// SamplesNeeded is how many samples a grade is made of: one may be a passing lorry.
-const SamplesNeeded = 3
-
-// Grade judges the median of samples, of three at least; fewer are LevelUnknown. The limits:
-//
-//	LTE, 5G  RSRP dBm   fair below -95, poor below -105, bad below -115   (Digi IX20 user guide)
-//	         SINR dB    fair below 13, poor below 1, bad below -3         (Digi: 13, 4.5, -3; poor taken later, 4.5 is usual indoors)
-//	         RSRQ dB    fair below -10, poor below -15                    (hicelltek.com)
-//	3G       RSSI dBm   fair below -80, poor below -90, bad below -106    (Digi IX20)
-//	2G       RSSI dBm   fair below -80, poor below -89, bad below -104    (Digi IX20)
-//
-// RSSI grades LTE only where there is no RSRP.
-func Grade(samples []Signal, tech string) (Signal, Level) {
-	m := median(samples)
-	if len(samples) < SamplesNeeded || !m.Known() {
-		return m, LevelUnknown
-	}
-	level := Good
-	worse := func(v, fair, poor, bad float64) {
-		l := Good
-		switch {
-		case v == NoValue:
-			return
-		case v < bad:
-			l = Bad
-		case v < poor:
-			l = Poor
-		case v < fair:
-			l = Fair
-		}
-		if rank(l) > rank(level) {
-			level = l
-		}
-	}
-	if m.RSRP != NoValue || m.SINR != NoValue {
-		const never = -1000
-		worse(float64(m.RSRP), -95, -105, -115)
-		worse(m.SINR, 13, 1, -3)
-		worse(m.RSRQ, -10, -15, never)
-		return m, level
-	}
-	if tech == "2g" {
-		worse(float64(m.RSSI), -80, -89, -104)
-	} else {
-		worse(float64(m.RSSI), -80, -90, -106)
-	}
-	return m, level
-}
-
-func rank(l Level) int { return slices.Index([]Level{Good, Fair, Poor, Bad}, l) }
-
-// median is the median of each value over the samples that have it.
-func median(samples []Signal) Signal {
+// Median is the median of each value over the samples that have it: one sample may be a passing lorry.
+func Median(samples []Signal) Signal {
 	mid := func(get func(Signal) float64) float64 {
 		var v []float64
 		for _, s := range samples {

@@ -54,6 +54,9 @@ func KindOf(l Link, sys fs.FS) Kind {
 				return Wifi
 			}
 		}
+		if l.Type == unix.ARPHRD_ETHER && usbModem(sys, l.Name) {
+			return Cellular
+		}
 	}
 	switch {
 	case l.Type != unix.ARPHRD_ETHER:
@@ -64,14 +67,7 @@ func KindOf(l Link, sys fs.FS) Kind {
 	return Virtual
 }
 
-func devtype(sys fs.FS, dir string) string {
-	for line := range strings.Lines(string(readFile(sys, dir+"/uevent"))) {
-		if v, ok := strings.CutPrefix(line, "DEVTYPE="); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
+func devtype(sys fs.FS, dir string) string { return property(sys, dir+"/uevent", "DEVTYPE") }
 
 // SpeedMbps is the speed a link has agreed on; 0 if the driver does not say.
 func SpeedMbps(name string, sys fs.FS) int {

@@ -3,26 +3,17 @@ package reader
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"posdx/drivers/frame"
+	"posdx/drivers/frame/frametest"
 	"posdx/drivers/serial"
 )
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // Frames that libccid's ccid_serial.c sent to a pty, and one that carries its answer.
 func TestFrameVectors(t *testing.T) {
@@ -34,7 +25,7 @@ func TestFrameVectors(t *testing.T) {
 		{Message{Type: Escape, Seq: 2, Data: []byte{2}}, "0306 6B 01000000 00 02 000000 02 6F"},
 		{Message{Type: Escape, Data: []byte{2}}, "0306 6B 01000000 00 00 000000 02 6D"},
 	} {
-		if got := Frame(nil, c.m); !bytes.Equal(got, unhex(t, c.want)) {
+		if got := Frame(nil, c.m); !bytes.Equal(got, frametest.Unhex(t, c.want)) {
 			t.Errorf("%+v: % X, want %s", c.m, got, c.want)
 		}
 	}
@@ -72,7 +63,7 @@ func TestDecoder(t *testing.T) {
 		{"longer than any", "0306 81 06010000 00 01 020000 " + status, nil},
 		{"half", "0306 81 0000", nil},
 	} {
-		got, _ := decode(unhex(t, c.in))
+		got, _ := decode(frametest.Unhex(t, c.in))
 		if c.name == "longer than any" {
 			if len(got) == 0 || got[0] != TokenGarbage || got[len(got)-1] != TokenMessage {
 				t.Errorf("%s: %v", c.name, got)
@@ -112,9 +103,9 @@ func TestDecoderKeepsNoCard(t *testing.T) {
 }
 
 func FuzzDecoder(f *testing.F) {
-	f.Add(unhex(f, "0306810000000000010200008750025003031516"))
-	f.Add(unhex(f, "03068305000000000002000048656C6C6F11"))
-	f.Add(unhex(f, "030680FFFFFFFF"))
+	f.Add(frametest.Unhex(f, "0306810000000000010200008750025003031516"))
+	f.Add(frametest.Unhex(f, "03068305000000000002000048656C6C6F11"))
+	f.Add(frametest.Unhex(f, "030680FFFFFFFF"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d Decoder
 		for i, c := range b {
@@ -196,53 +187,53 @@ func TestAskCCID(t *testing.T) {
 				return append(Frame(nil, m), name(m, 2)...)
 			}
 			return append(Frame(nil, m), Frame(nil, statusOf(m, 2, 0))...)
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: Health{Answers: 4}}},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: frame.Health{Answers: 4}}},
 		{name: "sec1210: name at 06", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return name(m, 6)
 			}
 			return Frame(nil, statusOf(m, 1, 0))
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotPresent, Health: Health{Answers: 5}}},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotPresent, Health: frame.Health{Answers: 5}}},
 		{name: "refuses escapes", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return Frame(nil, statusOf(m, 0x41, 0))
 			}
 			return Frame(nil, statusOf(m, 0, 0))
-		}, want: Report{Slot: SlotActive, Health: Health{Answers: 5}}},
+		}, want: Report{Slot: SlotActive, Health: frame.Health{Answers: 5}}},
 		{name: "mute card", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return name(m, 2)
 			}
 			return Frame(nil, statusOf(m, 0x41, ErrorMute))
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotMute, Health: Health{Answers: 4, Mute: 3}}},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotMute, Health: frame.Health{Answers: 4, Mute: 3}}},
 		{name: "broken", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return name(m, 2)
 			}
 			return Frame(nil, statusOf(m, 0x42, ErrorHardware))
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Fault: "FB", Health: Health{Answers: 4, Hardware: 3}}},
-		{name: "silent", answer: func(Message) []byte { return nil }, want: Report{Health: Health{Silence: 2}}, err: serial.ErrIdle},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Fault: "FB", Health: frame.Health{Answers: 4, Hardware: 3}}},
+		{name: "silent", answer: func(Message) []byte { return nil }, want: Report{Health: frame.Health{Silence: 2}}, err: serial.ErrIdle},
 		{name: "always a wrong sum", answer: func(m Message) []byte {
 			f := Frame(nil, statusOf(m, 2, 0))
 			f[len(f)-1] ^= 1
 			return f
-		}, want: Report{Health: Health{CRC: 2, Silence: 2}}, err: serial.ErrGarbled},
-		{name: "half an answer", answer: func(m Message) []byte { return Frame(nil, statusOf(m, 2, 0))[:6] }, want: Report{Health: Health{Silence: 2}}, err: serial.ErrGarbled},
-		{name: "reads none of ours", answer: func(Message) []byte { return []byte(NAKFrame) }, want: Report{Health: Health{NAK: 2}}, err: serial.ErrGarbled},
+		}, want: Report{Health: frame.Health{CRC: 2, Silence: 2}}, err: serial.ErrGarbled},
+		{name: "half an answer", answer: func(m Message) []byte { return Frame(nil, statusOf(m, 2, 0))[:6] }, want: Report{Health: frame.Health{Silence: 2}}, err: serial.ErrGarbled},
+		{name: "reads none of ours", answer: func(Message) []byte { return []byte(NAKFrame) }, want: Report{Health: frame.Health{NAK: 2}}, err: serial.ErrGarbled},
 		{name: "answers of somebody else's question", answer: func(m Message) []byte { m.Seq += 7; return Frame(nil, statusOf(m, 2, 0)) },
-			want: Report{Health: Health{Stray: 2, Silence: 2}}, err: serial.ErrGarbled},
+			want: Report{Health: frame.Health{Stray: 2, Silence: 2}}, err: serial.ErrGarbled},
 		{name: "forgot to echo", config: CCIDConfig{Echo: EchoYes}, answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return append(Frame(nil, m), name(m, 2)...)
 			}
 			return Frame(nil, statusOf(m, 2, 0))
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: Health{Answers: 4, LostEcho: 3}}},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: frame.Health{Answers: 4, LostEcho: 3}}},
 		{name: "cards come and go meanwhile", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return append([]byte(CardPresent+"\x80"+CardAbsent), name(m, 2)...)
 			}
 			return Frame(nil, statusOf(m, 2, 0))
-		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: Health{Answers: 4, Moves: 2}}},
+		}, want: Report{Model: "GemTwin", Firmware: "V2.00-GC", Slot: SlotAbsent, Health: frame.Health{Answers: 4, Moves: 2}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -285,7 +276,7 @@ func TestAskCCIDOfABabbler(t *testing.T) {
 			}
 		}()
 		r, err := AskCCID(t.Context(), host, CCIDConfig{})
-		if !errors.Is(err, serial.ErrGarbled) || r.Health.Garbage < bytesMax {
+		if !errors.Is(err, serial.ErrGarbled) || r.Health.Garbage < frame.BytesMax {
 			t.Errorf("%+v, %v", r, err)
 		}
 		host.Close()

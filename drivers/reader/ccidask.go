@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
 
@@ -35,10 +36,10 @@ type CCIDConfig struct {
 // serial.ErrIdle for a reader that says nothing, serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone
 // or the context's.
 func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error) {
-	d := ccidDialogue{visit: visit{link: link}, echo: c.Echo}
+	d := ccidDialogue{Visit: frame.Visit{Link: link}, echo: c.Echo}
 	r := Report{}
-	defer d.forget()
-	if err := d.begin(); err != nil {
+	defer d.Forget()
+	if err := d.Begin(); err != nil {
 		return r, err
 	}
 	var first error
@@ -68,7 +69,7 @@ func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error
 			}
 		}
 	}
-	r.Health = d.health
+	r.Health = d.Health
 	return r, first
 }
 
@@ -88,7 +89,7 @@ func nameOf(b []byte) (model, firmware string) {
 }
 
 type ccidDialogue struct {
-	visit
+	frame.Visit
 	echo Echo
 	seq  byte
 	dec  Decoder
@@ -96,7 +97,7 @@ type ccidDialogue struct {
 
 // ask sends a command until it is answered.
 func (d *ccidDialogue) ask(ctx context.Context, m Message, want byte) (a Message, err error) {
-	err = d.twice(ctx, fmt.Sprintf("reader %02X", m.Type), func() (err error) {
+	err = d.Twice(ctx, fmt.Sprintf("reader %02X", m.Type), func() (err error) {
 		m.Seq = d.seq
 		d.seq++
 		a, err = d.once(ctx, m, want)
@@ -111,14 +112,14 @@ func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message,
 		limit = escapeLimit
 	}
 	d.dec.Reset()
-	stop, err := d.say(ctx, limit, Frame(nil, m))
+	stop, err := d.Say(ctx, limit, Frame(nil, m))
 	if err != nil {
 		return Message{}, err
 	}
 	defer stop()
 	echoed := false
 	for {
-		c, err := d.next(ctx, d.dec.Pending())
+		c, err := d.Next(ctx, d.dec.Pending())
 		if err != nil {
 			return Message{}, err
 		}
@@ -128,14 +129,14 @@ func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message,
 		}
 		switch t {
 		case TokenNAK:
-			d.health.NAK++
+			d.Health.NAK++
 			return Message{}, fmt.Errorf("not understood: %w", serial.ErrGarbled)
 		case TokenCRC:
-			d.health.CRC++
+			d.Health.CRC++
 		case TokenGarbage:
-			d.health.Garbage++
+			d.Health.Garbage++
 		case TokenIn, TokenOut:
-			d.health.Moves++
+			d.Health.Moves++
 		case TokenMessage:
 			switch {
 			case a.Type == m.Type && a.Seq == m.Seq:
@@ -143,7 +144,7 @@ func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message,
 				d.echo = EchoYes
 			case a.Type == want && a.Seq == m.Seq:
 				if d.echo == EchoYes && !echoed {
-					d.health.LostEcho++
+					d.Health.LostEcho++
 				}
 				if d.echo == EchoUnknown {
 					d.echo = EchoNo
@@ -152,7 +153,7 @@ func (d *ccidDialogue) once(ctx context.Context, m Message, want byte) (Message,
 			case a.Type == SlotStatus && a.Seq == m.Seq && a.Param[0]&failed != 0:
 				return a, nil // how a reader refuses what it does not know (USB CCID 6.2.6)
 			default:
-				d.health.Stray++
+				d.Health.Stray++
 			}
 		}
 	}
@@ -164,12 +165,12 @@ func (d *ccidDialogue) note(m Message) {
 	}
 	switch m.Param[1] {
 	case ErrorMute:
-		d.health.Mute++
+		d.Health.Mute++
 	case ErrorParity:
-		d.health.Parity++
+		d.Health.Parity++
 	case ErrorOverrun:
-		d.health.Overrun++
+		d.Health.Overrun++
 	case ErrorHardware:
-		d.health.Hardware++
+		d.Health.Hardware++
 	}
 }

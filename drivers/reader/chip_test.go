@@ -3,6 +3,8 @@ package reader
 import (
 	"fmt"
 	"testing"
+
+	"posdx/drivers/frame/frametest"
 )
 
 func TestStepOf(t *testing.T) {
@@ -23,7 +25,7 @@ func TestStepOf(t *testing.T) {
 		{"short", "00A4", StepOther},
 		{"nothing", "", StepOther},
 	} {
-		b := unhex(t, c.hex)
+		b := frametest.Unhex(t, c.hex)
 		if len(b) > 4 && c.name == "select in a block" {
 			b[len(b)-1] = xor(b[:len(b)-1])
 		}
@@ -96,7 +98,7 @@ func TestChipWatch(t *testing.T) {
 func TestTransferKeepsNoData(t *testing.T) {
 	var d Decoder
 	var got Message
-	for _, c := range Frame(nil, Message{Type: Transfer, Seq: 3, Data: unhex(t, "00A404000E315041592E5359532E4444463031")}) {
+	for _, c := range Frame(nil, Message{Type: Transfer, Seq: 3, Data: frametest.Unhex(t, "00A404000E315041592E5359532E4444463031")}) {
 		if _, m, ok := d.Push(c); ok {
 			got = m
 		}

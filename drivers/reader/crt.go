@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
 
@@ -135,11 +136,11 @@ func crtHarmless(kind CRTKind, b []byte) bool {
 // AskCRT asks a motor reader what stands in its way and, as far as it can say so without moving anything, who it is. Errors
 // are as AskCCID's.
 func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (Report, error) {
-	d := crtDialogue{visit: visit{link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
+	d := crtDialogue{Visit: frame.Visit{Link: link}, kind: kind, address: address, dec: CRTDecoder{Kind: kind}}
 	defer d.dec.Reset()
-	defer d.forget()
+	defer d.Forget()
 	var r Report
-	if err := d.begin(); err != nil {
+	if err := d.Begin(); err != nil {
 		return r, err
 	}
 	asks := [][]byte{{0x31, 0x30}} // status
@@ -148,7 +149,7 @@ func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (
 	}
 	for _, ask := range asks {
 		body, err := d.ask(ctx, ask)
-		r.Health = d.health
+		r.Health = d.Health
 		if err != nil {
 			return r, err
 		}
@@ -209,26 +210,26 @@ func (r *Report) crt591(b []byte) {
 }
 
 type crtDialogue struct {
-	visit
+	frame.Visit
 	kind    CRTKind
 	address byte
 	dec     CRTDecoder
 }
 
 func (d *crtDialogue) ask(ctx context.Context, command []byte) (a []byte, err error) {
-	err = d.twice(ctx, fmt.Sprintf("reader % X", command), func() (err error) { a, err = d.once(ctx, command); return err })
+	err = d.Twice(ctx, fmt.Sprintf("reader % X", command), func() (err error) { a, err = d.once(ctx, command); return err })
 	return a, err
 }
 
 func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) {
 	d.dec.Reset()
-	stop, err := d.say(ctx, crtLimit, CRTFrame(nil, d.kind, d.address, command))
+	stop, err := d.Say(ctx, crtLimit, CRTFrame(nil, d.kind, d.address, command))
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
 	for {
-		c, err := d.next(ctx, d.dec.Pending())
+		c, err := d.Next(ctx, d.dec.Pending())
 		if err != nil {
 			return nil, err
 		}
@@ -239,20 +240,20 @@ func (d *crtDialogue) once(ctx context.Context, command []byte) ([]byte, error) 
 		switch token {
 		case CRTAck:
 			if d.kind == CRT310 {
-				err = d.add(ctx, []byte{crtENQ}) // do it
+				err = d.Add(ctx, []byte{crtENQ}) // do it
 			}
 		case CRTNak:
-			d.health.NAK++
+			d.Health.NAK++
 			err = fmt.Errorf("not understood: %w", serial.ErrGarbled)
 		case CRTDamaged:
-			d.health.CRC++
+			d.Health.CRC++
 		case CRTNoise:
-			d.health.Garbage++
+			d.Health.Garbage++
 		case CRTMessage:
 			if d.answers(command, body) {
-				return body, d.add(ctx, []byte{crtACK})
+				return body, d.Add(ctx, []byte{crtACK})
 			}
-			d.health.Stray++
+			d.Health.Stray++
 		}
 		if err != nil {
 			return nil, err

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"posdx/drivers/frame"
+	"posdx/drivers/frame/frametest"
 	"posdx/drivers/serial"
 )
 
@@ -16,7 +18,7 @@ func TestCRTVectors(t *testing.T) {
 		body string
 		want string
 	}{{CRT310, "3130", "02 0002 3130 03 02"}, {CRT591, "43 3130", "F2 00 0003 433130 03 B0"}} {
-		if got := CRTFrame(nil, c.kind, 0, unhex(t, c.body)); !bytes.Equal(got, unhex(t, c.want)) {
+		if got := CRTFrame(nil, c.kind, 0, frametest.Unhex(t, c.body)); !bytes.Equal(got, frametest.Unhex(t, c.want)) {
 			t.Errorf("% X, want %s", got, c.want)
 		}
 	}
@@ -106,19 +108,19 @@ func TestAskCRT(t *testing.T) {
 				return status
 			}
 			return nil
-		}, Report{Slot: SlotPresent, Health: Health{Answers: 1}}, nil},
+		}, Report{Slot: SlotPresent, Health: frame.Health{Answers: 1}}, nil},
 		{"310 says nothing after the acknowledgement", CRT310, func(b []byte) []byte {
 			if b[0] == 0x02 {
 				return []byte{crtACK}
 			}
 			return nil
-		}, Report{Health: Health{Silence: 2}}, serial.ErrIdle},
+		}, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
 		{"310 without supply", CRT310, func(b []byte) []byte {
 			if b[0] == crtENQ {
 				return CRTFrame(nil, CRT310, 0, []byte("N\x31\x05"))
 			}
 			return []byte{crtACK}
-		}, Report{Fault: "05", Health: Health{Answers: 1}}, nil},
+		}, Report{Fault: "05", Health: frame.Health{Answers: 1}}, nil},
 		{"591", CRT591, func(b []byte) []byte {
 			switch {
 			case len(b) > 5 && b[5] == 0xA4:
@@ -127,27 +129,27 @@ func TestAskCRT(t *testing.T) {
 				return two("P\x31\x30020")
 			}
 			return nil
-		}, Report{Model: "CRT-591-M", Firmware: "V1.2", Slot: SlotAbsent, Health: Health{Answers: 2}}, nil},
+		}, Report{Model: "CRT-591-M", Firmware: "V1.2", Slot: SlotAbsent, Health: frame.Health{Answers: 2}}, nil},
 		{"591 jams", CRT591, func(b []byte) []byte {
 			if len(b) > 5 {
 				return two("N" + string(b[5:7]) + "10")
 			}
 			return nil
-		}, Report{Fault: "10", Health: Health{Answers: 2}}, nil},
+		}, Report{Fault: "10", Health: frame.Health{Answers: 2}}, nil},
 		{"591 that nobody has initialised", CRT591, func(b []byte) []byte {
 			if len(b) > 5 {
 				return two("E" + string(b[5:7]) + "B0")
 			}
 			return nil
-		}, Report{Note: "B0", Health: Health{Answers: 2}}, nil},
-		{"NAK", CRT591, func([]byte) []byte { return []byte{crtNAK} }, Report{Health: Health{NAK: 2}}, serial.ErrGarbled},
-		{"damaged", CRT591, func(b []byte) []byte { a := two("P\x31\x30020"); a[6] ^= 1; return a }, Report{Health: Health{CRC: 2, Silence: 2}}, serial.ErrGarbled},
-		{"dies in the answer", CRT591, func([]byte) []byte { return two("P\x31\x30020")[:6] }, Report{Health: Health{Silence: 2}}, serial.ErrGarbled},
-		{"never stops", CRT310, func([]byte) []byte { return make([]byte, 3*bytesMax) }, Report{}, serial.ErrGarbled},
+		}, Report{Note: "B0", Health: frame.Health{Answers: 2}}, nil},
+		{"NAK", CRT591, func([]byte) []byte { return []byte{crtNAK} }, Report{Health: frame.Health{NAK: 2}}, serial.ErrGarbled},
+		{"damaged", CRT591, func(b []byte) []byte { a := two("P\x31\x30020"); a[6] ^= 1; return a }, Report{Health: frame.Health{CRC: 2, Silence: 2}}, serial.ErrGarbled},
+		{"dies in the answer", CRT591, func([]byte) []byte { return two("P\x31\x30020")[:6] }, Report{Health: frame.Health{Silence: 2}}, serial.ErrGarbled},
+		{"never stops", CRT310, func([]byte) []byte { return make([]byte, 3*frame.BytesMax) }, Report{}, serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				host, stop := answering(c.answer)
+				host, stop := frametest.Answering(c.answer)
 				defer stop()
 				got, err := AskCRT(t.Context(), host, c.kind, 0)
 				if c.name == "never stops" {

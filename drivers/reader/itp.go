@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
 
@@ -88,17 +89,17 @@ func isVersion(b []byte) bool {
 
 // AskITP asks a stripe reader which firmware it runs. Report and errors are as AskCCID's; it has no slot.
 func AskITP(ctx context.Context, link serial.Link) (r Report, err error) {
-	d := itpDialogue{visit: visit{link: link}}
+	d := itpDialogue{Visit: frame.Visit{Link: link}}
 	defer func() {
 		d.dec.Reset()
-		d.forget()
-		r.Health = d.health
+		d.Forget()
+		r.Health = d.Health
 	}()
-	if err := d.begin(); err != nil {
+	if err := d.Begin(); err != nil {
 		return r, err
 	}
 	var version []byte
-	err = d.twice(ctx, "reader 52 22", func() (err error) { version, err = d.once(ctx); return err })
+	err = d.Twice(ctx, "reader 52 22", func() (err error) { version, err = d.once(ctx); return err })
 	if err == nil {
 		r.Model, r.Firmware = nameOf(version)
 	}
@@ -106,31 +107,31 @@ func AskITP(ctx context.Context, link serial.Link) (r Report, err error) {
 }
 
 type itpDialogue struct {
-	visit
+	frame.Visit
 	dec ITPDecoder
 }
 
 func (d *itpDialogue) once(ctx context.Context) ([]byte, error) {
 	d.dec.Reset()
-	stop, err := d.say(ctx, itpLimit, ITPFrame(nil, []byte{'R', 0x22}))
+	stop, err := d.Say(ctx, itpLimit, ITPFrame(nil, []byte{'R', 0x22}))
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
 	for {
-		c, err := d.next(ctx, d.dec.Pending())
+		c, err := d.Next(ctx, d.dec.Pending())
 		if err != nil {
 			return nil, err
 		}
 		switch token, version, ok := d.dec.Push(c); {
 		case !ok, token == TokenMore:
 		case token == TokenNAK:
-			d.health.NAK++
+			d.Health.NAK++
 			return nil, fmt.Errorf("not understood: %w", serial.ErrGarbled)
 		case token == TokenGarbage:
-			d.health.Garbage++
+			d.Health.Garbage++
 		case len(version) == 0:
-			d.health.Stray++
+			d.Health.Stray++
 		default:
 			return version, nil
 		}

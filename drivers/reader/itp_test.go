@@ -6,12 +6,14 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"posdx/drivers/frame"
+	"posdx/drivers/frame/frametest"
 	"posdx/drivers/serial"
 )
 
 // The question for the version with its check sum, computed apart.
 func TestITPVector(t *testing.T) {
-	if got := ITPFrame(nil, []byte{'R', 0x22}); !bytes.Equal(got, unhex(t, "02 52 22 03 71")) {
+	if got := ITPFrame(nil, []byte{'R', 0x22}); !bytes.Equal(got, frametest.Unhex(t, "02 52 22 03 71")) {
 		t.Errorf("% X", got)
 	}
 }
@@ -25,16 +27,16 @@ func TestAskITP(t *testing.T) {
 		want   Report
 		err    error
 	}{
-		{"well", ITPFrame([]byte{0x06}, []byte(name)), Report{Model: "ID TECH TM3 SecureMag RS232 Reader V", Firmware: "3.19", Health: Health{Answers: 1}}, nil},
-		{"a swipe in between", append(append([]byte{0x06}, card...), ITPFrame(nil, []byte(name))...), Report{Model: "ID TECH TM3 SecureMag RS232 Reader V", Firmware: "3.19", Health: Health{Answers: 1, Stray: 1}}, nil},
-		{"a swipe and nothing else", card, Report{Health: Health{Stray: 2, Silence: 2}}, serial.ErrGarbled},
-		{"not known", []byte{0x06, 0x16}, Report{Health: Health{NAK: 2}}, serial.ErrGarbled},
-		{"silent", nil, Report{Health: Health{Silence: 2}}, serial.ErrIdle},
-		{"dies in the answer", ITPFrame([]byte{0x06}, []byte(name))[:9], Report{Health: Health{Silence: 2}}, serial.ErrGarbled},
+		{"well", ITPFrame([]byte{0x06}, []byte(name)), Report{Model: "ID TECH TM3 SecureMag RS232 Reader V", Firmware: "3.19", Health: frame.Health{Answers: 1}}, nil},
+		{"a swipe in between", append(append([]byte{0x06}, card...), ITPFrame(nil, []byte(name))...), Report{Model: "ID TECH TM3 SecureMag RS232 Reader V", Firmware: "3.19", Health: frame.Health{Answers: 1, Stray: 1}}, nil},
+		{"a swipe and nothing else", card, Report{Health: frame.Health{Stray: 2, Silence: 2}}, serial.ErrGarbled},
+		{"not known", []byte{0x06, 0x16}, Report{Health: frame.Health{NAK: 2}}, serial.ErrGarbled},
+		{"silent", nil, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
+		{"dies in the answer", ITPFrame([]byte{0x06}, []byte(name))[:9], Report{Health: frame.Health{Silence: 2}}, serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				host, stop := answering(func([]byte) []byte { return c.answer })
+				host, stop := frametest.Answering(func([]byte) []byte { return c.answer })
 				defer stop()
 				got, err := AskITP(t.Context(), host)
 				if got != c.want || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"posdx/drivers/frame"
 	"posdx/drivers/serial"
 )
 
@@ -68,7 +69,7 @@ func NEOFrame(dst []byte, m NEOMessage, answer bool) []byte {
 func ccitt(b []byte) uint16 {
 	sum := uint16(0xFFFF)
 	for _, c := range b {
-		sum = crcX(sum, c)
+		sum = frame.CRC16(sum, c)
 	}
 	return sum
 }
@@ -139,13 +140,13 @@ func (d *NEODecoder) Push(c byte) (Token, NEOMessage, bool) {
 // AskNEO asks an ID TECH reader whether it is there and which firmware it runs. Report and errors are as AskCCID's; the slot
 // stays unknown, because asking for it is not free of effect on every model.
 func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
-	d := neoDialogue{visit: visit{link: link}}
+	d := neoDialogue{Visit: frame.Visit{Link: link}}
 	defer func() {
-		d.forget()
-		r.Health = d.health
+		d.Forget()
+		r.Health = d.Health
 		r.Health.Swapped = d.dec.Swapped
 	}()
-	if err := d.begin(); err != nil {
+	if err := d.Begin(); err != nil {
 		return r, err
 	}
 	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}, {Command: NEOState, Status: 0x3A}} {
@@ -203,24 +204,24 @@ func (r *Report) selfCheck(b []byte) {
 }
 
 type neoDialogue struct {
-	visit
+	frame.Visit
 	dec NEODecoder
 }
 
 func (d *neoDialogue) ask(ctx context.Context, m NEOMessage) (a NEOMessage, err error) {
-	err = d.twice(ctx, fmt.Sprintf("reader %02X", m.Command), func() (err error) { a, err = d.once(ctx, m); return err })
+	err = d.Twice(ctx, fmt.Sprintf("reader %02X", m.Command), func() (err error) { a, err = d.once(ctx, m); return err })
 	return a, err
 }
 
 func (d *neoDialogue) once(ctx context.Context, m NEOMessage) (NEOMessage, error) {
 	d.dec.Reset()
-	stop, err := d.say(ctx, neoLimit, NEOFrame(nil, m, false))
+	stop, err := d.Say(ctx, neoLimit, NEOFrame(nil, m, false))
 	if err != nil {
 		return NEOMessage{}, err
 	}
 	defer stop()
 	for {
-		c, err := d.next(ctx, d.dec.Pending())
+		c, err := d.Next(ctx, d.dec.Pending())
 		if err != nil {
 			return NEOMessage{}, err
 		}
@@ -228,15 +229,15 @@ func (d *neoDialogue) once(ctx context.Context, m NEOMessage) (NEOMessage, error
 		switch {
 		case !ok:
 		case t == TokenCRC:
-			d.health.CRC++
+			d.Health.CRC++
 		case t == TokenGarbage:
-			d.health.Garbage++
+			d.Health.Garbage++
 		case a.Command == m.Command:
 			return a, nil
 		case a.Command == NEOBooted:
-			d.health.Resets++
+			d.Health.Resets++
 		default:
-			d.health.Stray++
+			d.Health.Stray++
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"posdx/drivers/frame"
+	"posdx/drivers/frame/frametest"
 	"posdx/drivers/serial"
 )
 
@@ -22,7 +24,7 @@ func TestNEOVectors(t *testing.T) {
 		{NEOMessage{Command: NEOPing}, true, head + "18 00 0000 FA83"},
 		{NEOMessage{Command: NEOVersion}, false, head + "29 00 0000 DEA0"},
 	} {
-		if got := NEOFrame(nil, c.m, c.answer); !bytes.Equal(got, unhex(t, c.want)) {
+		if got := NEOFrame(nil, c.m, c.answer); !bytes.Equal(got, frametest.Unhex(t, c.want)) {
 			t.Errorf("%+v: % X, want %s", c.m, got, c.want)
 		}
 	}
@@ -117,34 +119,34 @@ func TestAskNEO(t *testing.T) {
 				a.Data = []byte("NEO v1.20")
 			}
 			return NEOFrame(nil, a, true)
-		}, Report{Model: "NEO", Firmware: "v1.20", Health: Health{Answers: 3}}, nil},
+		}, Report{Model: "NEO", Firmware: "v1.20", Health: frame.Health{Answers: 3}}, nil},
 		{"tampered", func(m NEOMessage) []byte {
 			return NEOFrame(nil, NEOMessage{Command: m.Command, Status: NEOTamper}, true)
 		},
-			Report{Tamper: true, Fault: "1D", Health: Health{Answers: 3}}, nil},
+			Report{Tamper: true, Fault: "1D", Health: frame.Health{Answers: 3}}, nil},
 		{"insecure", func(m NEOMessage) []byte {
 			return NEOFrame(nil, NEOMessage{Command: m.Command, Status: NEOInsecure}, true)
 		},
-			Report{Fault: "12", Health: Health{Answers: 3}}, nil},
+			Report{Fault: "12", Health: frame.Health{Answers: 3}}, nil},
 		{"has just started", func(m NEOMessage) []byte {
 			return NEOFrame(NEOFrame(nil, NEOMessage{Command: NEOBooted, Status: 1}, true), NEOMessage{Command: m.Command}, true)
-		}, Report{Health: Health{Answers: 3, Resets: 3}}, nil},
+		}, Report{Health: frame.Health{Answers: 3, Resets: 3}}, nil},
 		{"in the other order", func(m NEOMessage) []byte { return NEOFrame(nil, NEOMessage{Command: m.Command}, false) },
-			Report{Health: Health{Answers: 3, Swapped: 3}}, nil},
+			Report{Health: frame.Health{Answers: 3, Swapped: 3}}, nil},
 		{"a tamper switch is open", func(m NEOMessage) []byte {
 			if m.Command == NEOState {
 				return NEOFrame(nil, NEOMessage{Command: m.Command, Data: []byte("\x00\x01\x00\x11\x01\x04\x12\x01\xFE")}, true)
 			}
 			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
-		}, Report{Tamper: true, Fault: "11:04", Health: Health{Answers: 3}}, nil},
+		}, Report{Tamper: true, Fault: "11:04", Health: frame.Health{Answers: 3}}, nil},
 		{"does not know the last question", func(m NEOMessage) []byte {
 			if m.Command == NEOState {
 				return nil
 			}
 			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
-		}, Report{Health: Health{Answers: 2, Silence: 2}}, nil},
-		{"silent", func(NEOMessage) []byte { return nil }, Report{Health: Health{Silence: 2}}, serial.ErrIdle},
-		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: Health{Silence: 2, Garbage: 6}}, serial.ErrGarbled},
+		}, Report{Health: frame.Health{Answers: 2, Silence: 2}}, nil},
+		{"silent", func(NEOMessage) []byte { return nil }, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
+		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: frame.Health{Silence: 2, Garbage: 6}}, serial.ErrGarbled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,4 @@
-// Package sim simulates what stands around and beyond a terminal, each peer with faults that can be switched while it
-// runs: tests, make run and the device lab use it, never a terminal.
+// Package sim simulates the devices around a terminal on ttys, each with faults that can be switched while it runs: tests, make run and the device lab use it, never a terminal.
 package sim
 
 import (

@@ -34,6 +34,7 @@ type ModemState struct {
 	Late time.Duration // answers come so much later
 
 	Silent  bool    // power or cable gone on the far side
+	Off     bool    // flight mode (27.007 8.2)
 	Garbage float64 // how many answers are rubbish
 	Flood   bool    // unasked lines without end
 	Dies    bool    // falls silent in the middle of its next answer
@@ -52,7 +53,10 @@ func Huawei() ModemMake  { return ModemMake{"huawei", "ME909s-821", "11.617.01.0
 func Fibocom() ModemMake { return ModemMake{"Fibocom", "FM160-CN", "89614.1000.00.04.01.02"} }
 func MeiG() ModemMake    { return ModemMake{"MEIG INCORPORATED", "SLM770A", "SLM770A_4.0.19"} }
 func Plain() ModemMake   { return ModemMake{"posdx", "simulated 27.007 modem", "1.0"} }
-func DialUp() ModemMake  { return ModemMake{"Silicon Laboratories", "Si2457", "D"} }
+func Wavecom() ModemMake {
+	return ModemMake{"WAVECOM MODEM", "MULTIBAND  900E  1800", "657f09gg.Q2406B"}
+}
+func DialUp() ModemMake { return ModemMake{"Silicon Laboratories", "Si2457", "D"} }
 
 // GoodModem is a modem in service on LTE.
 func GoodModem() ModemState {
@@ -219,6 +223,9 @@ func (m *Modem) answer(line string) string {
 	for _, l := range info {
 		b.WriteString("\r\n" + l + "\r\n")
 	}
+	if final == "" {
+		return b.String()
+	}
 	return b.String() + "\r\n" + final + "\r\n"
 }
 
@@ -255,7 +262,25 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	if m.make == DialUp() && strings.HasPrefix(c, "+C") { // 27.007 is not for it
 		return nil, "ERROR"
 	}
+	if m.make == Wavecom() { // of the time of GSM alone
+		switch {
+		case strings.HasPrefix(c, "+CEREG"), strings.HasPrefix(c, "+CESQ"), c == "+CGCONTRDP":
+			return nil, "ERROR"
+		case c == "+WS46=?":
+			return one("+WS46: (12)")
+		case c == "+CPIN?" && s.SIM == "READY":
+			return []string{"+CPIN: READY"}, "" // no OK behind it
+		case c == "+COPS?" && (s.Stat == 1 || s.Stat == 5):
+			return one(`+COPS: 0,2,"00101"`)
+		}
+	}
 	switch c {
+	case "S3?":
+		return one("013")
+	case "S4?":
+		return one("010")
+	case "S5?":
+		return one("008")
 	case "", "E", "V1", "Q0", "X4", "Z", "&F", "+CSCS=\"GSM\"", "+CSCS=\"IRA\"", "+CMGF=0", "H", "H0":
 		return nil, "OK"
 	case "E0":
@@ -300,6 +325,9 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "+CESQ=?":
 		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
 	case "+CFUN?":
+		if s.Off {
+			return one("+CFUN: 4")
+		}
 		return one("+CFUN: 1")
 	case "+CFUN=1", "+COPS=3,0", "+COPS=3,2", "+COPS=0": // as it is anyway
 		return nil, "OK"
@@ -391,7 +419,7 @@ func (m *Modem) registered(c string) ([]string, bool) {
 		if lte := m.state.Act == 7; (name == "+CEREG") != lte && name != "+CREG" {
 			stat = 0
 		}
-		if m.reg[i] < 2 || stat != 1 && stat != 5 {
+		if m.reg[i] < 2 || m.make == Wavecom() || stat != 1 && stat != 5 {
 			return []string{fmt.Sprintf("%s: %d,%d", name, m.reg[i], stat)}, true
 		}
 		return []string{fmt.Sprintf(`%s: %d,%d,"1A2B","01A2D101",%d`, name, m.reg[i], stat, m.state.Act)}, true

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/drivers/modem"
+	"posdx/drivers/modemmanager"
 )
 
 // The simulated modem against clients that we did not write, and our reader of ModemManager against the real one.
@@ -240,7 +241,7 @@ func askManager(t *testing.T, b *messageBus, port string, wanted func(modem.Repo
 	t.Helper()
 	var err error
 	for range tries {
-		r, err = modem.AskManager(t.Context(), b.socket, []string{"/dev/ttyS99", port}, modem.Config{APN: "cmiot"})
+		r, err = modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyS99", port}, modem.Config{APN: "cmiot"})
 		if err == nil && wanted(r) {
 			return r
 		}
@@ -295,7 +296,7 @@ func TestAskManager(t *testing.T) {
 		t.Error("ModemManager said nothing to the modem: the test proves nothing")
 	}
 	// Our asking must not make ModemManager change anything, and a modem that is not there is nobody's.
-	if _, err := modem.AskManager(t.Context(), b.socket, []string{"/dev/ttyUSB7"}, modem.Config{}); !errors.Is(err, modem.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB7"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
 		t.Errorf("another modem: %v", err)
 	}
 }
@@ -303,7 +304,7 @@ func TestAskManager(t *testing.T) {
 func TestAskManagerThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	b := newBus(t)
-	if _, err := modem.AskManager(t.Context(), b.socket, []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modem.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket, []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
 		t.Errorf("a bus without ModemManager: %v", err)
 	}
 	if _, err := os.Stat(b.started()); err == nil {
@@ -311,7 +312,7 @@ func TestAskManagerThatIsNotThere(t *testing.T) {
 	}
 	b.start("gdbus", "call", "--session", "-d", "org.freedesktop.ModemManager1", "-o", "/", "-m", "org.freedesktop.DBus.Peer.Ping")
 	b.try("test", "-e", b.started()) // others' asking does: without that the test would prove nothing
-	if _, err := modem.AskManager(t.Context(), b.socket+"x", []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modem.ErrNoManager) {
+	if _, err := modemmanager.Ask(t.Context(), b.socket+"x", []string{"/dev/ttyUSB2"}, modem.Config{}); !errors.Is(err, modemmanager.ErrNoManager) {
 		t.Errorf("no bus: %v", err)
 	}
 }

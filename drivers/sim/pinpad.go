@@ -9,12 +9,13 @@ import (
 	"strings"
 	"sync"
 
-	"posdx/drivers/reader"
+	"posdx/drivers/frame"
+	"posdx/drivers/pinpad"
 )
 
 // PINPadState is what a simulated PIN pad is and suffers; all may change while it runs.
 type PINPadState struct {
-	Keys [reader.KeyKinds]string // '0' '1' '2' for each of its hundred places
+	Keys [pinpad.KeyKinds]string // '0' '1' '2' for each of its hundred places
 
 	Silent   bool
 	Old      bool    // knows GIN only, as pads did before protocol 2.00
@@ -40,7 +41,7 @@ func NewPINPad(seed uint64) *PINPad {
 	none := strings.Repeat("0", 32) + strings.Repeat("2", 68)
 	return &PINPad{
 		rand: rand.New(rand.NewPCG(seed, 4)), asked: map[string]uint64{},
-		state: PINPadState{Keys: [reader.KeyKinds]string{none, none, "01" + none[2:], none}},
+		state: PINPadState{Keys: [pinpad.KeyKinds]string{none, none, "01" + none[2:], none}},
 	}
 }
 
@@ -66,7 +67,7 @@ func (p *PINPad) Asked() map[string]uint64 {
 func (p *PINPad) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	stop := context.AfterFunc(ctx, func() { rw.Close() })
 	defer stop()
-	var dec reader.ABECSDecoder
+	var dec frame.ABECSDecoder
 	in := make([]byte, 256)
 	for {
 		n, err := rw.Read(in)
@@ -85,7 +86,7 @@ func (p *PINPad) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	}
 }
 
-func (p *PINPad) byte(c byte, dec *reader.ABECSDecoder) []byte {
+func (p *PINPad) byte(c byte, dec *frame.ABECSDecoder) []byte {
 	const can, ack, nak, eot = 0x18, 0x06, 0x15, 0x04
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,11 +102,11 @@ func (p *PINPad) byte(c byte, dec *reader.ABECSDecoder) []byte {
 		return nil
 	}
 	switch token {
-	case reader.ABECSNak:
+	case frame.ABECSNak:
 		return p.damage(p.last)
-	case reader.ABECSDamaged, reader.ABECSNoise:
+	case frame.ABECSDamaged, frame.ABECSNoise:
 		return []byte{nak}
-	case reader.ABECSMessage:
+	case frame.ABECSMessage:
 	default:
 		return nil
 	}
@@ -113,10 +114,10 @@ func (p *PINPad) byte(c byte, dec *reader.ABECSDecoder) []byte {
 		return []byte{nak}
 	}
 	p.asked[string(m[:3])]++
-	p.last = reader.ABECSFrame(nil, p.answer(m))
+	p.last = frame.ABECSFrame(nil, p.answer(m))
 	out := []byte{ack}
 	if p.state.Leftover {
-		out = reader.ABECSFrame(out, []byte("GCR000045000000000000;4111111111111111=25121010000000?"))
+		out = frame.ABECSFrame(out, []byte("GCR000045000000000000;4111111111111111=25121010000000?"))
 	}
 	out = append(out, p.damage(p.last)...)
 	if p.state.Cut {
@@ -138,9 +139,9 @@ func (p *PINPad) answer(m []byte) []byte {
 	name := string(m[:3])
 	switch {
 	case p.state.Broken:
-		return []byte(name + reader.ABECSInternal)
+		return []byte(name + pinpad.Internal)
 	case p.state.Secure:
-		return []byte(name + reader.ABECSSecure)
+		return []byte(name + pinpad.Secure)
 	case name == "GIN" && len(m) >= 8 && string(m[6:8]) == "00":
 		return fmt.Appendf(nil, "GIN000100%-20s%-19s%s%-20s%-4s%-16s%-20s", "POSDX", "SIM 20;8MB", "C", "SO:3.45", "2.20", "002.15 140723", "01927612")
 	case name == "GIX" && !p.state.Old:
@@ -160,5 +161,5 @@ func (p *PINPad) answer(m []byte) []byte {
 		}
 		return append(fmt.Appendf(nil, "GIX000%03d", len(block)), block...)
 	}
-	return []byte("ERR" + reader.ABECSUnknown)
+	return []byte("ERR" + pinpad.Unknown)
 }

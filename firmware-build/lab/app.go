@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // appTimeout is the payment application's own patience; a real one has 60 s, which nobody wants to watch.
@@ -39,10 +39,10 @@ func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	a := &sim.App{
+	a := &world.App{
 		Terminal: terminalID, Merchant: merchantID, TPDU: tpdu, Version: appVersion, Lang: args[1], Timeout: appTimeout,
 		Host: fmt.Sprintf("%s:%d", hostName, hostPort), TLS: &tls.Config{RootCAs: roots, ServerName: hostName, MinVersion: tls.VersionTLS12},
-		Wallet: fmt.Sprintf("%s:%d", walletName, walletPort), Resolver: sim.ResolverIP + ":53",
+		Wallet: fmt.Sprintf("%s:%d", walletName, walletPort), Resolver: world.ResolverIP + ":53",
 		Reader: p.reader(), Records: p.data(), LogFile: p.paylog(), GB18030: true, Hook: p.hook(),
 	}
 	if args[2] == tellsNobody {
@@ -50,7 +50,7 @@ func serveApp(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	}
 	answers := json.NewEncoder(out)
 	for s := bufio.NewScanner(in); s.Scan(); {
-		var o sim.Outcome
+		var o world.Outcome
 		switch s.Text() {
 		case "signin":
 			o = a.SignIn(ctx, false)

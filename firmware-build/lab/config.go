@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // What the simulated terminal is called.
@@ -58,12 +58,12 @@ func (l *lab) config() string {
 	if l.s.cellular {
 		w("\n[[modem]]\nname = \"modem0\"\nport = %q\nbaud = %d\napn = %q\ndedicated = true", l.p.modem(), readerBaud, apn)
 	}
-	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), sim.ResolverIP)
+	w("\n[network]\ninterfaces = [%q]\nresolvers = [%q]", l.s.iface(), world.ResolverIP)
 	w("\n[[target]]\nname = \"host-primary\"\nhost = %q\nport = %d", hostName, hostPort)
 	if !l.s.wire {
 		w("tls = true\nserver_name = %q\nca = %q", hostName, l.out.caFile())
 	}
-	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", sim.BrokerIP, brokerPort) // by address: it must not need the resolver
+	w("\n[[target]]\nname = \"internet\"\nhost = %q\nport = %d", world.BrokerIP, brokerPort) // by address: it must not need the resolver
 	w("\n[storage]\npaths = [%q]", l.p.data())
 	w("\n[app]\nprocess = %q\nexpected_version = %q", appProcess, appVersion)
 	w("\n[broker]\nurl = [\"tcp://%s:%d\"]\nkeepalive = \"30s\"", brokerName, brokerPort)
@@ -73,7 +73,7 @@ func (l *lab) config() string {
 
 // writeConfig writes what the terminal finds on its flash.
 func (l *lab) writeConfig() error {
-	if err := os.WriteFile(l.p.resolv(), []byte("nameserver "+sim.ResolverIP+"\noptions timeout:2 attempts:1\n"), 0o644); err != nil {
+	if err := os.WriteFile(l.p.resolv(), []byte("nameserver "+world.ResolverIP+"\noptions timeout:2 attempts:1\n"), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(l.p.config(), []byte(l.config()), 0o644)

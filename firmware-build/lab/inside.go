@@ -20,6 +20,7 @@ import (
 	"posdx/agent/diagnose"
 	"posdx/agent/report"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 const (
@@ -39,7 +40,7 @@ type lab struct {
 	p   paths
 	say func(zh, en string, args ...any)
 
-	world      *sim.World
+	world      *world.World
 	out        *outdoors
 	reader     *sim.Reader
 	readerLine *sim.Line
@@ -48,12 +49,12 @@ type lab struct {
 	agent      *process
 	app        *process
 	orders     io.WriteCloser
-	outcomes   chan sim.Outcome
+	outcomes   chan world.Outcome
 }
 
 // inside is the half of the lab that lives in namespaces of its own.
 func inside(ctx context.Context, args []string, out, talk io.Writer) int {
-	l := &lab{outcomes: make(chan sim.Outcome, 1)}
+	l := &lab{outcomes: make(chan world.Outcome, 1)}
 	f := flag.NewFlagSet("inside", flag.ContinueOnError)
 	l.o.flags(f)
 	if err := f.Parse(args); err != nil {
@@ -186,7 +187,7 @@ func (l *lab) build(ctx context.Context) (err error) {
 	if err = l.calm(); err != nil {
 		return err
 	}
-	if l.world, err = sim.NewWorld(l.s.iface()); err != nil {
+	if l.world, err = world.NewWorld(l.s.iface()); err != nil {
 		return err
 	}
 	if err = os.MkdirAll(l.p.data(), 0o755); err != nil {
@@ -286,7 +287,7 @@ func (l *lab) startApp() error {
 	go func() {
 		defer answers.Close()
 		for d := json.NewDecoder(answers); ; {
-			var o sim.Outcome
+			var o world.Outcome
 			if d.Decode(&o) != nil {
 				return
 			}
@@ -297,23 +298,23 @@ func (l *lab) startApp() error {
 }
 
 // do has a customer come, gives the payment application one order and waits for its outcome.
-func (l *lab) do(ctx context.Context, order string) (sim.Outcome, error) {
+func (l *lab) do(ctx context.Context, order string) (world.Outcome, error) {
 	if strings.HasPrefix(order, "sell") {
 		l.reader.Insert()
 		defer l.reader.Remove()
 	}
 	if _, err := fmt.Fprintln(l.orders, order); err != nil {
-		return sim.Outcome{}, fmt.Errorf("payment app: %w%s", err, tail(l.app.log))
+		return world.Outcome{}, fmt.Errorf("payment app: %w%s", err, tail(l.app.log))
 	}
 	select {
 	case o := <-l.outcomes:
 		return o, nil
 	case <-ctx.Done():
-		return sim.Outcome{}, ctx.Err()
+		return world.Outcome{}, ctx.Err()
 	case <-l.app.done:
-		return sim.Outcome{}, fmt.Errorf("payment app ended: %v%s", l.app.err, tail(l.app.log))
+		return world.Outcome{}, fmt.Errorf("payment app ended: %v%s", l.app.err, tail(l.app.log))
 	case <-time.After(saleWait):
-		return sim.Outcome{}, fmt.Errorf("payment app: no answer to %q after %v%s", order, saleWait, tail(l.app.log))
+		return world.Outcome{}, fmt.Errorf("payment app: no answer to %q after %v%s", order, saleWait, tail(l.app.log))
 	}
 }
 
@@ -340,7 +341,7 @@ func (l *lab) sellWell(ctx context.Context) error {
 }
 
 // seen waits until the daemon, which nobody told, has diagnosed the code of a sale.
-func (l *lab) seen(ctx context.Context, o sim.Outcome) (report.Diagnosis, error) {
+func (l *lab) seen(ctx context.Context, o world.Outcome) (report.Diagnosis, error) {
 	for end := time.Now().Add(saleWait); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
@@ -379,7 +380,7 @@ func (l *lab) status() (string, error) {
 }
 
 // verdict takes the final diagnosis out of what the daemon told the payment application.
-func verdict(o sim.Outcome) (report.Diagnosis, error) {
+func verdict(o world.Outcome) (report.Diagnosis, error) {
 	for _, line := range slices.Backward(o.Told) {
 		var answer struct {
 			Result    string            `json:"result"`

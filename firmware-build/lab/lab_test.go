@@ -12,7 +12,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/codes"
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 func TestScenariosAreWhole(t *testing.T) {
@@ -72,7 +72,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestVerdictTakesTheFinalOne(t *testing.T) {
-	lines := func(list ...string) (o sim.Outcome) {
+	lines := func(list ...string) (o world.Outcome) {
 		for _, l := range list {
 			o.Told = append(o.Told, json.RawMessage(l))
 		}
@@ -82,7 +82,7 @@ func TestVerdictTakesTheFinalOne(t *testing.T) {
 	if err != nil || d.Revision != 2 {
 		t.Errorf("revision %d, %v", d.Revision, err)
 	}
-	for _, o := range []sim.Outcome{lines(), lines(`{"result":"busy","why":"full"}`), lines(`{"result":"first","diagnosis":{"id":"1"}}`)} {
+	for _, o := range []world.Outcome{lines(), lines(`{"result":"busy","why":"full"}`), lines(`{"result":"first","diagnosis":{"id":"1"}}`)} {
 		if d, err := verdict(o); err == nil {
 			t.Errorf("%v: got revision %d", o.Told, d.Revision)
 		}

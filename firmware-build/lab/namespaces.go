@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // ownNamespaces is what the process inside gets: an empty network, which becomes the outside world, and mounts that
@@ -34,7 +34,7 @@ func privateMounts() error {
 }
 
 // within returns a command that runs a program in the terminal's network, with the terminal's /sys and resolver.
-func within(n *sim.Net, resolvConf, program string, args ...string) *exec.Cmd {
+func within(n *world.Net, resolvConf, program string, args ...string) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", append([]string{"enter", resolvConf, program}, args...)...)
 	c.ExtraFiles = []*os.File{n.File()} // becomes descriptor 3
 	return c

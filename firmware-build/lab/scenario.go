@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 const apn = "cmiot"
@@ -55,7 +56,7 @@ func find(name string) (scenario, bool) {
 // answers makes the host answer sales with a code.
 func answers(code string) func(context.Context, *lab) error {
 	return func(_ context.Context, l *lab) error {
-		l.out.host.Change(func(s *sim.HostState) { s.Sale = code })
+		l.out.host.Change(func(s *world.HostState) { s.Sale = code })
 		return nil
 	}
 }
@@ -64,7 +65,7 @@ func answers(code string) func(context.Context, *lab) error {
 // acquirer, fails too.
 func answersAll(code string) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
-		l.out.host.Change(func(s *sim.HostState) { s.Sale, s.SignIn = code, code })
+		l.out.host.Change(func(s *world.HostState) { s.Sale, s.SignIn = code, code })
 		_, err := l.do(ctx, "signin-auto")
 		return err
 	}
@@ -72,7 +73,7 @@ func answersAll(code string) func(context.Context, *lab) error {
 
 // dayEnd lets the host close its day: who signed in before has to do so again.
 func dayEnd(ctx context.Context, l *lab) error {
-	l.out.host.Change(func(s *sim.HostState) { s.Sale = "77" })
+	l.out.host.Change(func(s *world.HostState) { s.Sale = "77" })
 	_, err := l.do(ctx, "age")
 	return err
 }
@@ -137,7 +138,7 @@ func scenarios() []scenario {
 			mend: func(_ context.Context, l *lab) error { return l.world.LoseInternet(false) },
 			why:  "The router drops everything that goes beyond it; it answers itself."},
 		{name: "host-unreachable", zh: "只有主机的地址不通", does: "only the host's address is lost on the way", sale: "sell",
-			breaks: func(_ context.Context, l *lab) error { return l.world.LoseHost(sim.HostIP, true) },
+			breaks: func(_ context.Context, l *lab) error { return l.world.LoseHost(world.HostIP, true) },
 			want:   []string{"host.unreachable"}, retry: notSent,
 			why: "The router drops what goes to the host's address; resolver and fleet are reached."},
 		{name: "host-refused", zh: "主机拒绝该端口", does: "the host's machine refuses the port", sale: "sell",
@@ -159,7 +160,7 @@ func scenarios() []scenario {
 			why: "The host answers every sale with A0, wrong MAC: the working keys do not match."},
 		{name: "host-silent", zh: "主机收下请求却从不应答", does: "the host takes the request and never answers", sale: "sell",
 			breaks: func(_ context.Context, l *lab) error {
-				l.out.host.Change(func(s *sim.HostState) { s.Silent = true })
+				l.out.host.Change(func(s *world.HostState) { s.Silent = true })
 				return nil
 			},
 			want: []string{"host.malfunction", "host.overloaded", "host.unreachable"}, retry: never,
@@ -169,7 +170,7 @@ func scenarios() []scenario {
 
 func goodModem() sim.ModemState {
 	s := sim.GoodModem()
-	s.APN, s.Address = apn, sim.TerminalIP
+	s.APN, s.Address = apn, world.TerminalIP
 	return s
 }
 

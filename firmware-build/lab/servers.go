@@ -22,7 +22,7 @@ import (
 	"github.com/miekg/dns"
 
 	"posdx/drivers/ecr"
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // Names and ports of the places outside.
@@ -38,7 +38,7 @@ const (
 // outdoors is what lies beyond the router: the acquirer's host, a wallet gateway, a resolver, and the way to the
 // fleet's broker.
 type outdoors struct {
-	host  *sim.Host
+	host  *world.Host
 	plain bool // the host takes connections without TLS
 	dir   string
 
@@ -54,8 +54,8 @@ type outdoors struct {
 }
 
 func newOutdoors(ctx context.Context, dir string, plain bool) (*outdoors, error) {
-	o := &outdoors{host: sim.NewHost(ecr.UnionPay(), ecr.Binary2), plain: plain, dir: dir, answers: map[string]string{
-		hostName: sim.HostIP, walletName: sim.WalletIP, brokerName: sim.BrokerIP,
+	o := &outdoors{host: world.NewHost(ecr.UnionPay(), ecr.Binary2), plain: plain, dir: dir, answers: map[string]string{
+		hostName: world.HostIP, walletName: world.WalletIP, brokerName: world.BrokerIP,
 	}}
 	if err := o.makeCA(); err != nil {
 		return nil, err
@@ -70,13 +70,13 @@ func newOutdoors(ctx context.Context, dir string, plain bool) (*outdoors, error)
 	if err := o.StartResolver(); err != nil {
 		return nil, err
 	}
-	wallet, err := net.Listen("tcp", fmt.Sprintf("%s:%d", sim.WalletIP, walletPort))
+	wallet, err := net.Listen("tcp", fmt.Sprintf("%s:%d", world.WalletIP, walletPort))
 	if err != nil {
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { wallet.Close() })
 	go serveWallet(wallet)
-	broker, err := net.Listen("tcp", fmt.Sprintf("%s:%d", sim.BrokerIP, brokerPort))
+	broker, err := net.Listen("tcp", fmt.Sprintf("%s:%d", world.BrokerIP, brokerPort))
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (o *outdoors) Certify(name string, from, to time.Time) error {
 
 // OpenHost lets the acquirer's host take connections.
 func (o *outdoors) OpenHost(ctx context.Context) error {
-	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", sim.HostIP, hostPort))
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", world.HostIP, hostPort))
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (o *outdoors) StartResolver() error {
 		}
 		w.WriteMsg(a)
 	})
-	address := sim.ResolverIP + ":53"
+	address := world.ResolverIP + ":53"
 	packet, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return err

@@ -17,11 +17,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"posdx/agent/report"
 )
 
 const (
-	maxPayload = 128 << 10 // twice the largest document that ingest takes; a larger one ends its connection
-	maxStore   = 4 << 30   // bytes of sessions, retained and waiting messages on disk
+	maxStore = 4 << 30 // bytes of sessions, retained and waiting messages on disk
 
 	// DefaultSessions is what was measured to hold on two cores when all reconnect within half a minute; at 3 000 hardly a
 	// fifth of the documents came through.
@@ -81,7 +82,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: maxStore, JetStreamMaxMemory: 64 << 20,
-		MaxPayload: maxPayload, MaxConn: cmp.Or(c.Sessions, DefaultSessions) + spare,
+		MaxPayload: report.MaxMessage, MaxConn: cmp.Or(c.Sessions, DefaultSessions) + spare,
 		// Not SyncAlways: a terminal forgets a document when the store has committed it, not when the broker has it.
 		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
 	}

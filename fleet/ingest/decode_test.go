@@ -79,7 +79,7 @@ func TestDecode(t *testing.T) {
 		{"no data", topic, with(func(e, d map[string]any) { delete(e, "data") }), reasonEnvelope, false},
 		{"no sequence", topic, with(func(e, d map[string]any) { delete(e, "seq") }), reasonSeq, false},
 		{"negative sequence", topic, with(func(e, d map[string]any) { e["seq"] = -1 }), reasonEnvelope, false},
-		{"absurd sequence", topic, with(func(e, d map[string]any) { e["seq"] = uint64(1) << 63 }), reasonSeq, false},
+		{"absurd sequence", topic, with(func(e, d map[string]any) { e["seq"] = uint64(1_111_111_111_111_111_111) * 9 }), reasonSeq, false},
 		{"no epoch", topic, with(func(e, d map[string]any) { delete(e, "epoch") }), reasonSeq, false},
 		{"epoch no word", topic, with(func(e, d map[string]any) { e["epoch"] = "a/b" }), reasonSeq, false},
 		{"data of another shape", topic, with(func(e, d map[string]any) { e["data"] = []int{1} }), reasonData, true},
@@ -121,21 +121,22 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestCardLike(t *testing.T) {
+// What the agent would stop before it leaves, the fleet does not take from whoever claims to be one.
+func TestCardNumbersAreRefused(t *testing.T) {
 	for doc, want := range map[string]bool{
 		`{"a":"4111111111111111"}`:                 true,
-		`{"a":"x 6222021234567894 y"}`:             luhn([]byte("6222021234567894")),
+		`{"a":"x 6222021234567894 y"}`:             true,
 		`{"a":"4111111111111112"}`:                 false, // not Luhn
-		`{"a":4111111111111111}`:                   false, // a number, not a text
+		`{"a":4111111111111111}`:                   true,  // a number as well as a text
 		`{"a":0.4111111111111111}`:                 false,
-		`{"a":"sha256:ab4111111111111111cd"}`:      false, // part of a hash
-		`{"a":"1.4111111111111111"}`:               false,
+		`{"a":"sha256:ab4111111111111111cd"}`:      true, // no hash is so short
+		`{"a":"1.4111111111111111"}`:               true,
 		`{"a":"411111111111"}`:                     false, // 12 digits
 		`{"a":"00000000000000000000"}`:             false, // 20 digits
 		`{"say \"4111111111111111\" he":"":"quo"}`: true,
 		`{"4111111111111111":1}`:                   true,
 	} {
-		if got := cardLike([]byte(doc)); got != want {
+		if got := report.Suspect([]byte(doc)); got != want {
 			t.Errorf("%s: %v, want %v", doc, got, want)
 		}
 	}
@@ -182,7 +183,7 @@ func FuzzDecode(f *testing.F) {
 		if d.Seq > 0 && store.CheckSeq(d.Seq) != nil {
 			t.Fatalf("sequence %d", d.Seq)
 		}
-		if d.Reason == "" && cardLike(d.Body) {
+		if d.Reason == "" && report.Suspect(d.Body) {
 			t.Fatal("card-like digits passed")
 		}
 	})

@@ -376,8 +376,11 @@ func (p *page) CauseTitle(id, written string) string {
 
 // Step is what to do. The catalogue's own step is shown in the reader's language; a terminal's special one as it is.
 func (p *page) Step(c report.Cause) string {
-	if k, ok := p.knowledge.Cause(c.ID); ok && (c.Act.Step == k.Step.ZH || c.Act.Step == k.Step.EN || c.Act.Step == "") {
-		return k.Step.In(p.Lang)
+	if k, ok := p.knowledge.Cause(c.ID); ok {
+		if c.Act.Step == "" {
+			return k.StepsFor("").In(p.Lang)
+		}
+		return k.StepIn(c.Act.Step, p.Lang)
 	}
 	return c.Act.Step
 }

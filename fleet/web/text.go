@@ -11,7 +11,7 @@ import (
 
 // texts are the words of the pages. Words of the documents stand under "group.word".
 var texts = map[string]codes.Text{
-	"title":          {ZH: "POS 机群诊断", EN: "POS fleet diagnosis"},
+	"title":          {ZH: "POS 终端管理平台", EN: "POS fleet diagnosis"},
 	"skip":           {ZH: "跳到正文", EN: "Skip to content"},
 	"language":       {ZH: "English", EN: "中文"},
 	"live":           {ZH: "实时更新", EN: "live"},
@@ -21,7 +21,7 @@ var texts = map[string]codes.Text{
 	"diagnosis":      {ZH: "诊断", EN: "Diagnosis"},
 	"terminals":      {ZH: "终端", EN: "Terminals"},
 	"terminal":       {ZH: "终端", EN: "Terminal"},
-	"incidents":      {ZH: "群发事件", EN: "Incidents"},
+	"incidents":      {ZH: "群体事件", EN: "Incidents"},
 	"rejected":       {ZH: "拒收", EN: "Rejected"},
 	"all.terminals":  {ZH: "全部终端", EN: "All terminals"},
 	"summary.online": {ZH: "在线", EN: "online"},
@@ -44,8 +44,8 @@ var texts = map[string]codes.Text{
 	"cause":     {ZH: "最可能的原因", EN: "Most likely cause"},
 	"money":     {ZH: "款项", EN: "Money"},
 	"act":       {ZH: "处理方", EN: "Who acts"},
-	"visit":     {ZH: "需上门", EN: "visit needed"},
-	"no.visit":  {ZH: "无需上门", EN: "no visit"},
+	"visit":     {ZH: "需要上门", EN: "visit needed"},
+	"no.visit":  {ZH: "不用上门", EN: "no visit"},
 	"segment":   {ZH: "环节", EN: "Segment"},
 	"late":      {ZH: "补传", EN: "delivered late"},
 	"clock":     {ZH: "终端时钟不可信", EN: "terminal's clock not trusted"},
@@ -59,7 +59,7 @@ var texts = map[string]codes.Text{
 	"disputed":        {ZH: "各来源说法不一", EN: "sources disagree"},
 	"sources":         {ZH: "来源数", EN: "Sources"},
 	"sent.by":         {ZH: "由谁发出", EN: "Sent by"},
-	"origin":          {ZH: "写码方", EN: "Written by"},
+	"origin":          {ZH: "由谁写出", EN: "Written by"},
 	"channel":         {ZH: "观察于", EN: "Seen in"},
 	"event.time":      {ZH: "终端时间", EN: "Terminal's time"},
 	"received":        {ZH: "接收时间", EN: "Received"},
@@ -67,8 +67,8 @@ var texts = map[string]codes.Text{
 	"txn":             {ZH: "交易", EN: "Transaction"},
 	"causes":          {ZH: "原因", EN: "Causes"},
 	"unexplained":     {ZH: "未能解释", EN: "Unexplained"},
-	"for":             {ZH: "支持", EN: "For"},
-	"against":         {ZH: "反对", EN: "Against"},
+	"for":             {ZH: "依据", EN: "For"},
+	"against":         {ZH: "反证", EN: "Against"},
 	"step":            {ZH: "怎么做", EN: "What to do"},
 	"cannot.separate": {ZH: "无法区分", EN: "Cannot be told apart"},
 	"masked":          {ZH: "被更深层故障掩盖", EN: "Masked by a deeper fault"},
@@ -115,12 +115,6 @@ var texts = map[string]codes.Text{
 	"state":  {ZH: "状态", EN: "State"},
 	"scheme": {ZH: "码表", EN: "Code table"},
 
-	"scope.acquirer": {ZH: "收单机构", EN: "acquirer"},
-	"scope.carrier":  {ZH: "运营商", EN: "carrier"},
-	"scope.site":     {ZH: "门店", EN: "site"},
-	"scope.model":    {ZH: "机型", EN: "model"},
-	"scope.estate":   {ZH: "机群", EN: "estate"},
-
 	"scope.bearer":      {ZH: "承载", EN: "bearer"},
 	"scope.region":      {ZH: "地区", EN: "region"},
 	"scope.firmware":    {ZH: "固件", EN: "firmware"},
@@ -147,70 +141,6 @@ var texts = map[string]codes.Text{
 	"gap.dropped": {ZH: "终端已丢弃并上报", EN: "dropped by the terminal, reported"},
 	"gap.lost":    {ZH: "丢失", EN: "lost"},
 	"gap.before":  {ZH: "早于本库", EN: "before this store"},
-
-	"by.staff":      {ZH: "店员", EN: "staff"},
-	"by.technician": {ZH: "维修人员", EN: "technician"},
-	"by.acquirer":   {ZH: "收单机构", EN: "acquirer"},
-	"by.carrier":    {ZH: "运营商", EN: "carrier"},
-	"by.issuer":     {ZH: "发卡行", EN: "issuer"},
-	"by.cardholder": {ZH: "持卡人", EN: "cardholder"},
-	"by.none":       {ZH: "无需处理", EN: "nobody"},
-
-	"segment.card":     {ZH: "银行卡", EN: "card"},
-	"segment.operator": {ZH: "操作", EN: "operator"},
-	"segment.reader":   {ZH: "读卡器", EN: "reader"},
-	"segment.pinpad":   {ZH: "密码键盘", EN: "PIN pad"},
-	"segment.printer":  {ZH: "打印机", EN: "printer"},
-	"segment.terminal": {ZH: "终端", EN: "terminal"},
-	"segment.modem":    {ZH: "调制解调器", EN: "modem"},
-	"segment.lan":      {ZH: "局域网", EN: "site network"},
-	"segment.wan":      {ZH: "广域网", EN: "carrier network"},
-	"segment.acquirer": {ZH: "收单机构", EN: "acquirer"},
-	"segment.switch":   {ZH: "转接清算", EN: "switch"},
-	"segment.issuer":   {ZH: "发卡行", EN: "issuer"},
-	"segment.unknown":  {ZH: "未知", EN: "unknown"},
-	"segment.-":        {ZH: "无", EN: "none"},
-
-	"verdict.confirmed":     {ZH: "已证实", EN: "confirmed"},
-	"verdict.likely":        {ZH: "很可能", EN: "likely"},
-	"verdict.possible":      {ZH: "可能", EN: "possible"},
-	"verdict.rejected":      {ZH: "已排除", EN: "rejected"},
-	"verdict.indeterminate": {ZH: "不能判断", EN: "indeterminate"},
-
-	"money.not-sent":       {ZH: "未发出", EN: "not sent"},
-	"money.sent-no-answer": {ZH: "已发出，无应答", EN: "sent, no answer"},
-	"money.declined":       {ZH: "已拒绝", EN: "declined"},
-	"money.approved":       {ZH: "已批准", EN: "approved"},
-	"money.unknown":        {ZH: "未知", EN: "unknown"},
-
-	"retry.safe":         {ZH: "可立即重试", EN: "retry now"},
-	"retry.later":        {ZH: "稍后再试", EN: "retry later"},
-	"retry.query-first":  {ZH: "先查询再重试", EN: "query first"},
-	"retry.after-signin": {ZH: "签到后重试", EN: "after sign-in"},
-	"retry.other-means":  {ZH: "换卡或换方式", EN: "other means"},
-	"retry.no":           {ZH: "不要重试", EN: "do not retry"},
-
-	"result.ok":          {ZH: "正常", EN: "ok"},
-	"result.bad":         {ZH: "故障", EN: "bad"},
-	"result.cannot-tell": {ZH: "无法判断", EN: "cannot tell"},
-	"result.not-run":     {ZH: "未检查", EN: "not run"},
-
-	"level.good": {ZH: "良好", EN: "good"},
-	"level.fair": {ZH: "一般", EN: "fair"},
-	"level.poor": {ZH: "较差", EN: "poor"},
-	"level.bad":  {ZH: "很差", EN: "bad"},
-
-	"origin.host":     {ZH: "主机", EN: "host"},
-	"origin.terminal": {ZH: "终端", EN: "terminal"},
-	"origin.cashier":  {ZH: "收银系统", EN: "cashier"},
-	"origin.unknown":  {ZH: "未知", EN: "unknown"},
-
-	"channel.hook":    {ZH: "支付程序接口", EN: "payment app's hook"},
-	"channel.log":     {ZH: "支付日志", EN: "payment log"},
-	"channel.ecr":     {ZH: "收银机链路", EN: "ECR link"},
-	"channel.capture": {ZH: "抓包", EN: "capture"},
-	"channel.console": {ZH: "控制台", EN: "console"},
-	"channel.command": {ZH: "命令", EN: "command"},
 
 	"error.400": {ZH: "请求有误", EN: "The request is not right"},
 	"error.404": {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
@@ -243,12 +173,18 @@ func pickLanguage(r *http.Request) string {
 	return "zh"
 }
 
+// vocabulary says which words of the common vocabulary the page's kinds are; all others have the same name.
+var vocabulary = map[string]string{"by": "actor", "result": "status", "money": "money.short", "retry": "retry.short"}
+
 // T returns the text of a key; a key of no text returns its last part, so that a word of a newer agent still shows.
 func (p *page) T(key ...string) string {
 	k := strings.Join(key, ".")
 	if t, ok := texts[k]; ok {
 		return t.In(p.Lang)
 	}
-	_, word, _ := strings.Cut(k, ".")
-	return word
+	kind, id, _ := strings.Cut(k, ".")
+	if of, ok := vocabulary[kind]; ok {
+		kind = of
+	}
+	return p.knowledge.Word(kind, id).In(p.Lang)
 }

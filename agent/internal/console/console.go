@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -91,6 +92,7 @@ func (s *session) read(ctx context.Context) {
 			select {
 			case s.in <- b[:n]:
 			case <-ctx.Done():
+				clear(b)
 				return
 			}
 		}
@@ -128,7 +130,9 @@ func (s *session) run(ctx context.Context) error {
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
 			var left bool
-			if left, err = s.take(ctx, b, &probe); left && err == nil {
+			left, err = s.take(ctx, b, &probe)
+			clear(b) // a card reader that types like a keyboard may have sent it
+			if left && err == nil {
 				s.write([]byte("\r\n" + wordBye.In(s.model.lang) + "\r\n"))
 				return nil
 			}
@@ -281,7 +285,7 @@ func (s *session) state(ctx context.Context) {
 		s.tell(ctx, func(m *model) {
 			s.asked = false
 			if err != nil {
-				m.note = clean(err.Error())
+				m.note = text.Clean(err.Error())
 				return
 			}
 			m.gotState(st)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -63,7 +64,10 @@ func know() *codes.Knowledge {
 		},
 		Causes: []codes.Cause{
 			{ID: "host.malfunction", Title: codes.Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"},
-				Step: codes.Text{ZH: "1. 等几分钟再试。 2. 仍不行就打收单机构客服，报返回码、终端号和时间，问是否在维护。", EN: "1. Wait some minutes and try again. 2. If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+				Steps: []codes.Step{
+					{Text: codes.Text{ZH: "等几分钟再试。", EN: "Wait some minutes and try again."}},
+					{Text: codes.Text{ZH: "仍不行就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give code, terminal number and time, and ask about maintenance."}},
+				}},
 			{ID: "unexplained", Title: codes.Text{ZH: "原因不明", EN: "Cause unknown"}},
 			{ID: "wan.outage", Title: codes.Text{ZH: "外网中断", EN: "Nothing beyond the router"}},
 		},
@@ -151,14 +155,14 @@ func (v *vt) write(b []byte) error {
 			b = b[end:]
 			continue
 		}
-		if r < 0x20 || v.col+columns(r) > cols || v.row >= rows {
+		if r < 0x20 || v.col+text.Columns(r) > cols || v.row >= rows {
 			return fmt.Errorf("%q at row %d, column %d", r, v.row+1, v.col+1)
 		}
 		v.cell[v.row][v.col] = r
-		if columns(r) == 2 {
+		if text.Columns(r) == 2 {
 			v.cell[v.row][v.col+1] = -1
 		}
-		v.col += columns(r)
+		v.col += text.Columns(r)
 		b = b[n:]
 	}
 	return nil
@@ -240,36 +244,6 @@ func TestPaintIsFrugal(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"one two three", 8, "one two|  three"},
-		{"收单机构故障，请稍后再试", 10, "收单机构故|  障，请稍|  后再试"},
-		{"一二三四五，六", 10, "一二三四|  五，六"},
-		{"", 10, ""},
-		{"abcdefghijkl", 6, "abcdef|  ghij|  kl"},
-		{"http://中文", 4, "http|  :/|  /|  中|  文"},
-	} {
-		if got := strings.Join(wrap(c.in, c.n, 2), "|"); got != c.want {
-			t.Errorf("wrap(%q, %d): got %q, want %q", c.in, c.n, got, c.want)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		s, n := clean(rapid.String().Draw(t, "text")), rapid.IntRange(6, 80).Draw(t, "n")
-		for _, l := range wrap(s, n, 3) {
-			if width(l) > n {
-				t.Fatalf("wrap(%q, %d) made %q, %d wide", s, n, l, width(l))
-			}
-		}
-		if p := pad(s, n); width(p) != n {
-			t.Fatalf("pad(%q, %d) made %q, %d wide", s, n, p, width(p))
-		}
-	})
-}
-
 // No text from elsewhere steers the terminal.
 func TestHostileTextStaysText(t *testing.T) {
 	m := newModel("en")
@@ -287,7 +261,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	m.guide.Got(m.guide.Step.Check, []report.Evidence{{Check: m.guide.Step.Check, Subject: evil, Status: report.Bad, Facts: report.Facts{evil: evil}}})
 	for _, k := range "1263?eg39" {
 		m.press(key{r: k})
-		m.note = clean(evil)
+		m.note = text.Clean(evil)
 		for _, l := range m.view() {
 			if strings.ContainsFunc(l, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) {
 				t.Errorf("screen %c: control characters in %q", k, l)
@@ -351,6 +325,9 @@ func FuzzConsole(f *testing.F) {
 			if err := v.write(s.paint(m.view())); err != nil {
 				t.Fatalf("%q: %v", b, err)
 			}
+		}
+		if digits(m.entry) > codeDigits {
+			t.Fatalf("a card number is kept: %q", m.entry)
 		}
 		if len(m.entry) > maxEntry || len(d.seq) > maxSequence+1 {
 			t.Fatalf("entry %d, sequence %d", len(m.entry), len(d.seq))
@@ -587,6 +564,21 @@ func TestConsoleFlood(t *testing.T) {
 	})
 }
 
+// A code that a person types is that code, whatever was seen last.
+func TestATypedCodeIsThatCode(t *testing.T) {
+	m := newModel("en")
+	if m.last() == nil {
+		t.Fatal("the state has no diagnosis")
+	}
+	m.press(key{r: screenEnter})
+	for _, r := range "97" {
+		m.press(key{r: r})
+	}
+	if a := m.press(key{r: keyEnter}); a.kind != 'd' || a.code != "97" {
+		t.Errorf("asks %c %q, want 97", a.kind, a.code)
+	}
+}
+
 func TestConsoleBusy(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, b *fakeBackend) {
 		b.hang()
@@ -605,4 +597,25 @@ func TestConsoleBusy(t *testing.T) {
 			t.Errorf("asked %q after the first was given up", b.questions())
 		}
 	})
+}
+
+// A card that is swiped into a field, as readers do that type like a keyboard, is dropped whole, and the next code is taken.
+func TestACardIsNoEntry(t *testing.T) {
+	for _, swipe := range []string{"4761739001010010", "%B4761739001010010^CARD/HOLDER^30122011758?;4761739001010010=30122011758?", "RC 4761 7390 0101 0010"} {
+		m := guidedModel("en")
+		m.show(screenLookup)
+		for _, r := range swipe {
+			m.press(key{r: r})
+		}
+		if m.entry != "" || m.note == "" {
+			t.Errorf("%s: entry %q, note %q", swipe, m.entry, m.note)
+		}
+		m.press(key{r: keyEnter})
+		for _, r := range "96" {
+			m.press(key{r: r})
+		}
+		if m.press(key{r: keyEnter}); m.looked != "96" {
+			t.Errorf("%s: then %q", swipe, m.looked)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -239,13 +240,15 @@ func (g *Guide) lookAhead(evidence []report.Evidence) {
 // Lines lays the guide out: what is probable now, the question with its answers and where each leads, what was answered.
 func (g *Guide) Lines(cols int) (lines []string) {
 	lang := g.o.Lang
-	item := func(lead, text string) { lines = append(lines, wrap(lead+clean(text), cols, width(lead))...) }
-	label := func(t codes.Text) string { return pad(t.In(lang), 9) }
+	item := func(lead, what string) {
+		lines = append(lines, text.Wrap(lead+text.Clean(what), cols, text.Width(lead))...)
+	}
+	label := func(t codes.Text) string { return text.Pad(t.In(lang), 9) }
 	said := func() {
 		lead := label(wordGiven)
 		for _, s := range g.said() {
 			item(lead, s)
-			lead = pad("", 9)
+			lead = text.Pad("", 9)
 		}
 	}
 	first := g.Now.Causes[0]
@@ -266,9 +269,9 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		lines = append(lines, "")
 		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
 	}
-	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Format("2006-01-02 15:04"))
+	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Local().Format("2006-01-02 15:04"))
 	for i, c := range g.Now.Causes[:min(len(g.Now.Causes), 3)] {
-		lead := pad("", 9)
+		lead := text.Pad("", 9)
 		if i == 0 {
 			lead = label(wordSoFar)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -46,6 +47,7 @@ type model struct {
 	results   []report.Evidence // of the last check
 	group     group             // that it was of
 	entry     string
+	card      bool   // what is typed is a card: nothing of it is taken until it ends
 	looked    string // the code last looked up
 	busy      bool
 	note      string
@@ -161,9 +163,6 @@ func (m *model) press(k key) action {
 
 func (m *model) show(screen rune) {
 	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
-	if d := m.last(); screen == screenEnter && d != nil {
-		m.entry = clean(d.Event.Code)
-	}
 }
 
 // guideOld is the age from which a diagnosis may no longer say how things are.
@@ -223,7 +222,15 @@ func (m *model) start(a action) action {
 
 // enter takes a key while a code is typed.
 func (m *model) enter(k key) action {
+	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear {
+		ended := m.card
+		if m.card = false; ended {
+			return action{}
+		}
+	}
 	switch {
+	case m.card:
+		m.note = wordNoCard.In(m.lang)
 	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel:
 		m.show(screenVerdict)
 	case k.r == keyEnter && m.screen == screenLookup:
@@ -242,9 +249,25 @@ func (m *model) enter(k key) action {
 	case k.r == keyClear:
 		m.entry = ""
 	case k.r >= 0x20 && k.r < 0x7f && len(m.entry) < maxEntry:
+		if k.r >= '0' && k.r <= '9' && digits(m.entry) == codeDigits {
+			m.entry, m.card, m.note = "", true, wordNoCard.In(m.lang) // a card swiped into the field, or typed
+			return action{}
+		}
 		m.entry += string(k.r)
 	}
 	return action{}
+}
+
+// codeDigits is the most digits a code has: an entry never holds as many as tell a card.
+const codeDigits = 8
+
+func digits(s string) (n int) {
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // checkOne runs the check with this number in the list, or those whose names begin so.
@@ -257,7 +280,7 @@ func (m *model) checkOne(entry string) action {
 		names = slices.DeleteFunc(slices.Clone(m.state.Checks), func(c string) bool { return !strings.HasPrefix(c, begin) })
 	}
 	if len(names) == 0 {
-		m.note, m.entry = clean(fmt.Sprintf(wordNoCheck.In(m.lang), entry)), ""
+		m.note, m.entry = text.Clean(fmt.Sprintf(wordNoCheck.In(m.lang), entry)), ""
 		return action{}
 	}
 	m.group = group{prefixes: names}
@@ -310,7 +333,7 @@ func (m *model) gotResults(list []report.Evidence) {
 
 func (m *model) failed(err error) {
 	m.busy, m.checking = false, ""
-	m.note = clean(err.Error())
+	m.note = text.Clean(err.Error())
 }
 
 func (m *model) done() { m.busy, m.checking = false, "" }
@@ -320,7 +343,7 @@ func (m *model) body() []string {
 	switch m.screen {
 	case screenDevices:
 		if len(m.state.Evidence) == 0 {
-			return wrap(wordNoFacts.In(m.lang), cols, 0)
+			return text.Wrap(wordNoFacts.In(m.lang), cols, 0)
 		}
 		return Table(m.state.Evidence, m.lang, cols)
 	case screenCheck:
@@ -336,16 +359,16 @@ func (m *model) body() []string {
 		return append(checkList(m.state.Checks), wordOneOf.In(m.lang), "  > "+m.entry)
 	case screenGuide:
 		if m.guide == nil {
-			return wrap(wordGuided.In(m.lang), cols, 0)
+			return text.Wrap(wordGuided.In(m.lang), cols, 0)
 		}
 		return m.guide.Lines(cols)
 	case screenLedger:
 		if m.ledger == nil {
-			return wrap(wordNone.In(m.lang), cols, 0)
+			return text.Wrap(wordNone.In(m.lang), cols, 0)
 		}
 		var lines []string
 		for _, l := range m.ledger {
-			if lines = append(lines, wrap(clean(l), cols, 4)...); l == "" {
+			if lines = append(lines, text.Wrap(text.Clean(l), cols, 4)...); l == "" {
 				lines = append(lines, "")
 			}
 		}
@@ -362,17 +385,18 @@ func (m *model) body() []string {
 	case screenHelp:
 		var lines []string
 		for _, t := range help {
-			lines = append(lines, wrap(t.In(m.lang), cols, 3)...)
+			lines = append(lines, text.Wrap(t.In(m.lang), cols, 3)...)
 		}
 		return lines
 	}
-	return Verdict(m.spoken(), m.know, m.lang, cols)
+	d := m.spoken()
+	return append(Outcome(m.state.Outcome, d, m.know, m.lang, cols), Verdict(d, m.know, m.lang, cols)...)
 }
 
 // view is the screen: at most rows lines of at most cols columns.
 func (m *model) view() []string {
 	lines := make([]string, rows)
-	lines[0] = cut(Head(m.state, m.lang), cols)
+	lines[0] = text.Cut(Head(m.state, m.lang), cols)
 	body := m.body()
 	pages := max(1, (len(body)+bodyRows-1)/bodyRows)
 	m.page = min(m.page, pages-1)
@@ -387,11 +411,11 @@ func (m *model) view() []string {
 	if m.note != "" {
 		note = append(note, m.note)
 	}
-	lines[rows-2] = cut(strings.Join(note, "   "), cols)
+	lines[rows-2] = text.Cut(strings.Join(note, "   "), cols)
 	keys := wordKeys
 	if m.screen == screenGuide && m.guide != nil && m.guide.Step != nil {
 		keys = wordGuideKeys
 	}
-	lines[rows-1] = cut(keys.In(m.lang), cols)
+	lines[rows-1] = text.Cut(keys.In(m.lang), cols)
 	return lines
 }

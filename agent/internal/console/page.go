@@ -10,20 +10,30 @@ import (
 	"strings"
 	"unicode"
 
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
+
+// Outcome says what became of a diagnosis, nothing as long as nothing is known.
+func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) []string {
+	if o == nil || d == nil || o.Diagnosis != d.ID {
+		return nil
+	}
+	what := k.Word("outcome", o.Outcome).In(lang) + "  " + o.Time.Local().Format("2006-01-02 15:04 MST")
+	return text.Wrap(text.Pad(wordSince.In(lang), 9)+text.Clean(what), cols, 9)
+}
 
 // Verdict lays a diagnosis out for a technician: the money, the cause, three proofs, what to do, the next test, the
 // hand-off code. The words of causes come from the knowledge, so they follow the language of the screen.
 func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (lines []string) {
 	if d == nil {
-		return wrap(wordNone.In(lang), cols, 0)
+		return text.Wrap(wordNone.In(lang), cols, 0)
 	}
-	item := func(label, text string) {
+	item := func(label, what string) {
 		const indent = 9
-		if text = clean(text); text != "" {
-			lines = append(lines, wrap(pad(label, indent)+text, cols, indent)...)
+		if what = text.Clean(what); what != "" {
+			lines = append(lines, text.Wrap(text.Pad(label, indent)+what, cols, indent)...)
 		}
 	}
 	code := d.Event.Code
@@ -42,17 +52,17 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		code += "  " + fmt.Sprintf(wordRepeats.In(lang), d.Repeats)
 	}
 	item(wordCode.In(lang), code)
-	item("", d.Event.Time.Format("2006-01-02 15:04:05 MST"))
+	item("", d.Event.Time.Local().Format("2006-01-02 15:04:05 MST"))
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
-	item(wordMoney.In(lang), in(moneyWords, d.Money.State, lang)+"; "+in(retryWords, d.Money.Retry, lang))
+	item(wordMoney.In(lang), word("money", d.Money.State, lang)+"; "+word("retry", d.Money.Retry, lang))
 	shown := func(i int) bool { return i == 0 || i <= 2 && d.Causes[i].Probability >= 0.05 }
 	if d.Abstained {
 		item(wordCause.In(lang), wordAbstain.In(lang))
 	}
 	for i, c := range d.Causes {
-		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), in(verdictWords, c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
+		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), word("verdict", c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
 		if i > 0 {
 			if shown(i) {
 				item(wordElse.In(lang), what)
@@ -72,15 +82,15 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		if len(c.Against) > 0 {
 			item(wordAgainst.In(lang), c.Against[0].Check+": "+c.Against[0].Say)
 		}
-		visit := wordNoVisit
+		visit := word("visit", "no", lang)
 		if c.Act.Visit {
-			visit = wordVisit
+			visit = word("visit", "yes", lang)
 		}
 		step := c.Act.Step
 		if know, ok := k.Cause(c.ID); ok {
-			step = inLanguage(step, lang, func() string { return know.Step.In(lang) })
+			step = inLanguage(step, lang, func() string { return know.StepsFor(d.Money.Retry).In(lang) })
 		}
-		item(wordAct.In(lang), in(actWords, c.Act.By, lang)+" ("+visit.In(lang)+"): "+step)
+		item(wordAct.In(lang), word("actor", c.Act.By, lang)+" ("+visit+"): "+step)
 	}
 	for _, id := range d.CannotSeparate {
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
@@ -123,7 +133,7 @@ func checkList(checks []string) []string {
 	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
 	for i, c := range checks[:min(len(checks), columns*most)] {
 		row := &lines[i%len(lines)]
-		*row = pad(*row, i/len(lines)*26) + cut(fmt.Sprintf("%2d  %s", i+1, clean(c)), 25)
+		*row = text.Pad(*row, i/len(lines)*26) + text.Cut(fmt.Sprintf("%2d  %s", i+1, text.Clean(c)), 25)
 	}
 	return append(lines, "")
 }
@@ -134,8 +144,8 @@ func Table(list []report.Evidence, lang string, cols int) (lines []string) {
 	list = slices.Clone(list)
 	sort.SliceStable(list, func(i, j int) bool { return slices.Index(order, list[i].Status) < slices.Index(order, list[j].Status) })
 	for _, e := range list {
-		line := pad(clean(e.Check), 19) + " " + pad(clean(e.Subject), 13) + " " + pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
-		lines = append(lines, wrap(line, cols, 46)...)
+		line := text.Pad(text.Clean(e.Check), 19) + " " + text.Pad(text.Clean(e.Subject), 13) + " " + text.Pad(StatusWord(e.Status, lang), 11) + " " + facts(e.Facts)
+		lines = append(lines, text.Wrap(line, cols, 46)...)
 	}
 	return lines
 }
@@ -160,7 +170,7 @@ func facts(f report.Facts) string {
 	for i, name := range names {
 		names[i] = name + "=" + value(f[name])
 	}
-	return clean(strings.Join(names, " "))
+	return text.Clean(strings.Join(names, " "))
 }
 
 func value(v any) string {
@@ -183,7 +193,7 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}
@@ -198,24 +208,24 @@ func Head(s report.State, lang string) string {
 	if s.InSale {
 		parts = append(parts, wordInSale.In(lang))
 	}
-	return clean(strings.Join(parts, "  "))
+	return text.Clean(strings.Join(parts, "  "))
 }
 
 // Meanings lays out what the tables say about a code.
 func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) {
 	all := k.All(code)
 	if len(all) == 0 {
-		return []string{clean(fmt.Sprintf(wordNoneOf.In(lang), code))}
+		return []string{text.Clean(fmt.Sprintf(wordNoneOf.In(lang), code))}
 	}
 	for _, m := range all {
-		text := m.Text.In(lang)
+		meaning := m.Text.In(lang)
 		if m.Class != "" {
-			text += " [" + m.Class + "]"
+			meaning += " [" + m.Class + "]"
 		}
 		if m.Disputed {
-			text += " (" + wordDisputed.In(lang) + ")"
+			meaning += " (" + wordDisputed.In(lang) + ")"
 		}
-		lines = append(lines, wrap(pad(clean(m.Scheme), 19)+" "+pad(clean(m.Code), 8)+" "+clean(text), cols, 29)...)
+		lines = append(lines, text.Wrap(text.Pad(text.Clean(m.Scheme), 19)+" "+text.Pad(text.Clean(m.Code), 8)+" "+text.Clean(meaning), cols, 29)...)
 	}
 	return lines
 }
@@ -223,7 +233,7 @@ func Meanings(k *codes.Knowledge, code, lang string, cols int) (lines []string) 
 // handoff spells the hand-off code of a diagnosis for the phone.
 func handoff(d *report.Diagnosis, lang string, cols int) []string {
 	if d == nil || d.Handoff == "" {
-		return wrap(wordNone.In(lang), cols, 0)
+		return text.Wrap(wordNone.In(lang), cols, 0)
 	}
-	return []string{wordReadOut.In(lang), "", "    " + strings.Join(strings.Split(clean(d.Handoff), ""), " "), "", wordDecode.In(lang)}
+	return []string{wordReadOut.In(lang), "", "    " + strings.Join(strings.Split(text.Clean(d.Handoff), ""), " "), "", wordDecode.In(lang)}
 }

@@ -88,7 +88,7 @@ func TestPicocom(t *testing.T) {
 	press("6")
 	until("K 7 Q F")
 	press("4\x15A0\r")
-	until("返回码   A0")
+	until("应答码   A0")
 	if q := back.questions(); len(q) != 1 || q[0] != "zh A0" {
 		t.Errorf("asked %q, want zh A0", q)
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"posdx/agent/internal/text"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func (s *screen) paint(lines []string) []byte {
 		}
 		same := common(old, line)
 		fmt.Fprintf(&b, "\x1b[%d;%dH%s", i+1, same+1, line[same:])
-		if width(line) < width(old) {
+		if text.Width(line) < text.Width(old) {
 			b.WriteString("\x1b[K")
 		}
 	}

@@ -1,37 +1,37 @@
 package console
 
 import (
+	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
 
 // Words of the screens, in both languages.
 var (
-	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入返回码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
-	wordCode      = codes.Text{ZH: "返回码", EN: "Code"}
+	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入应答码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
+	wordCode      = codes.Text{ZH: "应答码", EN: "Code"}
+	wordSince     = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
 	wordElse      = codes.Text{ZH: "其他可能", EN: "Or"}
 	wordFor       = codes.Text{ZH: "依据", EN: "Because"}
 	wordAgainst   = codes.Text{ZH: "反证", EN: "Against"}
 	wordAct       = codes.Text{ZH: "处理", EN: "To do"}
-	wordVisit     = codes.Text{ZH: "需上门", EN: "visit needed"}
-	wordNoVisit   = codes.Text{ZH: "无需上门", EN: "no visit"}
 	wordNext      = codes.Text{ZH: "下一步", EN: "Next"}
 	wordHandoff   = codes.Text{ZH: "交接码", EN: "Hand-off"}
 	wordAbstain   = codes.Text{ZH: "证据不足，不下结论，无法区分：", EN: "Not enough evidence to decide. Cannot tell apart:"}
 	wordPartial   = codes.Text{ZH: "初步结论，检查还在进行", EN: "first finding, checks are running"}
 	wordRepeats   = codes.Text{ZH: "又出现 %d 次", EN: "came %d more times"}
-	wordUnknown   = codes.Text{ZH: "码表中没有这个返回码", EN: "no table has this code"}
+	wordUnknown   = codes.Text{ZH: "码表中没有这个应答码", EN: "no table has this code"}
 	wordDisputed  = codes.Text{ZH: "各来源说法不一", EN: "sources disagree"}
 	wordNoneOf    = codes.Text{ZH: "哪个码表都没有 %s。", EN: "No table has %s."}
-	wordEnter     = codes.Text{ZH: "输入返回码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
-	wordLook      = codes.Text{ZH: "要查的返回码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
+	wordEnter     = codes.Text{ZH: "输入应答码后按回车（空行取消）: ", EN: "Response code, then Enter (empty: cancel): "}
+	wordLook      = codes.Text{ZH: "要查的应答码，按回车（空行取消）: ", EN: "Code to look up, then Enter (empty: cancel): "}
 	wordBusy      = codes.Text{ZH: "正在进行，请稍候...", EN: "working, please wait..."}
 	wordStill     = codes.Text{ZH: "上一项还没有完成", EN: "the last request is still running"}
 	wordInSale    = codes.Text{ZH: "[交易中]", EN: "[in sale]"}
-	wordOnline    = codes.Text{ZH: "平台已连接", EN: "fleet connected"}
-	wordOffline   = codes.Text{ZH: "平台未连接", EN: "fleet not connected"}
+	wordOnline    = codes.Text{ZH: "管理平台已连接", EN: "fleet connected"}
+	wordOffline   = codes.Text{ZH: "管理平台未连接", EN: "fleet not connected"}
 	wordWaiting   = codes.Text{ZH: "待发 %d", EN: "%d to send"}
 	wordNoClock   = codes.Text{ZH: "时钟不可信", EN: "clock not trusted"}
 	wordPage      = codes.Text{ZH: "第 %d/%d 页，N 下一页 P 上一页", EN: "page %d/%d, N next P previous"}
@@ -40,7 +40,7 @@ var (
 	wordNoFacts   = codes.Text{ZH: "还没有检查结果。按 3 进行检查。", EN: "Nothing was checked yet. Press 3."}
 	wordReadOut   = codes.Text{ZH: "请在电话中逐字读给对方：", EN: "Read this out on the phone, sign by sign:"}
 	wordDecode    = codes.Text{ZH: "对方用 posdx decode 可离线读出诊断。", EN: "The other side reads it offline with: posdx decode"}
-	wordGuided    = codes.Text{ZH: "还没有诊断可以引导。按 4 输入返回码。", EN: "There is no diagnosis to be guided through. Press 4 to enter a response code."}
+	wordGuided    = codes.Text{ZH: "还没有诊断可以引导。按 4 输入应答码。", EN: "There is no diagnosis to be guided through. Press 4 to enter a response code."}
 	wordOld       = codes.Text{ZH: "这次诊断已过去 %d 分钟：情况可能变了，可按 4 重新诊断", EN: "diagnosed %d minutes ago, things may have changed: 4 diagnoses anew"}
 	wordSoFar     = codes.Text{ZH: "目前", EN: "So far"}
 	wordAsk       = codes.Text{ZH: "问题", EN: "Question"}
@@ -60,6 +60,7 @@ var (
 	wordBegin     = codes.Text{ZH: "这是第一个问题", EN: "this is the first question"}
 	wordOneOf     = codes.Text{ZH: "输入编号或名称（如 net.tcp、modem、net.）后按回车（空行取消）:", EN: "Number or name (net.tcp, modem, net.), then Enter (empty: cancel):"}
 	wordNarrow    = codes.Text{ZH: "这个终端程序可能缺字或错位；picocom、PuTTY 显示正常", EN: "Chinese may come out wrong here"}
+	wordNoCard    = codes.Text{ZH: "像是卡号，已丢弃：只输入应答码", EN: "looks like a card number and was thrown away: type the code only"}
 	wordNoCheck   = codes.Text{ZH: "没有这项检查：%s", EN: "no such check: %s"}
 	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
@@ -72,8 +73,8 @@ var help = [...]codes.Text{
 	{ZH: "1  最近一次诊断：款项、原因、依据、谁来处理、下一步", EN: "1  the last diagnosis: money, cause, proofs, who acts, next test"},
 	{ZH: "2  各设备的状态", EN: "2  the state of every device"},
 	{ZH: "3  立即检查：整组、全部，或列表中的一项", EN: "3  check now: a group, everything, or one of the list"},
-	{ZH: "4  输入返回码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
-	{ZH: "5  查返回码的含义", EN: "5  look a code up"},
+	{ZH: "4  输入应答码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
+	{ZH: "5  查应答码的含义", EN: "5  look a code up"},
 	{ZH: "6  交接码，用于电话报修", EN: "6  the hand-off code, for the phone"},
 	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},
 	{ZH: "E  计算过程：每条依据的分量", EN: "E  the calculation: what each piece of evidence weighs"},
@@ -100,55 +101,8 @@ var checkGroups = [...]group{
 	{'0', codes.Text{ZH: "全部", EN: "everything"}, nil},
 }
 
-var statusWords = map[report.Status]codes.Text{
-	report.OK:         {ZH: "正常", EN: "ok"},
-	report.Bad:        {ZH: "异常", EN: "BAD"},
-	report.CannotTell: {ZH: "无法判断", EN: "cannot tell"},
-	report.NotRun:     {ZH: "未检查", EN: "not run"},
-}
-
 // StatusWord returns the word for a check's outcome.
-func StatusWord(s report.Status, lang string) string { return statusWords[s].In(lang) }
+func StatusWord(s report.Status, lang string) string { return word("status", string(s), lang) }
 
-var moneyWords = map[string]codes.Text{
-	report.MoneyNotSent:      {ZH: "请求没有发出，未扣款", EN: "request not sent, not charged"},
-	report.MoneySentNoAnswer: {ZH: "已发出但没有应答，可能已扣款", EN: "sent, no answer: may be charged"},
-	report.MoneyDeclined:     {ZH: "主机已拒绝，未扣款", EN: "declined by the host, not charged"},
-	report.MoneyApproved:     {ZH: "交易已成功", EN: "approved"},
-	report.MoneyUnknown:      {ZH: "不清楚是否扣款", EN: "not known whether charged"},
-}
-
-var retryWords = map[string]codes.Text{
-	report.RetrySafe:        {ZH: "可以立即重试", EN: "may be tried again now"},
-	report.RetryLater:       {ZH: "请稍后再试", EN: "try again later"},
-	report.RetryQueryFirst:  {ZH: "先查询交易结果，不要直接重试", EN: "query first, do not just retry"},
-	report.RetryAfterSignin: {ZH: "签到后再试", EN: "sign in, then try again"},
-	report.RetryOtherMeans:  {ZH: "换卡或换支付方式", EN: "use another card or means"},
-	report.RetryNo:          {ZH: "不要重试", EN: "do not try again"},
-}
-
-var actWords = map[string]codes.Text{
-	"staff":      {ZH: "店员", EN: "staff"},
-	"technician": {ZH: "维护人员", EN: "technician"},
-	"acquirer":   {ZH: "收单机构", EN: "acquirer"},
-	"carrier":    {ZH: "通信运营商", EN: "carrier"},
-	"issuer":     {ZH: "发卡行", EN: "card issuer"},
-	"cardholder": {ZH: "持卡人", EN: "cardholder"},
-	"none":       {ZH: "暂时不用派人", EN: "nobody for now"},
-}
-
-var verdictWords = map[string]codes.Text{
-	"confirmed":     {ZH: "确认", EN: "confirmed"},
-	"likely":        {ZH: "很可能", EN: "likely"},
-	"possible":      {ZH: "可能", EN: "possible"},
-	"rejected":      {ZH: "排除", EN: "ruled out"},
-	"indeterminate": {ZH: "不能确定", EN: "open"},
-}
-
-// in returns the word for an id, the id itself if there is none.
-func in(words map[string]codes.Text, id, lang string) string {
-	if t, ok := words[id]; ok {
-		return t.In(lang)
-	}
-	return clean(id)
-}
+// word returns what an id is called; one that is not known is shown as far as it can be.
+func word(kind, id, lang string) string { return text.Clean(codes.Builtin().Word(kind, id).In(lang)) }

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
-	"posdx/drivers/reader"
+	"posdx/drivers/pinpad"
 	"posdx/drivers/serial"
 )
 
@@ -31,7 +32,7 @@ type PINPadConfig struct {
 
 // A keyPlace is where a key must be.
 type keyPlace struct {
-	kind  reader.KeyKind
+	kind  pinpad.KeyKind
 	place int
 }
 
@@ -41,7 +42,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		c.Name = "pinpad0"
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, "pinpad.port")}, nil
+		return []Probe{Absent(c.Name, evidence.PINPadPort)}, nil
 	}
 	if c.Protocol != "" && c.Protocol != "abecs" {
 		return nil, fmt.Errorf("ask %s: no PIN pad protocol is called %q; there is abecs", c.Name, c.Protocol)
@@ -54,9 +55,9 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		}
 		needed = append(needed, p)
 	}
-	checks := []string{"pinpad.port"}
+	checks := []evidence.Check{evidence.PINPadPort}
 	if len(needed) > 0 {
-		checks = append(checks, "app.keys")
+		checks = append(checks, evidence.AppKeys)
 	}
 	return []Probe{{
 		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh, Idle: c.Dedicated,
@@ -74,7 +75,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 func parseKey(s string) (keyPlace, error) {
 	name, number, _ := strings.Cut(s, ":")
 	place, err := strconv.Atoi(number)
-	for kind := range reader.KeyKinds {
+	for kind := range pinpad.KeyKinds {
 		if kind.String() == name && err == nil && place >= 0 && place <= 99 {
 			return keyPlace{kind, place}, nil
 		}
@@ -82,46 +83,47 @@ func parseKey(s string) (keyPlace, error) {
 	return keyPlace{}, fmt.Errorf("%q is no key; write mk-pin, mk-data, dukpt-pin or dukpt-data, a colon and its place from 0 to 99", s)
 }
 
-func askPINPad(ctx context.Context, c PINPadConfig) (reader.PINPad, error) {
+func askPINPad(ctx context.Context, c PINPadConfig) (pinpad.Report, error) {
 	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
 	if line.Baud == 0 {
 		line.Baud = pinpadBaud
 	}
 	p, err := openOurs(line, c.Dedicated)
 	if err != nil {
-		return reader.PINPad{}, err
+		return pinpad.Report{}, err
 	}
 	defer p.Close()
-	return reader.AskABECS(ctx, p)
+	return pinpad.Ask(ctx, p)
 }
 
-func pinpadEvidence(subject string, p reader.PINPad, err error) report.Evidence {
+func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
-		return doubtful("pinpad.port", subject, report.CannotTell, reason)
+		return doubtful(evidence.PINPadPort, subject, report.CannotTell, reason)
 	}
-	e := report.Evidence{Check: "pinpad.port", Subject: subject, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
-	if what != "" {
-		e.Status, e.Facts["outcome"] = report.Bad, what
+	switch {
+	case p.Status == pinpad.Internal:
+		what = "fault"
+	case what == "":
+		what = "ok"
 	}
-	if p.Status == reader.ABECSInternal {
-		e.Status, e.Facts["outcome"] = report.Bad, "fault"
-	}
+	facts := []evidence.Value{evidence.Outcome.Is(what)}
 	loaded := map[string]float64{}
 	for kind, m := range p.Keys {
 		if m != "" {
-			loaded[reader.KeyKind(kind).String()] = float64(m.Loaded())
+			loaded[pinpad.KeyKind(kind).String()] = float64(m.Loaded())
 		}
 	}
 	if len(loaded) > 0 {
-		e.Facts["keys_loaded"] = loaded
+		facts = append(facts, evidence.KeysLoaded.Is(loaded))
 	}
-	for name, v := range map[string]string{"model": p.Model, "maker": p.Maker, "firmware": p.Firmware, "spec": p.Spec, "code": p.Status} {
-		if v != "" {
-			e.Facts[name] = v
+	for _, v := range [...]evidence.Value{evidence.Model.Is(p.Model), evidence.Maker.Is(p.Maker), evidence.Firmware.Is(p.Firmware), evidence.Spec.Is(p.Spec),
+		evidence.Code.Is(p.Status)} {
+		if !v.Empty() {
+			facts = append(facts, v)
 		}
 	}
-	return e
+	return evidence.New(evidence.PINPadPort, subject, facts...)
 }
 
 // deviceOutcome is outcome in the words of pinpad.port and printer.status, which know no garbled line.
@@ -134,7 +136,7 @@ func deviceOutcome(err error) (what, reason string) {
 }
 
 // keysEvidence holds the pad's map of keys against what must be there.
-func keysEvidence(subject string, p reader.PINPad, err error, needed []keyPlace) report.Evidence {
+func keysEvidence(subject string, p pinpad.Report, err error, needed []keyPlace) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if what != "" {
 		reason = report.ReasonMasked
@@ -151,9 +153,9 @@ func keysEvidence(subject string, p reader.PINPad, err error, needed []keyPlace)
 	}
 	switch {
 	case len(missing) > 0:
-		return report.Evidence{Check: "app.keys", Subject: subject, Status: report.Bad, Facts: report.Facts{"state": "missing", "missing": missing}}
+		return evidence.New(evidence.AppKeys, subject, evidence.State.Is("missing"), evidence.Missing.Is(missing))
 	case reason != "":
-		return doubtful("app.keys", subject, report.CannotTell, reason)
+		return doubtful(evidence.AppKeys, subject, report.CannotTell, reason)
 	}
-	return report.Evidence{Check: "app.keys", Subject: subject, Status: report.OK, Facts: report.Facts{"state": "ok"}}
+	return evidence.New(evidence.AppKeys, subject, evidence.State.Is("ok"))
 }

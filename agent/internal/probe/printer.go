@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
-	"posdx/drivers/reader"
+	"posdx/drivers/printer"
 	"posdx/drivers/serial"
 )
 
@@ -32,7 +33,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		c.Name = "printer0"
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, "printer.status")}, nil
+		return []Probe{Absent(c.Name, evidence.PrinterStatus)}, nil
 	}
 	lp := strings.HasPrefix(filepath.Base(c.Port), "lp")
 	switch {
@@ -45,7 +46,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		ask = askPortPrinter
 	}
 	return []Probe{{
-		Checks: []string{"printer.status"}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
+		Checks: []evidence.Check{evidence.PrinterStatus}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := ask(ctx, c)
 			return []report.Evidence{printerEvidence(c.Name, p, err)}
@@ -53,54 +54,48 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 	}}, nil
 }
 
-func askSerialPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
+func askSerialPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error) {
 	line := serial.Config{Path: c.Port, Baud: c.Baud, HoldDTR: true}
 	if line.Baud == 0 {
 		line.Baud = printerBaud
 	}
 	p, err := openOurs(line, c.Dedicated)
 	if err != nil {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
 	defer p.Close()
-	return reader.AskPrinter(ctx, p)
+	return printer.Ask(ctx, p)
 }
 
 // askPortPrinter reads the port's own status first: it costs nothing, and bad news in it need no second witness.
-func askPortPrinter(ctx context.Context, c PrinterConfig) (reader.Printer, error) {
-	port, err := reader.OpenPrinterPort(c.Port, !c.Dedicated)
+func askPortPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error) {
+	port, err := printer.OpenPort(c.Port, !c.Dedicated)
 	if err != nil {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
 	defer port.Close()
 	status, err := port.Status()
 	if err == nil {
-		if p, bad := reader.PortStatus(status); bad || c.Protocol == "port" {
+		if p, bad := printer.PortStatus(status); bad || c.Protocol == "port" {
 			return p, nil
 		}
 	} else if c.Protocol == "port" {
-		return reader.Printer{}, err
+		return printer.Report{}, err
 	}
-	return reader.AskPrinter(ctx, port)
+	return printer.Ask(ctx, port)
 }
 
-func printerEvidence(subject string, p reader.Printer, err error) report.Evidence {
+func printerEvidence(subject string, p printer.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
-		return doubtful("printer.status", subject, report.CannotTell, reason)
+		return doubtful(evidence.PrinterStatus, subject, report.CannotTell, reason)
 	}
 	if what == "" {
 		what = p.Outcome()
 	}
-	e := report.Evidence{Check: "printer.status", Subject: subject, Status: report.Bad, Facts: report.Facts{"outcome": what}}
-	switch what {
-	case "ok":
-		e.Status = report.OK
-	case "paper-low":
-		e.Status, e.Facts["level"] = report.OK, "poor"
-	}
+	facts := []evidence.Value{evidence.Outcome.Is(what)}
 	if what == "ok" && p.Offline { // it does not say why: a key was pressed, or it knows no other status
-		e.Facts["offline"] = true
+		facts = append(facts, evidence.Offline.Is(true))
 	}
-	return e
+	return evidence.New(evidence.PrinterStatus, subject, facts...)
 }

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
+	"posdx/drivers/frame"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -32,10 +34,10 @@ type ReaderTap struct {
 	mu     sync.Mutex
 	deaf   []error // why each port is not listened to; nil while it is
 	chip   reader.ChipWatch
-	health reader.Health // since it was last taken
-	heard  time.Time     // when the reader last said something that makes sense
-	noise  time.Time     // and something that does not
-	asked  int           // commands since then
+	health frame.Health // since it was last taken
+	heard  time.Time    // when the reader last said something that makes sense
+	noise  time.Time    // and something that does not
+	asked  int          // commands since then
 }
 
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
@@ -225,11 +227,11 @@ func (t *ReaderTap) token(now time.Time, token reader.Token, m reader.Message, h
 }
 
 // take returns what was counted since the last time.
-func (t *ReaderTap) take() reader.Health {
+func (t *ReaderTap) take() frame.Health {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.health
-	t.health = reader.Health{}
+	t.health = frame.Health{}
 	return h
 }
 
@@ -242,20 +244,23 @@ func (s *readerState) overhear(context.Context) []report.Evidence {
 	s.line.frames(now, t.take())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	heard := func(outcome string) report.Evidence {
+		return evidence.New(evidence.ReaderPort, s.config.Name, evidence.Outcome.Is(outcome))
+	}
+	port := heard("ok")
 	switch deaf := errors.Join(t.deaf...); {
 	case deaf != nil: // of the reader nothing is known then, whatever is wrong with our own port
 		_, reason := outcome(deaf)
 		if reason == "" {
 			reason = report.ReasonAbsent
 		}
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, reason)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, reason)
 	case t.asked >= silentAsks:
-		port.Status, port.Facts["outcome"] = report.Bad, "silent"
+		port = heard("silent")
 	case t.noise.After(t.heard) && now.Sub(t.noise) < lineWindow:
-		port.Status, port.Facts["outcome"] = report.Bad, "garbled"
+		port = heard("garbled")
 	case t.heard.IsZero() || now.Sub(t.heard) > lineWindow:
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, report.ReasonTooFew)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonTooFew)
 	}
-	return []report.Evidence{port, s.line.evidence("reader.line", s.config.Name)}
+	return []report.Evidence{port, s.line.evidence(evidence.ReaderLine, s.config.Name)}
 }

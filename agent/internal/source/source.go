@@ -77,6 +77,25 @@ type Source interface {
 // ErrBusy says that a queue is full: try again a second later.
 var ErrBusy = errors.New("queue full")
 
+// FullAgain is when a full sink is offered the same again.
+const FullAgain = 200 * time.Millisecond
+
+// Sleep waits for a time or a change; it is false when ctx ended.
+func Sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	due := time.NewTimer(d)
+	defer due.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-changed:
+	case <-due.C:
+	}
+	return true
+}
+
 // A Ticket follows one event. First gives revision 1, Final the last revision; each is closed, with or without a
 // diagnosis in it, when no more will come. Both hold one value, so nobody waits for a reader.
 type Ticket struct {

@@ -49,7 +49,7 @@ func TestASaleOnTheWireAndElsewhereIsOneEvent(t *testing.T) {
 			if n := l.TakeTally(time.Now()).Counts; len(n) != 1 || n[0].Count != 1 {
 				t.Errorf("tally %+v, want one code once", n)
 			}
-			time.Sleep(2 * sameSale)
+			time.Sleep(2 * time.Second)
 			// The next sale fails the same way: that is a repeat.
 			again := submit(t, l, onTheWire("96", "000124"))
 			if d := <-again.Final; d.ID != first.ID || d.Repeats != 1 {
@@ -70,14 +70,14 @@ func TestAnApprovalOnTheWireIsCountedOnce(t *testing.T) {
 			case 0:
 				submit(t, l, wire)
 				submit(t, l, log)
-				l.Approved("chip", stan, report.ChannelHook)
+				l.Approved(Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: "chip", STAN: stan}})
 			case 1:
-				l.Approved("chip", stan, report.ChannelHook)
+				l.Approved(Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: "chip", STAN: stan}})
 				submit(t, l, wire)
 				submit(t, l, log)
 			case 2:
 				submit(t, l, log)
-				l.Approved("chip", stan, report.ChannelHook)
+				l.Approved(Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: "chip", STAN: stan}})
 				submit(t, l, wire)
 			}
 			time.Sleep(time.Minute)

@@ -14,8 +14,7 @@ func TestHistoryCountsDistinctCards(t *testing.T) {
 	add := func(code string, card, issuer int) {
 		now = now.Add(time.Minute)
 		ev.Code = code
-		h.add(now, ev, "C")
-		h.whose(code, card, issuer)
+		h.add(now, ev, "C").more("", card, issuer)
 		ev.Code = "91"
 	}
 	want := func(cards, issuers float64) {

@@ -4,9 +4,9 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -23,14 +23,16 @@ const (
 // history counts what happened on this terminal since the agent started. Times are monotonic: the clock of a terminal
 // may jump. It belongs to the loop's goroutine.
 type history struct {
-	seen      []seen
+	sales     sales
+	seen      []*seen
 	answers   []int64 // response times of answered requests, newest last
 	lastTook  string  // trace number of the last of them
 	approved  time.Time
 	first     map[string]time.Time // code to its first appearance since the last sale that ended without it
 	approvals int                  // since the payment application was updated
 	cards     []card
-	since     time.Time // when counting began
+	pending   []*pending // diagnoses of which it is not known what became of them
+	since     time.Time  // when counting began
 }
 
 // A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
@@ -44,25 +46,17 @@ type seen struct {
 	at       time.Time
 	code     string
 	entry    string
-	stan     string
-	channel  report.Channel
 	approved bool
 	declined bool
 	card     int // which, of those of this process; 0 is not known
 	issuer   int
 }
 
-// add takes one code into account and says whether it is news: an approval that another channel told of is none. Class A
-// is an approval; an answered code of another class is a decline.
-func (h *history) add(now time.Time, ev report.Event, class string) bool {
-	s := seen{at: now, code: ev.Code, channel: ev.Channel}
+// add takes the code of a sale into account that nobody told of before. Class A is an approval; an answered code of
+// another class is a decline.
+func (h *history) add(now time.Time, ev report.Event, class string) *seen {
+	s := &seen{at: now, code: ev.Code, entry: txn(ev).Entry}
 	answered := ev.Origin == report.OriginHost
-	if ev.Txn != nil {
-		s.entry, s.stan = ev.Txn.Entry, ev.Txn.STAN
-		if ev.Txn.ResponseMS != nil && answered {
-			h.took(s.stan, *ev.Txn.ResponseMS)
-		}
-	}
 	s.approved = class == "A" && answered && isSale(ev)
 	s.declined = answered && class != "A" && isSale(ev)
 	if s.approved {
@@ -76,7 +70,20 @@ func (h *history) add(now time.Time, ev report.Event, class string) bool {
 	}
 	h.seen = append(h.seen, s)
 	h.trim(now)
-	return true
+	return s
+}
+
+// more takes in what another channel knows of a sale that was counted before.
+func (s *seen) more(entry string, card, issuer int) {
+	if s == nil {
+		return
+	}
+	if s.entry == "" {
+		s.entry = entry
+	}
+	if s.card == 0 {
+		s.card, s.issuer = card, issuer
+	}
 }
 
 // took learns how long the host took to answer, once for a sale that is told of at several steps.
@@ -91,17 +98,10 @@ func (h *history) took(stan string, ms int64) {
 	}
 }
 
-// whose notes the card of a code that was just added.
-func (h *history) whose(code string, card, issuer int) {
-	if n := len(h.seen) - 1; n >= 0 && h.seen[n].code == code {
-		h.seen[n].card, h.seen[n].issuer = card, issuer
-	}
-}
-
 // distinct counts the cards and issuers of a code. It is false if one of them is not known: what is not seen may be the same
 // card or another.
 func (h *history) distinct(code string) (cards, issuers int, ok bool) {
-	number := func(of func(seen) int) int {
+	number := func(of func(*seen) int) int {
 		all := map[int]bool{}
 		for _, s := range h.seen {
 			if s.code == code {
@@ -113,7 +113,7 @@ func (h *history) distinct(code string) (cards, issuers int, ok bool) {
 		}
 		return len(all)
 	}
-	cards, issuers = number(func(s seen) int { return s.card }), number(func(s seen) int { return s.issuer })
+	cards, issuers = number(func(s *seen) int { return s.card }), number(func(s *seen) int { return s.issuer })
 	return cards, issuers, cards > 0 && issuers > 0
 }
 
@@ -130,6 +130,9 @@ func (h *history) trim(now time.Time) {
 	h.seen = slices.Delete(h.seen, 0, cut)
 }
 
+// IsSale tells a payment from what a terminal says to its host besides, such as a sign-in.
+func IsSale(ev report.Event) bool { return isSale(ev) }
+
 // isSale tells a payment from what a terminal says to its host besides: a sign-in (08xx) or a settlement (05xx) that goes
 // well is no approval. A message whose type is not known is taken for a payment.
 func isSale(ev report.Event) bool {
@@ -137,42 +140,15 @@ func isSale(ev report.Event) bool {
 	return len(mti) != 4 || mti[1] == '1' || mti[1] == '2'
 }
 
-// approve counts a sale that ended well, once, however many channels tell of it; it says whether its code is news.
-func (h *history) approve(s seen) bool {
+// approve counts a sale that ended well.
+func (h *history) approve(s *seen) *seen {
 	h.trim(s.at)
-	for i := range h.seen {
-		if o := &h.seen[i]; o.approved && sameApproval(*o, s) {
-			if o.entry == "" {
-				o.entry = s.entry
-			}
-			news := o.code == "" && s.code != ""
-			if news {
-				o.code = s.code
-			}
-			return news
-		}
-	}
 	clear(h.first)
 	h.approved = s.at
 	h.approvals++
 	h.seen = append(h.seen, s)
 	h.trim(s.at)
-	return true
-}
-
-// sameTrace tells whether two trace numbers are one, or one of them is not known: not everybody writes the zeroes at
-// its front.
-func sameTrace(a, b string) bool {
-	return a == "" || b == "" || strings.TrimLeft(a, "0") == strings.TrimLeft(b, "0")
-}
-
-// sameApproval tells whether two reports speak of one sale: by the trace number where both have it, else because
-// another channel told of it a moment before.
-func sameApproval(a, b seen) bool {
-	if a.stan != "" && b.stan != "" {
-		return sameTrace(a.stan, b.stan)
-	}
-	return a.channel != b.channel && b.at.Sub(a.at) < sameSale
+	return s
 }
 
 // read counts an attempt to read a card; again means the card of the attempt before.
@@ -196,9 +172,10 @@ func (h *history) updated() { h.approvals = 0 }
 // evidence is the txn.history of the contract as seen from an event.
 func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	h.trim(now)
-	f := report.Facts{}
+	var facts []evidence.Value
+	count := func(f evidence.Fact[float64], n int) { facts = append(facts, f.Is(float64(n))) }
 	if h.approvals > 0 {
-		f["approvals_since_update"] = h.approvals
+		count(evidence.ApprovalsSinceUpdate, h.approvals)
 	}
 	var same, approvals, declines int
 	by, failures := map[string]float64{}, map[string]float64{}
@@ -226,29 +203,32 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 		}
 	}
 	if len(h.cards) > 0 {
-		f["cards_1h"], f["cards_failed_1h"] = len(h.cards), unread
+		count(evidence.Cards1h, len(h.cards))
+		count(evidence.CardsFailed1h, unread)
 	}
-	f["same_code_1h"] = same
+	count(evidence.SameCode1h, same)
 	if cards, issuers, ok := h.distinct(ev.Code); ok {
-		f["cards_same_code_1h"], f["issuers_same_code_1h"] = cards, issuers
+		count(evidence.CardsSameCode1h, cards)
+		count(evidence.IssuersSameCode1h, issuers)
 	}
 	// An agent that started a moment ago has seen no approval, which says nothing of the terminal.
 	if !h.approved.IsZero() || now.Sub(h.since) >= hour {
-		f["approvals_1h"], f["declines_1h"] = approvals, declines
+		count(evidence.Approvals1h, approvals)
+		count(evidence.Declines1h, declines)
 	}
 	if len(by) > 0 {
-		f["approvals_by"] = by
+		facts = append(facts, evidence.ApprovalsBy.Is(by))
 	}
 	if len(failures) > 0 {
-		f["entry_failures"] = failures
+		facts = append(facts, evidence.EntryFailures.Is(failures))
 	}
 	if !h.approved.IsZero() {
-		f["last_approval_age_s"] = tenths(now.Sub(h.approved))
+		facts = append(facts, evidence.LastApprovalAgeS.Is(tenths(now.Sub(h.approved))))
 	}
 	if t, ok := h.first[ev.Code]; ok {
-		f["first_seen_age_s"] = tenths(now.Sub(t))
+		facts = append(facts, evidence.FirstSeenAgeS.Is(tenths(now.Sub(t))))
 	}
-	return report.Evidence{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: f, Depth: report.Internal}
+	return internal(evidence.New(evidence.TxnHistory, "terminal", facts...))
 }
 
 // tenths gives seconds with one decimal: which of two things came first matters more than either age.
@@ -256,32 +236,35 @@ func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
 
 // answer is the txn.answer of the contract: what the event itself says of the way to the host and back.
 func (h *history) answer(ev report.Event) report.Evidence {
-	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.CannotTell, Facts: report.Facts{}, Depth: report.Internal}
-	if ev.Txn == nil || (ev.Txn.HostAnswerSeen == nil && ev.Txn.Sent == nil) {
-		e.Facts["reason"] = report.ReasonUnsupported
-		return e
+	var facts []evidence.Value
+	if t := ev.Txn; t != nil && (t.HostAnswerSeen != nil || t.Sent != nil) {
+		facts = h.told(t)
 	}
-	t := ev.Txn
-	if t.Sent != nil {
-		e.Facts["sent"] = *t.Sent
+	return internal(evidence.New(evidence.TxnAnswer, "txn", facts...))
+}
+
+// told are the facts of an event's transaction, and this host's own pace.
+func (h *history) told(t *report.Txn) (facts []evidence.Value) {
+	for _, v := range [...]struct {
+		fact  evidence.Fact[bool]
+		known *bool
+	}{{evidence.Sent, t.Sent}, {evidence.HostAnswerSeen, t.HostAnswerSeen}} {
+		if v.known != nil {
+			facts = append(facts, v.fact.Is(*v.known))
+		}
 	}
-	if t.ConnectMS != nil {
-		e.Facts["connect_ms"] = *t.ConnectMS
-	}
-	if t.ResponseMS != nil {
-		e.Facts["response_ms"] = *t.ResponseMS
+	for _, v := range [...]struct {
+		fact  evidence.Fact[float64]
+		known *int64
+	}{{evidence.ConnectMS, t.ConnectMS}, {evidence.ResponseMS, t.ResponseMS}} {
+		if v.known != nil {
+			facts = append(facts, v.fact.Is(float64(*v.known)))
+		}
 	}
 	if n := len(h.answers); n >= enoughResponses {
 		sorted := slices.Clone(h.answers)
 		sort.Slice(sorted, func(i, j int) bool { return sorted[i] < sorted[j] })
-		e.Facts["normal_response_ms"] = sorted[n/2]
+		facts = append(facts, evidence.NormalResponseMS.Is(float64(sorted[n/2])))
 	}
-	if t.HostAnswerSeen != nil {
-		e.Facts["host_answer_seen"] = *t.HostAnswerSeen
-		e.Status = report.Bad
-		if *t.HostAnswerSeen {
-			e.Status = report.OK
-		}
-	}
-	return e
+	return facts
 }

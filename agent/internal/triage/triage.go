@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sort"
@@ -28,16 +29,28 @@ const (
 	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
 	// cashier tries again within seconds; a minute later the world may be another.
 	quiet = 20 * time.Second
-	// sameSale is how far apart two channels may report one failed sale.
-	sameSale = 5 * time.Second
+	// trusted is how long a final revision stands for a repeat. After that the terminal is looked at again: a fault that has
+	// ended in the meantime must not be named once more.
+	trusted = 3 * time.Second
 	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
 	queue = 16
+	// questions may be asked in a row; then one every questionEvery. Each costs the terminal four seconds of checks.
+	questions     = 6
+	questionEvery = 20 * time.Second
 	// maxOpen bounds the diagnoses that wait for repeats.
 	maxOpen = 16
 )
 
 // ErrBusy says that too many codes wait; the caller may try again later.
 var ErrBusy = errors.New("report code: too many codes are waiting, try again in a few seconds")
+
+// A TooManyError says that a person or the fleet has asked too often; the questions of the payment application are never
+// refused for it.
+type TooManyError struct{ Again time.Duration }
+
+func (e TooManyError) Error() string {
+	return fmt.Sprintf("too many questions in a row: ask again in %d s", int(e.Again.Seconds())+1)
+}
 
 // A Store keeps documents until the fleet has them.
 type Store interface {
@@ -60,8 +73,11 @@ type Config struct {
 	Runner    *probe.Runner
 	Store     Store
 	Journal   Journal
-	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
-	Metered   func() bool         // is the bearer in use paid by the byte?
+	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
+	Metered   func() bool               // is the bearer in use paid by the byte?
+	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
+	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Log       *slog.Logger
 }
 
@@ -75,10 +91,14 @@ type Loop struct {
 	mu       sync.Mutex
 	last     report.Diagnosis
 	haveLast bool
+	outcome  report.Outcome // of the last diagnosis
 	tally    map[report.CodeCount]int
 	since    time.Time
 	app      snapshot
 	advised  map[string]report.Advisory
+
+	asks    int       // questions that may be asked at once
+	askedAt time.Time // when asks was counted
 
 	approvedBefore time.Time // the last approval before this start; set before Run
 }
@@ -115,17 +135,50 @@ type run struct {
 	ended    time.Time
 	doc      report.Diagnosis
 	closed   bool
-	waiting  []*run // repeats that want the same answer
-	told     int    // repeats in the newest document
+	waiting  []*run             // repeats that want the same answer
+	stop     context.CancelFunc // ends its probing; set while it is being probed
+	told     int                // repeats in the newest document
+	kept     string             // what the newest document that was kept says
+	sale     *sale              // what was told of; nil for a question
 }
 
 // New returns a loop.
 func New(c Config) *Loop {
-	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now()}
+	return &Loop{c: c, in: make(chan *run, queue), note: make(chan func(*history), queue), tally: map[report.CodeCount]int{}, advised: map[string]report.Advisory{}, since: time.Now(), asks: questions}
 }
 
-// Submit hands in a code. It never waits: ErrBusy means the queue is full.
+// asked tells whether somebody asked and no sale failed.
+func (r *run) asked() bool { return r.ev.Channel.Asked() }
+
+// admit takes a question in, or says when the next one may be asked.
+func (l *Loop) admit(now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.askedAt.IsZero() {
+		l.askedAt = now
+	}
+	for l.asks < questions && now.Sub(l.askedAt) >= questionEvery {
+		l.asks++
+		l.askedAt = l.askedAt.Add(questionEvery)
+	}
+	if l.asks == questions {
+		l.askedAt = now
+	}
+	if l.asks == 0 {
+		return TooManyError{questionEvery - now.Sub(l.askedAt)}
+	}
+	l.asks--
+	return nil
+}
+
+// Submit hands in a code, or a question of a person or the fleet. It never waits: ErrBusy means the queue is full, a
+// TooManyError that too many questions were asked.
 func (l *Loop) Submit(c Code) (Ticket, error) {
+	if c.Event.Channel.Asked() {
+		if err := l.admit(time.Now()); err != nil {
+			return Ticket{}, err
+		}
+	}
 	l.c.Stamp(&c.Event)
 	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, card: c.Card, issuer: c.Issuer, start: time.Now(),
 		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
@@ -149,13 +202,57 @@ func (l *Loop) Read(entry string, ok, again bool) {
 // Took takes in how long the host took to answer the sale of a trace number, which may be empty.
 func (l *Loop) Took(stan string, ms int64) { l.tell(func(h *history) { h.took(stan, ms) }) }
 
-// Approved takes in a sale that ended well, for applications that report the end and not the code.
-func (l *Loop) Approved(entry, stan string, by report.Channel) {
+// An Approval is a sale that ended well, of which its end is told and not its code.
+type Approval struct {
+	Channel report.Channel
+	Txn     report.Txn
+	Code    string // what it ended with, where that is known
+}
+
+// noCode is what a sale is counted under that ended well and of whose code nothing is known: every table's approval.
+const noCode = "00"
+
+// Approved takes in a sale that ended well, for applications and register links that tell the end and not the code.
+func (l *Loop) Approved(a Approval) {
 	now := time.Now()
-	l.tell(func(h *history) { h.approve(seen{at: now, entry: entry, stan: stan, channel: by, approved: true}) })
+	l.tell(func(h *history) {
+		s, news := h.sales.of(sighting{at: now, channel: string(a.Channel) + "/end", stan: a.Txn.STAN, code: a.Code, approved: true})
+		if !news {
+			s.seen.more(a.Txn.Entry, 0, 0)
+			return
+		}
+		s.seen = h.approve(&seen{at: now, code: a.Code, entry: a.Txn.Entry, approved: true})
+		c := report.CodeCount{Code: a.Code, Origin: report.OriginHost}
+		if c.Code == "" {
+			c.Code = noCode
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.counted(s, c)
+	})
+	l.tell(func(h *history) { l.tellOutcomes(h.sold(l.c.Runner.Known(now), now)) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.app.approved(now)
+}
+
+// counted takes a sale into the tally. The caller holds the lock.
+func (l *Loop) counted(s *sale, c report.CodeCount) {
+	if _, ok := l.tally[c]; ok || len(l.tally) < maxHistory {
+		l.tally[c]++
+		s.counted, s.tally = c, l.since
+	}
+}
+
+// renamed moves a sale in the tally whose end was told before its code. The caller holds the lock.
+func (l *Loop) renamed(s *sale, c report.CodeCount) {
+	if s.counted == c || !s.tally.Equal(l.since) || l.tally[s.counted] == 0 {
+		return
+	}
+	if l.tally[s.counted]--; l.tally[s.counted] == 0 {
+		delete(l.tally, s.counted)
+	}
+	l.counted(s, c)
 }
 
 // Updated tells the loop that the payment application has another version now.
@@ -173,7 +270,10 @@ func (l *Loop) tell(f func(*history)) {
 // forgotten when the queue is full.
 func (l *Loop) Ping(answer func()) { l.tell(func(*history) { answer() }) }
 
-// Last returns the newest diagnosis.
+// Profile is how this acquirer's codes are read.
+func (l *Loop) Profile() codes.Profile { return l.c.Profile }
+
+// Last returns the newest diagnosis of a sale; what somebody asked is none.
 func (l *Loop) Last() (report.Diagnosis, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,7 +328,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			for _, r := range open {
 				if r.ended.IsZero() {
 					active = r
-					go l.probe(ctx, r, probed)
+					within, stop := context.WithCancel(ctx)
+					r.stop = stop
+					go l.probe(within, r, probed)
 					break
 				}
 			}
@@ -249,21 +351,60 @@ func (l *Loop) Run(ctx context.Context) error {
 		case f := <-l.note:
 			f(&h)
 		case r := <-l.in:
-			if o := sameAs(open, r); o != nil {
-				l.repeat(&h, o, r)
+			if r.asked() {
+				if len(open) < maxOpen {
+					l.explain(&h, r, false)
+					open = append(open, r)
+				} else {
+					l.explain(&h, r, true) // from what is known: no failed sale gives way to a question
+					r.end()
+				}
 				break
+			}
+			class, news := l.count(&h, r)
+			if class == "A" && answered(r.ev) {
+				if isSale(r.ev) {
+					l.tellOutcomes(h.sold(l.c.Runner.Known(r.start), time.Now()))
+				}
+				l.approved(&h, r)
+				break
+			}
+			o := r.sale.diagnosis()
+			if o == nil {
+				o = sameAs(open, r)
+			}
+			if o != nil {
+				if r.sale != nil {
+					r.sale.run = o
+				}
+				if news && !r.late && !o.ended.IsZero() && time.Since(o.ended) > trusted {
+					l.again(&h, o, r)
+					break
+				}
+				o.repeat(r, news)
+				break
+			}
+			if active != nil && active.asked() {
+				active.stop() // a sale has failed: whoever only asked gets what is known by now
 			}
 			if len(open) >= maxOpen {
 				open = l.closeOldest(&h, open, active)
 			}
-			if l.begin(&h, r) {
-				open = append(open, r)
+			if r.sale != nil {
+				r.sale.run = r
 			}
+			l.explain(&h, r, false)
+			open = append(open, r)
 		case <-probed:
 			l.explain(&h, active, true)
 			active.ended = time.Now()
 			active.end()
+			active.stop()
+			if active.asked() {
+				open = slices.DeleteFunc(open, func(r *run) bool { return r == active })
+			}
 			active = nil
+			l.tellOutcomes(h.look(l.c.Runner.Known(time.Now()), time.Now()))
 			closing.Reset(quiet)
 		case <-closing.C:
 			open = l.closeQuiet(open)
@@ -274,18 +415,26 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// sameAs finds the open diagnosis that a code belongs to: the same code from the same writer with the same standing of
-// the money, or the same sale seen on a second channel.
+// diagnosis is the one that a sale belongs to which was told of before; nil for none.
+func (s *sale) diagnosis() *run {
+	if s == nil {
+		return nil
+	}
+	return s.run
+}
+
+// sameAs finds the open diagnosis that another sale belongs to: the same code from the same writer with the same standing
+// of the money.
 func sameAs(open []*run, r *run) *run {
 	for _, o := range slices.Backward(open) {
+		if o.asked() {
+			continue
+		}
 		a, b := o.ev, r.ev
 		if a.Code != b.Code || a.Scheme != b.Scheme && a.Scheme != "" && b.Scheme != "" {
 			continue
 		}
 		x, y := txn(a), txn(b)
-		if a.Channel != b.Channel && r.start.Sub(o.start) < sameSale && sameTrace(x.STAN, y.STAN) {
-			return o
-		}
 		if a.Origin == b.Origin && x.MTI == y.MTI && (x.Entry == y.Entry || x.Entry == "" || y.Entry == "") && equal(x.Sent, y.Sent) && equal(x.HostAnswerSeen, y.HostAnswerSeen) {
 			return o
 		}
@@ -302,25 +451,35 @@ func txn(ev report.Event) report.Txn {
 
 func equal(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// repeat adds a code to the diagnosis it belongs to. The same sale on a second channel is no repeat.
-func (l *Loop) repeat(h *history, o, r *run) {
-	if o.ev.Channel == r.ev.Channel || r.start.Sub(o.start) >= sameSale {
-		o.repeats++
-		l.count(h, r)
+// repeat adds a code to the diagnosis it belongs to. news says that it is of another sale, and not the same one told of
+// again.
+func (r *run) repeat(again *run, news bool) {
+	if news {
+		r.repeats++
 	}
-	d := o.doc
-	d.Repeats = o.repeats
-	offer(r.first, d)
-	if !o.ended.IsZero() {
-		offer(r.final, d)
-		r.end()
+	d := r.doc
+	d.Repeats = r.repeats
+	offer(again.first, d)
+	if !r.ended.IsZero() {
+		offer(again.final, d)
+		again.end()
 		return
 	}
-	if len(o.waiting) == queue {
-		r.end()
+	if len(r.waiting) == queue {
+		again.end()
 		return
 	}
-	o.waiting = append(o.waiting, r)
+	r.waiting = append(r.waiting, again)
+}
+
+// again has the terminal looked at anew for a code that came again: what was found before may have ended. Who reported it
+// gets at once what is known now, and the final answer with the others.
+func (l *Loop) again(h *history, r, again *run) {
+	r.repeats++
+	r.start, r.ended = again.start, time.Time{}
+	r.doc = l.make(h, r, false)
+	offer(again.first, r.doc)
+	r.waiting = append(r.waiting, again)
 }
 
 // offer gives a diagnosis to a reporter. Each channel has room for the one value it gets, so nobody is waited for.
@@ -333,63 +492,89 @@ func offer(c chan<- report.Diagnosis, d report.Diagnosis) {
 
 // end closes what a reporter may wait on; a second time does nothing.
 func (r *run) end() {
-	if r.closed {
-		return
+	if !r.closed {
+		r.closed = true
+		close(r.first)
+		close(r.final)
 	}
-	r.closed = true
-	close(r.first)
-	close(r.final)
 	for _, w := range r.waiting {
 		w.end()
 	}
 	r.waiting = nil
 }
 
-// begin makes revision 1 from what is known and tells whether probes are wanted: an approved sale needs none.
-func (l *Loop) begin(h *history, r *run) bool {
-	if class := l.count(h, r); class == "A" && answered(r.ev) {
-		d := l.make(h, r, true)
-		offer(r.first, d)
-		offer(r.final, d)
-		r.end()
-		return false
-	}
-	l.explain(h, r, false)
-	return true
+// approved answers a code that is a success: nothing is asked for it.
+func (l *Loop) approved(h *history, r *run) {
+	d := l.make(h, r, true)
+	offer(r.first, d)
+	offer(r.final, d)
+	r.end()
 }
 
-// count takes a code into the tally and the history and returns its class, empty when the tables do not know it.
-func (l *Loop) count(h *history, r *run) (class string) {
+// count finds the sale of a code, takes it into the tally and the history if nobody told of it before, and returns the
+// code's class, empty when the tables do not know it.
+func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	res := l.c.Knowledge().Resolve(l.c.Profile, r.ev.Scheme, r.ev.Code, string(r.ev.Origin))
 	if res.Known {
 		class = res.Meaning.Class
 	}
-	news := h.add(r.start, r.ev, class)
-	h.whose(r.ev.Code, r.card, r.issuer)
-	l.Note("terminal_id", txn(r.ev).TerminalID)
+	x := txn(r.ev)
+	if x.ResponseMS != nil && r.ev.Origin == report.OriginHost {
+		h.took(x.STAN, *x.ResponseMS)
+	}
+	ended := class == "A" && r.ev.Origin == report.OriginHost && isSale(r.ev)
+	r.sale, news = h.sales.of(sighting{at: r.start, channel: string(r.ev.Channel), code: r.ev.Code, scheme: r.ev.Scheme, stan: x.STAN, approved: ended, late: r.late})
+	if news {
+		r.sale.seen = h.add(r.start, r.ev, class)
+	}
+	r.sale.seen.more(x.Entry, r.card, r.issuer)
+	l.Note("terminal_id", x.TerminalID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := report.CodeCount{Scheme: r.ev.Scheme, Code: r.ev.Code, Origin: r.ev.Origin}
-	if _, ok := l.tally[c]; news && (ok || len(l.tally) < maxHistory) {
-		l.tally[c]++
+	switch {
+	case news:
+		l.counted(r.sale, c)
+	case ended:
+		l.renamed(r.sale, c)
 	}
-	if class == "A" && answered(r.ev) && isSale(r.ev) {
+	if ended && answered(r.ev) {
 		l.app.approved(r.ev.Time)
 	}
-	return class
+	return class, news
 }
 
 // explain makes the next revision, keeps it and hands it to whoever waits.
 func (l *Loop) explain(h *history, r *run, final bool) {
-	r.doc, r.told = l.make(h, r, final), r.repeats
-	l.keep(r.doc)
+	r.doc = l.make(h, r, final)
+	// A look that finds the same again is not another document: how often the code came is told when the diagnosis closes.
+	if says := saying(&r.doc); r.kept != says {
+		r.told, r.kept = r.repeats, says
+		l.keep(r.doc)
+	}
+	if final && !r.doc.Asked {
+		l.tellOutcomes(h.await(&r.doc, r.start))
+	}
 	for _, w := range append([]*run{r}, r.waiting...) {
+		if w.closed {
+			continue // its reporter has the answer of an earlier look
+		}
 		if final {
 			offer(w.final, r.doc)
 		} else {
 			offer(w.first, r.doc)
 		}
 	}
+	l.remember(r.doc)
+}
+
+// saying is what a document says of the cause and the money, to tell whether another says more.
+func saying(d *report.Diagnosis) string {
+	s := fmt.Sprint(d.Final, d.Abstained, d.Money.State, d.Money.Retry)
+	if len(d.Causes) > 0 {
+		s += d.Causes[0].ID + d.Causes[0].Verdict
+	}
+	return s
 }
 
 func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
@@ -404,6 +589,10 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 		Lang: r.lang, Version: l.c.Version, Profile: l.c.Profile, Revision: r.revision, Final: final,
 		Repeats: r.repeats, TookMS: now.Sub(r.start).Milliseconds(),
 	})
+	// What somebody asked, and a sale that went well, replace no verdict: its outcome tells of the sale.
+	if d.Asked = r.asked(); d.Asked || len(d.Causes) > 0 && d.Causes[0].ID == "none" {
+		return d
+	}
 	l.mu.Lock()
 	l.last, l.haveLast = d, true
 	l.mu.Unlock()
@@ -415,10 +604,23 @@ func at(e report.Evidence, now time.Time) report.Evidence {
 	return e
 }
 
+// remember hands a final revision to the history.
+func (l *Loop) remember(d report.Diagnosis) {
+	if d.Final && !d.Asked && l.c.Past != nil {
+		l.c.Past(&d)
+	}
+}
+
 func (l *Loop) keep(d report.Diagnosis) {
 	doc, err := json.Marshal(d)
 	if err != nil {
 		l.c.Log.Error("keep diagnosis", "id", d.ID, "err", err)
+		return
+	}
+	if d.Asked {
+		if d.Final && l.c.Asked != nil {
+			l.c.Asked(doc)
+		}
 		return
 	}
 	journal := l.c.Journal
@@ -443,6 +645,9 @@ func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 	left := min(probing, Deadline-time.Since(r.start))
 	if left < worthAsking || r.late {
 		return // after a wait behind another run, that one's answers are new enough
+	}
+	if r.asked() && l.c.Runner.InSale() {
+		return // answered from what is known: nobody's question touches a device in a sale
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
@@ -486,4 +691,5 @@ func (l *Loop) close(r *run) {
 	d.Revision++
 	d.Repeats = r.repeats
 	l.keep(d)
+	l.remember(d)
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -47,7 +48,7 @@ func (f *flash) kept() []report.Diagnosis {
 }
 
 func slow(check string, status report.Status, facts report.Facts, after time.Duration, bytes int) probe.Probe {
-	return probe.Probe{Checks: []string{check}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
+	return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
 		Run: func(ctx context.Context) []report.Evidence {
 			select {
 			case <-time.After(after):
@@ -443,19 +444,39 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 }
 
 func TestOneSaleIsOneApproval(t *testing.T) {
-	var h history
-	now := time.Now()
-	code := answeredCode("00", "000001").Event
-	h.approve(seen{at: now, entry: "chip", stan: "000001", channel: report.ChannelHook, approved: true})
-	code.Channel = report.ChannelLog
-	h.add(now.Add(time.Second), code, "A") // the same sale in the log
-	code.Txn.STAN = "000002"
-	h.add(now.Add(2*time.Second), code, "A")                                                                    // the next one, the log first
-	h.approve(seen{at: now.Add(3 * time.Second), entry: "stripe", channel: report.ChannelHook, approved: true}) // its end, without a number
-	h.approve(seen{at: now.Add(20 * time.Second), entry: "chip", channel: report.ChannelHook, approved: true})
-	f := h.evidence(now.Add(time.Minute), report.Event{}).Facts
-	by := f.Counts("approvals_by")
-	if n, _ := f.Num("approvals_1h"); n != 3 || by["chip"] != 2 || by["stripe"] != 1 {
-		t.Errorf("got %v, want 3 approvals: 2 by chip, 1 by stripe", f)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, &flash{})
+		ended := func(entry, stan string) {
+			l.Approved(Approval{Channel: report.ChannelHook, Txn: report.Txn{Entry: entry, STAN: stan}})
+		}
+		log := func(stan string) {
+			c := answeredCode("00", stan)
+			c.Event.Channel = report.ChannelLog
+			submit(t, l, c)
+		}
+		ended("chip", "000001")
+		time.Sleep(time.Second)
+		log("000001") // the same sale in the log
+		time.Sleep(time.Second)
+		log("000002") // the next one, the log first
+		time.Sleep(time.Second)
+		ended("stripe", "") // its end, without a number
+		time.Sleep(20 * time.Second)
+		ended("chip", "")
+		time.Sleep(time.Minute)
+		d := <-submit(t, l, answeredCode("96", "4")).First
+		i := slices.IndexFunc(d.Evidence, func(e report.Evidence) bool { return e.Check == "txn.history" })
+		f := d.Evidence[i].Facts
+		by := f.Counts("approvals_by")
+		if n, _ := f.Num("approvals_1h"); n != 3 || by["chip"] != 2 || by["stripe"] != 1 {
+			t.Errorf("got %v, want 3 approvals: 2 by chip, 1 by stripe", f)
+		}
+		counts := map[string]int{}
+		for _, c := range l.TakeTally(time.Now()).Counts {
+			counts[c.Code] += c.Count
+		}
+		if counts["00"] != 3 || counts["96"] != 1 {
+			t.Errorf("tally %v, want 00 three times and 96 once", counts)
+		}
+	})
 }

@@ -3,11 +3,10 @@ package uplink
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
+
+	"posdx/agent/internal/atomicfile"
 )
 
 // A memory is what the uplink knows from runs before. It changes once per start of the machine and once per certificate
@@ -24,12 +23,9 @@ func readMemory(file string) (m memory, err error) {
 	if file == "" {
 		return m, nil
 	}
-	b, err := os.ReadFile(file)
+	b, err := atomicfile.Read(file, maxMemory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
-	}
-	if err == nil && len(b) > maxMemory {
-		err = fmt.Errorf("read %s: %d bytes, more than %d", file, len(b), maxMemory)
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &m)
@@ -46,26 +42,7 @@ func (m memory) write(file string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".uplink-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), file); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Replace(file, append(b, '\n'))
 }
 
 // remember keeps what is known now, if it is new. A disk that takes nothing costs only the memory.

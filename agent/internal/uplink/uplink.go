@@ -155,6 +155,7 @@ type Uplink struct {
 	healthAt time.Time
 	dirty    bool
 	replies  []outReply
+	loose    []looseDoc
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
@@ -344,6 +345,28 @@ func (u *Uplink) PublishHealth(doc []byte) {
 	signal(u.wake)
 }
 
+// maxLooseDocs wait for a session.
+const maxLooseDocs = 16
+
+// A looseDoc is a document beside the numbered ones.
+type looseDoc struct {
+	kind string
+	at   time.Time
+	doc  []byte
+}
+
+// PublishLoose sends a document that is neither numbered nor kept over a restart: what somebody asked, who has the answer
+// already, and what became of a diagnosis, which stands without it. The newest replace the oldest while there is no session.
+func (u *Uplink) PublishLoose(kind string, doc []byte) {
+	u.mu.Lock()
+	u.loose = append(u.loose, looseDoc{kind, time.Now(), slices.Clone(doc)})
+	if n := len(u.loose) - maxLooseDocs; n > 0 {
+		u.loose = slices.Delete(u.loose, 0, n)
+	}
+	u.mu.Unlock()
+	signal(u.wake)
+}
+
 // State returns how the session stands.
 func (u *Uplink) State() State {
 	u.mu.Lock()
@@ -394,4 +417,10 @@ func parseBroker(s string) (*url.URL, error) {
 		b.Host = net.JoinHostPort(b.Hostname(), port)
 	}
 	return b, nil
+}
+
+// CheckBroker says what is wrong with the address of a broker.
+func CheckBroker(s string) error {
+	_, err := parseBroker(s)
+	return err
 }

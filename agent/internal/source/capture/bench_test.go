@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // burst is fewer packets than the socket's buffer holds.
@@ -95,7 +95,7 @@ func BenchmarkJunk(b *testing.B) {
 // reading them.
 func BenchmarkCapture(b *testing.B) {
 	root(b)
-	n, err := sim.NewNet()
+	n, err := world.NewNet()
 	if err != nil {
 		b.Skip(err)
 	}

@@ -41,8 +41,8 @@ type Target struct {
 type Capture struct {
 	Targets   []Target
 	Interface string // to watch; empty: all
-	Length    string // binary2, bcd2 or ascii4; empty: found out for each connection
-	Dialect   string // unionpay, nac, text or text-hex; empty: found out for each message
+	Length    string // a name of ecr.LengthHeaderNames; empty: found out for each connection
+	Dialect   string // a name of ecr.DialectNames; empty: found out for each message
 	Log       *slog.Logger
 
 	Tags *ecr.Tags // tells cards apart; may be nil
@@ -100,6 +100,13 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 	t.length, _ = ecr.LengthHeaderByName(c.Length)
 	t.dialects, _ = ecr.DialectsByName(c.Dialect)
 	t.tags = c.Tags
+	t.deaf = func(h *source.Hearing) {
+		if h.Deaf() {
+			c.Log.Warn("the host's connection is heard and nothing of it can be read: see capture.length and capture.dialect", h.What()...)
+		} else {
+			c.Log.Info("the host's messages are read", "subject", h.Subject)
+		}
+	}
 	c.tracker.Store(t)
 	said := ""
 	for {

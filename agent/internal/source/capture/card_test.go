@@ -53,7 +53,7 @@ func TestNothingOfACardStaysBehind(t *testing.T) {
 // TestCardInEveryField plants a card into every field that a message can have, one at a time.
 func TestCardInEveryField(t *testing.T) {
 	told := map[int]bool{3: true, 11: true, 12: true, 13: true, 37: true, 39: true, 41: true} // too short, or a number of the host's
-	for _, d := range ecr.All() {
+	for _, d := range []*ecr.Dialect{ecr.UnionPay(), ecr.NAC(), ecr.Text(), ecr.TextHex()} {
 		planted := 0
 		for n := 2; n <= 128; n++ {
 			if told[n] {

@@ -32,6 +32,7 @@ type flow struct {
 	pending  []*exchange
 	segments int // counted for the path already
 	again    int
+	heard    heard
 }
 
 // kind is what a connection carries.
@@ -78,7 +79,7 @@ func (f *flow) release() {
 		f.asks.Close()
 		f.answers.Close()
 	}
-	f.asks, f.answers, f.tls, f.pending = nil, nil, nil, nil
+	f.asks, f.answers, f.tls, f.pending, f.heard = nil, nil, nil, nil, heard{}
 }
 
 // close ends the connection: what waits for an answer gets none.
@@ -97,6 +98,7 @@ func (f *flow) close(byHost, reset bool) {
 		f.t.tcp(f.name, "reset", 0, 0)
 	}
 	if f.asks != nil {
+		f.judge()
 		f.t.counts.add(f.asks.Counts)
 		f.t.counts.add(f.answers.Counts)
 	}
@@ -199,9 +201,11 @@ func (f *flow) data(up bool, b []byte) {
 		f.tls.push(f, up, b)
 	case up:
 		f.answers.Turn(f.answer)
+		f.hear(up, b)
 		f.asks.Push(b, f.ask)
 	default:
 		f.asks.Turn(f.ask)
+		f.hear(up, b)
 		f.answers.Push(b, f.answer)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
-	"posdx/drivers/sim"
+	"posdx/firmware-build/lab/world"
 )
 
 // soon is long for a machine that does nothing else.
@@ -35,9 +35,9 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func namespace(t *testing.T) *sim.Net {
+func namespace(t *testing.T) *world.Net {
 	t.Helper()
-	n, err := sim.NewNet()
+	n, err := world.NewNet()
 	if err != nil {
 		t.Skipf("no network namespace here: %v", err)
 	}
@@ -49,7 +49,7 @@ func namespace(t *testing.T) *sim.Net {
 }
 
 // tunnel makes an interface inside a namespace whose packets are read and written here.
-func tunnel(t *testing.T, n *sim.Net, addresses ...string) *os.File {
+func tunnel(t *testing.T, n *world.Net, addresses ...string) *os.File {
 	t.Helper()
 	var f *os.File
 	err := n.Do(func() (err error) {
@@ -106,14 +106,14 @@ func carry(from, to *os.File, how rough, r *rand.Rand) {
 	}
 }
 
-// A world is a terminal and a host with a rough wire between them; their kernels are real.
-type world struct {
-	terminal, outside *sim.Net
+// A sides is a terminal and a host with a rough wire between them; their kernels are real.
+type sides struct {
+	terminal, outside *world.Net
 }
 
-func newWorld(t *testing.T, how rough) world {
+func newWorld(t *testing.T, how rough) sides {
 	t.Helper()
-	w := world{namespace(t), namespace(t)}
+	w := sides{namespace(t), namespace(t)}
 	a := tunnel(t, w.terminal, "192.0.2.1/24", "2001:db8::1/64")
 	b := tunnel(t, w.outside, "192.0.2.2/24", "2001:db8::2/64")
 	go carry(a, b, how, rand.New(rand.NewPCG(1, 2)))
@@ -122,7 +122,7 @@ func newWorld(t *testing.T, how rough) world {
 }
 
 // serve runs a simulated acquirer's host whose sales are answered with the last two digits of their trace number.
-func (w world) serve(t *testing.T, n *sim.Net, address string, config *tls.Config) {
+func (w sides) serve(t *testing.T, n *world.Net, address string, config *tls.Config) {
 	t.Helper()
 	err := n.Do(func() error {
 		l, err := net.Listen("tcp", address)
@@ -181,7 +181,7 @@ func answer(ctx context.Context, l net.Listener) {
 func codeOf(stan string) string { return stan[4:] }
 
 // sell sends sales over one connection and reads their answers.
-func sell(t *testing.T, n *sim.Net, address string, config *tls.Config, from, to int) error {
+func sell(t *testing.T, n *world.Net, address string, config *tls.Config, from, to int) error {
 	return n.Do(func() error {
 		d := net.Dialer{Timeout: soon}
 		c, err := d.Dial("tcp", address)
@@ -217,7 +217,7 @@ func sell(t *testing.T, n *sim.Net, address string, config *tls.Config, from, to
 }
 
 // listen starts a capture in a namespace and returns when it listens.
-func listen(t *testing.T, n *sim.Net, s *fakeSink, change func(*Capture), targets ...Target) *Capture {
+func listen(t *testing.T, n *world.Net, s *fakeSink, change func(*Capture), targets ...Target) *Capture {
 	t.Helper()
 	c := New()
 	c.Targets, c.Log = targets, slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -332,7 +332,7 @@ func TestTLSOverTheKernel(t *testing.T) {
 func TestLoopback(t *testing.T) {
 	root(t)
 	n := namespace(t)
-	w := world{n, n}
+	w := sides{n, n}
 	w.serve(t, n, "127.0.0.1:8583", nil)
 	s := &fakeSink{}
 	listen(t, n, s, nil, Target{"host-primary", "127.0.0.1", 8583})

@@ -115,7 +115,7 @@ func says(t *testing.T, lines chan string, want string) {
 func TestCaptureNeedsOneCapabilityAlone(t *testing.T) {
 	root(t)
 	n := namespace(t)
-	w := world{n, n}
+	w := sides{n, n}
 	w.serve(t, n, "127.0.0.1:8583", nil)
 	lines, pid, stop := start(t, n, unix.CAP_NET_RAW)
 	says(t, lines, "Uid 65534 65534 65534 65534")
@@ -180,7 +180,7 @@ func switches(t *testing.T, pid int) (n int) {
 func TestMemoryHoldsNoCard(t *testing.T) {
 	root(t)
 	n := namespace(t)
-	w := world{n, n}
+	w := sides{n, n}
 	w.serve(t, n, "127.0.0.1:8583", nil)
 	lines, pid, _ := start(t, n, unix.CAP_NET_RAW)
 	says(t, lines, "are watched")

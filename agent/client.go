@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/report"
+)
+
+// exitTimeout says that a daemon is there and does not answer: it is stopped, hangs, or the machine is overloaded.
+const exitTimeout = 8
+
+const (
+	// answerWait is how long a daemon may take to answer: what it knows it says within milliseconds.
+	answerWait = 10 * time.Second
+	// checkTakes and diagnosisTakes are what the work itself may take beyond that, by the daemon's own bounds.
+	checkTakes     = 60 * time.Second
+	diagnosisTakes = 15 * time.Second
+)
+
+// clientFlags are the flags of every command that speaks to the daemon.
+type clientFlags struct {
+	command              string
+	config, socket, lang *string
+	timeout              *time.Duration
+	offline              *bool // of commands that could ask devices themselves
+}
+
+func addClientFlags(f *flag.FlagSet, langDefault string) *clientFlags {
+	return &clientFlags{
+		command: f.Name(),
+		config:  f.String("config", defaultConfig, "the configuration `FILE` of the terminal, which names the daemon's socket"),
+		socket:  f.String("socket", "", "the daemon's socket, a `path`; default: the configured one"),
+		lang:    f.String("lang", langDefault, "`language` of the texts: zh en"),
+		timeout: f.Duration("timeout", answerWait, "how `long` the daemon may take to answer"),
+	}
+}
+
+func (c *clientFlags) addOffline(f *flag.FlagSet) {
+	c.offline = f.Bool("offline", false, "ask the devices from here if no daemon runs; not while the payment application may be selling")
+}
+
+// valid checks the values that all these commands have; what is wrong is said.
+func (c *clientFlags) valid(s stdio) bool {
+	if *c.timeout <= 0 {
+		fmt.Fprintf(s.err, "posdx %s: --timeout %v: want more than nothing, such as 10s\n", c.command, *c.timeout)
+		return false
+	}
+	return isLang(s, c.command, *c.lang)
+}
+
+// daemon finds the daemon: the one way to it of every command.
+func (c *clientFlags) daemon() (*daemonClient, error) {
+	path := *c.socket
+	if path == "" {
+		socket, note, err := conf.SocketOf(*c.config)
+		if err != nil {
+			return nil, fmt.Errorf("the daemon's socket is not known: %w", err)
+		}
+		return &daemonClient{Client: hook.Client{Path: socket}, wait: *c.timeout, note: note}, nil
+	}
+	return &daemonClient{Client: hook.Client{Path: path}, wait: *c.timeout}, nil
+}
+
+// failed says why the daemon could not be asked and returns the exit code.
+func (c *clientFlags) failed(s stdio, err error) int {
+	fmt.Fprintf(s.err, "posdx %s: %v\n", c.command, err)
+	switch {
+	case errors.Is(err, errNoAnswer):
+		return exitTimeout
+	case errors.Is(err, hook.ErrNoDaemon) && c.offline != nil:
+		fmt.Fprintf(s.err, "posdx %s: with --offline the devices are asked from here; do so only while no sale can be running, for nobody tells this command of one\n", c.command)
+	}
+	return exitFailed
+}
+
+// alone tells whether the command is to ask the devices itself: no daemon runs, and it was told to.
+func (c *clientFlags) alone(err error) bool {
+	return errors.Is(err, hook.ErrNoDaemon) && c.offline != nil && *c.offline
+}
+
+var errNoAnswer = errors.New("the daemon does not answer: it is stopped or hangs; see systemctl status posdx, or restart it")
+
+// A daemonClient speaks to the daemon and waits no longer than it may. It is a console.Backend.
+type daemonClient struct {
+	hook.Client
+	wait   time.Duration
+	note   string // why it is the default socket, empty if the configuration says so
+	inSale bool   // the last answer was given in a sale, from what was known before it
+}
+
+// within does f and says it plainly where the daemon did not answer in time.
+func (d *daemonClient) within(ctx context.Context, wait time.Duration, f func(context.Context) error) error {
+	in, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	err := f(in)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s, %v: %w", d.Path, wait, errNoAnswer)
+	case errors.Is(err, hook.ErrNoDaemon) && d.note != "":
+		return fmt.Errorf("%w (%s)", err, d.note)
+	}
+	return err
+}
+
+// State asks what the daemon knows now.
+func (d *daemonClient) State(ctx context.Context) (s report.State, err error) {
+	err = d.within(ctx, d.wait, func(ctx context.Context) error {
+		s, err = d.Client.State(ctx)
+		return err
+	})
+	return s, err
+}
+
+// Check runs checks. A daemon that does not answer at all is found out at once.
+func (d *daemonClient) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
+	if _, err := d.State(ctx); err != nil {
+		return nil, err
+	}
+	err = d.within(ctx, d.wait+checkTakes, func(ctx context.Context) error {
+		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)}, func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
+	})
+	return ev, err
+}
+
+// Diagnose asks why a code appeared and gives each revision to next.
+func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+	if _, err := d.State(ctx); err != nil {
+		return err
+	}
+	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
+	return d.within(ctx, d.wait+diagnosisTakes, func(ctx context.Context) error {
+		return d.Client.Do(ctx, q, func(a hook.Answer) {
+			d.inSale = a.InSale
+			if a.Diagnosis != nil {
+				next(*a.Diagnosis)
+			}
+		})
+	})
+}
+
+// sayInSale tells a person why nothing was asked.
+func (d *daemonClient) sayInSale(s stdio, lang string) {
+	if !d.inSale {
+		return
+	}
+	if lang == "en" {
+		fmt.Fprintln(s.err, "a sale is running: nothing was asked now; this is what was known before it, with its age")
+		return
+	}
+	fmt.Fprintln(s.err, "正在交易：没有进行任何检查，以下是交易前已知的结果及其时间")
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"posdx/codes"
+)
+
+// TestReaches holds what was reached. The margins are below what was measured, so that a bad edit shows and chance does not.
+func TestReaches(t *testing.T) {
+	k, problems := codes.Parse(os.DirFS("../../../codes/data"))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	s, err := evaluate(k, trials(len(schedule), 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + s.table())
+	for _, x := range []struct {
+		what      string
+		got, goal float64
+	}{
+		{"first right", pct(s.all.top1, s.all.n), 84}, {"among three", pct(s.all.top3, s.all.n), 92},
+		{"calibrated", 1 - s.ece(), 0.92}, {"no forbidden first", -float64(s.forbidden), 0}, {"no wrong safe", -float64(s.wrongSafe), 0},
+	} {
+		if x.got < x.goal {
+			t.Errorf("%s: %.3f, want at least %.3f", x.what, x.got, x.goal)
+		}
+	}
+}
+
+// TestFaults keeps names apart, mechanisms many, and every kind of trial in use.
+func TestFaults(t *testing.T) {
+	names, mechanisms := map[string]bool{}, map[string]bool{}
+	for _, f := range faults() {
+		if names[f.name] {
+			t.Errorf("fault %q is there twice", f.name)
+		}
+		names[f.name], mechanisms[f.mechanism()] = true, true
+	}
+	if len(mechanisms) < 60 {
+		t.Errorf("only %d mechanisms", len(mechanisms))
+	}
+	seen := map[kind]bool{}
+	for _, how := range schedule {
+		seen[how] = true
+	}
+	if len(seen) != int(kinds) {
+		t.Errorf("%d of %d kinds of trials are in use", len(seen), kinds)
+	}
+}

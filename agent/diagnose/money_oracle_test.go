@@ -1,0 +1,235 @@
+package diagnose_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// moneyCode is one code of the enumeration and what it says of the request's fate, in the words of the rules and not of
+// the engine's tables.
+type moneyCode struct {
+	scheme, code string
+	says         string // declined, approved, undecided, unsaid, unread
+}
+
+// moneyCodes has at least one code of every class of fate, standards and terminals mixed.
+var moneyCodes = []moneyCode{
+	{"unionpay", "51", "declined"}, {"unionpay", "55", "declined"}, {"unionpay", "96", "declined"}, {"unionpay", "97", "declined"},
+	{"unionpay", "91", "declined"}, {"unionpay", "77", "declined"}, {"iso8583-1987", "05", "declined"}, {"gicc-de", "97", "declined"},
+	{"unionpay", "00", "approved"}, {"unionpay", "A2", "approved"},
+	{"unionpay", "98", "undecided"}, {"unionpay", "68", "undecided"}, {"unionpay", "94", "undecided"}, {"unionpay", "25", "undecided"},
+	{"terminal-local", "newpos:E7", "undecided"}, {"terminal-local", "newpos:E9", "undecided"},
+	{"", "DuplicateTransactionError", "undecided"},
+	{"terminal-local", "newpos:E5", "unsaid"}, {"", "ConnectError", "unsaid"}, {"", "9997", "unsaid"}, {"", "QX7", "unsaid"},
+	{"terminal-local", "newpos:E12", "unread"},
+}
+
+// moneyTypes are message types of ISO 8583 in the versions of 1987 and 1993: requests, responses, advices, repeats,
+// reversals, network management, and none.
+var moneyTypes = strings.Fields("- 0100 0101 0110 0120 0130 0200 0201 0210 0211 0220 0221 0230 0400 0410 0420 0430 0800 0810 1100 1110 1200 1201 1210 1220 1230 1420 1430 1804 1814")
+
+// A moneyQuestion is one cell of the enumeration.
+type moneyQuestion struct {
+	origin       report.Origin
+	sent, answer int // 0 not known, 1 no, 2 yes
+	mti          string
+	code         moneyCode
+	age          string // of the transaction evidence: none, fresh, older (than the event), undated (older, by its age alone)
+	entry        string
+	responseMS   bool // a response time is told
+}
+
+func (q *moneyQuestion) String() string { return fmt.Sprintf("%+v", *q) }
+
+func tell(v int) *bool {
+	if v == 0 {
+		return nil
+	}
+	b := v == 2
+	return &b
+}
+
+var moneyTime = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// document makes the event and the evidence of a question. Where the age says so, the facts come from the check alone.
+func (q *moneyQuestion) document() (report.Event, []report.Evidence) {
+	ev := report.Event{ID: "00-0000000001", Time: moneyTime, Code: q.code.code, Scheme: q.code.scheme, Origin: q.origin, Channel: report.ChannelHook}
+	txn := report.Txn{Entry: q.entry}
+	if q.mti != "-" {
+		txn.MTI = q.mti
+	}
+	if q.responseMS {
+		ms := int64(812)
+		txn.ResponseMS = &ms
+	}
+	ev.Txn = &txn
+	if q.age == "none" {
+		txn.Sent, txn.HostAnswerSeen = tell(q.sent), tell(q.answer)
+		return ev, nil
+	}
+	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.OK, Facts: report.Facts{}, At: moneyTime.Add(2 * time.Second), AgeMS: 300, Depth: report.Internal}
+	switch q.age {
+	case "older":
+		e.At, e.AgeMS = moneyTime.Add(-10*time.Minute), 602_000
+	case "undated":
+		e.At, e.AgeMS = time.Time{}, 7_200_000
+	}
+	if q.sent != 0 {
+		e.Facts["sent"] = q.sent == 2
+	}
+	if q.answer != 0 {
+		e.Facts["host_answer_seen"] = q.answer == 2
+	}
+	return ev, []report.Evidence{e}
+}
+
+// management: network management messages (x8xx) move no money.
+func (q *moneyQuestion) management() bool { return q.mti[:1] != "-" && q.mti[1] == '8' }
+
+// first: an ordinary request or its response, neither reversal nor advice nor repeat. Of these the earlier or the offline
+// sale is what counts, and no witness here knows its fate.
+func (q *moneyQuestion) first() bool {
+	return q.mti == "-" || q.mti[1] != '4' && (q.mti[2] == '0' || q.mti[2] == '1') && q.mti[3] == '0'
+}
+
+func (q *moneyQuestion) response() bool {
+	return q.mti != "-" && q.mti[2] == '1' || q.mti != "-" && q.mti[2] == '3'
+}
+
+// old: what the check knew is about an earlier transaction.
+func (q *moneyQuestion) old() bool { return q.age == "older" || q.age == "undated" }
+
+// provedUnsent: a witness of this transaction says that nothing left, and nothing contradicts it.
+func (q *moneyQuestion) provedUnsent() bool {
+	hosts := q.code.says == "declined" // only hosts write these; a program that shows one saw an answer, unless it says that none came
+	contradicted := q.origin == report.OriginHost || q.origin == report.OriginUnknown && hosts && q.answer == 0 || q.response() || q.responseMS || q.answer == 2 || !q.first() || q.old() ||
+		q.code.says == "undecided" || q.code.says == "approved"
+	return q.sent == 1 && !contradicted
+}
+
+// provedDeclined: the host itself said no to this very request.
+func (q *moneyQuestion) provedDeclined() bool {
+	byHost := q.origin == report.OriginHost || q.origin == report.OriginTerminal && q.response() && q.answer == 2
+	denied := !q.old() && (q.answer == 1 || q.sent == 1)
+	return byHost && !denied && q.first() && q.code.says == "declined"
+}
+
+// provedRefused: the host refused this request, whatever became of the one that it speaks of.
+func (q *moneyQuestion) provedRefused() bool {
+	r := *q
+	r.code.says = "declined"
+	return r.provedDeclined()
+}
+
+// provedUnread: the terminal's own code says that the card could not be read, and nothing tells of a message.
+func (q *moneyQuestion) provedUnread() bool {
+	return q.code.says == "unread" && q.origin == report.OriginTerminal && q.mti == "-" && !q.responseMS && q.sent != 2 && q.answer != 2 && !q.old()
+}
+
+// secondCharge tells whether repeating could charge the customer twice.
+func (q *moneyQuestion) secondCharge() bool {
+	return !q.management() && !q.provedUnsent() && !q.provedDeclined() && !q.provedUnread()
+}
+
+// eachMoneyQuestion walks origin x sent x answer x message type x code, with age, entry and response time in turn so that
+// every pair of values meets; shift moves the turns.
+func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
+	ages := []string{"none", "fresh", "older", "fresh", "none", "undated", "none"}
+	entries := []string{"", "chip", "stripe", "contactless", "manual"}
+	n := shift
+	for _, origin := range []report.Origin{report.OriginHost, report.OriginTerminal, report.OriginCashier, report.OriginUnknown} {
+		for sent := range 3 {
+			for answer := range 3 {
+				for _, mti := range moneyTypes {
+					for _, code := range moneyCodes {
+						n++
+						do(&moneyQuestion{origin, sent, answer, mti, code, ages[n%len(ages)], entries[n%len(entries)], n%11 == 0})
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMoneyNeverChargesTwice holds every answer against the rules: where a second charge is possible, no advice lets the
+// customer pay again, with this card or another.
+func TestMoneyNeverChargesTwice(t *testing.T) {
+	k := codes.Builtin()
+	said := map[string]int{}
+	questions, wrong, unsent, needless := 0, 0, 0, 0
+	shifts := 2
+	if testing.Short() {
+		shifts = 1
+	}
+	for shift := range shifts {
+		eachMoneyQuestion(shift*3, func(q *moneyQuestion) {
+			ev, evidence := q.document()
+			d := diagnose.Explain(ev, evidence, k, diagnose.Options{Lang: "en"})
+			retry := d.Money.Retry
+			questions++
+			said[retry]++
+			if again := retry != report.RetryQueryFirst && retry != report.RetryNo; again && q.secondCharge() {
+				if wrong++; wrong <= 12 {
+					t.Errorf("%v: %s, %s", q, d.Money.State, retry)
+				}
+			}
+			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined && retry != report.RetryNo) && q.secondCharge() && !(q.code.code == "25" && q.provedRefused()) && q.mti != "0410" && q.mti != "0430" && q.mti != "1430" {
+				if wrong++; wrong <= 12 {
+					t.Errorf("%v: said to be %s", q, d.Money.State)
+				}
+			}
+			if q.provedUnsent() && !q.management() {
+				unsent++
+				if retry == report.RetryQueryFirst {
+					needless++
+					if testing.Verbose() {
+						t.Logf("needless: %v", q)
+					}
+				}
+			}
+		})
+	}
+	t.Logf("%d questions: %d wrong; nothing can have been sent in %d, of these needless query-first %d (%.1f %%); said %v",
+		questions, wrong, unsent, needless, 100*float64(needless)/float64(unsent), said)
+	if needless*20 >= unsent {
+		t.Errorf("query-first in %d of %d cases where nothing can have been sent: want less than one in twenty", needless, unsent)
+	}
+	for _, r := range []string{report.RetrySafe, report.RetryLater, report.RetryQueryFirst, report.RetryAfterSignin, report.RetryOtherMeans, report.RetryNo} {
+		if said[r] == 0 {
+			t.Errorf("the enumeration never met %q: it is blind", r)
+		}
+	}
+}
+
+// TestWrongPINsOfSeveralCards: when the PINs of several cards are wrong it is not the customers who mistype, and another
+// try with the right PIN brings a card nearer to being locked.
+func TestWrongPINsOfSeveralCards(t *testing.T) {
+	k := codes.Builtin()
+	yes := true
+	for name, c := range map[string]struct {
+		facts report.Facts
+		safe  bool
+	}{
+		"one card":                          {report.Facts{"same_code_1h": 1.0, "cards_same_code_1h": 1.0, "approvals_1h": 9.0}, true},
+		"one card twice":                    {report.Facts{"same_code_1h": 2.0, "cards_same_code_1h": 1.0, "approvals_1h": 9.0}, true},
+		"three cards":                       {report.Facts{"same_code_1h": 4.0, "cards_same_code_1h": 3.0}, false},
+		"two cards":                         {report.Facts{"same_code_1h": 2.0, "cards_same_code_1h": 2.0, "approvals_1h": 30.0}, false},
+		"thirty times, cards not counted":   {report.Facts{"same_code_1h": 30.0}, false},
+		"two issuers, cards not counted":    {report.Facts{"same_code_1h": 2.0, "issuers_same_code_1h": 2.0}, false},
+		"one card, counted among approvals": {report.Facts{"cards_same_code_1h": 1.0, "approvals_1h": 40.0}, true},
+	} {
+		for _, code := range []moneyCode{{"unionpay", "55", ""}, {"iso8583-1987", "55", ""}} {
+			ev := report.Event{Time: moneyTime, Code: code.code, Scheme: code.scheme, Origin: report.OriginHost, Txn: &report.Txn{MTI: "0210", Sent: &yes, HostAnswerSeen: &yes}}
+			d := diagnose.Explain(ev, []report.Evidence{{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: c.facts}}, k, diagnose.Options{})
+			if got := d.Money.Retry == report.RetrySafe; got != c.safe {
+				t.Errorf("%s, %s: %s", name, code.scheme, d.Money.Retry)
+			}
+		}
+	}
+}

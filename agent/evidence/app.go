@@ -1,0 +1,120 @@
+package evidence
+
+import "strings"
+
+// Ages of a sign-in, in seconds: terminals sign in once a day.
+const (
+	signInFresh, signInNotFresh = 900, 1800
+	signInAging, signInOld      = 18 * hour, day
+)
+
+// signInGood tells a sign-in whose result was success, or is not known.
+func signInGood(result string) bool { return strings.Trim(result, "0") == "" }
+
+func (it *Item) sessionLevel() Level {
+	switch {
+	case it.isNot(SignedIn), !signInGood(it.str(LastSigninResult)):
+		return LevelBad
+	case it.atLeast(SigninAgeS, signInOld):
+		return LevelPoor
+	}
+	return LevelGood
+}
+
+// session reads the sign-in. A host that answers says more of it than the program does.
+func (r *Reading) session() {
+	it := r.First(AppSession)
+	if it == nil {
+		return
+	}
+	s := &r.sale
+	age, dated := it.num(SigninAgeS)
+	result := it.str(LastSigninResult)
+	good := signInGood(result)
+	saleCode := !strings.HasPrefix(s.MTI, "08") && s.Answered
+	switch {
+	case result == "none":
+		r.add("session.no-reply", it, 1)
+	case !good && result == s.Event.Code && s.Answered:
+		r.add("session.same-code", it, 1)
+	case !good:
+		r.add("session.refused", it, choose(it.isNot(SignedIn), 0, 1))
+	}
+	if saleCode && good && it.is(SignedIn) && dated {
+		r.add("session.sale-only", it, ramp(age, hour, hour/6))
+	}
+	old, fresh := 0.0, 0.0
+	if dated {
+		old, fresh = ramp(age, signInAging, signInOld), ramp(age, signInNotFresh, signInFresh)
+	}
+	switch {
+	case it.isNot(SignedIn):
+		r.add("session.out", it, choose(good || result == "none", 1, 0.4))
+	case it.is(SignedIn) && good:
+		r.add("session.old", it, old)
+		r.add("session.fresh", it, fresh)
+		clear := choose(dated, 1-old, 0.6) * (1 - fresh)
+		if s.Topic == "session" && s.Answered {
+			clear *= 0.3 // the host says otherwise, and it is the host that decides
+		}
+		r.add("session.in", it, clear*choose(it.claimedBad(), 0, 1))
+	default:
+		r.add("session.old", it, old)
+	}
+}
+
+// alone is said of a terminal whose sign-in alone is refused.
+func (r *Reading) alone() {
+	if r.has("adv.alone-acquirer") && r.has("session.same-code") && r.has("hist.never-approved") {
+		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
+	}
+}
+
+func (it *Item) versionDiffers() (known, differs bool) {
+	installed, expected := it.str(Installed), it.str(Expected)
+	return installed != "" && expected != "", installed != "" && expected != "" && installed != expected
+}
+
+func (r *Reading) version() {
+	it := r.First(AppVersion)
+	if it == nil {
+		return
+	}
+	known, _ := it.versionDiffers()
+	switch {
+	case it.Bad():
+		r.add("version.old", it, 1)
+	case known:
+		r.add("version.ok", it, 1)
+	}
+}
+
+// changed names the finding of each member of changed_since_approval.
+var changed = map[string]string{
+	"app_version": "changed.app", "kernel_version": "changed.kernel", "terminal_id": "changed.id", "merchant_id": "changed.id",
+	"parameters": "changed.id", "host_address": "changed.host", "tpdu": "changed.host", "apn": "changed.host", "phone_number": "changed.phone",
+	"certificate": "changed.cert", "ip_config": "changed.ip", "reader_firmware": "changed.reader",
+}
+
+// manyChanges is how many changes at once say no less than still more.
+const manyChanges = 8
+
+// changes reads what was changed since the last approval. Of many changes at once each says less.
+func (r *Reading) changes() {
+	it := r.First(AppConfig)
+	if it == nil {
+		return
+	}
+	if list, known := it.Facts[string(ChangedSinceApproval)]; !known || list == nil {
+		return
+	}
+	members := it.Facts.Strings(string(ChangedSinceApproval))
+	if len(members) == 0 {
+		r.add("changed.none", it, choose(it.Bad(), 0, 1))
+	}
+	for _, m := range members {
+		if name := changed[m]; name != "" {
+			r.add(name, it, 1/(0.5+0.5*float64(min(len(members), manyChanges))))
+		}
+	}
+}

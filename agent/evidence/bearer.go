@@ -1,0 +1,135 @@
+package evidence
+
+import (
+	"slices"
+	"strings"
+)
+
+// kindOf returns the kind of bearer that an interface name or kind stands for, "" if it tells nothing.
+func kindOf(name string) string {
+	switch {
+	case name == "ethernet" || name == "wifi" || name == "cellular" || name == "ppp":
+		return name
+	case strings.HasPrefix(name, "eth") || strings.HasPrefix(name, "en") || strings.HasPrefix(name, "lan"):
+		return "ethernet"
+	case strings.HasPrefix(name, "wlan") || strings.HasPrefix(name, "wl"):
+		return "wifi"
+	case strings.HasPrefix(name, "ppp"):
+		return "ppp"
+	case strings.HasPrefix(name, "ww") || strings.HasPrefix(name, "usb") || strings.HasPrefix(name, "rmnet"):
+		return "cellular"
+	}
+	return ""
+}
+
+// linkKind returns the kind of the link an item of net.link, net.address or net.errors speaks of.
+func linkKind(it *Item) string {
+	kind := it.str(Kind)
+	for _, s := range [...]string{kind, it.str(Iface), it.Subject} {
+		if k := kindOf(s); k != "" {
+			return k
+		}
+	}
+	return ""
+}
+
+// Other tells whether a kind of bearer is another than the one the sale goes over.
+func (r *Reading) Other(kind string) bool {
+	return kind != "" && r.Kind != "" && kind != r.Kind && !(kind == "ppp" && r.Kind == "cellular") && !(kind == "cellular" && r.Kind == "ppp")
+}
+
+// activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active, else
+// the only one that is up, else the one the approvals came by, else the one that went down within the hour, else the only
+// one that there is any word of.
+func (r *Reading) activeBearer() string {
+	if it := r.First(NetBearer); it != nil {
+		if k := kindOf(it.str(Active)); k != "" {
+			return k
+		}
+	}
+	up, down, fell := r.linkStates()
+	if len(up) == 1 {
+		return up[0]
+	}
+	if by := r.approvedBy(); by != "" {
+		return by
+	}
+	modem := len(r.All(ModemRegistration))+len(r.All(ModemSIM))+len(r.All(ModemBearer)) > 0
+	switch {
+	case len(up) > 1:
+		return "" // several are up: none can be left out
+	case len(fell) == 1:
+		return fell[0]
+	case len(down) == 1 && (down[0] != "ethernet" && down[0] != "wifi" || !modem):
+		return down[0]
+	case len(down) == 0 && modem && len(r.All(NetWifi)) == 0:
+		return "cellular"
+	case len(down) == 0 && !modem && len(r.All(NetWifi)) > 0:
+		return "wifi"
+	case len(down) == 0 && len(r.All(ModemLine)) > 0 && !modem:
+		return "ppp"
+	}
+	return ""
+}
+
+// linkStates returns the kinds of links that are up, those that are not, and of these the ones that were up within the
+// hour. A link that was down all hour while sales were approved did not carry them and is left out.
+func (r *Reading) linkStates() (up, down, fell []string) {
+	approved := false
+	if h := r.First(TxnHistory); h != nil {
+		approved = h.atLeast(Approvals1h, 1)
+	}
+	note := func(list []string, kind string) []string {
+		if kind == "" || slices.Contains(list, kind) {
+			return list
+		}
+		return append(list, kind)
+	}
+	links := r.All(NetLink)
+	for i := range links {
+		if !linkDown(&links[i]) {
+			up = note(up, linkKind(&links[i]))
+		}
+	}
+	for i := range links {
+		it := &links[i]
+		kind := linkKind(it)
+		still := it.atMost(Flaps1h, 0) && (kind == "ethernet" || kind == "wifi")
+		if !linkDown(it) || slices.Contains(up, kind) || still && approved {
+			continue
+		}
+		down = note(down, kind)
+		if it.atLeast(Flaps1h, 1) {
+			fell = note(fell, kind)
+		}
+	}
+	return up, down, fell
+}
+
+// linkDown tells whether a link has no carrier. One that flaps is bad, but up.
+func linkDown(it *Item) bool {
+	return it.isNot(Carrier) || it.Bad() && !it.is(Carrier) && it.shows("link.some-flaps") == 0
+}
+
+// approvedBy returns the kind of bearer that most recent approvals came by, "" if there is no such word.
+func (r *Reading) approvedBy() string {
+	it := r.First(TxnHistory)
+	if it == nil {
+		return ""
+	}
+	best, kind := 0.0, ""
+	for _, k := range [...]string{"ethernet", "wifi", "cellular", "ppp"} {
+		if n := it.Facts.Counts(string(ApprovalsBy))[k]; n > best {
+			best, kind = n, k
+		}
+	}
+	return kind
+}
+
+// bearers says over which network the sale goes: what it does not use cannot have stopped it.
+func (r *Reading) bearers() {
+	names := map[string]string{"ethernet": "bearer.ethernet", "wifi": "bearer.wifi", "cellular": "bearer.cellular", "ppp": "bearer.dial"}
+	if name := names[r.Kind]; name != "" {
+		r.put(name, r.First(NetBearer), nil, 1)
+	}
+}

@@ -1,0 +1,48 @@
+package evidence
+
+// names reads the resolution of names: the host's own against others.
+func (r *Reading) names(n reachability) {
+	list := r.All(NetDNS)
+	var hostFail, otherFail, hostOK, otherOK *Item
+	for i := range list {
+		it := &list[i]
+		if it.Bearer != "" && r.Other(kindOf(it.Bearer)) {
+			continue
+		}
+		slot := &otherOK
+		switch {
+		case it.IsHost() && it.Bad():
+			slot = &hostFail
+		case it.IsHost():
+			slot = &hostOK
+		case it.Bad():
+			slot = &otherFail
+		}
+		*slot = it
+	}
+	failed := hostFail
+	if failed == nil {
+		failed = otherFail
+	}
+	switch {
+	case failed == nil:
+		if it := hostOK; it != nil {
+			r.add("dns.ok", it, 1-it.shows("dns.slow")/2)
+		} else if otherOK != nil {
+			r.add("dns.ok", otherOK, 1-otherOK.shows("dns.slow")/2)
+		}
+	case hostOK != nil: // some other name: the host's own is fine
+		r.add("dns.ok", hostOK, 0.7)
+	case otherOK != nil:
+		r.add("dns.only-host", failed, 1)
+	case n.internetOK != nil && (Check(n.internetOK.Check) == NetInternet || otherFail != nil):
+		r.add("dns.fail-beyond", failed, 1)
+		if hostFail != nil && otherFail != nil {
+			r.add("dns.fail-all", failed, 0.5)
+		}
+	case hostFail != nil && otherFail != nil && n.internetFail == nil:
+		r.add("dns.fail-all", failed, choose(n.hostOK, 0.4, 1))
+	default:
+		r.add("dns.fail", failed, choose(n.hostOK || failed.str(Outcome) == "unreachable", 0.3, 1))
+	}
+}

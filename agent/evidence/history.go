@@ -1,0 +1,130 @@
+package evidence
+
+import (
+	"strings"
+
+	"posdx/agent/report"
+)
+
+// history reads how this code has come before, and on which cards.
+func (r *Reading) history() {
+	it := r.First(TxnHistory)
+	if it == nil {
+		return
+	}
+	approvals, approvalsKnown := it.num(Approvals1h)
+	same, _ := it.num(SameCode1h)
+	cards, cardsKnown := it.num(CardsSameCode1h)
+	issuers, issuersKnown := it.num(IssuersSameCode1h)
+	firstSeen, firstKnown := it.num(FirstSeenAgeS)
+	last, lastKnown := it.num(LastApprovalAgeS)
+
+	answered := r.sale.Answered
+	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not that
+	// it works for others: the longer nothing else came, the less one card stands out.
+	since := firstKnown && lastKnown && last >= firstSeen
+	contrast := 1.0
+	if since {
+		contrast = ramp(firstSeen, 1800, 300)
+	}
+	switch {
+	case cardsKnown && cards >= 2:
+		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
+	case cardsKnown && cards == 1 && approvals > 0:
+		r.add("hist.one-card", it, ramp(approvals, -2, 4)*contrast)
+	case !cardsKnown && same == 1 && approvals >= 3:
+		r.add("hist.one-card", it, 0.5)
+	}
+	switch {
+	case issuersKnown && issuers >= 2:
+		r.add("hist.many-issuers", it, ramp(issuers, 0, 3))
+	case issuersKnown && issuers == 1 && approvals > 0: // else it may be the only one that was tried
+		r.add("hist.one-issuer", it, choose(same >= 2 || cards >= 2, 1, 0.6))
+	}
+	switch {
+	case !approvalsKnown:
+	case approvals == 0 && !lastKnown && same > 0:
+		r.add("hist.never-approved", it, 1)
+	case (approvals == 0 || since) && same >= 2 && answered:
+		r.add("hist.all-fail", it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
+	case since:
+	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
+		r.add("hist.others-ok", it, 1)
+	case lastKnown && last < 900 && approvals >= 3:
+		r.add("hist.others-ok", it, 0.5)
+	}
+	if lastKnown {
+		r.add("hist.worked-before", it, 1)
+	}
+	pin, noPIN, byPIN := pinCounts(it.Facts.Counts(string(ApprovalsBy)))
+	if byPIN && pin == 0 && noPIN >= 2 && (same >= 2 || cards >= 2) {
+		r.add("hist.pin-only-fails", it, 1)
+	}
+	r.unread(it)
+	r.sinceUpdate(it, approvals, same)
+}
+
+// pinCounts finds the approvals with and without a PIN.
+func pinCounts(by map[string]float64) (pin, without float64, known bool) {
+	for name, n := range by {
+		if !strings.Contains(name, "pin") {
+			continue
+		}
+		known = true
+		if name == "pin" || strings.HasPrefix(name, "with_") || strings.HasPrefix(name, "with-") {
+			pin += n
+		} else {
+			without += n
+		}
+	}
+	return pin, without, known
+}
+
+// unread tells one bad card from a bad reader by how many distinct cards could not be read, and by which way.
+func (r *Reading) unread(it *Item) {
+	cards, _ := it.num(Cards1h)
+	failed, known := it.num(CardsFailed1h)
+	switch {
+	case !known:
+	case failed >= 3 && failed >= 0.25*cards:
+		r.add("hist.many-unread", it, ramp(failed, 1, 5))
+	case failed <= 2 && failed >= 1 && cards >= 5 && failed <= 0.25*cards:
+		r.add("hist.few-unread", it, 1)
+	}
+	by := it.Facts.Counts(string(EntryFailures))
+	contact, air := by["chip"]+by["stripe"], by["contactless"]
+	switch {
+	case contact >= 4 && air == 0 && (failed >= 3 || !known):
+		r.add("hist.mode-stripe-chip", it, 1)
+		if by["chip"] == 0 || by["stripe"] == 0 {
+			r.add("hist.entry-only", it, 1)
+		}
+	case by["chip"] >= 2 && air >= 2:
+		r.add("hist.mode-all", it, 1)
+	}
+}
+
+// fortnight is how long an update is recent.
+const fortnight = 14 * day
+
+// sinceUpdate compares the last update with the approvals.
+func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
+	since, known := h.num(ApprovalsSinceUpdate)
+	it := r.First(AppVersion)
+	age, dated := 0.0, false
+	if it != nil {
+		age, dated = it.num(UpdatedAgeS)
+	}
+	last, hadApproval := h.num(LastApprovalAgeS)
+	first, firstKnown := h.num(FirstSeenAgeS)
+	switch {
+	case known && since > 0:
+		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3))
+	case dated && age < fortnight && hadApproval && last >= age && approvals == 0 && (same >= 2 || known):
+		if !firstKnown || first <= age+hour {
+			r.put("hist.after-update", h, h.Facts, h.Fresh)
+		}
+	case dated && hadApproval && last < age && approvals >= 2:
+		r.put("hist.ok-since-update", h, report.Facts{string(ApprovalsSinceUpdate): approvals}, 0.6)
+	}
+}

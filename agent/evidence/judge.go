@@ -1,0 +1,256 @@
+package evidence
+
+import (
+	"slices"
+
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not tell,
+// stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is for whoever
+// measured.
+func Grade(e *report.Evidence, k *codes.Knowledge) {
+	if e.Facts == nil {
+		e.Facts = report.Facts{}
+	}
+	if reason, ok := e.Facts.Str("reason"); ok && reason != "" && (e.Status == report.CannotTell || e.Status == report.NotRun) {
+		return
+	}
+	if _, ok := k.Check(e.Check); !ok || Check(e.Check) == FleetAdvisory {
+		return // what other terminals see is said, not measured
+	}
+	e.Status = report.OK
+	delete(e.Facts, "level")
+	it := newItem(e, k, 0)
+	switch reason := it.doubt(); {
+	case reason != "":
+		e.Status, e.Facts["reason"] = report.CannotTell, reason
+		return
+	case it.Level == LevelBad:
+		e.Status = report.Bad
+	}
+	if it.graded() {
+		e.Facts["level"] = string(it.Level)
+	}
+}
+
+// graded tells whether the level says more than the status: the check measures numbers, or ended in between.
+func (it *Item) graded() bool {
+	if it.Level == LevelPoor || it.Level == LevelFair {
+		return true
+	}
+	for i, list := 0, it.k.LimitsOf(it.Check); i < len(list); i++ {
+		if (list[i].News == codes.BadNews || list[i].News == codes.PoorNews) && list[i].Fact != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// judge applies the limits of the item's check to its facts.
+func (it *Item) judge() {
+	it.Level, it.trust = LevelGood, 1
+	limits := it.k.LimitsOf(it.Check)
+	for i := range limits {
+		l := &limits[i]
+		if l.News == codes.GoodNews || !it.holds(l) {
+			continue
+		}
+		it.look(l)
+	}
+	it.Level = worse(it.Level, it.inGo())
+	if it.claimedBad() && it.Level != LevelBad {
+		it.Level = LevelBad
+		for i := range limits {
+			if l := &limits[i]; len(l.When) == 1 && l.When[0].Op == codes.Claimed {
+				it.shown = append(it.shown, shown{l, l.Full, 1})
+			}
+		}
+	}
+	it.Level = worse(it.Level, it.claimedLevel())
+	worst := 0.0
+	for _, s := range it.shown {
+		worst = max(worst, s.badness)
+	}
+	it.trust = choose(it.Level == LevelBad, 0, 1-worst)
+	if it.claimedLevel() == LevelPoor && worst == 0 {
+		it.trust *= 0.5 // so whoever sent it says
+	}
+	for i := range limits {
+		if l := &limits[i]; l.News == codes.GoodNews && it.trust > 0 && it.holds(l) {
+			strength := l.Full
+			if l.Fact != "" {
+				v, ok := it.number(l.Fact)
+				strength = choose(ok, ramp(v, l.Bad, l.Full), 0)
+			}
+			if strength *= it.trust; strength > 0 {
+				it.shown = append(it.shown, shown{l, strength, 0})
+			}
+		}
+	}
+}
+
+// look grades by one limit that is no good news and whose conditions hold.
+func (it *Item) look(l *codes.Limit) {
+	if l.Fact == "" {
+		if len(l.When) == 1 && l.When[0].Op == codes.Claimed {
+			return
+		}
+		s := shown{l, l.Full, 0}
+		switch l.News {
+		case codes.BadNews:
+			it.Level, s.badness = LevelBad, 1
+		case codes.PoorNews:
+			it.Level, s.badness = worse(it.Level, LevelPoor), l.Full
+		}
+		it.shown = append(it.shown, s)
+		return
+	}
+	v, ok := it.number(l.Fact)
+	if !ok {
+		return
+	}
+	up := l.Full > l.Poor
+	past := func(limit float64) bool { return up && v > limit || !up && v < limit }
+	strength := ramp(v, l.Poor, l.Full)
+	level := LevelGood
+	switch {
+	case l.News == codes.BadNews && (past(l.Bad) || v == l.Bad) && !it.byChance(l):
+		level = LevelBad
+	case l.News != codes.Note && past(l.Poor):
+		level = LevelPoor
+	case l.Grades && past(l.Fair):
+		level = LevelFair
+	}
+	it.Level = worse(it.Level, level)
+	if strength > 0 {
+		s := shown{l, strength, 0}
+		switch l.News {
+		case codes.BadNews:
+			s.badness = ramp(v, l.Poor, l.Bad)
+		case codes.PoorNews:
+			s.badness = strength
+		}
+		it.shown = append(it.shown, s)
+	}
+}
+
+// holds tells whether all conditions of a limit do.
+func (it *Item) holds(l *codes.Limit) bool {
+	for i := range l.When {
+		if !it.condition(&l.When[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (it *Item) condition(c *codes.Cond) bool {
+	switch c.Op {
+	case codes.Claimed:
+		return true // asked for where it counts
+	case codes.Joined:
+		return false
+	case "is":
+		return it.is(Fact[bool](c.Fact))
+	case "not":
+		return it.isNot(Fact[bool](c.Fact))
+	case "eq":
+		return slices.Contains(c.Words, it.str(Fact[string](c.Fact)))
+	case "ne": // what is not known differs from every word, unless words are all that the check knows
+		s, known := it.Facts.Str(c.Fact)
+		return known && !slices.Contains(c.Words, s) || !known && !it.decides(c.Fact)
+	}
+	v, ok := it.number(c.Fact)
+	if c.Op == "known" || c.Op == "unknown" {
+		_, there := it.Facts[c.Fact]
+		return (there || ok) == (c.Op == "known")
+	}
+	return ok && (c.Op == "ge" && v >= c.Number || c.Op == "le" && v <= c.Number || c.Op == "gt" && v > c.Number || c.Op == "lt" && v < c.Number)
+}
+
+// decides tells whether a fact is the one that a check is about: without it nothing is known.
+func (it *Item) decides(fact string) bool { return fact == string(Outcome) || fact == string(State) }
+
+// byChance tells whether a value past its limit rests on too little to be called bad.
+func (it *Item) byChance(l *codes.Limit) bool {
+	if Check(it.Check) != NetPath || l.Fact != string(LossPct) {
+		return false
+	}
+	samples, known := it.num(Samples)
+	loss, _ := it.num(LossPct)
+	return known && samples*loss/100 < 1.5 // one packet
+}
+
+// inGo is the level of the checks whose facts must be read together.
+func (it *Item) inGo() Level {
+	switch Check(it.Check) {
+	case NetAddress:
+		return it.addressLevel()
+	case ModemBearer:
+		return it.contextLevel()
+	case AppSession:
+		return it.sessionLevel()
+	case AppVersion:
+		if _, old := it.versionDiffers(); old {
+			return LevelBad
+		}
+	case TxnAnswer:
+		if it.isNot(HostAnswerSeen) {
+			return LevelBad
+		}
+	case NetGateway:
+		if it.deadRouter() {
+			return LevelBad
+		}
+	}
+	return LevelGood
+}
+
+// doubt is why a check that was made cannot tell after all, "" if it can.
+func (it *Item) doubt() string {
+	known := func(f Fact[float64]) bool { _, ok := it.num(f); return ok }
+	switch Check(it.Check) {
+	case BoardMemory: // little is left, and whether anything waits for it the kernel does not say
+		if it.Level == LevelPoor && !known(PressureAvg10) && !it.atLeast(OOMKills24h, 1) {
+			return report.ReasonUnsupported
+		}
+	case BoardCPU: // a load says nothing of who waits: tasks stuck on a disk count as well
+		if it.Level != LevelBad && !known(PressureAvg10) {
+			return report.ReasonUnsupported
+		}
+	case BoardClock: // nothing here or outside vouches for it
+		if it.Level != LevelBad && it.isNot(Trusted) {
+			return report.ReasonUnsupported
+		}
+	case BoardReboots:
+		if !known(Count24h) && (it.str(LastReason) == "unknown" || it.str(LastReason) == "") {
+			return report.ReasonTooFew
+		}
+	case ReaderReads:
+		if cards, ok := it.num(Cards); (!ok || cards < enoughCards) && it.shows("reads.wearing") == 0 {
+			return report.ReasonTooFew
+		}
+	case ModemSignal:
+		if n, ok := it.num(Samples); ok && n < EnoughSamples || len(it.shown) == 0 {
+			return report.ReasonTooFew
+		}
+	case NetGateway:
+		if loss, lossKnown := it.num(LossPct); it.Level != LevelBad && it.str(Neighbour) != "reachable" && lossKnown && loss >= 100 {
+			return report.ReasonTimeout
+		}
+	case TxnAnswer:
+		if _, ok := it.Known(HostAnswerSeen); !ok {
+			return report.ReasonUnsupported
+		}
+	}
+	return ""
+}
+
+// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be a
+// passing lorry.
+const (
+	enoughCards   = 5
+	EnoughSamples = 3
+)

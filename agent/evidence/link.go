@@ -1,0 +1,131 @@
+package evidence
+
+import (
+	"slices"
+	"strings"
+)
+
+// links reads cables and radio links. A link of another kind than the sale's, or a second socket that nothing is plugged
+// into, is left out.
+func (r *Reading) links() {
+	list := r.All(NetLink)
+	up, _, _ := r.linkStates()
+	for i := range list {
+		it := &list[i]
+		kind, down := linkKind(it), linkDown(it)
+		if r.Other(kind) || down && slices.Contains(up, kind) {
+			continue
+		}
+		flaps, some := it.shows("link.flaps"), it.shows("link.some-flaps")
+		switch {
+		case kind == "wifi" && down:
+			r.add("link.wifi-down", it, 1)
+		case (kind == "cellular" || kind == "ppp") && down:
+			r.add("link.cellular-down", it, 1)
+		case down:
+			r.add("link.down", it, 1)
+		case kind == "wifi":
+			r.add("link.wifi-ok", it, choose(it.Bad(), 0, 1))
+			r.add("link.wifi-flaps", it, flaps)
+		case kind == "cellular" || kind == "ppp":
+			r.add("link.cellular-ok", it, choose(it.Bad(), 0, 1-some/2))
+			r.add("link.cellular-flaps", it, flaps)
+		default:
+			r.add("link.flaps", it, flaps)
+			r.add("link.some-flaps", it, some)
+			r.add("link.ok", it, choose(it.Bad(), 0, 1-some))
+		}
+	}
+	if it := r.First(NetWifi); it != nil && !r.Other("wifi") {
+		r.add("wifi.ok", it, it.shows("wifi.ok")*choose(r.has("gateway.flaky-wifi"), 0.2, 1))
+	}
+}
+
+// noAddress is an address that a terminal gave itself for want of one (RFC 3927).
+const noAddress = "169.254."
+
+// addressLevel judges the addressing of an interface.
+func (it *Item) addressLevel() Level {
+	routes, known := it.num(DefaultRoutes)
+	address, told := it.Facts.Str(string(Address))
+	switch {
+	case it.is(Duplicate), it.is(Conflict), it.isNot(GatewayInSubnet), strings.HasPrefix(address, noAddress), known && routes == 0:
+		return LevelBad
+	case told && address == "":
+		return LevelBad
+	}
+	return LevelGood
+}
+
+func (r *Reading) addresses() {
+	list := r.All(NetAddress)
+	for i := range list {
+		it := &list[i]
+		if r.Other(linkKind(it)) {
+			continue
+		}
+		address := it.str(Address)
+		routes, known := it.num(DefaultRoutes)
+		switch {
+		case it.is(Duplicate):
+			r.add("address.duplicate", it, 1)
+		case it.isNot(GatewayInSubnet) || strings.HasPrefix(address, noAddress):
+			r.add("address.wrong", it, 1)
+		case known && routes == 0 || address == "" && it.Bad():
+			if k := linkKind(it); k != "cellular" && k != "ppp" {
+				linked := r.has("link.ok") || r.has("link.wifi-ok") || r.has("link.down") || r.has("link.wifi-down")
+				r.add(pick(linked, "address.none", "address.none-blind"), it, 1)
+			} else {
+				r.add("apn.none", it, 0.3)
+			}
+		case routes >= 2 && it.Bad(), it.is(Conflict):
+			r.add("address.two-routes", it, 1)
+		case routes >= 2:
+			r.add("address.two-routes-maybe", it, 1)
+		case it.Bad():
+			r.add("address.wrong", it, 0.6)
+		default:
+			r.add("address.ok", it, 1)
+		}
+	}
+}
+
+// allLost is the loss from which nothing at all came back, in per cent; pingsDropped the one from which a router that is
+// reachable by ARP is taken to drop pings, as many do.
+const (
+	allLost      = 95
+	pingsDropped = 80
+)
+
+// deadRouter tells whether the router is not there: no ARP, or no answer at all.
+func (it *Item) deadRouter() bool {
+	loss, known := it.num(LossPct)
+	neighbour := it.str(Neighbour)
+	return neighbour == "failed" || known && loss >= allLost && neighbour == "" && it.claimedBad()
+}
+
+func (r *Reading) routers() {
+	list := r.All(NetGateway)
+	for i := range list {
+		it := &list[i]
+		if r.Other(kindOf(it.Bearer)) {
+			continue
+		}
+		loss, known := it.num(LossPct)
+		neighbour := it.str(Neighbour)
+		flaky := it.shows("gateway.flaky")
+		switch {
+		case neighbour == "failed" || known && loss >= allLost && neighbour != "reachable":
+			r.add(pick(r.has("address.ok") || r.has("address.wrong"), "gateway.dead", "gateway.dead-blind"), it, 1)
+			continue
+		case neighbour == "reachable":
+			flaky *= ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do
+		}
+		r.add(pick(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
+		r.add("path.gateway-loss", it, flaky)
+		r.add("gateway.slow", it, it.shows("gateway.slow"))
+		if known && loss < allLost || !known {
+			r.add("gateway.ok", it, (1-flaky)*choose(it.Bad(), 0, 1)*choose(neighbour == "stale" && !known, 0.5, 1))
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package evidence
+
+import "strings"
+
+// 3GPP 24.008 10.5.6.6 (24.301 9.9.4.4) causes of a refused data connection: 8 is operator determined barring; 27 missing
+// or unknown APN, 29 authentication failed, 30 rejected by the gateway, 32 and 33 service not supported or not subscribed.
+var (
+	barredCauses  = map[string]bool{"8": true}
+	refusedCauses = map[string]bool{"27": true, "29": true, "30": true, "32": true, "33": true}
+)
+
+// contextState is what a data connection is: ok, refused, barred, none, or "" if that is not known.
+func (it *Item) contextState() string {
+	cause := causeText(it)
+	switch {
+	case barredCauses[cause] || strings.Contains(strings.ToLower(cause), "barr"):
+		return "barred"
+	case it.isNot(APNOk) || refusedCauses[cause]:
+		return "refused"
+	case it.isNot(ContextActive) || it.isNot(Attached):
+		return "none"
+	case it.is(ContextActive):
+		return "ok"
+	}
+	return ""
+}
+
+func (it *Item) contextLevel() Level {
+	switch it.contextState() {
+	case "none":
+		return LevelBad
+	case "barred", "refused":
+		if !it.is(ContextActive) || it.isNot(APNOk) { // an old cause beside a connection that stands is history
+			return LevelBad
+		}
+	}
+	return LevelGood
+}
+
+// mobile reads registration and data connection of the modem, if the sale goes over it.
+func (r *Reading) mobile() {
+	if r.Other("cellular") && r.Other("ppp") {
+		return
+	}
+	if it := r.First(ModemRegistration); it != nil && it.str(State) == "searching" {
+		r.add(pick(r.strength("signal.ok") > 0.3, "reg.searching-good", "reg.searching"), it, 1)
+	}
+	it := r.First(ModemBearer)
+	if it == nil {
+		return
+	}
+	switch it.contextState() {
+	case "barred":
+		r.add("apn.barred", it, 1)
+	case "refused":
+		r.add("apn.bad", it, 1)
+	case "none":
+		if it.isNot(Attached) {
+			r.add("apn.none", it, choose(r.has("reg.ok"), 0.6, 0.2))
+		} else {
+			r.add("apn.none", it, 1)
+		}
+	case "ok":
+		if it.Bad() {
+			r.add("apn.none", it, 0.5) // so whoever sent it says
+		} else {
+			r.add("apn.ok", it, 1)
+		}
+	default:
+		r.add("apn.none", it, choose(it.Bad(), 0.5, 0))
+	}
+}

@@ -1,0 +1,184 @@
+package evidence
+
+// A reachability is what the network checks say together.
+type reachability struct {
+	hostOK, hostFail, backupOK, backupFail bool
+	internetOK, internetFail               *Item
+	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
+	hostPing                               float64 // how surely the host's address answers pings
+	hostRTT                                float64
+}
+
+// A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is not so.
+const pingDoubt, pingNone = 50, 90
+
+func (r *Reading) reach() reachability {
+	var n reachability
+	tcp := r.All(NetTCP)
+	for i := range tcp {
+		it := &tcp[i]
+		switch {
+		case !it.IsHost():
+			n.internet(it)
+		case it.Bearer != "" && r.Other(kindOf(it.Bearer)):
+			if !it.Bad() {
+				n.otherBearerHost = it
+			}
+		case it.Target == "host-backup":
+			n.backupOK, n.backupFail = n.backupOK || !it.Bad(), n.backupFail || it.Bad()
+		default:
+			n.hostOK, n.hostFail = n.hostOK || !it.Bad(), n.hostFail || it.Bad()
+		}
+	}
+	for _, check := range [...]Check{NetInternet, NetTLS} {
+		list := r.All(check)
+		for i := range list {
+			it := &list[i]
+			if it.IsHost() && check == NetTLS {
+				continue
+			}
+			if it.Bearer != "" && r.Other(kindOf(it.Bearer)) {
+				if !it.Bad() {
+					n.otherBearerAll = it
+				}
+				continue
+			}
+			if check == NetInternet || !it.Bad() {
+				n.internet(it)
+			}
+		}
+	}
+	paths := r.All(NetPath)
+	for i := range paths {
+		it := &paths[i]
+		loss, known := it.num(LossPct)
+		rtt, _ := it.num(RTTMS)
+		through := choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		switch {
+		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
+		case it.IsHost():
+			n.hostPing = max(n.hostPing, through)
+			n.hostRTT = max(n.hostRTT, rtt)
+		case it.Target != "gateway" && through > 0.5:
+			n.internet(it)
+		}
+	}
+	return n
+}
+
+// internet notes whether some place other than the host can be reached. A refusal, too, is an answer from afar; what a
+// portal answers is not.
+func (n *reachability) internet(it *Item) {
+	switch {
+	case it.is(Portal): // neither: the line works and leads nowhere
+	case !it.Bad() || it.str(Outcome) == "refused" || Check(it.Check) == NetPath:
+		if n.internetOK == nil || n.internetOK.Fresh < it.Fresh {
+			n.internetOK = it
+		}
+	case n.internetFail == nil || n.internetFail.Fresh < it.Fresh:
+		n.internetFail = it
+	}
+}
+
+// beyond reads everything behind the first router.
+func (r *Reading) beyond() {
+	n := r.reach()
+	if n.internetOK != nil && !r.has("internet.portal") {
+		r.add("internet.ok", n.internetOK, 1)
+		if n.internetOK.str(Outcome) == "refused" {
+			r.add("internet.refused", n.internetOK, 1)
+		}
+	}
+	if n.internetFail != nil && n.internetOK == nil {
+		// The way out is at fault only if what lies before it is known to work.
+		if r.has("gateway.ok") || r.has("apn.ok") || r.has("link.cellular-ok") && r.has("reg.ok") {
+			r.add("internet.fail-beyond", n.internetFail, 1)
+		} else {
+			r.add("internet.fail", n.internetFail, 1)
+		}
+		if n.otherBearerAll != nil || n.otherBearerHost != nil {
+			r.add("tcp.other-bearer-outage", n.internetFail, 1)
+		}
+	}
+	r.names(n)
+	r.paths()
+	r.connections(n)
+	r.certificates()
+}
+
+// A refusal within nearMS from a host that is at least farMS away was sent by something near.
+const nearMS, farMS = 2, 8
+
+func (r *Reading) connections(n reachability) {
+	tcp := r.All(NetTCP)
+	refusedElsewhere := false
+	for _, check := range [...]Check{NetTCP, NetInternet} {
+		list := r.All(check)
+		for i := range list {
+			refusedElsewhere = refusedElsewhere || !list[i].IsHost() && list[i].str(Outcome) == "refused"
+		}
+	}
+	for i := range tcp {
+		it := &tcp[i]
+		if !it.IsHost() || it.Bearer != "" && r.Other(kindOf(it.Bearer)) {
+			continue
+		}
+		if !it.Bad() {
+			if it.Target != "host-backup" || !n.hostFail {
+				r.add("tcp.ok", it, choose(n.hostFail, 0.5, 1))
+				r.add("tcp.slow", it, it.shows("tcp.slow"))
+			}
+			continue
+		}
+		if n.hostOK && it.Target == "host-backup" {
+			continue // the one in use is fine
+		}
+		r.refused(it, n, refusedElsewhere)
+		r.hostAlone(it, n)
+	}
+}
+
+// refused names how a connection failed.
+func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
+	clear := choose(n.hostOK, 0.5, 1)
+	switch it.str(Outcome) {
+	case "refused":
+		if it.atMost(MS, nearMS) && n.hostRTT >= farMS {
+			r.add("tcp.refused-near", it, clear)
+		}
+		if elsewhere {
+			r.add("tcp.refused-all", it, clear)
+		}
+		r.add("tcp.refused", it, clear)
+	case "reset":
+		r.add("tcp.reset", it, clear)
+	case "unreachable":
+		r.add("tcp.unreachable", it, clear)
+	default:
+		r.add("tcp.timeout", it, clear)
+	}
+}
+
+// hostAlone compares the host that cannot be reached with what can.
+func (r *Reading) hostAlone(it *Item, n reachability) {
+	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	switch {
+	case outcome == "refused" || n.internetOK == nil:
+	case n.backupOK:
+		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
+	default:
+		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*choose(outcome == "reset", 0.4, 1))
+		if outcome != "unreachable" {
+			r.add("tcp.ping-only", it, n.hostPing)
+		}
+	}
+	if n.hostFail && n.backupFail {
+		r.add("tcp.both-hosts", it, 1)
+	}
+	if n.hostFail && n.backupOK {
+		r.add("tcp.backup-ok", it, 1)
+	}
+	if n.otherBearerHost != nil && n.internetOK != nil {
+		r.add("tcp.other-bearer", n.otherBearerHost, 1)
+	}
+}

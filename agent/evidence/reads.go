@@ -1,0 +1,38 @@
+package evidence
+
+import "math"
+
+// failedLow is the least share of cards, in per cent, that fail for certain: the lower end of Wilson's interval at 95 %.
+func (it *Item) failedLow() (float64, bool) {
+	cards, ok := it.num(Cards)
+	failed, known := it.num(CardsFailed)
+	if !ok || !known || cards < 1 || failed > cards {
+		return 0, false
+	}
+	const z = 1.96
+	p := failed / cards
+	centre := p + z*z/(2*cards)
+	spread := z * math.Sqrt(p*(1-p)/cards+z*z/(4*cards*cards))
+	return 100 * max(0, (centre-spread)/(1+z*z/cards)), true
+}
+
+// reads tells one bad card from a bad reader.
+func (r *Reading) reads() {
+	list := r.All(ReaderReads)
+	for i := range list {
+		it := &list[i]
+		many := it.shows("reads.many-fail")
+		cards, known := it.num(Cards)
+		failed, _ := it.num(CardsFailed)
+		if !known || cards <= 0 {
+			r.add("reads.many-fail", it, many)
+			continue
+		}
+		r.add("reads.many-fail", it, many*ramp(failed, 1, 4))
+		if failed >= 1 {
+			r.add("reads.one-fails", it, ramp(cards, 0, 8)*ramp(failed/cards, 0.4, 0.25)*ramp(failed, 4, 2)*choose(it.Bad(), 0, 1))
+		} else {
+			r.add("reads.good", it, ramp(cards, 1, 6)*(1-it.shows("reads.wearing"))*choose(it.Bad(), 0, 1))
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package evidence
+
+// tlsFindings names the finding of each outcome of a handshake with the host.
+var tlsFindings = map[string]string{"expired": "tls.expired", "not-yet-valid": "tls.not-yet-valid", "name-mismatch": "tls.name",
+	"unknown-ca": "tls.unknown-ca", "timeout": "tls.timeout", "protocol": "tls.broken"}
+
+// certificates compares the host's certificate with those of other places: dates wrong at both are our clock's, names wrong
+// at both are somebody's in between.
+func (r *Reading) certificates() {
+	list := r.All(NetTLS)
+	var hostBad, otherBad, otherOK *Item
+	for i := range list {
+		it := &list[i]
+		if it.Bearer != "" && r.Other(kindOf(it.Bearer)) {
+			continue
+		}
+		switch {
+		case it.IsHost() && it.Bad() && (hostBad == nil || it.Target == "host-primary"):
+			hostBad = it
+		case it.IsHost() && !it.Bad():
+			r.add("tls.ok", it, 1)
+		case !it.IsHost() && it.Bad():
+			otherBad = it
+		case !it.IsHost():
+			otherOK = it
+		}
+	}
+	if hostBad == nil {
+		if otherBad != nil && !r.has("tls.ok") {
+			switch otherBad.str(Outcome) {
+			case "expired", "not-yet-valid":
+				r.add("tls.elsewhere-dates", otherBad, 1)
+			case "name-mismatch", "unknown-ca":
+				r.add("tls.elsewhere-bad", otherBad, 1)
+			}
+		}
+		return
+	}
+	outcome := hostBad.str(Outcome)
+	switch {
+	case (outcome == "expired" || outcome == "not-yet-valid") && otherBad != nil && otherBad.str(Outcome) == outcome:
+		r.add("tls.both-dates", hostBad, 1)
+		return
+	case foreign(outcome) && otherBad != nil && foreign(otherBad.str(Outcome)):
+		r.add("tls.both-bad", hostBad, 1)
+		return
+	}
+	name := tlsFindings[outcome]
+	if name == "" {
+		name = "tls.broken"
+	}
+	r.add(name, hostBad, 1)
+	if otherOK != nil {
+		r.add("tls.others-ok", otherOK, 1)
+	}
+}
+
+// foreign tells a certificate that belongs to somebody else.
+func foreign(outcome string) bool { return outcome == "name-mismatch" || outcome == "unknown-ca" }

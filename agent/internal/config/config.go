@@ -1,0 +1,226 @@
+// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that is
+// wrong with them in the words of who edits them over a serial line.
+//
+// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such as
+// the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting it.
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Path is where a packaged terminal keeps its configuration. Fragments lie beside it, in conf.d.
+const Path = "/etc/posdx/posdx.toml"
+
+// Socket is where the daemon listens unless the configuration says otherwise.
+const Socket = "/run/posdx/hook.sock"
+
+// Config is the configuration. Every key is described in firmware-build/posdx.toml.
+type Config struct {
+	Language string `toml:"language"`
+	Estate   string `toml:"estate"`
+	Terminal string `toml:"terminal"`
+	StateDir string `toml:"state_dir"`
+
+	Hook    Hook     `toml:"hook"`
+	Log     []Log    `toml:"log"`
+	ECR     []ECR    `toml:"ecr"`
+	Capture Capture  `toml:"capture"`
+	Reader  []Port   `toml:"reader"`
+	Modem   []Port   `toml:"modem"`
+	PINPad  []Port   `toml:"pinpad"`
+	Printer []Port   `toml:"printer"`
+	Network Network  `toml:"network"`
+	Target  []Target `toml:"target"`
+	Storage Storage  `toml:"storage"`
+	App     App      `toml:"app"`
+	Broker  Broker   `toml:"broker"`
+	Outbox  Outbox   `toml:"outbox"`
+	Profile Profile  `toml:"profile"`
+	Console Console  `toml:"console"`
+
+	Knowledge Knowledge `toml:"knowledge"`
+
+	Labels map[string]string `toml:"labels"`
+
+	places map[string]place
+	file   string // the main one
+}
+
+// Knowledge names the keys that signed knowledge packs are trusted by.
+type Knowledge struct {
+	Keys []string `toml:"keys"`
+}
+
+// Hook is the local socket.
+type Hook struct {
+	Socket string `toml:"socket"`
+	Group  string `toml:"group"`
+}
+
+// Log is a payment log that is followed.
+type Log struct {
+	Path     string   `toml:"path"`
+	Encoding string   `toml:"encoding"`
+	Begin    string   `toml:"begin"`
+	Patterns []string `toml:"patterns"`
+	Scheme   string   `toml:"scheme"`
+	Origin   string   `toml:"origin"`
+	Time     string   `toml:"time_layout"`
+
+	Step []Step `toml:"step"`
+}
+
+// Step reads steps of a transaction from a log: without them the agent cannot know that a sale is running.
+type Step struct {
+	Pattern string `toml:"pattern"`
+	Phase   string `toml:"phase"`
+	Result  string `toml:"result"`
+}
+
+// ECR is a link between a terminal and a cash register, listened to on ports of its own.
+type ECR struct {
+	Name    string   `toml:"name"`
+	Framing string   `toml:"framing"`
+	RX      []string `toml:"rx"`
+	Port    string   `toml:"port"`
+	Way     string   `toml:"way"`
+	Address string   `toml:"address"` // of the terminal, where the link is a network
+	Baud    int      `toml:"baud"`
+	Parity  string   `toml:"parity"`
+	Bits    int      `toml:"data_bits"`
+}
+
+// Ports are those that are listened to; none where a relay has the port.
+func (e ECR) Ports() []string {
+	switch {
+	case e.Way == "relay", e.Way == "lan":
+		return nil
+	case e.Port != "":
+		return []string{e.Port}
+	}
+	return e.RX
+}
+
+// Capture watches the connections to the hosts on the wire; where they are, the targets say.
+type Capture struct {
+	On        bool   `toml:"on"`
+	Interface string `toml:"interface"`
+	Length    string `toml:"length"`
+	Dialect   string `toml:"dialect"`
+}
+
+// Port is a device: a card reader, a modem, a PIN pad or a printer.
+type Port struct {
+	Name     string `toml:"name"`
+	Port     string `toml:"port"`
+	Baud     int    `toml:"baud"`
+	Protocol string `toml:"protocol"`
+	APN      string `toml:"apn"`
+
+	RX   []string `toml:"rx"`   // of a reader: ports that hear its line
+	Keys []string `toml:"keys"` // of a PIN pad: keys that must be there
+
+	Dedicated bool `toml:"dedicated"`
+	DialUp    bool `toml:"dial_up"`
+	MayReset  bool `toml:"may_reset"`
+}
+
+// Network says how to look at the network.
+type Network struct {
+	Interfaces []string `toml:"interfaces"`
+	Resolvers  []string `toml:"resolvers"`
+	ResolvConf string   `toml:"resolv_conf"`
+	Metered    []string `toml:"metered"`
+	DailyBytes int64    `toml:"daily_bytes"`
+	SSID       string   `toml:"ssid"`
+}
+
+// Target is a place where payments go, or one that tells the host alone from everything.
+type Target struct {
+	Name       string `toml:"name"`
+	Host       string `toml:"host"`
+	Port       int    `toml:"port"`
+	TLS        bool   `toml:"tls"`
+	ServerName string `toml:"server_name"`
+	CA         string `toml:"ca"`
+	Via        string `toml:"via"`
+	PortalPath string `toml:"portal_path"`
+}
+
+// Storage names the file systems to watch.
+type Storage struct {
+	Paths []string `toml:"paths"`
+}
+
+// App is the payment application.
+type App struct {
+	Process  string `toml:"process"`
+	Expected string `toml:"expected_version"`
+
+	Parameters []string `toml:"parameters"`
+}
+
+// Broker is the way to the fleet.
+type Broker struct {
+	URL        []string `toml:"url"`
+	CA         string   `toml:"ca"`
+	Cert       string   `toml:"cert"`
+	Key        string   `toml:"key"`
+	ServerName string   `toml:"server_name"`
+	UserFile   string   `toml:"user_file"`
+	KeepAlive  Duration `toml:"keepalive"`
+	Delivery   string   `toml:"delivery"`
+	Compress   bool     `toml:"compress"`
+	DailyBytes int64    `toml:"daily_bytes"`
+
+	AdvisoryKeys []string `toml:"advisory_keys"`
+}
+
+// Outbox bounds what waits for the fleet.
+type Outbox struct {
+	MaxBytes int64    `toml:"max_bytes"`
+	MaxAge   Duration `toml:"max_age"`
+}
+
+// Profile says how this acquirer's codes are read.
+type Profile struct {
+	Name   string `toml:"name"`
+	Scheme string `toml:"scheme"`
+}
+
+// Console is the serial line for technicians.
+type Console struct {
+	TTY  string `toml:"tty"`
+	Baud int    `toml:"baud"`
+}
+
+// Duration is a time span as people write it: 90s, 15m, 720h.
+type Duration time.Duration
+
+// UnmarshalText reads a time span with its unit.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is no time span; write 90s, 15m or 720h", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText writes a time span as UnmarshalText reads it; in nanoseconds it could pass for a card number.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Defaults is the configuration of a file that says nothing.
+func Defaults() Config {
+	return Config{
+		Language: "zh", StateDir: "/var/lib/posdx",
+		Hook:    Hook{Socket: Socket},
+		Network: Network{ResolvConf: "/etc/resolv.conf"},
+		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
+		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
+		Profile: Profile{Scheme: "unionpay"},
+		Console: Console{Baud: 115200},
+	}
+}

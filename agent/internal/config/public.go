@@ -1,0 +1,55 @@
+package config
+
+import (
+	"net/url"
+	"reflect"
+	"time"
+)
+
+// Public is the configuration by the keys of its file, without what is secret, leads to it or tells of the merchant.
+func (c Config) Public() map[string]any {
+	m := byKeys(reflect.ValueOf(c)).(map[string]any)
+	hide := func(table, key string) {
+		if t := m[table].(map[string]any); t[key] != "" {
+			t[key] = "(set)"
+		}
+	}
+	hide("broker", "key")
+	hide("broker", "cert")
+	hide("broker", "user_file")
+	hide("network", "ssid")
+	urls := make([]string, len(c.Broker.URL))
+	for i, s := range c.Broker.URL {
+		urls[i] = "(unreadable)"
+		if u, err := url.Parse(s); err == nil {
+			urls[i] = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+		}
+	}
+	m["broker"].(map[string]any)["url"] = urls
+	return m
+}
+
+// byKeys turns a value of the configuration into what encoding/json writes with the keys of the file.
+func byKeys(v reflect.Value) any {
+	switch {
+	case v.Type() == durationType:
+		return time.Duration(v.Int()).String()
+	case v.Kind() == reflect.Struct:
+		m := map[string]any{}
+		for i := range v.NumField() {
+			if tag := v.Type().Field(i).Tag.Get("toml"); tag != "" {
+				m[tag] = byKeys(v.Field(i))
+			}
+		}
+		return m
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = byKeys(v.Index(i))
+		}
+		return list
+	case v.Kind() == reflect.Slice && v.IsNil():
+		return []string{}
+	}
+	return v.Interface()
+}

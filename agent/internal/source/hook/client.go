@@ -1,0 +1,189 @@
+package hook
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
+)
+
+// SocketPath is where the daemon listens unless it is told otherwise.
+const SocketPath = "/run/posdx/hook.sock"
+
+// maxAnswer bounds one line from the daemon: a state with its evidence and a diagnosis has about 40 kB.
+const maxAnswer = 1 << 20
+
+// ErrNoDaemon says that nobody listens on the socket.
+var ErrNoDaemon = errors.New("no daemon")
+
+// A Client speaks to the daemon over its socket, with one connection per request.
+type Client struct {
+	Path string
+}
+
+// Do sends one request, a value that marshals to an object of the protocol, and gives each answer to next. It returns
+// when the last has come. An answer that is no success is returned as an error.
+func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
+	b, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	if len(b) >= maxLine {
+		return fmt.Errorf("ask %s: request longer than %d bytes", c.Path, maxLine)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w listens on %s: start posdx run, or name its socket with --socket", ErrNoDaemon, c.Path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("open %s: permission denied: only root and the socket's group may speak; see ls -l %s", c.Path, c.Path)
+	case err != nil:
+		return fmt.Errorf("ask %s: %w", c.Path, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := conn.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("ask %s: %w", c.Path, err)
+	}
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, maxAnswer)
+	for lines.Scan() {
+		var a Answer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			return fmt.Errorf("answer of %s: %w", c.Path, err)
+		}
+		switch a.Result {
+		case Refused:
+			if a.Field != "" {
+				return fmt.Errorf("%s: %s", a.Field, a.Why)
+			}
+			return errors.New(a.Why)
+		case Busy:
+			return source.ErrBusy
+		}
+		next(a)
+		if !a.More {
+			return nil
+		}
+	}
+	err = lines.Err()
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	} else if err == nil {
+		err = errors.New("the daemon hung up")
+	}
+	return fmt.Errorf("answer of %s: %w", c.Path, err)
+}
+
+// CodeRequest is a request of type "code" or "diagnose".
+type CodeRequest struct {
+	Type    string         `json:"type"`
+	Code    string         `json:"code"`
+	Scheme  string         `json:"scheme,omitempty"`
+	Origin  report.Origin  `json:"origin,omitempty"`
+	Channel report.Channel `json:"channel,omitempty"` // of a diagnose: console or command
+	Txn     map[string]any `json:"txn,omitempty"`
+	Wait    string         `json:"wait,omitempty"`
+	Lang    string         `json:"lang,omitempty"`
+	Full    bool           `json:"full,omitempty"`
+}
+
+// State asks what the daemon knows now.
+func (c Client) State(ctx context.Context) (s report.State, err error) {
+	err = c.Do(ctx, map[string]string{"type": "status"}, func(a Answer) {
+		if a.State != nil {
+			s = *a.State
+		}
+	})
+	return s, err
+}
+
+// CheckNames are names as the protocol has them: without a star.
+func CheckNames(names []string) []string {
+	names = slices.Clone(names)
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(n, "*")
+	}
+	return names
+}
+
+// Wrong lists what the daemon would refuse, leave out or pass over of a request, by the daemon's own judgement: for a
+// person it is better said before anything is sent.
+func Wrong(q CodeRequest) (list []string) {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	_, a := parse(b, time.Now())
+	if a.Result == Refused {
+		return []string{a.Field + ": " + a.Why}
+	}
+	list = append(list, a.Warnings...)
+	for _, name := range a.Ignored {
+		list = append(list, name+": there is no such member")
+	}
+	return list
+}
+
+// Check runs checks, all of them if no name is given. The first part of a name stands for every check that has it: net,
+// net. and net.* for all of the network.
+func (c Client) Check(ctx context.Context, names []string) (ev []report.Evidence, err error) {
+	err = c.Do(ctx, map[string]any{"type": "check", "names": CheckNames(names)}, func(a Answer) { ev = a.Evidence })
+	return ev, err
+}
+
+// Diagnose asks why a code appeared and gives each revision, in the language "zh" or "en", to next.
+func (c Client) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+	q := CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
+	return c.Do(ctx, q, func(a Answer) {
+		if a.Diagnosis != nil {
+			next(*a.Diagnosis)
+		}
+	})
+}
+
+// Local speaks to a daemon in the same process, as a Client does to one elsewhere.
+type Local struct {
+	Daemon source.Daemon
+}
+
+// State is as Client.State.
+func (l Local) State(context.Context) (report.State, error) { return l.Daemon.State(), nil }
+
+// Check is as Client.Check.
+func (l Local) Check(ctx context.Context, names []string) ([]report.Evidence, error) {
+	return l.Daemon.Check(ctx, names)
+}
+
+// Diagnose is as Client.Diagnose.
+func (l Local) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+	if problem := source.CodeProblem(code); problem != "" {
+		return fmt.Errorf("code: %s", problem)
+	}
+	t, err := l.Daemon.Event(ctx, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Time: time.Now(), Lang: lang})
+	if err != nil {
+		return err
+	}
+	for _, ch := range []<-chan report.Diagnosis{t.First, t.Final} {
+		select {
+		case d, ok := <-ch:
+			if ok {
+				next(d)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

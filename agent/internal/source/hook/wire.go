@@ -1,0 +1,326 @@
+package hook
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
+)
+
+// protocol is the version of the hook's protocol; README.md beside this file is its specification.
+const protocol = 1
+
+// Results of an answer.
+const (
+	Accepted = "accepted" // taken in; nothing more is known yet
+	First    = "first"    // revision 1 of the diagnosis
+	Final    = "final"    // its last revision
+	Done     = "done"     // the request is complete
+	Busy     = "busy"     // a queue is full: nothing was kept, try again a second later
+	Refused  = "error"    // the request was wrong: Field and Why say what and how to put it right
+)
+
+// An Answer is one line from the daemon to its client.
+type Answer struct {
+	V        int      `json:"v"`
+	Ref      string   `json:"ref,omitempty"` // of the request
+	Result   string   `json:"result"`
+	More     bool     `json:"more,omitempty"` // another line will answer the same request
+	ID       string   `json:"id,omitempty"`   // the event's
+	Field    string   `json:"field,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	InSale   bool     `json:"in_sale,omitempty"`  // of a check or diagnose: a sale runs, nothing was asked, this was known before
+	Warnings []string `json:"warnings,omitempty"` // members left out because their value was wrong
+	Ignored  []string `json:"ignored,omitempty"`  // members this version does not know
+
+	Verdict   *Verdict          `json:"verdict,omitempty"`
+	Diagnosis *report.Diagnosis `json:"diagnosis,omitempty"` // if the request said "full": true
+	State     *report.State     `json:"state,omitempty"`
+	Evidence  []report.Evidence `json:"evidence,omitempty"`
+}
+
+// A Verdict is the short form of a diagnosis, for a payment app that shows it to a merchant: flat, and under 2 kB.
+type Verdict struct {
+	Money       string  `json:"money"` // not-sent sent-no-answer declined approved unknown
+	Retry       string  `json:"retry"` // safe later query-first after-signin other-means no
+	Say         string  `json:"say"`   // both as a sentence
+	Cause       string  `json:"cause"` // id of the first cause, "unexplained" if none stands out
+	Title       string  `json:"title"`
+	Probability float64 `json:"probability"`
+	By          string  `json:"by"` // who must act
+	Visit       bool    `json:"visit"`
+	Step        string  `json:"step"`
+	Abstained   bool    `json:"abstained"`
+	Handoff     string  `json:"handoff"`
+}
+
+// Brief returns the short form of a diagnosis.
+func Brief(d report.Diagnosis) Verdict {
+	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained, Abstained: d.Abstained, Handoff: d.Handoff}
+	if len(d.Causes) > 0 {
+		c := d.Causes[0]
+		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit, c.Act.Step
+	}
+	return v
+}
+
+// A request is one line from a client, checked. Exactly one of the pointers is set, or none for a state or check.
+type request struct {
+	kind  string // code diagnose txn fact status check
+	ref   string
+	wait  string // none first final
+	full  bool
+	seen  *source.Seen
+	mark  *source.TxnMark
+	fact  *report.Evidence
+	names []string
+}
+
+// members are those of a JSON object, each taken at most once; what is left over is not of this protocol.
+type members struct {
+	at       string // prefix of their names in answers: "", "txn."
+	raw      []pair
+	warnings []string
+}
+
+// get takes a member; of several with one name the last counts. It is false if there is none, or null.
+func (m *members) get(name string) (value []byte, ok bool) {
+	for i := len(m.raw) - 1; i >= 0; i-- {
+		if string(m.raw[i].name) != name {
+			continue
+		}
+		if value == nil {
+			value = m.raw[i].value
+		}
+		m.raw = slices.Delete(m.raw, i, i+1)
+	}
+	return value, value != nil && string(value) != "null"
+}
+
+func (m *members) warn(name, want string) {
+	m.warnings = append(m.warnings, m.at+name+": "+want)
+}
+
+// text takes a string member that passes ok. Nothing of one that does not is copied.
+func (m *members) text(name, want string, ok func(string) bool) string {
+	raw, there := m.get(name)
+	if !there {
+		return ""
+	}
+	s, isText := unquote(raw)
+	if isText && len(s) == 0 {
+		return ""
+	}
+	if !isText || !ok(View(s)) {
+		m.warn(name, want)
+		return ""
+	}
+	return string(s)
+}
+
+// trace takes a trace number; no more of it is copied than is kept.
+func (m *members) trace(name string) string {
+	raw, there := m.get(name)
+	if !there {
+		return ""
+	}
+	s, isText := unquote(raw)
+	if isText && len(s) == 0 {
+		return ""
+	}
+	if !isText || !source.Numeric(View(s), 1, source.MaxSTAN) {
+		m.warn(name, "want 1 to 12 digits")
+		return ""
+	}
+	return string(source.Trace(s))
+}
+
+func (m *members) word(name string, words []string) string {
+	return m.text(name, "want one of "+strings.Join(words, " "), func(s string) bool { return source.OneOf(s, words) })
+}
+
+func (m *members) yes(name string) *bool {
+	raw, ok := m.get(name)
+	if !ok {
+		return nil
+	}
+	yes := string(raw) == "true"
+	if !yes && string(raw) != "false" {
+		m.warn(name, "want true or false")
+		return nil
+	}
+	return &yes
+}
+
+func (m *members) ms(name string) *int64 {
+	raw, there := m.get(name)
+	if !there {
+		return nil
+	}
+	n, ok := whole(raw)
+	if !ok || n > source.MaxMS {
+		m.warn(name, "want milliseconds, a whole number from 0 to 86400000")
+		return nil
+	}
+	return &n
+}
+
+// object takes a member that is an object.
+func (m *members) object(name string) []pair {
+	raw, there := m.get(name)
+	if !there {
+		return nil
+	}
+	list, ok := pairs(raw)
+	if !ok {
+		m.warn(name, "want an object")
+	}
+	return list
+}
+
+// left names what was not taken. A name is foreign text, so only what looks like a name is repeated.
+func (m *members) left() (names []string) {
+	for _, p := range m.raw {
+		name := "(a name that is none)"
+		ok := len(p.name) <= source.MaxScheme && source.Digits(View(p.name)) < 4 && !source.CardLike(View(p.name))
+		for _, c := range p.name {
+			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
+		}
+		if ok {
+			name = string(p.name)
+		}
+		if len(names) < 16 {
+			names = append(names, m.at+name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// txn takes the members of a transaction. The list is the whole of what is ever kept of one.
+func (m *members) txn() report.Txn {
+	return report.Txn{
+		MTI:  m.text("mti", "want 4 digits", func(s string) bool { return source.Numeric(s, 4, 4) }),
+		STAN: m.trace("stan"),
+		TerminalID: m.text("terminal_id", "want at most 16 of A-Z a-z 0-9 . _ - + :, fewer than 12 of them digits",
+			func(s string) bool { return source.Word(s, source.MaxTerminal) }),
+		Entry:          m.word("entry", source.Entries),
+		ConnectMS:      m.ms("connect_ms"),
+		ResponseMS:     m.ms("response_ms"),
+		Sent:           m.yes("sent"),
+		HostAnswerSeen: m.yes("host_answer_seen"),
+	}
+}
+
+// kinds are the types of a request.
+var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check"}
+
+// parse reads one request in place; the line is not what it was afterwards. A refusal names the member and the remedy
+// and repeats nothing of the line.
+func parse(line []byte, now time.Time) (q request, a Answer) {
+	refuse := func(field, why string) (request, Answer) {
+		a.Result, a.Field, a.Why = Refused, field, why
+		return q, a
+	}
+	a.V = protocol
+	m := &members{}
+	ok := false
+	if m.raw, ok = pairs(line); !ok {
+		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
+	}
+	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return source.Word(s, 32) })
+	a.Ref = q.ref
+	if raw, there := m.get("v"); there {
+		if v, ok := whole(raw); !ok || v != protocol {
+			return refuse("v", "this daemon speaks version 1")
+		}
+	}
+	if q.kind = m.word("type", kinds); q.kind == "" {
+		return refuse("type", "want one of "+strings.Join(kinds, " "))
+	}
+	txn := &members{at: "txn."}
+	switch q.kind {
+	case "code", "diagnose":
+		s := &source.Seen{Channel: report.ChannelHook, Time: now}
+		if q.kind == "diagnose" {
+			s.Channel = report.ChannelCommand
+			if m.word("channel", []string{string(report.ChannelConsole), string(report.ChannelCommand)}) == string(report.ChannelConsole) {
+				s.Channel = report.ChannelConsole
+			}
+		}
+		problem := source.CodeProblem("")
+		s.Code = m.text("code", "want text in quotes", func(c string) bool { problem = source.CodeProblem(c); return problem == "" })
+		if problem != "" {
+			return refuse("code", problem)
+		}
+		s.Scheme = m.text("scheme", "want the name of a code table, such as unionpay", func(t string) bool { return source.Word(t, source.MaxScheme) })
+		s.Origin = report.Origin(m.word("origin", source.Origins))
+		if s.Origin == "" {
+			s.Origin = report.OriginUnknown
+		}
+		txn.raw = m.object("txn")
+		if t := txn.txn(); t != (report.Txn{}) {
+			s.Txn = &t
+		}
+		s.Lang = m.word("lang", []string{"zh", "en"})
+		if q.wait = m.word("wait", []string{"none", "first", "final"}); q.wait == "" {
+			q.wait = "first"
+		}
+		full := m.yes("full")
+		q.full = full != nil && *full
+		q.seen = s
+	case "txn":
+		t := &source.TxnMark{Channel: report.ChannelHook, Time: now}
+		if t.Phase = source.Phase(m.word("phase", source.Phases)); t.Phase == "" {
+			return refuse("phase", "want one of "+strings.Join(source.Phases, " "))
+		}
+		again := m.yes("again")
+		t.OK, t.Again, t.PIN = m.yes("ok"), again != nil && *again, m.yes("pin")
+		t.Result = m.word("result", source.Results)
+		t.Code = m.text("code", "want a response code", func(s string) bool { return source.CodeProblem(s) == "" })
+		t.Txn = m.txn()
+		if t.Phase == source.PhaseRead && t.OK == nil {
+			return refuse("ok", "missing: say true if the card was read, false if not")
+		}
+		q.mark = t
+	case "fact":
+		names := make([]string, len(reportables))
+		for i, r := range reportables {
+			names[i] = string(r.Check)
+		}
+		check := m.word("check", names)
+		if check == "" {
+			return refuse("check", "want one of "+strings.Join(names, " "))
+		}
+		ev, ignored, warnings := judged(&reportables[slices.Index(names, check)], m.object("facts"))
+		a.Ignored, m.warnings = ignored, append(m.warnings, warnings...)
+		if len(ev.Facts) == 0 {
+			a.Warnings = m.warnings
+			return refuse("facts", "holds no fact of "+check)
+		}
+		ev.At = now
+		q.fact = &ev
+	case "check":
+		raw, there := m.get("names")
+		if !there {
+			break
+		}
+		list, ok := elements(raw)
+		for _, e := range list {
+			n, isText := unquote(e)
+			if ok = ok && isText && source.Word(View(n), source.MaxScheme) && len(q.names) < 100; !ok {
+				break
+			}
+			q.names = append(q.names, string(n))
+		}
+		if !ok {
+			return refuse("names", "want names of checks, such as net.tcp")
+		}
+	}
+	a.Ignored = append(append(a.Ignored, m.left()...), txn.left()...)
+	a.Warnings = append(m.warnings, txn.warnings...)
+	a.Result = Accepted
+	return q, a
+}

@@ -1,0 +1,76 @@
+package hook
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzPairs holds the reading in place against encoding/json.
+func FuzzPairs(f *testing.F) {
+	for _, s := range []string{`{"a":1,"b":[1,"x",{"c":null}],"a":"\u00e9\ud83d\ude00\n\"\\\/"}`, ` { } `, `{"\u0061":true , "b" : -1.5e3 }`, `{"a":"\ud83d"}`, `{"a":"\ud83dx\udc00\ud800\u0041"}`,
+		`[{"a":[]}]`, `{"a":{"b":"}"},"c":"]"}`, `{"":""}`, `null`, `{"a":"4761739001010010"`, "{\"a\":\"\xff\"}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var want map[string]json.RawMessage
+		err := json.Unmarshal(b, &want)
+		got, ok := pairs(bytes.Clone(b))
+		if ok != (err == nil && want != nil) {
+			t.Fatalf("%q: read %v, encoding/json says %v", b, ok, err)
+		}
+		if !ok || !utf8.Valid(b) {
+			return // encoding/json puts other characters in place of what is no UTF-8
+		}
+		last := map[string][]byte{}
+		for _, p := range got {
+			last[string(p.name)] = p.value
+		}
+		if len(last) != len(want) {
+			t.Fatalf("%q: members %v, want %v", b, last, want)
+		}
+		for name, value := range want {
+			sameValue(t, last[name], value)
+		}
+	})
+}
+
+// sameValue compares a value with what encoding/json takes for it, down to the last string.
+func sameValue(t *testing.T, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Fatalf("value %q, want %q", got, want)
+	}
+	switch want[0] {
+	case '"':
+		var text string
+		json.Unmarshal(want, &text)
+		if s, ok := unquote(bytes.Clone(got)); !ok || string(s) != text {
+			t.Fatalf("%s is %q, want %q", want, s, text)
+		}
+	case '[':
+		var list []json.RawMessage
+		json.Unmarshal(want, &list)
+		parts, ok := elements(bytes.Clone(got))
+		if !ok || len(parts) != len(list) {
+			t.Fatalf("%s has %d elements, want %d", want, len(parts), len(list))
+		}
+		for i := range list {
+			sameValue(t, parts[i], list[i])
+		}
+	case '{':
+		var object map[string]json.RawMessage
+		json.Unmarshal(want, &object)
+		if _, ok := pairs(bytes.Clone(got)); !ok {
+			t.Fatalf("%s is no object", want)
+		}
+	default:
+		if n, ok := whole(got); ok {
+			var v int64
+			if json.Unmarshal(want, &v); v != n {
+				t.Fatalf("%s is %d", want, n)
+			}
+		}
+	}
+}

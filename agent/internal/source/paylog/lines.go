@@ -1,0 +1,212 @@
+package paylog
+
+import (
+	"bytes"
+	"regexp"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+)
+
+// Bounds of what is looked at as one.
+const (
+	maxLogLine  = 16 << 10 // bytes of a line or record; of a longer one the rest is dropped and counted
+	recordLines = 64
+	recordWait  = time.Second // without another line, after which a record is taken for whole
+)
+
+// held is text that grows to a bound. What it leaves behind in memory is zeros.
+type held []byte
+
+// add appends as much of b as there is room for.
+func (h *held) add(b []byte, most int) {
+	b = b[:min(len(b), most-len(*h))]
+	if need := len(*h) + len(b); need > cap(*h) {
+		bigger := make([]byte, len(*h), min(max(2*need, 512), most))
+		copy(bigger, *h)
+		clear(*h)
+		*h = bigger
+	}
+	*h = append(*h, b...)
+}
+
+func (h *held) reset() {
+	clear(*h)
+	*h = (*h)[:0]
+}
+
+// A splitter makes lines of bytes. Of a line that is too long it gives the first maxLogLine bytes, at once. Zeros, which
+// text never holds, are what a power cut or a truncation under a writer's feet leaves: the line before them is torn and
+// counts as none.
+type splitter struct {
+	pos   int64 // of the next byte
+	start int64 // of the line that is not whole yet
+	line  held
+	wide  width
+	drop  bool // throw away up to the next line's start
+	cut   int  // lines that were too long
+	torn  int
+}
+
+// add takes bytes and gives each line to f; start and pos say where it lies. A torn line is given as nil.
+func (s *splitter) add(b []byte, f func(line []byte)) {
+	for len(b) > 0 {
+		part, end := b, byte(1)
+		if i := s.index(part, '\n'); i >= 0 {
+			part, end = part[:i], '\n'
+		}
+		if i := s.index(part, 0); i >= 0 {
+			part, end = part[:i], 0
+		}
+		b = b[len(part):]
+		s.pos += int64(len(part))
+		if !s.drop {
+			fits := len(part) <= maxLogLine-len(s.line)
+			s.line.add(part, maxLogLine)
+			if !fits {
+				s.cut++
+				s.drop = true
+				s.end(f)
+			}
+		}
+		switch end {
+		case '\n':
+			b = b[s.wide.unit():]
+			s.pos += int64(s.wide.unit())
+			s.end(f)
+			s.drop = false
+		case 0:
+			n := 1
+			for n < len(b) && b[n] == 0 {
+				n++
+			}
+			b = b[n:]
+			s.pos += int64(n)
+			if len(s.line) > 0 {
+				s.torn++
+				s.line.reset()
+				f(nil)
+			}
+			s.drop = false
+		default:
+			if s.drop {
+				s.start = s.pos
+			}
+			continue
+		}
+		s.start = s.pos
+	}
+}
+
+// index finds a character.
+func (s *splitter) index(b []byte, c byte) int {
+	if s.wide == oneByte {
+		return bytes.IndexByte(b, c)
+	}
+	return s.wide.index(b, c)
+}
+
+// end takes what there is as a line.
+func (s *splitter) end(f func(line []byte)) {
+	if len(s.line) > 0 {
+		f(s.line)
+	}
+	s.line.reset()
+	s.start = s.pos
+}
+
+// seek goes on elsewhere.
+func (s *splitter) seek(pos int64) {
+	s.line.reset()
+	s.pos, s.start = pos, pos
+}
+
+// A recorder makes records of lines. Without begin each line is one.
+type recorder struct {
+	begin *regexp.Regexp // matches the first line of a record
+	text  held
+	lines int
+	cut   int // records that were too long
+}
+
+// add takes a line and gives the record that ended before it, or with it, to f. opens says that the line is the first of a
+// record that is not whole yet.
+func (r *recorder) add(line []byte, f func(record []byte)) (opens bool) {
+	if r.begin == nil {
+		f(line)
+		return false
+	}
+	full := r.lines == recordLines || r.lines > 0 && len(r.text)+1+len(line) > maxLogLine
+	if first := r.begin.Match(line); full || first {
+		if !first {
+			r.cut++
+		}
+		r.end(f)
+	}
+	if r.lines > 0 {
+		r.text.add([]byte{'\n'}, maxLogLine)
+	}
+	r.text.add(line, maxLogLine)
+	r.lines++
+	return r.lines == 1
+}
+
+// end takes what there is as a record.
+func (r *recorder) end(f func(record []byte)) {
+	if r.lines > 0 {
+		f(r.text)
+	}
+	r.reset()
+}
+
+func (r *recorder) reset() {
+	r.text.reset()
+	r.lines = 0
+}
+
+// A decoder makes UTF-8 of text, zeroing after itself. The zero value reads UTF-8.
+type decoder struct {
+	from  *encoding.Decoder
+	wide  width
+	text  []byte
+	wrong int // lines that are no text of their encoding
+}
+
+// utf8 gives the line as UTF-8 to f. What is no text of its encoding is counted, and given as far as ASCII goes: a pattern
+// may find what it wants there all the same.
+func (d *decoder) utf8(line []byte, f func([]byte)) {
+	if d.wide == oneByte && ascii(line) {
+		f(line)
+		return
+	}
+	if d.from == nil {
+		if !utf8.Valid(line) {
+			d.wrong++
+		}
+		f(line)
+		return
+	}
+	// Two bytes become three, four become four at most, one that is wrong becomes three.
+	if need := 3 * len(line); need > len(d.text) {
+		d.text = make([]byte, need)
+	}
+	d.from.Reset()
+	n, _, err := d.from.Transform(d.text, line, true)
+	if text := bytes.TrimPrefix(d.text[:n], []byte("\uFEFF")); err == nil {
+		if bytes.ContainsRune(text, utf8.RuneError) {
+			d.wrong++
+		}
+		f(text)
+	}
+	clear(d.text[:n])
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

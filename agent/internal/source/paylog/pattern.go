@@ -1,0 +1,207 @@
+package paylog
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"posdx/agent/internal/source"
+	"posdx/agent/internal/source/hook"
+	"posdx/agent/report"
+)
+
+// maxPattern bounds a regular expression of the configuration.
+const maxPattern = 1024
+
+// maxTime bounds the text of a time: the longest form has under 40 characters.
+const maxTime = 64
+
+// fraction is the most digits of a second's fraction.
+const fraction = 9
+
+// A Pattern reads one kind of record of a payment log. Of a record that matches, its named groups go on and nothing else.
+type Pattern struct {
+	re     *regexp.Regexp
+	groups []string // by index in a match
+	opts   Options
+}
+
+// Options says what a line means that a pattern matches.
+type Options struct {
+	Mark   source.Phase  // the line is a step of a transaction, not a code's appearance; "" for a code
+	Origin report.Origin // who wrote the code, unless the group origin says so; "" means unknown
+	Scheme string        // unless the group scheme says so
+	Result string        // of a mark at the end
+	Layout string        // of the group time, as Go writes it; "" means "2006-01-02 15:04:05"
+}
+
+// patternGroups are the names a pattern's groups may have.
+var patternGroups = []string{"code", "origin", "scheme", "stan", "mti", "tid", "entry", "time"}
+
+// CompilePattern makes a pattern of a regular expression (RE2) with named groups: code (needed unless it is a mark),
+// origin, scheme, stan, mti, tid, entry, time.
+func CompilePattern(expr string, o Options) (*Pattern, error) {
+	if len(expr) > maxPattern {
+		return nil, fmt.Errorf("pattern: longer than %d characters", maxPattern)
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", expr, err)
+	}
+	p := &Pattern{re: re, groups: re.SubexpNames(), opts: o}
+	hasCode := false
+	for _, g := range p.groups {
+		if g != "" && !source.OneOf(g, patternGroups) {
+			return nil, fmt.Errorf("pattern %q: no group is called %q; there are %s", expr, g, strings.Join(patternGroups, " "))
+		}
+		hasCode = hasCode || g == "code"
+	}
+	switch {
+	case o.Mark != "" && !source.OneOf(string(o.Mark), source.Phases):
+		return nil, fmt.Errorf("pattern %q: mark %q: want one of %s", expr, o.Mark, strings.Join(source.Phases, " "))
+	case o.Mark == "" && !hasCode:
+		return nil, fmt.Errorf("pattern %q: no group is called code: write (?P<code>…) around the response code", expr)
+	case o.Origin != "" && !source.OneOf(string(o.Origin), source.Origins):
+		return nil, fmt.Errorf("pattern %q: origin %q: want one of %s", expr, o.Origin, strings.Join(source.Origins, " "))
+	case o.Result != "" && !source.OneOf(o.Result, source.Results):
+		return nil, fmt.Errorf("pattern %q: result %q: want one of %s", expr, o.Result, strings.Join(source.Results, " "))
+	case o.Scheme != "" && !source.Word(o.Scheme, source.MaxScheme):
+		return nil, fmt.Errorf("pattern %q: scheme %q: want the name of a code table", expr, o.Scheme)
+	}
+	if p.opts.Layout == "" {
+		p.opts.Layout = time.DateTime
+	}
+	if p.opts.Origin == "" {
+		p.opts.Origin = report.OriginUnknown
+	}
+	return p, nil
+}
+
+// found is what a record said: a code or a mark, and when its writer says that was.
+type found struct {
+	seen *source.Seen
+	mark *source.TxnMark
+	at   time.Time // zero if it does not say
+}
+
+// read looks at one record. refused is true if it matched but its code is none: a card number, or not printable. Nothing
+// of a group is copied before it is known to be what its name says.
+func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool) {
+	at := p.re.FindSubmatchIndex(record)
+	if at == nil {
+		return f, false, false
+	}
+	s := source.Seen{Origin: p.opts.Origin, Scheme: p.opts.Scheme, Channel: report.ChannelLog, Time: now}
+	var t report.Txn
+	isCode := false
+	for i, g := range p.groups {
+		if g == "" || at[2*i] < 0 {
+			continue
+		}
+		v := bytes.TrimSpace(record[at[2*i]:at[2*i+1]])
+		if len(v) > 4*source.MaxCode {
+			continue
+		}
+		text := hook.View(v)
+		switch g {
+		case "code":
+			if isCode = source.CodeProblem(text) == ""; isCode {
+				s.Code = string(v)
+			}
+		case "origin":
+			if o, ok := originOf(text); ok {
+				s.Origin = o
+			}
+		case "scheme":
+			if source.Word(text, source.MaxScheme) {
+				s.Scheme = string(v)
+			}
+		case "stan":
+			if source.Numeric(text, 1, source.MaxSTAN) {
+				t.STAN = string(source.Trace(v))
+			}
+		case "mti":
+			if source.Numeric(text, 4, 4) {
+				t.MTI = string(v)
+			}
+		case "tid":
+			if source.Word(text, source.MaxTerminal) {
+				t.TerminalID = string(v)
+			}
+		case "entry":
+			if source.OneOf(text, source.Entries) {
+				t.Entry = string(v)
+			}
+		case "time":
+			if w, ok := logTime(p.opts.Layout, text, now); ok {
+				f.at = w
+			}
+		}
+	}
+	if p.opts.Mark != "" {
+		f.mark = &source.TxnMark{Phase: p.opts.Mark, Channel: report.ChannelLog, Time: now, Txn: t, Result: p.opts.Result, Code: s.Code}
+		return f, true, false
+	}
+	if !isCode {
+		return f, true, true
+	}
+	if t != (report.Txn{}) {
+		s.Txn = &t
+	}
+	f.seen = &s
+	return f, true, false
+}
+
+// logTime reads the time of a line. A layout without a date or a year is completed from now, so that a line of ten
+// to midnight read after midnight is yesterday's.
+func logTime(layout, v string, now time.Time) (time.Time, bool) {
+	// An error of package time keeps a copy: what could not be a time does not get there.
+	if len(v) > maxTime || source.CardLike(v) || longestRun(v) > max(longestRun(layout), fraction) {
+		return now, false
+	}
+	w, err := time.ParseInLocation(layout, v, now.Location())
+	if err != nil {
+		return w, false
+	}
+	if w.Year() > 0 {
+		return w, true
+	}
+	if hasDate(layout) {
+		w = w.AddDate(now.Year(), 0, 0)
+		if w.After(now.Add(24 * time.Hour)) {
+			w = w.AddDate(-1, 0, 0)
+		}
+		return w, true
+	}
+	w = time.Date(now.Year(), now.Month(), now.Day(), w.Hour(), w.Minute(), w.Second(), w.Nanosecond(), now.Location())
+	if w.After(now.Add(12 * time.Hour)) {
+		w = w.AddDate(0, 0, -1)
+	}
+	return w, true
+}
+
+// longestRun is the most digits that stand next to each other in text; foreign digits are always too many.
+func longestRun(s string) (most int) {
+	run := 0
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9':
+			run++
+			most = max(most, run)
+		case unicode.IsDigit(r):
+			return maxTime
+		default:
+			run = 0
+		}
+	}
+	return most
+}
+
+// hasDate reports whether a layout tells days apart.
+func hasDate(layout string) bool {
+	d := time.Date(2001, 3, 15, 0, 0, 0, 0, time.UTC)
+	return d.Format(layout) != d.AddDate(0, 1, 1).Format(layout)
+}

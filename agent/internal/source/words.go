@@ -1,0 +1,131 @@
+package source
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+	"unsafe"
+
+	"posdx/agent/report"
+)
+
+// Lengths of what is let in.
+const (
+	MaxCode     = 64 // characters, as the contract says
+	MaxScheme   = 32
+	MaxSTAN     = 12 // field 11 has 6 digits, reference numbers of some hosts 12
+	MaxTerminal = 16 // field 41 has 8, some gateways' names 16
+	MaxWord     = 64 // of a version
+	MaxMS       = 24 * 3600 * 1000
+	hexBlock    = 16 // hex digits of a PIN block
+	CardDigits  = 12 // the shortest card number: a code with so many digits is taken for one
+)
+
+// CodeProblem tells what is wrong with a response code, nothing if it is good. The text never repeats it.
+func CodeProblem(s string) string {
+	switch n := utf8.RuneCountInString(s); {
+	case n == 0:
+		return "missing: give the response code as the payment app shows it"
+	case n > MaxCode:
+		return "want 1 to 64 printable characters"
+	case !utf8.ValidString(s):
+		return "not UTF-8"
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return "want 1 to 64 printable characters"
+		}
+	}
+	if Digits(s) >= CardDigits || CardLike(s) {
+		return "looks like a card number and was thrown away: give the response code only"
+	}
+	return ""
+}
+
+// plausibleCode bounds a code that no table knows and a person or the fleet asks for; payment applications and hosts
+// write what they like.
+const plausibleCode = 8
+
+// Plausible tells whether something typed looks like a response code at all.
+func Plausible(s string) bool { return len(s) <= plausibleCode && Word(s, plausibleCode) }
+
+// CardLike reports whether text holds a card number, whole or masked, a track, or so many hex digits in a row that they
+// could be a PIN block, a hash or a key.
+func CardLike(s string) bool {
+	run := 0
+	for i := range len(s) {
+		c := s[i]
+		if run++; !(IsDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			run = 0
+		}
+		if run == hexBlock {
+			return true
+		}
+	}
+	return report.Suspect(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
+
+// Digits counts the digits of a text, in whatever script.
+func Digits(s string) (n int) {
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// Numeric reports whether s is min to max decimal digits.
+func Numeric(s string, min, max int) bool {
+	if len(s) < min || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// traceDigits is the length of field 11.
+const traceDigits = 6
+
+// Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's reference,
+// which ends with the trace number, and may as well be the front of a card number; six tell a sale and no card.
+func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
+
+// Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
+func Word(s string, max int) bool {
+	if s == "" || len(s) > max || Digits(s) >= CardDigits || CardLike(s) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-+:", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// OneOf tells whether s is one of words.
+func OneOf(s string, words []string) bool {
+	for _, w := range words {
+		if s == w {
+			return true
+		}
+	}
+	return false
+}
+
+// The words of the contract's members.
+var (
+	Origins = []string{string(report.OriginHost), string(report.OriginTerminal), string(report.OriginCashier), string(report.OriginUnknown)}
+	Entries = []string{"chip", "stripe", "contactless", "manual", "code", "unknown"}
+	Phases  = []string{string(PhaseStart), string(PhaseRead), string(PhaseSent), string(PhaseAnswered), string(PhaseEnd)}
+	Results = []string{ResultApproved, ResultDeclined, ResultFailed, ResultCancelled}
+)
+
+// IsDigit tells whether c is 0 to 9.
+func IsDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -1,0 +1,345 @@
+package codes
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// A Fact is one thing a check can measure.
+type Fact struct {
+	Check   string
+	Name    string
+	Type    string // bool int float word name text code cause list counts
+	Unit    string // "" for none
+	Words   []string
+	Low     float64 // plausible values of a number; a value outside is not known
+	High    float64
+	Display bool   // no finding reads it, and Why says why
+	Hook    bool   // the payment application may report it
+	Why     string // of a display-only fact
+}
+
+// Number tells whether the fact's values are numbers.
+func (f *Fact) Number() bool { return f.Type == "int" || f.Type == "float" }
+
+// Kind is the kind of value that holds the fact: bool, number, text, list or counts.
+func (f *Fact) Kind() string {
+	switch f.Type {
+	case "bool", "list", "counts":
+		return f.Type
+	case "int", "float":
+		return "number"
+	}
+	return "text"
+}
+
+// News says what a finding is to the check that shows it.
+type News string
+
+// Kinds of news. A note grades nothing: it says what was found, not how well it is.
+const (
+	GoodNews News = "good"
+	Note     News = "note"
+	PoorNews News = "poor" // the check is poor at worst
+	BadNews  News = "bad"  // the check is bad from the limit on
+)
+
+// A Limit makes a finding of what one check measured. Without a Fact it holds, with strength Full, when all of When do.
+// With one, its strength rises with the value from 0 at Poor to 1 at Full, whichever is larger; beyond Fair the check is
+// fair, beyond Poor poor, from Bad on bad. Good news rises from 0 at Bad to 1 at Full.
+type Limit struct {
+	Finding string
+	Check   string
+	When    []Cond
+	Fact    string
+	Grades  bool // Fair is a limit
+	Fair    float64
+	Poor    float64
+	Bad     float64
+	Full    float64
+	News    News
+	Joined  bool // the finding is made of several checks together, which this is one of
+}
+
+// FindingNews is what a finding is to the health of what was checked.
+type FindingNews struct {
+	Finding string
+	News    News
+}
+
+// A Cond is one condition on a fact.
+type Cond struct {
+	Fact   string
+	Op     string // is not known unknown eq ne ge le gt lt, claimed or joined
+	Words  []string
+	Number float64
+}
+
+// Claimed is the condition that holds where evidence was called bad by whoever sent it and its facts do not show why.
+const Claimed = "claimed"
+
+// Joined is the condition of a finding that several checks together, or the sale, show: Go decides.
+const Joined = "joined"
+
+var factTypes = [...]string{"bool", "int", "float", "word", "name", "text", "code", "cause", "list", "counts"}
+
+// facts reads facts.tsv; the checks are there already.
+func (p *parser) facts() {
+	const file = "facts.tsv"
+	kinds := map[string]string{}
+	for _, r := range p.rows(file, "check", "fact", "type", "unit", "low", "high", "words", "use", "hook", "why") {
+		f := Fact{Check: r.must("check"), Name: r.must("fact"), Type: r.one("type", factTypes[:]...), Unit: r.str("unit"),
+			Display: r.one("use", "judged", "display") == "display", Hook: r.str("hook") == "yes", Why: r.str("why")}
+		if !p.isCheck(f.Check) {
+			r.problem("column check: no check %q", f.Check)
+		}
+		if k := kinds[f.Name]; k != "" && k != f.Kind() {
+			r.problem("column type: %s is a %s elsewhere; a fact of one name holds one kind of value", f.Name, k)
+		}
+		kinds[f.Name] = f.Kind()
+		if f.Number() {
+			f.Low, f.High = r.number("low", -1e18, 1e18), r.number("high", f.Low, 1e18)
+		} else if r.str("low")+r.str("high") != "" {
+			r.problem("column low: only numbers have bounds")
+		}
+		if w := r.str("words"); w != "" {
+			f.Words = strings.Split(w, ",")
+		} else if f.Type == "word" {
+			r.problem("column words: a word fact needs its words")
+		}
+		if f.Display && f.Why == "" {
+			r.problem("column why: say why nothing judges %s", f.Name)
+		}
+		p.k.Facts = append(p.k.Facts, f)
+	}
+	sort.SliceStable(p.k.Facts, func(i, j int) bool {
+		a, b := &p.k.Facts[i], &p.k.Facts[j]
+		return a.Check < b.Check || a.Check == b.Check && a.Name < b.Name
+	})
+	p.factWords()
+	for i := 1; i < len(p.k.Facts); i++ {
+		if a, b := &p.k.Facts[i-1], &p.k.Facts[i]; a.Check == b.Check && a.Name == b.Name {
+			p.problem(file, 0, "%s of %s is there twice", a.Name, a.Check)
+		}
+	}
+}
+
+// factWords holds the words of facts against the vocabulary: each has a text in both languages.
+func (p *parser) factWords() {
+	for i := range p.k.Facts {
+		f := &p.k.Facts[i]
+		for _, w := range f.Words {
+			if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
+				p.problem("words.tsv", 0, "no fact %q, which %s of %s may be", w, f.Name, f.Check)
+			}
+		}
+	}
+}
+
+// KindFact is the kind of the words that facts hold.
+const KindFact = "fact"
+
+// Fact returns the registration of a check's fact, nil if there is none.
+func (k *Knowledge) Fact(check, name string) *Fact {
+	i := sort.Search(len(k.Facts), func(i int) bool {
+		f := &k.Facts[i]
+		return f.Check > check || f.Check == check && f.Name >= name
+	})
+	if i < len(k.Facts) && k.Facts[i].Check == check && k.Facts[i].Name == name {
+		return &k.Facts[i]
+	}
+	return nil
+}
+
+// FactsOf returns the facts of a check, sorted by name.
+func (k *Knowledge) FactsOf(check string) []Fact {
+	from := sort.Search(len(k.Facts), func(i int) bool { return k.Facts[i].Check >= check })
+	to := from
+	for to < len(k.Facts) && k.Facts[to].Check == check {
+		to++
+	}
+	return k.Facts[from:to]
+}
+
+// LimitsOf returns the limits of a check in the order of the table.
+func (k *Knowledge) LimitsOf(check string) []Limit {
+	from := sort.Search(len(k.Limits), func(i int) bool { return k.Limits[i].Check >= check })
+	to := from
+	for to < len(k.Limits) && k.Limits[to].Check == check {
+		to++
+	}
+	return k.Limits[from:to]
+}
+
+// derived are numbers that the judge reckons from facts: the rules read them like facts.
+var derived = [...]string{"offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
+	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
+
+// findings reads findings.tsv: what shows a finding, and from which value on.
+func (p *parser) findings() {
+	for _, r := range p.rows("findings.tsv", "finding", "check", "when", "fact", "fair", "poor", "bad", "full", "news", "why") {
+		q := Limit{Finding: r.must("finding"), Check: r.must("check"), Fact: r.str("fact"),
+			News: News(r.one("news", string(GoodNews), string(Note), string(PoorNews), string(BadNews))), Full: 1}
+		if !p.isCheck(q.Check) && !strings.HasPrefix(q.Check, "ask.") {
+			r.problem("column check: no check %q", q.Check)
+		}
+		for _, w := range strings.Fields(r.str("when")) {
+			q.When = append(q.When, p.cond(r, q.Check, w))
+		}
+		p.limits(r, &q)
+		p.k.Limits = append(p.k.Limits, q)
+	}
+	sort.SliceStable(p.k.Limits, func(i, j int) bool { return p.k.Limits[i].Check < p.k.Limits[j].Check })
+	p.news()
+}
+
+// news lists what each finding is to the health of what was checked, and marks the limits of those that Go joins.
+func (p *parser) news() {
+	seen, joined := map[string]News{}, map[string]bool{}
+	for i := range p.k.Limits {
+		l := &p.k.Limits[i]
+		joined[l.Finding] = joined[l.Finding] || len(l.When) == 1 && l.When[0].Op == Joined
+		switch was, ok := seen[l.Finding]; {
+		case !ok:
+			p.k.News = append(p.k.News, FindingNews{l.Finding, l.News})
+			seen[l.Finding] = l.News
+		case (was == GoodNews) != (l.News == GoodNews):
+			p.problem("findings.tsv", 0, "finding %q is good news in one row and not in another", l.Finding)
+		}
+	}
+	for i := range p.k.Limits {
+		p.k.Limits[i].Joined = joined[p.k.Limits[i].Finding]
+	}
+	sort.Slice(p.k.News, func(i, j int) bool { return p.k.News[i].Finding < p.k.News[j].Finding })
+}
+
+// NewsOf returns what a finding is to the health of what was checked; one that is not known is a note.
+func (k *Knowledge) NewsOf(finding string) News {
+	i := sort.Search(len(k.News), func(i int) bool { return k.News[i].Finding >= finding })
+	if i == len(k.News) || k.News[i].Finding != finding {
+		return Note
+	}
+	return k.News[i].News
+}
+
+func (p *parser) limits(r row, q *Limit) {
+	limit := func(column string, otherwise float64) float64 {
+		if r.str(column) == "" {
+			return otherwise
+		}
+		return r.number(column, -1e9, 1e9)
+	}
+	if q.Fact == "" {
+		if q.Full = limit("full", 1); !(q.Full > 0 && q.Full <= 1) || r.str("poor")+r.str("bad") != "" {
+			r.problem("a rule without a fact has a strength above 0 and up to 1 in column full and no other limits")
+		}
+		return
+	}
+	if !p.measured(q.Check, q.Fact) {
+		r.problem("column fact: %s measures no number %q", q.Check, q.Fact)
+	}
+	switch q.News {
+	case GoodNews:
+		q.Bad, q.Full = r.number("bad", -1e9, 1e9), r.number("full", -1e9, 1e9)
+		q.Poor = q.Bad
+	case PoorNews, Note:
+		q.Poor, q.Full = r.number("poor", -1e9, 1e9), r.number("full", -1e9, 1e9)
+		q.Bad = math.Copysign(math.MaxFloat32, q.Full-q.Poor)
+	default:
+		q.Poor, q.Bad = r.number("poor", -1e9, 1e9), r.number("bad", -1e9, 1e9)
+		q.Full = limit("full", q.Bad)
+		if (q.Bad > q.Poor) != (q.Full > q.Poor) || q.Bad == q.Poor {
+			r.problem("bad and full lie on the same side of poor")
+		}
+	}
+	q.Grades, q.Fair = r.str("fair") != "", limit("fair", 0)
+	if q.Poor == q.Full {
+		r.problem("a strength rises between two different values")
+	}
+}
+
+// measured tells whether a check has a number of this name, measured or reckoned.
+func (p *parser) measured(check, name string) bool {
+	f := p.k.Fact(check, name)
+	return f != nil && f.Number() || slices.Contains(derived[:], name)
+}
+
+// cond reads "carrier", "!carrier", "source=mains|battery", "source!=battery", "load1?", "!load1?", "cards>=5".
+func (p *parser) cond(r row, check, w string) Cond {
+	if w == Claimed || w == Joined {
+		return Cond{Op: w}
+	}
+	c := Cond{}
+	for _, o := range [...]struct{ sign, op string }{{">=", "ge"}, {"<=", "le"}, {"!=", "ne"}, {"=", "eq"}, {">", "gt"}, {"<", "lt"}} {
+		name, value, ok := strings.Cut(w, o.sign)
+		if !ok {
+			continue
+		}
+		c.Fact, c.Op = name, o.op
+		f := p.k.Fact(check, name)
+		if o.op == "eq" || o.op == "ne" {
+			c.Words = strings.Split(value, "|")
+			for _, v := range c.Words {
+				if f == nil || f.Type == "word" && !slices.Contains(f.Words, v) {
+					r.problem("column when: %q: %s has no word %q", w, name, v)
+				}
+			}
+			return c
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !p.measured(check, name) {
+			r.problem("column when: %q compares no number of %s", w, check)
+		}
+		c.Number = n
+		return c
+	}
+	name, not := strings.CutPrefix(w, "!")
+	name, known := strings.CutSuffix(name, "?")
+	c.Fact = name
+	switch {
+	case known && not:
+		c.Op = "unknown"
+	case known:
+		c.Op = "known"
+	case not:
+		c.Op = "not"
+	default:
+		c.Op = "is"
+	}
+	if f := p.k.Fact(check, name); f == nil && !p.measured(check, name) || !known && f.Type != "bool" {
+		r.problem("column when: %q: %s has no such yes-or-no fact", w, check)
+	}
+	return c
+}
+
+// showable holds the rules against the findings that have a text and weights.
+func (p *parser) showable() {
+	for i := range p.k.Limits {
+		if r := &p.k.Limits[i]; p.k.Inference.Sign(r.Finding) == nil {
+			p.problem("findings.tsv", 0, "finding %q of %s has no text in inference/findings.tsv", r.Finding, r.Check)
+		}
+	}
+}
+
+// shown holds the findings that have weights against the limits: what nothing can show is a mistake.
+func (p *parser) shown() {
+	for i := range p.k.Inference.Signs {
+		name := p.k.Inference.Signs[i].Name
+		j := sort.Search(len(p.k.News), func(j int) bool { return p.k.News[j].Finding >= name })
+		if j == len(p.k.News) || p.k.News[j].Finding != name {
+			p.problem("findings.tsv", 0, "nothing says what shows the finding %q", name)
+		}
+	}
+}
+
+// FreshFor returns how many seconds a check's findings hold in full, 0 for a check that is not known.
+func (k *Knowledge) FreshFor(check string) float64 {
+	c, ok := k.Check(check)
+	if !ok {
+		return 0
+	}
+	return c.Fresh
+}

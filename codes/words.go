@@ -1,0 +1,79 @@
+package codes
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Word is what a document's id is called by people.
+type Word struct {
+	Kind string // verdict status level money retry actor visit segment origin channel reason scope, and values of facts
+	ID   string
+	Text Text
+}
+
+// Word returns what an id of this kind is called, by this knowledge or the one compiled in; an id that neither has, a newer
+// program's, stays as it is.
+func (k *Knowledge) Word(kind, id string) Text {
+	for _, words := range [...][]Word{k.Words, builtin.Words} {
+		if i, ok := slices.BinarySearchFunc(words, Word{Kind: kind, ID: id}, compareWords); ok {
+			return words[i].Text
+		}
+	}
+	return Text{id, id}
+}
+
+func compareWords(a, b Word) int {
+	if c := strings.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
+}
+
+// Sentence makes a sentence of a phrase.
+func (t Text) Sentence() Text {
+	first, n := utf8.DecodeRuneInString(t.EN)
+	return Text{t.ZH + "。", string(unicode.ToUpper(first)) + t.EN[n:] + "."}
+}
+
+// And puts a sentence behind another.
+func (t Text) And(next Text) Text { return Text{t.ZH + next.ZH, t.EN + " " + next.EN} }
+
+// neededWords are ids that the program itself writes into documents, by kind: each must have a word.
+var neededWords = map[string][]string{
+	"verdict": {"confirmed", "likely", "possible", "rejected", "indeterminate", "abstained"},
+	"status":  {"ok", "bad", "cannot-tell", "not-run"},
+	"level":   {"good", "fair", "poor", "bad"},
+	"money":   {"not-sent", "sent-no-answer", "declined", "approved", "unknown", "sign-in"},
+	"retry":   {"safe", "later", "later-mend", "query-first", "after-signin", "other-means", "no", "no-mend"},
+	"actor":   actors,
+	"segment": segments,
+	"visit":   {"yes", "no"},
+	"origin":  {"host", "terminal", "cashier", "unknown"},
+	"channel": {"hook", "log", "ecr", "capture", "console", "command"},
+	"reason":  {"in-use", "absent", "permission", "timeout", "unsupported", "too-few", "masked", "in-sale", "budget", "policy"},
+}
+
+// words reads the vocabulary.
+func (p *parser) words() {
+	for _, r := range p.rows("words.tsv", "kind", "id", "zh", "en") {
+		w := Word{r.must("kind"), r.must("id"), r.text("zh", "en")}
+		if strings.ContainsAny(w.Text.ZH[max(0, len(w.Text.ZH)-3):], "。；，") || strings.HasSuffix(w.Text.EN, ".") {
+			r.problem("a word ends without a mark: %q, %q", w.Text.ZH, w.Text.EN)
+		}
+		if slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == w.Kind && o.ID == w.ID }) {
+			r.problem("%s %q stands twice", w.Kind, w.ID)
+		}
+		p.k.Words = append(p.k.Words, w)
+	}
+	slices.SortFunc(p.k.Words, compareWords)
+	for kind, ids := range neededWords {
+		for _, id := range ids {
+			if _, ok := slices.BinarySearchFunc(p.k.Words, Word{Kind: kind, ID: id}, compareWords); !ok && id != "-" {
+				p.problem("words.tsv", 0, "%s %q has no word", kind, id)
+			}
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package frame
+
+// CRC16 is one step of CRC-16 with polynomial 1021, high bit first.
+func CRC16(sum uint16, c byte) uint16 {
+	sum ^= uint16(c) << 8
+	for range 8 {
+		if sum&0x8000 != 0 {
+			sum = sum<<1 ^ 0x1021
+		} else {
+			sum <<= 1
+		}
+	}
+	return sum
+}
+
+// CRC16Reflected is one step of CRC-16 with the same polynomial, low bit first (8408): of ZVT's link, and the FCS of PPP.
+func CRC16Reflected(sum uint16, c byte) uint16 {
+	sum ^= uint16(c)
+	for range 8 {
+		if sum&1 != 0 {
+			sum = sum>>1 ^ 0x8408
+		} else {
+			sum >>= 1
+		}
+	}
+	return sum
+}

@@ -1,0 +1,109 @@
+// Package frame is what framed dialogues with devices have in common: a question asked twice, the counts of a line's
+// faults, check sums, and the framing of ABECS, which a PIN pad's driver speaks and a register link's tap hears.
+package frame
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"posdx/drivers/serial"
+)
+
+// BytesMax is what one command may bring before the device counts as babbling.
+const BytesMax = 4096
+
+const (
+	asksMax = 2   // a command is said twice before silence is believed
+	readMax = 256 // bytes of one read
+)
+
+// A Visit is one dialogue with a device: what all protocols have in common.
+type Visit struct {
+	Link   serial.Link
+	Health Health
+	before Health // when the command was said
+	in     [readMax]byte
+	rest   []byte // of in, not yet looked at
+	heard  int    // bytes since the command
+}
+
+// Begin drops what came before we asked anything: half a frame of somebody else, notices.
+func (v *Visit) Begin() error {
+	if p, ok := v.Link.(interface{ Discard() error }); ok {
+		return p.Discard()
+	}
+	return nil
+}
+
+// Forget wipes what was read.
+func (v *Visit) Forget() { clear(v.in[:]) }
+
+// Say sends a command whose answer must come within a limit. The caller calls stop when it has it.
+func (v *Visit) Say(ctx context.Context, limit time.Duration, frame []byte) (stop func(), err error) {
+	if stop, err = serial.Bind(ctx, v.Link, time.Now().Add(limit)); err != nil {
+		return nil, err
+	}
+	v.before, v.heard, v.rest = v.Health, 0, nil
+	if err := v.Add(ctx, frame); err != nil {
+		stop()
+		return nil, err
+	}
+	return stop, nil
+}
+
+// Add sends more within the same limit.
+func (v *Visit) Add(ctx context.Context, b []byte) error {
+	_, err := v.Link.Write(b)
+	return serial.Why(ctx, err)
+}
+
+// Next reads a byte of the answer. Pending says that a frame has begun: if it never ends, the line is not silent but
+// garbled.
+func (v *Visit) Next(ctx context.Context, pending bool) (byte, error) {
+	for len(v.rest) == 0 {
+		n, err := v.Link.Read(v.in[:])
+		v.rest = v.in[:n]
+		if n == 0 && err != nil {
+			v.Health.Silence++
+			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && (pending || v.spoiled()) {
+				return 0, serial.ErrGarbled
+			}
+			return 0, serial.Why(ctx, err)
+		}
+	}
+	if v.heard++; v.heard > BytesMax {
+		return 0, fmt.Errorf("babbles: %w", serial.ErrGarbled)
+	}
+	c := v.rest[0]
+	v.rest = v.rest[1:]
+	return c, nil
+}
+
+// spoiled says that since the command the device has said something that could not be understood.
+func (v *Visit) spoiled() bool {
+	now, then := v.Health, v.before
+	return now.Garbage > then.Garbage || now.CRC > then.CRC || now.Stray > then.Stray || now.NAK > then.NAK
+}
+
+// Twice asks until there is an answer. A device that is silent the second time, but was not the first, is garbled.
+func (v *Visit) Twice(ctx context.Context, what string, once func() error) error {
+	var err error
+	first := v.Health
+	for range asksMax {
+		if err = once(); err == nil {
+			v.Health.Answers++
+			return nil
+		}
+		if errors.Is(err, serial.ErrGone) || errors.Is(err, os.ErrClosed) || ctx.Err() != nil {
+			break
+		}
+	}
+	v.before = first
+	if errors.Is(err, serial.ErrIdle) && v.spoiled() {
+		err = serial.ErrGarbled
+	}
+	return fmt.Errorf("ask %s: %w", what, err)
+}

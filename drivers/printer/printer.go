@@ -1,0 +1,141 @@
+// Package printer asks receipt printers that speak ESC/POS how they are. DLE EOT asks for status in real time: it is
+// answered while the printer is off line, out of paper or too hot, and nothing is printed (Epson, ESC/POS Application
+// Programming Guide, DLE EOT; the same bits in the manuals of Citizen, Bixolon and Star's emulation). DLE ENQ, which makes
+// a printer go on, is never sent.
+package printer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"posdx/drivers/frame"
+	"posdx/drivers/serial"
+)
+
+// printerLimit is ample: a printer answers within milliseconds, over 9600 baud and a hub, too.
+const printerLimit = 500 * time.Millisecond
+
+// A Report is what a receipt printer told of itself.
+type Report struct {
+	Offline    bool
+	CoverOpen  bool
+	PaperOut   bool
+	PaperLow   bool
+	Jam        bool // cutter or mechanics stand still until somebody clears them
+	Hot        bool // its head is too hot; it goes on by itself when that has cooled
+	Broken     bool // an error that only a technician clears
+	Unnamed    bool // an error of which it does not say more
+	Health     frame.Health
+	Unanswered bool // it told a part only
+}
+
+// Outcome is the printer in a word of the contract: the one that a person must deal with first.
+func (p Report) Outcome() string {
+	switch {
+	case p.Broken:
+		return "fault"
+	case p.Jam:
+		return "jam"
+	case p.CoverOpen:
+		return "cover-open"
+	case p.PaperOut:
+		return "no-paper"
+	case p.Hot:
+		return "over-heat"
+	case p.Unnamed:
+		return "fault"
+	case p.PaperLow:
+		return "paper-low"
+	}
+	return "ok"
+}
+
+// answerOf says that a byte answers DLE EOT: bits 1 and 4 are set, 0 and 7 are not. Status that comes by itself (GS a) and
+// flow control never look so.
+func answerOf(b byte) bool { return b&0x93 == 0x12 }
+
+// put reads the answer to DLE EOT n.
+func (p *Report) put(n, b byte) {
+	switch n {
+	case 1:
+		p.Offline = b&0x08 != 0
+	case 2:
+		p.CoverOpen = b&0x04 != 0
+		p.PaperOut = p.PaperOut || b&0x20 != 0
+		p.Unnamed = b&0x40 != 0
+	case 3:
+		p.Jam = b&0x0C != 0 // cutter; mechanics or black mark, by make
+		p.Broken = b&0x20 != 0
+		p.Hot = b&0x40 != 0 // some set it for a cover that was opened while they printed, too
+		p.Unnamed = p.Unnamed && b&0x6C == 0 && !p.CoverOpen && !p.PaperOut
+	case 4:
+		p.PaperLow = b&0x0C != 0
+		p.PaperOut = p.PaperOut || b&0x60 != 0
+	}
+}
+
+// Ask asks a printer how it is. Errors are as AskCCID's; one that answers a part of the questions is none.
+func Ask(ctx context.Context, link serial.Link) (Report, error) {
+	var p Report
+	d := printerDialogue{frame.Visit{Link: link}}
+	if err := d.Begin(); err != nil {
+		return p, err
+	}
+	for n := byte(1); n <= 4; n++ {
+		b, err := d.ask(ctx, n)
+		p.Health = d.Health
+		switch {
+		case err == nil:
+			p.put(n, b)
+		case n > 1 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
+			p.Unanswered = true // cheap ones know the first only
+			return p, nil
+		default:
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+type printerDialogue struct{ frame.Visit }
+
+func (d *printerDialogue) ask(ctx context.Context, n byte) (b byte, err error) {
+	err = d.Twice(ctx, fmt.Sprintf("printer %d", n), func() (err error) { b, err = d.once(ctx, n); return err })
+	return b, err
+}
+
+func (d *printerDialogue) once(ctx context.Context, n byte) (byte, error) {
+	stop, err := d.Say(ctx, printerLimit, []byte{0x10, 0x04, n})
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	for {
+		switch b, err := d.Next(ctx, false); {
+		case err != nil:
+			return 0, err
+		case answerOf(b):
+			return b, nil
+		case b&0x93 != 0x10 && b != 0x11 && b != 0x13: // its status by itself begins so; XON, XOFF
+			d.Health.Garbage++
+		}
+	}
+}
+
+// Port status of a printer on USB or a parallel port (USB printer class 1.1, 4.2.2; linux/lp.h).
+const (
+	portNoPaper  = 0x20
+	portSelected = 0x10
+	portNoError  = 0x08
+)
+
+// PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say 18
+// hex whatever happens, so good news there is none.
+func PortStatus(b byte) (p Report, bad bool) {
+	p = Report{PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
+	p.Unnamed = b&portNoError == 0 && !p.PaperOut
+	return p, p.PaperOut || p.Unnamed
+}

@@ -1,0 +1,171 @@
+#!/bin/sh
+# Installs, upgrades, breaks, removes and purges the deb in real Debians: one with a live systemd, in a container without a
+# network, where the unit is watched too (started with the capabilities it names, restarted when killed or hanging, left
+# alone on a wrong configuration), and one with System V's init scripts. Nobody is there to answer a prompt.
+# Needs root and the Debian packages debootstrap and systemd-container; the first run fetches two Debians of 240 MB.
+#   debian.sh FOLDER [systemd|sysv]
+set -eu
+die() { echo "debian.sh: $*" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || die "must be root"
+for c in debootstrap systemd-nspawn nsenter; do
+	command -v $c >/dev/null || die "$c is missing: install the Debian packages debootstrap and systemd-container"
+done
+here=$(cd "$(dirname "$0")" && pwd)
+base=${1:?usage: debian.sh FOLDER [systemd|sysv]}
+only=${2:-}
+go=${GO:-go}
+arch=$($go env GOARCH)
+mkdir -p "$base"
+export DEBIAN_FRONTEND=noninteractive
+
+for v in 1.0.0 2.0.0; do
+	mkdir -p "$base/$v"
+	(cd "$here/.." && CGO_ENABLED=0 $go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$v" -o "$base/$v/posdx-$arch" ./agent &&
+		DIST=$base/$v sh firmware-build/package.sh $v "$arch" >/dev/null) || die "no package of $v"
+done
+
+fetch() { # folder, packages
+	[ ! -f "$1/.ready" ] || return 0
+	echo "debian.sh: fetching a Debian into $1" >&2
+	rm -rf "$1"
+	debootstrap --variant=minbase --include="$2" bookworm "$1" >"$1.log" 2>&1 || die "debootstrap failed, see $1.log"
+	touch "$1/.ready"
+}
+ok() { echo "ok    $*"; }
+config='estate = "shop"
+terminal = "t1"
+'
+fresh_root() { # an earlier run's posdx goes
+	for p in /proc/[0-9]*; do
+		[ "$(readlink "$p/root")" != "$1" ] || kill -9 "${p#/proc/}" 2>/dev/null || :
+	done
+	chroot "$1" dpkg --purge --force-all posdx >/dev/null 2>&1 || :
+	rm -rf "$1/usr/lib/posdx" "$1/etc/posdx" "$1/var/lib/posdx" "$1/usr/bin/posdx"
+	cp "$base"/1.0.0/*.deb "$1/root/1.deb"
+	cp "$base"/2.0.0/*.deb "$1/root/2.deb"
+}
+
+sysv() {
+	root=$base/sysv
+	fetch "$root" sysvinit-core
+	fresh_root "$root"
+	mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+	trap 'chroot "$root" /etc/init.d/posdx stop >/dev/null 2>&1 || :; umount "$root/proc" 2>/dev/null || :' EXIT
+	in_root() { chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+	in_root dpkg -i /root/1.deb </dev/null >"$base/said" 2>&1 || die "fresh: $(cat "$base/said")"
+	grep -q "next: write estate" "$base/said" || die "fresh said $(cat "$base/said")"
+	in_root id posdx | grep -q dialout && ok "fresh, posdx is in dialout" || die "not so: fresh, posdx is in dialout"
+	ls "$root"/etc/rc2.d/S??posdx >/dev/null 2>&1 && ok "started at every boot" || die "no link in rc2.d"
+	printf '%s' "$config" >"$root/etc/posdx/posdx.toml"
+	in_root /etc/init.d/posdx start >/dev/null
+	in_root posdx selfcheck --live 30 >/dev/null && ok "it runs" || die "not so: it runs"
+	in_root dpkg -i /root/2.deb </dev/null >"$base/said" 2>&1 || die "upgrade with an edited configuration, nobody there: $(cat "$base/said")"
+	in_root posdx selfcheck --live 30 | grep -q 2.0.0 && ok "upgraded unattended, the new program runs" || die "not so: upgraded unattended, the new program runs"
+	[ "$(cat "$root/etc/posdx/posdx.toml")" = "$(printf '%s' "$config")" ] && ok "the configuration is as it was" || die "configuration changed"
+	echo 'nonsense = 1' >>"$root/etc/posdx/posdx.toml"
+	! in_root dpkg -i /root/1.deb </dev/null >"$base/said" 2>&1 || die "an unfit configuration was taken"
+	grep -q nonsense "$base/said" && in_root posdx version | grep -q 2.0.0 && ok "an unfit configuration is refused, the old program is in place" || die "not so: an unfit configuration is refused, the old program is in place"
+	printf '%s' "$config" >"$root/etc/posdx/posdx.toml"
+	in_root dpkg --configure -a </dev/null >/dev/null 2>&1 && in_root posdx selfcheck --live 30 | grep -q 1.0.0 && ok "put right, dpkg --configure finishes" || die "not so: put right, dpkg --configure finishes"
+	i=0
+	while [ $i -lt 20 ]; do # dpkg is killed at any moment, then told to go on
+		i=$((i + 1))
+		setsid chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg -i "/root/$((i % 2 + 1)).deb" </dev/null >/dev/null 2>&1 &
+		p=$!
+		sleep "0.$((i * 37 % 90 + 10))"
+		kill -9 -- -$p 2>/dev/null || : # dpkg and the scripts it runs
+		wait $p 2>/dev/null || :
+		in_root /usr/lib/posdx/setup boot >/dev/null 2>&1 || :
+		in_root posdx version >/dev/null || die "kill $i: no program"
+		in_root sh -c 'rm -f /var/lib/dpkg/lock*; dpkg --configure -a --force-confold; dpkg -i /root/2.deb' </dev/null >"$base/said" 2>&1 || die "kill $i: $(cat "$base/said")"
+	done
+	ok "20 upgrades killed: a program in place after each, finished afterwards"
+	in_root dpkg --remove posdx >/dev/null 2>&1
+	[ ! -e "$root/usr/bin/posdx" ] && [ -e "$root/etc/posdx/posdx.toml" ] && ok "removed, the configuration stays" || die "remove"
+	in_root dpkg --purge posdx >/dev/null 2>&1
+	! grep -q posdx "$root/etc/passwd" "$root/etc/group" && [ ! -e "$root/etc/posdx" ] && [ ! -e "$root/var/lib/posdx" ] && ok "purged: state, user and groups are gone" || die "purge"
+	umount "$root/proc"
+	trap - EXIT
+}
+
+systemd() {
+	root=$base/systemd
+	fetch "$root" systemd,systemd-sysv,dbus
+	fresh_root "$root"
+	# Twelve seconds instead of four minutes, so that a hang is not waited for that long.
+	mkdir -p "$root/etc/systemd/system/posdx.service.d"
+	printf '[Service]\nWatchdogSec=12\nTimeoutStartSec=40\n' >"$root/etc/systemd/system/posdx.service.d/test.conf"
+	# It ends by itself, whatever happens to this script.
+	timeout 500 systemd-nspawn -q -D "$root" --private-network --register=no --keep-unit --boot >"$root.boot" 2>&1 &
+	guard=$!
+	init=
+	trap '[ -z "$init" ] || kill -9 $init 2>/dev/null; kill $guard 2>/dev/null; wait $guard 2>/dev/null || :' EXIT
+	for _ in $(seq 60); do
+		nspawn=$(pgrep -P $guard || :)
+		[ -z "$nspawn" ] || init=$(pgrep -x -P "$nspawn" systemd || :)
+		[ -z "$init" ] || break
+		sleep 1
+	done
+	[ -n "$init" ] || die "systemd did not come up, see $root.boot"
+	inside() { nsenter -t "$init" -a env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+	get() { inside systemctl show -p "$1" --value posdx; }
+	until_is() { # what it is, property, value
+		for _ in $(seq 60); do
+			[ "$(get "$2")" = "$3" ] && { ok "$1"; return; }
+			sleep 1
+		done
+		inside journalctl -u posdx --no-pager | tail -20 >&2
+		die "$1: $2 is $(get "$2"), want $3"
+	}
+	for _ in $(seq 30); do
+		inside systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded' && break
+		sleep 1
+	done
+	inside dpkg -i /root/1.deb </dev/null >"$base/said" 2>&1 || die "fresh: $(cat "$base/said")"
+	[ "$(get ActiveState)" = inactive ] && [ "$(get UnitFileState)" = enabled ] && ok "fresh: enabled, not started without a name" || die "fresh: $(get ActiveState) $(get UnitFileState)"
+	printf '%s' "$config" >"$root/etc/posdx/posdx.toml"
+	inside systemctl start posdx
+	until_is "it is ready" ActiveState active
+	pid=$(get MainPID)
+	caps=$(inside sh -c "grep CapEff /proc/$pid/status")
+	[ "${caps##*	}" = 0000000000082000 ] || echo "note  $caps: a container has no CAP_SYSLOG, want CAP_NET_RAW and CAP_SYS_PTRACE"
+	inside sh -c "grep ^Groups: /proc/$pid/status" | grep -q "$(inside getent group dialout | cut -d: -f3)" && ok "it is in dialout" || die "not so: it is in dialout"
+	inside posdx status --lang en >/dev/null && ok "posdx status" || die "not so: posdx status"
+	said=$(inside posdx report --code 96 --origin host --lang en 2>&1 || :)
+	echo "$said" | grep -q "^hand-off" && ok "a code is answered" || die "no diagnosis: $said"
+	ok "exposure: $(inside systemd-analyze security posdx --no-pager | sed -n 's/.*exposure level for posdx.service: //p')"
+	inside dpkg -i /root/2.deb </dev/null >"$base/said" 2>&1 || die "upgrade with an edited configuration, nobody there: $(cat "$base/said")"
+	inside posdx selfcheck --live 30 | grep -q 2.0.0 && [ ! -e "$root/usr/lib/posdx/pending" ] && ok "upgraded unattended, the new program runs and is proven" || die "not so: upgraded unattended, the new program runs and is proven"
+	# Nothing could become well with this: the socket has no folder that posdx may write.
+	printf '%s[hook]\nsocket = "/etc/hook.sock"\n' "$config" >"$root/etc/posdx/posdx.toml"
+	! inside env POSDX_BOUND=8 dpkg -i /root/1.deb </dev/null >"$base/said" 2>&1 || die "a program that is not well was kept"
+	grep -q "taken back" "$base/said" && inside posdx version | grep -q 2.0.0 && ok "one that is not well is taken back" || die "not taken back: $(cat "$base/said")"
+	printf '%s' "$config" >"$root/etc/posdx/posdx.toml"
+	inside systemctl reset-failed posdx || :
+	inside systemctl restart posdx
+	inside posdx selfcheck --live 30 >/dev/null && ok "put right, the old one runs" || die "not so: put right, the old one runs"
+	inside dpkg -i /root/2.deb </dev/null >/dev/null 2>&1 || die "again"
+	inside posdx selfcheck --live 30 >/dev/null
+
+	was=$(get NRestarts)
+	inside sh -c "kill -9 $(get MainPID)"
+	until_is "killed, it comes back" NRestarts $((was + 1))
+	until_is "and is ready" ActiveState active
+	inside sh -c "kill -STOP $(get MainPID)"
+	until_is "hanging, it is ended by the watchdog and comes back" NRestarts $((was + 2))
+	until_is "and is ready" ActiveState active
+	inside sh -c 'echo "nonsense = 1" >>/etc/posdx/posdx.toml; systemctl restart posdx 2>/dev/null' || :
+	until_is "a wrong configuration ends it" ExecMainStatus 78
+	sleep 7
+	until_is "and it is not started again" NRestarts 0
+	inside sh -c 'sed -i "/^nonsense/d" /etc/posdx/posdx.toml; systemctl restart posdx'
+	until_is "put right, it starts" ActiveState active
+	inside dpkg --purge posdx >/dev/null 2>&1
+	[ "$(get ActiveState)" = inactive ] && ! grep -q posdx "$root/etc/passwd" && [ ! -e "$root/var/lib/posdx" ] && ok "purged" || die "purge"
+}
+
+case $only in
+sysv) sysv ;;
+systemd) systemd ;;
+*) sysv; systemd ;;
+esac
