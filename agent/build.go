@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,9 +15,11 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -46,11 +49,11 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		c.Broker.URL = nil
 	}
 	fail := func(err error) (*daemon, []task, func(), error) { return nil, nil, nil, err }
-	lib, err := newLibrary(c, log)
+	lib, err := library.New(c.StateDir, c.Knowledge.Keys, log)
 	if err != nil {
 		return fail(err)
 	}
-	k := lib.now.Load()
+	k := lib.Now.Load()
 	profile, err := chooseProfile(k, c.Profile)
 	if err != nil {
 		return fail(err)
@@ -72,7 +75,13 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
+	past, err := outbox.OpenPast(pastDir(c))
+	if err != nil {
+		log.Warn("no history is kept", "err", err)
+	}
+	d.past.open(past, pastDir(c), log)
 	closeAll := func() {
+		past.Close()
 		notes.Close()
 		box.Close()
 	}
@@ -94,11 +103,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Log: log,
+		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -115,7 +125,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
 		{"tally", d.tallies},
 		{"memory", mem.Run},
-		{"knowledge", lib.run},
+		{"knowledge", lib.Run},
 	}
 	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
 	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth
@@ -129,8 +139,16 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if len(d.links) > 0 {
 		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
+	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
 	for _, link := range d.links {
+		if at, err := netip.ParseAddrPort(link.Address); err == nil {
+			lan.Links = append(lan.Links, capture.LANLink{Terminal: at, Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
+			continue
+		}
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+	}
+	if len(lan.Links) > 0 {
+		tasks = append(tasks, task{"lan", func(ctx context.Context) error { return lan.Run(ctx, d) }})
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
@@ -140,7 +158,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.now.Load, Lang: c.Language}
+			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.Now.Load, Lang: c.Language}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
@@ -220,6 +238,9 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	var list []*registerlink.Link
 	for _, l := range c.ECR {
 		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
+		if l.Way == "lan" {
+			e.Address = l.Address
+		}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}
@@ -335,7 +356,10 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 	}()
 	go func() {
 		<-ready
-		d.runner.Background(ctx, note)
+		d.runner.Background(ctx, func() {
+			d.loop.Look()
+			note()
+		})
 	}()
 	again := time.NewTicker(healthEvery)
 	defer again.Stop()

@@ -115,7 +115,7 @@ func TestCodeLint(t *testing.T) {
 	}{
 		{good, 0, "no problem: version 1", ""},
 		{damaged, 1, "", "the file is damaged"},
-		{dir, 1, "steps.tsv:2: no cause \"card.damage\"\n", ""},
+		{dir, 1, "steps.tsv:3: no cause \"card.damage\"\n", ""},
 		{file, 1, "", "neither a folder nor a knowledge pack"},
 		{filepath.Join(dir, "missing"), 1, "", "no such file"},
 	}
@@ -127,7 +127,7 @@ func TestCodeLint(t *testing.T) {
 	}
 	exit, out, _ := posdxCode("--lint", dir, "--json")
 	var problems []problemJSON
-	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 2 {
+	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 3 {
 		t.Errorf("JSON: exit %d, %v, %v", exit, err, problems)
 	}
 }

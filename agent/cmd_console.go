@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/library"
 	"posdx/codes"
 	"posdx/drivers/serial"
 )
@@ -62,10 +63,10 @@ func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 // knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
 func knowledge(config string) func() *codes.Knowledge {
 	if c, _, err := readConfig(config); err == nil {
-		if lib, err := newLibrary(c, slog.New(slog.DiscardHandler)); err == nil {
+		if lib, err := library.New(c.StateDir, c.Knowledge.Keys, slog.New(slog.DiscardHandler)); err == nil {
 			return func() *codes.Knowledge {
-				lib.look()
-				return lib.now.Load()
+				lib.Look()
+				return lib.Now.Load()
 			}
 		}
 	}

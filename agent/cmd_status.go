@@ -53,7 +53,7 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintln(s.out)
 		k := inForce(*client.config)
 		last := console.InLanguage(*st.Last, k, st.Profile, lang)
-		for _, line := range console.Verdict(&last, k, lang, renderWidth) {
+		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth), console.Verdict(&last, k, lang, renderWidth)...) {
 			fmt.Fprintln(s.out, line)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source/paylog"
@@ -68,8 +69,8 @@ func (c *config) dry() (list conf.Problems) {
 		check(fmt.Sprintf("knowledge.keys[%d]", i), err)
 	}
 	know := codes.Builtin()
-	if lib, err := newLibrary(*c, silent); err == nil {
-		know = lib.now.Load()
+	if lib, err := library.New(c.StateDir, c.Knowledge.Keys, silent); err == nil {
+		know = lib.Now.Load()
 	}
 	_, err := chooseProfile(know, c.Profile)
 	check("profile", err)
@@ -81,14 +82,8 @@ func (c *config) dry() (list conf.Problems) {
 	for i, l := range c.Log {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)
 		check(fmt.Sprintf("log[%d].encoding", i), paylog.CheckEncoding(l.Encoding))
+		check(fmt.Sprintf("log[%d].path", i), paylog.CheckPath(l.Path))
 	}
-	oneOf := func(key, value string, names []string) {
-		if value != "" && !slices.Contains(names, value) {
-			bad(key, fmt.Errorf("%q is not one of %s", value, strings.Join(names, ", ")))
-		}
-	}
-	oneOf("capture.length", c.Capture.Length, ecr.LengthHeaderNames())
-	oneOf("capture.dialect", c.Capture.Dialect, ecr.DialectNames())
 	logs, faults := follow(*c, silent)
 	for _, err := range faults {
 		bad("log", err)

@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/keeper"
+	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
@@ -20,6 +22,7 @@ import (
 	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/drivers/reader"
 )
 
@@ -27,7 +30,7 @@ import (
 type fleetLink interface {
 	State() report.Uplink
 	PublishHealth(doc []byte)
-	PublishAsked(doc []byte)
+	PublishLoose(kind string, doc []byte)
 	Ping(answer func())
 	Counts(map[string]int64) // adds what the link counts
 }
@@ -39,7 +42,7 @@ type daemon struct {
 	address report.Address
 	profile string // how codes are read: a profile's name, or a scheme's that has none
 	devices []report.Device
-	lib     *library
+	lib     *library.Library
 	stamp   *stamp.Stamper
 	runner  *probe.Runner
 	loop    *triage.Loop
@@ -53,12 +56,13 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
 
 func (d *daemon) agent() report.Agent {
-	return report.Agent{Version: version, Knowledge: d.lib.now.Load().Hash}
+	return report.Agent{Version: version, Knowledge: d.lib.Now.Load().Hash}
 }
 
 // Seen takes in a code that nobody waits on.
@@ -122,7 +126,7 @@ func (d *daemon) answerable(s source.Seen) error {
 	if problem := source.CodeProblem(s.Code); problem != "" {
 		return fmt.Errorf("code: %s", problem)
 	}
-	k := d.lib.now.Load()
+	k := d.lib.Now.Load()
 	if s.Scheme != "" {
 		if !source.Word(s.Scheme, source.MaxScheme) {
 			return errors.New("scheme: want the name of a code table, such as unionpay")
@@ -152,9 +156,7 @@ func (d *daemon) Fact(e report.Evidence) {
 	if v, ok := e.Facts.Str("installed"); ok && e.Check == "app.version" {
 		if _, told := e.Facts.Str("expected"); !told && d.conf.App.Expected != "" {
 			e.Facts["expected"] = d.conf.App.Expected
-			if v != d.conf.App.Expected {
-				e.Status = report.Bad
-			}
+			evidence.Grade(&e, codes.Builtin())
 		}
 		if old := d.version.Swap(&v); old != nil && *old != v {
 			d.loop.Updated()
@@ -181,6 +183,10 @@ func (d *daemon) State() report.State {
 	if last, ok := d.loop.Last(); ok {
 		s.Last = &last
 	}
+	if o, ok := d.loop.Outcome(); ok {
+		s.Outcome = &o
+	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {
@@ -215,7 +221,9 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(have, " "))
 	}
-	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool { return !slices.ContainsFunc(p.Checks, wanted) })
+	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool {
+		return !slices.ContainsFunc(p.Checks, func(c evidence.Check) bool { return wanted(string(c)) })
+	})
 	r.Run(ctx, probes, nil)
 	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool { return !wanted(e.Check) }), nil
 }
@@ -229,7 +237,9 @@ func named(check, name string) bool {
 func checksOf(r *probe.Runner) []string {
 	var list []string
 	for _, p := range r.Probes() {
-		list = append(list, p.Checks...)
+		for _, c := range p.Checks {
+			list = append(list, string(c))
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -295,9 +305,9 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 		reply.Data = d.health()
 		d.publishHealth()
 	case "knowledge":
-		b, err := packOf(c.Args)
+		b, err := library.PackOf(c.Args)
 		if err == nil {
-			_, err = d.lib.install(b)
+			_, err = d.lib.Install(b)
 		}
 		if err != nil {
 			return report.Reply{ID: c.ID, Result: "refused", Why: err.Error()}
@@ -340,7 +350,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 
 // question reads the arguments of the fleet's command diagnose: the one door through which they come in.
 func question(args map[string]any) (source.Seen, error) {
-	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now(), Code: anyCode}
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
 	for name, v := range args {
 		text, ok := v.(string)
 		if !ok {
@@ -388,7 +398,14 @@ func (d *daemon) publishHealth() {
 // has it.
 func (d *daemon) publishAsked(doc []byte) {
 	if d.up != nil {
-		d.up.PublishAsked(d.gate.Out(doc))
+		d.up.PublishLoose(report.KindAsked, d.gate.Out(doc))
+	}
+}
+
+// publishOutcome tells the fleet what became of a diagnosis.
+func (d *daemon) publishOutcome(doc []byte) {
+	if d.up != nil {
+		d.up.PublishLoose(report.KindOutcome, d.gate.Out(doc))
 	}
 }
 

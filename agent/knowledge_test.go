@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/library"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -38,7 +39,7 @@ func TestKnowledgeIsReplacedAndFallsBack(t *testing.T) {
 	c.Knowledge.Keys = []string{base64.StdEncoding.EncodeToString(public)}
 	var talk bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&talk, nil))
-	l, err := newLibrary(c, log)
+	l, err := library.New(c.StateDir, c.Knowledge.Keys, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,33 +58,33 @@ func TestKnowledgeIsReplacedAndFallsBack(t *testing.T) {
 		"something else":          {[]byte("<html>captive portal</html>"), ""},
 		"one of the same version": {signedPack(t, codes.Builtin().Version, private), "not newer"},
 	} {
-		if _, err := l.install(p.pack); err == nil || !strings.Contains(err.Error(), p.want) {
+		if _, err := l.Install(p.pack); err == nil || !strings.Contains(err.Error(), p.want) {
 			t.Errorf("%s: got %v, want a refusal with %q", name, err, p.want)
 		}
-		if l.now.Load() != codes.Builtin() {
+		if l.Now.Load() != codes.Builtin() {
 			t.Fatalf("%s replaced the knowledge", name)
 		}
 	}
-	if _, err := l.install(good); err != nil {
+	if _, err := l.Install(good); err != nil {
 		t.Fatal(err)
 	}
-	if v := l.now.Load().Version; v != "2999.01.01" {
+	if v := l.Now.Load().Version; v != "2999.01.01" {
 		t.Errorf("in force: %s", v)
 	}
-	again, err := newLibrary(c, log)
-	if err != nil || again.now.Load().Version != "2999.01.01" {
-		t.Errorf("after a restart: %s, %v", again.now.Load().Version, err)
+	again, err := library.New(c.StateDir, c.Knowledge.Keys, log)
+	if err != nil || again.Now.Load().Version != "2999.01.01" {
+		t.Errorf("after a restart: %s, %v", again.Now.Load().Version, err)
 	}
 	if err := os.WriteFile(filepath.Join(c.StateDir, "knowledge.pack"), damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	talk.Reset()
-	again, err = newLibrary(c, log)
-	if err != nil || again.now.Load() != codes.Builtin() || !strings.Contains(talk.String(), "not used") {
+	again, err = library.New(c.StateDir, c.Knowledge.Keys, log)
+	if err != nil || again.Now.Load() != codes.Builtin() || !strings.Contains(talk.String(), "not used") {
 		t.Errorf("a pack that went bad on flash: %v, said %q; want the built-in knowledge and a word about it", err, talk.String())
 	}
 	c.Knowledge.Keys = []string{"short"}
-	if _, err := newLibrary(c, log); err == nil || !strings.Contains(err.Error(), "knowledge.keys[0]") {
+	if _, err := library.New(c.StateDir, c.Knowledge.Keys, log); err == nil || !strings.Contains(err.Error(), "knowledge.keys[0]") {
 		t.Errorf("a bad key: %v", err)
 	}
 }
@@ -153,7 +154,7 @@ func TestFleetReplacesKnowledge(t *testing.T) {
 		t.Errorf("no pack: %+v", r)
 	}
 	r = d.command(t.Context(), "knowledge", report.Command{ID: "2", Args: map[string]any{"pack": base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))}})
-	if r.Result != "done" || d.lib.now.Load().Version != "2999.01.01" {
+	if r.Result != "done" || d.lib.Now.Load().Version != "2999.01.01" {
 		t.Errorf("a good pack: %+v", r)
 	}
 	r = d.command(t.Context(), "format-disk", report.Command{ID: "3"})

@@ -85,6 +85,9 @@ func (r *Reading) beyond() {
 	n := r.reach()
 	if n.internetOK != nil && !r.has("internet.portal") {
 		r.add("internet.ok", n.internetOK, 1)
+		if n.internetOK.str(Outcome) == "refused" {
+			r.add("internet.refused", n.internetOK, 1)
+		}
 	}
 	if n.internetFail != nil && n.internetOK == nil {
 		// The way out is at fault only if what lies before it is known to work.

@@ -63,13 +63,15 @@ func TestTypesMatchSchemas(t *testing.T) {
 	agent := report.Agent{Version: "1", Knowledge: "sha256:" + strings.Repeat("0a", 32)}
 	for kind, doc := range map[string]any{
 		"event": &report.Event{}, "evidence": &report.Evidence{}, "diagnosis": &report.Diagnosis{}, "health": &report.Health{},
-		"tally": &report.Tally{}, "status": &report.Presence{}, "birth": &report.Birth{}, "dropped": &report.Dropped{},
+		"tally": &report.Tally{}, "status": &report.Presence{}, "birth": &report.Birth{}, "dropped": &report.Dropped{}, "outcome": &report.Outcome{},
 		"ack": &report.Ack{}, "command": &report.Command{}, "reply": &report.Reply{}, "advisory": &report.Advisory{}, "envelope": &report.Envelope{},
 	} {
 		full(reflect.ValueOf(doc).Elem())
 		switch d := doc.(type) {
 		case *report.Event:
 			event(d)
+		case *report.Outcome:
+			d.Outcome = report.OutcomeMended
 		case *report.Evidence:
 			evidence(d)
 		case *report.Diagnosis:

@@ -2,6 +2,7 @@ package modem
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,8 @@ const (
 	SIMPIN     SIM = "pin"
 	SIMPUK     SIM = "puk"
 	SIMFailure SIM = "failure"
+	// SIMLocked is a lock of the device, to a network or to one card: no PIN of the SIM's opens it.
+	SIMLocked SIM = "device-lock"
 )
 
 // simOf reads +CPIN (27.007 8.3) or the error in its place.
@@ -31,24 +34,29 @@ func simOf(lines []string, err *CommandError) SIM {
 			return SIMPUK
 		case cmeSIMFailure, cmeSIMWrong:
 			return SIMFailure
+		case cmePHSIM, cmePHFSIM, cmePHFSIMPUK, cmeNetworkPIN, cmeNetworkPUK, cmeSubsetPIN, cmeSubsetPUK, cmeProviderPIN, cmeProviderPUK, cmeCorporatePIN, cmeCorporatePUK:
+			return SIMLocked
 		}
 		return SIMUnknown
 	}
-	for _, line := range lines {
-		switch s := strings.Trim(after(line), `"`); {
+	state := SIMUnknown
+	for _, line := range lines { // the last is the newest: a card may come or go meanwhile
+		switch s := strings.ToUpper(strings.Trim(after(line), `"`)); {
+		case strings.HasPrefix(s, "PH-"), strings.Contains(s, "SIMLOCK"), strings.Contains(s, "PERSONALI"):
+			state = SIMLocked
 		case s == "READY", strings.HasSuffix(s, "PIN2"), strings.HasSuffix(s, "PUK2"): // the second pair guards phone books
-			return SIMReady
+			state = SIMReady
 		case strings.HasSuffix(s, "PUK"):
-			return SIMPUK
+			state = SIMPUK
 		case strings.HasSuffix(s, "PIN"):
-			return SIMPIN
+			state = SIMPIN
 		case strings.Contains(s, "NOT INSERTED"), strings.Contains(s, "NOT READY"), strings.Contains(s, "REMOVED"):
-			return SIMMissing
+			state = SIMMissing
 		case strings.Contains(s, "FAIL"):
-			return SIMFailure
+			state = SIMFailure
 		}
 	}
-	return SIMUnknown
+	return state
 }
 
 // Registration is what the network says to a modem.
@@ -178,43 +186,111 @@ func registration(cs registered, packet ...registered) Registration {
 	return RegUnknown
 }
 
-// parseContexts reads +CGACT: cid,state lines and returns the active ones.
-func parseContexts(lines []string) (active []int, known bool) {
-	for _, line := range lines {
-		f := fields(after(line))
-		if len(f) < 2 {
-			continue
-		}
-		cid, err := strconv.Atoi(f[0].text)
-		if err != nil {
-			continue
-		}
-		known = true
-		if f[1].text == "1" {
-			active = append(active, cid)
-		}
-	}
-	return active, known
+// A pdpContext is one definition of a bearer. What was not told is zero.
+type pdpContext struct {
+	cid     int
+	active  bool
+	address netip.Addr
+	apn     string
 }
 
-// parseAddress reads +CGPADDR: cid,address[,address]: the first real address, dotted IPv6 of 27.007 included.
-func parseAddress(lines []string) (cid int, a netip.Addr, ok bool) {
-	for _, line := range lines {
-		f := fields(after(line))
-		if len(f) < 2 {
-			continue
-		}
-		cid, err := strconv.Atoi(f[0].text)
-		if err != nil {
-			continue
-		}
-		for _, text := range f[1:] {
-			if a, ok := address(text.text); ok && !a.IsUnspecified() {
-				return cid, a, true
-			}
+// contexts are those of a modem, in the order in which it told of them.
+type contexts []pdpContext
+
+func (l *contexts) of(cid int) *pdpContext {
+	for i := range *l {
+		if (*l)[i].cid == cid {
+			return &(*l)[i]
 		}
 	}
-	return 0, netip.Addr{}, false
+	*l = append(*l, pdpContext{cid: cid})
+	return &(*l)[len(*l)-1]
+}
+
+// each reads the lines of an answer that begin with the number of a context.
+func (l *contexts) each(lines []string, least int, put func(c *pdpContext, f []field)) (known bool) {
+	for _, line := range lines {
+		f := fields(after(line))
+		if len(f) < least {
+			continue
+		}
+		if cid, err := strconv.Atoi(f[0].text); err == nil {
+			put(l.of(cid), f)
+			known = true
+		}
+	}
+	return known
+}
+
+// states reads +CGACT: cid,state.
+func (l *contexts) states(lines []string) (known bool) {
+	return l.each(lines, 2, func(c *pdpContext, f []field) { c.active = f[1].text == "1" })
+}
+
+// addresses reads +CGPADDR: cid,address[,address], of which the first real one counts, dotted IPv6 of 27.007 included.
+func (l *contexts) addresses(lines []string) {
+	l.each(lines, 2, func(c *pdpContext, f []field) {
+		for _, text := range f[1:] {
+			if a, ok := address(text.text); ok && !a.IsUnspecified() {
+				c.address = a
+				return
+			}
+		}
+	})
+}
+
+// names reads +CGDCONT: cid,type,apn,… and +CGCONTRDP: cid,bearer,apn,…; a name that is empty takes none away.
+func (l *contexts) names(lines []string) {
+	l.each(lines, 3, func(c *pdpContext, f []field) {
+		if f[2].text != "" {
+			c.apn = f[2].text
+		}
+	})
+}
+
+// best finds the context that carries sales: the one that is configured by number; else one with the configured name; else one
+// that is up and is for data. Among equals that which is up, and that which has an address, goes first. A context of another name
+// that is up goes before one of the right name that is not, since it is what carries the terminal now. The numbers prove nothing.
+func (l contexts) best(c Config) (pdpContext, bool) {
+	worth := func(p pdpContext) int {
+		n := 0
+		for _, good := range []bool{p.active && !service(p.apn), c.APN != "" && SameAPN(p.apn, c.APN), p.active, p.address.IsValid(), !service(p.apn), p.apn != ""} {
+			if n <<= 1; good {
+				n++
+			}
+		}
+		return n
+	}
+	if c.CID != 0 {
+		if i := slices.IndexFunc(l, func(p pdpContext) bool { return p.cid == c.CID }); i >= 0 {
+			return l[i], true
+		}
+		return pdpContext{}, len(l) > 0
+	}
+	if len(l) == 0 {
+		return pdpContext{}, false
+	}
+	best := l[0]
+	for _, p := range l[1:] {
+		if worth(p) > worth(best) {
+			best = p
+		}
+	}
+	if service(best.apn) && (c.APN == "" || !SameAPN(best.apn, c.APN)) {
+		best = pdpContext{} // none is for data
+	}
+	return best, true
+}
+
+// service says that a name is that of a network's own services, which carry no data: calls over LTE, emergency calls, settings
+// (3GPP 23.003, GSMA IR.88; vzwims and the like are carriers' own).
+func service(apn string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(apn), ".")
+	switch name {
+	case "ims", "sos", "xcap", "emergency", "hos", "ut", "vzwadmin", "fota", "supl", "cbs", "rcs":
+		return true
+	}
+	return strings.HasSuffix(name, "ims")
 }
 
 func address(s string) (netip.Addr, bool) {
@@ -231,17 +307,6 @@ func address(s string) (netip.Addr, bool) {
 	}
 	a, err := netip.ParseAddr(s)
 	return a, err == nil
-}
-
-// parseAPN reads +CGDCONT: cid,type,apn,… and returns the name of a context.
-func parseAPN(lines []string, cid int) (apn string, ok bool) {
-	for _, line := range lines {
-		f := fields(after(line))
-		if len(f) >= 3 && f[0].text == strconv.Itoa(cid) {
-			return f[2].text, true
-		}
-	}
-	return "", false
 }
 
 // SameAPN compares access point names: not by case, and not by the operator suffix that networks add (23.003 9.1).

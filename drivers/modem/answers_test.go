@@ -108,7 +108,7 @@ func TestRegistration(t *testing.T) {
 func TestSIM(t *testing.T) {
 	for line, want := range map[string]SIM{
 		"+CPIN: READY": SIMReady, `+CPIN: "SIM PIN"`: SIMPIN, "+CPIN:SIM PIN": SIMPIN, "+CPIN: SIM PUK": SIMPUK, "+CPIN: SIM PUK2": SIMReady,
-		"+CPIN: PH-NET PIN": SIMPIN, "+CPIN: NOT READY": SIMMissing, "+CPIN: NOT INSERTED": SIMMissing, "+CPIN: SIM FAILURE": SIMFailure, "+CPIN: ": SIMUnknown,
+		"+CPIN: PH-NET PIN": SIMLocked, "+CPIN: PH-NET PUK": SIMLocked, "+CPIN: PH-SIM PIN": SIMLocked, "+CPIN: PH-SP PIN": SIMLocked, "+CPIN: PH-CORP PUK": SIMLocked, "+CPIN: PH-NETSUB PIN": SIMLocked, "+CPIN: SIM PIN2": SIMReady, "+CPIN: NOT READY": SIMMissing, "+CPIN: NOT INSERTED": SIMMissing, "+CPIN: SIM FAILURE": SIMFailure, "+CPIN: ": SIMUnknown,
 	} {
 		if got := simOf([]string{line}, nil); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
@@ -116,7 +116,7 @@ func TestSIM(t *testing.T) {
 	}
 	for line, want := range map[string]SIM{
 		"+CME ERROR: 10": SIMMissing, "+CME ERROR: SIM not inserted": SIMMissing, "+CME ERROR: 11": SIMPIN, "+CME ERROR: SIM PUK required": SIMPUK,
-		"+CME ERROR: 13": SIMFailure, "+CME ERROR: SIM wrong": SIMFailure, "+CME ERROR: 14": SIMUnknown, "ERROR": SIMUnknown, "+CME ERROR: raspberry": SIMUnknown,
+		"+CME ERROR: 5": SIMLocked, "+CME ERROR: 40": SIMLocked, "+CME ERROR: PH-SIM PIN required": SIMLocked, "+CME ERROR: network personalization PIN required": SIMLocked, "+CME ERROR: 13": SIMFailure, "+CME ERROR: SIM wrong": SIMFailure, "+CME ERROR: 14": SIMUnknown, "ERROR": SIMUnknown, "+CME ERROR: raspberry": SIMUnknown,
 	} {
 		e, ok := finalResult(line)
 		if got := simOf(nil, &e); !ok || got != want {
@@ -197,48 +197,20 @@ func TestSignalAnswers(t *testing.T) {
 	}
 }
 
-func TestGrade(t *testing.T) {
+func TestMedianIsNoLorry(t *testing.T) {
 	const no = NoValue
-	three := func(s Signal) []Signal { return []Signal{s, s, s} }
-	for _, c := range []struct {
-		s    Signal
-		tech string
-		want Level
-	}{
-		{Signal{-60, -80, -8, 20, no}, "4g", Good},
-		{Signal{-60, -96, -8, 20, no}, "4g", Fair},
-		{Signal{-60, -106, -8, 20, no}, "4g", Poor},
-		{Signal{-60, -116, -8, 20, no}, "4g", Bad},
-		{Signal{-60, -80, -16, 20, no}, "4g", Poor},
-		{Signal{-60, -80, -8, -4, no}, "4g", Bad},
-		{Signal{-60, -80, -8, 0, no}, "4g", Poor},
-		{Signal{-110, -80, -8, no, no}, "4g", Good}, // RSSI says nothing where RSRP is known
-		{Signal{-79, no, no, no, no}, "2g", Good},
-		{Signal{-89, no, no, no, no}, "2g", Fair},
-		{Signal{-95, no, no, no, no}, "2g", Poor},
-		{Signal{-105, no, no, no, no}, "2g", Bad},
-		{Signal{-105, no, no, no, no}, "3g", Poor},
-		{Signal{-107, no, no, no, no}, "3g", Bad},
-		{NoSignal(), "4g", LevelUnknown},
-	} {
-		if _, got := Grade(three(c.s), c.tech); got != c.want {
-			t.Errorf("%+v %s: %q, want %q", c.s, c.tech, got, c.want)
-		}
-	}
 	bad, good := Signal{-60, -120, -8, 20, no}, Signal{-60, -80, -8, 20, no}
-	if _, l := Grade([]Signal{bad, bad}, "4g"); l != LevelUnknown {
-		t.Errorf("two samples: %q", l)
-	}
-	if _, l := Grade([]Signal{good, bad, good}, "4g"); l != Good {
-		t.Errorf("one lorry: %q", l)
+	if m := Median([]Signal{good, bad, good}); m != good {
+		t.Errorf("one lorry: %+v", m)
 	}
 }
 
 func TestBearerAnswers(t *testing.T) {
-	if a, known := parseContexts([]string{"+CGACT: 1,0", "+CGACT: 4,1", "+CGACT: 5,0"}); !known || fmt.Sprint(a) != "[4]" {
-		t.Errorf("%v %v", a, known)
+	var l contexts
+	if !l.states([]string{"+CGACT: 1,0", "+CGACT: 4,1", "+CGACT: 5,0"}) || len(l) != 3 || !l.of(4).active || l.of(1).active {
+		t.Errorf("%+v", l)
 	}
-	if _, known := parseContexts([]string{"+CGACT: rubbish", ""}); known {
+	if l.states([]string{"+CGACT: rubbish", ""}) {
 		t.Error("rubbish is known")
 	}
 	for line, want := range map[string]string{
@@ -247,23 +219,20 @@ func TestBearerAnswers(t *testing.T) {
 		`+CGPADDR: 1,"0.0.0.0"`:                             "",
 		`+CGPADDR: 1`:                                       "",
 		`+CGPADDR: 1,"","2001:db8::1"`:                      "2001:db8::1",
-		`+CGPADDR: 2,"0.0.0.0","10.9.8.7"`:                  "10.9.8.7",
+		`+CGPADDR: 1,"0.0.0.0","10.9.8.7"`:                  "10.9.8.7",
 		`+CGPADDR: 1,"999.1.1.1"`:                           "",
 		`+CGPADDR: 1,"32.1.13.184.0.0.0.0.0.0.0.0.0.0.0.1"`: "2001:db8::1",
 	} {
-		_, a, ok := parseAddress([]string{line})
-		if got := a.String(); ok != (want != "") || ok && got != want {
+		var l contexts
+		l.addresses([]string{line})
+		if got := l.of(1).address; got.IsValid() != (want != "") || want != "" && got.String() != want {
 			t.Errorf("%s: %s, want %q", line, got, want)
 		}
 	}
-	contexts := []string{`+CGDCONT: 1,"IP","telefonica.es","",0,0`, `+CGDCONT: 2,"IP","ac.vodafone.es.MNC001.MCC214.GPRS","",0,0`, `+CGDCONT: 3,"IP",,,0,0`}
-	for cid, want := range map[int]string{1: "telefonica.es", 2: "ac.vodafone.es.MNC001.MCC214.GPRS", 3: ""} {
-		if got, ok := parseAPN(contexts, cid); !ok || got != want {
-			t.Errorf("context %d: %q", cid, got)
-		}
-	}
-	if _, ok := parseAPN(contexts, 9); ok {
-		t.Error("context 9 exists")
+	l = nil
+	l.names([]string{`+CGDCONT: 1,"IP","telefonica.es","",0,0`, `+CGDCONT: 2,"IP","ac.vodafone.es.MNC001.MCC214.GPRS","",0,0`, `+CGDCONT: 3,"IP",,,0,0`})
+	if l.of(1).apn != "telefonica.es" || l.of(2).apn != "ac.vodafone.es.MNC001.MCC214.GPRS" || l.of(3).apn != "" {
+		t.Errorf("%+v", l)
 	}
 	if !SameAPN("AC.vodafone.es", "ac.vodafone.es.MNC001.MCC214.GPRS") || SameAPN("cmnet", "cmiot") {
 		t.Error("access points compared wrongly")
@@ -281,9 +250,13 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		parseReg(s)
 		simOf([]string{s}, nil)
-		parseContexts([]string{s})
-		parseAddress([]string{s})
-		parseAPN([]string{s}, 1)
+		var l contexts
+		l.states(strings.Split(s, "\n"))
+		l.addresses(strings.Split(s, "\n"))
+		l.names(strings.Split(s, "\n"))
+		if best, ok := l.best(Config{APN: "pos.example"}); ok && best.cid != 0 && l.of(best.cid).cid != best.cid {
+			t.Errorf("%+v is none of %+v", best, l)
+		}
 		if len(fields(s)) > fieldsMax+1 {
 			t.Errorf("%d fields", len(fields(s)))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Report struct {
 	Maker, Model, Firmware string
 
 	SIM          SIM
+	Radio        Radio
 	Registration Registration // "" if the modem answered none of the questions
 	Tech         string       // 2g 3g 4g 5g, "" if not known
 	Signals      []Signal
@@ -36,6 +38,17 @@ type Report struct {
 	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
 	Lost                   int    // questions without an answer
 }
+
+// Radio says whether a modem has been told to stay off the air. Then no SIM, network or antenna can be judged by its silence.
+type Radio string
+
+// What a modem was told. RadioOn is of one that is registered, or says that it may be.
+const (
+	RadioUnknown Radio = ""
+	RadioOn      Radio = "on"
+	RadioOff     Radio = "off"          // CFUN 0, 2, 3 or 4 (27.007 8.2): flight mode
+	Deregistered Radio = "deregistered" // COPS 2 (27.007 7.3): told to leave the network
+)
 
 // Bearer is the packet service.
 type Bearer struct {
@@ -59,9 +72,13 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	if err := d.listen(ctx); err != nil {
 		return r, err
 	}
+	d.dialUp = c.DialUp
 	v := visit{ctx: ctx, d: d, r: &r}
 	defer func() { r.Unasked, r.Garbage, r.Late = d.Unasked, d.Garbage, d.Late }()
 	if err := d.Hello(ctx); err != nil {
+		return r, err
+	}
+	if err := d.Sync(ctx); err != nil { // what an earlier visit asked may be answered now
 		return r, err
 	}
 	v.identity()
@@ -71,6 +88,7 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	}
 	v.sim()
 	v.registration()
+	v.radio()
 	v.signal(max(c.Samples, 1))
 	v.bearer(c)
 	return r, v.err
@@ -82,10 +100,11 @@ const lostMax = 2
 // A visit is one dialogue's way through the questions. What a modem refuses or does not know is left out, what got lost
 // is left out too, and a line that is dead ends the visit.
 type visit struct {
-	ctx context.Context
-	d   *Dialogue
-	r   *Report
-	err error
+	ctx   context.Context
+	d     *Dialogue
+	r     *Report
+	err   error
+	told2 bool // +COPS: 2
 }
 
 // ask returns the answer's lines; what the modem refused is in refused.
@@ -111,15 +130,8 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 func (v *visit) identity() {
 	name := func(commands ...string) string {
 		for _, c := range commands {
-			lines, _ := v.ask(c, "")
-			for _, line := range lines {
-				_, text, named := strings.Cut(line, ": ")
-				if !named || !strings.HasPrefix(line, "+") {
-					text = line
-				}
-				if s := serial.Label([]byte(strings.Trim(text, `"`))); s != "" {
-					return s
-				}
+			if lines := v.own(c); len(lines) > 0 {
+				return lines[0]
 			}
 		}
 		return ""
@@ -130,6 +142,31 @@ func (v *visit) identity() {
 	if v.r.Model == "" {
 		v.r.Model = name("ATI")
 	}
+}
+
+// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list of
+// words tells from a name. Where more than one line came, the question is asked again: what stands in both answers is the
+// answer.
+func (v *visit) own(command string) []string {
+	ask := func() (list []string) {
+		lines, _ := v.ask(command, "")
+		for _, line := range lines {
+			_, text, named := strings.Cut(line, ": ")
+			if !named || !strings.HasPrefix(line, "+") {
+				text = line
+			}
+			if s := serial.Label([]byte(strings.Trim(text, `"`))); s != "" {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	first := ask()
+	if len(first) <= 1 {
+		return first
+	}
+	second := ask()
+	return slices.DeleteFunc(first, func(s string) bool { return !slices.Contains(second, s) })
 }
 
 func (v *visit) sim() {
@@ -215,11 +252,47 @@ func (v *visit) registration() {
 	// +COPS? is a look; +COPS=? would search for minutes and stop the data.
 	lines, _ := v.ask("AT+COPS?", "+COPS:")
 	for _, line := range lines {
-		if f := fields(after(line)); len(f) >= 4 {
+		f := fields(after(line))
+		if len(f) > 0 {
+			v.told2 = f[0].text == "2"
+		}
+		if len(f) >= 4 {
 			if act, ok := small(f[3].text); ok {
 				v.r.Tech = tech(act)
 			}
 		}
+	}
+	if v.r.Tech != "" || v.err != nil || v.r.Registration != RegHome && v.r.Registration != RegRoaming {
+		return
+	}
+	// One that was made before there was more than one technology does not name it.
+	lines, _ = v.ask("AT+WS46=?", "+WS46:")
+	if v.r.Tech = onlyTech(lines); v.r.Tech == "" && len(lines) == 0 && twoG(v.r.Maker, v.r.Model) {
+		v.r.Tech = "2g"
+	}
+}
+
+// radio asks a modem that is not registered whether it is allowed to be. A function level above 4 is the maker's own.
+func (v *visit) radio() {
+	if on := v.r.Registration; on == RegHome || on == RegRoaming {
+		v.r.Radio = RadioOn
+		return
+	}
+	lines, _ := v.ask("AT+CFUN?", "+CFUN:")
+	for _, line := range lines {
+		f := fields(after(line))
+		if len(f) == 0 {
+			continue
+		}
+		switch f[0].text {
+		case "1":
+			v.r.Radio = RadioOn
+		case "0", "2", "3", "4":
+			v.r.Radio = RadioOff
+		}
+	}
+	if v.told2 && v.r.Radio != RadioOff {
+		v.r.Radio = Deregistered
 	}
 }
 
@@ -274,37 +347,31 @@ func (v *visit) wait(d time.Duration) bool {
 func (v *visit) bearer(c Config) {
 	b := &v.r.Bearer
 	if lines, _ := v.ask("AT+CGATT?", "+CGATT:"); len(lines) > 0 {
-		switch after(lines[0]) {
+		switch after(lines[len(lines)-1]) {
 		case "1":
 			b.Attached, b.AttachedKnown = true, true
 		case "0":
 			b.AttachedKnown = true
 		}
 	}
+	// The number of a context says nothing: IMS and emergency contexts come first on some networks.
+	list := contexts{}
 	lines, _ := v.ask("AT+CGACT?", "+CGACT:")
-	active, known := parseContexts(lines)
-	b.ActiveKnown = known
-	cid := c.CID
-	for _, a := range active {
-		if cid == 0 || a == cid {
-			cid, b.Active = a, true
-			break
+	b.ActiveKnown = list.states(lines)
+	lines, _ = v.ask("AT+CGPADDR", "+CGPADDR:")
+	list.addresses(lines)
+	if c.APN != "" || c.CID == 0 && len(list) > 1 {
+		lines, _ = v.ask("AT+CGDCONT?", "+CGDCONT:")
+		list.names(lines)
+		if best, ok := list.best(c); c.APN != "" && (!ok || !SameAPN(best.apn, c.APN)) { // the network's own choice, then
+			lines, _ = v.ask("AT+CGCONTRDP", "+CGCONTRDP:")
+			list.names(lines)
 		}
 	}
-	if lines, _ := v.ask("AT+CGPADDR", "+CGPADDR:"); len(lines) > 0 {
-		if at, a, ok := parseAddress(lines); ok && (cid == 0 || at == cid || !b.Active) {
-			b.Address = a
-		}
-	}
-	if c.APN != "" {
-		lines, _ := v.ask("AT+CGDCONT?", "+CGDCONT:")
-		apn, ok := parseAPN(lines, max(cid, 1))
-		if !ok || apn == "" { // the network's own choice, then
-			lines, _ := v.ask("AT+CGCONTRDP", "+CGCONTRDP:")
-			apn, ok = parseAPN(lines, max(cid, 1))
-		}
-		if ok {
-			b.APN, b.APNKnown = SameAPN(apn, c.APN), true
+	if best, ok := list.best(c); ok {
+		b.Active, b.Address = best.active, best.address
+		if c.APN != "" && best.apn != "" {
+			b.APN, b.APNKnown = SameAPN(best.apn, c.APN), true
 		}
 	}
 	if b.Cause == "" && ((b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached)) {

@@ -6,6 +6,9 @@ import "strings"
 const (
 	cmeNotAllowed      = 3
 	cmeUnsupported     = 4
+	cmePHSIM           = 5
+	cmePHFSIM          = 6
+	cmePHFSIMPUK       = 7
 	cmeNoSIM           = 10
 	cmePIN             = 11
 	cmePUK             = 12
@@ -15,6 +18,14 @@ const (
 	cmeNoNetwork       = 30
 	cmeNetworkTimeout  = 31
 	cmeEmergencyOnly   = 32
+	cmeNetworkPIN      = 40
+	cmeNetworkPUK      = 41
+	cmeSubsetPIN       = 42
+	cmeSubsetPUK       = 43
+	cmeProviderPIN     = 44
+	cmeProviderPUK     = 45
+	cmeCorporatePIN    = 46
+	cmeCorporatePUK    = 47
 	cmeUnknown         = 100
 	cmeIllegalMS       = 103
 	cmeIllegalME       = 106
@@ -37,7 +48,9 @@ func cmeCode(text string) int {
 		code int
 	}{
 		{"sim not inserted", cmeNoSIM}, {"no sim", cmeNoSIM},
-		{"sim pin required", cmePIN}, {"sim puk required", cmePUK},
+		{"ph-sim pin required", cmePHSIM}, {"ph-fsim pin required", cmePHFSIM}, {"ph-fsim puk required", cmePHFSIMPUK},
+		{"network personali", cmeNetworkPIN}, {"network subset personali", cmeSubsetPIN}, {"service provider personali", cmeProviderPIN},
+		{"corporate personali", cmeCorporatePIN}, {"sim pin required", cmePIN}, {"sim puk required", cmePUK},
 		{"sim failure", cmeSIMFailure}, {"sim busy", cmeSIMBusy}, {"sim wrong", cmeSIMWrong},
 		{"operation not allowed", cmeNotAllowed}, {"operation not supported", cmeUnsupported},
 		{"no network service", cmeNoNetwork}, {"network timeout", cmeNetworkTimeout},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -23,13 +24,14 @@ const (
 	drainLimit   = time.Second            // for a line that is never quiet
 	resyncLimit  = time.Second            // for the modem to pay the answers it owes
 	resyncTries  = 2
-	lineMax      = 512                   // longer lines are not for us
-	linesMax     = 64                    // of one answer
-	bytesMax     = 8192                  // what one command may bring, unasked lines included
-	readMax      = 256                   // bytes of one read
-	tailMax      = 192                   // bytes in which frames are looked for
-	partingLimit = 50 * time.Millisecond // for a dialogue that was broken off: a sale is waiting
-	listenLimit  = 30 * time.Millisecond // before the first word
+	lineMax      = 512                    // longer lines are not for us
+	linesMax     = 64                     // of one answer
+	bytesMax     = 8192                   // what one command may bring, unasked lines included
+	readMax      = 256                    // bytes of one read
+	tailMax      = 192                    // bytes in which frames are looked for
+	partingLimit = 50 * time.Millisecond  // for a dialogue that was broken off: a sale is waiting
+	listenLimit  = 30 * time.Millisecond  // before the first word
+	endLimit     = 500 * time.Millisecond // after a line of the answer: some modems never say the OK behind it
 )
 
 // A CommandError is a final result code other than OK.
@@ -54,10 +56,13 @@ var ErrFrames = errors.New("the port carries frames, not answers")
 
 // A Dialogue is the conversation with a modem over a port that is ours alone. One goroutine owns it.
 type Dialogue struct {
-	link    serial.Link
-	owed    int  // final results that commands which ran into their deadline may still bring
-	doubt   bool // a result may still come that belongs to an earlier command: an OK alone proves nothing
-	numeric bool // ATV0 is in force: results are digits
+	link        serial.Link
+	owed        int  // final results that commands which ran into their deadline may still bring
+	doubt       bool // a result may still come that belongs to an earlier command: an OK alone proves nothing
+	numeric     bool // ATV0 is in force: results are digits
+	dialUp      bool // no 27.007: see markers
+	noRegisters bool
+	lost        bool // no marker was answered: it is no use to try again
 
 	buf    [readMax]byte
 	rest   []byte // of buf, not yet looked at
@@ -85,8 +90,13 @@ func (d *Dialogue) Command(ctx context.Context, command, prefix string) ([]strin
 	if d.framed {
 		return nil, fmt.Errorf("ask modem: %w", ErrFrames)
 	}
-	if d.owed > 0 {
+	switch {
+	case d.owed > 0:
 		if err := d.resync(ctx); err != nil {
+			return nil, err
+		}
+	case d.doubt && !d.lost:
+		if err := d.Sync(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -115,8 +125,13 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 		line, err := d.next()
 		spent += len(line) + 1
 		if err != nil {
-			if bare && errors.Is(serial.Why(ctx, err), serial.ErrIdle) {
+			idle := errors.Is(serial.Why(ctx, err), serial.ErrIdle)
+			if bare && idle {
 				return nil, nil // it was ours, and all
+			}
+			if prefix != "" && len(lines) > 0 && idle && len(d.line) == 0 {
+				d.doubt = true // Wavecom's do not say OK behind +CPIN: READY; if it is late, it is another's
+				return lines, nil
 			}
 			d.owed++
 			d.doubt = true
@@ -142,7 +157,7 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 		final, ok := d.final(line)
 		switch {
 		case ok && final.Final == "OK":
-			if !d.doubt || bare || prefix == "" || len(lines) > 0 {
+			if !d.doubt || bare || len(lines) > 0 {
 				return lines, nil
 			}
 			bare = true // perhaps an earlier command's: see whether more comes
@@ -160,6 +175,13 @@ func (d *Dialogue) once(ctx context.Context, command, prefix string, limit time.
 		case prefix == "" && !unasked(line), prefix != "" && strings.HasPrefix(line, prefix):
 			if len(lines) < linesMax {
 				lines = append(lines, line)
+			}
+			if prefix != "" {
+				stop()
+				if stop, err = serial.Bind(ctx, d.link, time.Now().Add(endLimit)); err != nil {
+					stop = func() {}
+					return nil, err
+				}
 			}
 		default:
 			d.Unasked++
@@ -249,6 +271,9 @@ func (d *Dialogue) resync(ctx context.Context) error {
 			break
 		}
 		if err = d.pay(ctx, resyncLimit); err == nil {
+			if d.doubt && !d.lost {
+				return d.Sync(ctx)
+			}
 			return nil
 		}
 		if !errors.Is(err, serial.ErrIdle) && !errors.Is(err, serial.ErrGarbled) {
@@ -304,6 +329,123 @@ func (d *Dialogue) pay(ctx context.Context, limit time.Duration) error {
 		}
 	}
 	return serial.ErrGarbled
+}
+
+// A marker is a question whose answer nobody can take for another's: modems answer in the order in which they are asked, so
+// what comes before it is somebody else's, or an earlier visit's, and nothing of that can follow.
+type marker struct {
+	command string
+	mine    func(line string) bool
+}
+
+// registers are those of V.250 that every modem knows, and what they hold unless somebody changed them: carriage return, line
+// feed and backspace. Which is asked is drawn, so that an old answer to one is not taken for one to another.
+var registers = [...]struct{ command, answer string }{{"ATS3?", "013"}, {"ATS4?", "010"}, {"ATS5?", "008"}}
+
+func (d *Dialogue) markers() []marker {
+	prefix := func(p string) func(string) bool {
+		return func(line string) bool { return strings.HasPrefix(line, p) }
+	}
+	n := rand.IntN(len(registers))
+	register := func(i int) marker {
+		r := registers[(n+i)%len(registers)]
+		return marker{r.command, func(line string) bool { return line == r.answer }}
+	}
+	if d.dialUp {
+		return []marker{register(0), register(1)}
+	}
+	list := []marker{register(0), {"AT+CSQ", prefix("+CSQ:")}, {"AT+CGATT?", prefix("+CGATT:")}, register(1)}
+	if d.noRegisters {
+		return list[1:3]
+	}
+	return list
+}
+
+// Sync makes sure that the next answer is the next question's, whatever was asked on this line before, by whomever: answers that
+// come late shift a dialogue by one. Two markers must be answered, for the first one's answer may be an old one. A modem that
+// answers no marker leaves doubt, and is no error.
+func (d *Dialogue) Sync(ctx context.Context) error {
+	const needed = 2
+	found, silent := 0, false
+	for _, m := range d.markers() {
+		mine, came, err := d.mark(ctx, m)
+		if err != nil {
+			return fmt.Errorf("sync modem: %w", err)
+		}
+		switch {
+		case mine:
+			found++
+			silent = false
+		case came == 0:
+			silent = true // its answer may come yet
+		case strings.HasPrefix(m.command, "ATS"):
+			d.noRegisters = !d.dialUp
+		}
+		if found >= needed && !silent || d.noRegisters && strings.HasPrefix(m.command, "AT+CGATT") {
+			break
+		}
+	}
+	switch {
+	case silent:
+		d.owed, d.doubt = d.owed+1, true
+	case found > 0:
+		d.owed, d.doubt = 0, false
+	}
+	d.lost = found == 0 && !silent
+	return nil
+}
+
+// mark asks a marker and waits for its answer.
+func (d *Dialogue) mark(ctx context.Context, m marker) (mine bool, came int, err error) {
+	stop, err := serial.Bind(ctx, d.link, time.Now().Add(commandLimit))
+	if err != nil {
+		return false, 0, err
+	}
+	defer func() { stop() }()
+	if _, err := d.link.Write([]byte(m.command + "\r")); err != nil {
+		return false, 0, serial.Why(ctx, err)
+	}
+	for spent := 0; spent < bytesMax; {
+		line, err := d.next()
+		spent += len(line) + 1
+		if err != nil {
+			err = serial.Why(ctx, err)
+			if !errors.Is(err, serial.ErrIdle) {
+				return false, 0, err
+			}
+			d.line = d.line[:0]
+			return mine, came, nil
+		}
+		if line == "" || echo(line, m.command) {
+			continue
+		}
+		final, ok := d.final(line)
+		switch {
+		case ok && callResult(final.Final):
+			d.Call = final.Final
+			continue
+		case m.mine(line):
+			mine = true
+		case !ok:
+			continue
+		case mine:
+			return true, came, nil
+		default: // somebody else's, or its refusal: the answer follows at once, or never
+			if came++; came > 1 || final.Final == "OK" {
+				d.Late++
+			}
+		}
+		limit := quietLimit
+		if mine {
+			limit = endLimit
+		}
+		stop()
+		if stop, err = serial.Bind(ctx, d.link, time.Now().Add(limit)); err != nil {
+			stop = func() {}
+			return false, 0, err
+		}
+	}
+	return false, came, nil
 }
 
 // drain reads until the line has been quiet, or for a second.

@@ -89,6 +89,44 @@ func techOf(name string) string {
 	return ""
 }
 
+// onlyTech reads +WS46: (12,22,25,…), the technologies a modem can be told to use (27.007 5.9): 12 is GSM, 22 UTRAN, 28 E-UTRAN.
+// It is the one in use if it is the only one.
+func onlyTech(lines []string) string {
+	for _, line := range lines {
+		switch strings.Trim(after(line), "() ") {
+		case "12":
+			return "2g"
+		case "22":
+			return "3g"
+		case "28":
+			return "4g"
+		}
+	}
+	return ""
+}
+
+// twoG says that a modem can do no more than GSM, by its maker's name for it: modems of before 3G, and the cheap ones that were
+// sold long after it.
+func twoG(maker, model string) bool {
+	maker, model = strings.ToUpper(maker), strings.ToUpper(strings.TrimSpace(model))
+	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")
+	if strings.Contains(maker, "WAVECOM") || strings.Contains(model, "MULTIBAND") || strings.Contains(model, "900E") {
+		return true
+	}
+	for _, p := range []string{
+		"SIM300", "SIM340", "SIM508", "SIM700", "SIM800", "SIM808", "SIM840", "SIM868", "SIM900", "SIM908", // SIMCom
+		"M10", "M26", "M35", "M56", "M60", "M65", "M66", "M72", "M80", "M85", "M95", "MC20", "MC25", "MC60", "MC90", // Quectel
+		"GC864", "GE864", "GE865", "GE866", "GE910", "GL865", "GL868", "GM862", "GS64", // Telit
+		"TC35", "TC45", "TC63", "TC65", "MC35", "MC39", "MC45", "MC46", "MC52", "MC55", "MC56", "MC75", "BGS2", "BGS5", "BG2", "EGS", // Siemens, Cinterion
+		"LEON-G", "SARA-G", "G510", "G600", "G610", "G620", "GTM900", "EM310", "M590", "M660", "M680", "AIR20", "A6", "A9G", "Q24", "Q26", "WISMO", "FASTRACK",
+	} {
+		if strings.HasPrefix(model, p) {
+			return true
+		}
+	}
+	return false
+}
+
 // parseQSIMSTAT reads Quectel's +QSIMSTAT: enabled,inserted. Whether a card that is there works, it does not say.
 func parseQSIMSTAT(lines []string) SIM {
 	for _, line := range lines {

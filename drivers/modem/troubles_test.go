@@ -86,7 +86,14 @@ func TestDialUpVisit(t *testing.T) {
 func nasty(rnd *rand.Rand) func(string, func(string, time.Duration)) {
 	good := map[string]string{"AT": "", "AT+CGMI": "Quectel", "AT+CGMM": "EC25", "AT+CSQ": "+CSQ: 18,99", "AT+CPIN?": "+CPIN: READY", "AT+CEREG?": "+CEREG: 0,1",
 		"AT+CGATT?": "+CGATT: 1", "AT+CGACT?": "+CGACT: 1,1"}
-	return func(line string, say func(string, time.Duration)) {
+	var free time.Time // modems answer in the order in which they are asked: one that is late is late for all
+	return func(line string, tell func(string, time.Duration)) {
+		say := func(s string, after time.Duration) {
+			if free = free.Add(time.Microsecond); time.Now().Add(after).After(free) {
+				free = time.Now().Add(after)
+			}
+			tell(s, time.Until(free))
+		}
 		answer := "\r\n" + good[line] + "\r\n\r\nOK\r\n"
 		switch rnd.IntN(60) {
 		case 0: // rubbish

@@ -97,8 +97,9 @@ func TestCGCONTRDP(t *testing.T) {
 	} {
 		cid, apn, _ := strings.Cut(want, " ")
 		n, _ := strconv.Atoi(cid)
-		if got, ok := parseAPN([]string{line}, n); !ok || !SameAPN(got, apn) {
-			t.Errorf("%s: %q, %v", line, got, ok)
+		var l contexts
+		if l.names([]string{line}); !SameAPN(l.of(n).apn, apn) {
+			t.Errorf("%s: %+v", line, l)
 		}
 	}
 }

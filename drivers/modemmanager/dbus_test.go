@@ -86,6 +86,22 @@ func modems(state int32, model string, ports ...string) wire {
 	return wire{b: e.b, order: binary.LittleEndian, signature: "a{oa{sa{sv}}}"}
 }
 
+// What ModemManager says of locks and of the radio.
+func TestManagersLocksAndPower(t *testing.T) {
+	for lock, want := range map[int]modem.SIM{lockNone: modem.SIMReady, lockPIN: modem.SIMPIN, lockPUK: modem.SIMPUK, 6: modem.SIMLocked, 10: modem.SIMLocked, 16: modem.SIMLocked} {
+		var r modem.Report
+		if (&managed{lock: lock, stat: -1}).report(&r); r.SIM != want {
+			t.Errorf("lock %d: %q, want %q", lock, r.SIM, want)
+		}
+	}
+	for power, want := range map[int]modem.Radio{0: modem.RadioUnknown, powerOff: modem.RadioOff, powerLow: modem.RadioOff, 3: modem.RadioUnknown} {
+		var r modem.Report
+		if (&managed{power: power, stat: -1}).report(&r); r.Radio != want {
+			t.Errorf("power %d: %q, want %q", power, r.Radio, want)
+		}
+	}
+}
+
 func TestReadModems(t *testing.T) {
 	var r modem.Report
 	if _, found, err := readModems(modems(8, "EC25", "ttyUSB2", "ttyUSB3"), []string{"/dev/ttyUSB9", "/dev/ttyUSB3"}, &r); !found || err != nil {

@@ -43,6 +43,7 @@ const (
 	lockUnknown, lockPIN2, lockPUK2  = 0, 3, 5
 	lockPIN, lockPUK, lockNone       = 2, 4, 1
 	packetDetached, packetAttached   = 1, 2
+	powerOff, powerLow               = 1, 2
 	bits2G, bits3G, bits4G, bits5G   = 0x1e, 0x3fe0, 1<<14 | 1<<16 | 1<<17, 1 << 15
 	bearersMax                       = 8
 	qualityFloor, qualitySpan        = -113.0, 62.0 // 0 and 100 % are +CSQ 0 and 31, for every kind of modem
@@ -111,6 +112,7 @@ func ask(ctx context.Context, socket string, ttys []string, c modem.Config) (r m
 type managed struct {
 	ports                                   []string
 	state, failed, lock, stat, packet, bits int
+	power                                   int
 	reg3gpp                                 bool
 	quality                                 uint32
 	recent                                  bool
@@ -163,6 +165,8 @@ func (m *managed) read(iface string, at *wire) {
 				m.failed = v.integer()
 			case "UnlockRequired":
 				m.lock = v.integer()
+			case "PowerState":
+				m.power = v.integer()
 			case "AccessTechnologies":
 				m.bits = v.integer()
 			case "SignalQuality":
@@ -226,8 +230,13 @@ func (m *managed) report(r *modem.Report) {
 		r.SIM = modem.SIMReady
 	case m.lock == lockPUK:
 		r.SIM = modem.SIMPUK
-	default: // the SIM's PIN, or one of the locks of a network or a corporation
+	case m.lock == lockPIN:
 		r.SIM = modem.SIMPIN
+	default: // PH-SIM, or a network's, a provider's or a corporation's
+		r.SIM = modem.SIMLocked
+	}
+	if m.power == powerOff || m.power == powerLow {
+		r.Radio = modem.RadioOff
 	}
 	if m.stat >= 0 && (m.state >= stateEnabled || m.stat == 1 || m.stat == 5) { // a modem that is not enabled was not asked
 		r.Registration = modem.RegistrationOf(m.stat)

@@ -52,7 +52,10 @@ func Huawei() ModemMake  { return ModemMake{"huawei", "ME909s-821", "11.617.01.0
 func Fibocom() ModemMake { return ModemMake{"Fibocom", "FM160-CN", "89614.1000.00.04.01.02"} }
 func MeiG() ModemMake    { return ModemMake{"MEIG INCORPORATED", "SLM770A", "SLM770A_4.0.19"} }
 func Plain() ModemMake   { return ModemMake{"posdx", "simulated 27.007 modem", "1.0"} }
-func DialUp() ModemMake  { return ModemMake{"Silicon Laboratories", "Si2457", "D"} }
+func Wavecom() ModemMake {
+	return ModemMake{"WAVECOM MODEM", "MULTIBAND  900E  1800", "657f09gg.Q2406B"}
+}
+func DialUp() ModemMake { return ModemMake{"Silicon Laboratories", "Si2457", "D"} }
 
 // GoodModem is a modem in service on LTE.
 func GoodModem() ModemState {
@@ -219,6 +222,9 @@ func (m *Modem) answer(line string) string {
 	for _, l := range info {
 		b.WriteString("\r\n" + l + "\r\n")
 	}
+	if final == "" {
+		return b.String()
+	}
 	return b.String() + "\r\n" + final + "\r\n"
 }
 
@@ -255,7 +261,25 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	if m.make == DialUp() && strings.HasPrefix(c, "+C") { // 27.007 is not for it
 		return nil, "ERROR"
 	}
+	if m.make == Wavecom() { // of the time of GSM alone
+		switch {
+		case strings.HasPrefix(c, "+CEREG"), strings.HasPrefix(c, "+CESQ"), c == "+CGCONTRDP":
+			return nil, "ERROR"
+		case c == "+WS46=?":
+			return one("+WS46: (12)")
+		case c == "+CPIN?" && s.SIM == "READY":
+			return []string{"+CPIN: READY"}, "" // no OK behind it
+		case c == "+COPS?" && (s.Stat == 1 || s.Stat == 5):
+			return one(`+COPS: 0,2,"00101"`)
+		}
+	}
 	switch c {
+	case "S3?":
+		return one("013")
+	case "S4?":
+		return one("010")
+	case "S5?":
+		return one("008")
 	case "", "E", "V1", "Q0", "X4", "Z", "&F", "+CSCS=\"GSM\"", "+CSCS=\"IRA\"", "+CMGF=0", "H", "H0":
 		return nil, "OK"
 	case "E0":
@@ -391,7 +415,7 @@ func (m *Modem) registered(c string) ([]string, bool) {
 		if lte := m.state.Act == 7; (name == "+CEREG") != lte && name != "+CREG" {
 			stat = 0
 		}
-		if m.reg[i] < 2 || stat != 1 && stat != 5 {
+		if m.reg[i] < 2 || m.make == Wavecom() || stat != 1 && stat != 5 {
 			return []string{fmt.Sprintf("%s: %d,%d", name, m.reg[i], stat)}, true
 		}
 		return []string{fmt.Sprintf(`%s: %d,%d,"1A2B","01A2D101",%d`, name, m.reg[i], stat, m.state.Act)}, true

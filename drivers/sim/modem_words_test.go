@@ -17,7 +17,7 @@ import (
 
 // allowed is every command line that a terminal's modem may ever hear from us. Each reads; the one that sets, +CMEE=1, is taken
 // back before anything else is asked. What is not here: +++ and ATO (a call), ATZ and AT&F (erase AT#UD and the profile),
-// ATE, ATV and ATQ (settings), +COPS= (searches for minutes), +CFUN (restarts), +CREG= (settings), whatever dials, writes to a
+// ATE, ATV and ATQ (settings), +COPS= (searches for minutes), +CFUN= (restarts), +CREG= (settings), whatever dials, writes to a
 // SIM or asks who the subscriber is.
 var allowed = []string{
 	"AT", "ATI", "AT+CGMI", "AT+GMI", "AT+CGMM", "AT+GMM", "AT+CGMR", "AT+GMR",
@@ -25,7 +25,7 @@ var allowed = []string{
 	"AT+CEREG?", "AT+CGREG?", "AT+CREG?", "AT+C5GREG?", "AT+COPS?", "AT+QNWINFO", "AT+CNSMOD?",
 	"AT+CSQ", "AT+CESQ", "AT+QCSQ", `AT+QENG="servingcell"`, "AT+CPSI?", "AT^HCSQ?", "AT+GTCCINFO?", "AT^CELLINFO=1",
 	"AT+CGATT?", "AT+CGACT?", "AT+CGPADDR", "AT+CGDCONT?", "AT+CGCONTRDP", "AT+CEER",
-	"AT:R6C", "AT#UD",
+	"AT+CFUN?", "AT+WS46=?", "ATS3?", "ATS4?", "ATS5?", "AT:R6C", "AT#UD",
 }
 
 // A witness notes every byte that a peer is told.
@@ -80,7 +80,7 @@ func TestOnlyAllowedWords(t *testing.T) {
 	var mu sync.Mutex
 	var visits sync.WaitGroup
 	atOnce := make(chan struct{}, 32) // they wait more than they work
-	for _, maker := range []ModemMake{{}, Plain(), Quectel(), SIMCom(), Huawei(), Fibocom(), MeiG(), DialUp()} {
+	for _, maker := range []ModemMake{{}, Plain(), Quectel(), SIMCom(), Huawei(), Fibocom(), MeiG(), Wavecom(), DialUp()} {
 		for name, state := range states {
 			sim := NewModem(maker, GoodModem(), 1)
 			sim.Change(state)

@@ -211,18 +211,14 @@ func (k *checker) hook() {
 }
 
 func (k *checker) logs() {
-	paths := map[string]bool{}
 	for i, l := range k.c.Log {
 		key := fmt.Sprintf("log[%d]", i)
 		switch {
 		case l.Path == "":
 			k.bad(key+".path", "is empty; name the payment log to follow")
-		case paths[l.Path]:
-			k.bad(key+".path", "%q is followed already; put all patterns of a log into one [[log]]", l.Path)
 		case k.absolute(key+".path", l.Path):
 			k.logFile(key+".path", l.Path)
 		}
-		paths[l.Path] = true
 		k.oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
 		if _, err := regexp.Compile(l.Begin); err != nil {
 			k.bad(key+".begin", "%s", broken(err))
@@ -392,8 +388,20 @@ func (k *checker) links() {
 		if l.Bits != 0 && l.Bits != 7 && l.Bits != 8 {
 			k.bad(key+".data_bits", "%d is neither 7 nor 8", l.Bits)
 		}
-		if !k.oneOf(key+".way", l.Way, "", "rx", "own", "relay") {
+		if !k.oneOf(key+".way", l.Way, "", "rx", "own", "relay", "lan") {
 			continue
+		}
+		if l.Way == "lan" {
+			if l.Port != "" || len(l.RX) > 0 {
+				k.bad(key+".way", "a link on the network has no port: give the terminal's address alone")
+			}
+			if _, err := netip.ParseAddrPort(l.Address); err != nil {
+				k.bad(key+".address", "%q is no address of a terminal; write it as 192.168.1.50:20007", l.Address)
+			}
+			continue
+		}
+		if l.Address != "" {
+			k.bad(key+".address", "belongs to way = \"lan\", a link on the network")
 		}
 		if l.Way == "relay" {
 			if l.Port != "" || len(l.RX) > 0 {

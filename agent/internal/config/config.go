@@ -86,6 +86,7 @@ type ECR struct {
 	RX      []string `toml:"rx"`
 	Port    string   `toml:"port"`
 	Way     string   `toml:"way"`
+	Address string   `toml:"address"` // of the terminal, where the link is a network
 	Baud    int      `toml:"baud"`
 	Parity  string   `toml:"parity"`
 	Bits    int      `toml:"data_bits"`
@@ -94,7 +95,7 @@ type ECR struct {
 // Ports are those that are listened to; none where a relay has the port.
 func (e ECR) Ports() []string {
 	switch {
-	case e.Way == "relay":
+	case e.Way == "relay", e.Way == "lan":
 		return nil
 	case e.Port != "":
 		return []string{e.Port}

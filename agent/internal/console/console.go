@@ -92,6 +92,7 @@ func (s *session) read(ctx context.Context) {
 			select {
 			case s.in <- b[:n]:
 			case <-ctx.Done():
+				clear(b)
 				return
 			}
 		}
@@ -129,7 +130,9 @@ func (s *session) run(ctx context.Context) error {
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
 			var left bool
-			if left, err = s.take(ctx, b, &probe); left && err == nil {
+			left, err = s.take(ctx, b, &probe)
+			clear(b) // a card reader that types like a keyboard may have sent it
+			if left && err == nil {
 				s.write([]byte("\r\n" + wordBye.In(s.model.lang) + "\r\n"))
 				return nil
 			}

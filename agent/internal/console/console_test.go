@@ -326,6 +326,9 @@ func FuzzConsole(f *testing.F) {
 				t.Fatalf("%q: %v", b, err)
 			}
 		}
+		if digits(m.entry) > codeDigits {
+			t.Fatalf("a card number is kept: %q", m.entry)
+		}
 		if len(m.entry) > maxEntry || len(d.seq) > maxSequence+1 {
 			t.Fatalf("entry %d, sequence %d", len(m.entry), len(d.seq))
 		}
@@ -561,6 +564,21 @@ func TestConsoleFlood(t *testing.T) {
 	})
 }
 
+// A code that a person types is that code, whatever was seen last.
+func TestATypedCodeIsThatCode(t *testing.T) {
+	m := newModel("en")
+	if m.last() == nil {
+		t.Fatal("the state has no diagnosis")
+	}
+	m.press(key{r: screenEnter})
+	for _, r := range "97" {
+		m.press(key{r: r})
+	}
+	if a := m.press(key{r: keyEnter}); a.kind != 'd' || a.code != "97" {
+		t.Errorf("asks %c %q, want 97", a.kind, a.code)
+	}
+}
+
 func TestConsoleBusy(t *testing.T) {
 	serve(t, Console{}, 3, func(term *terminal, b *fakeBackend) {
 		b.hang()
@@ -579,4 +597,25 @@ func TestConsoleBusy(t *testing.T) {
 			t.Errorf("asked %q after the first was given up", b.questions())
 		}
 	})
+}
+
+// A card that is swiped into a field, as readers do that type like a keyboard, is dropped whole, and the next code is taken.
+func TestACardIsNoEntry(t *testing.T) {
+	for _, swipe := range []string{"4761739001010010", "%B4761739001010010^CARD/HOLDER^30122011758?;4761739001010010=30122011758?", "RC 4761 7390 0101 0010"} {
+		m := guidedModel("en")
+		m.show(screenLookup)
+		for _, r := range swipe {
+			m.press(key{r: r})
+		}
+		if m.entry != "" || m.note == "" {
+			t.Errorf("%s: entry %q, note %q", swipe, m.entry, m.note)
+		}
+		m.press(key{r: keyEnter})
+		for _, r := range "96" {
+			m.press(key{r: r})
+		}
+		if m.press(key{r: keyEnter}); m.looked != "96" {
+			t.Errorf("%s: then %q", swipe, m.looked)
+		}
+	}
 }

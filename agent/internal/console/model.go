@@ -47,6 +47,7 @@ type model struct {
 	results   []report.Evidence // of the last check
 	group     group             // that it was of
 	entry     string
+	card      bool   // what is typed is a card: nothing of it is taken until it ends
 	looked    string // the code last looked up
 	busy      bool
 	note      string
@@ -162,9 +163,6 @@ func (m *model) press(k key) action {
 
 func (m *model) show(screen rune) {
 	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
-	if d := m.last(); screen == screenEnter && d != nil {
-		m.entry = text.Clean(d.Event.Code)
-	}
 }
 
 // guideOld is the age from which a diagnosis may no longer say how things are.
@@ -224,7 +222,15 @@ func (m *model) start(a action) action {
 
 // enter takes a key while a code is typed.
 func (m *model) enter(k key) action {
+	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear {
+		ended := m.card
+		if m.card = false; ended {
+			return action{}
+		}
+	}
 	switch {
+	case m.card:
+		m.note = wordNoCard.In(m.lang)
 	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel:
 		m.show(screenVerdict)
 	case k.r == keyEnter && m.screen == screenLookup:
@@ -243,9 +249,25 @@ func (m *model) enter(k key) action {
 	case k.r == keyClear:
 		m.entry = ""
 	case k.r >= 0x20 && k.r < 0x7f && len(m.entry) < maxEntry:
+		if k.r >= '0' && k.r <= '9' && digits(m.entry) == codeDigits {
+			m.entry, m.card, m.note = "", true, wordNoCard.In(m.lang) // a card swiped into the field, or typed
+			return action{}
+		}
 		m.entry += string(k.r)
 	}
 	return action{}
+}
+
+// codeDigits is the most digits a code has: an entry never holds as many as tell a card.
+const codeDigits = 8
+
+func digits(s string) (n int) {
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // checkOne runs the check with this number in the list, or those whose names begin so.
@@ -367,7 +389,8 @@ func (m *model) body() []string {
 		}
 		return lines
 	}
-	return Verdict(m.spoken(), m.know, m.lang, cols)
+	d := m.spoken()
+	return append(Outcome(m.state.Outcome, d, m.know, m.lang, cols), Verdict(d, m.know, m.lang, cols)...)
 }
 
 // view is the screen: at most rows lines of at most cols columns.

@@ -15,6 +15,15 @@ import (
 	"posdx/codes"
 )
 
+// Outcome says what became of a diagnosis, nothing as long as nothing is known.
+func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) []string {
+	if o == nil || d == nil || o.Diagnosis != d.ID {
+		return nil
+	}
+	what := k.Word("outcome", o.Outcome).In(lang) + "  " + o.Time.Local().Format("2006-01-02 15:04 MST")
+	return text.Wrap(text.Pad(wordSince.In(lang), 9)+text.Clean(what), cols, 9)
+}
+
 // Verdict lays a diagnosis out for a technician: the money, the cause, three proofs, what to do, the next test, the
 // hand-off code. The words of causes come from the knowledge, so they follow the language of the screen.
 func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (lines []string) {
@@ -43,7 +52,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		code += "  " + fmt.Sprintf(wordRepeats.In(lang), d.Repeats)
 	}
 	item(wordCode.In(lang), code)
-	item("", d.Event.Time.Format("2006-01-02 15:04:05 MST"))
+	item("", d.Event.Time.Local().Format("2006-01-02 15:04:05 MST"))
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
@@ -184,7 +193,7 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}

@@ -10,6 +10,7 @@ import (
 var (
 	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入应答码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
 	wordCode      = codes.Text{ZH: "应答码", EN: "Code"}
+	wordSince     = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
 	wordElse      = codes.Text{ZH: "其他可能", EN: "Or"}
@@ -59,6 +60,7 @@ var (
 	wordBegin     = codes.Text{ZH: "这是第一个问题", EN: "this is the first question"}
 	wordOneOf     = codes.Text{ZH: "输入编号或名称（如 net.tcp、modem、net.）后按回车（空行取消）:", EN: "Number or name (net.tcp, modem, net.), then Enter (empty: cancel):"}
 	wordNarrow    = codes.Text{ZH: "这个终端程序可能缺字或错位；picocom、PuTTY 显示正常", EN: "Chinese may come out wrong here"}
+	wordNoCard    = codes.Text{ZH: "像是卡号，已丢弃：只输入应答码", EN: "looks like a card number and was thrown away: type the code only"}
 	wordNoCheck   = codes.Text{ZH: "没有这项检查：%s", EN: "no such check: %s"}
 	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}

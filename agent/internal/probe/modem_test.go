@@ -170,14 +170,14 @@ func TestDialUpLine(t *testing.T) {
 		change func(*sim.ModemState)
 		want   string
 	}{
-		{"healthy", func(*sim.ModemState) {}, "ok ok 48 - -"},
-		{"no dial tone", func(s *sim.ModemState) { s.UD = 1 }, "bad no-dialtone 48 - -"},
-		{"busy", func(s *sim.ModemState) { s.UD = 3 }, "bad busy 48 - -"},
-		{"the network is busy", func(s *sim.ModemState) { s.UD = 2 }, "bad busy 48 - -"},
-		{"nobody there", func(s *sim.ModemState) { s.UD = 4 }, "bad no-carrier 48 - -"},
-		{"the cable is out", func(s *sim.ModemState) { s.UD, s.Volts = 7, 0 }, "bad no-dialtone 0 - -"},
+		{"healthy", func(*sim.ModemState) {}, "ok ok 48 good -"},
+		{"no dial tone", func(s *sim.ModemState) { s.UD = 1 }, "bad no-dialtone 48 bad -"},
+		{"busy", func(s *sim.ModemState) { s.UD = 3 }, "bad busy 48 bad -"},
+		{"the network is busy", func(s *sim.ModemState) { s.UD = 2 }, "bad busy 48 bad -"},
+		{"nobody there", func(s *sim.ModemState) { s.UD = 4 }, "bad no-carrier 48 bad -"},
+		{"the cable is out", func(s *sim.ModemState) { s.UD, s.Volts = 7, 0 }, "bad no-dialtone 0 bad -"},
 		{"a thin line", func(s *sim.ModemState) { s.UD, s.Volts = 7, 12 }, "ok ok 12 poor -"},
-		{"no call yet", func(s *sim.ModemState) { s.UD, s.Volts = 0, 48 }, "ok ok 48 - -"},
+		{"no call yet", func(s *sim.ModemState) { s.UD, s.Volts = 0, 48 }, "ok ok 48 good -"},
 		{"silent", func(s *sim.ModemState) { s.Silent = true }, "cannot-tell - - - masked"},
 	} {
 		s.Change(c.change)
@@ -415,5 +415,33 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("%d cycles: %d goroutines before, %d after", cycles, gos, runtime.NumGoroutine())
 		}
 		runtime.Gosched()
+	}
+}
+
+// A radio that was switched off is a finding of its own; no SIM, network, antenna or context is judged beside it.
+func TestModemOffTheAir(t *testing.T) {
+	for _, radio := range []modem.Radio{modem.RadioOff, modem.Deregistered} {
+		for _, c := range []struct {
+			r    modem.Report
+			want map[string]string
+		}{
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: radio, Bearer: modem.Bearer{AttachedKnown: true, ActiveKnown: true}},
+				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "ok - ready -", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
+			{modem.Report{Model: "SIM7600", SIM: modem.SIMFailure, Radio: radio, Signals: []modem.Signal{{RSSI: -113, RSRP: modem.NoValue, RSRQ: modem.NoValue, SINR: modem.NoValue, BER: modem.NoValue}}},
+				map[string]string{"modem.registration": "bad " + string(radio) + " - -", "modem.sim": "cannot-tell - - masked", "modem.signal": "cannot-tell - - masked", "modem.bearer": "cannot-tell - - masked"}},
+		} {
+			s := &modemState{config: ModemConfig{Name: "modem0", APN: "pos.example"}}
+			for _, e := range s.evidence(c.r, nil) {
+				if want, ok := c.want[e.Check]; ok && show(e, "radio", "state", "reason") != want {
+					t.Errorf("%s: %s, want %s", e.Check, show(e, "radio", "state", "reason"), want)
+				}
+			}
+		}
+	}
+	s := &modemState{config: ModemConfig{Name: "modem0"}}
+	for _, e := range s.evidence(modem.Report{Model: "SIM7600", SIM: modem.SIMReady, Registration: modem.RegIdle, Radio: modem.RadioOn}, nil) {
+		if e.Check == "modem.registration" && show(e, "radio", "state") != "bad - idle" {
+			t.Errorf("a radio that is on: %s", show(e, "radio", "state"))
+		}
 	}
 }

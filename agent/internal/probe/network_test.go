@@ -392,14 +392,14 @@ func TestSubjectsAreFixed(t *testing.T) {
 		{"broker", "net.internet", "broker"}, {"internet", "net.internet", "internet"},
 	} {
 		x := Target{Name: c.target}
-		if x.check() != c.check || x.name() != c.name {
+		if string(x.check()) != c.check || x.name() != c.name {
 			t.Errorf("%s: %s of %s", c.target, x.check(), x.name())
 		}
 	}
 	checks := map[string]bool{}
 	for _, p := range NewNetwork(NetworkConfig{}).Probes() {
 		for _, c := range p.Checks {
-			checks[c] = true
+			checks[string(c)] = true
 		}
 		if p.Idle && (p.Bytes > 0 || p.Depth != report.Internal) {
 			t.Errorf("%v sends in the background", p.Checks)
@@ -450,7 +450,7 @@ func TestEveryCheckIsAnsweredWhenStopped(t *testing.T) {
 			}
 		}
 		for _, c := range p.Checks {
-			if !got[c] {
+			if !got[string(c)] {
 				t.Errorf("%s gave no %s", p.Subject, c)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/frame"
 	"posdx/drivers/reader"
@@ -243,20 +244,23 @@ func (s *readerState) overhear(context.Context) []report.Evidence {
 	s.line.frames(now, t.take())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	heard := func(outcome string) report.Evidence {
+		return evidence.New(evidence.ReaderPort, s.config.Name, evidence.Outcome.Is(outcome))
+	}
+	port := heard("ok")
 	switch deaf := errors.Join(t.deaf...); {
 	case deaf != nil: // of the reader nothing is known then, whatever is wrong with our own port
 		_, reason := outcome(deaf)
 		if reason == "" {
 			reason = report.ReasonAbsent
 		}
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, reason)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, reason)
 	case t.asked >= silentAsks:
-		port.Status, port.Facts["outcome"] = report.Bad, "silent"
+		port = heard("silent")
 	case t.noise.After(t.heard) && now.Sub(t.noise) < lineWindow:
-		port.Status, port.Facts["outcome"] = report.Bad, "garbled"
+		port = heard("garbled")
 	case t.heard.IsZero() || now.Sub(t.heard) > lineWindow:
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, report.ReasonTooFew)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonTooFew)
 	}
-	return []report.Evidence{port, s.line.evidence("reader.line", s.config.Name)}
+	return []report.Evidence{port, s.line.evidence(evidence.ReaderLine, s.config.Name)}
 }

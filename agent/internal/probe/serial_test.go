@@ -48,7 +48,7 @@ func ran(t testing.TB, probes []Probe) map[string]report.Evidence {
 			got[e.Check], answered[e.Check] = e, true
 		}
 		for _, c := range p.Checks {
-			if !answered[c] {
+			if !answered[string(c)] {
 				t.Errorf("%s: not answered", c)
 			}
 		}

@@ -29,6 +29,9 @@ const (
 	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
 	// cashier tries again within seconds; a minute later the world may be another.
 	quiet = 20 * time.Second
+	// trusted is how long a final revision stands for a repeat. After that the terminal is looked at again: a fault that has
+	// ended in the meantime must not be named once more.
+	trusted = 3 * time.Second
 	// queue is how many codes may wait. A till makes one in seconds; more than this is a broken caller.
 	queue = 16
 	// questions may be asked in a row; then one every questionEvery. Each costs the terminal four seconds of checks.
@@ -70,9 +73,11 @@ type Config struct {
 	Runner    *probe.Runner
 	Store     Store
 	Journal   Journal
-	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
-	Metered   func() bool         // is the bearer in use paid by the byte?
-	Asked     func(doc []byte)    // takes the final diagnosis that somebody asked for; may be nil
+	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
+	Metered   func() bool               // is the bearer in use paid by the byte?
+	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
+	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Log       *slog.Logger
 }
 
@@ -86,6 +91,7 @@ type Loop struct {
 	mu       sync.Mutex
 	last     report.Diagnosis
 	haveLast bool
+	outcome  report.Outcome // of the last diagnosis
 	tally    map[report.CodeCount]int
 	since    time.Time
 	app      snapshot
@@ -132,6 +138,7 @@ type run struct {
 	waiting  []*run             // repeats that want the same answer
 	stop     context.CancelFunc // ends its probing; set while it is being probed
 	told     int                // repeats in the newest document
+	kept     string             // what the newest document that was kept says
 	sale     *sale              // what was told of; nil for a question
 }
 
@@ -223,6 +230,7 @@ func (l *Loop) Approved(a Approval) {
 		defer l.mu.Unlock()
 		l.counted(s, c)
 	})
+	l.tell(func(h *history) { l.tellOutcomes(h.sold(l.c.Runner.Known(now), now)) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.app.approved(now)
@@ -355,6 +363,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			class, news := l.count(&h, r)
 			if class == "A" && answered(r.ev) {
+				if isSale(r.ev) {
+					l.tellOutcomes(h.sold(l.c.Runner.Known(r.start), time.Now()))
+				}
 				l.approved(&h, r)
 				break
 			}
@@ -365,6 +376,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			if o != nil {
 				if r.sale != nil {
 					r.sale.run = o
+				}
+				if news && !r.late && !o.ended.IsZero() && time.Since(o.ended) > trusted {
+					l.again(&h, o, r)
+					break
 				}
 				o.repeat(r, news)
 				break
@@ -389,6 +404,7 @@ func (l *Loop) Run(ctx context.Context) error {
 				open = slices.DeleteFunc(open, func(r *run) bool { return r == active })
 			}
 			active = nil
+			l.tellOutcomes(h.look(l.c.Runner.Known(time.Now()), time.Now()))
 			closing.Reset(quiet)
 		case <-closing.C:
 			open = l.closeQuiet(open)
@@ -456,6 +472,16 @@ func (r *run) repeat(again *run, news bool) {
 	r.waiting = append(r.waiting, again)
 }
 
+// again has the terminal looked at anew for a code that came again: what was found before may have ended. Who reported it
+// gets at once what is known now, and the final answer with the others.
+func (l *Loop) again(h *history, r, again *run) {
+	r.repeats++
+	r.start, r.ended = again.start, time.Time{}
+	r.doc = l.make(h, r, false)
+	offer(again.first, r.doc)
+	r.waiting = append(r.waiting, again)
+}
+
 // offer gives a diagnosis to a reporter. Each channel has room for the one value it gets, so nobody is waited for.
 func offer(c chan<- report.Diagnosis, d report.Diagnosis) {
 	select {
@@ -466,12 +492,11 @@ func offer(c chan<- report.Diagnosis, d report.Diagnosis) {
 
 // end closes what a reporter may wait on; a second time does nothing.
 func (r *run) end() {
-	if r.closed {
-		return
+	if !r.closed {
+		r.closed = true
+		close(r.first)
+		close(r.final)
 	}
-	r.closed = true
-	close(r.first)
-	close(r.final)
 	for _, w := range r.waiting {
 		w.end()
 	}
@@ -521,15 +546,35 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 
 // explain makes the next revision, keeps it and hands it to whoever waits.
 func (l *Loop) explain(h *history, r *run, final bool) {
-	r.doc, r.told = l.make(h, r, final), r.repeats
-	l.keep(r.doc)
+	r.doc = l.make(h, r, final)
+	// A look that finds the same again is not another document: how often the code came is told when the diagnosis closes.
+	if says := saying(&r.doc); r.kept != says {
+		r.told, r.kept = r.repeats, says
+		l.keep(r.doc)
+	}
+	if final && !r.doc.Asked {
+		l.tellOutcomes(h.await(&r.doc, r.start))
+	}
 	for _, w := range append([]*run{r}, r.waiting...) {
+		if w.closed {
+			continue // its reporter has the answer of an earlier look
+		}
 		if final {
 			offer(w.final, r.doc)
 		} else {
 			offer(w.first, r.doc)
 		}
 	}
+	l.remember(r.doc)
+}
+
+// saying is what a document says of the cause and the money, to tell whether another says more.
+func saying(d *report.Diagnosis) string {
+	s := fmt.Sprint(d.Final, d.Abstained, d.Money.State, d.Money.Retry)
+	if len(d.Causes) > 0 {
+		s += d.Causes[0].ID + d.Causes[0].Verdict
+	}
+	return s
 }
 
 func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
@@ -544,7 +589,8 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 		Lang: r.lang, Version: l.c.Version, Profile: l.c.Profile, Revision: r.revision, Final: final,
 		Repeats: r.repeats, TookMS: now.Sub(r.start).Milliseconds(),
 	})
-	if d.Asked = r.asked(); d.Asked {
+	// What somebody asked, and a sale that went well, replace no verdict: its outcome tells of the sale.
+	if d.Asked = r.asked(); d.Asked || len(d.Causes) > 0 && d.Causes[0].ID == "none" {
 		return d
 	}
 	l.mu.Lock()
@@ -556,6 +602,13 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 func at(e report.Evidence, now time.Time) report.Evidence {
 	e.At = now.UTC().Truncate(time.Millisecond)
 	return e
+}
+
+// remember hands a final revision to the history.
+func (l *Loop) remember(d report.Diagnosis) {
+	if d.Final && !d.Asked && l.c.Past != nil {
+		l.c.Past(&d)
+	}
 }
 
 func (l *Loop) keep(d report.Diagnosis) {
@@ -638,4 +691,5 @@ func (l *Loop) close(r *run) {
 	d.Revision++
 	d.Repeats = r.repeats
 	l.keep(d)
+	l.remember(d)
 }

@@ -18,13 +18,16 @@ import (
 // Bounds of commands.
 const (
 	maxCommand     = 8 << 10
-	maxKnowledge   = 256 << 10 // a pack of 103 kB is 137 kB in base64
+	maxKnowledge   = report.MaxMessage // a pack of 103 kB is 137 kB in base64
 	maxAdvisory    = 4 << 10
 	maxOrders      = 4 // waiting to be carried out
 	commandTimeout = 2 * time.Minute
 	maxSeen        = 512      // ids remembered against replays
 	maxAudit       = 64 << 10 // bytes of the audit file before it is turned over; one older file is kept
 )
+
+// ackName stands in the reply topic where an ack is refused.
+const ackName = "ack"
 
 // names are the commands there are.
 var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
@@ -129,7 +132,7 @@ func (u *Uplink) obey(ctx context.Context) {
 
 // reply queues an answer for the session that is or the next one.
 func (u *Uplink) reply(name string, r report.Reply) {
-	if !slices.Contains(names[:], name) {
+	if !slices.Contains(names[:], name) && name != ackName {
 		name = "unknown" // what stands in a topic is never an echo
 	}
 	u.mu.Lock()

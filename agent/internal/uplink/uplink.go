@@ -155,7 +155,7 @@ type Uplink struct {
 	healthAt time.Time
 	dirty    bool
 	replies  []outReply
-	asked    []askedDoc
+	loose    []looseDoc
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
@@ -345,21 +345,23 @@ func (u *Uplink) PublishHealth(doc []byte) {
 	signal(u.wake)
 }
 
-// maxAskedDocs wait for a session; who asked has the answer already.
-const maxAskedDocs = 8
+// maxLooseDocs wait for a session.
+const maxLooseDocs = 16
 
-// An askedDoc is the answer to a question, for the fleet to see.
-type askedDoc struct {
-	at  time.Time
-	doc []byte
+// A looseDoc is a document beside the numbered ones.
+type looseDoc struct {
+	kind string
+	at   time.Time
+	doc  []byte
 }
 
-// PublishAsked sends the answer to what somebody asked. It is neither numbered nor kept over a restart: nothing failed.
-func (u *Uplink) PublishAsked(doc []byte) {
+// PublishLoose sends a document that is neither numbered nor kept over a restart: what somebody asked, who has the answer
+// already, and what became of a diagnosis, which stands without it. The newest replace the oldest while there is no session.
+func (u *Uplink) PublishLoose(kind string, doc []byte) {
 	u.mu.Lock()
-	u.asked = append(u.asked, askedDoc{time.Now(), slices.Clone(doc)})
-	if n := len(u.asked) - maxAskedDocs; n > 0 {
-		u.asked = slices.Delete(u.asked, 0, n)
+	u.loose = append(u.loose, looseDoc{kind, time.Now(), slices.Clone(doc)})
+	if n := len(u.loose) - maxLooseDocs; n > 0 {
+		u.loose = slices.Delete(u.loose, 0, n)
 	}
 	u.mu.Unlock()
 	signal(u.wake)

@@ -1,0 +1,127 @@
+package triage
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"posdx/agent/evidence"
+	"posdx/agent/internal/probe"
+	"posdx/agent/report"
+)
+
+// A socket is a network cable that can be pulled.
+type socket struct{ out atomic.Bool }
+
+func (s *socket) probe() probe.Probe {
+	return probe.Probe{Checks: []evidence.Check{evidence.NetLink}, Subject: "eth0", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+		Run: func(context.Context) []report.Evidence {
+			e := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true, "flaps_1h": 0.0}}
+			if s.out.Load() {
+				e.Status, e.Facts = report.Bad, report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false, "flaps_1h": 0.0}
+			}
+			return []report.Evidence{e}
+		}}
+}
+
+// outcomes collects what became of diagnoses.
+type outcomes struct {
+	mu   sync.Mutex
+	list []report.Outcome
+}
+
+func (o *outcomes) take(doc []byte) {
+	var one report.Outcome
+	if err := json.Unmarshal(doc, &one); err != nil {
+		panic(err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list = append(o.list, one)
+}
+
+func (o *outcomes) words() (w string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, x := range o.list {
+		w += x.Outcome + " "
+	}
+	return w
+}
+
+func connectError(stan string) Code {
+	return Code{Event: report.Event{Code: "ConnectError", Origin: report.OriginTerminal, Channel: report.ChannelHook,
+		Txn: &report.Txn{STAN: stan, Sent: no(), HostAnswerSeen: no()}}}
+}
+
+// TestOldFindingsDoNotOutliveANewLook: after a fault has ended neither a repeat nor a new code is told of it.
+func TestOldFindingsDoNotOutliveANewLook(t *testing.T) {
+	for _, code := range []string{"ConnectError", "CommunicationError"} {
+		synctest.Test(t, func(t *testing.T) {
+			var cable socket
+			cable.out.Store(true)
+			l := start(t, &flash{}, cable.probe())
+			if d := <-submit(t, l, connectError("1")).Final; d.Causes[0].ID != "lan.cable" {
+				t.Fatalf("with the cable out: %s", d.Causes[0].ID)
+			}
+			cable.out.Store(false)
+			time.Sleep(12 * time.Second)
+			c := connectError("2")
+			c.Event.Code = code
+			if d := <-submit(t, l, c).Final; d.Causes[0].ID == "lan.cable" {
+				t.Errorf("%s, 12 s after the cable was put back: still %s %.2f", code, d.Causes[0].ID, d.Causes[0].Probability)
+			}
+			if d, _ := l.Last(); d.Causes[0].ID == "lan.cable" {
+				t.Error("the newest verdict still names it")
+			}
+		})
+	}
+}
+
+// TestWhatBecameOfADiagnosis: a check that turns good and the first good sale are told, and so is what speaks against it.
+func TestWhatBecameOfADiagnosis(t *testing.T) {
+	look := func(l *Loop) {
+		l.c.Runner.Run(context.Background(), l.c.Runner.Probes(), nil)
+		l.Look()
+	}
+	sale := func(t *testing.T, l *Loop) { <-submit(t, l, answeredCode("00", "99")).Final }
+	for name, c := range map[string]struct {
+		story func(t *testing.T, l *Loop, cable *socket)
+		want  string
+	}{
+		"put back, then a sale":  {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); sale(t, l); sale(t, l) }, "mended borne-out "},
+		"put back, no sale":      {func(t *testing.T, l *Loop, cable *socket) { cable.out.Store(false); look(l); look(l) }, "mended "},
+		"a sale while it is out": {func(t *testing.T, l *Loop, cable *socket) { look(l); sale(t, l) }, "refuted "},
+		"put back, the code again": {func(t *testing.T, l *Loop, cable *socket) {
+			cable.out.Store(false)
+			look(l)
+			time.Sleep(time.Minute)
+			<-submit(t, l, connectError("7")).Final
+		}, "mended refuted "},
+		"nothing for a day": {func(t *testing.T, l *Loop, cable *socket) { time.Sleep(25 * time.Hour); look(l) }, "untested "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var cable socket
+				cable.out.Store(true)
+				l := start(t, &flash{}, cable.probe())
+				var told outcomes
+				l.c.Outcome = told.take
+				d := <-submit(t, l, connectError("1")).Final
+				time.Sleep(time.Minute)
+				c.story(t, l, &cable)
+				synctest.Wait()
+				if got := told.words(); got != c.want {
+					t.Errorf("got %q, want %q", got, c.want)
+				}
+				if o, ok := l.Outcome(); name != "put back, the code again" && (!ok || o.Diagnosis != d.ID) {
+					t.Errorf("the page is not told: %+v, %v", o, ok)
+				}
+			})
+		})
+	}
+}
