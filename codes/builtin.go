@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00e3372a238ade9db92e4322299da7b25a0e3fc47ead1bb303ecd41f10de3b5b", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:78eca76db987f3b65ab99e156ba1d6eee7a3ef205aea95a36ad132d09044b75a", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3448,7 +3448,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00e3372a238ade9db92
 	Forbidden{Scheme: "unionpay", Codes: list561, Origin: "host", Remedies: list502, Causes: list562, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list542, Origin: "host", Remedies: list485, Causes: list563, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list564, Causes: list565, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -16, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list566, Codes: list567},
 	TopicRule{Topic: "limit", Schemes: list566, Codes: list568},
 	TopicRule{Topic: "limit", Schemes: list569, Codes: list570},
