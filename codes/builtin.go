@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c019039cf2aa1a3ca697f1b2ab6b60dda450ac394b45db65183", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9e4850a513c312edc34f51317335c76f1cd0a6180297a7a189a26d7c8d3f3280", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3561,7 +3561,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 	Forbidden{Scheme: "unionpay", Codes: list561, Origin: "host", Remedies: list502, Causes: list562, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list542, Origin: "host", Remedies: list485, Causes: list563, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list564, Causes: list565, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -16, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list566, Codes: list567},
 	TopicRule{Topic: "limit", Schemes: list566, Codes: list568},
 	TopicRule{Topic: "limit", Schemes: list569, Codes: list570},
@@ -3777,6 +3777,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.denied"},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "none", Often: 4},
@@ -3892,6 +3893,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.denied", Often: 1},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.clock", Often: 2},
@@ -4160,6 +4162,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.denied"},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "none", Often: 4},
@@ -4199,6 +4202,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 3},
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
@@ -4223,6 +4227,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.denied", Often: 1},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.clock", Often: 2},
@@ -4250,6 +4255,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "switch.malfunction", Often: 2},
@@ -4396,6 +4402,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
+		Named{Cause: "modem.radio-off", Often: 1},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
@@ -4493,6 +4500,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu"},
@@ -4527,6 +4535,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
@@ -5483,7 +5492,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.portal", Word: 4},
 	}, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
-	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
+	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "别的地方拒绝了连接", EN: "another place refused the connection"}},
 	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
@@ -5834,12 +5843,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:55249ac0c1ff1c01903
 		Weight{Cause: "modem.denied", Word: 1},
 	}, Brought: list777, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.absent", Word: -2},
-		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.radio-off", Word: 4},
-		Weight{Cause: "modem.signal-weak", Word: -2},
-		Weight{Cause: "modem.sim", Word: -2},
-	}, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list777, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
