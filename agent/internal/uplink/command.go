@@ -39,6 +39,14 @@ type outReply struct {
 	doc  report.Reply
 }
 
+// tooLarge notes a message whose content was not read.
+func (u *Uplink) tooLarge(size int) {
+	u.mu.Lock()
+	u.count.TooLarge++
+	u.mu.Unlock()
+	u.log.Warn("uplink", "too large", fmt.Sprintf("the broker brings a message of %d bytes, at most %d are read", size, maxPacket))
+}
+
 // command takes one from the broker. It does not wait: what cannot be queued is refused.
 func (u *Uplink) command(name string, payload []byte, retained bool) {
 	cmd, why := parseCommand(name, payload, retained)
@@ -70,7 +78,7 @@ func parseCommand(name string, payload []byte, retained bool) (cmd report.Comman
 	if name == "knowledge" {
 		limit = maxKnowledge
 	}
-	if len(payload) > limit {
+	if len(payload) > limit || string(payload) == tooLarge {
 		return cmd, fmt.Sprintf("the command is over %d bytes", limit)
 	}
 	if err := json.Unmarshal(payload, &cmd); err != nil {
