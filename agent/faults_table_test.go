@@ -347,6 +347,12 @@ func faults() []fault {
 				}
 				return s.certify(time.Now().Add(-time.Hour), time.Now().AddDate(0, 3, 0))
 			}, event: connect},
+		{name: "tls-large-hello", cause: "wan.tls-large-hello", kind: realFault, how: "a TCP segment above 1400 bytes never gets to the host",
+			breaks: forwarding("meta l4proto tcp ip daddr " + world.HostIP + " meta length > 1400 drop"), event: connect},
+		{name: "trust-store-old", cause: "terminal.trust-store", kind: realFault, how: "the root in the terminal's store ended, beside good certificates of the hosts",
+			breaks: func(s *shop) error { return s.oldRoot() }, event: connect},
+		{name: "client-cert-expired", cause: "terminal.client-cert", kind: peerFault, how: "the application reports that its own certificate ended three days ago",
+			breaks: saying("app.config", "client_cert_days_left", -3.0), event: connect},
 		{name: "bearer-flapping", cause: "bearer.flapping", kind: realFault, how: "the default route moves between two interfaces six times", breaks: wander, event: noAnswer},
 
 		// People, and what nobody knows.

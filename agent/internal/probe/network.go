@@ -90,6 +90,7 @@ type Network struct {
 	window   time.Time // start of the 24 h of metered bytes
 	spent    int64
 	metered  bool
+	places   map[netip.AddrPort]*place
 }
 
 // asked is what the network answered to the question who else has our address.
@@ -123,7 +124,7 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}}
 	n.names = newNames(c)
 	return n
 }
@@ -307,6 +308,9 @@ func (n *Network) address(t network.Tables, l network.Link, now time.Time) repor
 	}
 	if v.GatewayKnown {
 		f["gateway"], f["gateway_in_subnet"] = v.Gateway.String(), v.GatewayInSubnet
+		if !v.GatewayInSubnet {
+			f["gateway_on_link"] = v.GatewayOnLink
+		}
 	}
 	if v.DHCPKnown {
 		f["dhcp"] = v.DHCP
@@ -323,7 +327,7 @@ func (n *Network) address(t network.Tables, l network.Link, now time.Time) repor
 	switch {
 	case !v.Address.IsValid() || v.LinkLocal,
 		two,
-		v.GatewayKnown && !v.GatewayInSubnet,
+		v.GatewayKnown && !v.GatewayInSubnet && !v.GatewayOnLink,
 		v.Conflict:
 		status = report.Bad
 	case v.DefaultRoutes == 0:

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -36,7 +37,7 @@ const (
 	jitterPoor      = 50 * time.Millisecond
 	connectPoor     = time.Second // a SYN was lost, or the host is far beyond its normal
 	resolvePoor     = time.Second
-	certificatePoor = 14 // days left: renewal is overdue
+	certificatePoor = 30 // days left: renewal is overdue
 )
 
 // check is the name under which a connect to the target is reported.
@@ -108,37 +109,113 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	if !found {
 		return unreachable()
 	}
+	p := n.place(way.Addr)
+	if !p.enter(ctx) {
+		return append(list, stopped(ctx, t)...)
+	}
+	defer p.leave()
+	app := p.watch(network.Sockets(way.Addr), time.Now())
+	if app.works {
+		// The application's own connection proves more than ours could, and a host may take no second one.
+		f := report.Facts{"target": t.name(), "outcome": string(network.OK), "by": "application", "level": "good"}
+		if app.rtt > 0 {
+			f["ms"] = millis(app.rtt)
+		}
+		list = append(list, fact(t.check(), t.Name, report.OK, f))
+		if t.TLS {
+			list = append(list, doubtful("net.tls", t.Name, report.CannotTell, report.ReasonInUse))
+		}
+		return list
+	}
+	if !p.may(time.Now(), 0) {
+		return append(list, all(report.ReasonBudget, t.check(), "net.tls")...)
+	}
+	// connected says how our connection ended, unless the application gets through where we do not.
+	connected := func(c network.Connect) report.Evidence {
+		if tells := p.ended(c.Outcome, app, time.Now()); !tells {
+			return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonInUse)
+		}
+		return connectEvidence(t, c)
+	}
 	if !t.TLS {
 		c := network.TryConnect(ctx, way)
 		n.spend(c.Bytes)
 		if gatewayDead(ctx) && c.Outcome != network.OK {
 			return unreachable()
 		}
-		return append(list, n.portal(ctx, t, way, connectEvidence(t, c)))
+		return append(list, n.portal(ctx, t, way, connected(c)))
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
-	if trust.Name == "" {
-		trust.Name = t.Host
+	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
+		trust.Name = t.Host // an address alone is no name that anybody has asked the certificate to carry
 	}
 	if t.CAFile != "" {
 		roots, err := network.LoadRoots(t.CAFile)
 		if err != nil {
 			c := network.TryConnect(ctx, way)
 			n.spend(c.Bytes)
-			return append(list, connectEvidence(t, c), doubtful("net.tls", t.Name, report.CannotTell, reasonFor(err)))
+			return append(list, connected(c), doubtful("net.tls", t.Name, report.CannotTell, reasonFor(err)))
 		}
 		trust.Roots = roots
 	}
-	h := network.TryTLS(ctx, way, trust)
+	h := network.TryTLS(ctx, way, trust, p.extra)
 	n.spend(h.Bytes)
 	if gatewayDead(ctx) && h.Outcome != network.OK {
 		return unreachable()
 	}
-	list = append(list, connectEvidence(t, h.Connect))
+	list = append(list, connected(h.Connect))
 	if h.Outcome != network.OK {
 		return append(list, all(report.ReasonMasked, "net.tls")...)
 	}
-	return append(list, tlsEvidence(t, h))
+	e := tlsEvidence(t, h)
+	p.mu.Lock()
+	p.trusted = p.trusted || h.TLS == network.OK
+	doubt := h.TLS == network.UnknownCA && t.CAFile == "" && !p.trusted
+	p.mu.Unlock()
+	if doubt {
+		// Which roots the application trusts nobody has told us, and we have never seen this host with one of ours.
+		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonUnsupported
+		delete(e.Facts, "level")
+	}
+	if h.TLS == network.OK && h.Hello == network.HelloSmall {
+		n.largeHello(ctx, p, way, trust, &e)
+	}
+	return append(list, e)
+}
+
+// stopped answers for a target that could not be asked because something else took all the time.
+func stopped(ctx context.Context, t Target) []report.Evidence {
+	status, reason := report.CannotTell, report.ReasonTimeout
+	if gatewayDead(ctx) {
+		status, reason = report.NotRun, report.ReasonMasked
+	}
+	list := []report.Evidence{doubtful(t.check(), t.Name, status, reason)}
+	if t.TLS {
+		list = append(list, doubtful("net.tls", t.Name, status, reason))
+	}
+	return list
+}
+
+// largeHello tries now and then whether a hello with a post-quantum share gets through as well: newer applications and
+// libraries send one, and some lines swallow it. One that did not is asked again every time.
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, e *report.Evidence) {
+	p.mu.Lock()
+	due := p.largeAt.IsZero() || time.Since(p.largeAt) > largeEvery
+	p.mu.Unlock()
+	if !due || !n.maySpend(tlsBytes, 4) || !p.extra() {
+		return
+	}
+	o, bytes := network.TryLargeHello(ctx, w, trust)
+	n.spend(bytes)
+	switch o {
+	case network.OK:
+		p.mu.Lock()
+		p.largeAt = time.Now()
+		p.mu.Unlock()
+		e.Facts["large_hello"] = "ok"
+	case network.Timeout, network.Reset:
+		e.Facts["large_hello"] = "swallowed"
+	}
 }
 
 func connectEvidence(t Target, c network.Connect) report.Evidence {
@@ -163,15 +240,37 @@ func tlsEvidence(t Target, h network.Handshake) report.Evidence {
 	if h.TLS == network.Stopped {
 		return doubtful("net.tls", t.Name, report.CannotTell, report.ReasonTimeout)
 	}
-	f := report.Facts{"target": t.name(), "outcome": string(h.TLS), "ms": millis(h.Took)}
-	if h.DaysKnown {
-		f["days_left"] = h.DaysLeft
+	f := report.Facts{"target": t.name(), "ms": millis(h.Took), "hello": string(h.Hello)}
+	if h.TLS != network.Unsupported {
+		f["outcome"] = string(h.TLS)
+	}
+	if h.Known {
+		f["days_left"], f["which"] = h.DaysLeft, h.Which
+	}
+	if h.CNOnly {
+		f["cn_only"] = true
+	}
+	if h.SHA1 {
+		f["sha1"] = true
+	}
+	if h.WantsCert {
+		f["wants_certificate"] = true
+	}
+	if h.Alert != 0 {
+		f["alert"] = h.Alert
+	}
+	if h.TLCP {
+		f["tlcp"] = true
 	}
 	if h.Reset {
 		f["reset"] = true
 	}
 	if h.OldVersion {
 		f["old_version"] = true
+	}
+	if h.TLS == network.Unsupported {
+		f["reason"] = report.ReasonUnsupported
+		return fact("net.tls", t.Name, report.CannotTell, f)
 	}
 	if h.TLS != network.OK {
 		return fact("net.tls", t.Name, report.Bad, f)
@@ -258,7 +357,8 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
-	v, err := network.MeasurePath(ctx, way)
+	p := n.place(way.Addr)
+	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (p.extra() || p.giveUp()) }, p.leave)
 	n.spend(v.Bytes)
 	if gatewayDead(ctx) {
 		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
@@ -266,7 +366,8 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	if err != nil && v.Received < 3 { // cut short before it could show anything
 		return []report.Evidence{doubtful("net.path", t.Name, report.CannotTell, report.ReasonTimeout)}
 	}
-	if v.Unreachable && v.Received == 0 {
+	if v.By != "echo" && v.Received == 0 || v.Unreachable && v.Received == 0 {
+		// Nothing came back at all: that is no quality of the path, and the connection's own check says what it is.
 		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
 	}
 	e := pathEvidence(t, v)
@@ -336,10 +437,30 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 	if v.LargestOK > 0 {
 		f["largest_ok_bytes"] = v.LargestOK
 	}
+	if v.Outcome == network.Blackhole && (v.LargestOK == 0 || n.largePasses(ctx, t, way)) {
+		// No path is narrower than the smallest size tried; or a handshake that fills whole packets got through: what
+		// vanishes is large echoes.
+		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+	}
 	if v.Outcome == network.Blackhole {
 		return []report.Evidence{fact("net.mtu", t.Name, report.Bad, f)}
 	}
 	return []report.Evidence{fact("net.mtu", t.Name, report.OK, f)}
+}
+
+// largePasses tells whether a TLS handshake whose hello fills more than one packet gets through to a target.
+func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool {
+	p := n.place(w.Addr)
+	if !t.TLS || !n.maySpend(tlsBytes, 2) || !p.enter(ctx) {
+		return false
+	}
+	defer p.leave()
+	if !p.extra() {
+		return false
+	}
+	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()})
+	n.spend(bytes)
+	return o == network.OK
 }
 
 // Metered tells whether what leaves the terminal now goes over a bearer whose bytes cost money.
@@ -415,6 +536,8 @@ type name struct {
 	at     time.Time
 	found  found
 	good   []netip.Addr // the last addresses that an answer gave
+
+	premises string // what the answer hung on
 }
 
 type found struct {
@@ -426,8 +549,30 @@ type found struct {
 	addresses       []netip.Addr
 }
 
-// sameAnswer is for how long one answer serves the checks of one run.
-const sameAnswer = 10 * time.Second
+// An answer serves the checks of one run. A failure is asked again as soon as they have begun, and so is everything when
+// the way out or the resolvers have changed: what was true of them says nothing of what is now.
+const (
+	sameAnswer  = 10 * time.Second
+	sameFailure = 500 * time.Millisecond
+)
+
+func chooseAge(good bool) time.Duration {
+	if good {
+		return sameAnswer
+	}
+	return sameFailure
+}
+
+// premises is what an answer hangs on: the way out, and who is asked.
+func (n *names) premises(host string) string {
+	t, err := network.ReadTables()
+	if err != nil {
+		return ""
+	}
+	l, r, _ := t.Bearer()
+	resolvers, _ := network.Resolvers(n.c.ResolvConf)
+	return fmt.Sprint(l.Name, l.Carrier, r.Gateway, t.View(l).Address, resolvers, network.HostsFile(n.c.HostsFile, host))
+}
 
 func newNames(c NetworkConfig) *names { return &names{c: c, last: map[string]*name{}} }
 
@@ -438,7 +583,8 @@ func (n *names) find(ctx context.Context, host string) found {
 		e = &name{}
 		n.last[host] = e
 	}
-	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < sameAnswer {
+	good := e.found.outcome == network.OK && n.premises(host) == e.premises
+	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < chooseAge(good) {
 		defer n.mu.Unlock()
 		f := e.found
 		f.bytes = 0 // paid once
@@ -462,6 +608,7 @@ func (n *names) find(ctx context.Context, host string) found {
 	e.asking = make(chan struct{})
 	n.mu.Unlock()
 
+	premises := n.premises(host)
 	f := n.ask(ctx, host)
 
 	n.mu.Lock()
@@ -473,7 +620,7 @@ func (n *names) find(ctx context.Context, host string) found {
 	} else if f.outcome != network.NXDomain { // a name that is gone has no address any more
 		f.addresses = e.good
 	}
-	e.found = f
+	e.found, e.premises = f, premises
 	if f.outcome != network.Stopped {
 		e.at = time.Now()
 	}
@@ -500,7 +647,14 @@ func (n *names) ask(ctx context.Context, host string) found {
 	if len(reachable) == 0 {
 		return found{outcome: network.Unreachable}
 	}
-	l := network.Resolve(ctx, host, reachable)
+	l := network.Lookup{}
+	for _, name := range network.SearchNames(n.c.ResolvConf, host) {
+		next := network.Resolve(ctx, name, reachable)
+		next.Bytes, next.Took = next.Bytes+l.Bytes, next.Took+l.Took
+		if l = next; l.Outcome != network.NXDomain {
+			break
+		}
+	}
 	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses}
 }
 
