@@ -168,6 +168,8 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	case outcome == "unreachable" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
+	case outcome == "unreachable" && n.hostPing > 0.5:
+		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
 	default:
 		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*choose(outcome == "reset", 0.4, 1))
 		if outcome != "unreachable" {

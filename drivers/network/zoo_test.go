@@ -297,3 +297,59 @@ func FuzzSocket(f *testing.F) {
 	f.Add(append(make([]byte, diagMessageSize), 255, 255, 2, 0))
 	f.Fuzz(func(t *testing.T, b []byte) { parseSocket(b) })
 }
+
+// Paths on which a plain connection gets through: whatever becomes of echoes, nothing is said against them.
+func TestZooOfPaths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a network for each path")
+	}
+	for _, p := range []struct {
+		name, setup, rules string
+		host               string
+		echoes             bool // they do not come back whole
+	}{
+		{name: "nothing in the way"},
+		{name: "echoes dropped", rules: "icmp type echo-request drop", echoes: true},
+		{name: "echoes forbidden aloud", rules: "icmp type echo-request reject with icmp type admin-prohibited", echoes: true},
+		{name: "echoes limited", rules: "icmp type echo-request limit rate over 4/second burst 5 packets drop", echoes: true},
+		{name: "echoes limited to one a second", rules: "icmp type echo-request limit rate over 1/second burst 1 packets drop", echoes: true},
+		{name: "large echoes dropped", rules: "icmp type echo-request meta length > 100 drop"},
+		{name: "the host's port alone is open", rules: "ip daddr 10.78.0.2 tcp dport != 9000 drop\nip daddr 10.78.0.2 meta l4proto != tcp drop", echoes: true},
+		{name: "host route, no default", setup: "ip route del default\nip route add 10.78.0.2/32 via 10.77.0.1"},
+		{name: "gateway outside the subnet, on the link", setup: "ip addr flush dev eth0\nip addr add 10.77.0.2/32 dev eth0\nip route add default via 10.77.0.1 dev eth0 onlink"},
+		{name: "IPv6 alone", setup: "ip -4 addr flush dev eth0", host: hostIP6},
+		{name: "IPv6, echoes dropped", setup: "ip -4 addr flush dev eth0", host: hostIP6, rules: "icmpv6 type echo-request drop", echoes: true},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			lab(t, 0)
+			host := p.host
+			if host == "" {
+				host = hostIP
+			} else {
+				ready6(t)
+			}
+			listen(t, "h", net.JoinHostPort(host, "9000"), hold(nil))
+			must(t, p.setup)
+			nft(t, "r", forward(p.rules))
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(host, "9000"), 5*time.Second)
+			if err != nil {
+				t.Fatal("no client gets through, so this proves nothing: ", err)
+			}
+			c.Close()
+			w := way(net.JoinHostPort(host, "9000"))
+			if c := TryConnect(t.Context(), w); c.Outcome != OK {
+				t.Errorf("connect: %+v", c)
+			}
+			if v, err := MeasurePath(t.Context(), w, always, func() {}); err != nil || v.Received == 0 || v.LossPct() > 0 || p.echoes != (v.By == "connect") {
+				t.Errorf("path: %+v %v", v, err)
+			}
+			tables, l := link(t, "eth0")
+			if v := tables.View(l); v.GatewayKnown && !v.GatewayInSubnet && !v.GatewayOnLink || v.Conflict || v.Duplicate {
+				t.Errorf("address: %+v", v)
+			}
+			if v, err := FindMTU(t.Context(), w.Addr.Addr(), "", 1500); err == nil && v.Outcome == Blackhole && v.LargestOK > 0 {
+				t.Errorf("size: %+v", v)
+			}
+		})
+	}
+}

@@ -13,13 +13,14 @@ import (
 // Bounds of what we may ask of one place. Hosts and the boxes before them count connections by address, and the payment
 // application shares ours: a probe never takes the one that a sale needs. What the application opens counts as well.
 const (
-	mannersWindow  = time.Minute
-	mannersMost    = 6                // connections in a window, ours and the application's
-	mannersReserve = 3                // of those, kept for finding out whether the host is reached at all
-	appProof       = 20 * time.Second // a connection over which something came so lately works
-	appIdle        = 3 * time.Minute  // one that is open and was used so lately may be the only one the host takes
-	largeEvery     = 30 * time.Minute // between large hellos that got through
-	maxPlaces      = 32
+	mannersWindow = time.Minute
+	mannersMost   = 10               // connections in a window, ours and the application's
+	mannersExtra  = 4                // of those, such as only make an answer finer
+	appProof      = 20 * time.Second // a connection over which something came so lately works
+	appIdle       = 3 * time.Minute  // one that is open and was used so lately may be the only one the host takes
+	largeEvery    = 30 * time.Minute // between large hellos that got through
+	failureLasts  = 5 * time.Second  // for the other checks of the same run
+	maxPlaces     = 32
 )
 
 // A place is one address and port that is asked.
@@ -28,6 +29,7 @@ type place struct {
 
 	mu      sync.Mutex
 	opened  []time.Time
+	extras  []time.Time
 	app     map[uint16]bool // ports of the application's connections that were counted
 	failed  time.Time       // our last connection that did not come about
 	differs bool            // the application got through where we do not
@@ -54,6 +56,11 @@ func (p *place) enter(ctx context.Context) bool {
 	select {
 	case p.turn <- struct{}{}:
 		return true
+	default:
+	}
+	select {
+	case p.turn <- struct{}{}:
+		return true
 	case <-ctx.Done():
 		return false
 	}
@@ -61,20 +68,30 @@ func (p *place) enter(ctx context.Context) bool {
 
 func (p *place) leave() { <-p.turn }
 
-// may takes one connection out of what is left, unless only the reserve is.
-func (p *place) may(now time.Time, reserve int) bool {
+// may takes one connection out of what is left, if anything is. One that only makes an answer finer is extra.
+func (p *place) may(now time.Time, extra bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.opened = slices.DeleteFunc(p.opened, func(t time.Time) bool { return now.Sub(t) > mannersWindow })
-	if len(p.opened)+reserve >= mannersMost {
+	old := func(t time.Time) bool { return now.Sub(t) > mannersWindow }
+	p.opened, p.extras = slices.DeleteFunc(p.opened, old), slices.DeleteFunc(p.extras, old)
+	if len(p.opened) >= mannersMost || extra && len(p.extras) >= mannersExtra {
 		return false
 	}
 	p.opened = append(p.opened, now)
+	if extra {
+		p.extras = append(p.extras, now)
+	}
 	return true
 }
 
-// extra is for connections that only make an answer finer.
-func (p *place) extra() bool { return p.may(time.Now(), mannersReserve) }
+func (p *place) extra() bool { return p.may(time.Now(), true) }
+
+// justFailed tells whether a connection has failed so lately that another would say the same.
+func (p *place) justFailed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.failed.IsZero() && time.Since(p.failed) < failureLasts
+}
 
 // giveUp leaves after a turn that came to nothing.
 func (p *place) giveUp() bool { p.leave(); return false }

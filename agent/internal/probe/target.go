@@ -111,7 +111,10 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	}
 	p := n.place(way.Addr)
 	if !p.enter(ctx) {
-		return append(list, stopped(ctx, t)...)
+		if gatewayDead(ctx) {
+			return unreachable()
+		}
+		return append(list, stopped(t)...)
 	}
 	defer p.leave()
 	app := p.watch(network.Sockets(way.Addr), time.Now())
@@ -127,7 +130,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		}
 		return list
 	}
-	if !p.may(time.Now(), 0) {
+	if !p.may(time.Now(), false) {
 		return append(list, all(report.ReasonBudget, t.check(), "net.tls")...)
 	}
 	// connected says how our connection ended, unless the application gets through where we do not.
@@ -184,14 +187,10 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 }
 
 // stopped answers for a target that could not be asked because something else took all the time.
-func stopped(ctx context.Context, t Target) []report.Evidence {
-	status, reason := report.CannotTell, report.ReasonTimeout
-	if gatewayDead(ctx) {
-		status, reason = report.NotRun, report.ReasonMasked
-	}
-	list := []report.Evidence{doubtful(t.check(), t.Name, status, reason)}
+func stopped(t Target) []report.Evidence {
+	list := []report.Evidence{doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)}
 	if t.TLS {
-		list = append(list, doubtful("net.tls", t.Name, status, reason))
+		list = append(list, doubtful("net.tls", t.Name, report.CannotTell, report.ReasonTimeout))
 	}
 	return list
 }
@@ -358,7 +357,7 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	ctx, done := n.guard(ctx)
 	defer done()
 	p := n.place(way.Addr)
-	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (p.extra() || p.giveUp()) }, p.leave)
+	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (!p.justFailed() && p.extra() || p.giveUp()) }, p.leave)
 	n.spend(v.Bytes)
 	if gatewayDead(ctx) {
 		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
@@ -556,8 +555,9 @@ const (
 	sameFailure = 500 * time.Millisecond
 )
 
-func chooseAge(good bool) time.Duration {
-	if good {
+// serves is how long an answer may be used again.
+func serves(o network.Outcome) time.Duration {
+	if o == network.OK {
 		return sameAnswer
 	}
 	return sameFailure
@@ -583,8 +583,7 @@ func (n *names) find(ctx context.Context, host string) found {
 		e = &name{}
 		n.last[host] = e
 	}
-	good := e.found.outcome == network.OK && n.premises(host) == e.premises
-	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < chooseAge(good) {
+	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < serves(e.found.outcome) && n.premises(host) == e.premises {
 		defer n.mu.Unlock()
 		f := e.found
 		f.bytes = 0 // paid once

@@ -46,7 +46,7 @@ var reportables = []reportable{
 	{"app.process", "payment-app", []fact{{name: "running", kind: yesIsGood}, {name: "restarts_24h", kind: number}, {name: "crashes_24h", kind: countIsBad}}},
 	{"app.version", "payment-app", []fact{{name: "installed", kind: version}, {name: "expected", kind: version}, {name: "updated_age_s", kind: number}}},
 	{"app.config", "payment-app", []fact{{name: "terminal_id_ok"}, {name: "merchant_id_ok"}, {name: "host_ok"}, {name: "tpdu_ok"}, {name: "apn_ok"},
-		{name: "phone_ok"}, {name: "changed_since_approval", kind: listOfWords, words: changes}}},
+		{name: "phone_ok"}, {name: "client_cert_days_left", kind: signed}, {name: "client_cert_refused", kind: yesIsBad}, {name: "changed_since_approval", kind: listOfWords, words: changes}}},
 	{"app.operator", "payment-app", []fact{{name: "role_ok"}, {name: "menu_ok"}}},
 	{"app.session", "payment-app", []fact{{name: "signed_in"}, {name: "signin_age_s", kind: number}, {name: "last_signin_result", kind: responseCode}}},
 	{"app.keys", "payment-app", []fact{{name: "state", kind: firstIsGood, words: []string{"ok", "missing", "mismatch"}}, {name: "backup_cell_ok"}}},
@@ -144,6 +144,10 @@ func (r reportable) evidence(in []pair) (ev report.Evidence, ignored, warnings [
 		return ev, ignored, warnings
 	}
 	switch r.check {
+	case "app.config":
+		if days, known := ev.Facts.Num("client_cert_days_left"); known && days < 0 {
+			ev.Status = report.Bad
+		}
 	case "app.version":
 		installed, _ := ev.Facts.Str("installed")
 		expected, _ := ev.Facts.Str("expected")
