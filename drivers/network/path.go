@@ -235,7 +235,19 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 			v.LargestOK = size
 			break
 		}
-		silent = silent || !told
+		if !told {
+			// Small ones must still come back, two at once: where echoes are limited in number, none does.
+			for range 2 {
+				small, _, err := passes(e.overhead() + len(e.nonce))
+				if err != nil {
+					return stopped(err)
+				}
+				if !small {
+					return finish(Timeout)
+				}
+			}
+			silent = true
+		}
 	}
 	if silent {
 		return finish(Blackhole)

@@ -31,13 +31,17 @@ type animal struct {
 
 // usual makes a leaf signed by a CA: three shell variables say how.
 const usual = `
-openssl req -x509 ${CAKEY:--newkey rsa:2048} -nodes -keyout ca.key -out ca.pem -days 3650 -subj "/CN=Test CA" -addext basicConstraints=critical,CA:TRUE
-openssl req ${KEY:--newkey rsa:2048} -nodes -keyout leaf.key -out leaf.csr -subj "/CN=${CN:-acq.example}"
+EC="-newkey ec -pkeyopt ec_paramgen_curve:P-256"
+openssl req -x509 ${CAKEY:-$EC} -nodes -keyout ca.key -out ca.pem -days 3650 -subj "/CN=Test CA" -addext basicConstraints=critical,CA:TRUE
+openssl req ${KEY:-$EC} -nodes -keyout leaf.key -out leaf.csr -subj "/CN=${CN:-acq.example}"
 echo "${SAN-subjectAltName=DNS:acq.example}" >ext
 openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 700 -${MD:-sha256} $SIG -extfile ext -out leaf.pem
 `
 
-const any = "-cipher ALL:@SECLEVEL=0"
+const (
+	any    = "-cipher ALL:@SECLEVEL=0"
+	rsaKey = `KEY="-newkey rsa:2048"`
+)
 
 func zoo() []animal {
 	ok, unsure := []Outcome{OK}, []Outcome{Unsupported}
@@ -53,18 +57,19 @@ func zoo() []animal {
 		{name: "name in the subject alone", files: "SAN=", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.CNOnly }},
 		{name: "wildcard in the subject alone", files: "SAN=; CN=*.example", trust: "acq.example", want: ok},
 		{name: "address, and nobody said a name", want: ok},
-		{name: "SHA-1 chain", files: "MD=sha1", server: any, client: any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		{name: "SHA-1 chain", files: rsaKey + "; CAKEY=$KEY; MD=sha1", server: any, client: any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		{name: "SHA-1 chain of elliptic curves", files: "MD=sha1", server: any, client: any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
 		{name: "client use alone in the leaf", files: `SAN="subjectAltName=DNS:acq.example
 extendedKeyUsage=1.3.6.1.5.5.7.3.2"`, client: "-purpose any", trust: "acq.example", want: ok},
 		{name: "TLS 1.0 alone", server: "-tls1 " + any, client: "-tls1 " + any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.OldVersion }},
 		{name: "TLS 1.2 alone", server: "-tls1_2", trust: "acq.example", want: ok},
 		{name: "TLS 1.3 alone", server: "-tls1_3", trust: "acq.example", want: ok},
-		{name: "RSA key exchange alone", server: "-tls1_2 -cipher AES128-SHA", client: "-tls1_2 -cipher AES128-SHA", trust: "acq.example", want: ok},
-		{name: "DHE alone", server: "-tls1_2 -cipher DHE-RSA-AES256-SHA256:DHE-RSA-AES256-SHA", trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.Alert == 40 }},
+		{name: "RSA key exchange alone", files: rsaKey, server: "-tls1_2 -cipher AES128-SHA", client: "-tls1_2 -cipher AES128-SHA", trust: "acq.example", want: ok},
+		{name: "DHE alone", files: rsaKey, server: "-tls1_2 -cipher DHE-RSA-AES256-SHA256:DHE-RSA-AES256-SHA", trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.Alert == 40 }},
 		{name: "PSK alone", server: "-tls1_2 -nocert -psk 0102030405060708 -cipher PSK", client: "-tls1_2 -psk 0102030405060708 -cipher PSK", trust: "acq.example", want: unsure},
 		{name: "Brainpool key", files: `KEY="-newkey ec -pkeyopt ec_paramgen_curve:brainpoolP256r1"`, server: "-curves brainpoolP256r1:P-256", client: "-curves brainpoolP256r1:P-256", trust: "acq.example", want: unsure},
 		{name: "RSA-PSS key", files: `KEY="-newkey rsa-pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
-		{name: "RSA-PSS signature", files: `SIG="-sigopt rsa_padding_mode:pss"`, trust: "acq.example", want: ok},
+		{name: "RSA-PSS signature", files: `CAKEY="-newkey rsa:2048"; SIG="-sigopt rsa_padding_mode:pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
 		{name: "RSA of 1024 bits", files: `KEY="-newkey rsa:1024"`, server: any, client: any, trust: "acq.example", want: []Outcome{OK, Unsupported}},
 		{name: "wants a certificate, 1.2", server: "-tls1_2 -Verify 1", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.WantsCert }},
 		{name: "wants a certificate, 1.3", server: "-tls1_3 -Verify 1", trust: "acq.example", want: ok},
