@@ -27,6 +27,11 @@ build: ## build posdx, posdx-fleet and posdx-lab for this machine into bin/
 run: build ## a simulated terminal, a fault and its diagnosis: SCENARIO=… ONCE=1 LABLANG=en
 	bin/posdx-lab run --scenario $(SCENARIO) --lang $(LABLANG) $(if $(ONCE),--once)
 
+TERMINALS ?= 500
+.PHONY: run-fleet
+run-fleet: build ## an operator's morning: TERMINALS=500 on a real fleet view, four incidents in a minute; ONCE=1
+	bin/posdx-lab fleet --terminals $(TERMINALS) --day morning $(if $(ONCE),--once)
+
 .PHONY: test
 test: packages ## everything that proves the product, about 15 minutes on two cores
 	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
@@ -54,7 +59,7 @@ dist/posdx-arm64:
 	GOOS=linux GOARCH=arm64 $(ARMBUILD) -o $@ ./agent
 
 .PHONY: size
-size: arm ## sizes of the ARM builds against their budget; fails when they grow past today's
+size: arm ## sizes of the ARM builds against their budget; fails above it
 	@sh $(KIT)/size.sh dist
 
 # What has bytes, 32-bit integers or system calls in it; GOARM=5 on the processor that has nothing more.
@@ -76,6 +81,10 @@ lab: build ## every scenario of the simulated terminal, with what each found
 guest: dist/posdx-armv7 ## memory and start of posdx on a real ARM kernel in qemu; fetches the kernel once, 44 MB
 	@GO="$(GO)" sh $(KIT)/lab/guest.sh dist/posdx-armv7
 
+.PHONY: lab-arm
+lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, measured; LABARGS="-only link -cuts 5"
+	@GO="$(GO)" sh $(KIT)/lab-arm.sh $(LABARGS)
+
 .PHONY: faults
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
 	POSDX_FAULTS=1 $(GO) test -count=1 -timeout 15m -run TestFaults -v ./agent | grep -E '^ +faults_test.go.*(first|faults:)|--- FAIL|^(ok|FAIL)'
@@ -95,7 +104,8 @@ fuzz-short:
 
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
-	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/...
+	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/... ./fleet/localise
+	$(GO) test -run '^$$' -bench Backlog -benchtime 1x ./fleet
 
 .PHONY: soak
 soak: ## an hour of faults on both sides; prints what was tried and lost

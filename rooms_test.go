@@ -50,7 +50,7 @@ var rooms = []struct {
 	{name: "agent/internal/source/paylog", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile"}},
 	{name: "agent/internal/source/registerlink", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
 	{name: "agent/internal/source/capture", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr"}},
-	{name: "agent/internal/source", knows: []string{"agent/report", "drivers/ecr"}},
+	{name: "agent/internal/source", knows: []string{"agent/report", "agent/evidence", "drivers/ecr"}},
 	{name: "agent/internal/probe", knows: []string{"agent/report", "agent/evidence", "agent/internal/atomicfile", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
 	{name: "agent/internal/outbox", knows: []string{"agent/report"}},

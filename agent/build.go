@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,8 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	conf "posdx/agent/internal/config"
-	"posdx/agent/internal/console"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
@@ -73,11 +74,17 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if err != nil {
 		log.Warn("first revisions go to the outbox", "err", err)
 	}
+	past, err := outbox.OpenPast(pastDir(c))
+	if err != nil {
+		log.Warn("no history is kept", "err", err)
+	}
+	d.past.open(past, pastDir(c), log)
 	closeAll := func() {
+		past.Close()
 		notes.Close()
 		box.Close()
 	}
-	d.conf.host = &hostClock{}
+	d.conf.host, d.conf.track1 = &hostClock{}, profile.Track1
 	sensed, err := sense(d.conf, c.StateDir, d.reads, log)
 	if err != nil {
 		closeAll()
@@ -95,11 +102,12 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		sensed.probes = append(sensed.probes, linkProbes(c, d.links)...)
 	}
 	d.runner = probe.NewRunner(sensed.probes)
+	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
 	d.sale.runner = d.runner
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -130,8 +138,16 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if len(d.links) > 0 {
 		d.watch.Add("ecr", false, pingLinks(d.links))
 	}
+	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
 	for _, link := range d.links {
+		if at, err := netip.ParseAddrPort(link.Address); err == nil {
+			lan.Links = append(lan.Links, capture.LANLink{Terminal: at, Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
+			continue
+		}
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
+	}
+	if len(lan.Links) > 0 {
+		tasks = append(tasks, task{"lan", func(ctx context.Context) error { return lan.Run(ctx, d) }})
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
@@ -141,7 +157,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	tasks = append(tasks, sensed.tasks...)
 	if c.Console.TTY != "" {
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
-			face := &console.Console{Backend: hook.Local{Daemon: d}, Knowledge: lib.Now.Load, Lang: c.Language}
+			face := consoleOf(c, cmp.Or(c.Console.Language, c.Language))
+			face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: d}, lib.Now.Load, log
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
@@ -221,6 +238,9 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	var list []*registerlink.Link
 	for _, l := range c.ECR {
 		e := &registerlink.Link{Name: l.Name, Framing: l.Framing, Log: log}
+		if l.Way == "lan" {
+			e.Address = l.Address
+		}
 		if l.Way == "relay" {
 			e.Copies = filepath.Join(filepath.Dir(c.Hook.Socket), l.Name+".relay")
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -99,7 +101,8 @@ type witness struct {
 	confWhy error
 	state   func() (report.State, error)
 	scan    func(func(outbox.Record) bool) error
-	records int // bytes of diagnoses
+	past    func(func(outbox.PastDoc)) error // the diagnoses of the history; nil for none
+	records int                              // bytes of diagnoses
 }
 
 // A part is one member before it is packed.
@@ -168,26 +171,35 @@ func plain(err error) error {
 	return err
 }
 
-// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached.
+// kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached. The
+// diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their order.
 func (w witness) kept() (map[string][]byte, error) {
 	lines := map[string][][]byte{}
 	size := map[string]int{}
-	err := w.scan(func(r outbox.Record) bool {
-		limit := bundleOthers
+	history, err := w.diagnoses()
+	for _, doc := range history {
+		lines[report.KindDiagnosis] = append(lines[report.KindDiagnosis], doc)
+		size[report.KindDiagnosis] += len(doc) + 1
+	}
+	for size[report.KindDiagnosis] > w.records {
+		size[report.KindDiagnosis] -= len(lines[report.KindDiagnosis][0]) + 1
+		lines[report.KindDiagnosis] = lines[report.KindDiagnosis][1:]
+	}
+	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
 		if r.Kind == report.KindDiagnosis {
-			limit = w.records
+			return true
 		}
 		if !json.Valid(r.Doc) {
 			return true
 		}
 		lines[r.Kind] = append(lines[r.Kind], bytes.Clone(r.Doc))
 		size[r.Kind] += len(r.Doc) + 1
-		for size[r.Kind] > limit {
+		for size[r.Kind] > bundleOthers {
 			size[r.Kind] -= len(lines[r.Kind][0]) + 1
 			lines[r.Kind] = lines[r.Kind][1:]
 		}
 		return true
-	})
+	}))
 	all := map[string][]byte{}
 	for kind, l := range lines {
 		if len(l) > 0 {
@@ -195,6 +207,44 @@ func (w witness) kept() (map[string][]byte, error) {
 		}
 	}
 	return all, err
+}
+
+// diagnoses are all that history and outbox hold, each revision once, oldest first: ids ascend for ever.
+func (w witness) diagnoses() ([][]byte, error) {
+	type brief struct {
+		ID       string `json:"id"`
+		Revision int    `json:"revision"`
+	}
+	all := map[brief][]byte{}
+	var keys []brief
+	add := func(doc []byte) {
+		var b brief
+		if json.Unmarshal(doc, &b) != nil {
+			return
+		}
+		if _, known := all[b]; !known {
+			all[b] = bytes.Clone(doc)
+			keys = append(keys, b)
+		}
+	}
+	var err error
+	if w.past != nil {
+		err = w.past(func(d outbox.PastDoc) { add(d.Doc) })
+	}
+	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
+		if r.Kind == report.KindDiagnosis {
+			add(r.Doc)
+		}
+		return true
+	}))
+	sort.SliceStable(keys, func(i, j int) bool {
+		return cmp.Or(strings.Compare(keys[i].ID, keys[j].ID), cmp.Compare(keys[i].Revision, keys[j].Revision)) < 0
+	})
+	list := make([][]byte, len(keys))
+	for i, k := range keys {
+		list[i] = all[k]
+	}
+	return list, err
 }
 
 // pack writes the file: the manifest first, so that who only wants to know need not read on.

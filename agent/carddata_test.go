@@ -31,6 +31,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/drivers/serial"
 )
 
 // cardUser is whom the daemon under test runs as, where the test is root: a user like the package's, with the one
@@ -75,6 +76,7 @@ type cardHouse struct {
 	root    bool
 	logs    [2]string
 	lines   map[string]*os.File // the far end of each register link, by framing
+	person  *os.File            // the far end of the console's line
 	reader  *os.File
 	host    net.Listener
 }
@@ -159,6 +161,9 @@ func (h *cardHouse) start() {
 	far, near := h.line()
 	h.reader = far
 	text += fmt.Sprintf("[[reader]]\nname = \"reader0\"\nrx = [%q]\nbaud = 9600\nprotocol = \"msr\"\n", near)
+	h.person, near = h.line()
+	text += fmt.Sprintf("[console]\ntty = %q\nbaud = 115200\n", near)
+	text += "[[ecr]]\nname = \"relayed\"\nframing = \"mispos\"\nway = \"relay\"\n"
 	if h.root {
 		text += "[capture]\non = true\ninterface = \"lo\"\n"
 	} else {
@@ -168,12 +173,8 @@ func (h *cardHouse) start() {
 
 	h.daemon = exec.Command(h.program, "run", "--verbose", "--config", h.dir+"/posdx.toml")
 	h.daemon.Dir = h.dir
-	unit, err := os.ReadFile("../firmware-build/posdx.service")
-	h.must(err)
-	_, settings, _ := strings.Cut(string(unit), "\nEnvironment=")
-	settings, _, _ = strings.Cut(settings, "\n")
-	// As the unit starts it, and with the most that a crash can say and leave behind.
-	h.daemon.Env = append(append(os.Environ(), strings.Fields(settings)...), "GOTRACEBACK=crash")
+	// As somebody starts it who has not read the unit, and with the most that a crash can say and leave behind.
+	h.daemon.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GODEBUG=") }), "GOTRACEBACK=crash")
 	h.daemon.Stdout, h.daemon.Stderr = &h.talk, &h.talk
 	if h.root {
 		h.must(filepath.WalkDir(h.dir, func(path string, _ fs.DirEntry, err error) error {
@@ -198,7 +199,7 @@ func (h *cardHouse) start() {
 	t.Cleanup(func() { h.daemon.Process.Kill(); h.daemon.Wait() })
 	h.eventually("the hook answers", func() bool { _, err := h.client().State(t.Context()); return err == nil })
 	h.eventually("the links are listened to", func() bool {
-		return bytes.Count(h.talk.bytes(), []byte("register link is listened to")) == len(h.lines)
+		return bytes.Count(h.talk.bytes(), []byte("register link is listened to")) == len(h.lines)+1
 	})
 	if h.root {
 		h.eventually("the wire is watched", func() bool { return bytes.Contains(h.talk.bytes(), []byte("connections to the hosts are watched")) })
@@ -250,7 +251,7 @@ func (h *cardHouse) cuts(b []byte, some int) (at []int) {
 func (h *cardHouse) everywhere() {
 	start := time.Now()
 	var all sync.WaitGroup
-	for _, f := range []func(){h.plantHook, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader} {
+	for _, f := range []func(){h.plantHook, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader, h.plantConsole, h.plantRelay} {
 		all.Go(f)
 	}
 	all.Wait()
@@ -407,6 +408,42 @@ func (h *cardHouse) plantReader() {
 				put(h.reader, []byte(s[:at]))
 				time.Sleep(2 * time.Millisecond)
 				put(h.reader, []byte(s[at:]))
+			}
+		}
+	}
+}
+
+// plantConsole swipes cards, as a reader does that types like a keyboard, into every field of the console.
+func (h *cardHouse) plantConsole() {
+	go io.Copy(io.Discard, h.person)
+	put(h.person, []byte("\r"))
+	time.Sleep(1500 * time.Millisecond) // it asks the terminal what it is, and gets no answer
+	for _, p := range h.plants {
+		for _, key := range "23456789elgh" {
+			put(h.person, []byte{byte(key)})
+			time.Sleep(10 * time.Millisecond)
+			for _, s := range []string{p.pan, p.track1 + p.track2, p.track2, grouped(p.pan, " "), "RC " + p.pan} {
+				put(h.person, []byte(s+"\r"))
+				time.Sleep(5 * time.Millisecond)
+			}
+			put(h.person, []byte{0x1b, 0x1b})
+		}
+	}
+}
+
+// plantRelay sends what a relay copies: the link's frames from both sides, cut anywhere.
+func (h *cardHouse) plantRelay() {
+	c, err := net.Dial("unixgram", h.dir+"/relayed.relay")
+	h.must(err)
+	defer c.Close()
+	for _, p := range h.plants {
+		for _, frame := range append(p.links(h.t)[0].frames, []byte(p.track1+p.track2)) {
+			for _, at := range h.cuts(frame, 12) {
+				for side, data := range [][]byte{frame[:at], frame[at:], frame[:at], frame[at:]} {
+					c.SetWriteDeadline(time.Now().Add(time.Second))
+					c.Write(serial.Copy{From: serial.Side(side / 2), Device: true, App: true, Data: data}.Append(nil))
+				}
+				time.Sleep(2 * time.Millisecond)
 			}
 		}
 	}

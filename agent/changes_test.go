@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
@@ -40,7 +41,7 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	}
 	var probes []probe.Probe
 	for check := range facts {
-		probes = append(probes, probe.Probe{Checks: []string{check}, Run: func(context.Context) []report.Evidence {
+		probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Run: func(context.Context) []report.Evidence {
 			return []report.Evidence{{Check: check, Status: report.OK, Facts: facts[check]}}
 		}})
 	}

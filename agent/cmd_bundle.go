@@ -46,6 +46,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	} else {
 		w.conf = &c
 		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
+		w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
 	}
 	w.state = func() (report.State, error) {
 		d, err := client.daemon()
@@ -113,6 +114,7 @@ func (d *daemon) bundle(send bool) (map[string]any, error) {
 		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
 		state: func() (report.State, error) { return d.State(), nil },
 		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
+		past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
 	}
 	for {
 		b, m, err := w.bundle(time.Now(), d.agent())
@@ -176,7 +178,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx replay: %v\n", err)
 		return exitFailed
 	}
-	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Format(time.RFC3339), m.Agent.Version, m.System)
+	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
 		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
 	}
@@ -188,7 +190,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 			code = exitBad
 		}
 		if !*asJSON {
-			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Format(time.RFC3339), r.ID, r.Code, r.Say)
+			fmt.Fprintf(s.out, "%s  %s  %-8s %s\n", r.Time.Local().Format(localTime), r.ID, r.Code, r.Say)
 			fmt.Fprint(s.out, diagnose.Render(r.Explains, *lang, renderWidth), "\n")
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
+	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/serial"
 )
@@ -21,22 +23,22 @@ import (
 const lineAgain = 5 * time.Second
 
 func runConsole(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "console", "[--tty DEV --baud N] [--lang zh|en]",
-		"The technician's console: the last verdict, every device, checks, a diagnosis, codes, the hand-off code. Here, or with\n"+
-			"--tty on a serial line that minicom or picocom looks at (8N1, no flow control). It speaks to the running daemon.\n\n"+
-			"On a serial line it asks for no password: whoever reaches the plug may read and may start checks. Where that is too\n"+
-			"much let getty log people in and give them this command instead.",
-		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600")
+	f := flags(s, "console", "[--tty DEV --baud N] [--lang zh|en] [--charset utf-8|gbk] [--plain]",
+		"The technician's console: the last verdict, history, every device, checks, the guide, codes, the hand-off code. Here,\n"+
+			"or with --tty on a serial line that minicom or picocom looks at (8N1, no flow control). It speaks to the running daemon.\n\n"+
+			"On a serial line it asks for console.pin of the configuration before it shows more than the verdict; without one,\n"+
+			"whoever reaches the plug may read and may start checks.",
+		"posdx console --lang en\nposdx console --tty /dev/ttyS1 --baud 9600 --charset gbk")
 	tty := f.String("tty", "", "serial `device` to serve; default: the terminal this is started on")
 	baud := f.Int("baud", 115200, "`speed` of the serial line")
 	client := addClientFlags(f, "zh")
-	encoding := f.String("encoding", "utf-8", "of the terminal program: `utf-8` or gb18030 (also GBK)")
+	charset := f.String("charset", "", "of the terminal program: `utf-8` or gbk; default: console.charset")
 	plain := f.Bool("plain", false, "print lines only, for a terminal without cursor addressing")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
 	}
-	if len(words) > 0 || !client.valid(s) || *encoding != "utf-8" && *encoding != "gb18030" {
+	if len(words) > 0 || !client.valid(s) || *charset != "" && *charset != "utf-8" && *charset != "gbk" {
 		f.Usage()
 		return exitUsage
 	}
@@ -44,17 +46,45 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return client.failed(s, err)
 	}
-	c := console.Console{Backend: d, Knowledge: knowledge(*client.config), Lang: *client.lang, GB18030: *encoding == "gb18030", Plain: *plain}
+	conf, _, err := readConfig(*client.config)
+	if err != nil {
+		conf = config0() // the daemon may run with it all the same; without it no number and no PIN is known
+		if *tty != "" && !unwritten(*client.config) {
+			fmt.Fprintf(s.err, "posdx console: %v\n", err)
+			return exitFailed // a line must not be open because its lock could not be read
+		}
+	}
+	said := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { said[f.Name] = true })
+	if !said["lang"] && conf.Console.Language != "" {
+		*client.lang = conf.Console.Language
+	}
+	c := consoleOf(conf, *client.lang)
+	c.Backend, c.Knowledge = d, knowledge(*client.config)
+	c.Plain = c.Plain || *plain
+	if *charset != "" {
+		c.GBK = *charset == "gbk"
+	}
 	if *tty != "" {
-		err = serveLine(ctx, &c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
+		c.Log = slog.New(slog.NewTextHandler(s.err, nil))
+		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
 	} else {
-		err = serveHere(ctx, &c, s)
+		err = serveHere(ctx, c, s)
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx console: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
+}
+
+// consoleOf is a console as the configuration wants it, without what it speaks to.
+func consoleOf(c config, lang string) *console.Console {
+	return &console.Console{
+		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang, GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
+		PIN: c.Console.PIN, Idle: time.Duration(c.Console.Idle),
+		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},
+	}
 }
 
 // inForce is the knowledge that a daemon of this configuration would use now.

@@ -14,7 +14,7 @@ func runDecode(_ context.Context, s stdio, args []string) int {
 	f := flags(s, "decode", "[--lang zh|en] [--json] HANDOFF",
 		"Reads a hand-off code offline: the code, the first two causes, the money, five key facts, the end of the terminal id and the\n"+
 			"hour. Blanks, dashes and small letters do not matter. Exit 0 read, 1 misheard, 2 usage.",
-		"posdx decode K7QF-3MXP-0000-0000-0000")
+		"posdx decode T6K3-MB3G-EE7J-FZZY-DKMP")
 	lang := f.String("lang", "zh", "zh or en")
 	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal, for its knowledge pack")
 	asJSON := f.Bool("json", false, "print JSON")

@@ -25,6 +25,8 @@ type config struct {
 
 	host *hostClock    // what the host says the time is; nil where nobody can tell
 	life *keeper.Lives // how the starts before this one ended; nil where that does not matter
+
+	track1 bool // sales may be made of a stripe's track 1 alone: so the profile says
 }
 
 // readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check` and
@@ -82,6 +84,7 @@ func (c *config) dry() (list conf.Problems) {
 	for i, l := range c.Log {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)
 		check(fmt.Sprintf("log[%d].encoding", i), paylog.CheckEncoding(l.Encoding))
+		check(fmt.Sprintf("log[%d].path", i), paylog.CheckPath(l.Path))
 	}
 	logs, faults := follow(*c, silent)
 	for _, err := range faults {

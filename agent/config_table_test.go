@@ -122,7 +122,8 @@ var trials = []trial{
 	{name: "log without a name", more: "[[log]]\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "log[0].path: is empty"},
 	{name: "log from here", more: "[[log]]\npath = \"pay.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "begins with /", line: moreLines + 1},
 	{name: "log is a folder", more: "[[log]]\npath = \"DIR\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "is a folder", line: moreLines + 1},
-	{name: "log twice", more: "[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>x)']\n[[log]]\npath = \"DIR/pay.log\"\npatterns = ['(?P<code>y)']\n", level: conf.Error, says: "followed already", line: moreLines + 4},
+	{name: "link on a network without an address", more: "[[ecr]]\nname = \"e\"\nframing = \"zvt-lan\"\nway = \"lan\"\n", level: conf.Error, says: "192.168.1.50:20007", line: moreLines + 4},
+	{name: "part of a date", more: "[[log]]\npath = \"DIR/pay_%Q.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: "there are %Y", line: moreLines + 2},
 	{name: "log not there", more: "[[log]]\npath = \"DIR/none.log\"\npatterns = ['(?P<code>x)']\n", level: conf.Warning, says: "is not there", line: moreLines + 1},
 	{name: "log encoding", more: "[[log]]\npath = \"DIR/pay.log\"\nencoding = \"ebcdic\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `no encoding "ebcdic"`, line: moreLines + 2},
 	{name: "log origin", more: "[[log]]\npath = \"DIR/pay.log\"\norigin = \"bank\"\npatterns = ['(?P<code>x)']\n", level: conf.Error, says: `"bank" is not one of host`, line: moreLines + 2},
@@ -241,6 +242,12 @@ var trials = []trial{
 	{name: "key of advisories", more: "[broker]\nadvisory_keys = [\"abc\"]\n", level: conf.Error, says: "posdx-fleet advisory-key", line: moreLines + 1},
 	{name: "console not there", more: "[console]\ntty = \"/dev/ttyNONE\"\n", level: conf.Warning, says: "console.tty", line: moreLines + 1},
 	{name: "console from here", more: "[console]\ntty = \"ttyS0\"\n", level: conf.Error, says: "begins with /", line: moreLines + 1},
+	{name: "console charset", more: "[console]\ncharset = \"latin1\"\n", level: conf.Error, says: "console.charset", line: moreLines + 1},
+	{name: "console language", more: "[console]\nlanguage = \"fr\"\n", level: conf.Error, says: "console.language", line: moreLines + 1},
+	{name: "console PIN short", more: "[console]\npin = \"123\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console PIN letters", more: "[console]\npin = \"12ab\"\n", level: conf.Error, says: "console.pin", line: moreLines + 1},
+	{name: "console idle", more: "[console]\nidle = \"5s\"\n", level: conf.Error, says: "console.idle", line: moreLines + 1},
+	{name: "contact", more: "[contacts]\ncarrier = \"1\\u00072\"\n", level: conf.Error, says: "contacts.carrier", line: moreLines + 1},
 	{name: "console rate", more: "[console]\ntty = \"/dev/ttyNONE\"\nbaud = 0\n", level: conf.Error, says: "console.baud", line: moreLines + 2},
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
@@ -21,6 +22,7 @@ import (
 	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/drivers/reader"
 )
 
@@ -54,6 +56,7 @@ type daemon struct {
 	wire    *capture.Capture     // nil where nothing is captured
 
 	sale    saleLock
+	past    past
 	lost    atomic.Int64
 	version atomic.Pointer[string] // of the payment application, as it last said
 }
@@ -153,9 +156,7 @@ func (d *daemon) Fact(e report.Evidence) {
 	if v, ok := e.Facts.Str("installed"); ok && e.Check == "app.version" {
 		if _, told := e.Facts.Str("expected"); !told && d.conf.App.Expected != "" {
 			e.Facts["expected"] = d.conf.App.Expected
-			if v != d.conf.App.Expected {
-				e.Status = report.Bad
-			}
+			evidence.Grade(&e, codes.Builtin())
 		}
 		if old := d.version.Swap(&v); old != nil && *old != v {
 			d.loop.Updated()
@@ -185,6 +186,7 @@ func (d *daemon) State() report.State {
 	if o, ok := d.loop.Outcome(); ok {
 		s.Outcome = &o
 	}
+	s.Recent = d.past.recent(recentShown)
 	stats := d.box.Stats()
 	s.Uplink = report.Uplink{Why: "no broker is configured"}
 	if d.up != nil {
@@ -219,7 +221,9 @@ func checkNow(ctx context.Context, r *probe.Runner, names []string) ([]report.Ev
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("check %s: no such check here; there are %s", strings.Join(unknown, ", "), strings.Join(have, " "))
 	}
-	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool { return !slices.ContainsFunc(p.Checks, wanted) })
+	probes := slices.DeleteFunc(slices.Clone(r.Probes()), func(p probe.Probe) bool {
+		return !slices.ContainsFunc(p.Checks, func(c evidence.Check) bool { return wanted(string(c)) })
+	})
 	r.Run(ctx, probes, nil)
 	return slices.DeleteFunc(r.Known(time.Now()), func(e report.Evidence) bool { return !wanted(e.Check) }), nil
 }
@@ -233,7 +237,9 @@ func named(check, name string) bool {
 func checksOf(r *probe.Runner) []string {
 	var list []string
 	for _, p := range r.Probes() {
-		list = append(list, p.Checks...)
+		for _, c := range p.Checks {
+			list = append(list, string(c))
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -344,7 +350,7 @@ func (d *daemon) command(ctx context.Context, name string, c report.Command) rep
 
 // question reads the arguments of the fleet's command diagnose: the one door through which they come in.
 func question(args map[string]any) (source.Seen, error) {
-	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now(), Code: anyCode}
+	s := source.Seen{Channel: report.ChannelCommand, Origin: report.OriginUnknown, Time: time.Now()}
 	for name, v := range args {
 		text, ok := v.(string)
 		if !ok {

@@ -164,7 +164,7 @@ func TestEveryCheckOfTheContractIsAnswered(t *testing.T) {
 	have := map[string]bool{}
 	for _, p := range s.probes {
 		for _, name := range p.Checks {
-			have[name] = true
+			have[string(name)] = true
 		}
 	}
 	// What the payment application reports, and what the loop knows itself, has no probe.

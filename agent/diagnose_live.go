@@ -131,6 +131,7 @@ func local(path string) (*probe.Runner, codes.Profile, error) {
 	if err != nil {
 		return nil, profile, err
 	}
+	c.track1 = profile.Track1
 	s, err := sense(c, "", &reader.Reads{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, profile, err

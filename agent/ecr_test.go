@@ -47,7 +47,7 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 	var said string
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(said, "transbank:02"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the code does not appear: %s", said)
+			t.Fatalf("the code does not appear: %s\n%s", said, talk.String())
 		}
 		// The port may not be open yet, and a line keeps nothing for those who come later.
 		fmt.Fprintf(far, "\x02%s%c", frame, sum)

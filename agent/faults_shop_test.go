@@ -92,6 +92,7 @@ func (e errCannot) Error() string { return string(e) }
 
 // A shop is the terminal with all that stands around it.
 type shop struct {
+	walled atomic.Bool // the page that should be empty is a sign-in page
 	ctx    context.Context
 	f      fault
 	dir    string
@@ -267,7 +268,11 @@ func (s *shop) config() string {
 	if s.f.byName {
 		other = shopOther
 	}
-	w("[[target]]\nname = \"internet\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", other, shopOtherPort, shopOther, s.path("ca.pem"))
+	if s.f.portal {
+		w("[[target]]\nname = \"internet\"\nhost = %q\nport = 80\nportal_path = \"/generate_204\"", other)
+	} else {
+		w("[[target]]\nname = \"internet\"\nhost = %q\nport = %d\ntls = true\nserver_name = %q\nca = %q", other, shopOtherPort, shopOther, s.path("ca.pem"))
+	}
 	w("[storage]\npaths = [%q]", s.path("data"))
 	w("[app]\nprocess = %q\nexpected_version = \"5.3.0\"", s.processName())
 	w("[profile]\nscheme = \"unionpay\"")

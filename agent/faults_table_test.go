@@ -34,6 +34,7 @@ type fault struct {
 	neo    bool // the reader speaks NEO
 	never  bool // the terminal has never had an approval
 	byName bool // the independent place is given by name
+	portal bool // and is a page that should be empty
 
 	prepare func(*shop) error // before the daemon starts
 	breaks  func(*shop) error // after three good sales
@@ -300,6 +301,10 @@ func faults() []fault {
 			breaks: modemState(func(m *sim.ModemState) { m.SIM, m.Stat, m.Attached, m.Active, m.Address = "10", 0, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
 			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
+		{name: "modem-flight-mode", cause: "modem.radio-off", kind: peerFault, modem: true, iface: "wwan0", how: "somebody switched the modem's radio off",
+			breaks: modemState(func(m *sim.ModemState) {
+				m.RadioOff, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, ""
+			}), event: localCode(gprs)},
 		{name: "modem-weak", cause: "modem.signal-weak", kind: peerFault, modem: true, iface: "wwan0", how: "the modem hears next to nothing and searches",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
@@ -329,6 +334,8 @@ func faults() []fault {
 			breaks: inTerminal("ip link add eth1 type veth peer name far1", "ip link set far1 up", "ip addr add 192.168.9.2/24 dev eth1", "ip link set eth1 up", "ip route append default via 192.168.9.1 dev eth1"), event: noAnswer},
 		{name: "site-firewall", cause: "lan.firewall", kind: realFault, how: "the router refuses the host's port with a reset, the host is 40 ms away", prepare: farTapped,
 			breaks: all(delaying(40*time.Millisecond), forwarding("tcp dport 5000 reject with tcp reset")), event: connect},
+		{name: "sign-in-page", cause: "lan.portal", kind: realFault, portal: true, how: "the site lets nothing out but to its own sign-in page",
+			breaks: all(func(s *shop) error { s.walled.Store(true); return nil }, forwarding("tcp dport { 443, 5000 } drop")), event: connect},
 
 		// Beyond.
 		{name: "internet-lost", cause: "wan.outage", kind: realFault, how: "the router drops all that goes beyond it",

@@ -38,6 +38,9 @@ func (s *shop) openWorld() error {
 	if _, err := s.serveTLS(world.BrokerIP, shopOtherPort, &s.other); err != nil {
 		return err
 	}
+	if err := s.servePage(world.BrokerIP); err != nil {
+		return err
+	}
 	mux := dns.NewServeMux()
 	mux.HandleFunc(".", func(w dns.ResponseWriter, q *dns.Msg) {
 		a := new(dns.Msg)
@@ -56,6 +59,35 @@ func (s *shop) openWorld() error {
 	}
 	s.resolver = &dns.Server{PacketConn: packet, Handler: mux}
 	go s.resolver.ActivateAndServe()
+	return nil
+}
+
+// servePage answers every request as an empty page, or as the site's sign-in page once that stands in between.
+func (s *shop) servePage(ip string) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "80"))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second))
+				if _, err := c.Read(make([]byte, 1024)); err != nil {
+					return
+				}
+				answer := "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+				if s.walled.Load() {
+					answer = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nsign in"
+				}
+				c.Write([]byte(answer))
+			}()
+		}
+	}()
 	return nil
 }
 

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source/registerlink"
 	"posdx/agent/report"
@@ -47,7 +49,7 @@ func linkProbes(c config, list []*registerlink.Link) (probes []probe.Probe) {
 		}
 		h := &linkHistory{name: l.Name}
 		probes = append(probes, probe.Probe{
-			Checks: []string{"reader.line", "pinpad.port"}, Subject: l.Name, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+			Checks: []evidence.Check{evidence.ReaderLine, evidence.PINPadPort}, Subject: l.Name, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
 			Run: func(context.Context) []report.Evidence {
 				h.read(time.Now(), l.Lines())
 				return []report.Evidence{h.line(), h.pad()}
@@ -102,44 +104,38 @@ func (h *linkHistory) change(i int) (bytes, frames, spoiled, naks, frame, parity
 	return b.Bytes - a.Bytes, uint64(b.Counts.Frames - a.Counts.Frames), uint64(bad(b) - bad(a)), uint64(b.Counts.NAKs - a.Counts.NAKs), d.Frame, d.Parity, d.Overrun
 }
 
-func (h *linkHistory) evidence(check string) report.Evidence {
-	return report.Evidence{Check: check, Subject: h.name, Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonTooFew}}
+func (h *linkHistory) tooFew(check evidence.Check) report.Evidence {
+	return evidence.CannotTell(check, h.name, report.ReasonTooFew)
 }
 
-// line judges as the line of a card reader that is asked is judged: three damaged characters that are more than one in
-// a thousand, two spoiled frames that are more than one in ten.
+// line counts what is damaged on a link, as a reader that is asked counts it.
 func (h *linkHistory) line() report.Evidence {
-	e := h.evidence("reader.line")
 	if len(h.readings) < 2 {
-		return e
+		return h.tooFew(evidence.ReaderLine)
 	}
-	var bytes, frames, spoiled, damaged, frame, parity, overrun uint64
-	noise := false
+	var bytes, frames, spoiled, stray, frame, parity, overrun uint64
 	for i := range h.readings[0].lines {
 		b, f, s, n, x, y, z := h.change(i)
-		bytes, frames, spoiled, damaged = bytes+b, frames+f, spoiled+s+n, damaged+x+y+z
+		bytes, frames, spoiled = bytes+b, frames+f, spoiled+s+n
 		frame, parity, overrun = frame+x, parity+y, overrun+z
-		noise = noise || f == 0 && b >= linkNoise
+		if f == 0 {
+			stray = max(stray, b)
+		}
 	}
 	if bytes == 0 {
-		return e
+		return h.tooFew(evidence.ReaderLine)
 	}
-	window := int(h.readings[len(h.readings)-1].at.Sub(h.readings[0].at).Seconds())
-	e.Facts = report.Facts{"frame": frame, "parity": parity, "overrun": overrun, "crc": spoiled, "window_s": window}
-	e.Status, e.Facts["level"] = report.OK, "good"
-	switch {
-	case damaged >= 3 && damaged*1000 > bytes, spoiled >= 2 && spoiled*10 > spoiled+frames, noise:
-		e.Status, e.Facts["level"] = report.Bad, "bad"
-	case damaged > 0 || spoiled > 0:
-		e.Facts["level"] = "poor"
-	}
-	return e
+	num := func(f evidence.Fact[float64], n uint64) evidence.Value { return f.Is(float64(n)) }
+	window := h.readings[len(h.readings)-1].at.Sub(h.readings[0].at)
+	return evidence.New(evidence.ReaderLine, h.name, num(evidence.Frame, frame), num(evidence.Parity, parity), num(evidence.Overrun, overrun),
+		num(evidence.CRC, spoiled), num(evidence.Chars, bytes), num(evidence.FramesGood, frames), num(evidence.StrayBytes, stray),
+		evidence.WindowS.Is(math.Floor(window.Seconds())))
 }
 
 // pad says whether the PIN pad answers, as far as others asked it within the window:
 // a sound frame since the last request proves that it lives.
 func (h *linkHistory) pad() report.Evidence {
-	e := h.evidence("pinpad.port")
+	e := h.tooFew(evidence.PINPadPort)
 	n := len(h.readings)
 	if n == 0 {
 		return e
@@ -147,8 +143,7 @@ func (h *linkHistory) pad() report.Evidence {
 	now := h.readings[n-1]
 	switch pad := now.lines[0]; {
 	case !pad.Open:
-		e.Facts["reason"] = report.ReasonInUse // not listened to: held, away, or the relay says nothing
-		return e
+		return evidence.CannotTell(evidence.PINPadPort, h.name, report.ReasonInUse) // not listened to: held, away, or the relay says nothing
 	case n < 2:
 		return e
 	}
@@ -164,11 +159,11 @@ func (h *linkHistory) pad() report.Evidence {
 	}
 	switch {
 	case asked >= linkSilent:
-		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "silent"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("silent"))
 	case frames > 0:
-		e.Status, e.Facts = report.OK, report.Facts{"outcome": "ok"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("ok"))
 	case bytes >= linkNoise:
-		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "fault"}
+		return evidence.New(evidence.PINPadPort, h.name, evidence.Outcome.Is("fault"))
 	}
 	return e
 }

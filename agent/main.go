@@ -36,76 +36,115 @@ type command struct {
 	run        func(ctx context.Context, s stdio, args []string) int
 }
 
+// commands is the one table of them: help, completion and manual pages are made from it.
 func commands() []command {
 	return []command{
-		{"code", "print what the tables say about a response code", runCode},
-		{"config", "check a configuration file", runConfig},
-		{"run", "run the daemon", runDaemon},
-		{"report", "hand a response code to the daemon, print the verdict", runReport},
+		{"doctor", "look whether posdx is installed and set up well here", runDoctor},
 		{"status", "print what the daemon knows now", runStatus},
 		{"check", "check devices and network now", runCheck},
-		{"console", "the technician's console, here or on a serial line", runConsole},
 		{"diagnose", "find the cause, here and now or of a recorded case", runDiagnose},
 		{"guide", "find the cause question by question", runGuide},
+		{"history", "list and print the diagnoses of this terminal", runHistory},
+		{"code", "print what the tables say about a response code", runCode},
 		{"decode", "read a hand-off code", runDecode},
-		{"relay", "pass a serial line through, so that the daemon can hear it", runRelay},
+		{"console", "the technician's console, here or on a serial line", runConsole},
+		{"report", "hand a response code to the daemon, print the verdict", runReport},
+		{"log", "show what patterns catch in a payment log, or propose some", runLog},
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},
+		{"config", "check a configuration", runConfig},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
+		{"run", "run the daemon", runDaemon},
+		{"relay", "pass a serial line through, so that the daemon can hear it", runRelay},
 		{"selfcheck", "tell whether this program could take over here, or did", runSelfcheck},
+		{"completion", "print the completion of commands and options for a shell", runCompletion},
+		{"man", "print or write the manual pages", runMan},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }
 
 func main() {
+	startUnpreempted()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
+	code := run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
 func run(ctx context.Context, s stdio, args []string) int {
-	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		w := s.out
-		if len(args) == 0 {
-			w = s.err
+	if len(args) == 0 {
+		usage(s.err)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		if len(args) == 1 {
+			usage(s.out)
+			return exitOK
 		}
-		fmt.Fprintln(w, "posdx finds out why a payment terminal could not complete a sale.\n\nusage: posdx COMMAND [ARGUMENTS]   (posdx COMMAND --help tells more)")
-		for _, c := range commands() {
-			fmt.Fprintf(w, "  %-11s%s\n", c.name, c.does)
-		}
-		if len(args) == 0 {
-			return exitUsage
-		}
-		return exitOK
+		args = []string{args[1], "--help"}
+	case "-version", "--version", "-V":
+		args[0] = "version"
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			return c.run(ctx, s, args[1:])
 		}
 	}
-	fmt.Fprintf(s.err, "posdx: no command %q; posdx help lists them\n", args[0])
+	fmt.Fprintf(s.err, "posdx: no command %.40q; posdx help lists them\n", args[0])
 	return exitUsage
 }
+
+func usage(w io.Writer) {
+	fmt.Fprintln(w, "posdx finds out why a payment terminal could not complete a sale.\n\nusage: posdx COMMAND [ARGUMENTS]   (posdx help COMMAND tells more)")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-11s%s\n", c.name, c.does)
+	}
+}
+
+// A manual is what a command says of itself: the source of its help, its completion and its manual page.
+type manual struct {
+	name, args, does, example string
+	flags                     *flag.FlagSet
+}
+
+// Write lets a manual stand where a command's output goes: then the command says what it takes, and does nothing.
+func (m *manual) Write(p []byte) (int, error) { return len(p), nil }
 
 // flags returns a flag set whose help names the arguments and gives an example.
 func flags(s stdio, name, args, does, example string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(s.err)
-	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: posdx %s %s\n\n%s\n\nexample:\n  %s\n\noptions:\n", name, args, does, strings.ReplaceAll(example, "\n", "\n  "))
-		f.VisitAll(func(o *flag.Flag) {
-			kind, usage := flag.UnquoteUsage(o)
-			fmt.Fprintf(f.Output(), "  --%s %s\n        %s\n", o.Name, kind, usage)
-		})
+	m := manual{name: name, args: args, does: does, example: example, flags: f}
+	f.Usage = func() { m.print(f.Output()) }
+	if asked, ok := s.out.(*manual); ok {
+		*asked = m
 	}
 	return f
+}
+
+func (m *manual) print(w io.Writer) {
+	fmt.Fprintf(w, "usage: posdx %s %s\n\n%s\n\nexample:\n  %s\n\noptions:\n", m.name, m.args, m.does, strings.ReplaceAll(m.example, "\n", "\n  "))
+	m.flags.VisitAll(func(o *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(o)
+		fmt.Fprintf(w, "  --%s\n        %s\n", strings.TrimSpace(o.Name+" "+kind), usage)
+	})
+}
+
+// manualOf asks a command what it takes.
+func manualOf(c command) manual {
+	var m manual
+	c.run(context.Background(), stdio{in: strings.NewReader(""), out: &m, err: io.Discard}, nil)
+	return m
 }
 
 // parse reads flags wherever they stand among the words and returns the words. When it returns false the command is
 // over and code is its exit code: help was asked for (on stdout, 0) or the usage was wrong (on stderr, 2).
 func parse(s stdio, f *flag.FlagSet, args []string) (words []string, code int, ok bool) {
+	if _, asked := s.out.(*manual); asked {
+		return nil, exitOK, false
+	}
 	for _, a := range args {
 		if a == "--" {
 			break

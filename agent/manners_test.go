@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
@@ -29,14 +30,14 @@ var touches = map[string]string{
 	"net.internet":   "resolver and the second place: as for the host",
 	"net.path":       "20 echoes; where none is answered, five connects",
 	"net.mtu":        "echoes of up to the interface's size, not to be fragmented",
-	"board.power":    "/sys/class/power_supply, hwmon",
-	"board.thermal":  "/sys/class/thermal",
-	"board.flash":    "/sys/block, /sys/class/ubi, mtd",
+	"board.power":    "/sys/class/power_supply, hwmon; a low voltage three times",
+	"board.thermal":  "/sys/class/thermal, hwmon; a high reading three times",
+	"board.flash":    "/sys/block, /sys/class/ubi, mtd, mmc_host; /proc/self/mountinfo",
 	"board.memory":   "/proc/meminfo, vmstat, pressure",
 	"board.cpu":      "/proc/loadavg, pressure",
 	"board.clock":    "adjtimex, /sys/class/rtc",
-	"board.reboots":  "pstore, power_on_reason, watchdog's bootstatus; never /dev/watchdog",
-	"board.kernel":   "/dev/kmsg, as it comes",
+	"board.reboots":  "pstore, power_on_reason, /proc/bootconfig, cmdline, watchdog's bootstatus; never /dev/watchdog",
+	"board.kernel":   "/dev/kmsg, as it comes; /proc/self/mountinfo, /sys/block, mmc_host",
 	"board.storage":  "statfs, /proc/mounts",
 	"modem.port":     "the AT port, if nobody holds it: queries only, nothing is written",
 	"reader.port":    "the reader's port, if nobody holds it: status and identity, no card is powered",
@@ -133,7 +134,7 @@ func sensed(t *testing.T) []probe.Probe {
 func TestProbesLetGoWhenASaleBegins(t *testing.T) {
 	const limit, tries = 100 * time.Millisecond, 8 // a busy machine may be late itself; eight times it is not
 	for _, p := range sensed(t) {
-		t.Run(strings.Join(p.Checks, " ")+" "+p.Subject, func(t *testing.T) {
+		t.Run(joined(p.Checks)+" "+p.Subject, func(t *testing.T) {
 			best := time.Hour
 			for i := 0; i < tries && best > limit; i++ {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -246,22 +247,22 @@ func TestReadmeHasTheManners(t *testing.T) {
 	var seen []string
 	for _, p := range sensed(t) {
 		first := p.Checks[0]
-		row := strings.Join(p.Checks, " ")
+		row := joined(p.Checks)
 		if p.Subject == "internet" && first != "net.internet" || slices.Contains(seen, row) {
 			continue // as for the host
 		}
 		seen = append(seen, row)
-		if touches[first] == "" {
+		if touches[string(first)] == "" {
 			t.Errorf("nobody has written what the probe of %s touches", first)
 		}
 		idle := "no"
 		if p.Idle {
 			idle = fmt.Sprintf("every %v min", p.Period().Minutes())
-			if p.Device != "" && p.Bytes == 0 && slices.Contains([]string{"modem.port", "reader.port", "pinpad.port", "printer.status"}, first) {
+			if p.Device != "" && p.Bytes == 0 && slices.Contains([]evidence.Check{"modem.port", "reader.port", "pinpad.port", "printer.status"}, first) {
 				idle += ", if dedicated"
 			}
 		}
-		fmt.Fprintf(&want, "| %s | %s | %s | %d | %d | %s |\n", row, touches[first], p.Depth, p.Timeout.Milliseconds(), p.Bytes, idle)
+		fmt.Fprintf(&want, "| %s | %s | %s | %d | %d | %s |\n", row, touches[string(first)], p.Depth, p.Timeout.Milliseconds(), p.Bytes, idle)
 	}
 	text := strings.TrimSuffix(want.String(), "\n")
 	if table == text {
@@ -273,4 +274,15 @@ func TestReadmeHasTheManners(t *testing.T) {
 	if err := os.WriteFile("../README.md", []byte(head+mannersBegin+text+"\n\n"+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func joined(checks []evidence.Check) string {
+	var b strings.Builder
+	for i, c := range checks {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(c))
+	}
+	return b.String()
 }

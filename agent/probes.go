@@ -106,7 +106,7 @@ func printer(p conf.Port) ([]probe.Probe, error) {
 // readers adds the card readers. What the payment application tells of cards is of the first one.
 func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *slog.Logger) error {
 	for i, r := range orNone(c.Reader) {
-		rc := probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads}
+		rc := probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads, Track1: c.track1}
 		if i > 0 && len(r.RX) == 0 {
 			rc.Reads = nil
 		} else if i > 0 {

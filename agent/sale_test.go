@@ -228,8 +228,8 @@ func historyFact(d *report.Diagnosis, name string) (float64, bool) {
 // A fakeLink is a way to the fleet that keeps what it is given.
 type fakeLink struct{ asked [][]byte }
 
-func (f *fakeLink) State() report.Uplink    { return report.Uplink{} }
-func (f *fakeLink) PublishHealth([]byte)    {}
+func (f *fakeLink) State() report.Uplink { return report.Uplink{} }
+func (f *fakeLink) PublishHealth([]byte) {}
 func (f *fakeLink) PublishLoose(kind string, doc []byte) {
 	if kind == report.KindAsked {
 		f.asked = append(f.asked, doc)

@@ -89,10 +89,12 @@ type Meaning struct {
 
 // A Cause is one member of the catalogue.
 type Cause struct {
-	ID       string // segment dot noun: host.malfunction
-	Segment  string // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
-	Act      string // who must act: staff technician acquirer carrier issuer cardholder none
-	Visit    bool   // must someone travel to the site?
+	ID       string   // segment dot noun: host.malfunction
+	Segment  string   // card operator reader pinpad printer terminal modem lan wan acquirer switch issuer unknown
+	Act      string   // who must act: staff technician acquirer carrier issuer cardholder none
+	Visit    bool     // must someone travel to the site?
+	Stages   []string // of a sale at which it can end one; empty: any
+	Writers  []string // who can write a code because of it: terminal acquirer switch issuer; empty: anybody
 	Title    Text
 	Steps    []Step   // who does what, in order, and what to say on the phone
 	Remedies []string // ids of the remedies its steps carry out, sorted
@@ -107,12 +109,7 @@ type Step struct {
 // StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no step
 // may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
 func (c *Cause) StepsFor(retry string) Text {
-	var fit []Text
-	for _, s := range c.Steps {
-		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
-			fit = append(fit, s.Text)
-		}
-	}
+	fit := c.stepsFor(retry)
 	if len(fit) == 1 {
 		return fit[0]
 	}
@@ -126,6 +123,23 @@ func (c *Cause) StepsFor(retry string) Text {
 		fmt.Fprintf(&en, "%d. %s", i+1, t.EN)
 	}
 	return Text{zh.String(), en.String()}
+}
+
+// FirstStepFor returns the first of these steps: what to do now.
+func (c *Cause) FirstStepFor(retry string) Text {
+	if fit := c.stepsFor(retry); len(fit) > 0 {
+		return fit[0]
+	}
+	return Text{}
+}
+
+func (c *Cause) stepsFor(retry string) (fit []Text) {
+	for _, s := range c.Steps {
+		if retry == "" || len(s.When) == 0 || slices.Contains(s.When, retry) {
+			fit = append(fit, s.Text)
+		}
+	}
+	return fit
 }
 
 // StepIn returns the steps that were written in one language in another: those of the same advice. What the catalogue does

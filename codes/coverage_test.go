@@ -83,7 +83,7 @@ func TestHiddenRows(t *testing.T) {
 
 // TestEveryCauseIsCovered: but for the standards' own, each cause is in the articles' table too.
 func TestEveryCauseIsCovered(t *testing.T) {
-	own := []string{"none", "unexplained", "issuer.declined", "lan.portal"}
+	own := []string{"none", "unexplained", "issuer.declined", "lan.portal", "modem.radio-off"}
 	covered := map[string]bool{}
 	for _, c := range Builtin().Coverage {
 		if c.ID[0] == 'C' {
@@ -200,7 +200,7 @@ issuer.declined issuer.unavailable switch.malfunction host.malfunction host.over
 merchant.not-registered merchant.not-permitted terminal.not-registered terminal.keys terminal.session terminal.config terminal.protocol
 terminal.journal terminal.clock terminal.trust-store terminal.client-cert terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
 terminal.power terminal.heat terminal.tamper reader.disconnected reader.fault reader.dirty reader.line-noise pinpad.fault printer.fault
-modem.absent modem.sim modem.denied modem.signal-weak modem.apn modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
+modem.absent modem.sim modem.denied modem.radio-off modem.signal-weak modem.apn modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
 lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls wan.tls-large-hello bearer.flapping operator.entry operator.permission risk.fraud
 none unexplained`
 	ids := strings.Fields(want)

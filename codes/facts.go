@@ -119,12 +119,28 @@ func (p *parser) facts() {
 		a, b := &p.k.Facts[i], &p.k.Facts[j]
 		return a.Check < b.Check || a.Check == b.Check && a.Name < b.Name
 	})
+	p.factWords()
 	for i := 1; i < len(p.k.Facts); i++ {
 		if a, b := &p.k.Facts[i-1], &p.k.Facts[i]; a.Check == b.Check && a.Name == b.Name {
 			p.problem(file, 0, "%s of %s is there twice", a.Name, a.Check)
 		}
 	}
 }
+
+// factWords holds the words of facts against the vocabulary: each has a text in both languages.
+func (p *parser) factWords() {
+	for i := range p.k.Facts {
+		f := &p.k.Facts[i]
+		for _, w := range f.Words {
+			if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
+				p.problem("words.tsv", 0, "no fact %q, which %s of %s may be", w, f.Name, f.Check)
+			}
+		}
+	}
+}
+
+// KindFact is the kind of the words that facts hold.
+const KindFact = "fact"
 
 // Fact returns the registration of a check's fact, nil if there is none.
 func (k *Knowledge) Fact(check, name string) *Fact {
@@ -303,7 +319,7 @@ func (p *parser) cond(r row, check, w string) Cond {
 func (p *parser) showable() {
 	for i := range p.k.Limits {
 		if r := &p.k.Limits[i]; p.k.Inference.Sign(r.Finding) == nil {
-			p.problem("findings.tsv", 0, "finding %q of %s has no text and no weights in inference/signs.tsv", r.Finding, r.Check)
+			p.problem("findings.tsv", 0, "finding %q of %s has no text in inference/findings.tsv", r.Finding, r.Check)
 		}
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// Inference is what the engine weighs with: priors and weights of evidence, in decibans (ten times the decimal logarithm
-// of an odds ratio). Every table is sorted by its first field unless it says otherwise.
+// Inference is what the engine weighs with: how often causes lie behind a code, and what a finding says about them, both in
+// words. What the words weigh stands in Settings, in decibans: ten times the decimal logarithm of a likelihood ratio, so that
+// ten multiply the odds by ten. Every table is sorted by its first field unless it says otherwise.
 type Inference struct {
 	Settings Settings
 	Topics   []TopicRule // in the order they are tried
@@ -23,18 +24,61 @@ type Inference struct {
 	Numbers  []Number // sorted by kind, then number
 }
 
-// Settings are the numbers of the engine.
+// Settings are the numbers of the engine. The first two groups are fitted by the evaluation, never set by hand.
 type Settings struct {
-	Scale         float64 // probabilities are softmax(scale * decibans)
-	UnexplainedDB float64 // what an unnamed cause weighs
-	UncheckedDB   float64 // what it gains while nothing relevant was checked
-	AbstainBelow  float64 // probability below which no cause is named as the answer
-	StaleFloor    float64 // share of a weight that the oldest evidence keeps
-	Likely        float64 // probability from which a cause is likely
-	Confirmed     float64 // and from which it is confirmed, given decisive evidence
-	DecisiveDB    float64 // weight that decides by itself
-	ModelError    float64 // probability kept for unexplained however clear the evidence: causes nobody has thought of
+	Hint, Moderate, Strong, Decisive float64 // what the words of a finding weigh, decibans
+
+	Often, Sometimes, Seldom, Rare, Remote float64 // what the words of a prior weigh against main, decibans, below 0
+	Unexplained                            float64 // what is added to the word for unexplained
+	Family                                 float64 // share that the weaker findings of one family keep
+	Brought                                float64 // share of a finding's weight that deeper causes which bring it about have
+	Company                                float64 // what two faults at once weigh beyond both apart, decibans
+	Spare0, Spare1, Spare2, Spare3         float64 // kept for unexplained with so many independent witnesses
+	SetAbove                               float64 // causes at least so probable belong to the set that holds the true one with 95 %
+
+	AbstainBelow float64 // probability below which no act is named as the answer
+	StaleFloor   float64 // share of a weight that the oldest evidence keeps
+	Likely       float64 // probability from which a cause is likely
+	Confirmed    float64 // and from which it is confirmed, given its witnesses
 }
+
+// Weigh returns what a word weighs, in decibans.
+func (s *Settings) Weigh(w Strength) float64 {
+	v := [...]float64{0, s.Hint, s.Moderate, s.Strong, s.Decisive}
+	if w < 0 {
+		return -v[-w]
+	}
+	return v[w]
+}
+
+// Frequency returns what the word of a prior weighs against main, in decibans.
+func (s *Settings) Frequency(f Frequency) float64 {
+	return [...]float64{0, s.Often, s.Sometimes, s.Seldom, s.Rare, s.Remote}[f]
+}
+
+// A Strength is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0, against it.
+type Strength int8
+
+// The words.
+const (
+	Hint     Strength = 1
+	Moderate Strength = 2
+	Strong   Strength = 3
+	Decisive Strength = 4
+)
+
+var words = [...]string{"hint", "moderate", "strong", "decisive"}
+
+// A Frequency is how often a cause lies behind a code, from 0 main to 5 remote.
+type Frequency int8
+
+// The two least frequencies.
+const (
+	Rare   Frequency = 4
+	Remote Frequency = 5
+)
+
+var frequencies = [...]string{"main", "often", "sometimes", "seldom", "rare", "remote"}
 
 // A TopicRule tells what a code is about from its table row. An empty list stands for any.
 type TopicRule struct {
@@ -48,26 +92,50 @@ type TopicRule struct {
 // A Prior is what a topic says about the causes before any check.
 type Prior struct {
 	Topic       string
-	Floor       float64 // of every cause not named
-	Unexplained float64
-	Retry       string // the advice when the host declined
-	Settled     bool   // the code itself says what happened; otherwise checks must
-	Weights     []Weight
+	Unexplained Frequency
+	Rest        Frequency // of the causes it does not name
+	Retry       string    // the advice when the host declined
+	Settled     bool      // the code itself says what happened; otherwise checks must
+	Stages      []string  // of a sale at which such a code appears; empty: any
+	Causes      []Named   // sorted by cause
 	Text        Text
 }
 
-// A Weight is what something says about one cause.
-type Weight struct {
+// A Named cause of a topic.
+type Named struct {
 	Cause string
-	DB    float64
+	Often Frequency
 }
 
-// A Sign is one thing that evidence can show. What shows it is decided in the engine; what it weighs, here.
+// Frequency returns how often a cause lies behind a topic.
+func (p *Prior) Frequency(cause string) Frequency {
+	i, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
+	if !ok {
+		return p.Rest
+	}
+	return p.Causes[i].Often
+}
+
+// Names tells whether a topic names a cause.
+func (p *Prior) Names(cause string) bool {
+	_, ok := slices.BinarySearchFunc(p.Causes, cause, func(n Named, c string) int { return strings.Compare(n.Cause, c) })
+	return ok
+}
+
+// A Weight is what a finding says about one cause.
+type Weight struct {
+	Cause string
+	Word  Strength
+}
+
+// A Sign is one thing that evidence can show: a finding. What shows it is decided in the engine; what it says, here.
 type Sign struct {
 	Name    string
 	Check   string
-	Weights []Weight
-	Masks   []string // signs it explains away, sorted
+	Family  string   // findings about one phenomenon
+	Tells   bool     // it speaks for and against by itself; otherwise it is a fault that causes produce
+	Weights []Weight // sorted by cause
+	Brought []string // causes of deeper findings that bring this one about and that Weights does not name; sorted
 	Text    Text     // {fact} stands for a fact of the evidence
 }
 
@@ -166,19 +234,19 @@ func wild(w, s string) bool {
 // inferenceParser reads the tables below inference/.
 type inferenceParser struct {
 	*parser
-	f      Inference
-	groups map[string][]string
+	f Inference
 }
 
 // parseInference reads the engine's tables; k holds the schemes, checks and causes they refer to.
 func parseInference(files fs.FS, k *Knowledge) (Inference, []Problem) {
-	p := &inferenceParser{parser: &parser{k: k}, groups: map[string][]string{}}
+	p := &inferenceParser{parser: &parser{k: k}}
 	p.read(files)
-	p.parseGroups()
 	p.parseSettings()
 	p.parsePriors()
 	p.parseTopics()
-	p.parseSigns()
+	p.parseFindings()
+	p.parseWeights()
+	p.parseOrder()
 	p.parseTests()
 	p.parseRest()
 	return p.f, p.problems
@@ -204,84 +272,60 @@ func (r row) words(column, sep string) []string {
 	return strings.Split(s, sep)
 }
 
-func (p *inferenceParser) parseGroups() {
-	for _, r := range p.rows(inferenceFile("groups"), "name", "members") {
-		name := r.must("name")
-		if _, twice := p.groups[name]; twice || !strings.HasPrefix(name, "@") {
-			r.problem("column name: %q is there twice or does not start with @", name)
-		}
-		var members []string
-		for _, w := range r.words("members", " ") {
-			if strings.HasPrefix(w, "@") {
-				if p.groups[w] == nil {
-					r.problem("column members: no group %q above this line", w)
-				}
-				members = append(members, p.groups[w]...)
-				continue
-			}
-			members = append(members, w)
-		}
-		p.groups[name] = members
-	}
-}
-
 func (p *inferenceParser) parseSettings() {
 	s := &p.f.Settings
-	fields := map[string]*float64{"scale": &s.Scale, "unexplained_db": &s.UnexplainedDB, "unchecked_db": &s.UncheckedDB,
-		"abstain_below": &s.AbstainBelow, "stale_floor": &s.StaleFloor, "likely": &s.Likely, "confirmed": &s.Confirmed, "decisive_db": &s.DecisiveDB, "model_error": &s.ModelError}
-	for _, r := range p.rows(inferenceFile("settings"), "name", "value", "why") {
-		field, ok := fields[r.must("name")]
-		if !ok {
-			r.problem("column name: no setting %q, or twice", r.str("name"))
+	fields := s.fields()
+	for _, r := range p.rows(inferenceFile("settings"), "name", "value", "fitted", "why") {
+		name := r.must("name")
+		i := slices.IndexFunc(fields, func(f setting) bool { return f.name == name })
+		if i < 0 {
+			r.problem("column name: no setting %q, or twice", name)
 			continue
 		}
-		*field = r.number("value", -30, 100)
-		delete(fields, r.str("name"))
+		r.one("fitted", "yes", "no")
+		*fields[i].value = r.number("value", -60, 60)
+		fields = slices.Delete(fields, i, i+1)
 	}
-	for name := range fields {
-		p.problem(inferenceFile("settings"), 0, "no setting %q", name)
+	for _, f := range fields {
+		p.problem(inferenceFile("settings"), 0, "no setting %q", f.name)
+	}
+	if !(0 < s.Hint && s.Hint < s.Moderate && s.Moderate < s.Strong && s.Strong < s.Decisive) {
+		p.problem(inferenceFile("settings"), 0, "hint, moderate, strong and decisive must rise from above 0")
+	}
+	if !(0 >= s.Often && s.Often >= s.Sometimes && s.Sometimes >= s.Seldom && s.Seldom >= s.Rare && s.Rare >= s.Remote) {
+		p.problem(inferenceFile("settings"), 0, "often, sometimes, seldom, rare and remote must fall from 0")
 	}
 }
 
-// weights reads "lan.*:-8 @path:-30 lan.cable:+26": later entries override earlier ones.
-func (p *inferenceParser) weights(r row, column string) []Weight {
-	var list []Weight
-	for _, w := range r.words(column, " ") {
-		name, value, _ := strings.Cut(w, ":")
-		db, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(math.Abs(db) <= 60) {
-			r.problem("column %s: %q: want cause:decibans, at most 60 either way", column, w)
-			continue
-		}
-		causes := p.expand(name, p.k.causeIDs())
-		if len(causes) == 0 {
-			r.problem("column %s: no cause %q", column, name)
-		}
-		for _, c := range causes {
-			if i := slices.IndexFunc(list, func(w Weight) bool { return w.Cause == c }); i >= 0 {
-				list[i].DB = db
-			} else {
-				list = append(list, Weight{c, db})
-			}
-		}
-	}
-	list = slices.DeleteFunc(list, func(w Weight) bool { return w.DB == 0 && column == "weights" })
-	sort.Slice(list, func(i, j int) bool { return list[i].Cause < list[j].Cause })
-	return list
+type setting struct {
+	name  string
+	value *float64
 }
 
-// expand resolves a name, a name with a star at its end, or a group, against what there is.
+func (s *Settings) fields() []setting {
+	return []setting{{"hint", &s.Hint}, {"moderate", &s.Moderate}, {"strong", &s.Strong}, {"decisive", &s.Decisive},
+		{"often", &s.Often}, {"sometimes", &s.Sometimes}, {"seldom", &s.Seldom}, {"rare", &s.Rare}, {"remote", &s.Remote},
+		{"unexplained", &s.Unexplained}, {"family", &s.Family}, {"brought", &s.Brought}, {"company", &s.Company},
+		{"spare_0", &s.Spare0}, {"spare_1", &s.Spare1}, {"spare_2", &s.Spare2}, {"spare_3", &s.Spare3}, {"set_above", &s.SetAbove},
+		{"abstain_below", &s.AbstainBelow}, {"stale_floor", &s.StaleFloor}, {"likely", &s.Likely}, {"confirmed", &s.Confirmed}}
+}
+
+// Field returns where a setting stands, by its name in the table; nil if there is none.
+func (s *Settings) Field(name string) *float64 {
+	for _, f := range s.fields() {
+		if f.name == name {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// expand resolves a name, or one with a star at its end, against what there is.
 func (p *inferenceParser) expand(name string, all []string) []string {
-	names := []string{name}
-	if strings.HasPrefix(name, "@") {
-		names = p.groups[name]
-	}
 	var found []string
-	for _, n := range names {
-		for _, a := range all {
-			if wild(n, a) {
-				found = append(found, a)
-			}
+	for _, a := range all {
+		if wild(name, a) {
+			found = append(found, a)
 		}
 	}
 	return found
@@ -299,10 +343,27 @@ var retryWords = [...]string{"safe", "later", "query-first", "after-signin", "ot
 
 func (p *inferenceParser) parsePriors() {
 	file := inferenceFile("priors")
-	for _, r := range p.rows(file, "topic", "floor", "unexplained", "retry", "settled", "causes", "zh", "en") {
-		p.f.Priors = append(p.f.Priors, Prior{Topic: r.must("topic"), Floor: r.number("floor", -60, 0),
-			Unexplained: r.number("unexplained", -60, 20), Retry: r.one("retry", retryWords[:]...),
-			Settled: r.one("settled", "yes", "no") == "yes", Weights: p.weights(r, "causes"), Text: r.text("zh", "en")})
+	for _, r := range p.rows(file, "topic", "unexplained", "rest", "retry", "settled", "stages", "main", "often", "sometimes", "seldom", "rare", "zh", "en") {
+		q := Prior{Topic: r.must("topic"), Unexplained: Frequency(slices.Index(frequencies[:], r.one("unexplained", frequencies[:]...))),
+			Rest:  Frequency(slices.Index(frequencies[:], r.one("rest", frequencies[1:]...))),
+			Retry: r.one("retry", retryWords[:]...), Settled: r.one("settled", "yes", "no") == "yes", Text: r.text("zh", "en")}
+		for _, w := range r.words("stages", " ") {
+			if !slices.Contains(stages[:], w) {
+				r.problem("column stages: %q is none of %s", w, strings.Join(stages[:], " "))
+			}
+			q.Stages = append(q.Stages, w)
+		}
+		for often := range Remote {
+			for _, c := range p.causesOf(r, frequencies[often]) {
+				if q.Names(c) {
+					r.problem("column %s: %q is named before", frequencies[often], c)
+					continue
+				}
+				q.Causes = append(q.Causes, Named{c, often})
+				sort.Slice(q.Causes, func(i, j int) bool { return q.Causes[i].Cause < q.Causes[j].Cause })
+			}
+		}
+		p.f.Priors = append(p.f.Priors, q)
 	}
 	sortUnique(p.parser, file, p.f.Priors, func(q Prior) string { return q.Topic })
 	for _, needed := range []string{"any", "local-any", "host-any", "success"} {
@@ -310,6 +371,19 @@ func (p *inferenceParser) parsePriors() {
 			p.problem(file, 0, "no topic %q, which the engine needs", needed)
 		}
 	}
+}
+
+// causesOf reads a cell of causes, "-" for none; a trailing * stands for any end.
+func (p *inferenceParser) causesOf(r row, column string) []string {
+	var list []string
+	for _, w := range strings.Fields(r.str(column)) {
+		causes := p.expand(w, p.k.causeIDs())
+		if len(causes) == 0 {
+			r.problem("column %s: no cause %q", column, w)
+		}
+		list = append(list, causes...)
+	}
+	return list
 }
 
 func (p *inferenceParser) parseTopics() {
@@ -322,34 +396,104 @@ func (p *inferenceParser) parseTopics() {
 	}
 }
 
-func (p *inferenceParser) parseSigns() {
-	file := inferenceFile("signs")
-	rows := p.rows(file, "sign", "check", "weights", "masks", "zh", "en", "why")
-	names := make([]string, len(rows))
-	for i, r := range rows {
-		names[i] = r.must("sign")
-	}
-	for _, r := range rows {
-		s := Sign{Name: r.must("sign"), Check: r.must("check"), Weights: p.weights(r, "weights"), Text: r.text("zh", "en")}
-		if r.str("masks") != "" {
-			for _, w := range r.words("masks", " ") {
-				signs := p.expand(w, names)
-				if len(signs) == 0 {
-					r.problem("column masks: no sign %q", w)
-				}
-				for _, n := range signs {
-					// Good news is never explained away: it contradicts.
-					if n != s.Name && !strings.HasSuffix(n, ".ok") && !strings.HasSuffix(n, "-ok") {
-						s.Masks = append(s.Masks, n)
-					}
-				}
-			}
-			slices.Sort(s.Masks)
-			s.Masks = slices.Compact(s.Masks)
-		}
-		p.f.Signs = append(p.f.Signs, s)
+func (p *inferenceParser) parseFindings() {
+	file := inferenceFile("findings")
+	for _, r := range p.rows(file, "finding", "check", "family", "kind", "zh", "en") {
+		p.f.Signs = append(p.f.Signs, Sign{Name: r.must("finding"), Check: r.must("check"), Family: r.must("family"),
+			Tells: r.one("kind", "fault", "tell") == "tell", Text: r.text("zh", "en")})
 	}
 	sortUnique(p.parser, file, p.f.Signs, func(s Sign) string { return s.Name })
+}
+
+// parseWeights reads what findings say. What speaks strongly must say on what it rests.
+func (p *inferenceParser) parseWeights() {
+	for _, r := range p.rows(inferenceFile("weights"), "finding", "word", "causes", "why") {
+		s := p.f.Sign(r.must("finding"))
+		if s == nil {
+			r.problem("column finding: no finding %q", r.str("finding"))
+			continue
+		}
+		name, against := strings.CutPrefix(r.must("word"), "against ")
+		w := Strength(slices.Index(words[:], name) + 1)
+		if w == 0 {
+			r.problem("column word: %q is none of %s, nor against one", r.str("word"), strings.Join(words[:], " "))
+			continue
+		}
+		if why := r.str("why"); w >= Strong && !sourced(why) {
+			r.problem("column why: what is %s says on what it rests, with its source in brackets", name)
+		}
+		if against {
+			w = -w
+		}
+		for _, c := range p.causesOf(r, "causes") {
+			if slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == c }) {
+				r.problem("%s and %s stand in the table twice", s.Name, c)
+				continue
+			}
+			s.Weights = append(s.Weights, Weight{c, w})
+		}
+	}
+	for i := range p.f.Signs {
+		list := p.f.Signs[i].Weights
+		sort.Slice(list, func(i, j int) bool { return list[i].Cause < list[j].Cause })
+	}
+}
+
+// sourced tells whether a reason names its source: text, and then something in brackets.
+func sourced(why string) bool {
+	text, source, ok := strings.Cut(why, " [")
+	return ok && strings.TrimSpace(text) != "" && len(source) > 2 && strings.HasSuffix(source, "]")
+}
+
+// parseOrder reads which findings bring others about. The causes of a deeper finding produce what it brings about.
+func (p *inferenceParser) parseOrder() {
+	file := inferenceFile("order")
+	brings := map[string][]string{}
+	for _, r := range p.rows(file, "finding", "brings") {
+		name := r.must("finding")
+		deep := p.f.Sign(name)
+		if deep == nil || brings[name] != nil {
+			r.problem("column finding: no finding %q, or twice", name)
+			continue
+		}
+		for _, n := range r.words("brings", " ") {
+			s := p.f.Sign(n)
+			if s == nil || s.Tells {
+				r.problem("column brings: no fault %q", n)
+				continue
+			}
+			brings[name] = append(brings[name], n)
+			for _, w := range deep.Weights {
+				own := slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == w.Cause && o.Word > 0 })
+				if w.Word >= Strong && !own && !slices.Contains(s.Brought, w.Cause) {
+					s.Brought = append(s.Brought, w.Cause)
+				}
+			}
+		}
+	}
+	for i := range p.f.Signs {
+		s := &p.f.Signs[i]
+		slices.Sort(s.Brought)
+		// What a cause brings about by way of a deeper finding does not speak against it.
+		s.Weights = slices.DeleteFunc(s.Weights, func(w Weight) bool { return slices.Contains(s.Brought, w.Cause) })
+		if circle := circleFrom(brings, s.Name, nil); circle != nil {
+			p.problem(file, 0, "cause and symptom in a circle: %s", strings.Join(circle, ", "))
+			return
+		}
+	}
+}
+
+// circleFrom returns the findings of a circle that is reached from one, nil if there is none.
+func circleFrom(brings map[string][]string, name string, on []string) []string {
+	if i := slices.Index(on, name); i >= 0 {
+		return append(on[i:], name)
+	}
+	for _, n := range brings[name] {
+		if c := circleFrom(brings, n, append(on, name)); c != nil {
+			return c
+		}
+	}
+	return nil
 }
 
 func (p *inferenceParser) parseTests() {

@@ -12,6 +12,7 @@ type Profile struct {
 	Base      string    // the scheme of its codes
 	Also      []string  // further schemes to look in, in this order
 	Source    string    // whose meanings of the shared four-character codes hold here, a source's key; "" is not known
+	Track1    bool      // a sale may be made of a stripe's track 1 alone (ISO 8583 field 45); else it needs track 2 (field 35)
 	Overrides []Meaning // rows that stand before those of the base scheme; sorted by code
 	Rules     []Rule    // longer codes that hold a code of the base scheme, tried in order
 }
@@ -69,6 +70,9 @@ func (k *Knowledge) Lookup(scheme, code string) (Meaning, bool) {
 	}
 	return rows[0], true
 }
+
+// Readings returns every meaning a scheme's sources give a code, in the order of the table.
+func (k *Knowledge) Readings(scheme, code string) []Meaning { return k.rows(scheme, code) }
 
 // rows returns all rows of a code in a scheme.
 func (k *Knowledge) rows(scheme, code string) []Meaning {

@@ -16,7 +16,8 @@ import (
 // A knowledge pack is one file that replaces the built-in knowledge: a magic line, the SHA-256 of the body, an ed25519
 // signature over magic and sum, and the body, a ZIP archive of the data files. README.md has the layout.
 const (
-	packMagic = "posdx knowledge 1\n"
+	packMagic = "posdx knowledge 2\n"
+	packFirst = "posdx knowledge 1\n" // weights in numbers; read no more
 	packHead  = len(packMagic) + sha256.Size + ed25519.SignatureSize
 
 	// MaxPack is the size of the largest pack that is looked at, in bytes; the built-in knowledge makes about a tenth.
@@ -69,6 +70,9 @@ func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 // LoadPack returns the knowledge in a pack that one of the keys has signed. Nothing of the archive is looked at before
 // the signature holds. On an error the caller keeps the knowledge it has.
 func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
+	if bytes.HasPrefix(b, []byte(packFirst)) {
+		return nil, errors.New("load pack: a pack of the first form, with weights in numbers; this program reads the second: make it anew from its data")
+	}
 	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
 		return nil, fmt.Errorf("load pack: not a knowledge pack of at most %d bytes", MaxPack)
 	}
@@ -94,6 +98,9 @@ func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
 // OpenPack returns the data files in a pack whose sum is right. It does not ask who signed it: that is for looking at a
 // pack, never for using one.
 func OpenPack(b []byte) (fs.FS, error) {
+	if bytes.HasPrefix(b, []byte(packFirst)) {
+		return nil, errors.New("load pack: a pack of the first form, with weights in numbers; this program reads the second: make it anew from its data")
+	}
 	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
 		return nil, fmt.Errorf("open pack: not a knowledge pack of at most %d bytes", MaxPack)
 	}

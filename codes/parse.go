@@ -114,11 +114,16 @@ func (p *parser) names(folder string) []string {
 
 // parse fills the Knowledge; tables come before those that refer to them.
 func (p *parser) parse(files fs.FS) {
+	if _, old := p.files[inferenceFile("signs")]; old {
+		p.problem(inferenceFile("signs"), 0, "this is knowledge of the first form, with weights in numbers; this program reads the second, with words: make it anew")
+		return
+	}
 	k := p.k
 	k.Hash = p.hash()
 	k.Version = p.version()
 	p.sources()
 	p.schemes()
+	p.words()
 	p.checks()
 	p.facts()
 	p.findings()
@@ -126,7 +131,6 @@ func (p *parser) parse(files fs.FS) {
 		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
 	}
 	sortMeanings(k.Meanings)
-	p.words()
 	p.causes()
 	p.steps()
 	p.coverage()

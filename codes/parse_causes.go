@@ -9,12 +9,14 @@ import (
 // causes reads the catalogue; the steps follow in their own file.
 func (p *parser) causes() {
 	seen := lines{}
-	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "zh", "en") {
+	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "stages", "writers", "zh", "en") {
 		p.k.Causes = append(p.k.Causes, Cause{
 			ID:      r.once(seen, "id"),
 			Segment: r.one("segment", segments...),
 			Act:     r.one("act", actors...),
 			Visit:   r.one("visit", "yes", "no") == "yes",
+			Stages:  r.wordsOf("stages", stages[:]...),
+			Writers: r.wordsOf("writers", "terminal", "acquirer", "switch", "issuer"),
 			Title:   r.text("zh", "en"),
 		})
 	}
@@ -24,6 +26,20 @@ func (p *parser) causes() {
 			p.problem("causes.tsv", 0, "cause %q is missing", id)
 		}
 	}
+}
+
+// stages of a sale, in their order.
+var stages = [...]string{"card", "pin", "build", "connect", "send", "wait", "answer", "unpack", "print"}
+
+// wordsOf returns a cell's words, each of which must be one of those; "*" is none.
+func (r row) wordsOf(column string, of ...string) []string {
+	list := r.words(column, " ")
+	for _, w := range list {
+		if !slices.Contains(of, w) {
+			r.problem("column %s: %q is none of %s", column, w, strings.Join(of, " "))
+		}
+	}
+	return list
 }
 
 func (p *parser) isCause(id string) bool {

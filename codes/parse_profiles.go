@@ -12,13 +12,14 @@ import (
 func (p *parser) profiles() {
 	isScheme := func(name string) bool { _, ok := p.k.Scheme(name); return ok }
 	seen := lines{}
-	for _, r := range p.rows("profiles.tsv", "name", "zh", "en", "base", "also", "source") {
+	for _, r := range p.rows("profiles.tsv", "name", "zh", "en", "base", "also", "source", "track1") {
 		q := Profile{
 			Name:   r.once(seen, "name"),
 			Title:  r.text("zh", "en"),
 			Base:   r.must("base"),
 			Also:   r.listOf("also", "scheme", isScheme),
 			Source: r.str("source"),
+			Track1: r.one("track1", "yes", "no") == "yes",
 		}
 		if !isScheme(q.Base) {
 			r.problem("column base: no scheme %q", q.Base)

@@ -583,6 +583,17 @@ func TestInstallChecksBeforeItReplaces(t *testing.T) {
 	}
 }
 
+func TestInstallUpgradesWhatNobodyConfiguredYet(t *testing.T) {
+	for _, format := range []string{"tar", "deb"} {
+		b := newBare(t, "inittab")
+		for _, v := range []string{"1.0.0", "2.0.0"} {
+			if out, err := b.install(format, v); err != nil || b.version() != v || !strings.Contains(out, "next: write estate") {
+				t.Errorf("%s: %s in place, %v\n%s", format, b.version(), err, out)
+			}
+		}
+	}
+}
+
 // TestInstallCountsEveryCopy: a flash too small for both programs takes the new one in place of the old, one too small
 // for that refuses, and the old one works.
 func TestInstallCountsEveryCopy(t *testing.T) {
@@ -749,6 +760,16 @@ func TestANewProgramThatNeverBecomesWellIsTakenBackAtBoot(t *testing.T) {
 	}
 	if b.version() != "2.0.0" || !b.exists("usr/lib/posdx/pending") {
 		t.Fatalf("not running, it stays unproven: %s, pending %v", b.version(), b.exists("usr/lib/posdx/pending"))
+	}
+	// What was never proven is nothing to go back to.
+	if out, err := b.install("tar", "1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if v := strings.Fields(b.sh("/usr/lib/posdx/posdx.before version"))[1]; v != "1.0.0" {
+		t.Errorf("kept to go back to: %s, which was never proven", v)
+	}
+	if out, err := b.install("tar", "2.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	b.sh("for n in 1 2 3; do /usr/lib/posdx/setup boot; done")
 	if b.version() != "2.0.0" {

@@ -18,6 +18,19 @@ nfpm=${NFPM:-$tmp/bin/nfpm}
 [ -n "${NFPM:-}" ] || GOBIN=$tmp/bin "$go" install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4 ||
 	{ echo "package: nfpm cannot be had through the module proxy" >&2; exit 1; }
 "$go" build -o "$tmp/bom" ./$kit/bom
+# Manual pages and completion come from the program's own table of commands; only Debian's packages have room for them.
+"$go" build -buildvcs=false -ldflags "-X main.version=$version" -o "$tmp/here" ./agent
+"$tmp/here" man --dir "$tmp/man1"
+gzip -9n "$tmp"/man1/*.1
+for shell in bash zsh fish; do "$tmp/here" completion $shell >"$tmp/posdx.$shell"; done
+shared() {
+	file() { echo "  - {src: \"$tmp/$1\", dst: \"/usr/share/$2\", file_info: {mode: 0644, owner: root, group: root}}"; }
+	for page in "$tmp"/man1/*; do file "man1/${page##*/}" "man/man1/${page##*/}"; done
+	file posdx.bash bash-completion/completions/posdx
+	file posdx.zsh zsh/vendor-completions/_posdx
+	file posdx.fish fish/vendor_completions.d/posdx.fish
+}
+"$go" build -o "$tmp/apkorder" ./$kit/apkorder
 
 for arch in "$@"; do
 	name=posdx-$version-$arch
@@ -58,6 +71,7 @@ for arch in "$@"; do
 		# The packages' scripts are the same setup, called as their managers call them.
 		for script in preinst postinst prerm postrm; do
 			{ sed '$d' $kit/setup.sh; echo "maintain $format $script $kb \"\$@\""; } >"$tmp/$script"
+			touch -d "@$SOURCE_DATE_EPOCH" "$tmp/$script"
 		done
 		cat >"$tmp/nfpm.yaml" <<-Y
 			name: posdx
@@ -76,6 +90,7 @@ for arch in "$@"; do
 			$(cd "$dir" && for f in *; do
 				[ "$f" = install.sh ] || [ "$f" = README.md ] || echo "  - {src: \"$dir/$f\", dst: \"/usr/lib/posdx/$f\", file_info: {mode: $(case $f in posdx | setup) echo 0755 ;; *) echo 0644 ;; esac), owner: root, group: root}}"
 			done)
+			$([ $format != deb ] || shared)
 			scripts: {preinstall: $tmp/preinst, postinstall: $tmp/postinst, preremove: $tmp/prerm, postremove: $tmp/postrm}
 			deb: {arch: $a, compression: xz}
 			ipk: {arch: $a}
@@ -86,6 +101,7 @@ for arch in "$@"; do
 		[ $format != ipk ] || sed -i '/^homepage/d' "$tmp/nfpm.yaml"
 		"$nfpm" package --config "$tmp/nfpm.yaml" --packager $format --target "$tmp/out.$format" >"$tmp/said" 2>&1 ||
 			{ cat "$tmp/said" >&2; echo "package: $format of $arch failed" >&2; exit 1; }
+		[ $format != apk ] || "$tmp/apkorder" "$tmp/out.apk"
 		mv "$tmp/out.$format" "$dist/$name.$format"
 		echo "$dist/$name.$format"
 	done

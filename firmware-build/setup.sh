@@ -246,6 +246,7 @@ prepare() {
 	need=$((size + margin - $(kilobytes "$program") + packed))
 	[ $need -ge $((packed + 64)) ] || need=$((packed + 64))
 	[ "$free" -ge $need ] || die "$root/usr/bin has $free kB free: $((size + margin)) are needed, or $need to pack the program before. The old one runs on"
+	[ -f "$pending" ] || rm -f "$before" # of an installation that ended early; as a second name it would hold the blocks
 	# shellcheck disable=SC2012 # the count of names is all that is read
 	[ "$(ls -l "$program" | awk '{print $2}')" = 1 ] || die "$root/usr/bin has $free kB free, $((size + margin)) are needed. The old one runs on"
 	how=inplace
@@ -257,20 +258,22 @@ held() {
 	done
 	return 1
 }
+# A program that was never proven is nothing to go back to: what was kept for it stays.
+kept() { [ -f "$pending" ] && { [ -f "$before" ] || [ -f "$before.gz" ]; }; }
 switch() {
 	rm -f "$taken"
 	case $how in
 	same) return ;;
 	beside)
 		if [ -f "$program" ]; then
-			rm -f "$before.gz" "$before"
-			ln "$program" "$before" 2>/dev/null || cp -p "$program" "$before" || die "no room to keep the program before. It runs on"
+			kept || { rm -f "$before.gz" "$before" && { ln "$program" "$before" 2>/dev/null || cp -p "$program" "$before"; }; } ||
+				die "no room to keep the program before. It runs on"
 			mark
 		fi
 		mv "$program.new" "$program"
 		;;
 	inplace)
-		gzip -c "$program" >"$before.gz.new" && gunzip -c "$before.gz.new" | cmp -s - "$program" && sync && mv "$before.gz.new" "$before.gz" ||
+		kept || { gzip -c "$program" >"$before.gz.new" && gunzip -c "$before.gz.new" | cmp -s - "$program" && sync && mv "$before.gz.new" "$before.gz"; } ||
 			{ rm -f "$before.gz.new"; die "no room to pack the program before. It runs on"; }
 		mark
 		! running || service stop || :
@@ -298,8 +301,7 @@ mark() {
 
 # Which configuration the program would run with is its own to say.
 configured() {
-	said=$("$program" config check --json "$config" 2>/dev/null) || [ $? -eq 4 ] || return 1
-	case $said in *change-me*) return 1 ;; esac
+	"$program" config check "$config" >/dev/null || [ $? = 4 ] # 4: it starts, and something in it does not work
 }
 write_first() {
 	cp "$from/first.toml" "$config.new"
@@ -333,7 +335,8 @@ install() {
 	fresh=yes
 	[ ! -f "$program" ] || fresh=no
 	if [ -z "$root" ] && [ -f "$config" ]; then
-		"$from/posdx" selfcheck --config "$config" >/dev/null ||
+		# One that nobody has written a name into yet runs nowhere and stops no upgrade.
+		"$from/posdx" selfcheck --config "$config" >/dev/null || grep -q '= *"change-me"' "$config" ||
 			die "posdx $version cannot take over: put right what is named above. Nothing was changed$([ $fresh = yes ] || echo ', the old program runs on')"
 	fi
 	was=no
@@ -368,13 +371,16 @@ install() {
 		[ -n "$root" ] || ! command -v udevadm >/dev/null 2>&1 || udevadm control --reload >/dev/null 2>&1 || :
 	fi
 
+	if [ $fresh = yes ] && [ -f "$etc/mdev.conf" ] && ! grep -q '^tty.*dialout' "$etc/mdev.conf"; then
+		say "for serial ports add this line to /etc/mdev.conf:  tty(S|USB|ACM|AMA|mxc|HSL|HS|MSM|SAC|O|PS)[0-9]* root:dialout 660"
+	fi
+
 	switch
 	[ $fresh = no ] || at_boot
 	say "installed posdx ${version:-into $root}"
 	if [ $start = no ]; then
 		return
 	elif ! configured; then
-		"$program" config check "$config" >/dev/null || :
 		say "next: write estate and terminal into /etc/posdx/posdx.toml (posdx.toml.example there has every key), then"
 		say "      posdx config check /etc/posdx/posdx.toml && $(if [ "$(kind)" = systemd ]; then echo systemctl start posdx; else echo /etc/init.d/posdx start; fi)"
 	elif [ $was = yes ] || [ $fresh = yes ]; then
@@ -419,7 +425,7 @@ maintain() { # packager, script, kB of the program, then what the manager says
 		free=$(free "$root/usr")
 		[ -z "$free" ] || [ "$free" -ge $((size + margin)) ] || die "$root/usr has $free kB free, $((size + margin)) are needed. Nothing was changed"
 		# Packages before this one owned the program: their manager removes it before ours is in its place.
-		[ ! -f "$program" ] || { mkdir -p "$lib" && { ln -f "$program" "$before" 2>/dev/null || :; }; }
+		[ -f "$pending" ] || [ ! -f "$program" ] || { mkdir -p "$lib" && { ln -f "$program" "$before" 2>/dev/null || :; }; }
 		;;
 	deb-postinst-configure | deb-postinst-abort-remove | ipk-postinst-* | apk-postinst-*) install ;;
 	ipk-prerm-upgrade) ;;

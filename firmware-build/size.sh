@@ -1,10 +1,13 @@
 #!/bin/sh
-# Prints the sizes of the ARM builds beside the budget (7.0 MB for GOARM=7, 2.3 MB of it packed) and fails above the
-# ceiling. The ceiling is what the program was when it was last weighed, and a little more: lower it with every diet.
+# Prints the sizes of the ARM builds and fails above the budget of the one for GOARM=7.
+#
+# The budget: a flash of 16 MB with nothing else on it must take an upgrade. At its fullest it holds the new program and
+# the old one packed by gzip (42 % of it), 1 MB of queue, configuration and scripts: 1.42 * 10.4 + 1 = 15.8 MB. Packed
+# by xz, as in the deb, it crosses a metered line: 2.9 MB. It was 7.0 MB once; what the three libraries that are given,
+# TLS and the language's runtime take alone is more than 6 MB (README.md).
 set -eu
 dir=$1
-budget=7000000 packed=2300000
-ceiling=9400000 packedceiling=2640000
+budget=10400000 packed=2900000
 fail=0
 printf '%-18s %10s %10s\n' "" bytes xz
 for f in "$dir"/posdx-arm*; do
@@ -14,9 +17,8 @@ for f in "$dir"/posdx-arm*; do
 	note=
 	case $f in
 	*armv7)
-		if [ "$n" -gt $budget ] || [ "$x" -gt $packed ]; then note="over the budget of $budget, $packed packed"; fi
-		if [ "$n" -gt $ceiling ] || [ "$x" -gt $packedceiling ]; then
-			note="above the ceiling of $ceiling, $packedceiling packed"
+		if [ "$n" -gt $budget ] || [ "$x" -gt $packed ]; then
+			note="over the budget of $budget, $packed packed"
 			fail=1
 		fi
 		;;

@@ -44,7 +44,7 @@ func runLocalise(_ context.Context, s stdio, args []string) int {
 	if err != nil {
 		return failed(s, "localise", fmt.Errorf("%s: %w", words[0], err))
 	}
-	found := localise.Localise(table.Dims, leaves)
+	found := localise.Localise(table.Dims, leaves, localise.Published)
 	if *asJSON {
 		return printJSON(s.out, found)
 	}

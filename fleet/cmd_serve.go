@@ -2,22 +2,30 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/broker"
 	"posdx/fleet/incident"
@@ -31,7 +39,7 @@ type serveConfig struct {
 	listen, tokenFile, webCert, webKey string
 	data, store                        string
 	limits                             store.Limits
-	inventory                          string
+	inventory, advisoryKey             string
 	mqtt                               broker.Config
 	ingest                             ingest.Config
 }
@@ -55,16 +63,23 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
-	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate,terminal,acquirer,carrier,site,model; incidents are found within each of these")
+	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
+	f.StringVar(&c.advisoryKey, "advisory-key", "", "`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
-	f.StringVar(&c.ingest.ClientID, "client-id", "posdx-fleet", "MQTT client `ID`; the broker keeps its session while the fleet is away")
+	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
+	f.StringVar(&c.ingest.Share, "share", "", "`GROUP` of workers that the broker shares documents among ($share/GROUP/…); give all of them one PostgreSQL")
 	f.StringVar(&c.ingest.CAFile, "ca", "", "`FILE` with the CA of the broker (PEM); the system's by default")
 	f.StringVar(&c.ingest.CertFile, "cert", "", "`FILE` with the client certificate (PEM)")
 	f.StringVar(&c.ingest.KeyFile, "key", "", "`FILE` with its key")
 	f.StringVar(&c.ingest.ServerName, "server-name", "", "`NAME` in the broker's certificate, if not the URL's")
 	f.StringVar(&c.ingest.User, "user", "", "MQTT user `NAME`")
 	f.StringVar(&c.ingest.PassFile, "password-file", "", "`FILE` with the MQTT password")
-	f.StringVar(&c.mqtt.Listen, "mqtt-listen", "127.0.0.1:1883", "`ADDRESS` of the embedded broker; it takes every client, so other than loopback needs a network of its own")
+	f.StringVar(&c.mqtt.Listen, "mqtt-listen", "127.0.0.1:1883", "`ADDRESS` of the embedded broker; other than loopback needs --mqtt-cert and --mqtt-users or --mqtt-ca")
+	f.StringVar(&c.mqtt.CertFile, "mqtt-cert", "", "`FILE` with the embedded broker's certificate (PEM), for TLS")
+	f.StringVar(&c.mqtt.KeyFile, "mqtt-key", "", "`FILE` with its key")
+	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
+	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
+	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "sessions that the embedded broker takes, `N`; it refuses more")
 	verbose := f.Bool("verbose", false, "say more on stderr")
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code
@@ -92,9 +107,13 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if token == "" && !loopback(c.listen) {
 		return fmt.Errorf("--listen %s: anyone who reaches this address could read the fleet; give --token-file, or listen on 127.0.0.1", c.listen)
 	}
-	var inventory incident.Inventory
-	if c.inventory != "" {
-		if inventory, err = readInventory(c.inventory); err != nil {
+	inventory := &incident.InventoryFile{Path: c.inventory}
+	if _, err := inventory.Load(true); err != nil {
+		return err
+	}
+	var key ed25519.PrivateKey
+	if c.advisoryKey != "" {
+		if key, err = readAdvisoryKey(c.advisoryKey); err != nil {
 			return err
 		}
 	}
@@ -110,6 +129,11 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	}
 	defer db.Close()
 
+	if c.ingest.ClientID == "" {
+		if c.ingest.ClientID, err = clientID(c.data); err != nil {
+			return err
+		}
+	}
 	if c.ingest.URL == "embedded" {
 		c.mqtt.Dir = filepath.Join(c.data, "broker")
 		b, err := broker.Start(c.mqtt, log)
@@ -117,17 +141,15 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 		defer b.Stop()
-		c.ingest = ingest.Config{URL: b.URL(), ClientID: c.ingest.ClientID}
-		log.Info("broker listens", "address", b.Address())
-		if !loopback(b.Address()) {
-			log.Warn("the embedded broker takes every client without TLS; use a broker of your own beyond a trusted network")
-		}
+		c.ingest = ingest.Config{URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(), Certificate: b.Certificate(), Share: c.ingest.Share}
+		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	hub := new(web.Hub)
-	watch := &incident.Watch{Source: db, Inventory: inventory, Changed: hub.Changed, Log: log}
+	reload := make(chan struct{}, 1)
+	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
 
@@ -165,8 +187,19 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		})
 	}
 	start("ingest", in.Run)
-	start("incidents", watch.Run)
-	start("retention", func(ctx context.Context) error { return sweep(ctx, db, c.limits, log) })
+	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
+	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
+	start("lead", func(ctx context.Context) error {
+		return db.Lead(ctx, func(ctx context.Context) error {
+			log.Info("leads: looks for incidents and keeps the store within its limits")
+			var both sync.WaitGroup
+			defer both.Wait()
+			ctx, stop := context.WithCancel(ctx)
+			defer stop()
+			both.Go(func() { sweep(ctx, db, c.limits, log) })
+			return watch.Run(ctx)
+		}, func(err error) { log.Warn("does not lead", "reason", err) })
+	})
 	start("pages", func(ctx context.Context) error {
 		context.AfterFunc(ctx, func() {
 			bound, cancel := context.WithTimeout(context.Background(), shutdownWait)
@@ -236,13 +269,61 @@ func readToken(file string) (string, error) {
 	return token, nil
 }
 
-func readInventory(file string) (incident.Inventory, error) {
-	r, err := os.Open(file)
+// readAdvisoryKey reads the private key that posdx-fleet advisory-key made.
+func readAdvisoryKey(file string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
+		return nil, fmt.Errorf("read advisory key: %w", err)
 	}
-	defer r.Close()
-	return incident.ReadInventory(r)
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("read advisory key %s: no PEM block in it; posdx-fleet advisory-key makes one", file)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read advisory key %s: %w", file, err)
+	}
+	key, ok := k.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read advisory key %s: not an ed25519 key", file)
+	}
+	return key, nil
+}
+
+// clientID is the name of this process's session with the broker, made once for its data directory: two fleets with one
+// name would throw each other out.
+func clientID(dir string) (string, error) {
+	file := filepath.Join(dir, "client-id")
+	b, err := os.ReadFile(file)
+	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read client id: %w", err)
+	}
+	id := "posdx-fleet-" + strings.ToLower(rand.Text()[:8])
+	if err := os.WriteFile(file, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep client id: %w", err)
+	}
+	return id, nil
+}
+
+// onHangup asks for the inventory to be read at each SIGHUP.
+func onHangup(ctx context.Context, reload chan<- struct{}) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			select {
+			case reload <- struct{}{}:
+			default:
+			}
+		}
+	}
 }
 
 // loopback tells whether only this machine reaches an address.

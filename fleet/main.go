@@ -40,6 +40,7 @@ func commands() []command {
 		{"list", "list the newest diagnoses of a running fleet", runList},
 		{"show", "show what a running fleet knows of one terminal", runShow},
 		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},
+		{"advisory-key", "make or show the key that signs what terminals are told", runAdvisoryKey},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
 }
@@ -59,7 +60,7 @@ func run(ctx context.Context, s stdio, args []string) int {
 		}
 		fmt.Fprintln(w, "posdx-fleet shows what is wrong with which payment terminals, and why.\n\nusage: posdx-fleet COMMAND [ARGUMENTS]   (posdx-fleet COMMAND --help tells more)")
 		for _, c := range commands() {
-			fmt.Fprintf(w, "  %-10s %s\n", c.name, c.does)
+			fmt.Fprintf(w, "  %-12s %s\n", c.name, c.does)
 		}
 		if len(args) == 0 {
 			return exitUsage

@@ -6,6 +6,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -55,7 +56,7 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 		ID: ev.ID, Revision: o.Revision, Final: o.Final, TookMS: o.TookMS, Event: ev, Repeats: o.Repeats,
 		Code:           s.codeInfo(o.Lang),
 		CannotSeparate: []string{},
-		Masked:         s.masked(),
+		Masked:         []string{},
 		Evidence:       evidence,
 		Agent:          report.Agent{Version: o.Version, Knowledge: k.Hash},
 	}
@@ -67,13 +68,14 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	}
 	ranked := s.ranked()
 	d.Abstained = s.abstains(ranked)
+	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
 	d.Money = s.money(d.Causes[0].ID, o.Lang)
 	for i := range d.Causes {
 		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
 	}
-	if d.Abstained {
-		d.CannotSeparate = inseparable(ranked)
+	if d.CannotSeparate = inseparable(ranked); !d.Abstained && len(d.CannotSeparate) < 2 {
+		d.CannotSeparate = []string{}
 	}
 	if d.Causes[0].ID != "none" {
 		if plan := s.plan(o.Lang); len(plan) > 0 {
@@ -98,21 +100,59 @@ func (s *state) codeInfo(lang string) report.CodeInfo {
 	return c
 }
 
-// abstains tells whether no cause deserves to be named as the answer. Two faults that each have decisive evidence of their
-// own are an answer, though neither is the more probable.
-func (s *state) abstains(ranked []*scored) bool {
-	set := s.f.Settings
-	first, second := ranked[0], ranked[1]
-	if first.ID == report.Unexplained {
-		return true
-	}
-	if first.p >= set.AbstainBelow {
-		return false
-	}
-	return !(first.own >= set.DecisiveDB && second.own >= set.DecisiveDB && second.ID != report.Unexplained && first.p+second.p >= 0.75)
+// An act is what somebody is sent to do: causes with the same act need not be told apart before anybody moves.
+type act struct {
+	by    string
+	visit bool
+	step  string // whoever calls somebody begins alike; whoever acts on the spot begins with the first step
 }
 
-// inseparable names the causes that remain when the engine abstains.
+func actOf(c *codes.Cause) act {
+	a := act{by: c.Act, visit: c.Visit}
+	switch c.Act {
+	case "staff", "technician":
+		if len(c.Steps) > 0 {
+			a.step = c.Steps[len(c.Steps)-1].Text.EN
+			for _, s := range c.Steps {
+				if len(s.When) == 0 {
+					a.step = s.Text.EN
+					break
+				}
+			}
+		}
+	default:
+		a.step = c.Segment
+	}
+	return a
+}
+
+// believed returns the probability that an act is right: that one of its causes is there, alone or in company.
+func (s *state) believed(a act) float64 {
+	p := 0.0
+	for i := range s.causes {
+		c := &s.causes[i]
+		if c.ID != report.Unexplained && actOf(c.Cause) == a {
+			p += c.p
+		}
+	}
+	for _, x := range s.pairs {
+		// Whoever is sent for one of two faults that may both have stopped the sale is sent rightly.
+		switch first, second := actOf(s.causes[x.a].Cause) == a, actOf(s.causes[x.b].Cause) == a; {
+		case first && !second && x.share > 0.1:
+			p += x.p * (1 - x.share) * (1 - s.spare)
+		case second && !first && x.share < 0.9:
+			p += x.p * x.share * (1 - s.spare)
+		}
+	}
+	return min(p, 1)
+}
+
+// abstains tells whether nobody can be sent: what remains needs different people, or different first steps.
+func (s *state) abstains(ranked []*scored) bool {
+	return ranked[0].ID == report.Unexplained || s.believed(actOf(ranked[0].Cause)) < s.f.Settings.AbstainBelow
+}
+
+// inseparable names the causes that remain: when the engine abstains, or when they share an act.
 func inseparable(ranked []*scored) []string {
 	list := []string{}
 	top := 0.0
@@ -131,16 +171,62 @@ func inseparable(ranked []*scored) []string {
 	return list
 }
 
-// masked names the causes whose signs a deeper fault explains.
-func (s *state) masked() []string {
+// set names the causes of which one holds with 95 %: those at least as probable as the true cause was in 95 of 100 trials.
+func (s *state) set(ranked []*scored) []string {
 	list := []string{}
-	for i := range s.causes {
-		c := &s.causes[i]
-		if c.hidden >= 5 && c.own < c.hidden && c.p < 0.25 && len(list) < maxMasked {
+	for i, c := range ranked {
+		if i == 0 || c.p >= s.f.Settings.SetAbove {
 			list = append(list, c.ID)
 		}
 	}
 	return list
+}
+
+// masked names the causes whose findings are explained by what comes first.
+func (s *state) masked(first *scored) []string {
+	list := []string{}
+	for i := range s.causes {
+		c := &s.causes[i]
+		if c.Cause == first.Cause || c.p >= 0.25 || len(list) == maxMasked || first.p < 0.5 {
+			continue
+		}
+		for _, x := range s.says {
+			g := &s.signs[x.sign]
+			if x.cause == i && !x.brought && !g.Tells && x.db >= s.f.Settings.Moderate && slices.Contains(g.Brought, first.ID) {
+				list = append(list, c.ID)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// also names what is broken and cannot have caused this event.
+func (s *state) also(lang string) []report.Also {
+	var list []report.Also
+	for i := range s.causes {
+		c := &s.causes[i]
+		beside := c.present >= 0.5 && c.p < 0.1
+		if !c.out && !beside || c.own < s.f.Settings.Strong*0.75 {
+			continue
+		}
+		best := -1
+		for j := range s.says {
+			if x := &s.says[j]; x.cause == i && !s.signs[x.sign].Tells && !x.brought && (best < 0 || x.db > s.says[best].db) {
+				best = j
+			}
+		}
+		if best < 0 {
+			continue
+		}
+		g := &s.signs[s.says[best].sign]
+		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
+			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: round(s.says[best].db, 1)}})
+	}
+	slices.SortStableFunc(list, func(a, b report.Also) int {
+		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID))
+	})
+	return list[:min(len(list), maxCauses)]
 }
 
 // describe writes out the first causes and unexplained. What the causes left out weigh goes to unexplained: the
@@ -185,15 +271,15 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	if c.ID == report.Unexplained {
 		return d.Cause
 	}
-	if db, ok := s.codeWeight(c.ID); ok && math.Abs(db) >= reasonDB {
-		d.put(report.Reason{Check: "code", Say: s.prior.Text.In(lang), WeightDB: round(db, 1)})
-	}
-	for i := range s.signs {
-		g := &s.signs[i]
-		if g.masked {
-			continue
+	for _, r := range s.readings {
+		if db := s.codeWeight(r, c.ID); math.Abs(db) >= reasonDB && s.res.Known && r.Topic != s.base().Topic {
+			d.put(report.Reason{Check: "code", Say: r.Text.In(lang), WeightDB: round(db, 1)})
 		}
-		if db := round(weightOf(g.Weights, c.ID, 0)*g.strength, 1); math.Abs(db) >= reasonDB {
+	}
+	index := s.causeIndex(c.ID)
+	for _, x := range s.says {
+		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB {
+			g := &s.signs[x.sign]
 			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: db})
 		}
 	}
@@ -210,16 +296,17 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	return d.Cause
 }
 
-// codeWeight is what the code itself says of a cause: how far above the causes that its topic does not name, or, if that is
-// a topic which settles things, how far below.
-func (s *state) codeWeight(cause string) (db float64, ok bool) {
-	if !s.res.Known {
-		return 0, false
+// codeWeight is what a reading of the code says of a cause: how far above the causes that it does not name, or, if it settles
+// things, how far below the main one.
+func (s *state) codeWeight(r reading, cause string) float64 {
+	set := &s.f.Settings
+	switch {
+	case r.Names(cause):
+		return r.share * (set.Frequency(r.Frequency(cause)) - set.Frequency(r.Rest))
+	case r.Settled:
+		return r.share * set.Frequency(r.Rest)
 	}
-	if above := weightOf(s.prior.Weights, cause, s.prior.Floor) - s.prior.Floor; above > 0 {
-		return s.trust * above, true
-	}
-	return s.trust * s.prior.Floor, s.prior.Settled
+	return 0
 }
 
 func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
@@ -229,11 +316,11 @@ func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
 		return "indeterminate"
 	case abstained && p >= 0.05:
 		return "indeterminate"
-	case first && p >= set.Confirmed && (c.own >= set.DecisiveDB || s.prior.Settled && s.trust >= 0.85):
+	case first && c.present >= set.Confirmed && (c.witnesses >= 2 || c.self):
 		return "confirmed"
-	case p >= set.Likely:
+	case max(p, c.present) >= set.Likely:
 		return "likely"
-	case p < 0.02 && c.evidence <= -set.DecisiveDB:
+	case p < 0.02 && c.evidence <= -set.Strong:
 		return "rejected"
 	}
 	return "possible"

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/diagnose/noisyor"
 	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -22,21 +23,51 @@ type state struct {
 	res      codes.Resolution
 	trust    float64 // how far the code's own meaning counts, 0 to 1
 	prior    codes.Prior
+	readings []reading
 	causes   []scored // in the order of the catalogue, unexplained among them
+	says     []saying
+	pairs    []pair
+	spare    float64 // kept for unexplained, because so few witnesses agree
+}
+
+// A reading is one thing that the code may mean, with its share of the belief.
+type reading struct {
+	*codes.Prior
+	share float64
+	base  bool // what is left to believe when the code cannot be trusted
+}
+
+// A saying is what one finding says of one cause, in decibans.
+type saying struct {
+	sign, cause int
+	db          float64
+	brought     bool // by way of a deeper finding
+	second      bool // a stronger finding of its family speaks already
+}
+
+// A pair is two causes that are there together, by index; share is how probably the first one is what stopped the sale.
+type pair struct {
+	a, b  int
+	p     float64
+	share float64
 }
 
 // scored is one cause with what speaks for it, in decibans.
 type scored struct {
 	*codes.Cause
-	prior    float64
-	evidence float64 // sum of all signs that are not masked
-	own      float64 // the strongest single sign of them in its favour
-	hidden   float64 // what masked signs would have said in its favour
-	unseen   float64 // share of evidence: a layer nobody looked at would explain the findings above it
-	p        float64
+	out       bool    // it cannot have produced this event
+	prior     float64 // against unexplained
+	evidence  float64 // sum of all findings, taken alone
+	own       float64 // the strongest single finding in its favour
+	self      bool    // one finding is this fault itself
+	witnesses float64 // independent ones, the code among them where its writer knows
+	p         float64 // share of the belief; of two causes together each has half
+	present   float64 // probability that it is there, alone or in company
+	explains  bitset  // faults found that it produces by itself, not weakly
+	produces  bitset  // and all that it produces, if only by way of others
 }
 
-// infer does the whole inference: signs, priors, weights, probabilities.
+// infer does the whole inference: findings, stages, priors, weights, probabilities.
 func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes.Profile) *state {
 	f := &k.Inference
 	s := &state{k: k, profile: p, given: ev, evidence: list, writer: findWriter(ev, list, k, p)}
@@ -47,142 +78,369 @@ func infer(ev *report.Event, list []report.Evidence, k *codes.Knowledge, p codes
 	s.txn = readTxn(ev, s.Reading)
 	s.res, s.topic, s.trust = resolve(ev, &s.txn, p, k)
 	s.prior, _ = f.Prior(s.topic)
-	readSigns(&s.reader)
-	s.score()
+	s.findings()
+	s.causes = make([]scored, len(k.Causes))
+	for i := range k.Causes {
+		s.causes[i].Cause = &k.Causes[i]
+	}
+	s.gate()
+	s.priors()
+	s.listen()
+	s.solve()
 	return s
 }
 
+// connectedBefore is what is left of a connection as a witness once the request had left without an answer.
+const connectedBefore = 0.3
+
+// findings is the seam to what reads the evidence: the list of findings, each with its name, what shows it, and its strength.
+func (s *state) findings() {
+	readSigns(&s.reader)
+	s.rates()
+	for i := range s.signs {
+		// A connection that was made before the failure says little about after it.
+		if g := &s.signs[i]; g.Name == "connect.made" && s.strengthOf("sent.silent") > 0 {
+			g.strength *= connectedBefore
+		}
+	}
+	s.signs = slices.DeleteFunc(s.signs, func(g sign) bool { return !(g.strength > 0) })
+}
+
 // base is what is weighed with when the code itself cannot be trusted.
-func (s *state) base() codes.Prior {
+func (s *state) base() *codes.Prior {
 	name := "any"
-	if s.ev.Origin == report.OriginTerminal {
+	switch {
+	case s.ev.Origin == report.OriginTerminal:
 		name = "local-any"
+	case s.ev.Origin == report.OriginHost && s.txn.answered(s.ev.Origin):
+		name = "host-any"
 	}
 	p, _ := s.f.Prior(name)
-	return p
+	return &p
 }
 
-func (s *state) score() {
-	set := s.f.Settings
-	base := s.base()
-	s.causes = make([]scored, len(s.k.Causes))
-	for i := range s.k.Causes {
-		c := &s.causes[i]
-		c.Cause = &s.k.Causes[i]
-		mix := func(of func(*codes.Prior) float64) float64 { return s.trust*of(&s.prior) + (1-s.trust)*of(&base) }
-		if c.ID == report.Unexplained {
-			c.prior = set.UnexplainedDB + mix(func(p *codes.Prior) float64 { return p.Unexplained })
-			if s.unchecked() {
-				c.evidence += set.UncheckedDB
+// read finds what the code may mean. Where sources disagree every reading has its share, by the number of its sources; what
+// the code's writer cannot know is left to the base.
+func (s *state) read() {
+	left := 1.0
+	if rows := s.k.Readings(s.res.Scheme, s.ev.Code); len(rows) > 1 && !s.res.Usable && s.res.Decoded == "" {
+		total := 0.0
+		for i := range rows {
+			total += float64(max(1, len(rows[i].Sources)))
+		}
+		for i := range rows {
+			if p, ok := s.f.Prior(s.f.Topic(rows[i])); ok {
+				share := s.trust * float64(max(1, len(rows[i].Sources))) / total
+				s.readings = append(s.readings, reading{&p, share, false})
+				left -= share
 			}
+		}
+	} else {
+		s.readings = append(s.readings, reading{&s.prior, s.trust, false})
+		left -= s.trust
+	}
+	if left > 1e-9 {
+		s.readings = append(s.readings, reading{s.base(), left, true})
+	}
+}
+
+// gate leaves out the causes that cannot have produced this event: a host that answers has been reached by a card that was
+// read, and a code tells at which stage of the sale it was written.
+func (s *state) gate() {
+	s.read()
+	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
+	for i := range s.causes {
+		c := &s.causes[i]
+		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool {
+			return !r.base && r.share > 0.02 && r.Names(c.ID) && r.Frequency(c.ID) < codes.Rare
+		}) {
 			continue
 		}
-		c.prior = mix(func(p *codes.Prior) float64 { return weightOf(p.Weights, c.ID, p.Floor) })
+		switch {
+		case answered:
+			c.out = !acts(c.Stages, "answer")
+		case s.trust > 0.5 && s.ownCode():
+			c.out = !meets(c.Stages, s.prior.Stages)
+		}
 	}
+}
+
+// ownCode tells whether the terminal or its card wrote the code.
+func (s *state) ownCode() bool {
+	return s.res.Scheme == codes.SchemeLocal || s.res.Scheme == codes.SchemeReversal || s.res.Scheme == codes.SchemeCard
+}
+
+func acts(stages []string, at string) bool { return len(stages) == 0 || slices.Contains(stages, at) }
+
+func meets(a, b []string) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(x string) bool { return slices.Contains(b, x) })
+}
+
+// priors mixes the readings. Each is a distribution over the causes that may have been it, and unexplained.
+func (s *state) priors() {
+	set := &s.f.Settings
+	mixed := make([]float64, len(s.causes))
+	own := make([]float64, len(s.causes))
+	for _, r := range s.readings {
+		total := 0.0
+		for i := range s.causes {
+			c := &s.causes[i]
+			switch {
+			case c.ID == report.Unexplained:
+				own[i] = ratio(set.Frequency(r.Unexplained) + set.Unexplained)
+			case c.out:
+				own[i] = 0
+			default:
+				own[i] = ratio(set.Frequency(r.Frequency(c.ID)))
+			}
+			total += own[i]
+		}
+		for i := range own {
+			mixed[i] += r.share * own[i] / total
+		}
+	}
+	rest := decibans(mixed[s.causeIndex(report.Unexplained)])
+	for i := range s.causes {
+		s.causes[i].prior = decibans(mixed[i]) - rest
+	}
+}
+
+// ratio and decibans turn decibans into a ratio and back.
+func ratio(db float64) float64   { return math.Exp(db * (math.Ln10 / 10)) }
+func decibans(r float64) float64 { return 10 * math.Log10(max(r, 1e-30)) }
+
+// listen takes down what every finding says of every cause. Of one family only the strongest counts in full.
+func (s *state) listen() {
+	set := &s.f.Settings
+	s.says = make([]saying, 0, 16*len(s.signs))
 	for i := range s.signs {
 		g := &s.signs[i]
+		most := 0.0
 		for _, w := range g.Weights {
-			c := s.cause(w.Cause)
-			db := w.DB * g.strength
-			if g.masked {
-				c.hidden += max(db, 0)
-				continue
-			}
-			c.evidence += db
-			c.own = max(c.own, db)
+			db := set.Weigh(w.Word) * g.strength
+			most = max(most, db)
+			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(w.Cause), db: db})
+		}
+		for _, id := range g.Brought {
+			s.says = append(s.says, saying{sign: i, cause: s.causeIndex(id), db: set.Brought * most, brought: true})
 		}
 	}
-	s.credit()
-	s.normalise()
+	s.families()
+	for _, x := range s.says {
+		c := &s.causes[x.cause]
+		c.evidence += x.db
+		c.own = max(c.own, choose(x.brought, 0, x.db))
+		if x.db > 0 && !s.signs[x.sign].Tells {
+			c.produces.put(x.sign)
+			if !x.brought && x.db >= set.Hint/2 && c.ID != "none" {
+				c.explains.put(x.sign)
+			}
+		}
+	}
+	s.count()
 }
 
-const (
-	strongDB    = 8    // a sign that favours a cause by so much is a finding worth doubting
-	explainsDB  = 12   // what a sign must say for a cause so that the cause explains what the sign masks
-	creditShare = 0.75 // of the doubted finding that goes to a deeper cause: it need not have shown in just this way
-)
+// families reduces what is said twice: within a family, for and against apart, all but the strongest keep a fraction.
+func (s *state) families() {
+	n := len(s.causes)
+	// What is brought about by way of deeper findings is a family of its own: that nothing beyond a break works is one
+	// phenomenon, however often it is looked at.
+	names := []string{"brought"}
+	family := make([]int, len(s.signs))
+	for i := range s.signs {
+		at := slices.Index(names, s.signs[i].Family)
+		if at < 0 {
+			at = len(names)
+			names = append(names, s.signs[i].Family)
+		}
+		family[i] = at
+	}
+	strongest := make([]int32, 2*len(names)*n) // by family, side and cause; one more than its index
+	for i := range s.says {
+		x := &s.says[i]
+		at := 2 * family[x.sign]
+		switch {
+		case x.brought:
+			at = 0
+		case x.db < 0:
+			at++
+		}
+		best := &strongest[at*n+x.cause]
+		switch {
+		case *best == 0:
+			*best = int32(i + 1)
+		case math.Abs(s.says[*best-1].db) < math.Abs(x.db):
+			s.says[*best-1].second = true
+			*best = int32(i + 1)
+		default:
+			x.second = true
+		}
+	}
+	for i := range s.says {
+		if s.says[i].second {
+			s.says[i].db *= s.f.Settings.Family
+		}
+	}
+}
 
-// credit is fair to the layers nobody looked at: had a deeper one been found broken, it would have masked the findings above
-// it, so while it was not looked at they speak for it nearly as well as for the causes they are named after.
-func (s *state) credit() {
-	lift := map[string]float64{} // never iterated
-	unseen := map[string]bool{}
-	for i := range s.f.Signs {
-		m := &s.f.Signs[i]
-		if len(m.Masks) == 0 {
+// count counts the independent witnesses of each cause: one for every family that speaks for it, as far as it does, and one
+// for the code where its writer knows.
+func (s *state) count() {
+	set := &s.f.Settings
+	for i := range s.says {
+		x := &s.says[i]
+		c := &s.causes[x.cause]
+		if x.second || x.brought || x.db <= 0 {
 			continue
 		}
-		u, known := unseen[m.Check]
-		if !known {
-			u = s.unlooked(m.Check)
-			unseen[m.Check] = u
-		}
-		if !u {
-			continue
-		}
-		for j := range s.signs {
-			g := &s.signs[j]
-			if g.masked {
-				continue
-			}
-			if _, ok := slices.BinarySearch(m.Masks, g.Name); !ok {
-				continue
-			}
-			db := 0.0
-			for _, w := range g.Weights {
-				db = max(db, w.DB)
-			}
-			if db < strongDB {
-				continue
-			}
-			for _, w := range m.Weights {
-				if w.DB >= explainsDB {
-					lift[w.Cause] = max(lift[w.Cause], g.strength*(creditShare*db-max(0, weightOf(g.Weights, w.Cause, 0))))
-				}
-			}
-		}
+		c.witnesses += ramp(x.db, set.Hint, set.Strong)
+		g := &s.signs[x.sign]
+		c.self = c.self || !g.Tells && g.strength >= 0.9 && x.db >= 0.9*set.Decisive
 	}
 	for i := range s.causes {
 		c := &s.causes[i]
-		c.unseen = lift[c.ID]
-		c.evidence += c.unseen
+		switch main := s.prior.Frequency(c.ID) == 0; {
+		case main && s.knows():
+			c.witnesses++
+			c.self = true
+		case main && s.ownCode() && s.trust >= 0.85:
+			c.witnesses += 0.5 // the terminal knows what it met, not why
+		}
 	}
 }
 
-// unlooked tells whether a layer of the way to the host, or the clock, was not looked at although it may well be there.
-func (s *state) unlooked(check string) bool {
-	switch {
-	case check == "net.wifi":
-		if s.Kind != "wifi" && len(s.All(evidence.NetWifi)) == 0 {
-			return false
-		}
-	case strings.HasPrefix(check, "modem."):
-		if s.Kind != "cellular" && s.Kind != "ppp" {
-			return false
-		}
-	case !strings.HasPrefix(check, "net.") && check != "board.clock":
-		return false
-	}
-	list := s.All(evidence.Check(check))
-	for i := range list {
-		if list[i].Fresh >= maskFrom {
-			return false
+// knows tells whether the code's writer knows what it says: a host's own verdict.
+func (s *state) knows() bool { return s.prior.Settled && s.trust >= 0.85 }
+
+// solve turns it all into probabilities.
+func (s *state) solve() {
+	set := &s.f.Settings
+	at := make([]int, len(s.causes)) // of each cause, its place in the problem
+	back := make([]int, 0, len(s.causes))
+	p := noisyor.Problem{Largest: 2}
+	for i := range s.causes {
+		at[i] = -1
+		if c := &s.causes[i]; !c.out && c.ID != report.Unexplained {
+			at[i] = len(back)
+			back = append(back, i)
+			p.Odds = append(p.Odds, ratio(c.prior))
+			p.Single = append(p.Single, c.explains == bitset{})
 		}
 	}
-	for _, e := range s.Missing {
-		if reason, _ := e.Facts.Str("reason"); e.Check == check && (reason == report.ReasonAbsent || reason == report.ReasonMasked) {
-			return false
+	// One of two causes stops the sale, and the other one is there besides.
+	besides := ratio(set.Company)
+	p.Both = func(a, b int) float64 {
+		if !s.apart(back[a], back[b]) {
+			return 0
+		}
+		return besides * (p.Odds[a] + p.Odds[b])
+	}
+	p.Findings = make([]noisyor.Finding, len(s.signs))
+	effects := make([]noisyor.Effect, 0, len(s.says))
+	for from := 0; from < len(s.says); {
+		to := from
+		sign := s.says[from].sign
+		most := 0.0
+		for to < len(s.says) && s.says[to].sign == sign {
+			most = max(most, s.says[to].db)
+			to++
+		}
+		start := len(effects)
+		f := &p.Findings[sign]
+		f.Seen = !s.signs[sign].Tells
+		if f.Seen {
+			f.Leak = 0.9 * ratio(-most)
+		} else {
+			f.Leak = 1 - 0.99*ratio(-most)
+		}
+		for _, x := range s.says[from:to] {
+			if at[x.cause] < 0 || x.db == 0 {
+				continue
+			}
+			e := noisyor.Effect{Cause: at[x.cause], P: f.Leak * ratio(x.db)}
+			if !f.Seen {
+				e.P = 1 - (1-f.Leak)*ratio(x.db)
+			}
+			effects = append(effects, e)
+		}
+		f.Effects = effects[start:len(effects):len(effects)]
+		from = to
+	}
+	post := noisyor.Solve(&p)
+	best := -1
+	for i, c := range back {
+		x := &s.causes[c]
+		x.present = post.Marginal[i]
+		x.p = post.Alone[i]
+	}
+	// Which of two that are there stopped the sale follows from what speaks for each alone.
+	for _, c := range post.Pairs {
+		x, y := &s.causes[back[c.A]], &s.causes[back[c.B]]
+		share := 1 / (1 + ratio(y.prior+y.evidence-x.prior-x.evidence))
+		s.causes[back[c.A]].p += c.P * share
+		s.causes[back[c.B]].p += c.P * (1 - share)
+		s.pairs = append(s.pairs, pair{back[c.A], back[c.B], c.P, share})
+	}
+	// What the pairs too small to be named weigh together is shared by what each cause has in them.
+	for i, c := range back {
+		x := &s.causes[c]
+		x.p += max(0, post.Marginal[i]-post.Alone[i]-s.inPairs(c)) / 2
+		if best < 0 || x.p > s.causes[best].p {
+			best = c
 		}
 	}
-	return true
+	// How much is kept for what nobody thought of follows from how much was seen.
+	s.spare = spareFor(set, s.causes[best].witnesses)
+	for i := range s.causes {
+		s.causes[i].p *= 1 - s.spare
+		s.causes[i].present *= 1 - s.spare
+	}
+	rest := s.cause(report.Unexplained)
+	rest.p = post.None*(1-s.spare) + s.spare
+	rest.present = rest.p
 }
 
-func weightOf(list []codes.Weight, cause string, otherwise float64) float64 {
-	i, ok := slices.BinarySearchFunc(list, cause, func(w codes.Weight, c string) int { return strings.Compare(w.Cause, c) })
-	if !ok {
-		return otherwise
+// inPairs returns how probable the named pairs with a cause are.
+func (s *state) inPairs(c int) float64 {
+	sum := 0.0
+	for _, x := range s.pairs {
+		if x.a == c || x.b == c {
+			sum += x.p
+		}
 	}
-	return list[i].DB
+	return sum
+}
+
+// spareFor returns what is kept for unexplained when so many independent witnesses agree.
+func spareFor(set *codes.Settings, witnesses float64) float64 {
+	v := [...]float64{set.Spare0, set.Spare1, set.Spare2, set.Spare3}
+	i := min(int(witnesses), len(v)-2)
+	return v[i] + (v[i+1]-v[i])*min(1, witnesses-float64(i))
+}
+
+// apart tells whether two causes can be two faults: they lie in different segments, and each explains a finding that the
+// other one does not.
+func (s *state) apart(a, b int) bool {
+	x, y := &s.causes[a], &s.causes[b]
+	return x.Segment != y.Segment && x.explains.beyond(&y.produces) && y.explains.beyond(&x.produces)
+}
+
+// A bitset is a set of findings.
+type bitset [maxEvidence / 64]uint64
+
+func (b *bitset) put(i int) {
+	if i < maxEvidence {
+		b[i/64] |= 1 << (i % 64)
+	}
+}
+
+func (b *bitset) beyond(c *bitset) bool {
+	for i := range b {
+		if b[i]&^c[i] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) cause(id string) *scored {
@@ -201,45 +459,42 @@ func (s *state) causeIndex(id string) int {
 	return i
 }
 
-// unchecked tells whether a code that only checks can settle came with hardly any.
-func (s *state) unchecked() bool {
-	if s.prior.Settled && s.trust > 0.5 {
-		return false
-	}
-	checks := 0
-	for i := range s.signs {
-		if it := s.signs[i].item; it != nil && !strings.HasPrefix(it.Check, "txn.") && !strings.HasPrefix(it.Check, "app.") && it.Fresh > 0.3 {
-			checks++
-		}
-	}
-	return checks < 2
-}
-
-// normalise turns decibans into probabilities.
-func (s *state) normalise() {
-	top := math.Inf(-1)
-	for i := range s.causes {
-		top = max(top, s.causes[i].prior+s.causes[i].evidence)
-	}
-	sum := 0.0
-	for i := range s.causes {
-		c := &s.causes[i]
-		c.p = math.Pow(10, s.f.Settings.Scale*(c.prior+c.evidence-top)/10)
-		sum += c.p
-	}
-	spare := min(s.f.Settings.ModelError, 0.5)
-	for i := range s.causes {
-		s.causes[i].p *= (1 - spare) / sum
-	}
-	s.cause(report.Unexplained).p += spare
-}
-
 // ranked returns the causes, most probable first.
 func (s *state) ranked() []*scored {
 	list := make([]*scored, len(s.causes))
 	for i := range s.causes {
 		list[i] = &s.causes[i]
 	}
-	slices.SortStableFunc(list, func(a, b *scored) int { return cmp.Or(cmp.Compare(b.p, a.p), strings.Compare(a.ID, b.ID)) })
+	slices.SortStableFunc(list, func(a, b *scored) int {
+		return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(b.present, a.present), strings.Compare(a.ID, b.ID))
+	})
 	return list
 }
+
+// A Weighing is one event read once, to be weighed with other settings: what fitting the settings needs.
+type Weighing struct{ s *state }
+
+// Read takes in an event and its evidence.
+func Read(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, p codes.Profile) *Weighing {
+	return &Weighing{infer(&ev, evidence, k, p)}
+}
+
+// Weigh calls each for every cause with its probability under other settings.
+func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64)) {
+	s := *w.s
+	s.f = f
+	s.causes = make([]scored, len(w.s.causes))
+	for i := range s.causes {
+		s.causes[i] = scored{Cause: w.s.causes[i].Cause, out: w.s.causes[i].out}
+	}
+	s.says, s.pairs = nil, nil
+	s.priors()
+	s.listen()
+	s.solve()
+	for i := range s.causes {
+		each(s.causes[i].ID, s.causes[i].p)
+	}
+}
+
+// ramp rises from 0 at a to 1 at b, whichever is larger.
+func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 type Step struct {
 	report.NextTest
 	Answers []Answer
+	saved   float64 // seconds that it saves by expectation, its own cost taken off
 }
 
 // An Answer is one end of a step and what would be known after it.
@@ -27,13 +29,13 @@ type Answer struct {
 }
 
 const (
-	minGainBits = 0.02 // what teaches less is not worth anybody's time
-	overheadS   = 15.0 // seconds that even the cheapest step takes of a person's attention
+	minGainBits = 0.1 // what teaches less is not worth anybody's time
+	minSavedS   = 5.0 // seconds; what saves less changes nothing that anybody does
 	maxPlan     = 6
 )
 
-// Plan lists what to try next, best first: most expected information for its cost. It is empty when nothing teaches
-// enough.
+// Plan lists what to try next, best first: what saves the most of the expected cost of repair, its own cost taken off
+// (Heckerman, Breese and Rommelse 1995). It is empty when nothing could change what anybody does.
 func Plan(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o Options) []Step {
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
@@ -54,16 +56,17 @@ func After(k *codes.Knowledge, question, answer string) (report.Evidence, bool) 
 
 func (s *state) plan(lang string) []Step {
 	var steps []Step
+	agenda := s.agenda()
 	for i := range s.f.Tests {
 		t := &s.f.Tests[i]
 		if !s.applies(t) {
 			continue
 		}
-		gain, after := s.gain(t)
-		if gain < minGainBits {
+		gain, saved, after := s.gain(t, &agenda)
+		if gain < minGainBits || saved < minSavedS {
 			continue
 		}
-		step := Step{NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
+		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
 		for j := range after {
 			after[j].Say = fill(s.f.Sign(after[j].Sign).Text.In(lang), nil)
 		}
@@ -73,7 +76,7 @@ func (s *state) plan(lang string) []Step {
 	steps = s.askForWriter(steps, lang)
 	sort.SliceStable(steps, func(i, j int) bool {
 		a, b := &steps[i], &steps[j]
-		return cmp.Or(cmp.Compare(b.GainBits/(b.CostS+overheadS), a.GainBits/(a.CostS+overheadS)), strings.Compare(a.Check, b.Check)) < 0
+		return cmp.Or(cmp.Compare(b.saved, a.saved), cmp.Compare(b.GainBits, a.GainBits), strings.Compare(a.Check, b.Check)) < 0
 	})
 	return steps[:min(len(steps), maxPlan)]
 }
@@ -109,9 +112,10 @@ func (s *state) applies(t *codes.Test) bool {
 			return false
 		}
 	}
+	// What a deeper fault, near certain, brings about by itself is not worth looking at.
 	for _, o := range t.Outcomes {
-		for i := range s.signs {
-			if !s.signs[i].masked && s.signs[i].strength >= maskFrom && masks(&s.signs[i], o.Sign) {
+		for _, id := range s.f.Sign(o.Sign).Brought {
+			if s.cause(id).p >= 0.8 {
 				return false
 			}
 		}
@@ -119,12 +123,82 @@ func (s *state) applies(t *codes.Test) bool {
 	return true
 }
 
+// What an act costs, in seconds of whoever does it and of a shop that waits; a wrong one is found out, and then the right one
+// is due as well.
+const (
+	visitS     = 7200.0
+	remoteS    = 1200.0
+	callS      = 900.0
+	staffS     = 180.0
+	customerS  = 60.0
+	wrongTurnS = 900.0
+	hotlineS   = 1800.0 // to find out what nobody thought of
+)
+
+func (a act) cost() float64 {
+	switch {
+	case a.visit:
+		return visitS
+	case a.by == "technician":
+		return remoteS
+	case a.by == "staff":
+		return staffS
+	case a.by == "cardholder":
+		return customerS
+	case a.by == "none":
+		return 0
+	}
+	return callS
+}
+
+// An agenda is the belief summed by act.
+type agenda struct {
+	acts []act
+	of   []int // act of each cause, -1 for unexplained
+}
+
+func (s *state) agenda() agenda {
+	g := agenda{of: make([]int, len(s.causes))}
+	for i := range s.causes {
+		g.of[i] = -1
+		if c := &s.causes[i]; c.ID != report.Unexplained && c.p >= negligible {
+			a := actOf(c.Cause)
+			if g.of[i] = slices.Index(g.acts, a); g.of[i] < 0 {
+				g.of[i] = len(g.acts)
+				g.acts = append(g.acts, a)
+			}
+		}
+	}
+	return g
+}
+
+// repair returns the expected cost of the best act under a belief, all of it scaled by the belief's own sum.
+func (g *agenda) repair(belief func(cause int) float64) float64 {
+	mass := make([]float64, len(g.acts))
+	all, wrong := 0.0, 0.0
+	for c, a := range g.of {
+		p := belief(c)
+		all += p
+		if a < 0 {
+			wrong += p * hotlineS
+			continue
+		}
+		mass[a] += p
+		wrong += p * (g.acts[a].cost() + wrongTurnS)
+	}
+	best := math.Inf(1)
+	for a := range g.acts {
+		best = min(best, all*g.acts[a].cost()+wrong-mass[a]*(g.acts[a].cost()+wrongTurnS))
+	}
+	return best
+}
+
 // negligible is a probability that moves no expectation; causes below it are left out.
 const negligible = 1e-5
 
-// gain returns the expected information of a test in bits, and what would be known after each of its ends. How probable
+// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be known after each of its ends. How probable
 // an end is under a cause follows from the same weights that its sign has as evidence.
-func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
+func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []Answer) {
 	// The likelihood of each end, by outcome, then cause; a cause that a sign does not weigh has the usual share.
 	n := len(s.causes)
 	joint := make([]float64, len(t.Outcomes)*n)
@@ -133,10 +207,15 @@ func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
 		for c := range row {
 			row[c] = out.Share
 		}
-		for _, w := range s.f.Sign(out.Sign).Weights {
-			if c := s.causeIndex(w.Cause); c >= 0 {
-				row[c] *= math.Pow(10, s.f.Settings.Scale*w.DB/10)
-			}
+		g := s.f.Sign(out.Sign)
+		most := 0.0
+		for _, w := range g.Weights {
+			db := s.f.Settings.Weigh(w.Word)
+			most = max(most, db)
+			row[s.causeIndex(w.Cause)] *= ratio(db)
+		}
+		for _, id := range g.Brought {
+			row[s.causeIndex(id)] *= ratio(s.f.Settings.Brought * most)
 		}
 	}
 	total := make([]float64, len(t.Outcomes))
@@ -157,6 +236,7 @@ func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
 		}
 	}
 	after := 0.0
+	saved = g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, s.causes[c].p) })
 	answers = make([]Answer, len(t.Outcomes))
 	for o := range t.Outcomes {
 		a := &answers[o]
@@ -172,8 +252,9 @@ func (s *state) gain(t *codes.Test) (bits float64, answers []Answer) {
 			}
 		}
 		a.FirstP = round(a.FirstP, 3)
+		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
-	return max(0, before-after), answers
+	return max(0, before-after), max(0, saved), answers
 }
 
 func entropy(p float64) float64 {

@@ -16,6 +16,7 @@ const (
 	shownAgainst  = 2
 	shownOthers   = 2 // further causes
 	shownOtherMin = 0.05
+	shownAlso     = 2 // broken, and not the cause
 )
 
 // Render writes a diagnosis for people: what happened, the money, the cause with what speaks for and against it, who acts
@@ -62,6 +63,9 @@ func Render(d report.Diagnosis, lang string, width int) string {
 			w.line(say("处理", "act"), actor(first.Act, lang))
 			w.line("", first.Act.Step)
 		}
+	}
+	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
+		w.line(pick(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
 	}
 	if n := d.NextTest; n != nil {
 		w.line(say("下一步", "next"), fmt.Sprintf(say("%s（约%s秒）", "%s (about %s s)"), n.How, factText(n.CostS)))

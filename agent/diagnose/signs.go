@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"slices"
-	"sort"
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
@@ -15,7 +14,6 @@ type sign struct {
 	item     *evidence.Item // what shows it, nil for the event itself
 	facts    report.Facts
 	strength float64 // 0 to 1: freshness times how clear it is
-	masked   bool    // a deeper fault explains it
 }
 
 // A reader holds what the judge found, and what is known of the sale.
@@ -28,7 +26,7 @@ type reader struct {
 	signs []sign
 }
 
-// readSigns has the judge say what the evidence shows, and lets the deepest fault explain what lies above it.
+// readSigns has the judge say what the evidence shows.
 func readSigns(r *reader) {
 	found := r.Findings(evidence.Sale{Event: r.ev, Topic: r.topic, MTI: r.txn.mti, Entry: r.txn.entry, Sent: r.txn.sent, Answer: r.txn.answer,
 		Clash: r.txn.clash, ConnectMS: r.txn.connectMS, ResponseMS: r.txn.responseMS, Answered: r.txn.answered(r.ev.Origin)})
@@ -36,52 +34,21 @@ func readSigns(r *reader) {
 	for i := range found {
 		f := &found[i]
 		if s := r.f.Sign(f.Name); s != nil {
-			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength, false})
+			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength})
 		}
 	}
-	r.mask()
 }
 
 func (r *reader) has(name string) bool {
-	return slices.ContainsFunc(r.signs, func(s sign) bool { return s.Name == name && !s.masked })
+	return slices.ContainsFunc(r.signs, func(s sign) bool { return s.Name == name })
 }
 
-// maskFrom is how strong a sign must show to explain others away.
-const maskFrom = 0.4
-
-// mask lets the deepest broken layer explain what lies above it, in the order of the ladder: power, board, modem, SIM,
-// registration, link, address, gateway, names, connection.
-func (r *reader) mask() {
-	// A sign that is itself explained away hides nothing, so the deepest come first: those that most signs depend on.
-	order := make([]int, 0, len(r.signs))
+// strengthOf returns how strongly a finding shows, 0 if it does not.
+func (r *reader) strengthOf(name string) float64 {
 	for i := range r.signs {
-		if len(r.signs[i].Masks) > 0 && r.signs[i].strength >= maskFrom {
-			order = append(order, i)
+		if r.signs[i].Name == name {
+			return r.signs[i].strength
 		}
 	}
-	sort.SliceStable(order, func(i, j int) bool {
-		switch x, y := &r.signs[order[i]], &r.signs[order[j]]; {
-		case masks(x, y.Name) && !masks(y, x.Name):
-			return true
-		case masks(y, x.Name) && !masks(x, y.Name):
-			return false
-		default:
-			return len(x.Masks) > len(y.Masks)
-		}
-	})
-	for _, i := range order {
-		if r.signs[i].masked {
-			continue
-		}
-		for j := range r.signs {
-			if j != i && masks(&r.signs[i], r.signs[j].Name) {
-				r.signs[j].masked = true
-			}
-		}
-	}
-}
-
-func masks(s *sign, name string) bool {
-	_, ok := slices.BinarySearch(s.Masks, name)
-	return ok
+	return 0
 }

@@ -81,6 +81,7 @@ func (s *state) askForWriter(steps []Step, lang string) []Step {
 		first := then.ranked()[0]
 		step.Answers = append(step.Answers, Answer{Sign: a.sign, Say: a.say.In(lang), Probability: a.share, First: first.ID, FirstP: round(first.p, 3)})
 	}
+	step.saved = wrongTurnS // at least: the advice for the money hangs on it
 	// Whose code it is also decides about the money, so it is worth asking where it teaches little of the cause.
 	step.GainBits = round(max(before-after, minGainBits), 3)
 	return append(steps, step)

@@ -110,7 +110,7 @@ func (r *Reading) changes() {
 	}
 	members := it.Facts.Strings(string(ChangedSinceApproval))
 	if len(members) == 0 {
-		r.add("changed.none", it, 1)
+		r.add("changed.none", it, choose(it.Bad(), 0, 1))
 	}
 	for _, m := range members {
 		if name := changed[m]; name != "" {

@@ -90,6 +90,15 @@ func NotRun(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.NotRun, reason, values)
 }
 
+// Said returns what somebody else says of their own: the fleet of other terminals. It is bad where they see it too.
+func Said(c Check, subject string, bad bool, values ...Value) report.Evidence {
+	e := report.Evidence{Check: string(c), Subject: subject, Status: report.OK, Facts: factsOf(c, values)}
+	if bad {
+		e.Status = report.Bad
+	}
+	return e
+}
+
 func unanswered(c Check, subject string, s report.Status, reason string, values []Value) report.Evidence {
 	f := factsOf(c, values)
 	f["reason"] = reason
@@ -179,4 +188,43 @@ func causeText(it *Item) string {
 	}
 	s := it.str(Cause)
 	return strings.TrimPrefix(strings.TrimPrefix(s, "#"), "cause ")
+}
+
+// Empty tells a text of no characters, which a device leaves that says nothing.
+func (v Value) Empty() bool { return v.value == "" }
+
+// Registered is the registration of a fact: its type, words and bounds.
+type Registered = codes.Fact
+
+// A Reportable is a check that the payment application may report, under its subject and with these facts.
+type Reportable struct {
+	Check   Check
+	Subject string
+	Facts   []Registered
+}
+
+// Reportables are the checks that the payment application may report.
+func Reportables() []Reportable {
+	k := codes.Builtin()
+	var list []Reportable
+	for _, c := range k.Checks {
+		if c.Hook == "" {
+			continue
+		}
+		r := Reportable{Check: Check(c.Name), Subject: c.Hook}
+		for _, f := range k.FactsOf(c.Name) {
+			if f.Hook {
+				r.Facts = append(r.Facts, f)
+			}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// Reported returns what the payment application said of a check, judged.
+func (r *Reportable) Reported(facts report.Facts) report.Evidence {
+	e := report.Evidence{Check: string(r.Check), Subject: r.Subject, Facts: facts, Depth: report.Internal}
+	Grade(&e, codes.Builtin())
+	return e
 }

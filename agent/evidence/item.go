@@ -25,6 +25,7 @@ type Item struct {
 type shown struct {
 	*codes.Limit
 	strength float64
+	badness  float64 // what it takes of the good news: all of it, where the check is bad
 }
 
 func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
@@ -44,8 +45,11 @@ func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
 // Bad tells whether the check is bad, by its facts or by the word of whoever sent it.
 func (it *Item) Bad() bool { return it.Level == LevelBad }
 
-// claimedBad tells whether its sender called it bad.
+// claimedBad tells whether its sender called it bad. What sales there were is nobody's fault, whatever its sender says.
 func (it *Item) claimedBad() bool {
+	if Check(it.Check) == TxnHistory {
+		return false
+	}
 	return it.Status == report.Bad || it.claimedLevel() == LevelBad
 }
 

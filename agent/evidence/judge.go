@@ -35,10 +35,13 @@ func Grade(e *report.Evidence, k *codes.Knowledge) {
 	}
 }
 
-// graded tells whether the check is one that can be less than good and more than bad.
+// graded tells whether the level says more than the status: the check measures numbers, or ended in between.
 func (it *Item) graded() bool {
+	if it.Level == LevelPoor || it.Level == LevelFair {
+		return true
+	}
 	for i, list := 0, it.k.LimitsOf(it.Check); i < len(list); i++ {
-		if list[i].News == codes.PoorNews || list[i].News == codes.BadNews && list[i].Fact != "" {
+		if (list[i].News == codes.BadNews || list[i].News == codes.PoorNews) && list[i].Fact != "" {
 			return true
 		}
 	}
@@ -61,20 +64,18 @@ func (it *Item) judge() {
 		it.Level = LevelBad
 		for i := range limits {
 			if l := &limits[i]; len(l.When) == 1 && l.When[0].Op == codes.Claimed {
-				it.shown = append(it.shown, shown{l, l.Full})
+				it.shown = append(it.shown, shown{l, l.Full, 1})
 			}
 		}
 	}
 	it.Level = worse(it.Level, it.claimedLevel())
 	worst := 0.0
 	for _, s := range it.shown {
-		if s.News == codes.BadNews || s.News == codes.PoorNews {
-			worst = max(worst, s.strength)
-		}
+		worst = max(worst, s.badness)
 	}
 	it.trust = choose(it.Level == LevelBad, 0, 1-worst)
-	if it.claimedLevel() == LevelPoor {
-		it.trust *= 0.5
+	if it.claimedLevel() == LevelPoor && worst == 0 {
+		it.trust *= 0.5 // so whoever sent it says
 	}
 	for i := range limits {
 		if l := &limits[i]; l.News == codes.GoodNews && it.trust > 0 && it.holds(l) {
@@ -84,7 +85,7 @@ func (it *Item) judge() {
 				strength = choose(ok, ramp(v, l.Bad, l.Full), 0)
 			}
 			if strength *= it.trust; strength > 0 {
-				it.shown = append(it.shown, shown{l, strength})
+				it.shown = append(it.shown, shown{l, strength, 0})
 			}
 		}
 	}
@@ -96,13 +97,14 @@ func (it *Item) look(l *codes.Limit) {
 		if len(l.When) == 1 && l.When[0].Op == codes.Claimed {
 			return
 		}
-		it.shown = append(it.shown, shown{l, l.Full})
+		s := shown{l, l.Full, 0}
 		switch l.News {
 		case codes.BadNews:
-			it.Level = LevelBad
+			it.Level, s.badness = LevelBad, 1
 		case codes.PoorNews:
-			it.Level = worse(it.Level, LevelPoor)
+			it.Level, s.badness = worse(it.Level, LevelPoor), l.Full
 		}
+		it.shown = append(it.shown, s)
 		return
 	}
 	v, ok := it.number(l.Fact)
@@ -123,7 +125,14 @@ func (it *Item) look(l *codes.Limit) {
 	}
 	it.Level = worse(it.Level, level)
 	if strength > 0 {
-		it.shown = append(it.shown, shown{l, strength})
+		s := shown{l, strength, 0}
+		switch l.News {
+		case codes.BadNews:
+			s.badness = ramp(v, l.Poor, l.Bad)
+		case codes.PoorNews:
+			s.badness = strength
+		}
+		it.shown = append(it.shown, s)
 	}
 }
 
@@ -224,7 +233,7 @@ func (it *Item) doubt() string {
 			return report.ReasonTooFew
 		}
 	case ModemSignal:
-		if n, ok := it.num(Samples); ok && n < enoughSamples || len(it.shown) == 0 {
+		if n, ok := it.num(Samples); ok && n < EnoughSamples || len(it.shown) == 0 {
 			return report.ReasonTooFew
 		}
 	case NetGateway:
@@ -243,5 +252,5 @@ func (it *Item) doubt() string {
 // passing lorry.
 const (
 	enoughCards   = 5
-	enoughSamples = 3
+	EnoughSamples = 3
 )

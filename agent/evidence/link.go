@@ -47,11 +47,11 @@ const noAddress = "169.254."
 // addressLevel judges the addressing of an interface.
 func (it *Item) addressLevel() Level {
 	routes, known := it.num(DefaultRoutes)
-	address := it.str(Address)
+	address, told := it.Facts.Str(string(Address))
 	switch {
 	case it.is(Duplicate), it.is(Conflict), it.gatewayOutside(), strings.HasPrefix(address, noAddress), known && routes == 0:
 		return LevelBad
-	case known && address == "" && it.Facts[string(Iface)] != nil && it.is(DHCP):
+	case told && address == "":
 		return LevelBad
 	}
 	return LevelGood

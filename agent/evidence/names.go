@@ -93,6 +93,7 @@ const (
 	LifeUsedPct          Fact[float64]            = "life_used_pct"          // board.flash
 	PreEOL               Fact[string]             = "pre_eol"                // board.flash
 	HungTasks24h         Fact[float64]            = "hung_tasks_24h"         // board.kernel
+	IOErrorsOther24h     Fact[float64]            = "io_errors_other_24h"    // board.kernel
 	LinkDown24h          Fact[float64]            = "link_down_24h"          // board.kernel
 	LostLines            Fact[float64]            = "lost_lines"             // board.kernel
 	OOM24h               Fact[float64]            = "oom_24h"                // board.kernel
@@ -101,6 +102,7 @@ const (
 	SerialOverruns24h    Fact[float64]            = "serial_overruns_24h"    // board.kernel
 	UnderVoltage24h      Fact[float64]            = "under_voltage_24h"      // board.kernel
 	USBDisconnects24h    Fact[float64]            = "usb_disconnects_24h"    // board.kernel
+	USBErrors24h         Fact[float64]            = "usb_errors_24h"         // board.kernel
 	AvailableMB          Fact[float64]            = "available_mb"           // board.memory
 	OOMKills24h          Fact[float64]            = "oom_kills_24h"          // board.memory
 	TotalMB              Fact[float64]            = "total_mb"               // board.memory
@@ -135,6 +137,7 @@ const (
 	Firmware             Fact[string]             = "firmware"               // modem.port pinpad.port reader.port
 	Model                Fact[string]             = "model"                  // modem.port pinpad.port reader.port
 	Unanswered           Fact[float64]            = "unanswered"             // modem.port
+	Radio                Fact[string]             = "radio"                  // modem.registration
 	Tech                 Fact[string]             = "tech"                   // modem.registration modem.signal
 	BERPct               Fact[float64]            = "ber_pct"                // modem.signal
 	RSRPDBm              Fact[float64]            = "rsrp_dbm"               // modem.signal
@@ -206,6 +209,7 @@ const (
 	Overrun              Fact[float64]            = "overrun"                // reader.line
 	Parity               Fact[float64]            = "parity"                 // reader.line
 	ReaderResets         Fact[float64]            = "reader_resets"          // reader.line
+	StrayBytes           Fact[float64]            = "stray_bytes"            // reader.line
 	Cards                Fact[float64]            = "cards"                  // reader.reads
 	CardsFailed          Fact[float64]            = "cards_failed"           // reader.reads
 	CardsRetried         Fact[float64]            = "cards_retried"          // reader.reads
@@ -227,6 +231,7 @@ const (
 	First                Fact[string]             = "first"                  // source.readable
 	MessagesRead         Fact[float64]            = "messages_read"          // source.readable
 	MessagesUnread       Fact[float64]            = "messages_unread"        // source.readable
+	NotInEncoding        Fact[float64]            = "not_in_encoding"        // source.readable
 	Size                 Fact[float64]            = "size"                   // source.readable
 	ConnectMS            Fact[float64]            = "connect_ms"             // txn.answer
 	HostAnswerSeen       Fact[bool]               = "host_answer_seen"       // txn.answer

@@ -1,56 +1,77 @@
 package evidence
 
+// A stretch is one measured path: how strongly it shows loss and delay.
+type stretch struct {
+	*Item
+	loss, lag, slow float64
+}
+
+func (p stretch) clean() float64 { return (1 - p.loss) * (1 - max(p.lag, p.slow)) }
+
 // paths looks at loss and delay. Loss to two unrelated places is the line; loss to one alone is that place.
 func (r *Reading) paths() {
 	list := r.All(NetPath)
-	var lossy, slow, clean []*Item
-	var fast *Item
+	var all []stretch
 	for i := range list {
 		it := &list[i]
 		if it.Bearer != "" && r.Other(kindOf(it.Bearer)) {
 			continue
 		}
-		loss, lag := r.lost(it), it.shows("path.slow-some")
+		p := stretch{it, r.lost(it), it.shows("path.slow-some"), it.shows("path.slow")}
 		if it.Target == "gateway" {
-			r.add("path.gateway-loss", it, loss)
+			r.add("path.gateway-loss", it, p.loss)
 			continue
 		}
-		_, timed := it.num(RTTMS)
-		all, lossKnown := it.num(LossPct)
+		all = append(all, p)
+	}
+	r.losses(all)
+	for i, p := range all {
+		others := 0.0
+		for j, q := range all {
+			if j != i {
+				others = max(others, q.clean())
+			}
+		}
+		r.add("path.slow", p.Item, p.slow*(1-others/2))
+		r.add("path.slow-some", p.Item, p.lag*(1-p.slow)*(1-others/2))
+	}
+}
+
+// losses adds what the paths say of loss, and the good news that is left.
+func (r *Reading) losses(all []stretch) {
+	var worst, second, clean *stretch
+	for i := range all {
+		p := &all[i]
 		switch {
-		case loss > 0:
-			lossy = append(lossy, it)
-		case lag > 0.5 || lossKnown && all >= allLost:
-		case lossKnown || !it.Bad():
-			clean = append(clean, it)
+		case worst == nil || p.loss > worst.loss:
+			worst, second = p, worst
+		case second == nil || p.loss > second.loss:
+			second = p
 		}
-		if lag > 0.5 || it.shows("path.slow") > 0 {
-			slow = append(slow, it)
-		} else if timed {
-			fast = it
+		if clean == nil || p.clean() < clean.clean() {
+			clean = p
 		}
 	}
-	for _, it := range lossy {
-		loss := r.lost(it)
-		switch {
-		case len(lossy) >= 2:
-			r.add("path.loss-all", it, loss)
-		case len(clean) > 0 && it.IsHost():
-			r.add("path.loss-host", it, loss)
-		default:
-			r.add("path.loss", it, loss)
+	if worst == nil {
+		return
+	}
+	shared := 0.0
+	if second != nil {
+		shared = second.loss
+	}
+	r.add("path.loss-all", worst.Item, shared)
+	alone := "path.loss"
+	if second != nil && worst.IsHost() && shared == 0 {
+		alone = "path.loss-host"
+	}
+	r.add(alone, worst.Item, worst.loss-shared)
+	if loss, known := clean.num(LossPct); known && loss < allLost && !clean.Bad() {
+		r.add("path.ok", clean.Item, clean.clean())
+	}
+	if worst.loss > 0 { // what is lost is another question than what takes long
+		if _, timed := worst.num(RTTMS); timed {
+			r.add("path.fast", worst.Item, worst.loss*(1-worst.lag))
 		}
-	}
-	for _, it := range slow {
-		clear := choose(len(clean) > 0, 0.5, 1)
-		r.add("path.slow", it, clear*it.shows("path.slow"))
-		r.add("path.slow-some", it, clear*it.shows("path.slow-some")*(1-it.shows("path.slow")))
-	}
-	switch {
-	case len(lossy)+len(slow) == 0 && len(clean) > 0:
-		r.add("path.ok", clean[0], choose(clean[0].Bad(), 0, 1))
-	case len(slow) == 0 && fast != nil:
-		r.add("path.fast", fast, 1)
 	}
 }
 
@@ -72,7 +93,8 @@ func (r *Reading) alive(path *Item) bool {
 	for _, check := range [...]Check{NetTCP, NetInternet, NetTLS} {
 		list := r.All(check)
 		for i := range list {
-			if !list[i].Bad() && list[i].IsHost() == path.IsHost() {
+			host := list[i].IsHost() && check != NetInternet
+			if !list[i].Bad() && host == path.IsHost() {
 				return true
 			}
 		}

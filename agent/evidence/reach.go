@@ -85,6 +85,9 @@ func (r *Reading) beyond() {
 	n := r.reach()
 	if n.internetOK != nil && !r.has("internet.portal") {
 		r.add("internet.ok", n.internetOK, 1)
+		if n.internetOK.str(Outcome) == "refused" {
+			r.add("internet.refused", n.internetOK, 1)
+		}
 	}
 	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -43,7 +44,11 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	})
 	r.Items = make([]Item, 0, len(order))
 	for i, e := range order {
-		// The same age twice is a contradiction, and both stay.
+		// The same age twice is a contradiction, and both stay, unless they say the same.
+		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].Status == e.Status && reflect.DeepEqual(order[i-1].Facts, e.Facts) {
+			order[i] = order[i-1]
+			continue
+		}
 		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].AgeMS < e.AgeMS && Check(e.Check) != FleetAdvisory {
 			order[i] = order[i-1]
 			continue

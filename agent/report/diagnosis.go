@@ -15,6 +15,9 @@ type Diagnosis struct {
 	Abstained      bool       `json:"abstained"`
 	CannotSeparate []string   `json:"cannot_separate"` // cause ids
 	Masked         []string   `json:"masked"`          // cause ids whose signs a deeper fault explains
+	Also           []Also     `json:"also,omitempty"`  // found broken, did not cause this event
+	Set            []string   `json:"set,omitempty"`   // the causes of which one holds with 95 %
+	Witnesses      int        `json:"witnesses"`       // independent ones for the first cause, the code among them where its writer knows
 	NextTest       *NextTest  `json:"next_test,omitempty"`
 	Evidence       []Evidence `json:"evidence"`
 	Handoff        string     `json:"handoff"`
@@ -76,6 +79,14 @@ type Cause struct {
 	Against     []Reason `json:"against"`
 }
 
+// Also is something broken that cannot have caused this event, and needs somebody all the same.
+type Also struct {
+	ID      string `json:"id"`
+	Segment string `json:"segment"`
+	Act     Act    `json:"act"`
+	Finding Reason `json:"finding"`
+}
+
 // Act says who has to do what.
 type Act struct {
 	By    string `json:"by"`    // staff technician acquirer carrier issuer cardholder none
@@ -83,7 +94,7 @@ type Act struct {
 	Step  string `json:"step"`
 }
 
-// A Reason is one piece of evidence with its weight in decibans.
+// A Reason is one piece of evidence with its weight in decibans: ten times the decimal logarithm of a likelihood ratio.
 type Reason struct {
 	Check    string  `json:"check"`
 	Say      string  `json:"say"`

@@ -79,6 +79,7 @@ func TestTypesMatchSchemas(t *testing.T) {
 			evidence(&d.Evidence[0])
 			d.Agent, d.Money.State, d.Money.Retry = agent, report.MoneyDeclined, report.RetryLater
 			d.Causes[0].Segment, d.Causes[0].Verdict, d.Causes[0].Act.By = "acquirer", "likely", "acquirer"
+			d.Also[0].Segment, d.Also[0].Act.By = "reader", "technician"
 			d.NextTest.Depth = report.Internal
 		case *report.Health:
 			evidence(&d.Evidence[0])

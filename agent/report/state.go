@@ -16,11 +16,36 @@ type State struct {
 	InSale       bool             `json:"in_sale"`           // a sale is running: nothing outside the agent is touched
 	Uplink       Uplink           `json:"uplink"`
 	Devices      []Device         `json:"devices"`
-	Evidence     []Evidence       `json:"evidence"`       // the latest of every check and subject
-	Last         *Diagnosis       `json:"last,omitempty"` // the latest diagnosis, absent if there was none since the start
+	Evidence     []Evidence       `json:"evidence"`          // the latest of every check and subject
+	Last         *Diagnosis       `json:"last,omitempty"`    // the latest diagnosis of a sale, absent if there was none since the start
 	Outcome      *Outcome         `json:"outcome,omitempty"` // what became of the latest diagnosis
-	Self         map[string]int64 `json:"self"`           // as in Health
+	Recent       []Recent         `json:"recent,omitempty"`  // the newest diagnoses of this and earlier starts, newest first
+	Self         map[string]int64 `json:"self"`              // as in Health
 	Watch
+}
+
+// Recent is a diagnosis in one line, as history lists it.
+type Recent struct {
+	ID          string    `json:"id"`
+	Time        time.Time `json:"time"`
+	Scheme      string    `json:"scheme"`
+	Code        string    `json:"code"`
+	Cause       string    `json:"cause"` // id of the first one
+	Probability float64   `json:"probability"`
+	Abstained   bool      `json:"abstained"`
+	Money       string    `json:"money"`
+	Retry       string    `json:"retry"`
+	Repeats     int       `json:"repeats"`
+}
+
+// InOneLine shortens a diagnosis for a list.
+func InOneLine(d *Diagnosis) Recent {
+	r := Recent{ID: d.ID, Time: d.Event.Time, Scheme: d.Code.Scheme, Code: d.Event.Code, Cause: Unexplained, Abstained: d.Abstained,
+		Money: d.Money.State, Retry: d.Money.Retry, Repeats: d.Repeats}
+	if len(d.Causes) > 0 {
+		r.Cause, r.Probability = d.Causes[0].ID, d.Causes[0].Probability
+	}
+	return r
 }
 
 // Uplink is the way to the fleet.

@@ -455,7 +455,7 @@ func TestReadingsThatCannotBe(t *testing.T) {
 	for _, x := range []struct {
 		texts []string
 		want  float64
-	}{{[]string{"103000", "45000", "45100"}, 45.1}, {[]string{"91000", "91200", "91100"}, 91.1}} {
+	}{{[]string{"0", "41200"}, 41.2}, {[]string{"85000", "45000", "45100"}, 45.1}, {[]string{"-650788984", "45000"}, 45}, {[]string{"103000", "45000", "45100"}, 45.1}, {[]string{"91000", "91200", "91100"}, 91.1}} {
 		if h, err := ReadThermal(&glitches{FS: zone, name: a + "temp", texts: x.texts}); err != nil || h.Celsius != x.want {
 			t.Errorf("%v: %+v %v", x.texts, h, err)
 		}
@@ -643,7 +643,8 @@ func FuzzFiles(f *testing.F) {
 	for _, s := range []string{"0x03 0x01", "some avg10=0.40 avg60=0.22", "MemTotal: 5 kB\nMemFree: 2 kB\n", "0-3,6", "/dev/a /data\\040x ext4 rw 0 0\n", "1.5 2.0", "-1", "1795262400"} {
 		f.Add(s)
 	}
-	names := []string{}
+	names := []string{"proc/bootconfig", "proc/self/mountinfo", "sys/block/mmcblk0/dev", "sys/block/mmcblk0/removable", "sys/class/mmc_host/mmc0/mmc0:0001/block/mmcblk0/dev",
+		"sys/class/hwmon/hwmon0/name", "sys/class/hwmon/hwmon0/temp1_input", "sys/class/power_supply/usb/voltage_now", "sys/class/power_supply/usb/type"}
 	for name := range board(f, "imx6ull-emmc") {
 		names = append(names, name)
 	}
@@ -673,6 +674,14 @@ func FuzzFiles(f *testing.F) {
 		}
 		ResetReason(root)
 		passedOn(s)
+		for device := range ReadDisks(root, "/data/x").inUse {
+			if device == "" {
+				t.Error("a disk without a name")
+			}
+		}
+		if device := storageOf(s); len(device) > len(s)+len(rawFlash) {
+			t.Errorf("%q of %q", device, s)
+		}
 		_, _ = Uptime(root)
 		JudgeClock(root, time.Unix(1, 0), time.Unix(2, 0), Timex{}, nil)
 		mountOf(parseMounts(s), "/data/x")

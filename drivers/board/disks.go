@@ -39,7 +39,7 @@ func storageOf(text string) string {
 	}
 	if best == noDevice {
 		low := strings.ToLower(text)
-		for _, w := range []string{"nand", "mtd", "jffs2", "ubi", "yaffs", "squashfs", "ecc unrecoverable", "ecc error", "uncorrectable ecc"} {
+		for _, w := range []string{"nand", "mtd", "jffs2", "ubi", "yaffs", "squashfs", "ecc unrecoverable", "ecc error", "uncorrectable e"} {
 			if strings.Contains(low, w) {
 				return rawFlash
 			}

@@ -118,15 +118,40 @@ func ReadThermal(root fs.FS) (Thermal, error) {
 	return Thermal{}, fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
 }
 
-// hottestOf reads sensors and returns the hottest of those that count.
+// hottestOf reads sensors and returns the hottest of those that count. Those that are warm are looked at again, and those of the
+// processor that make no sense, which some drivers do now and then; all together, so that many sensors take no longer than one.
 func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 	tried := fmt.Errorf("read thermal zones: %w", fs.ErrNotExist)
+	seen := make([][]float64, len(all))
+	again := make([]bool, len(all))
+	for look := range looks {
+		if look > 0 {
+			if !slices.Contains(again, true) {
+				break
+			}
+			time.Sleep(secondLook)
+		}
+		for i, s := range all {
+			if look > 0 && !again[i] {
+				continue
+			}
+			c, err := s.once(root)
+			if err != nil {
+				tried = err
+				again[i] = again[i] || errors.Is(err, ErrSilent) && s.place == onProcessor
+				continue
+			}
+			seen[i] = append(seen[i], c)
+			again[i] = again[i] || c >= warm
+		}
+	}
 	var good []sensor
-	for _, s := range all {
-		if err := s.look(root); err != nil {
-			tried = err
+	for i, s := range all {
+		if len(seen[i]) == 0 {
 			continue
 		}
+		slices.Sort(seen[i])
+		s.celsius, s.moves = seen[i][(len(seen[i])-1)/2], seen[i][0] != seen[i][len(seen[i])-1]
 		good = append(good, s)
 	}
 	// The processor's own sensors, or those that there are.
@@ -147,23 +172,6 @@ func hottestOf(root fs.FS, all []sensor) (sensor, error) {
 		return sensor{}, tried
 	}
 	return good[0], nil
-}
-
-// look reads a sensor, several times if it says that it is warm.
-func (s *sensor) look(root fs.FS) (err error) {
-	if s.celsius, err = s.once(root); err != nil || s.celsius < warm {
-		return err
-	}
-	seen := []float64{s.celsius}
-	for range looks - 1 {
-		time.Sleep(secondLook)
-		if c, err := s.once(root); err == nil {
-			seen = append(seen, c)
-		}
-	}
-	slices.Sort(seen)
-	s.celsius, s.moves = seen[(len(seen)-1)/2], seen[0] != seen[len(seen)-1]
-	return nil
 }
 
 // once reads a sensor, in the unit in which its reading can be one: thousandths of a degree (sysfs-api.rst), and in makers'

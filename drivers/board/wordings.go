@@ -140,7 +140,7 @@ var wordings = [...]wording{
 	{IOError, "", words("uncorrectable ecc"), nil, "drivers/mtd/nand/ecc-sw-hamming.c, nand_ecc.c (to 5.9)"},
 	{IOError, "", words("ecc unrecoverable error"), nil, "drivers/mtd/nand/ecc-sw-bch.c"},
 	{IOError, "", words("nand", "uncorrectable"), nil, "drivers/mtd/nand/raw, makers' drivers"},
-	{IOError, "", words("uncorrectable error", "mtd"), nil, "drivers/mtd, makers' drivers"},
+	{IOError, "uncorrectable error", nil, nil, "drivers/mtd/nand/raw/omap2.c: the line says no more"},
 	// SD cards and eMMC: the block driver names the disk, the core and the hosts what it sits on.
 	{IOError, "mmcblk", words("error"), notCount, "drivers/mmc/core/block.c, drivers/mmc/card/block.c (to 4.9)"},
 	{IOError, "mmcblk", words("timed out"), nil, "drivers/mmc/card/block.c (to 4.14)"},

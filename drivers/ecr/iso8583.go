@@ -205,12 +205,17 @@ func (d *Dialect) walk(b []byte, tags *Tags) (m Message, clean bool, err error) 
 		return Message{}, false, fmt.Errorf("%s: %w: no message type", d.Name, ErrNotISO8583)
 	}
 	m.MTI = d.digits(c.take(d.numeric(4)), 4)
-	bitmap := c.bitmap(d.HexBitmap)
+	// Where this is no message in this dialect, what is taken for a bitmap may be a card's.
+	var bits [2 * bitmapSize]byte
+	defer clear(bits[:])
+	bitmap := bits[:bitmapSize]
+	c.bitmap(bitmap, d.HexBitmap)
 	if c.short {
 		return Message{}, false, fmt.Errorf("%s: %w: ends within the bitmap", d.Name, ErrNotISO8583)
 	}
 	if bitmap[0]&0x80 != 0 {
-		bitmap = append(bitmap, c.bitmap(d.HexBitmap)...)
+		bitmap = bits[:]
+		c.bitmap(bits[bitmapSize:], d.HexBitmap)
 	}
 	for n := 2; n <= len(bitmap)*8; n++ {
 		if bitmap[(n-1)/8]&(0x80>>((n-1)%8)) == 0 {
@@ -497,13 +502,17 @@ func (c *cursor) take(n int) []byte {
 	return b
 }
 
-// bitmap takes eight bytes, or sixteen hex digits; it is a copy.
-func (c *cursor) bitmap(hex bool) []byte {
+// bitmapSize is the length of a bitmap in bytes.
+const bitmapSize = 8
+
+// bitmap takes a bitmap into m: eight bytes, or sixteen hex digits.
+func (c *cursor) bitmap(m []byte, hex bool) {
 	if !hex {
-		return append([]byte(nil), c.take(8)...)
+		copy(m, c.take(bitmapSize))
+		return
 	}
-	m := make([]byte, 8)
-	for i, h := range c.take(16) {
+	clear(m)
+	for i, h := range c.take(2 * bitmapSize) {
 		switch {
 		case h >= '0' && h <= '9':
 			h -= '0'
@@ -513,9 +522,8 @@ func (c *cursor) bitmap(hex bool) []byte {
 			h -= 'a' - 10
 		default:
 			c.short = true
-			return m
+			return
 		}
 		m[i/2] |= h << (4 - i%2*4)
 	}
-	return m
 }

@@ -7,6 +7,9 @@ const (
 	ECR17     = "ecr17"     // Italy: as Transbank, with fields at fixed places and its own LRC
 	ZVT       = "zvt"       // Germany, Austria, Switzerland: DLE stuffing, CRC
 	ABECS     = "abecs"     // Brazil's PIN pads: SYN, ETB, stuffing, CRC
+	ZVTLAN    = "zvt-lan"   // ZVT over TCP: the APDU alone
+	OPI       = "opi"       // IFSF, CONEXXUS: XML behind four bytes of length, over TCP
+	Nexo      = "nexo"      // nexo retailer: XML or JSON behind four bytes of length, over TCP
 	ISO8583   = "iso8583"   // a length header and a message for the host, bare
 )
 
@@ -118,6 +121,10 @@ func NewCountingDecoder(framing string, answers bool, tags *Tags) *Decoder {
 		d.p = zvt{answers, tags}
 	case ABECS:
 		d.p = abecs{answers: answers}
+	case ZVTLAN:
+		d.p = zvtLAN{zvt{answers, tags}}
+	case OPI, Nexo:
+		d.p = &retail{name: framing}
 	case ISO8583:
 		d.p = isolink{tags}
 	default:

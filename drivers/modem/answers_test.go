@@ -197,40 +197,11 @@ func TestSignalAnswers(t *testing.T) {
 	}
 }
 
-func TestGrade(t *testing.T) {
+func TestMedianIsNoLorry(t *testing.T) {
 	const no = NoValue
-	three := func(s Signal) []Signal { return []Signal{s, s, s} }
-	for _, c := range []struct {
-		s    Signal
-		tech string
-		want Level
-	}{
-		{Signal{-60, -80, -8, 20, no}, "4g", Good},
-		{Signal{-60, -96, -8, 20, no}, "4g", Fair},
-		{Signal{-60, -106, -8, 20, no}, "4g", Poor},
-		{Signal{-60, -116, -8, 20, no}, "4g", Bad},
-		{Signal{-60, -80, -16, 20, no}, "4g", Poor},
-		{Signal{-60, -80, -8, -4, no}, "4g", Bad},
-		{Signal{-60, -80, -8, 0, no}, "4g", Poor},
-		{Signal{-110, -80, -8, no, no}, "4g", Good}, // RSSI says nothing where RSRP is known
-		{Signal{-79, no, no, no, no}, "2g", Good},
-		{Signal{-89, no, no, no, no}, "2g", Fair},
-		{Signal{-95, no, no, no, no}, "2g", Poor},
-		{Signal{-105, no, no, no, no}, "2g", Bad},
-		{Signal{-105, no, no, no, no}, "3g", Poor},
-		{Signal{-107, no, no, no, no}, "3g", Bad},
-		{NoSignal(), "4g", LevelUnknown},
-	} {
-		if _, got := Grade(three(c.s), c.tech); got != c.want {
-			t.Errorf("%+v %s: %q, want %q", c.s, c.tech, got, c.want)
-		}
-	}
 	bad, good := Signal{-60, -120, -8, 20, no}, Signal{-60, -80, -8, 20, no}
-	if _, l := Grade([]Signal{bad, bad}, "4g"); l != LevelUnknown {
-		t.Errorf("two samples: %q", l)
-	}
-	if _, l := Grade([]Signal{good, bad, good}, "4g"); l != Good {
-		t.Errorf("one lorry: %q", l)
+	if m := Median([]Signal{good, bad, good}); m != good {
+		t.Errorf("one lorry: %+v", m)
 	}
 }
 

@@ -1,7 +1,6 @@
 package modem
 
 import (
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -240,71 +239,8 @@ func parseCPSI(line string) (Signal, string) {
 	return s, "4g"
 }
 
-// Level grades a signal: good, fair, poor, bad.
-type Level string
-
-// Levels, from the best.
-const (
-	LevelUnknown Level = ""
-	Good         Level = "good"
-	Fair         Level = "fair"
-	Poor         Level = "poor"
-	Bad          Level = "bad"
-)
-
-// SamplesNeeded is how many samples a grade is made of: one may be a passing lorry.
-const SamplesNeeded = 3
-
-// Grade judges the median of samples, of three at least; fewer are LevelUnknown. The limits:
-//
-//	LTE, 5G  RSRP dBm   fair below -95, poor below -105, bad below -115   (Digi IX20 user guide)
-//	         SINR dB    fair below 13, poor below 1, bad below -3         (Digi: 13, 4.5, -3; poor taken later, 4.5 is usual indoors)
-//	         RSRQ dB    fair below -10, poor below -15                    (hicelltek.com)
-//	3G       RSSI dBm   fair below -80, poor below -90, bad below -106    (Digi IX20)
-//	2G       RSSI dBm   fair below -80, poor below -89, bad below -104    (Digi IX20)
-//
-// RSSI grades LTE only where there is no RSRP.
-func Grade(samples []Signal, tech string) (Signal, Level) {
-	m := median(samples)
-	if len(samples) < SamplesNeeded || !m.Known() {
-		return m, LevelUnknown
-	}
-	level := Good
-	worse := func(v, fair, poor, bad float64) {
-		l := Good
-		switch {
-		case v == NoValue:
-			return
-		case v < bad:
-			l = Bad
-		case v < poor:
-			l = Poor
-		case v < fair:
-			l = Fair
-		}
-		if rank(l) > rank(level) {
-			level = l
-		}
-	}
-	if m.RSRP != NoValue || m.SINR != NoValue {
-		const never = -1000
-		worse(float64(m.RSRP), -95, -105, -115)
-		worse(m.SINR, 13, 1, -3)
-		worse(m.RSRQ, -10, -15, never)
-		return m, level
-	}
-	if tech == "2g" {
-		worse(float64(m.RSSI), -80, -89, -104)
-	} else {
-		worse(float64(m.RSSI), -80, -90, -106)
-	}
-	return m, level
-}
-
-func rank(l Level) int { return slices.Index([]Level{Good, Fair, Poor, Bad}, l) }
-
-// median is the median of each value over the samples that have it.
-func median(samples []Signal) Signal {
+// Median is the median of each value over the samples that have it: one sample may be a passing lorry.
+func Median(samples []Signal) Signal {
 	mid := func(get func(Signal) float64) float64 {
 		var v []float64
 		for _, s := range samples {

@@ -28,6 +28,8 @@ type Report struct {
 	Hot        bool // its head is too hot; it goes on by itself when that has cooled
 	Broken     bool // an error that only a technician clears
 	Unnamed    bool // an error of which it does not say more
+	PortOnly   bool // only the port's own status was read
+	Disordered bool // its answers are not those to our questions, and whose they are cannot be told: nothing else is known
 	Health     frame.Health
 	Unanswered bool // it told a part only
 }
@@ -77,33 +79,121 @@ func (p *Report) put(n, b byte) {
 	}
 }
 
-// Ask asks a printer how it is. Errors are as AskCCID's; one that answers a part of the questions is none.
+// Ask asks a printer how it is. Its answers carry no number: one that is late, or was for somebody else, shifts all that follow,
+// and the status of one question is read as that of another. So all questions are asked forwards and backwards, which no shifted
+// answers survive, up to four places behind, unless all are alike; if the two differ, each is asked several times in a row to find by how much the answers
+// are behind, or it is said that it cannot be found. Errors are as reader.AskCCID's; one that answers a part of the questions is none.
 func Ask(ctx context.Context, link serial.Link) (Report, error) {
 	var p Report
-	d := printerDialogue{frame.Visit{Link: link}}
+	d := printerDialogue{Visit: frame.Visit{Link: link}}
 	if err := d.Begin(); err != nil {
 		return p, err
 	}
-	for n := byte(1); n <= 4; n++ {
-		b, err := d.ask(ctx, n)
-		p.Health = d.Health
-		switch {
-		case err == nil:
-			p.put(n, b)
-		case n > 1 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-			p.Unanswered = true // cheap ones know the first only
-			return p, nil
-		default:
-			return p, err
+	answers, known, err := d.bothWays(ctx)
+	if err == nil && !known {
+		if err = d.rows(ctx); err == nil {
+			answers, known = d.sorted()
 		}
+	}
+	p.Health = d.Health
+	if err != nil {
+		return p, err
+	}
+	if p.Disordered = !known; p.Disordered {
+		return p, nil
+	}
+	for n, b := range answers {
+		if b == 0 {
+			p.Unanswered = true // cheap ones know the first only
+			break
+		}
+		p.put(byte(n+1), b)
 	}
 	return p, nil
 }
 
-type printerDialogue struct{ frame.Visit }
+// questions is how many there are: DLE EOT 1 to 4.
+const questions = 4
+
+// bothWays asks 1, 2, 3, 4, 4, 3, 2, 1, and says whether both answers to each were the same. A printer that does not answer the
+// second is asked the first alone.
+func (d *printerDialogue) bothWays(ctx context.Context) (a [questions]byte, same bool, err error) {
+	last := byte(questions)
+	for n := byte(1); n <= last; n++ {
+		b, err := d.ask(ctx, n)
+		if n > 1 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			last = n - 1
+			break
+		}
+		if err != nil {
+			return a, false, err
+		}
+		a[n-1] = b
+	}
+	same = true
+	for n := last; n >= 1; n-- {
+		b, err := d.ask(ctx, n)
+		if err != nil {
+			return a, false, err
+		}
+		same = same && b == a[n-1]
+	}
+	return a, same, nil
+}
+
+// rows asks each question four times in a row, to have more to sort.
+func (d *printerDialogue) rows(ctx context.Context) error {
+	for n := byte(1); n <= questions; n++ {
+		for range 4 {
+			if _, err := d.ask(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// behindMax is the most places that answers can be behind and be sorted.
+const behindMax = 7
+
+// sorted finds the number of places by which all that was answered is behind, so that no question has two answers. Known is false if
+// there is none, or if there are several and the answers differ.
+func (d *printerDialogue) sorted() (a [questions]byte, known bool) {
+	for behind := 1; behind <= behindMax; behind++ {
+		var sorted [questions]byte
+		fits := true
+		for i := behind; i < len(d.said); i++ {
+			switch own := &sorted[d.said[i-behind].n-1]; {
+			case *own == 0:
+				*own = d.said[i].b
+			case *own != d.said[i].b:
+				fits = false
+			}
+		}
+		if !fits {
+			continue
+		}
+		if known && sorted != a {
+			return a, false
+		}
+		a, known = sorted, true
+	}
+	return a, known
+}
+
+type printerDialogue struct {
+	frame.Visit
+	said []said
+}
+
+// said is a question and what was answered then.
+type said struct{ n, b byte }
 
 func (d *printerDialogue) ask(ctx context.Context, n byte) (b byte, err error) {
 	err = d.Twice(ctx, fmt.Sprintf("printer %d", n), func() (err error) { b, err = d.once(ctx, n); return err })
+	if err == nil {
+		d.said = append(d.said, said{n, b})
+	}
 	return b, err
 }
 
@@ -135,7 +225,7 @@ const (
 // PortStatus reads the byte that the kernel's LPGETSTATUS returns. Printers that have no paper sensor on the port say 18
 // hex whatever happens, so good news there is none.
 func PortStatus(b byte) (p Report, bad bool) {
-	p = Report{PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
+	p = Report{PortOnly: true, PaperOut: b&portNoPaper != 0, Offline: b&portSelected == 0}
 	p.Unnamed = b&portNoError == 0 && !p.PaperOut
 	return p, p.PaperOut || p.Unnamed
 }

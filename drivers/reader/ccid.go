@@ -185,6 +185,9 @@ func slot(m Message) Slot {
 	if m.Param[0]&failed != 0 && m.Param[1] == ErrorMute {
 		return SlotMute
 	}
+	if m.Param[0]&failed != 0 && !contact(m.Param[1]) && m.Param[1] != ErrorSlotBusy {
+		return SlotUnknown // a refusal says nothing of the slot
+	}
 	switch m.Param[0] & statusMask {
 	case 0:
 		return SlotActive

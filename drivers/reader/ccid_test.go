@@ -200,6 +200,9 @@ func TestAskCCID(t *testing.T) {
 			}
 			return Frame(nil, statusOf(m, 0, 0))
 		}, want: Report{Slot: SlotActive, Health: frame.Health{Answers: 5}}},
+		{name: "refuses everything", answer: func(m Message) []byte {
+			return Frame(nil, statusOf(m, 0x42, 0))
+		}, want: Report{Refused: true, Health: frame.Health{Answers: 5}}},
 		{name: "mute card", answer: func(m Message) []byte {
 			if m.Type == Escape {
 				return name(m, 2)

@@ -43,6 +43,7 @@ func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error
 		return r, err
 	}
 	var first error
+	yes := false
 	for range statusAsks {
 		m, err := d.ask(ctx, Message{Type: GetSlotStatus}, SlotStatus)
 		if err != nil {
@@ -51,6 +52,7 @@ func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error
 		}
 		r.Slot = slot(m)
 		d.note(m)
+		yes = yes || m.Param[0]&failed == 0 || contact(m.Param[1]) || m.Param[1] == ErrorSlotBusy
 		if m.Param[0]&failed != 0 && m.Param[1] == ErrorHardware {
 			r.Fault = fmt.Sprintf("%02X", m.Param[1])
 		}
@@ -65,11 +67,13 @@ func AskCCID(ctx context.Context, link serial.Link, c CCIDConfig) (Report, error
 			}
 			if m.Param[0]&failed == 0 && len(m.Data) > 0 {
 				r.Model, r.Firmware = modelOf(m.Data)
+				yes = true
 				break
 			}
 		}
 	}
 	r.Health = d.Health
+	r.Refused = first == nil && !yes && r.Fault == ""
 	return r, first
 }
 

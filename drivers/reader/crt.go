@@ -143,6 +143,7 @@ func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (
 	if err := d.Begin(); err != nil {
 		return r, err
 	}
+	yes := false
 	asks := [][]byte{{0x31, 0x30}} // status
 	if kind == CRT591 {
 		asks = [][]byte{{'C', 0x31, 0x30}, {'C', 0xA4, 0x30}} // and version
@@ -153,12 +154,14 @@ func AskCRT(ctx context.Context, link serial.Link, kind CRTKind, address byte) (
 		if err != nil {
 			return r, err
 		}
+		yes = yes || body[0] != 'N' && body[0] != 'E'
 		if kind == CRT591 {
 			r.crt591(body)
 		} else {
 			r.crt310(body)
 		}
 	}
+	r.Refused = !yes && r.Fault == "" && r.Note == ""
 	return r, nil
 }
 

@@ -136,6 +136,18 @@ func TestAskCRT(t *testing.T) {
 			}
 			return nil
 		}, Report{Fault: "10", Health: frame.Health{Answers: 2}}, nil},
+		{"591 refuses everything", CRT591, func(b []byte) []byte {
+			if len(b) > 5 {
+				return two("N" + string(b[5:7]) + "00")
+			}
+			return nil
+		}, Report{Refused: true, Health: frame.Health{Answers: 2}}, nil},
+		{"310 refuses", CRT310, func(b []byte) []byte {
+			if b[0] == crtENQ {
+				return CRTFrame(nil, CRT310, 0, []byte("N\x31\x00"))
+			}
+			return []byte{crtACK}
+		}, Report{Refused: true, Health: frame.Health{Answers: 1}}, nil},
 		{"591 that nobody has initialised", CRT591, func(b []byte) []byte {
 			if len(b) > 5 {
 				return two("E" + string(b[5:7]) + "B0")

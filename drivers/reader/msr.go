@@ -29,11 +29,16 @@ type Swipe struct {
 	NoStart bool
 }
 
-// Good says that a payment can be made of it: track 2, or track 1, was read.
-func (s Swipe) Good() bool { return s.Tracks[0] == TrackGood || s.Tracks[1] == TrackGood }
+// Good says that a sale can be made of it: track 2 was read, or track 1 where that is enough. Most acquirers take track 2 alone
+// (ISO 8583 field 35).
+func (s Swipe) Good(track1 bool) bool {
+	return s.Tracks[1] == TrackGood || track1 && s.Tracks[0] == TrackGood
+}
 
 // Attempt is the swipe as a try to read a card.
-func (s Swipe) Attempt() Attempt { return Attempt{Head: HeadStripe, OK: s.Good(), Tracks: s.Tracks} }
+func (s Swipe) Attempt(track1 bool) Attempt {
+	return Attempt{Head: HeadStripe, OK: s.Good(track1), Tracks: s.Tracks}
+}
 
 // Most characters a track has with its sentinels, and fewest that hold an account (ISO/IEC 7811-6, 7813).
 const (

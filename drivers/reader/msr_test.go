@@ -83,7 +83,7 @@ func FuzzMSR(f *testing.F) {
 	f.Add(";;;;%%%%\r??")
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, w := range swipes(s + "\r%E?\r")[:] {
-			_ = w.Good()
+			_ = w.Good(true)
 		}
 		// Whatever came before, the next swipe stands for itself.
 		all := swipes(s + "\r\r%E?\r")

@@ -149,10 +149,11 @@ func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 	if err := d.Begin(); err != nil {
 		return r, err
 	}
+	yes := false
 	for _, ask := range []NEOMessage{{Command: NEOPing, Status: 0x01}, {Command: NEOVersion}, {Command: NEOState, Status: 0x3A}} {
 		m, err := d.ask(ctx, ask)
 		if ask.Command == NEOState && errors.Is(err, serial.ErrIdle) {
-			return r, nil // older firmware does not know the question
+			break // older firmware does not know the question
 		}
 		if err != nil {
 			return r, err
@@ -163,6 +164,7 @@ func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 		case NEOInsecure:
 			r.Fault = fmt.Sprintf("%02X", m.Status)
 		}
+		yes = yes || m.Status == NEOOk
 		switch {
 		case m.Status != NEOOk:
 		case m.Command == NEOState:
@@ -171,12 +173,13 @@ func AskNEO(ctx context.Context, link serial.Link) (r Report, err error) {
 			r.Model, r.Firmware = modelOf(m.Data)
 		}
 	}
+	r.Refused = !yes && r.Fault == "" && r.Note == ""
 	return r, nil
 }
 
 // selfCheck reads what a reader's self-check found, source by source. What is not of the known form says nothing.
 func (r *Report) selfCheck(b []byte) {
-	if len(b)%3 != 0 {
+	if len(b) == 0 || len(b)%3 != 0 {
 		return
 	}
 	for i := 0; i < len(b); i += 3 {
@@ -186,7 +189,10 @@ func (r *Report) selfCheck(b []byte) {
 	}
 	for ; len(b) > 0; b = b[3:] {
 		source, value := b[0], b[2]
-		if value == 0 || value >= 0xFE {
+		if value >= 0xFE {
+			continue // not checked
+		}
+		if r.Tested = true; value == 0 {
 			continue
 		}
 		code := fmt.Sprintf("%02X:%02X", source, value)

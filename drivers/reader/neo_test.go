@@ -71,13 +71,13 @@ func TestSelfCheck(t *testing.T) {
 		name, data string
 		want       Report
 	}{
-		{"well", "\x00\x01\x00\x01\x01\x00\x10\x01\x00\x11\x01\x00\x12\x01\x00\x13\x01\x00\x14\x01\x00\x1F\x01\xFF", Report{}},
+		{"well", "\x00\x01\x00\x01\x01\x00\x10\x01\x00\x11\x01\x00\x12\x01\x00\x13\x01\x00\x14\x01\x00\x1F\x01\xFF", Report{Tested: true}},
 		{"nothing", "", Report{}},
 		{"not checked", "\x11\x01\xFE\x12\x01\xFE", Report{}},
-		{"switch", "\x11\x01\x81", Report{Tamper: true, Fault: "11:81"}},
-		{"taken off its place, and hot", "\x14\x01\x01\x12\x01\x01", Report{Tamper: true, Fault: "14:01"}},
-		{"voltage", "\x13\x01\x01", Report{Fault: "13:01"}},
-		{"clock cell", "\x10\x01\x01", Report{Note: "10:01"}},
+		{"switch", "\x11\x01\x81", Report{Tested: true, Tamper: true, Fault: "11:81"}},
+		{"taken off its place, and hot", "\x14\x01\x01\x12\x01\x01", Report{Tested: true, Tamper: true, Fault: "14:01"}},
+		{"voltage", "\x13\x01\x01", Report{Tested: true, Fault: "13:01"}},
+		{"clock cell", "\x10\x01\x01", Report{Tested: true, Note: "10:01"}},
 		{"another form", "\x11\x02\x81", Report{}},
 		{"another source", "\x11\x01\x81\x57\x01\x01", Report{}},
 		{"cut", "\x11\x01", Report{}},
@@ -138,13 +138,36 @@ func TestAskNEO(t *testing.T) {
 				return NEOFrame(nil, NEOMessage{Command: m.Command, Data: []byte("\x00\x01\x00\x11\x01\x04\x12\x01\xFE")}, true)
 			}
 			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
-		}, Report{Tamper: true, Fault: "11:04", Health: frame.Health{Answers: 3}}, nil},
+		}, Report{Tested: true, Tamper: true, Fault: "11:04", Health: frame.Health{Answers: 3}}, nil},
 		{"does not know the last question", func(m NEOMessage) []byte {
 			if m.Command == NEOState {
 				return nil
 			}
 			return NEOFrame(nil, NEOMessage{Command: m.Command}, true)
 		}, Report{Health: frame.Health{Answers: 2, Silence: 2}}, nil},
+		{"refuses everything", func(m NEOMessage) []byte { return NEOFrame(nil, NEOMessage{Command: m.Command, Status: 0x0B}, true) },
+			Report{Refused: true, Health: frame.Health{Answers: 3}}, nil},
+		{"refuses the last question", func(m NEOMessage) []byte {
+			a := NEOMessage{Command: m.Command}
+			if m.Command == NEOState {
+				a.Status = 0x02
+			}
+			return NEOFrame(nil, a, true)
+		}, Report{Health: frame.Health{Answers: 3}}, nil},
+		{"checked nothing", func(m NEOMessage) []byte {
+			a := NEOMessage{Command: m.Command}
+			if m.Command == NEOState {
+				a.Data = []byte("\x11\x01\xFE\x12\x01\xFF")
+			}
+			return NEOFrame(nil, a, true)
+		}, Report{Health: frame.Health{Answers: 3}}, nil},
+		{"is well", func(m NEOMessage) []byte {
+			a := NEOMessage{Command: m.Command}
+			if m.Command == NEOState {
+				a.Data = []byte("\x11\x01\x00\x12\x01\x00")
+			}
+			return NEOFrame(nil, a, true)
+		}, Report{Tested: true, Health: frame.Health{Answers: 3}}, nil},
 		{"silent", func(NEOMessage) []byte { return nil }, Report{Health: frame.Health{Silence: 2}}, serial.ErrIdle},
 		{"rubbish", func(NEOMessage) []byte { return []byte{1, 2, 3} }, Report{Health: frame.Health{Silence: 2, Garbage: 6}}, serial.ErrGarbled},
 	} {

@@ -27,6 +27,10 @@ type Report struct {
 	Slot     Slot
 	Fault    string // what its self-test or its hardware reports, "" for nothing: a vendor code in hex
 	Tamper   bool
-	Note     string       // what a person should see to though nothing is broken: a vendor code
-	Health   frame.Health // of this dialogue
+	// Tested says that it was asked how it is and said of itself that it is well, or what is not. Few protocols can.
+	Tested bool
+	// Refused says that it answers, and no answer was a yes: that is no health.
+	Refused bool
+	Note    string       // what a person should see to though nothing is broken: a vendor code
+	Health  frame.Health // of this dialogue
 }

@@ -228,13 +228,13 @@ func (r *Reads) Tally(now time.Time) Tally {
 // Worst is the tally of the head that fails for certain most, among those with enough cards: a worn chip contact must not
 // hide behind contactless cards. It is the tally of all heads together if none of them fails.
 func (r *Reads) Worst(now time.Time) Tally {
-	worst := r.Tally(now)
+	worst := r.recent(now, r.Tally(now))
 	least := -1.0
 	if worst.Cards.Enough() && worst.Cards.Failed > 0 {
 		least, _ = worst.Cards.Interval()
 	}
 	for h := HeadStripe; h < headCount; h++ {
-		t := r.tally(now, h)
+		t := r.recent(now, r.tally(now, h))
 		if low, _ := t.Cards.Interval(); t.Cards.Enough() && t.Cards.Failed > 0 && low > least {
 			worst, least = t, low
 		}
@@ -242,15 +242,38 @@ func (r *Reads) Worst(now time.Time) Tally {
 	return worst
 }
 
-func (r *Reads) tally(now time.Time, h Head) Tally {
+// recent is the tally of the last cards alone, if they fail more often than those before them for certain: many good cards must not
+// hide a head that is failing now. Else it is the whole.
+func (r *Reads) recent(now time.Time, whole Tally) Tally {
+	worst, least := whole, 0.0
+	for _, n := range [...]int{40, 20, 10, ReadsNeeded} {
+		t := r.lately(now, whole.Head, n)
+		before := Rate{whole.Cards.Cards - t.Cards.Cards, whole.Cards.Failed - t.Cards.Failed}
+		if before.Cards < n || t.Cards.Cards < n {
+			continue
+		}
+		low, _ := t.Cards.Interval()
+		if _, high := before.Interval(); low > high && low > least {
+			worst, least = t, low
+		}
+	}
+	return worst
+}
+
+func (r *Reads) tally(now time.Time, h Head) Tally { return r.lately(now, h, readsKept) }
+
+// lately counts the last n insertions of the window.
+func (r *Reads) lately(now time.Time, h Head, n int) Tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := Tally{Head: h}
-	for _, i := range r.list {
+	for k := len(r.list) - 1; k >= 0 && n > 0; k-- {
+		i := r.list[k]
 		age := now.Sub(i.start)
 		if age > ReadsWindow || age < 0 || h != HeadUnknown && i.head != h {
 			continue
 		}
+		n--
 		t.Window = max(t.Window, age)
 		t.Good += i.good
 		t.Failed += i.failed

@@ -113,7 +113,7 @@ func TestTracksAndSteps(t *testing.T) {
 		if i == 5 {
 			tracks[0] = TrackLRC
 		}
-		r.Note(Swipe{Tracks: tracks}.Attempt().at(now))
+		r.Note(Swipe{Tracks: tracks}.Attempt(true).at(now))
 		chip := Attempt{At: now, Head: HeadChip, OK: true, Reached: Steps(0).with(StepPowerOn).with(StepSelect)}
 		if i >= 10 {
 			chip.OK, chip.Broken = false, Steps(0).with(StepSelect)

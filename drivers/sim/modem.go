@@ -20,7 +20,9 @@ type ModemState struct {
 	SINR       float64
 	Attached   bool
 	Active     bool   // the context
-	APN        string // of context 1
+	APN        string // of context 1, or of 3 behind the carrier's own
+	IMS        bool   // contexts 1 and 2 are the carrier's own: IMS, which is up, and SOS
+	RadioOff   bool   // flight mode
 	Address    string
 	CEER       string // why the last context ended
 	Call       string // what dialling ends in: "" for NO CARRIER; CONNECT makes the line carry data
@@ -255,6 +257,10 @@ const (
 
 // run is one command after AT.
 func (m *Modem) run(c string) (lines []string, final string) {
+	now := m.state
+	if now.RadioOff {
+		now.Stat, now.CSQ, now.RSRP, now.RSRQ, now.Attached, now.Active = 0, 99, 255, 255, false, false
+	}
 	s := &m.state
 	one := func(format string, a ...any) ([]string, string) { return []string{fmt.Sprintf(format, a...)}, "OK" }
 	onoff := map[bool]int{true: 1}
@@ -324,47 +330,62 @@ func (m *Modem) run(c string) (lines []string, final string) {
 	case "+CESQ=?":
 		return one("+CESQ: (0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)")
 	case "+CFUN?":
+		if s.RadioOff {
+			return one("+CFUN: 4")
+		}
 		return one("+CFUN: 1")
 	case "+CFUN=1", "+COPS=3,0", "+COPS=3,2", "+COPS=0": // as it is anyway
 		return nil, "OK"
 	case "+CPIN?":
-		if strings.HasPrefix(s.SIM, "SIM ") || s.SIM == "READY" {
-			return one("+CPIN: %s", s.SIM)
+		if strings.HasPrefix(now.SIM, "SIM ") || now.SIM == "READY" {
+			return one("+CPIN: %s", now.SIM)
 		}
 		return nil, m.simError()
 	case "+CSQ":
-		return one("+CSQ: %d,99", s.CSQ)
+		return one("+CSQ: %d,99", now.CSQ)
 	case "+CESQ":
-		if s.Act != 7 {
-			return one("+CESQ: %d,99,255,255,255,255", min(2*max(s.CSQ, 1)-2, 63))
+		if now.Act != 7 {
+			return one("+CESQ: %d,99,255,255,255,255", min(2*max(now.CSQ, 1)-2, 63))
 		}
-		return one("+CESQ: 99,99,255,255,%d,%d", s.RSRQ, s.RSRP)
+		return one("+CESQ: 99,99,255,255,%d,%d", now.RSRQ, now.RSRP)
 	case "+COPS?":
-		if s.Stat == 1 || s.Stat == 5 {
-			return one(`+COPS: 0,2,"00101",%d`, s.Act)
+		if now.Stat == 1 || now.Stat == 5 {
+			return one(`+COPS: 0,2,"00101",%d`, now.Act)
 		}
 		return one("+COPS: 0")
 	case "+CGATT?":
-		return one("+CGATT: %d", onoff[s.Attached])
+		return one("+CGATT: %d", onoff[now.Attached])
 	case "+CGACT?":
-		return one("+CGACT: 1,%d", onoff[s.Active])
+		if now.IMS {
+			return []string{"+CGACT: 1,1", "+CGACT: 2,0", fmt.Sprintf("+CGACT: 3,%d", onoff[now.Active])}, "OK"
+		}
+		return one("+CGACT: 1,%d", onoff[now.Active])
 	case "+CGDCONT?":
-		return one(`+CGDCONT: 1,"IP","%s","0.0.0.0",0,0`, s.APN)
+		if now.IMS {
+			return []string{`+CGDCONT: 1,"IPV4V6","ims","0.0.0.0",0,0`, `+CGDCONT: 2,"IPV4V6","sos","0.0.0.0",0,0`, fmt.Sprintf(`+CGDCONT: 3,"IP","%s","0.0.0.0",0,0`, now.APN)}, "OK"
+		}
+		return one(`+CGDCONT: 1,"IP","%s","0.0.0.0",0,0`, now.APN)
 	case "+CGPADDR", "+CGPADDR=1":
-		if !s.Active {
+		if !now.Active {
 			return one(`+CGPADDR: 1,"0.0.0.0"`)
 		}
-		return one(`+CGPADDR: 1,"%s"`, s.Address)
+		if now.IMS {
+			return []string{`+CGPADDR: 1,"10.1.1.1"`, `+CGPADDR: 2`, fmt.Sprintf(`+CGPADDR: 3,"%s"`, now.Address)}, "OK"
+		}
+		return one(`+CGPADDR: 1,"%s"`, now.Address)
 	case "+CGCONTRDP":
-		if !s.Active {
+		if !now.Active {
 			return nil, "OK"
 		}
-		return one(`+CGCONTRDP: 1,5,"%s.mnc001.mcc001.gprs","%s.255.255.255.255","10.64.12.1","10.64.0.1","10.64.0.2"`, s.APN, s.Address)
+		if now.IMS {
+			return one(`+CGCONTRDP: 3,7,"%s.mnc001.mcc001.gprs","%s.255.255.255.255","10.64.12.1","10.64.0.1","10.64.0.2"`, now.APN, now.Address)
+		}
+		return one(`+CGCONTRDP: 1,5,"%s.mnc001.mcc001.gprs","%s.255.255.255.255","10.64.12.1","10.64.0.1","10.64.0.2"`, now.APN, now.Address)
 	case "+CEER":
-		if s.CEER == "" {
+		if now.CEER == "" {
 			return one("+CEER: No cause information available")
 		}
-		return one("+CEER: %s", s.CEER)
+		return one("+CEER: %s", now.CEER)
 	}
 	if lines, ok := m.registered(c); ok {
 		return lines, "OK"
@@ -412,6 +433,9 @@ func (m *Modem) registered(c string) ([]string, bool) {
 			continue
 		}
 		stat := m.state.Stat
+		if m.state.RadioOff {
+			stat = 0
+		}
 		if lte := m.state.Act == 7; (name == "+CEREG") != lte && name != "+CREG" {
 			stat = 0
 		}

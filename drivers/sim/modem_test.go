@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -73,6 +75,14 @@ func TestModemTroubles(t *testing.T) {
 				return r.Bearer.Attached && r.Bearer.ActiveKnown && !r.Bearer.Active && !r.Bearer.Address.IsValid() && r.Bearer.Cause == "Requested service option not subscribed"
 			}},
 		{"wrong apn", func(s *ModemState) { s.APN = "internet" }, func(r modem.Report) bool { return r.Bearer.APNKnown && !r.Bearer.APN }},
+		{"IMS is context 1", func(s *ModemState) { s.IMS = true }, func(r modem.Report) bool {
+			return allGood(r) && r.Bearer.Address == netip.MustParseAddr("10.64.12.7")
+		}},
+		{"IMS alone is up", func(s *ModemState) { s.IMS, s.Active = true, false }, func(r modem.Report) bool { return r.Bearer.ActiveKnown && !r.Bearer.Active }},
+		{"flight mode", func(s *ModemState) { s.RadioOff = true }, func(r modem.Report) bool {
+			return r.Radio == modem.RadioOff && r.SIM == modem.SIMReady && r.Registration == modem.RegIdle
+		}},
+		{"locked to a network", func(s *ModemState) { s.SIM = "40" }, func(r modem.Report) bool { return r.SIM == modem.SIMLocked }},
 		{"no echo", func(s *ModemState) { s.Echo = 0 }, allGood},
 		{"echo twice", func(s *ModemState) { s.Echo = 2 }, allGood},
 		{"digits for results", func(s *ModemState) { s.V0 = true }, allGood},
@@ -92,6 +102,34 @@ func TestModemTroubles(t *testing.T) {
 			defer sim.mu.Unlock()
 			if sim.cmee != 0 {
 				t.Errorf("left +CMEE at %d", sim.cmee)
+			}
+		})
+	}
+}
+
+// A visit that gave up on a slow answer, and the next one at once: nothing of the first is taken for the second's, on any make.
+func TestTheNextVisitAtOnce(t *testing.T) {
+	for _, maker := range []ModemMake{Plain(), Quectel(), SIMCom(), Huawei(), Fibocom(), MeiG(), Wavecom(), DialUp()} {
+		t.Run(maker.Maker, func(t *testing.T) {
+			t.Parallel()
+			sim := NewModem(maker, GoodModem(), 1)
+			l := plugged(t, sim)
+			c := modem.Config{APN: "cmiot", DialUp: maker == DialUp()}
+			sim.Change(func(s *ModemState) { s.Late = 250 * time.Millisecond })
+			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond) // in the middle of an answer
+			defer cancel()
+			p, err := serial.Open(serial.Config{Path: l.Path(), Baud: 115200, HoldDTR: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := modem.Ask(ctx, p, c); err == nil {
+				t.Error("the first visit was to be broken off")
+			}
+			p.Close()
+			sim.Change(func(s *ModemState) { s.Late = 0 })
+			r, err := askModem(t, l, c)
+			if err != nil || r.Maker != maker.Maker || r.Model != maker.Model || r.Firmware != maker.Firmware || !c.DialUp && (r.SIM != modem.SIMReady || r.Registration != modem.RegHome || !r.Bearer.APN) {
+				t.Errorf("%+v, %v", r, err)
 			}
 		})
 	}

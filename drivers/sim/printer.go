@@ -14,6 +14,7 @@ type PrinterState struct {
 	Simple   bool // answers DLE EOT 1 only, as cheap ones do
 	Unasked  bool // sends its status by itself before every answer (GS a)
 	Rubbish  bool // answers with what is no status
+	Behind   int  // answers with the status of so many questions before
 	Mistuned bool // its baud rate is another: every bit comes as noise
 }
 
@@ -24,6 +25,7 @@ type Printer struct {
 	state PrinterState
 	asked uint64
 	other uint64
+	queue []byte // answers that are behind
 }
 
 // NewPrinter makes a printer with paper.
@@ -112,5 +114,9 @@ func (p *Printer) answer(n byte) (out []byte) {
 	case s.Unasked:
 		out = []byte{0x10, 0x00, 0x00, 0x0F & bit(s.PaperLow, 0x03)}
 	}
+	if p.queue = append(p.queue, b); len(p.queue) <= s.Behind {
+		return append(out, 0x12)
+	}
+	b, p.queue = p.queue[0], p.queue[1:]
 	return append(out, b)
 }

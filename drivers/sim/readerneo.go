@@ -14,6 +14,7 @@ type NEOState struct {
 	Silent   bool
 	Tampered bool   // its case was opened
 	Insecure bool   // its secure interface has failed
+	Refuses  bool   // answers every question with an error, and says of nothing that it is well
 	Swapped  bool   // check sums in the other order, as some firmware has them
 	Check    []byte // what its self-check found, source by source; nil for firmware that does not know the question
 }
@@ -92,6 +93,8 @@ func (r *NEOReader) answer(m reader.NEOMessage) []byte {
 	r.asked[m.Command]++
 	a := reader.NEOMessage{Command: m.Command, Status: reader.NEOOk}
 	switch {
+	case r.state.Refuses:
+		a.Status = 0x0B // request for online authorisation cannot be made: any error will do
 	case r.state.Tampered:
 		a.Status = reader.NEOTamper
 	case r.state.Insecure:

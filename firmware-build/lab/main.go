@@ -18,6 +18,7 @@ const help = `posdx-lab runs a simulated payment terminal, breaks something and 
 usage:
   posdx-lab scenarios                             list what can be broken
   posdx-lab run --scenario NAME [--once] [...]    (posdx-lab run --help tells more)
+  posdx-lab fleet [--terminals N] [--day DAY]     a fleet with incidents that are known (posdx-lab fleet --help)
 
 example:
   posdx-lab run --scenario modem-no-sim --once --lang en
@@ -38,6 +39,8 @@ func command(ctx context.Context, args []string, out, talk io.Writer) int {
 	switch word {
 	case "run":
 		return run(ctx, args, out, talk)
+	case "fleet":
+		return fleetDay(ctx, args, out, talk)
 	case "scenarios":
 		for _, s := range scenarios() {
 			fmt.Fprintf(out, "%-22s %s\n", s.name, s.does)

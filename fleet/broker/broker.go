@@ -1,24 +1,33 @@
 // Package broker runs an MQTT broker in process, for a fleet that lives on one machine: nats-server's MQTT listener.
 //
-// It takes every client that reaches it, without TLS: a fleet beyond one machine or one trusted network has a broker of
-// its own.
+// On loopback it may take every client. Beyond, it wants TLS and knows its clients: by name and password, or by their
+// certificates. Each may then publish as itself only. It takes a stated number of sessions and refuses more, since it
+// collapses rather than slows down: a larger fleet has a broker of its own.
 package broker
 
 import (
+	"cmp"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"posdx/agent/report"
 )
 
 const (
-	maxPayload = 128 << 10 // twice the largest document that ingest takes; a larger one ends its connection
-	maxStore   = 4 << 30   // bytes of sessions, retained and waiting messages on disk
-	maxClients = 65_536
+	maxStore = 4 << 30 // bytes of sessions, retained and waiting messages on disk
+
+	// DefaultSessions is what was measured to hold on two cores when all reconnect within half a minute; at 3 000 hardly a
+	// fifth of the documents came through.
+	DefaultSessions = 2000
+	spare           = 16 // connections beside the sessions: the fleet's own, and one being refused
 
 	// ackPending is how many documents may be on their way to ingest unacknowledged: eight full batches. The default of
 	// 100 would hold ingest to two batches of 50 a round trip. All filters together must stay below 65 535.
@@ -29,14 +38,25 @@ const (
 
 // Config says where the broker listens and keeps its sessions.
 type Config struct {
-	Listen string // host:port; port 0 means any free one
-	Dir    string
+	Listen   string // host:port; port 0 means any free one
+	Dir      string
+	Sessions int // taken at most; 0 means DefaultSessions
+
+	CertFile, KeyFile string // PEM; TLS if given
+	CAFile            string // PEM; clients must show a certificate, whose common name is their terminal
+	UsersFile         string // name:password a line
 }
+
+// Safe tells whether the broker may listen where others reach it.
+func (c Config) Safe() bool { return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "") }
 
 // A Broker is a running broker.
 type Broker struct {
-	s       *server.Server
-	address string
+	s        *server.Server
+	address  string
+	password string
+
+	certificate []byte // DER; nil without TLS
 }
 
 // Start starts a broker and returns when it takes connections.
@@ -55,12 +75,20 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) && !c.Safe() {
+		return nil, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
+			"and know the clients (--mqtt-users or --mqtt-ca), or listen on 127.0.0.1", c.Listen)
+	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxStore: maxStore, JetStreamMaxMemory: 64 << 20,
-		MaxPayload: maxPayload, MaxConn: maxClients,
+		MaxPayload: report.MaxMessage, MaxConn: cmp.Or(c.Sessions, DefaultSessions) + spare,
 		// Not SyncAlways: a terminal forgets a document when the store has committed it, not when the broker has it.
 		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
+	}
+	b := &Broker{password: rand.Text()}
+	if err := c.secure(o, b); err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	// nats-server only logs that it cannot listen, so the address is tried first.
 	try, err := net.Listen("tcp", net.JoinHostPort(host, portText))
@@ -78,7 +106,8 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 		s.Shutdown()
 		return nil, fmt.Errorf("start broker on %s: not ready; can %s be written?", c.Listen, c.Dir)
 	}
-	return &Broker{s, net.JoinHostPort(host, strconv.Itoa(o.MQTT.Port))}, nil
+	b.s, b.address = s, net.JoinHostPort(host, strconv.Itoa(o.MQTT.Port))
+	return b, nil
 }
 
 // Address is host:port of the listener.
@@ -86,7 +115,11 @@ func (b *Broker) Address() string { return b.address }
 
 // URL is how a client of this machine reaches it.
 func (b *Broker) URL() string {
-	return "tcp://" + strings.Replace(b.address, "0.0.0.0", "127.0.0.1", 1)
+	scheme := "tcp://"
+	if b.certificate != nil {
+		scheme = "ssl://"
+	}
+	return scheme + strings.Replace(b.address, "0.0.0.0", "127.0.0.1", 1)
 }
 
 // Stop stops the broker and waits until its files are closed.

@@ -1,5 +1,6 @@
-// Package incident finds the one cause that many terminals report, shows it as one incident, and tells the terminals of
-// it by retained advisories.
+// Package incident finds the one cause that many terminals report, or the one silence they share, says what these
+// terminals have in common, follows it until good sales prove that it is over, and tells the terminals of it by retained
+// advisories.
 package incident
 
 import (
@@ -11,202 +12,335 @@ import (
 	"time"
 
 	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/fleet/localise"
 	"posdx/fleet/store"
 )
 
-// When many terminals are an incident. All counts are of distinct terminals, so one terminal alone can make none.
+// How terminals come together in an incident. All counts are of distinct terminals, so one alone can make none.
 const (
-	// Window is how far back a look goes, and how long after the last report an incident ends.
-	Window = 15 * time.Minute
+	// Window is how far back a look goes for a surge, SlowWindow for a slow rise.
+	Window     = 15 * time.Minute
+	SlowWindow = 48 * time.Hour
 
 	// MinTerminals: two that see the same prove little.
 	MinTerminals = 3
 
-	// An incident begins when chance alone, at the base rate, would bring so many terminals together less often than
-	// openBelow: a fleet with 50 codes is looked at some 5 000 times a day in windows that do not overlap, so that is one
-	// false incident in 200 days. It lasts until chance would do so more often than closeAbove.
-	openBelow  = 1e-6
-	closeAbove = 1e-2
+	// chance bounds how often chance alone would bring as much together in one look at one cause. A fleet that reports 30
+	// causes is looked at some 3 000 times a day in windows that do not overlap; counts that vary more than chance alone
+	// are in the model.
+	chance = 1e-5
 
-	// A code with no history is taken to be seen in one of two hundred terminal-hours.
-	priorSeen  = 1
-	priorHours = 200
+	// ratio is how many times the base rate a rise must be to matter.
+	ratio = 3
+
+	// lasts is the same for one that goes on.
+	lasts = 1.5
+
+	// schooldays are how many days of base rate it takes until causes of a card or a person can open an incident, and a
+	// silence of a place that may simply be closed.
+	schooldays = 5
+
+	// large is how many terminals of a place must fall silent together to be no shop that closes.
+	large = 20
+
+	rounds = 4 // places found for one cause in one look
 )
 
-// Scopes of an incident. Advisories go to the first four; an estate's incident is only shown, since nothing says which
-// of its terminals share the cause.
+// Kinds of an incident.
 const (
-	ScopeAcquirer = "acquirer"
-	ScopeCarrier  = "carrier"
-	ScopeSite     = "site"
-	ScopeModel    = "model"
-	ScopeEstate   = "estate"
+	KindSurge   = "surge"   // many at once
+	KindSlow    = "slow"    // more than ever, over days
+	KindSilence = "silence" // sessions that ended together
 )
 
-// scopes tells which terminals share a fault of a segment. Faults of a card or of a person are shared by none.
-var scopes = map[string]string{
-	"acquirer": ScopeAcquirer, "switch": ScopeAcquirer, "issuer": ScopeAcquirer, "unknown": ScopeAcquirer,
-	"wan": ScopeCarrier, "modem": ScopeCarrier,
-	"lan":      ScopeSite,
-	"terminal": ScopeModel, "reader": ScopeModel, "pinpad": ScopeModel, "printer": ScopeModel,
-}
+// SegmentSilence stands in sightings for a session that ended: what is behind it is not known.
+const SegmentSilence = "silence"
 
-// A Look is what there is to see at one moment.
+// A Look is what there is to see at one moment in one estate.
 type Look struct {
-	Now       time.Time
-	Sightings []store.Sighting          // within Window
-	Active    map[report.Address]string // terminals that could have seen it, with their scheme
-	Rates     map[store.RateKey]store.Rate
-	Inventory Inventory
-	Open      []store.Incident
+	Now    time.Time
+	Estate string
+	Places map[string]Place // by terminal: those that could have seen something
+	Recent []store.Sighting // within Window, silences among them
+	Slow   []store.Sighting // within SlowWindow; nil: not looked at this time
+	Season *Season
+	Sales  float64 // how busy the estate is, against the same hour of other days; 0: not known
 }
 
-type group struct{ estate, scope, key, cause string }
-
-type tallied struct {
-	segment   string
-	terminals map[report.Address]bool
-	codes     map[store.RateKey]int
+// A Finding is a cause and a place that rose at this moment.
+type Finding struct {
+	Kind      string
+	Cause     string // report.Unexplained for a silence
+	Segment   string
+	Place     Place
+	P         float64
+	Reporters map[string]bool // terminals
+	Of        int
+	Expected  float64
+	Codes     []string
+	Entry     string
 }
 
-// Detect returns the incidents that begin (No 0), those that go on, with new numbers, and those that end (Closed set).
-func Detect(l Look) []store.Incident {
-	groups := map[group]*tallied{}
-	for _, s := range l.Sightings {
-		scope := scopes[s.Segment]
-		if scope == "" || s.Cause == "" {
-			continue
-		}
-		scope, key := l.Inventory.place(s.At, scope, s.Scheme)
-		g := group{s.At.Estate, scope, key, s.Cause}
-		t := groups[g]
-		if t == nil {
-			t = &tallied{segment: s.Segment, terminals: map[report.Address]bool{}, codes: map[store.RateKey]int{}}
-			groups[g] = t
-		}
-		t.terminals[s.At] = true
-		t.codes[store.RateKey{Estate: s.At.Estate, Scheme: s.Scheme, Code: s.Code}]++
-	}
-	population := l.population()
+// question is what is asked of one cause: who reported it in a window, and how often each terminal was expected to.
+type question struct {
+	l        *Look
+	kind     string
+	cause    string
+	segment  string
+	reported map[string]bool
+	each     float64 // times a terminal is expected to report
+	members  map[string]map[string]int
+	total    int
+}
 
-	var out []store.Incident
-	for _, i := range l.Open {
-		g := group{i.Estate, i.Scope, i.Key, i.Cause}
-		t := groups[g]
-		delete(groups, g)
-		if t == nil || len(t.terminals) < MinTerminals || l.chance(t, population[g.where()]) > closeAbove {
-			i.Closed = l.Now
-			out = append(out, i)
-			continue
-		}
-		out = append(out, l.update(i, g, t, population))
-	}
-	for _, g := range slices.SortedFunc(maps.Keys(groups), func(a, b group) int {
-		return cmp.Or(strings.Compare(a.estate, b.estate), strings.Compare(a.scope, b.scope), strings.Compare(a.key, b.key), strings.Compare(a.cause, b.cause))
-	}) {
-		t := groups[g]
-		if len(t.terminals) >= MinTerminals && l.chance(t, population[g.where()]) < openBelow {
-			out = append(out, l.update(store.Incident{Opened: l.Now}, g, t, population))
+// Detect finds what rose, the strongest first.
+func Detect(l Look) []Finding {
+	members := map[string]map[string]int{} // by dimension and value, how many terminals
+	for _, p := range l.Places {
+		for d, v := range p {
+			if members[d] == nil {
+				members[d] = map[string]int{}
+			}
+			members[d][v]++
 		}
 	}
+	var out []Finding
+	ask := func(kind string, window time.Duration, list []store.Sighting) {
+		by, segments := map[string]map[string]bool{}, map[string]string{}
+		for _, v := range list {
+			if v.At.Estate != l.Estate || l.Places[v.At.Terminal] == nil || !incidental(v, l.Season.Days(l.Estate)) {
+				continue
+			}
+			if by[v.Cause] == nil {
+				by[v.Cause], segments[v.Cause] = map[string]bool{}, v.Segment
+			}
+			by[v.Cause][v.At.Terminal] = true
+		}
+		for _, cause := range slices.Sorted(maps.Keys(by)) {
+			q := question{l: &l, kind: kind, cause: cause, segment: segments[cause], reported: by[cause], members: members, total: len(l.Places)}
+			q.each = l.Season.Expected(l.Estate, cause, window, l.Now)
+			if l.Sales > 0 && kind == KindSurge {
+				q.each *= l.Sales
+			}
+			if q.segment == SegmentSilence {
+				q.kind = KindSilence
+			}
+			out = append(out, q.answer(list)...)
+		}
+	}
+	ask(KindSurge, Window, l.Recent)
+	if l.Slow != nil {
+		ask(KindSlow, SlowWindow, l.Slow)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(len(b.Reporters), len(a.Reporters)), strings.Compare(a.Cause, b.Cause), strings.Compare(a.Place.String(), b.Place.String()))
+	})
 	return out
 }
 
-// where leaves out the cause.
-func (g group) where() group { g.cause = ""; return g }
+// incidental tells whether a cause can be an incident at all: one of a card or a person only once its season is known.
+func incidental(v store.Sighting, days int) bool {
+	if v.Cause == "" || v.Segment == "-" {
+		return false
+	}
+	personal := v.Segment == "card"
+	if c, ok := codes.Builtin().Cause(v.Cause); ok {
+		personal = personal || c.Act == "cardholder"
+	}
+	return !personal || days >= schooldays
+}
 
-// population counts the active terminals of every scope.
-func (l Look) population() map[group]int {
-	n := map[group]int{}
-	for at, scheme := range l.Active {
-		for _, scope := range []string{ScopeAcquirer, ScopeCarrier, ScopeSite, ScopeModel} {
-			if s, key := l.Inventory.place(at, scope, scheme); s == scope {
-				n[group{at.Estate, scope, key, ""}]++
+// need is what a finding must be worth.
+func (q *question) need(looked int) localise.Need {
+	return localise.Need{Chance: chance, Excess: MinTerminals - 0.5, Ratio: ratio, Another: 3, Looked: looked}
+}
+
+// answer localises, takes what the first place explains away, and looks at the rest.
+func (q *question) answer(list []store.Sighting) []Finding {
+	var out []Finding
+	left := maps.Clone(q.reported)
+	gone := map[string]bool{} // terminals of places found
+	for range rounds {
+		if len(left) < MinTerminals || !q.rose(left, gone) {
+			return out
+		}
+		f, ok := q.one(left, gone, list)
+		if !ok {
+			return out
+		}
+		out = append(out, f)
+		for t, p := range q.l.Places {
+			if f.Place.Holds(p) {
+				delete(left, t)
+				gone[t] = true
 			}
 		}
-		n[group{at.Estate, ScopeEstate, at.Estate, ""}]++
-	}
-	return n
-}
-
-func (l Look) update(i store.Incident, g group, t *tallied, population map[group]int) store.Incident {
-	i.Estate, i.Scope, i.Key, i.Cause, i.Segment = g.estate, g.scope, g.key, g.cause, t.segment
-	i.Seen, i.Terminals, i.Of = l.Now, len(t.terminals), max(population[g.where()], len(t.terminals))
-	i.Peak = max(i.Peak, i.Terminals)
-	most := -1
-	for k, n := range t.codes {
-		if n > most || n == most && k.Code < i.Code {
-			i.Code, most = k.Code, n
-		}
-	}
-	return i
-}
-
-// chance is the probability that, at the base rate of the codes in a group, as many terminals as are in it would have
-// seen one of them within the window: the upper tail of a Poisson distribution.
-func (l Look) chance(t *tallied, active int) float64 {
-	var perHour float64
-	for k := range t.codes {
-		r := l.Rates[k]
-		perHour += float64(r.Seen+priorSeen) / float64(r.Hours+priorHours)
-	}
-	expected := perHour * Window.Hours() * float64(max(active, len(t.terminals)))
-	return poissonTail(len(t.terminals), expected)
-}
-
-// poissonTail is P(X >= n) for a Poisson distribution with this mean.
-func poissonTail(n int, mean float64) float64 {
-	if n <= 0 || mean <= 0 {
-		return map[bool]float64{true: 1, false: 0}[n <= 0]
-	}
-	lg, _ := math.Lgamma(float64(n) + 1)
-	term := math.Exp(float64(n)*math.Log(mean) - mean - lg) // P(X = n)
-	if float64(n) <= mean {
-		// Near or above the middle: the sum from below is the short one, and no incident is decided here.
-		below, p := 0.0, term
-		for k := n; k > 0 && p > 0; k-- {
-			p *= float64(k) / mean
-			below += p
-		}
-		return max(0, 1-below)
-	}
-	sum := 0.0
-	for k := n; term > sum*1e-12; k++ {
-		sum += term
-		term *= mean / float64(k+1)
-	}
-	return sum
-}
-
-// Advisories returns what the open incidents tell the terminals, by topic: for each scope and key the one that most
-// terminals see.
-func Advisories(list []store.Incident) map[string]report.Advisory {
-	out := map[string]report.Advisory{}
-	for _, i := range list {
-		if !i.Closed.IsZero() || i.Scope == ScopeEstate {
-			continue
-		}
-		key := topicWord(i.Key)
-		topic := report.AdvisoryTopic(i.Estate, i.Scope, key)
-		if old, ok := out[topic]; ok && old.Terminals >= i.Terminals {
-			continue
-		}
-		share := math.Round(1000*float64(i.Terminals)/float64(max(i.Of, 1))) / 10
-		out[topic] = report.Advisory{Scope: i.Scope, Key: key, Code: i.Code, Terminals: i.Terminals, SharePct: share, Time: i.Seen, Cause: i.Cause}
 	}
 	return out
 }
 
-// topicWord makes a name safe as one level of a topic.
-func topicWord(s string) string {
-	w := []rune(s)
-	for i, r := range w {
-		if (report.Address{Estate: string(r), Terminal: "-"}).Check() != nil {
-			w[i] = '-'
+// shared is the value of a dimension that all terminals have in common, empty if they have none.
+func (q *question) shared(dim string) string {
+	for v, n := range q.members[dim] {
+		if n == q.total {
+			return v
 		}
 	}
-	if len(w) == 0 {
-		return "-"
+	return ""
+}
+
+// rose is the cheap look at the whole and at each single value, before any combination.
+func (q *question) rose(left, gone map[string]bool) bool {
+	total := q.total - len(gone)
+	mean := soon(q.each)
+	if evidence(float64(len(left)), mean*float64(total)) > 4 {
+		return true
 	}
-	return string(w[:min(len(w), 64)])
+	count := map[[2]string]int{}
+	for t := range left {
+		for d, v := range q.l.Places[t] {
+			count[[2]string{d, v}]++
+		}
+	}
+	for k, n := range count {
+		if n >= MinTerminals {
+			of := q.members[k[0]][k[1]]
+			f := q.l.Season.Factor(q.l.Estate, q.cause, k[0], k[1])
+			if evidence(float64(n), soon(q.each*f)*float64(of)) > 4 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// evidence is what n where some were expected weighs, in nats.
+func evidence(n, expected float64) float64 {
+	if n <= expected {
+		return 0
+	}
+	return n*math.Log(n/expected) - (n - expected)
+}
+
+// one finds the best place.
+func (q *question) one(left, gone map[string]bool, list []store.Sighting) (Finding, bool) {
+	// Values that fewer than MinTerminals report are no place; left out, the terminals fall into few leaves.
+	count := map[[2]string]int{}
+	for t := range left {
+		for d, v := range q.l.Places[t] {
+			count[[2]string{d, v}]++
+		}
+	}
+	dims := slices.DeleteFunc(slices.Clone(report.Dimensions), func(d string) bool { return len(q.members[d]) == 0 || q.shared(d) != "" })
+	factors := map[[2]string]float64{}
+	leaves := map[string]*localise.Leaf{}
+	values := make([]string, len(dims))
+	looked := 0
+	for _, d := range dims {
+		looked += len(q.members[d])
+	}
+	var b strings.Builder
+	for _, t := range slices.Sorted(maps.Keys(q.l.Places)) {
+		p := q.l.Places[t]
+		if gone[t] {
+			continue
+		}
+		b.Reset()
+		factor := 1.0
+		for i, d := range dims {
+			values[i] = ""
+			v := p[d]
+			k := [2]string{d, v}
+			if v != "" {
+				f, ok := factors[k]
+				if !ok {
+					f = q.l.Season.Factor(q.l.Estate, q.cause, d, v)
+					factors[k] = f
+				}
+				// The most telling of a terminal's values stands for it.
+				if math.Abs(math.Log(f)) > math.Abs(math.Log(factor)) {
+					factor = f
+				}
+				if count[k] >= MinTerminals {
+					values[i] = v
+				}
+			}
+			b.WriteString(values[i])
+			b.WriteByte(0)
+		}
+		l := leaves[b.String()]
+		if l == nil {
+			l = &localise.Leaf{Values: slices.Clone(values)}
+			leaves[b.String()] = l
+		}
+		l.Total++
+		l.Expected += soon(q.each * factor)
+		if left[t] {
+			l.Failed++
+		}
+	}
+	flat := make([]localise.Leaf, 0, len(leaves))
+	for _, k := range slices.Sorted(maps.Keys(leaves)) {
+		flat = append(flat, *leaves[k])
+	}
+	r := localise.Localise(dims, flat, q.need(looked))
+	f := Finding{Kind: q.kind, Cause: q.cause, Segment: q.segment, Reporters: map[string]bool{}}
+	switch {
+	case r.Outside:
+		f.Place, f.P, f.Of, f.Expected = Place{}, 1, int(r.Total), r.Expected
+		// What all have in common says nothing by itself, but if the fault is of a kind that is shared so, it is the place.
+		for _, d := range whose[q.segment] {
+			if v := q.shared(d); v != "" && len(gone) == 0 {
+				f.Place = Place{d: v}
+				break
+			}
+		}
+	case len(r.Elements) > 0:
+		best := slices.MaxFunc(r.Elements, func(a, b localise.Element) int {
+			return cmp.Compare(a.P*natural(q.segment, a.Dims), b.P*natural(q.segment, b.Dims))
+		})
+		f.Place, f.P, f.Of, f.Expected = best.Dims, best.P, int(best.Total), best.Expected
+	default:
+		return f, false
+	}
+	for t := range left {
+		if f.Place.Holds(q.l.Places[t]) {
+			f.Reporters[t] = true
+		}
+	}
+	if f.Kind == KindSilence {
+		f.Cause = report.Unexplained
+		if len(f.Reporters) < large && q.l.Season.Days(q.l.Estate) < schooldays || 2*len(f.Reporters) < f.Of {
+			return f, false
+		}
+	}
+	f.Codes, f.Entry = common(list, q.cause, f.Reporters)
+	return f, true
+}
+
+// common is what the sightings of an incident share beyond their terminals: the codes, the most frequent first, and the
+// way of reading the card if nearly all came by one.
+func common(list []store.Sighting, cause string, reporters map[string]bool) (codes []string, entry string) {
+	const most = 5
+	n := 0
+	count, entries := map[string]int{}, map[string]int{}
+	for _, v := range list {
+		if v.Cause == cause && reporters[v.At.Terminal] {
+			n++
+			entries[v.Entry]++
+			if v.Code != "" {
+				count[v.Code]++
+			}
+		}
+	}
+	codes = slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(a, b))
+	})
+	for e, k := range entries {
+		if e != "" && k*10 >= n*9 && n >= 2*MinTerminals {
+			entry = e
+		}
+	}
+	return codes[:min(len(codes), most)], entry
 }

@@ -2,8 +2,7 @@ package incident
 
 import (
 	"fmt"
-	"math"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,166 +15,296 @@ var t0 = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func at(n int) report.Address { return report.Address{Estate: "shop", Terminal: fmt.Sprint("t", n)} }
 
-// fleetOf is a quiet fleet of n terminals.
-func fleetOf(n int) Look {
-	l := Look{Now: t0, Active: map[report.Address]string{}, Rates: map[store.RateKey]store.Rate{}}
+// A fleet is n terminals that share acquirers, carriers, sites, models and applications in ways that cross.
+type fleet struct {
+	Look
+	members map[string]Member
+	list    []store.Incident
+}
+
+func fleetOf(n int) *fleet {
+	f := &fleet{Look: Look{Now: t0, Estate: "shop", Places: map[string]Place{}, Season: new(Season)}, members: map[string]Member{}}
 	for i := range n {
-		l.Active[at(i)] = "unionpay"
+		t := at(i).Terminal
+		f.Places[t] = Place{
+			"acquirer": fmt.Sprint("bank-", i%4), "carrier": []string{"中国移动", "中国联通", "中国电信"}[i/3%3], "site": fmt.Sprint("site-", i/6),
+			"region": fmt.Sprint("region-", i/60), "model": fmt.Sprint("M", i/2%3), "application": fmt.Sprint("1.", i/5%3), "scheme": "unionpay",
+		}
+		f.members[t] = Member{Online: true}
 	}
-	return l
+	return f
 }
 
-// sees adds that the first n terminals see a code.
-func (l Look) sees(n int, code, cause, segment string) Look {
-	for i := range n {
-		l.Sightings = append(l.Sightings, store.Sighting{At: at(i), Scheme: "unionpay", Code: code, Cause: cause, Segment: segment})
+// learned is a base rate of so many days, each hour of which so many terminals in a thousand reported a cause.
+func (f *fleet) learned(days int, rates map[string]float64) *fleet {
+	h0 := hourOf(f.Now)
+	for _, p := range f.Places {
+		for d, v := range p {
+			f.Season.Add(store.SeasonRow{Estate: "shop", Dim: d, Value: v, Hour: h0 - 24, Terminals: float64(24 * days)})
+			for cause, per := range rates {
+				f.Season.Add(store.SeasonRow{Estate: "shop", Cause: cause, Dim: d, Value: v, Hour: h0 - 24, Terminals: per * float64(24*days) / 1000})
+			}
+		}
 	}
-	return l
+	for h := h0 - int64(24*days); h < h0; h++ {
+		f.Season.Add(store.SeasonRow{Estate: "shop", Hour: h, Active: float64(len(f.Places))})
+		for cause, per := range rates {
+			f.Season.Add(store.SeasonRow{Estate: "shop", Cause: cause, Hour: h, Terminals: per * float64(len(f.Places)) / 1000})
+		}
+	}
+	return f
 }
 
-func (l Look) rate(code string, seen, hours int64) Look {
-	l.Rates[store.RateKey{Estate: "shop", Scheme: "unionpay", Code: code}] = store.Rate{Seen: seen, Hours: hours}
-	return l
+// sees adds that the first part, in a hundred, of the terminals for which in holds report a code.
+func (f *fleet) sees(part int, code, cause, segment string, in func(p Place) bool) *fleet {
+	n := 0
+	for i := range len(f.Places) {
+		if in(f.Places[at(i).Terminal]) {
+			if n*7%100 < part {
+				f.Recent = append(f.Recent, store.Sighting{At: at(i), Received: f.Now, Scheme: "unionpay", Code: code, Cause: cause, Segment: segment})
+			}
+			n++
+		}
+	}
+	return f
 }
 
-func TestDetect(t *testing.T) {
-	week := int64(1000 * 24 * 7)
+func has(want ...string) func(Place) bool {
+	return func(p Place) bool {
+		for _, w := range want {
+			d, v, _ := strings.Cut(w, "=")
+			if p[d] != v {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func all(Place) bool { return true }
+
+func TestDetectNamesTheRightPlace(t *testing.T) {
+	usual := map[string]float64{"host.malfunction": 1, "wan.outage": 1, "reader.dirty": 1, "terminal.config": 1, "account.funds": 300, SegmentSilence: 2}
 	for _, c := range []struct {
 		name string
-		look Look
-		want []string // scope/key/cause terminals/of
+		look *fleet
+		want []string // kind cause place
 	}{
-		{"quiet", fleetOf(1000), nil},
-		{"two prove little", fleetOf(2).sees(2, "96", "host.malfunction", "acquirer").rate("96", 1, week), nil},
-		{"a rare code on five of a thousand", fleetOf(1000).sees(5, "96", "host.malfunction", "acquirer").rate("96", 10, week), []string{"acquirer/unionpay/host.malfunction 5/1000"}},
-		{"the same, were the code common", fleetOf(1000).sees(5, "96", "host.malfunction", "acquirer").rate("96", week/50, week), nil},
-		{"51 is daily bread", fleetOf(1000).sees(70, "51", "account.funds", "issuer").rate("51", week/4, week), nil},
-		{"51 from everybody is not", fleetOf(1000).sees(600, "51", "account.funds", "issuer").rate("51", week/4, week), []string{"acquirer/unionpay/account.funds 600/1000"}},
-		{"no history yet, a few of a small fleet", fleetOf(10).sees(3, "96", "host.malfunction", "acquirer"), []string{"acquirer/unionpay/host.malfunction 3/10"}},
-		{"no history yet, a few of a large one", fleetOf(1000).sees(3, "96", "host.malfunction", "acquirer"), nil},
-		{"a new code that nobody can explain", fleetOf(50).sees(9, "9997", "unexplained", "unknown"), []string{"acquirer/unionpay/unexplained 9/50"}},
-		{"cards are shared by none", fleetOf(50).sees(40, "54", "card.expired", "card"), nil},
-		{"success is no incident", fleetOf(50).sees(40, "00", "none", "-"), nil},
-		{"no inventory: shown, but for the estate", fleetOf(50).sees(20, "newpos:E5", "modem.denied", "modem"), []string{"estate/shop/modem.denied 20/50"}},
-		{"one terminal a thousand times", func() Look {
-			l := fleetOf(50)
+		{"quiet", fleetOf(600).learned(14, usual), nil},
+		{"a usual hour", fleetOf(600).learned(14, usual).sees(8, "51", "account.funds", "issuer", all), nil},
+		{"two prove little", fleetOf(600).learned(14, usual).sees(8, "96", "host.malfunction", "acquirer", has("site=site-3")), nil},
+		{"a storm at one acquirer", fleetOf(600).learned(14, usual).sees(40, "96", "host.malfunction", "acquirer", has("acquirer=bank-2")), []string{"surge host.malfunction acquirer=bank-2"}},
+		{"one carrier of several, by its Chinese name", fleetOf(600).learned(14, usual).sees(30, "newpos:E5", "wan.outage", "wan", has("carrier=中国联通")), []string{"surge wan.outage carrier=中国联通"}},
+		{"a bad application on one model, across all acquirers", fleetOf(600).learned(14, usual).sees(60, "97", "terminal.config", "terminal", has("model=M1", "application=1.2")), []string{"surge terminal.config application=1.2 model=M1"}},
+		{"a site", fleetOf(600).learned(14, usual).sees(100, "E1", "reader.dirty", "reader", has("site=site-7")), []string{"surge reader.dirty site=site-7"}},
+		{"everywhere: outside of what is recorded", fleetOf(600).learned(14, usual).sees(60, "E1", "reader.dirty", "reader", all), []string{"surge reader.dirty "}},
+		{"everywhere: the code table that all share", fleetOf(600).learned(14, usual).sees(60, "96", "host.malfunction", "acquirer", all), []string{"surge host.malfunction scheme=unionpay"}},
+		{"two at once", fleetOf(600).learned(14, usual).sees(50, "96", "host.malfunction", "acquirer", has("acquirer=bank-0")).sees(50, "newpos:E5", "wan.outage", "wan", has("carrier=中国移动")),
+			[]string{"surge wan.outage carrier=中国移动", "surge host.malfunction acquirer=bank-0"}},
+		{"one cause at two acquirers", fleetOf(600).learned(14, usual).sees(60, "96", "host.malfunction", "acquirer", has("acquirer=bank-0")).sees(60, "96", "host.malfunction", "acquirer", has("acquirer=bank-3")),
+			[]string{"surge host.malfunction acquirer=bank-0", "surge host.malfunction acquirer=bank-3"}},
+		{"a carrier falls silent", fleetOf(600).learned(14, usual).sees(100, "", SegmentSilence, SegmentSilence, has("carrier=中国电信")), []string{"silence unexplained carrier=中国电信"}},
+		{"a site falls silent", fleetOf(600).learned(14, usual).sees(100, "", SegmentSilence, SegmentSilence, has("site=site-9")), []string{"silence unexplained site=site-9"}},
+		{"a shop closes on the first day", fleetOf(600).learned(1, nil).sees(100, "", SegmentSilence, SegmentSilence, has("site=site-9")), nil},
+		{"a carrier falls silent on the first day", fleetOf(600).learned(1, nil).sees(100, "", SegmentSilence, SegmentSilence, has("carrier=中国电信")), []string{"silence unexplained carrier=中国电信"}},
+		{"empty accounts at lunch, before the season is known", fleetOf(600).learned(1, nil).sees(30, "51", "account.funds", "issuer", all), nil},
+		{"empty accounts out of their season", fleetOf(600).learned(14, usual).sees(100, "51", "account.funds", "issuer", has("acquirer=bank-1")), []string{"surge account.funds acquirer=bank-1"}},
+		{"no history yet, all of a small fleet", fleetOf(12).sees(100, "96", "host.malfunction", "acquirer", all), []string{"surge host.malfunction scheme=unionpay"}},
+		{"no history yet, a few of a large one", fleetOf(600).sees(1, "96", "host.malfunction", "acquirer", all), nil},
+		{"success is no incident", fleetOf(600).sees(80, "00", "none", "-", all), nil},
+		{"one terminal a thousand times", func() *fleet {
+			f := fleetOf(600).learned(14, usual)
 			for range 1000 {
-				l = l.sees(1, "96", "host.malfunction", "acquirer")
+				f.Recent = append(f.Recent, store.Sighting{At: at(3), Received: t0, Code: "96", Cause: "host.malfunction", Segment: "acquirer"})
 			}
-			return l
+			return f
 		}(), nil},
-		{"two causes at once", fleetOf(100).sees(30, "96", "host.malfunction", "acquirer").sees(20, "91", "issuer.unavailable", "issuer"), []string{"acquirer/unionpay/host.malfunction 30/100", "acquirer/unionpay/issuer.unavailable 20/100"}},
+		{"another estate's", func() *fleet {
+			f := fleetOf(600).sees(80, "96", "host.malfunction", "acquirer", all)
+			for i := range f.Recent {
+				f.Recent[i].At.Estate = "other"
+			}
+			return f
+		}(), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, i := range Detect(c.look) {
-				got = append(got, fmt.Sprintf("%s/%s/%s %d/%d", i.Scope, i.Key, i.Cause, i.Terminals, i.Of))
-				if !i.Opened.Equal(t0) || i.Peak != i.Terminals || i.No != 0 {
-					t.Errorf("%+v", i)
-				}
+			for _, f := range Detect(c.look.Look) {
+				got = append(got, fmt.Sprintf("%s %s %s", f.Kind, f.Cause, f.Place))
 			}
-			if strings.Join(got, "; ") != strings.Join(c.want, "; ") {
+			if !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-func TestInventoryNamesTheScope(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("estate,terminal,acquirer,carrier,site,note\n")
-	for i := range 60 {
-		fmt.Fprintf(&b, "shop,t%d,bank-%d,carrier %d,site-%d,x\n", i, i%2, i%3, i/10)
+// A slow rise is seen over days, though no quarter of an hour stands out.
+func TestSlowRise(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"reader.dirty": 0.3})
+	for i := range 6 {
+		f.Slow = append(f.Slow, store.Sighting{At: at(6*7 + i), Received: t0.Add(-time.Duration(5*i) * time.Hour), Code: "E1", Cause: "reader.dirty", Segment: "reader"})
 	}
-	inv, err := ReadInventory(strings.NewReader(b.String()))
-	if err != nil {
-		t.Fatal(err)
+	got := Detect(f.Look)
+	if len(got) != 1 || got[0].Kind != KindSlow || got[0].Place.String() != "site=site-7" {
+		t.Fatalf("%+v", got)
 	}
-	l := fleetOf(60)
-	l.Inventory = inv
-	for i := range 60 {
-		if i%3 == 1 {
-			l.Sightings = append(l.Sightings, store.Sighting{At: at(i), Scheme: "unionpay", Code: "newpos:E5", Cause: "modem.denied", Segment: "modem"})
-		}
-		if i/10 == 2 {
-			l.Sightings = append(l.Sightings, store.Sighting{At: at(i), Scheme: "unionpay", Code: "newpos:E5", Cause: "lan.gateway", Segment: "lan"})
-		}
-	}
-	found := Detect(l)
-	if len(found) != 2 || found[0].Key != "carrier 1" || found[0].Of != 20 || found[0].Terminals != 20 || found[1].Key != "site-2" || found[1].Of != 10 {
-		t.Fatalf("%+v", found)
-	}
-	a := Advisories(found)
-	if got := a["pos/v1/shop/advisory/carrier/carrier-1"]; got.SharePct != 100 || got.Key != "carrier-1" || got.Cause != "modem.denied" {
-		t.Errorf("%+v", a)
-	}
+}
 
-	for file, says := range map[string]string{
-		"":                                       "EOF",
-		"terminal\nt1\n":                         "no column estate",
-		"estate,terminal\nshop\n":                "wrong number of fields",
-		"estate,terminal\nshop,t1\nshop,a b\n":   "line 3",
-		"estate,terminal,site\nshop,t1,\"x\ny\n": "quote",
+// What a place always reports is its season, not an incident.
+func TestAPlacesOwnSeason(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"modem.signal-weak": 2})
+	f.sees(22, "E5", "modem.signal-weak", "modem", has("site=site-7"))
+	if got := Detect(f.Look); len(got) != 1 || got[0].Place.String() != "site=site-7" {
+		t.Errorf("four of six that never were so: %+v", got)
+	}
+	for range 14 * 24 {
+		f.Season.Add(store.SeasonRow{Estate: "shop", Cause: "modem.signal-weak", Dim: "site", Value: "site-7", Hour: hourOf(t0), Terminals: 4.8})
+	}
+	if got := Detect(f.Look); len(got) != 0 {
+		t.Errorf("four of six that always are so: %+v", got)
+	}
+}
+
+func (f *fleet) follow(after time.Duration, sees ...func(*fleet)) *fleet {
+	f.Now = f.Now.Add(after)
+	f.Recent = nil
+	for _, s := range sees {
+		s(f)
+	}
+	for _, i := range Follow(f.Look, Detect(f.Look), f.list, f.members) {
+		if i.No == 0 {
+			i.No = int64(len(f.list) + 1)
+			f.list = append(f.list, i)
+			continue
+		}
+		for k := range f.list {
+			if f.list[k].No == i.No {
+				f.list[k] = i
+			}
+		}
+	}
+	return f
+}
+
+func sees(part int, code, cause, segment string, in func(Place) bool) func(*fleet) {
+	return func(f *fleet) { f.sees(part, code, cause, segment, in) }
+}
+
+func TestIncidentsLastEndWithProofAndComeBack(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"host.malfunction": 1})
+	storm := sees(40, "96", "host.malfunction", "acquirer", has("acquirer=bank-2"))
+	f.follow(0, storm).follow(time.Minute, sees(20, "96", "host.malfunction", "acquirer", has("acquirer=bank-2")))
+	if i := f.list[0]; len(f.list) != 1 || i.No != 1 || i.Terminals >= i.Peak || !i.Opened.Equal(t0) || !i.Closed.IsZero() || i.Code != "96" || i.Scope != "acquirer" || i.Key != "bank-2" || i.Of != 150 {
+		t.Fatalf("goes on: %+v", f.list)
+	}
+	f.follow(20 * time.Minute)
+	if i := f.list[0]; !i.Closed.IsZero() || i.Quiet.IsZero() {
+		t.Fatalf("quiet is not over: %+v", i)
+	}
+	if a := Advisories(f.list); len(a) != 0 {
+		t.Errorf("a quiet incident still advises: %v", a)
+	}
+	for i := range 600 {
+		if f.Places[at(i).Terminal]["acquirer"] == "bank-1" {
+			f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now}
+		}
+	}
+	if f.follow(time.Minute); !f.list[0].Closed.IsZero() {
+		t.Fatal("good sales elsewhere prove nothing")
+	}
+	for i := range 600 {
+		f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now}
+	}
+	if f.follow(time.Minute); f.list[0].Closed.IsZero() || f.list[0].Proof != "sales" {
+		t.Fatalf("good sales prove it: %+v", f.list[0])
+	}
+	if f.follow(time.Hour, storm); len(f.list) != 1 || !f.list[0].Closed.IsZero() || f.list[0].Reopened != 1 {
+		t.Fatalf("comes back: %+v", f.list)
+	}
+	f.follow(20 * time.Minute)
+	if f.follow(unproven + time.Minute); f.list[0].Closed.IsZero() || f.list[0].Proof != "none" {
+		t.Fatalf("ends without proof: %+v", f.list[0])
+	}
+	if f.follow(2*reopens, storm); len(f.list) != 2 {
+		t.Fatalf("days later it is another: %+v", f.list)
+	}
+}
+
+func TestFourAcquirersAreOneApplication(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"terminal.config": 1})
+	bad := has("model=M1", "application=1.2")
+	f.follow(0, sees(60, "97", "terminal.config", "terminal", func(p Place) bool { return bad(p) && p["acquirer"] == "bank-1" }))
+	if len(f.list) != 1 {
+		t.Fatalf("%+v", f.list)
+	}
+	f.follow(time.Minute, sees(60, "97", "terminal.config", "terminal", bad))
+	open := slices.DeleteFunc(slices.Clone(f.list), func(i store.Incident) bool { return !i.Closed.IsZero() })
+	if len(open) != 1 || Place(open[0].Place).String() != "application=1.2 model=M1" || !open[0].Opened.Equal(t0) {
+		t.Errorf("%+v", f.list)
+	}
+}
+
+// What the terminals of one outage call it differs; it is one incident.
+func TestOneOutageHasOneIncident(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"wan.outage": 1, "modem.denied": 1, SegmentSilence: 2})
+	in := has("carrier=中国联通")
+	f.follow(0, sees(100, "", SegmentSilence, SegmentSilence, in))
+	if len(f.list) != 1 || f.list[0].Cause != report.Unexplained || f.list[0].Kind != KindSilence {
+		t.Fatalf("%+v", f.list)
+	}
+	for i := range 600 {
+		f.members[at(i).Terminal] = Member{Online: !in(f.Places[at(i).Terminal])}
+	}
+	f.follow(time.Minute, sees(30, "E5", "wan.outage", "wan", in), sees(20, "E6", "modem.denied", "modem", in))
+	if len(f.list) != 1 || f.list[0].Cause != "wan.outage" || !slices.Equal(f.list[0].Also, []string{"modem.denied"}) {
+		t.Fatalf("%+v", f.list)
+	}
+	for i := range 600 {
+		f.members[at(i).Terminal] = Member{Online: true}
+	}
+	if f.follow(20 * time.Minute); f.list[0].Closed.IsZero() || f.list[0].Proof != "sessions" {
+		t.Errorf("all are back: %+v", f.list[0])
+	}
+}
+
+func TestAdvisories(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"wan.outage": 1, "terminal.config": 1})
+	f.follow(0, sees(60, "E5", "wan.outage", "wan", has("carrier=中国移动")), sees(60, "E5", "wan.outage", "wan", has("carrier=中国联通")), sees(60, "97", "terminal.config", "terminal", has("model=M1", "application=1.2")))
+	a := Advisories(f.list)
+	for topic, place := range map[string]string{
+		"pos/v1/shop/advisory/carrier/%E4%B8%AD%E5%9B%BD%E7%A7%BB%E5%8A%A8": "carrier=中国移动",
+		"pos/v1/shop/advisory/carrier/%E4%B8%AD%E5%9B%BD%E8%81%94%E9%80%9A": "carrier=中国联通",
+		"pos/v1/shop/advisory/model/application%3D1.2%26model%3DM1":         "application=1.2 model=M1",
 	} {
-		if _, err := ReadInventory(strings.NewReader(file)); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v, want %q", file, err, says)
+		got, ok := a[topic]
+		if !ok || Place(got.Place).String() != place || got.Terminals == 0 || got.SharePct == 0 || !got.Since.Equal(t0) {
+			t.Errorf("%s: %+v", topic, got)
 		}
+	}
+	if len(a) != 3 {
+		t.Errorf("%v", a)
 	}
 }
 
-func TestIncidentsLastAndEnd(t *testing.T) {
-	open := Detect(fleetOf(100).sees(30, "96", "host.malfunction", "acquirer"))
-	if len(open) != 1 {
-		t.Fatal(open)
+// As an outage ends, the few that still tell of it must not rename it; and what it left behind is no slow rise.
+func TestThePlaceIsThatOfMostWitnesses(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"wan.outage": 0.3})
+	f.follow(0, sees(60, "E5", "wan.outage", "wan", has("carrier=中国联通")))
+	f.follow(time.Minute, sees(100, "E5", "wan.outage", "wan", has("carrier=中国联通", "model=M1", "application=1.2")))
+	if len(f.list) != 1 || Place(f.list[0].Place).String() != "carrier=中国联通" {
+		t.Fatalf("%+v", f.list)
 	}
-	open[0].No = 7
-
-	l := fleetOf(100).sees(20, "96", "host.malfunction", "acquirer")
-	l.Now, l.Open = t0.Add(time.Minute), open
-	open = Detect(l)
-	if len(open) != 1 || open[0].No != 7 || open[0].Terminals != 20 || open[0].Peak != 30 || !open[0].Opened.Equal(t0) || !open[0].Closed.IsZero() {
-		t.Fatalf("goes on: %+v", open)
+	for i := range 600 {
+		f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now.Add(time.Hour)}
 	}
-	l = fleetOf(100).sees(2, "96", "host.malfunction", "acquirer")
-	l.Now, l.Open = t0.Add(time.Hour), open
-	open = Detect(l)
-	if len(open) != 1 || open[0].No != 7 || !open[0].Closed.Equal(l.Now) {
-		t.Fatalf("ends: %+v", open)
+	f.follow(time.Hour)
+	if f.list[0].Closed.IsZero() {
+		t.Fatalf("%+v", f.list)
 	}
-	if a := Advisories(open); len(a) != 0 {
-		t.Errorf("an ended incident still advises: %v", a)
-	}
-}
-
-func TestAdvisoryIsTheWorst(t *testing.T) {
-	found := Detect(fleetOf(100).sees(30, "96", "host.malfunction", "acquirer").sees(20, "91", "issuer.unavailable", "issuer"))
-	a := Advisories(found)
-	want := report.Advisory{Scope: "acquirer", Key: "unionpay", Code: "96", Terminals: 30, SharePct: 30, Time: t0, Cause: "host.malfunction"}
-	if len(a) != 1 || !reflect.DeepEqual(a["pos/v1/shop/advisory/acquirer/unionpay"], want) {
-		t.Errorf("%+v", a)
-	}
-}
-
-func TestPoissonTail(t *testing.T) {
-	// Against sums of the definition.
-	for _, c := range []struct {
-		n    int
-		mean float64
-	}{{1, 0.5}, {3, 0.1}, {3, 3}, {10, 4}, {5, 20}, {100, 40}, {40, 100}, {0, 5}} {
-		below, p := 0.0, math.Exp(-c.mean)
-		for k := range c.n {
-			below += p
-			p *= c.mean / float64(k+1)
-		}
-		want := 1 - below
-		if got := poissonTail(c.n, c.mean); math.Abs(got-want) > 1e-9 {
-			t.Errorf("P(X >= %d), mean %g: %g, want %g", c.n, c.mean, got, want)
-		}
-	}
-	if got := poissonTail(200_000, 1000); got != 0 {
-		t.Errorf("far tail %g", got)
-	}
-	if got := poissonTail(3, 0); got != 0 {
-		t.Errorf("mean 0: %g", got)
+	f.sees(60, "E5", "wan.outage", "wan", has("carrier=中国联通"))
+	f.Slow = f.Recent
+	if f.follow(time.Hour); len(f.list) != 1 {
+		t.Errorf("a slow rise of what was an outage: %+v", f.list)
 	}
 }

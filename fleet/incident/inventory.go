@@ -5,20 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"posdx/agent/report"
 )
 
-// An Inventory says what each terminal shares with others: acquirer, carrier, site and model. What it does not say is
-// not known; the acquirer is then the name of the terminal's code table.
+// An Inventory says what terminals share with others, over what they say themselves.
 type Inventory map[report.Address]map[string]string
 
-// inventoryColumns head the file; further columns are ignored.
-var inventoryColumns = []string{"estate", "terminal", ScopeAcquirer, ScopeCarrier, ScopeSite, ScopeModel}
-
-// ReadInventory reads a CSV file whose first line names its columns, estate and terminal among them.
+// ReadInventory reads a CSV file whose first line names its columns: estate, terminal, and dimensions. Further columns
+// are ignored; an empty value leaves what the terminal says.
 func ReadInventory(r io.Reader) (Inventory, error) {
 	c := csv.NewReader(r)
 	c.Comment = '#'
@@ -30,7 +30,7 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	for i, name := range head {
 		column[strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))] = i
 	}
-	for _, name := range inventoryColumns[:2] {
+	for _, name := range []string{"estate", "terminal"} {
 		if _, ok := column[name]; !ok {
 			return nil, fmt.Errorf("read inventory: no column %s in the first line", name)
 		}
@@ -51,7 +51,11 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 		}
 		shared := map[string]string{}
 		for name, i := range column {
-			if value := strings.TrimSpace(line[i]); value != "" && slices.Contains(inventoryColumns[2:], name) {
+			if value := strings.TrimSpace(line[i]); value != "" && slices.Contains(report.Dimensions, name) {
+				if len(value) > report.MaxLabel {
+					n, _ := c.FieldPos(i)
+					return nil, fmt.Errorf("read inventory: line %d: %s is longer than %d bytes", n, name, report.MaxLabel)
+				}
 				shared[name] = value
 			}
 		}
@@ -59,14 +63,46 @@ func ReadInventory(r io.Reader) (Inventory, error) {
 	}
 }
 
-// place returns the scope and key a terminal belongs to: the wished scope, or the estate if it is not known.
-func (inv Inventory) place(at report.Address, scope, scheme string) (string, string) {
-	key := inv[at][scope]
-	if key == "" && scope == ScopeAcquirer {
-		key = scheme
+// An InventoryFile is read again when it changes. One that cannot be read leaves what was read before.
+type InventoryFile struct {
+	Path string
+
+	inv  Inventory
+	when time.Time
+	size int64
+}
+
+// Load reads the file if it changed since the last call, or if again is set, and tells whether there is news.
+func (f *InventoryFile) Load(again bool) (news bool, err error) {
+	if f == nil || f.Path == "" {
+		return false, nil
 	}
-	if key == "" {
-		return ScopeEstate, at.Estate
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		return false, fmt.Errorf("read inventory: %w", err)
 	}
-	return scope, key
+	if !again && info.ModTime().Equal(f.when) && info.Size() == f.size {
+		return false, nil
+	}
+	f.when, f.size = info.ModTime(), info.Size() // a file that is wrong is complained of once, not at each look
+	r, err := os.Open(f.Path)
+	if err != nil {
+		return false, fmt.Errorf("read inventory: %w", err)
+	}
+	defer r.Close()
+	inv, err := ReadInventory(r)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", f.Path, err)
+	}
+	news = !maps.EqualFunc(inv, f.inv, maps.Equal)
+	f.inv = inv
+	return news, nil
+}
+
+// Of is what the file says of one terminal.
+func (f *InventoryFile) Of(at report.Address) map[string]string {
+	if f == nil {
+		return nil
+	}
+	return f.inv[at]
 }

@@ -2,7 +2,8 @@ package incident
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -24,9 +25,11 @@ const (
 	// repeat is how old a retained advisory may grow while its incident lasts; agents weigh it by its age.
 	repeat = 5 * time.Minute
 
-	ratesEvery = 10 * time.Minute
-	ratesBack  = 7 * 24 * time.Hour
+	slowEvery  = 15 * time.Minute
 	activeBack = 2 * time.Hour // two tallies
+
+	// SeasonBack is how far the base rate reaches back.
+	SeasonBack = 35 * 24 * time.Hour
 
 	maxTold = 100_000 // advisories remembered; more cannot be ours
 )
@@ -34,8 +37,11 @@ const (
 // A source is the part of the store that incidents are found in and kept in.
 type source interface {
 	Sightings(ctx context.Context, since time.Time) ([]store.Sighting, error)
-	Active(ctx context.Context, since time.Time) (map[report.Address]string, error)
-	Rates(ctx context.Context, from, to time.Time) (map[store.RateKey]store.Rate, error)
+	Standings(ctx context.Context, since time.Time) ([]store.Standing, error)
+	Births(ctx context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error
+	Seasons(ctx context.Context, since time.Time, each func(store.SeasonRow)) error
+	AddSeason(ctx context.Context, rows []store.SeasonRow) error
+	Sales(ctx context.Context, since time.Time) (map[string]map[int64]float64, error)
 	Incidents(ctx context.Context, limit int) ([]store.Incident, error)
 	SaveIncident(ctx context.Context, i *store.Incident) error
 }
@@ -43,16 +49,33 @@ type source interface {
 // A Watch looks for incidents again and again.
 type Watch struct {
 	Source    source
-	Inventory Inventory
+	Inventory *InventoryFile                                                // nil: what terminals say of themselves is all
+	Reload    <-chan struct{}                                               // asks to read the inventory now; nil: only when it changes
+	Key       ed25519.PrivateKey                                            // signs advisories; nil: they go unsigned
 	Publish   func(ctx context.Context, topic string, payload []byte) error // retained
 	Changed   func()                                                        // an incident began, changed or ended
 	Log       *slog.Logger
 
-	rates   map[store.RateKey]store.Rate // only Run touches these two
-	ratesAt time.Time
+	// Only Run touches these.
+	season  *Season
+	births  map[report.Address]report.Birth
+	bornAt  time.Time
+	known   map[report.Address]placed
+	sales   map[string]map[int64]float64
+	soldAt  int64 // hour
+	slow    []store.Sighting
+	slowAt  time.Time
+	places  map[string]map[string]Place // by estate and terminal
+	members map[string]map[string]Member
 
 	mu   sync.Mutex
 	told map[string]report.Advisory // by topic, what the broker retains; guarded by mu
+}
+
+// placed is a place with the code table that it was made for.
+type placed struct {
+	scheme string
+	place  Place
 }
 
 // Told takes note of an advisory that the broker retains, so that one which is over can be cleared even if an earlier
@@ -67,8 +90,12 @@ func (w *Watch) Told(topic string, payload []byte) {
 		delete(w.told, topic)
 		return
 	}
-	var a report.Advisory
-	if json.Unmarshal(payload, &a) != nil {
+	var keys []ed25519.PublicKey
+	if w.Key != nil {
+		keys = append(keys, w.Key.Public().(ed25519.PublicKey))
+	}
+	a, err := report.ReadAdvisory(topic, payload, keys)
+	if err != nil {
 		a = report.Advisory{} // not ours: it differs from every advisory, so it is replaced or cleared
 	}
 	if _, known := w.told[topic]; known || len(w.told) < maxTold {
@@ -78,6 +105,7 @@ func (w *Watch) Told(topic string, payload []byte) {
 
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
+	w.season = nil // another process may have led meanwhile
 	for {
 		wait := Every
 		if err := w.Look(ctx, time.Now()); err != nil && ctx.Err() == nil {
@@ -87,53 +115,237 @@ func (w *Watch) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-w.Reload:
+			w.loadInventory(true)
 		case <-time.After(wait):
 		}
 	}
 }
 
+func (w *Watch) loadInventory(again bool) {
+	news, err := w.Inventory.Load(again)
+	switch {
+	case err != nil:
+		w.Log.Error("the inventory cannot be read; what was read before stands", "error", err)
+	case news || again && w.Inventory != nil:
+		w.known = map[report.Address]placed{}
+		w.Log.Info("inventory read", "terminals", len(w.Inventory.inv))
+	}
+}
+
 // Look looks once.
 func (w *Watch) Look(ctx context.Context, now time.Time) error {
-	all, err := w.Source.Incidents(ctx, store.MaxRows)
+	w.loadInventory(false)
+	if w.season == nil {
+		season := new(Season)
+		if err := w.Source.Seasons(ctx, now.Add(-SeasonBack), season.Add); err != nil {
+			return err
+		}
+		w.season, w.slowAt, w.births, w.bornAt = season, time.Time{}, map[report.Address]report.Birth{}, time.Time{}
+		w.known, w.soldAt = map[report.Address]placed{}, 0
+	}
+	standings, err := w.gather(ctx, now)
 	if err != nil {
 		return err
 	}
-	open := slices.DeleteFunc(all, func(i store.Incident) bool { return !i.Closed.IsZero() })
-	l := Look{Now: now, Inventory: w.Inventory, Open: open}
-	if l.Sightings, err = w.Source.Sightings(ctx, now.Add(-Window)); err != nil {
+	list, err := w.Source.Incidents(ctx, store.MaxRows)
+	if err != nil {
 		return err
 	}
-	if len(l.Sightings) == 0 && len(open) == 0 {
-		return w.tell(ctx, now, nil)
-	}
-	if l.Active, err = w.Source.Active(ctx, now.Add(-activeBack)); err != nil {
+	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= SlowWindow })
+	recent, err := w.Source.Sightings(ctx, now.Add(-Window))
+	if err != nil {
 		return err
 	}
-	if w.rates == nil || now.Sub(w.ratesAt) >= ratesEvery {
-		if w.rates, err = w.Source.Rates(ctx, now.Add(-ratesBack), now.Add(-time.Hour)); err != nil {
+	silences := silences(standings)
+	recent = append(recent, since(silences, now.Add(-Window))...)
+	slowNow := now.Sub(w.slowAt) >= slowEvery || now.Before(w.slowAt)
+	if slowNow {
+		if w.slow, err = w.Source.Sightings(ctx, now.Add(-SlowWindow)); err != nil {
 			return err
 		}
-		w.ratesAt = now
+		w.slowAt = now
 	}
-	l.Rates = w.rates
+	if err := w.close(ctx, now, silences, list); err != nil {
+		return err
+	}
+	if this := hourOf(now); this != w.soldAt {
+		if w.sales, err = w.Source.Sales(ctx, now.Add(-7*24*time.Hour)); err != nil {
+			return err
+		}
+		w.soldAt = this
+	}
 
-	found := Detect(l)
-	for i := range found {
-		f := &found[i]
-		if err := w.Source.SaveIncident(ctx, f); err != nil {
+	estates := map[string]bool{}
+	for e := range w.places {
+		estates[e] = true
+	}
+	for _, i := range list {
+		estates[i.Estate] = true
+	}
+	changed := false
+	for _, estate := range slices.Sorted(maps.Keys(estates)) {
+		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season, Sales: busy(w.sales[estate], hourOf(now))}
+		if slowNow {
+			l.Slow = w.slow
+		}
+		for _, i := range Follow(l, Detect(l), list, w.members[estate]) {
+			began := i.No == 0
+			if err := w.Source.SaveIncident(ctx, &i); err != nil {
+				return err
+			}
+			changed = true
+			says := []any{"no", i.No, "kind", i.Kind, "cause", i.Cause, "scope", i.Scope, "key", i.Key, "terminals", i.Terminals, "of", i.Of}
+			switch {
+			case began:
+				w.Log.Warn("incident begins", says...)
+			case !i.Closed.IsZero():
+				w.Log.Info("incident ends", append(says, "peak", i.Peak, "proof", i.Proof)...)
+			}
+		}
+	}
+	if changed {
+		w.Changed()
+		if list, err = w.Source.Incidents(ctx, store.MaxRows); err != nil {
 			return err
 		}
-		switch {
-		case f.Opened.Equal(now):
-			w.Log.Warn("incident begins", "no", f.No, "cause", f.Cause, "scope", f.Scope, "key", f.Key, "terminals", f.Terminals, "of", f.Of)
-		case !f.Closed.IsZero():
-			w.Log.Info("incident ends", "no", f.No, "cause", f.Cause, "scope", f.Scope, "key", f.Key, "peak", f.Peak)
+	}
+	return w.tell(ctx, now, list)
+}
+
+// gather reads who is there and what each shares with others.
+func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, error) {
+	standings, err := w.Source.Standings(ctx, now.Add(-activeBack))
+	if err != nil {
+		return nil, err
+	}
+	err = w.Source.Births(ctx, w.bornAt, func(at report.Address, when time.Time, b report.Birth) {
+		w.births[at] = report.Birth{Agent: b.Agent, Labels: b.Labels}
+		delete(w.known, at)
+		if when.After(w.bornAt) {
+			w.bornAt = when
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.places, w.members = map[string]map[string]Place{}, map[string]map[string]Member{}
+	assume(standings)
+	for _, s := range standings {
+		if w.places[s.At.Estate] == nil {
+			w.places[s.At.Estate], w.members[s.At.Estate] = map[string]Place{}, map[string]Member{}
+		}
+		p, ok := w.known[s.At]
+		if !ok || p.scheme != s.Scheme {
+			p = placed{s.Scheme, PlaceOf(w.births[s.At], s.Scheme, w.Inventory.Of(s.At))}
+			w.known[s.At] = p
+		}
+		w.places[s.At.Estate][s.At.Terminal] = p.place
+		w.members[s.At.Estate][s.At.Terminal] = Member{Online: s.Online, GoodAt: s.GoodAt}
+	}
+	return standings, nil
+}
+
+// assume gives terminals whose code table is not known yet that of nine in ten of their estate. A terminal tells it with its
+// first code: left unknown, to have one would itself be the sign of those that report failures.
+func assume(list []store.Standing) {
+	count, known := map[string]map[string]int{}, map[string]int{}
+	for _, s := range list {
+		if s.Scheme != "" {
+			if count[s.At.Estate] == nil {
+				count[s.At.Estate] = map[string]int{}
+			}
+			count[s.At.Estate][s.Scheme]++
+			known[s.At.Estate]++
 		}
 	}
-	if len(found) > 0 {
-		w.Changed()
+	for i := range list {
+		s := &list[i]
+		for scheme, n := range count[s.At.Estate] {
+			if s.Scheme == "" && 10*n >= 9*known[s.At.Estate] {
+				s.Scheme = scheme
+				break
+			}
+		}
 	}
-	return w.tell(ctx, now, found)
+}
+
+// reasonStopped is what an agent says that was told to stop: its silence is no sign.
+const reasonStopped = "stopped"
+
+// silences are the sessions that ended and did not come back, as sightings.
+func silences(list []store.Standing) []store.Sighting {
+	var out []store.Sighting
+	for _, s := range list {
+		if !s.Online && !s.StateAt.IsZero() && s.Reason != reasonStopped {
+			out = append(out, store.Sighting{At: s.At, Received: s.StateAt, Scheme: s.Scheme, Cause: SegmentSilence, Segment: SegmentSilence})
+		}
+	}
+	return out
+}
+
+func since(list []store.Sighting, when time.Time) []store.Sighting {
+	return slices.DeleteFunc(slices.Clone(list), func(s store.Sighting) bool { return s.Received.Before(when) })
+}
+
+// close enters the hours that are over into the base rate.
+func (w *Watch) close(ctx context.Context, now time.Time, silences []store.Sighting, incidents []store.Incident) error {
+	this := hourOf(now)
+	var list []store.Sighting
+	for estate, places := range w.places {
+		first := w.season.Last(estate) + 1
+		if first >= this {
+			continue
+		}
+		if list == nil {
+			all, err := w.Source.Sightings(ctx, now.Add(-SlowWindow))
+			if err != nil {
+				return err
+			}
+			list = append(all, silences...)
+		}
+		if first == 1 {
+			// The fleet's first hours: no more than what is there can be learned from.
+			first = this
+			for _, s := range list {
+				if s.At.Estate == estate {
+					first = min(first, hourOf(s.Received))
+				}
+			}
+		}
+		for h := max(first, this-int64(SlowWindow/time.Hour)+1); h < this; h++ {
+			begin, end := time.Unix(h*3600, 0), time.Unix((h+1)*3600, 0)
+			rows := w.season.Close(estate, h, list, places, func(cause string) bool {
+				return slices.ContainsFunc(incidents, func(i store.Incident) bool {
+					about := i.Cause == cause || slices.Contains(i.Also, cause) || i.Kind == KindSilence && cause == SegmentSilence
+					return i.Estate == estate && about && i.Opened.Before(end) && (i.Closed.IsZero() || i.Closed.After(begin))
+				})
+			})
+			if err := w.Source.AddSeason(ctx, rows); err != nil {
+				return err
+			}
+			for _, r := range rows {
+				w.season.Add(r)
+			}
+		}
+	}
+	return nil
+}
+
+// busy is how many sales the last full hour had against the same hour of the days before: at least 1, since a quiet hour
+// is no reason to expect less trouble, at most 3. Without days before it is 0, not known.
+func busy(sales map[int64]float64, this int64) float64 {
+	last := sales[this-1]
+	sum, days := 0.0, 0.0
+	for h := this - 25; h > this-7*24; h -= 24 {
+		if n := sales[h]; n > 0 {
+			sum, days = sum+n, days+1
+		}
+	}
+	if last == 0 || days == 0 {
+		return 0
+	}
+	return min(3, max(1, last*days/sum))
 }
 
 // tell brings what the broker retains in line with the incidents. What cannot be published now is tried at the next look.
@@ -145,13 +357,14 @@ func (w *Watch) tell(ctx context.Context, now time.Time, list []store.Incident) 
 	for topic, a := range want {
 		old, ok := told[topic]
 		fresh := ok && now.Sub(old.Time) < repeat
+		a.Since = a.Since.UTC().Truncate(time.Millisecond)
 		old.Time = a.Time
 		if fresh && reflect.DeepEqual(old, a) {
 			continue
 		}
-		body, err := json.Marshal(a)
+		body, err := report.MarshalAdvisory(topic, a, w.Key)
 		if err != nil {
-			return err
+			return fmt.Errorf("advise: %w", err)
 		}
 		if err := w.Publish(ctx, topic, body); err != nil {
 			return err

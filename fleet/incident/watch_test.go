@@ -110,8 +110,20 @@ func TestWatch(t *testing.T) {
 		t.Errorf("not cleared: %v", s.kept)
 	}
 	list, err := db.Incidents(t.Context(), 0)
-	if err != nil || len(list) != 1 || list[0].Closed.IsZero() || list[0].Peak != 9 {
-		t.Errorf("%v %+v", err, list)
+	if err != nil || len(list) != 1 || list[0].Quiet.IsZero() || !list[0].Closed.IsZero() || list[0].Peak != 9 {
+		t.Errorf("quiet, but nothing proves that it is over: %v %+v", err, list)
+	}
+	for i := range 9 {
+		a := sample.New("shop", at(i).Terminal)
+		a.Seq = 10
+		topic, payload := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": 12}))
+		if _, err := db.Commit(t.Context(), []store.Document{ingest.Decode(topic, payload, t0.Add(40*time.Minute))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(t0.Add(41 * time.Minute))
+	if list, err = db.Incidents(t.Context(), 0); err != nil || len(list) != 1 || list[0].Closed.IsZero() || list[0].Proof != "sales" {
+		t.Errorf("good sales: %v %+v", err, list)
 	}
 
 	// What waited at the terminals tells of the past.
@@ -128,5 +140,33 @@ func TestWatch(t *testing.T) {
 	look(t0.Add(2 * time.Hour))
 	if len(s.kept) != 0 {
 		t.Errorf("old news made an incident: %v", s.kept)
+	}
+}
+
+// A terminal that never reported a code has no code table yet; that others have one is no place.
+func TestToHaveReportedIsNoPlace(t *testing.T) {
+	var list []store.Standing
+	for i := range 100 {
+		s := store.Standing{At: at(i), Online: true}
+		if i%5 == 0 {
+			s.Scheme = "unionpay"
+		}
+		list = append(list, s)
+	}
+	list = append(list, store.Standing{At: report.Address{Estate: "other", Terminal: "t1"}})
+	assume(list)
+	if list[1].Scheme != "unionpay" || list[100].Scheme != "" {
+		t.Errorf("%+v %+v", list[1], list[100])
+	}
+	for i := 0; i < 40; i += 5 {
+		list[i].Scheme = "gicc-de"
+	}
+	for i := range 100 {
+		if i%5 != 0 {
+			list[i].Scheme = ""
+		}
+	}
+	if assume(list); list[1].Scheme != "" {
+		t.Errorf("assumed though two are in use: %+v", list[1])
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
-	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
@@ -12,15 +11,12 @@ import (
 	"posdx/fleet/store"
 )
 
-const (
-	// ackWait bounds the wait for the broker to take the acks of one round. Those it did not take are not sent again:
-	// a terminal that misses an ack repeats its documents and is told anew.
-	ackWait = 5 * time.Second
+// ackWindow is how many acks may be on their way to the broker. The broker's answers come behind the documents of a
+// backlog, so it is wide: an ack is small, and while one waits a newer one takes its place.
+const ackWindow = 8192
 
-	ackRound = 256 // acks handed to the client at a time
-)
-
-// acker publishes acks. While a round is on its way newer acks replace older ones of the same stream.
+// acker publishes acks. One that waits is replaced by a newer one of the same stream. Those that the broker did not take
+// before the session ended are not sent again: a terminal that misses an ack repeats its documents and is told anew.
 type acker struct {
 	mu      sync.Mutex
 	pending map[ackKey]report.Ack // guarded by mu
@@ -61,38 +57,42 @@ func (a *acker) take() map[ackKey]report.Ack {
 
 // run publishes over one connection until ctx ends.
 func (a *acker) run(ctx context.Context, c mqtt.Client) {
+	way := make(chan mqtt.Token, ackWindow)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for t := range way {
+			select {
+			case <-t.Done():
+			case <-ctx.Done():
+			}
+			select {
+			case <-t.Done():
+				if t.Error() != nil {
+					a.metrics.AcksLost.Inc()
+				}
+			default:
+				a.metrics.AcksLost.Inc()
+			}
+		}
+	}()
+	defer func() { close(way); <-done }()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
 		}
-		var round []mqtt.Token
-		flush := func() {
-			bound, cancel := context.WithTimeout(ctx, ackWait)
-			defer cancel()
-			for _, t := range round {
-				select {
-				case <-t.Done():
-				case <-bound.Done():
-					a.metrics.AcksLost.Inc()
-				}
-			}
-			round = round[:0]
-		}
 		for k, ack := range a.take() {
-			if ctx.Err() != nil {
-				return
-			}
 			body, err := json.Marshal(ack)
 			if err != nil {
 				continue // numbers and a checked word always marshal
 			}
-			round = append(round, c.Publish(k.to.Topic("ack"), 1, false, body))
-			if len(round) == ackRound {
-				flush()
+			select {
+			case way <- c.Publish(k.to.Topic("ack"), 1, false, body):
+			case <-ctx.Done():
+				return
 			}
 		}
-		flush()
 	}
 }

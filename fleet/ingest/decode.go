@@ -4,11 +4,14 @@ package ingest
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/fleet/store"
 )
 
@@ -56,6 +59,15 @@ var filters = []string{
 	"pos/v1/+/+/reply/#",
 }
 
+// shared are the filters whose messages workers share: a retained one is not sent to a shared subscription, so each
+// worker takes those itself, and only what is new among them is written.
+var shared = map[string]bool{
+	"pos/v1/+/+/" + report.KindDiagnosis: true,
+	"pos/v1/+/+/" + report.KindTally:     true,
+	"pos/v1/+/+/" + report.KindDropped:   true,
+	"pos/v1/+/+/reply/#":                 true,
+}
+
 // Decode takes a message apart. It never fails: what is wrong is in the Document's Reason.
 func Decode(topic string, payload []byte, received time.Time) store.Document {
 	d := store.Document{Received: received, Size: len(payload)}
@@ -86,99 +98,194 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 		d.Reason = reasonSize
 		return d
 	}
-	payload, err = report.Unpack(payload, MaxBytes)
+	plain, err := report.Unpack(payload, MaxBytes)
 	if err != nil {
 		d.Reason = reasonPacked
 		return d
 	}
-	if !utf8.Valid(payload) {
+	if !utf8.Valid(plain) {
 		d.Reason = reasonUTF8
 		return d
 	}
-	if report.Suspect(payload) { // agents cannot hold a card number; this is the gate for what only claims to be an agent
+	if report.Suspect(plain) { // agents cannot hold a card number; this is the gate for what only claims to be an agent
 		d.Reason = reasonDigits
 		// The envelope is read nevertheless, so that the terminal learns that this number is dealt with.
 	}
-	reason := open(&d, base, payload)
+	reason := open(&d, base, plain)
 	if d.Reason == "" {
 		d.Reason = reason
 	}
 	if d.Reason != "" {
 		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Body = nil, nil, nil, nil, nil, nil, nil, nil
+	} else if d.Diagnosis != nil {
+		d.Packed = payload
 	}
 	return d
 }
 
-// open reads the envelope and the document in it and says what is wrong.
-func open(d *store.Document, kind string, payload []byte) string {
-	var e report.Envelope
-	if err := json.Unmarshal(payload, &e); err != nil {
-		return reasonEnvelope
+// An envelope is read in one pass with what is in it; its type is known from the topic.
+type envelope[T any] struct {
+	report.Envelope
+	Data *T `json:"data"`
+}
+
+// A diagnosis without the facts of its evidence, which only pages read; most of the bytes are theirs.
+type diagnosis struct {
+	report.Diagnosis
+	Evidence []evidence `json:"evidence"`
+}
+
+type evidence struct {
+	report.Evidence
+	Facts object `json:"facts"`
+}
+
+// An object is any JSON object, or null.
+type object struct{}
+
+func (*object) UnmarshalJSON(b []byte) error {
+	if b[0] != '{' && b[0] != 'n' {
+		return errors.New("not an object")
 	}
-	body := []byte(e.Data)
+	return nil
+}
+
+// document reads an envelope and the document in it. Of the kinds that may come bare, bare is what came without an
+// envelope. A reason is why it is refused.
+func document[T any](d *store.Document, kind string, payload []byte) (doc *T, reason string) {
+	var in envelope[T]
+	err := json.Unmarshal(payload, &in)
+	e := &in.Envelope
+	if err != nil || in.Data == nil {
+		// Rare: the account is read apart from what is wrong in the document.
+		e = new(report.Envelope)
+		if json.Unmarshal(payload, e) != nil {
+			return nil, reasonEnvelope
+		}
+		if e.SpecVersion == "" && (kind == report.KindStatus || kind == "reply") {
+			doc = new(T) // a last will and a reply may come bare
+			if json.Unmarshal(payload, doc) != nil {
+				return nil, reasonData
+			}
+			return doc, ""
+		}
+		if len(e.Data) == 0 {
+			return nil, reasonEnvelope
+		}
+	}
 	switch {
-	case e.SpecVersion == "" && (kind == report.KindStatus || kind == "reply"):
-		body = payload // a last will and a reply may come bare
-	case e.SpecVersion != "1.0" || len(body) == 0:
-		return reasonEnvelope
+	case e.SpecVersion != "1.0":
+		return nil, reasonEnvelope
 	case e.Source != "/"+d.At.Estate+"/"+d.At.Terminal:
-		return reasonSource
+		return nil, reasonSource
 	case e.Kind() != kind:
-		return reasonType
+		return nil, reasonType
 	}
 	if e.Seq != 0 || numbered[kind] {
 		if store.CheckSeq(e.Seq) != nil || !isWord(e.Epoch) || e.Boot > 1<<62 {
-			return reasonSeq
+			return nil, reasonSeq
 		}
 		d.Epoch, d.Boot, d.Seq = e.Epoch, e.Boot, e.Seq
 	}
 	d.Historical = e.Historical
-	d.Body = body
-
-	var ok bool
-	var err error
-	switch kind {
-	case report.KindStatus:
-		d.Presence = new(report.Presence)
-		err = json.Unmarshal(body, d.Presence)
-		ok = (d.Presence.State == "online" || d.Presence.State == "offline") && short(d.Presence.Reason, d.Presence.BootID)
-	case report.KindBirth:
-		d.Birth = new(report.Birth)
-		err = json.Unmarshal(body, d.Birth)
-		ok = goodBirth(d.Birth)
-	case report.KindHealth:
-		d.Health = new(report.Health)
-		err = json.Unmarshal(body, d.Health)
-		ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) && len(d.Health.Self) <= maxCounts
-	case report.KindDiagnosis:
-		d.Diagnosis = new(report.Diagnosis)
-		err = json.Unmarshal(body, d.Diagnosis)
-		ok = goodDiagnosis(d.Diagnosis)
-	case report.KindTally:
-		d.Tally = new(report.Tally)
-		err = json.Unmarshal(body, d.Tally)
-		ok = goodTally(d.Tally)
-	case report.KindDropped:
-		d.Dropped = new(report.Dropped)
-		err = json.Unmarshal(body, d.Dropped)
-		ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq && len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
-	case "reply":
-		d.Reply = new(report.Reply)
-		err = json.Unmarshal(body, d.Reply)
-		ok = short(d.Reply.ID, d.Reply.Result) && len(d.Reply.Why) <= maxText
-	}
 	switch {
 	case err != nil:
-		return reasonData
+		return nil, reasonData
+	case in.Data == nil:
+		return nil, reasonBounds // null
+	}
+	return in.Data, ""
+}
+
+// kept is a document of which the text is kept beside what is read of it.
+type kept[T any] struct {
+	text json.RawMessage
+	doc  T
+}
+
+func (k *kept[T]) UnmarshalJSON(b []byte) error {
+	k.text = slices.Clone(b)
+	return json.Unmarshal(b, &k.doc)
+}
+
+// open reads the envelope and the document in it and says what is wrong.
+func open(d *store.Document, kind string, payload []byte) string {
+	ok, reason := false, ""
+	switch kind {
+	case report.KindStatus:
+		if d.Presence, reason = document[report.Presence](d, kind, payload); reason == "" {
+			ok = (d.Presence.State == "online" || d.Presence.State == "offline") && short(d.Presence.Reason, d.Presence.BootID)
+		}
+	case report.KindBirth:
+		var k *kept[report.Birth]
+		if k, reason = document[kept[report.Birth]](d, kind, payload); reason == "" {
+			d.Birth, d.Body = &k.doc, k.text
+			ok = goodBirth(d.Birth)
+		}
+	case report.KindHealth:
+		var k *kept[report.Health]
+		if k, reason = document[kept[report.Health]](d, kind, payload); reason == "" {
+			d.Health, d.Body = &k.doc, k.text
+			ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) && len(d.Health.Self) <= maxCounts
+		}
+	case report.KindDiagnosis:
+		var x *diagnosis
+		if x, reason = document[diagnosis](d, kind, payload); reason == "" {
+			d.Diagnosis = &x.Diagnosis
+			ok = goodDiagnosis(d.Diagnosis) && len(x.Evidence) <= maxEvidence
+			for i := range x.Evidence {
+				ok = ok && goodEvidence([]report.Evidence{x.Evidence[i].Evidence})
+			}
+		}
+	case report.KindTally:
+		if d.Tally, reason = document[report.Tally](d, kind, payload); reason == "" {
+			ok = goodTally(d.Tally)
+			d.Approved = ok && approved(d.Tally)
+		}
+	case report.KindDropped:
+		if d.Dropped, reason = document[report.Dropped](d, kind, payload); reason == "" {
+			ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq && len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
+		}
+	case "reply":
+		var k *kept[report.Reply]
+		if k, reason = document[kept[report.Reply]](d, kind, payload); reason == "" {
+			d.Reply, d.Body = &k.doc, k.text
+			ok = short(d.Reply.ID, d.Reply.Result) && len(d.Reply.Why) <= maxText
+		}
+	}
+	switch {
+	case reason != "":
+		return reason
 	case !ok:
 		return reasonBounds
 	}
 	return ""
 }
 
+// approved tells whether an hour had an approved sale.
+func approved(t *report.Tally) bool {
+	for _, c := range t.Counts {
+		if c.Count <= 0 || c.Code == "" {
+			continue
+		}
+		if m, ok := codes.Builtin().Lookup(c.Scheme, c.Code); ok && m.Class == "approve" || strings.Trim(c.Code, "0") == "" {
+			return true
+		}
+	}
+	return false
+}
+
 func goodBirth(b *report.Birth) bool {
 	if b.Epoch != "" && !isWord(b.Epoch) || b.Boot > 1<<62 || len(b.Devices) > maxDevices || len(b.Counted) > maxDevices {
 		return false
+	}
+	if len(b.Labels) > report.MaxLabels {
+		return false
+	}
+	for name, value := range b.Labels {
+		if !short(name) || len(value) > report.MaxLabel {
+			return false
+		}
 	}
 	for _, d := range b.Devices {
 		if !short(d.Name, d.Kind, d.Port) {

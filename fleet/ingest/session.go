@@ -7,15 +7,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"posdx/fleet/store"
 )
 
 // Times of the session with the broker.
@@ -38,7 +42,15 @@ type Config struct {
 	KeyFile    string
 	ServerName string // if the certificate names another host than the URL
 	User       string
+	Password   string
 	PassFile   string // first line is the password
+
+	// Certificate, in DER, is the one that the broker must show, whatever it names; nil: as the URL and the CA say.
+	Certificate []byte
+
+	// Share names a group of workers that the broker shares the documents among ($share/NAME/…: mosquitto 2, EMQX,
+	// VerneMQ, HiveMQ); empty: this one takes all.
+	Share string
 }
 
 // errNotConnected says that there is no session at the moment.
@@ -51,6 +63,8 @@ type Ingest struct {
 	metrics *Metrics
 	writer  *writer
 	acks    *acker
+	lanes   []lane
+	floods  floods
 	// advisory gets what is retained under an estate's advisory topics, empty payload if it was cleared.
 	advisory func(topic string, payload []byte)
 
@@ -62,6 +76,9 @@ type Ingest struct {
 // on the broker. Both must return at once.
 func New(cfg Config, s committer, m *Metrics, log *slog.Logger, changed func(), advisory func(topic string, payload []byte)) *Ingest {
 	in := &Ingest{cfg: cfg, log: log, metrics: m, acks: newAcker(m), advisory: advisory}
+	for range runtime.GOMAXPROCS(0) {
+		in.lanes = append(in.lanes, make(lane, laneQueue))
+	}
 	in.writer = &writer{store: s, queue: make(chan message, maxQueue), acks: in.acks, changed: changed, metrics: m, log: log}
 	return in
 }
@@ -71,6 +88,9 @@ func (in *Ingest) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { in.writer.Run(ctx) })
+	for _, l := range in.lanes {
+		wg.Go(func() { in.decode(ctx, l) })
+	}
 
 	wait := backoffMin
 	for ctx.Err() == nil {
@@ -116,6 +136,9 @@ func (in *Ingest) session(ctx context.Context) error {
 
 	want := map[string]byte{"pos/v1/+/advisory/+/+": 1}
 	for _, f := range filters {
+		if in.cfg.Share != "" && shared[f] {
+			f = "$share/" + in.cfg.Share + "/" + f
+		}
 		want[f] = 1
 	}
 	t, ok := c.SubscribeMultiple(want, nil).(*mqtt.SubscribeToken)
@@ -191,6 +214,9 @@ func (in *Ingest) options(ctx context.Context, lost func(error)) (*mqtt.ClientOp
 	if in.cfg.User != "" {
 		o.SetUsername(in.cfg.User)
 	}
+	if in.cfg.Password != "" {
+		o.SetPassword(in.cfg.Password)
+	}
 	if in.cfg.PassFile != "" {
 		b, err := os.ReadFile(in.cfg.PassFile)
 		if err != nil {
@@ -210,6 +236,15 @@ func (in *Ingest) options(ctx context.Context, lost func(error)) (*mqtt.ClientOp
 // tls reads the files at each connect, so that a renewed certificate is taken without a restart.
 func (c Config) tls() (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.Certificate != nil {
+		t.InsecureSkipVerify = true // not by a name: by the very certificate
+		t.VerifyConnection = func(s tls.ConnectionState) error {
+			if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, c.Certificate) {
+				return errors.New("the broker shows another certificate")
+			}
+			return nil
+		}
+	}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
 		if err != nil {
@@ -230,7 +265,24 @@ func (c Config) tls() (*tls.Config, error) {
 	return t, nil
 }
 
-// receive queues a message. A full queue holds the connection back: the broker then keeps what is to come.
+// A raw is a message as it came.
+type raw struct {
+	topic    string
+	payload  []byte
+	retained bool
+	received time.Time
+	done     func()
+}
+
+// A lane is decoded by one goroutine. All that a terminal says goes by the same lane, so it stays in order.
+type lane chan raw
+
+// laneQueue and maxQueue together are as many documents as wait in memory: more than a broker leaves unacknowledged, so
+// that the client's goroutine, which also takes in the broker's own acknowledgements, seldom waits.
+const laneQueue = 4000
+
+// receive puts a message on its lane; it runs on the client's only goroutine. Full lanes hold the connection back: the
+// broker then keeps what is to come.
 func (in *Ingest) receive(ctx context.Context, m mqtt.Message) {
 	topic := m.Topic()
 	if p := strings.Split(topic, "/"); len(p) == 6 && p[3] == "advisory" {
@@ -242,11 +294,36 @@ func (in *Ingest) receive(ctx context.Context, m mqtt.Message) {
 		m.Ack() // a retained document was cleared
 		return
 	}
-	doc := Decode(topic, m.Payload(), time.Now())
-	doc.Retained = m.Retained()
+	who := topic
+	if i := strings.LastIndexByte(topic, '/'); i > 0 {
+		who = topic[:i]
+	}
+	h := fnv.New32a()
+	h.Write([]byte(who))
 	select {
-	case in.writer.queue <- message{doc, m.Ack}:
+	case in.lanes[h.Sum32()%uint32(len(in.lanes))] <- raw{topic, m.Payload(), m.Retained(), time.Now(), m.Ack}:
 	case <-ctx.Done():
+	}
+}
+
+// decode takes what comes by one lane apart, and packs what is kept.
+func (in *Ingest) decode(ctx context.Context, l lane) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-l:
+			doc := Decode(r.topic, r.payload, r.received)
+			doc.Retained = r.retained
+			if doc.Diagnosis != nil && !in.floods.allow(doc.At, r.received) {
+				doc.Diagnosis, doc.Packed, doc.Reason = nil, nil, store.ReasonFlood
+			}
+			select {
+			case in.writer.queue <- message{doc, r.done}:
+			case <-ctx.Done():
+				return
+			}
+		}
 	}
 }
 

@@ -27,22 +27,12 @@ const (
 	// independent witnesses as they are leaves.
 	temper = 4
 
-	// another is what one more element costs, in tempered nats, and secondShare the part of the first element's evidence
-	// that it must bring itself.
-	another     = 10
+	// secondShare is the part of the first element's evidence that one more must bring itself.
 	secondShare = 0.15
 
 	// An element is named with the first if it is at least namedFrom times as probable; MaxNamed are at most.
 	namedFrom = 0.05
 	MaxNamed  = 3
-
-	// quietChance bounds how often chance, looking at every element, would bring as much evidence as the best has.
-	quietChance = 0.05
-
-	// What matters: an element with fewer failures above the foretold than minExcess, or less than minRatio times the
-	// foretold, is everyday drift, however sure it is.
-	minExcess = 10
-	minRatio  = 1.5
 
 	maxDims = 3  // of one element; a person who is told four does not look at them
 	firsts  = 12 // the best elements that are tried as the first of several
@@ -55,6 +45,24 @@ const (
 	// MaxColumns bounds the dimensions of one question.
 	MaxColumns = 32
 )
+
+// A Need says when something is worth naming.
+type Need struct {
+	// Chance bounds how often chance alone, looking at every element, would bring as much evidence as the best has.
+	Chance float64
+
+	// An element with fewer failures above the foretold than Excess, or less than Ratio times the foretold, is everyday
+	// drift, however sure it is.
+	Excess, Ratio float64
+
+	// Another is what one more element costs, in tempered nats.
+	Another float64
+
+	Looked int // elements that the caller looked at and left out, for Chance
+}
+
+// Published suits one minute of a service with thousands of calls.
+var Published = Need{Chance: 0.05, Excess: 10, Ratio: 1.5, Another: 10}
 
 // A Leaf is one combination of values with what happened to it.
 type Leaf struct {
@@ -102,37 +110,41 @@ type element struct {
 }
 
 // Localise finds the elements that explain the failures of the leaves best.
-func Localise(dims []string, leaves []Leaf) Result {
-	w := work{leaves: leaves}
+func Localise(dims []string, leaves []Leaf, need Need) Result {
+	w := work{leaves: leaves, need: need}
 	r := Result{Elements: []Element{}, Candidates: []Element{}}
 	all := make([]int32, 0, len(leaves))
 	for i, l := range leaves {
 		r.Failed, r.Expected, r.Total = r.Failed+l.Failed, r.Expected+l.Expected, r.Total+l.Total
 		all = append(all, int32(i))
 	}
-	looked := w.enumerate(len(dims))
+	looked := w.enumerate(len(dims)) + need.Looked
 	for i := range w.elements {
 		w.elements[i].gain = w.gain(w.elements[i].leaves)
 	}
 	w.elements = slices.DeleteFunc(w.elements, func(e element) bool { return e.gain <= 0 })
 	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.gain }))
 	whole := w.gain(all)
-	bar := math.Log(float64(looked)) - math.Log(quietChance)
+	bar := math.Log(float64(looked)) - math.Log(need.Chance)
 
-	best := w.weigh()
-	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.p }))
-	stands := false
-	for i := range w.elements {
-		e := &w.elements[i]
-		// What all the others share is drift; only what is beyond it is the element's own.
-		drift := 1.0
-		if rest := r.Expected - e.expected; rest > 0 {
-			drift = max(1, (r.Failed-e.failed)/rest)
-		}
-		stands = stands || e.gain >= bar && matters(e.failed, e.expected*drift)
+	best, of := w.weigh()
+	// What all but the best hypothesis' elements share is drift; only what is beyond it is their own.
+	failed, expected := r.Failed, r.Expected
+	for _, e := range of {
+		failed, expected = failed-w.elements[e].failed, expected-w.elements[e].expected
 	}
+	drift := 1.0
+	if expected > 0 {
+		drift = max(1, failed/expected)
+	}
+	stands := false
+	for _, i := range of {
+		e := &w.elements[i]
+		stands = stands || e.gain >= bar && need.matters(e.failed, e.expected*drift)
+	}
+	slices.SortFunc(w.elements, byMerit(func(e element) float64 { return e.p }))
 	evenly := whole > best // no part explains it better than the whole does: a drift that all share, or worse
-	r.Outside = evenly && whole >= bar && matters(r.Failed, r.Expected)
+	r.Outside = evenly && whole >= bar && need.matters(r.Failed, r.Expected)
 	for i := range w.elements {
 		e := &w.elements[i]
 		if i == MaxNamed {
@@ -148,8 +160,8 @@ func Localise(dims []string, leaves []Leaf) Result {
 }
 
 // matters tells a rise from everyday drift.
-func matters(failed, expected float64) bool {
-	return failed-expected >= minExcess && failed >= minRatio*expected
+func (n Need) matters(failed, expected float64) bool {
+	return failed-expected >= n.Excess && failed >= n.Ratio*expected
 }
 
 // byMerit orders by a figure, then the element with fewer dimensions first, then by its values, so that the order of the
@@ -166,6 +178,7 @@ func byMerit(merit func(element) float64) func(a, b element) int {
 
 type work struct {
 	leaves   []Leaf
+	need     Need
 	names    [][]string // by dimension, the values by their number
 	elements []element
 }
@@ -283,22 +296,24 @@ func (w *work) gain(leaves []int32) float64 {
 }
 
 // weigh gives each element its probability, over the hypotheses that it alone rose or that it and others of the same
-// dimensions did, and returns the log likelihood of the best hypothesis. The elements must stand by gain.
-func (w *work) weigh() float64 {
+// dimensions did, and returns the log likelihood of the best hypothesis and its elements. The elements must stand by gain.
+func (w *work) weigh() (float64, []int) {
 	type hypothesis struct {
 		of   []int
 		gain float64
 	}
 	var list []hypothesis
-	best := 0.0
+	best, bestOf := 0.0, []int(nil)
 	add := func(gain float64, of ...int) {
 		list = append(list, hypothesis{of, gain})
-		best = max(best, gain)
+		if gain > best {
+			best, bestOf = gain, of
+		}
 	}
 	// joins tells whether an element may be one more beside a first. Elements of the same dimensions share no leaf, so
 	// their evidence adds up.
 	joins := func(first, e *element) bool {
-		return e != first && e.mask == first.mask && e.gain >= max(another*temper, secondShare*first.gain) && matters(e.failed, e.expected)
+		return e != first && e.mask == first.mask && e.gain >= max(w.need.Another*temper, secondShare*first.gain) && w.need.matters(e.failed, e.expected)
 	}
 	for a := range w.elements {
 		add(w.elements[a].gain, a)
@@ -311,7 +326,7 @@ func (w *work) weigh() float64 {
 			if !joins(first, &w.elements[b]) {
 				continue
 			}
-			more := w.elements[b].gain - another*temper
+			more := w.elements[b].gain - w.need.Another*temper
 			add(first.gain+more, a, b)
 			if !begun[first.mask] && len(together) < maxTogether {
 				together, gain = append(slices.Clip(together), b), gain+more
@@ -333,7 +348,7 @@ func (w *work) weigh() float64 {
 	for i := range w.elements {
 		w.elements[i].p = min(1, w.elements[i].p/sum)
 	}
-	return best
+	return best, bestOf
 }
 
 func (w *work) describe(dims []string, e *element) Element {

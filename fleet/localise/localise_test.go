@@ -76,7 +76,7 @@ func TestNamesWhatRose(t *testing.T) {
 	} {
 		wrong := 0
 		for seed := range uint64(10) {
-			r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 1)), c.times))
+			r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 1)), c.times), Published)
 			list := slices.Clone(r.Elements[:min(len(r.Elements), 1+strings.Count(c.want, "+"))]) // a doubtful one may follow
 			slices.SortFunc(list, func(a, b Element) int { return strings.Compare(a.String(), b.String()) })
 			if names(list) != c.want || r.Outside {
@@ -101,7 +101,7 @@ func TestNothingIsNamedWithoutARise(t *testing.T) {
 	} {
 		named := 0
 		for seed := range uint64(40) {
-			if r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 2)), times)); len(r.Elements) > 0 || r.Outside {
+			if r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 2)), times), Published); len(r.Elements) > 0 || r.Outside {
 				t.Logf("%s, seed %d: %s, outside %v", name, seed, names(r.Elements), r.Outside)
 				named++
 			}
@@ -115,7 +115,7 @@ func TestNothingIsNamedWithoutARise(t *testing.T) {
 // What rose evenly has its place outside of what is recorded.
 func TestOutsideIsAnAnswer(t *testing.T) {
 	for seed := range uint64(10) {
-		r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 3)), func([]string) float64 { return 6 }))
+		r := Localise(testDims, world(rand.New(rand.NewPCG(seed, 3)), func([]string) float64 { return 6 }), Published)
 		if !r.Outside || len(r.Elements) > 0 {
 			t.Errorf("seed %d: outside %v, named %s", seed, r.Outside, names(r.Elements))
 		}
@@ -126,19 +126,19 @@ func TestOutsideIsAnAnswer(t *testing.T) {
 func TestHarmlessChangesChangeNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	leaves := world(r, func(v []string) float64 { return 1 + 9*float64(strings.Count(v[1], "2")) })
-	want := names(Localise(testDims, leaves).Elements)
+	want := names(Localise(testDims, leaves, Published).Elements)
 	if want != "carrier=carrier-2" {
 		t.Fatal(want)
 	}
 	mixed := slices.Clone(leaves)
 	r.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
-	if got := names(Localise(testDims, mixed).Elements); got != want {
+	if got := names(Localise(testDims, mixed, Published).Elements); got != want {
 		t.Errorf("in another order: %s", got)
 	}
 	for i := range mixed {
 		mixed[i].Values = append(slices.Clone(mixed[i].Values), "")
 	}
-	if got := names(Localise(append(slices.Clone(testDims), "region"), mixed).Elements); got != want {
+	if got := names(Localise(append(slices.Clone(testDims), "region"), mixed, Published).Elements); got != want {
 		t.Errorf("with a dimension that nobody knows: %s", got)
 	}
 }
@@ -150,13 +150,13 @@ func TestNamesAreAnyText(t *testing.T) {
 	for i := range leaves {
 		leaves[i].Values[1] = map[string]string{"carrier-0": "中国移动", "carrier-1": "中国联通", "carrier-2": "中国电信", "carrier-3": "中国广电"}[leaves[i].Values[1]]
 	}
-	if got := names(Localise(testDims, leaves).Elements); got != "carrier=中国电信" {
+	if got := names(Localise(testDims, leaves, Published).Elements); got != "carrier=中国电信" {
 		t.Error(got)
 	}
 }
 
 func TestEmpty(t *testing.T) {
-	if r := Localise(testDims, nil); len(r.Elements) != 0 || r.Outside {
+	if r := Localise(testDims, nil, Published); len(r.Elements) != 0 || r.Outside {
 		t.Errorf("%+v", r)
 	}
 }
@@ -202,7 +202,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, e := range Localise(table.Dims, leaves).Candidates {
+		for _, e := range Localise(table.Dims, leaves, Published).Candidates {
 			if !(e.P >= 0 && e.P <= 1) || len(e.Dims) == 0 {
 				t.Fatalf("%+v", e)
 			}
@@ -215,6 +215,6 @@ func BenchmarkLocalise(b *testing.B) {
 	leaves := world(rand.New(rand.NewPCG(6, 6)), func(v []string) float64 { return 1 + 9*float64(strings.Count(v[1], "2")) })
 	b.ReportMetric(float64(len(leaves)), "leaves")
 	for b.Loop() {
-		Localise(testDims, leaves)
+		Localise(testDims, leaves, Published)
 	}
 }

@@ -65,7 +65,7 @@ func judge(t testing.TB, dir string, list []truth) score {
 		table := read(t, filepath.Join(dir, c.File))
 		at := func(minute int64) (Result, bool) {
 			leaves, err := table.At(time.Unix(minute, 0))
-			return Localise(table.Dims, leaves), err == nil
+			return Localise(table.Dims, leaves, Published), err == nil
 		}
 		r, ok := at(c.At)
 		if !ok {

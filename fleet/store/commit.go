@@ -29,6 +29,10 @@ const (
 	reasonGaps = "too many gaps"
 )
 
+// ReasonFlood is the rejection of what a terminal sends beyond its measure. It is counted by terminal, and one row a batch
+// tells of it, so that a flood does not push other rejections out.
+const ReasonFlood = "more than one terminal may send"
+
 // An Ack goes back to one terminal.
 type Ack struct {
 	To  report.Address
@@ -67,8 +71,10 @@ func hour(t time.Time) int64 { return t.Unix() / 3600 }
 // seen is what a batch says of one terminal.
 type seen struct {
 	at       time.Time // zero if only the broker's memory spoke
+	good     time.Time // an hour with an approved sale was told
 	scheme   string
 	rejected int
+	limited  int
 }
 
 // batch is one transaction under way. Only the goroutine of Commit touches it.
@@ -259,6 +265,13 @@ func (b *batch) take(ctx context.Context, d *Document) error {
 	}
 	if d.Reason != "" {
 		t.rejected++
+		if d.Reason == ReasonFlood {
+			if t.limited++; t.limited > 1 {
+				b.result.Rejected++
+				b.result.Reasons[d.Reason]++
+				return nil
+			}
+		}
 		b.reject(d)
 		return nil
 	}
@@ -275,8 +288,12 @@ func (b *batch) reject(d *Document) {
 func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 	switch {
 	case d.Presence != nil:
+		when := millis(d.Received)
+		if d.Retained && d.Presence.State == "offline" {
+			when = 0 // it went while this fleet was away; nobody knows when
+		}
 		return b.update(ctx, d.At, "state = ?, reason = ?, state_at = ?", "AND (state <> ? OR reason <> ?)",
-			clean(d.Presence.State), clean(d.Presence.Reason), millis(d.Received), clean(d.Presence.State), clean(d.Presence.Reason))
+			clean(d.Presence.State), clean(d.Presence.Reason), when, clean(d.Presence.State), clean(d.Presence.Reason))
 	case d.Birth != nil:
 		return b.update(ctx, d.At, "birth = ?, birth_at = ?", "AND birth <> ?", string(d.Body), millis(d.Received), string(d.Body))
 	case d.Health != nil:
@@ -314,6 +331,13 @@ func schemeOf(d *report.Diagnosis) string {
 	return clean(d.Event.Scheme)
 }
 
+func entryOf(d *report.Diagnosis) string {
+	if d.Event.Txn == nil {
+		return ""
+	}
+	return clean(d.Event.Txn.Entry)
+}
+
 // diagnosis keeps the highest revision of each diagnosis in the batch: one INSERT may not touch a row twice.
 func (b *batch) diagnosis(d *Document) {
 	dx := d.Diagnosis
@@ -327,7 +351,7 @@ func (b *batch) diagnosis(d *Document) {
 	row := []any{
 		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
 		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
-		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body),
+		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed, entryOf(dx),
 	}
 	if again {
 		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
@@ -356,6 +380,9 @@ func (b *batch) tally(d *Document, t *seen) {
 	}
 	for scheme, n := range schemes {
 		add(scheme, "", n)
+	}
+	if d.Approved && !d.Historical {
+		t.good = d.Received
 	}
 	for k, n := range codes {
 		add(k[0], k[1], n)
@@ -386,15 +413,16 @@ func (b *batch) flush(ctx context.Context) error {
 	now := millis(time.Now())
 	var rows [][]any
 	for at, t := range b.terminals {
-		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected})
+		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited})
 	}
 	slices.SortFunc(rows, byFirst)
-	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected) VALUES ", rows,
+	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited) VALUES ", rows,
 		` ON CONFLICT (estate, terminal) DO UPDATE SET
 			first_seen = CASE WHEN terminals.first_seen = 0 THEN excluded.first_seen ELSE terminals.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > terminals.last_seen THEN excluded.last_seen ELSE terminals.last_seen END,
 			scheme = CASE WHEN excluded.scheme <> '' THEN excluded.scheme ELSE terminals.scheme END,
-			rejected = terminals.rejected + excluded.rejected`)
+			rejected = terminals.rejected + excluded.rejected, limited = terminals.limited + excluded.limited,
+			good_at = CASE WHEN excluded.good_at > terminals.good_at THEN excluded.good_at ELSE terminals.good_at END`)
 	if err != nil {
 		return err
 	}
@@ -421,10 +449,10 @@ func (b *batch) flush(ctx context.Context) error {
 		rows = append(rows, b.diagnoses[k])
 	}
 	err = b.insert(ctx, `INSERT INTO diagnoses (estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received,
-		code, scheme, cause, segment, words, body) VALUES `, rows,
+		code, scheme, cause, segment, words, body, packed, entry) VALUES `, rows,
 		` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
-			words = excluded.words, body = excluded.body WHERE excluded.revision > diagnoses.revision`)
+			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry WHERE excluded.revision > diagnoses.revision`)
 	if err != nil {
 		return err
 	}

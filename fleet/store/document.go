@@ -19,7 +19,9 @@ type Document struct {
 	Retained   bool // the broker's memory, not the terminal's voice
 	Received   time.Time
 	Size       int
-	Body       json.RawMessage // the document inside the envelope
+	Body       json.RawMessage // the document inside the envelope; nil for a diagnosis, which is kept packed
+	Packed     []byte          // the payload of a diagnosis as it is kept: report.Unpack makes an envelope of it
+	Approved   bool            // a tally that counts an approved sale
 
 	Presence  *report.Presence
 	Birth     *report.Birth

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 // A Sighting is that a terminal lately reported a code, and what it thinks the cause is.
 type Sighting struct {
 	At             report.Address
+	Received       time.Time
 	Scheme, Code   string
+	Entry          string
 	Cause, Segment string
 }
 
@@ -21,7 +24,7 @@ const maxSightings = 200_000
 // Sightings lists what arrived since a moment, newest first. Documents that waited at the terminal tell of the past and
 // are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, scheme, code, cause, segment FROM diagnoses
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, received, scheme, code, entry, cause, segment FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -30,72 +33,149 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 	var list []Sighting
 	for rows.Next() {
 		var v Sighting
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &v.Scheme, &v.Code, &v.Cause, &v.Segment); err != nil {
+		var received int64
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Scheme, &v.Code, &v.Entry, &v.Cause, &v.Segment); err != nil {
 			return nil, fmt.Errorf("list sightings: %w", err)
 		}
+		v.Received = fromMillis(received)
 		list = append(list, v)
 	}
 	return list, rows.Err()
 }
 
-// Active lists the terminals that are online or were heard since a moment, with their scheme.
-func (s *Store) Active(ctx context.Context, since time.Time) (map[report.Address]string, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, terminal, scheme FROM terminals WHERE state = 'online' OR last_seen >= ?"), millis(since))
+// A Standing is what the fleet knows of a terminal's presence.
+type Standing struct {
+	At      report.Address
+	Online  bool
+	Reason  string    // of going offline
+	StateAt time.Time // when it came or went; zero if it never said
+	Seen    time.Time
+	GoodAt  time.Time // last hour with an approved sale
+	Scheme  string
+	BirthAt time.Time
+}
+
+// Standings lists the terminals heard or gone since a moment.
+func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, error) {
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
+		WHERE state = 'online' OR last_seen >= ? OR state_at >= ?`), millis(since), millis(since))
 	if err != nil {
-		return nil, fmt.Errorf("list active: %w", err)
+		return nil, fmt.Errorf("list terminals: %w", err)
 	}
 	defer rows.Close()
-	active := map[report.Address]string{}
+	var list []Standing
+	for rows.Next() {
+		var v Standing
+		var state string
+		var stateAt, seen, good, birth int64
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &state, &v.Reason, &stateAt, &seen, &good, &v.Scheme, &birth); err != nil {
+			return nil, fmt.Errorf("list terminals: %w", err)
+		}
+		v.Online = state == "online"
+		v.StateAt, v.Seen, v.GoodAt, v.BirthAt = fromMillis(stateAt), fromMillis(seen), fromMillis(good), fromMillis(birth)
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// Births calls each with the births that arrived at a moment or later. A birth that cannot be read is left out.
+func (s *Store) Births(ctx context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error {
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, terminal, birth_at, birth FROM terminals WHERE birth_at >= ? AND birth <> ''"), millis(since))
+	if err != nil {
+		return fmt.Errorf("list births: %w", err)
+	}
+	defer rows.Close()
 	for rows.Next() {
 		var at report.Address
-		var scheme string
-		if err := rows.Scan(&at.Estate, &at.Terminal, &scheme); err != nil {
-			return nil, fmt.Errorf("list active: %w", err)
+		var when int64
+		var body string
+		if err := rows.Scan(&at.Estate, &at.Terminal, &when, &body); err != nil {
+			return fmt.Errorf("list births: %w", err)
 		}
-		active[at] = scheme
+		var b report.Birth
+		if json.Unmarshal([]byte(body), &b) == nil {
+			each(at, fromMillis(when), b)
+		}
 	}
-	return active, rows.Err()
+	return rows.Err()
 }
 
-// A Rate is the base rate of one code: in how many of so many terminal-hours it was seen.
-type Rate struct{ Seen, Hours int64 }
+// A SeasonRow is a part of the base rate: in an hour (dim empty), or a day by one value of a dimension, how many
+// terminals reported a cause and how many terminal-hours there were to do so.
+type SeasonRow struct {
+	Estate, Cause, Dim, Value string
+	Hour                      int64 // since 1970
+	Terminals, Active         float64
+}
 
-// RateKey names a base rate.
-type RateKey struct{ Estate, Scheme, Code string }
-
-// Rates returns the base rates of the time between two moments.
-func (s *Store) Rates(ctx context.Context, from, to time.Time) (map[RateKey]Rate, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, scheme, code, sum(terminals) FROM tallies WHERE hour >= ? AND hour < ? GROUP BY estate, scheme, code"), hour(from), hour(to))
+// Seasons reads the base rate since a moment.
+func (s *Store) Seasons(ctx context.Context, since time.Time, each func(SeasonRow)) error {
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, cause, dim, value, hour, terminals, active FROM seasons WHERE hour >= ?"), hour(since))
 	if err != nil {
-		return nil, fmt.Errorf("read base rates: %w", err)
+		return fmt.Errorf("read base rate: %w", err)
 	}
 	defer rows.Close()
-	seen := map[RateKey]int64{}
 	for rows.Next() {
-		var k RateKey
-		var n float64 // PostgreSQL sums into numeric
-		if err := rows.Scan(&k.Estate, &k.Scheme, &k.Code, &n); err != nil {
-			return nil, fmt.Errorf("read base rates: %w", err)
+		var r SeasonRow
+		if err := rows.Scan(&r.Estate, &r.Cause, &r.Dim, &r.Value, &r.Hour, &r.Terminals, &r.Active); err != nil {
+			return fmt.Errorf("read base rate: %w", err)
 		}
-		seen[k] = int64(n)
+		each(r)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read base rates: %w", err)
-	}
-	rates := map[RateKey]Rate{}
-	for k, n := range seen {
-		if k.Code != "" {
-			rates[k] = Rate{n, seen[RateKey{k.Estate, k.Scheme, ""}]}
-		}
-	}
-	return rates, nil
+	return rows.Err()
 }
 
-// An Incident is one cause that many terminals report.
+// AddSeason adds to the base rate, all rows or none.
+func (s *Store) AddSeason(ctx context.Context, list []SeasonRow) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("add to base rate: %w", err)
+	}
+	defer tx.Rollback()
+	b := &batch{s: s, tx: tx}
+	var rows [][]any
+	for _, r := range list {
+		rows = append(rows, []any{clean(r.Estate), clean(r.Cause), clean(r.Dim), clean(r.Value), r.Hour, r.Terminals, r.Active})
+	}
+	err = b.insert(ctx, "INSERT INTO seasons (estate, cause, dim, value, hour, terminals, active) VALUES ", rows,
+		" ON CONFLICT (estate, cause, dim, value, hour) DO UPDATE SET terminals = seasons.terminals + excluded.terminals, active = seasons.active + excluded.active")
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		return fmt.Errorf("add to base rate: %w", err)
+	}
+	return nil
+}
+
+// Sales counts the codes of tallies, approvals included, by estate and hour since a moment.
+func (s *Store) Sales(ctx context.Context, since time.Time) (map[string]map[int64]float64, error) {
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT estate, hour, sum(count) FROM tallies WHERE hour >= ? AND code = '' GROUP BY estate, hour"), hour(since))
+	if err != nil {
+		return nil, fmt.Errorf("count sales: %w", err)
+	}
+	defer rows.Close()
+	sales := map[string]map[int64]float64{}
+	for rows.Next() {
+		var estate string
+		var h int64
+		var n float64 // PostgreSQL sums into numeric
+		if err := rows.Scan(&estate, &h, &n); err != nil {
+			return nil, fmt.Errorf("count sales: %w", err)
+		}
+		if sales[estate] == nil {
+			sales[estate] = map[int64]float64{}
+		}
+		sales[estate][h] = n
+	}
+	return sales, rows.Err()
+}
+
+// An Incident is one cause that many terminals share.
 type Incident struct {
 	No        int64     `json:"no"`
 	Estate    string    `json:"estate"`
-	Scope     string    `json:"scope"` // acquirer carrier site model
+	Scope     string    `json:"scope"` // the dimension of the place; place if it has several, estate if none is recorded
 	Key       string    `json:"key"`   // which of these
 	Cause     string    `json:"cause"`
 	Segment   string    `json:"segment"`
@@ -106,12 +186,31 @@ type Incident struct {
 	Terminals int       `json:"terminals"`       // that see it now
 	Of        int       `json:"of_terminals"`    // in scope and active
 	Peak      int       `json:"peak_terminals"`  // the most that saw it at one time
+	Detail
 }
+
+// Detail is what an incident is known by beyond its columns.
+type Detail struct {
+	Kind      string            `json:"kind,omitempty"`  // surge slow silence
+	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
+	P         float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
+	Expected  float64           `json:"expected,omitempty"`
+	Witnesses int               `json:"witnesses,omitempty"`   // terminals that told when the place was chosen
+	Also      []string          `json:"also,omitempty"`        // other causes that the same terminals report
+	Codes     []string          `json:"codes,omitempty"`       // the most frequent first
+	Entry     string            `json:"entry,omitempty"`       // if nearly all came by one way of reading the card
+	Quiet     time.Time         `json:"quiet_since,omitzero"`  // no report beyond the base rate since
+	Proof     string            `json:"proof,omitempty"`       // how it ended: sales sessions none
+	Reopened  int               `json:"reopened,omitempty"`    // how often it came back
+	MergedIn  int64             `json:"merged_into,omitempty"` // closed since another incident explains it
+}
+
+const incidentColumns = "estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak, detail"
 
 // Incidents lists the open incidents, then the closed ones, the newest first.
 func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak
-		FROM incidents ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, Filter{Limit: limit}.limit())))
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, %s
+		FROM incidents ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, incidentColumns, Filter{Limit: limit}.limit())))
 	if err != nil {
 		return nil, fmt.Errorf("list incidents: %w", err)
 	}
@@ -120,10 +219,16 @@ func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
 	for rows.Next() {
 		var i Incident
 		var opened, seen, closed int64
-		if err := rows.Scan(&i.No, &i.Estate, &i.Scope, &i.Key, &i.Cause, &i.Segment, &i.Code, &opened, &seen, &closed, &i.Terminals, &i.Of, &i.Peak); err != nil {
+		var detail string
+		if err := rows.Scan(&i.No, &i.Estate, &i.Scope, &i.Key, &i.Cause, &i.Segment, &i.Code, &opened, &seen, &closed, &i.Terminals, &i.Of, &i.Peak, &detail); err != nil {
 			return nil, fmt.Errorf("list incidents: %w", err)
 		}
 		i.Opened, i.Seen, i.Closed = fromMillis(opened), fromMillis(seen), fromMillis(closed)
+		if detail != "" {
+			if err := json.Unmarshal([]byte(detail), &i.Detail); err != nil {
+				return nil, fmt.Errorf("list incidents: number %d: %w", i.No, err)
+			}
+		}
 		list = append(list, i)
 	}
 	return list, rows.Err()
@@ -131,14 +236,16 @@ func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
 
 // SaveIncident writes an incident; with No 0 a new one, whose number it sets.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
-	args := []any{i.Estate, i.Scope, i.Key, i.Cause, i.Segment, i.Code, millis(i.Opened), millis(i.Seen), millis(i.Closed), i.Terminals, i.Of, i.Peak}
-	var err error
+	detail, err := json.Marshal(i.Detail)
+	if err != nil {
+		return fmt.Errorf("save incident: %w", err)
+	}
+	args := []any{i.Estate, clean(i.Scope), clean(i.Key), i.Cause, i.Segment, i.Code, millis(i.Opened), millis(i.Seen), millis(i.Closed), i.Terminals, i.Of, i.Peak, string(detail)}
 	if i.No == 0 {
-		err = s.write.QueryRowContext(ctx, s.sql(`INSERT INTO incidents (estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING no`), args...).Scan(&i.No)
+		err = s.write.QueryRowContext(ctx, s.sql("INSERT INTO incidents ("+incidentColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"), args...).Scan(&i.No)
 	} else {
 		_, err = s.write.ExecContext(ctx, s.sql(`UPDATE incidents SET estate = ?, scope = ?, scope_key = ?, cause = ?, segment = ?, code = ?, opened = ?, seen = ?, closed = ?,
-			terminals = ?, of_terminals = ?, peak = ? WHERE no = ?`), append(args, i.No)...)
+			terminals = ?, of_terminals = ?, peak = ?, detail = ? WHERE no = ?`), append(args, i.No)...)
 	}
 	if err != nil {
 		return fmt.Errorf("save incident: %w", err)

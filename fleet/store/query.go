@@ -121,7 +121,7 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		bottom = max(0, top-searchRows)
 		add("place >= ?", bottom)
 	}
-	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, stream FROM diagnoses"
+	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses"
 	if len(where) > 0 {
 		q += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -152,7 +152,7 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 
 // Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
 func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Row, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, stream FROM diagnoses
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
 		return Row{}, fmt.Errorf("read diagnosis: %w", err)
@@ -167,6 +167,9 @@ func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Ro
 	return list[0], nil
 }
 
+// maxUnpacked is more than ingest lets in.
+const maxUnpacked = 1 << 20
+
 func scanRows(rows *sql.Rows) ([]Row, error) {
 	defer rows.Close()
 	list := []Row{}
@@ -174,8 +177,20 @@ func scanRows(rows *sql.Rows) ([]Row, error) {
 		var r Row
 		var boot, seq, historical, received int64
 		var body string
-		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &r.stream); err != nil {
+		var packed []byte
+		if err := rows.Scan(&r.Place, &r.Estate, &r.Terminal, &r.Epoch, &boot, &seq, &historical, &received, &body, &packed, &r.stream); err != nil {
 			return nil, err
+		}
+		if packed != nil {
+			plain, err := report.Unpack(packed, maxUnpacked)
+			if err != nil {
+				return nil, err
+			}
+			var e struct{ Data json.RawMessage }
+			if err := json.Unmarshal(plain, &e); err != nil {
+				return nil, err
+			}
+			body = string(e.Data)
 		}
 		r.Boot, r.Seq, r.Historical, r.Received, r.Body = uint64(boot), uint64(seq), historical != 0, fromMillis(received), json.RawMessage(body)
 		list = append(list, r)
@@ -194,6 +209,7 @@ type Terminal struct {
 	LastSeen  time.Time       `json:"last_seen,omitzero"`
 	Scheme    string          `json:"scheme"`
 	Rejected  int64           `json:"rejected"` // documents
+	Limited   int64           `json:"limited"`  // of these, beyond what one terminal may send
 	Birth     json.RawMessage `json:"birth,omitempty"`
 	BirthAt   time.Time       `json:"birth_at,omitzero"`
 	Health    json.RawMessage `json:"health,omitempty"`
@@ -209,7 +225,7 @@ type Reply struct {
 	Body     json.RawMessage `json:"reply"`
 }
 
-const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected"
+const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited"
 
 // A TerminalFilter chooses terminals; an empty field does not restrict.
 type TerminalFilter struct {
@@ -258,7 +274,7 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
 	var t Terminal
 	var stateAt, first, last int64
-	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected}, more...)...)
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited}, more...)...)
 	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
 	return t, err
 }

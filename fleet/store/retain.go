@@ -21,10 +21,11 @@ const (
 	maxRejected  = 10_000
 	maxAnswers   = 10_000 // replies
 	maxIncidents = 10_000
-	tallyAge     = 8 * 24 * time.Hour // a week of base rate and a day to spare
+	tallyAge     = 8 * 24 * time.Hour // a week of sales and a day to spare
+	seasonAge    = 36 * 24 * time.Hour
 
 	// sweepRows bounds one deletion, which the writer waits for.
-	sweepRows = 2_000
+	sweepRows = 500
 )
 
 // Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many rows went.
@@ -51,6 +52,7 @@ func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},
 		{"DELETE FROM incidents WHERE closed > 0 AND no <= (SELECT max(no) FROM incidents) - ?", []any{maxIncidents}},
 		{"DELETE FROM tallies WHERE hour < ?", []any{hour(now.Add(-tallyAge))}},
+		{"DELETE FROM seasons WHERE hour < ?", []any{hour(now.Add(-seasonAge))}},
 	} {
 		r, err := s.write.ExecContext(ctx, s.sql(d.stmt), d.args...)
 		if err != nil {

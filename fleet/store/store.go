@@ -7,6 +7,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -80,35 +81,88 @@ func (s *Store) Alive(ctx context.Context) error {
 	return nil
 }
 
-// schemaVersion is raised with every change of the tables; a store of another version is refused, not guessed at.
-const schemaVersion = 1
+// schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
+// is refused, since nothing here knows what it means.
+const schemaVersion = 2
+
+// migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
+// raised version, so a run that is cut off changes nothing. BYTES stands for the database's own type.
+var migrations = map[int][]string{
+	1: {
+		`ALTER TABLE terminals ADD COLUMN good_at BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE terminals ADD COLUMN limited BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE diagnoses ADD COLUMN packed BYTES`,
+		`ALTER TABLE diagnoses ADD COLUMN entry TEXT NOT NULL DEFAULT ''`,
+		`ALTER TABLE incidents ADD COLUMN detail TEXT NOT NULL DEFAULT ''`,
+		seasons,
+	},
+}
+
+// seasons: in an hour, how many terminals reported a cause, and how many were there to report it. With a dimension, the
+// same by one of its values and for a whole day, under its first hour.
+const seasons = `CREATE TABLE IF NOT EXISTS seasons (
+		estate TEXT NOT NULL, cause TEXT NOT NULL, dim TEXT NOT NULL, value TEXT NOT NULL, hour BIGINT NOT NULL,
+		terminals DOUBLE PRECISION NOT NULL, active DOUBLE PRECISION NOT NULL,
+		PRIMARY KEY (estate, cause, dim, value, hour))`
+
+// lockSchema is the number under which processes that open one PostgreSQL wait for each other.
+const lockSchema = 0x706f7364_78_01
 
 func (s *Store) create(ctx context.Context) error {
-	serial := "INTEGER PRIMARY KEY AUTOINCREMENT"
-	if s.pg {
-		serial = "BIGSERIAL PRIMARY KEY"
-	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	for _, stmt := range tables {
-		if _, err := tx.ExecContext(ctx, strings.ReplaceAll(stmt, "SERIAL", serial)); err != nil {
-			return fmt.Errorf("create tables: %w", err)
+	if s.pg {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockSchema)); err != nil {
+			return fmt.Errorf("lock schema: %w", err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO meta (only_row, version, alive) VALUES (1, ?, 0) ON CONFLICT DO NOTHING"), schemaVersion); err != nil {
+	run := func(list ...string) error {
+		for _, stmt := range list {
+			if _, err := tx.ExecContext(ctx, s.types(stmt)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := run(tables[0]); err != nil {
 		return fmt.Errorf("create tables: %w", err)
 	}
 	var v int
-	if err := tx.QueryRowContext(ctx, "SELECT version FROM meta WHERE only_row = 1").Scan(&v); err != nil {
+	switch err := tx.QueryRowContext(ctx, "SELECT version FROM meta WHERE only_row = 1").Scan(&v); {
+	case errors.Is(err, sql.ErrNoRows):
+		if err := run(tables...); err != nil {
+			return fmt.Errorf("create tables: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO meta (only_row, version, alive) VALUES (1, ?, 0)"), schemaVersion); err != nil {
+			return fmt.Errorf("create tables: %w", err)
+		}
+		return tx.Commit()
+	case err != nil:
 		return fmt.Errorf("read version: %w", err)
+	case v > schemaVersion || v < 1:
+		return fmt.Errorf("store has version %d, this program knows versions 1 to %d; use the posdx-fleet that wrote it, or a newer one", v, schemaVersion)
 	}
-	if v != schemaVersion {
-		return fmt.Errorf("store has version %d, this program writes version %d", v, schemaVersion)
+	for ; v < schemaVersion; v++ {
+		if err := run(migrations[v]...); err != nil {
+			return fmt.Errorf("bring store from version %d to %d: %w", v, v+1, err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, s.sql("UPDATE meta SET version = ? WHERE only_row = 1"), v); err != nil {
+		return fmt.Errorf("raise version: %w", err)
 	}
 	return tx.Commit()
+}
+
+// types puts the database's own types into a statement.
+func (s *Store) types(stmt string) string {
+	serial, bytes := "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB"
+	if s.pg {
+		serial, bytes = "BIGSERIAL PRIMARY KEY", "BYTEA"
+	}
+	return strings.NewReplacer("SERIAL", serial, "BYTES", bytes).Replace(stmt)
 }
 
 // tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.
@@ -123,6 +177,8 @@ var tables = []string{
 		birth TEXT NOT NULL DEFAULT '', birth_at BIGINT NOT NULL DEFAULT 0,
 		health TEXT NOT NULL DEFAULT '', health_at BIGINT NOT NULL DEFAULT 0,
 		rejected BIGINT NOT NULL DEFAULT 0,
+		good_at BIGINT NOT NULL DEFAULT 0,
+		limited BIGINT NOT NULL DEFAULT 0,
 		PRIMARY KEY (estate, terminal))`,
 
 	`CREATE TABLE IF NOT EXISTS streams (
@@ -132,6 +188,7 @@ var tables = []string{
 		received BIGINT NOT NULL, duplicates BIGINT NOT NULL,
 		UNIQUE (estate, terminal, epoch))`,
 
+	// The document is packed, as it came, in its envelope; body holds it plain where an earlier release wrote it.
 	// An event's id is unique within the terminal's boot; place is the order in which the fleet learnt of it.
 	`CREATE TABLE IF NOT EXISTS diagnoses (
 		place SERIAL,
@@ -141,6 +198,7 @@ var tables = []string{
 		historical BIGINT NOT NULL, received BIGINT NOT NULL,
 		code TEXT NOT NULL, scheme TEXT NOT NULL, cause TEXT NOT NULL, segment TEXT NOT NULL,
 		words TEXT NOT NULL, body TEXT NOT NULL,
+		packed BYTES, entry TEXT NOT NULL DEFAULT '',
 		UNIQUE (estate, terminal, boot_id, id))`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
@@ -167,7 +225,10 @@ var tables = []string{
 		estate TEXT NOT NULL, scope TEXT NOT NULL, scope_key TEXT NOT NULL,
 		cause TEXT NOT NULL, segment TEXT NOT NULL, code TEXT NOT NULL,
 		opened BIGINT NOT NULL, seen BIGINT NOT NULL, closed BIGINT NOT NULL,
-		terminals BIGINT NOT NULL, of_terminals BIGINT NOT NULL, peak BIGINT NOT NULL)`,
+		terminals BIGINT NOT NULL, of_terminals BIGINT NOT NULL, peak BIGINT NOT NULL,
+		detail TEXT NOT NULL DEFAULT '')`,
+
+	seasons,
 }
 
 // sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.

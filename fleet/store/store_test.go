@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -353,7 +354,33 @@ func TestRejectedDoesNotBlock(t *testing.T) {
 	})
 }
 
-func TestRates(t *testing.T) {
+// A flood is counted by terminal; one row tells of it, and what the others are rejected for stays.
+func TestFloodIsCountedNotKept(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		a := sample.New("shop", "t1")
+		var docs []store.Document
+		for n := range 50 {
+			d := doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer")))
+			if n >= 10 {
+				d.Diagnosis, d.Packed, d.Reason = nil, nil, store.ReasonFlood
+			}
+			docs = append(docs, d)
+		}
+		r := commit(t, s, docs...)
+		if r.Stored != 10 || r.Rejected != 40 || r.Reasons[store.ReasonFlood] != 40 || len(r.Acks) != 1 || r.Acks[0].Ack.Seq != 50 {
+			t.Errorf("%+v", r)
+		}
+		term, err := s.Terminal(t.Context(), a.At)
+		if err != nil || term.Limited != 40 || term.Rejected != 40 {
+			t.Errorf("%v %+v", err, term)
+		}
+		if list, err := s.Rejections(t.Context(), a.At, 0); err != nil || len(list) != 1 || list[0].Reason != store.ReasonFlood {
+			t.Errorf("%v %+v", err, list)
+		}
+	})
+}
+
+func TestSales(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		for i := range 4 {
 			a := sample.New("shop", fmt.Sprint("t", i))
@@ -364,11 +391,34 @@ func TestRates(t *testing.T) {
 			tally := doc(a.Wrap(report.KindTally, sample.Tally(counts)))
 			commit(t, s, tally, tally)
 		}
-		got, err := s.Rates(t.Context(), t0.Add(-time.Hour), t0.Add(time.Hour))
+		got, err := s.Sales(t.Context(), t0.Add(-time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want(t, "rates", got, map[store.RateKey]store.Rate{{Estate: "shop", Scheme: "unionpay", Code: "00"}: {Seen: 4, Hours: 4}, {Estate: "shop", Scheme: "unionpay", Code: "51"}: {Seen: 1, Hours: 4}})
+		want(t, "sales", got, map[string]map[int64]float64{"shop": {t0.Unix() / 3600: 163}})
+		list, err := s.Standings(t.Context(), t0.Add(-time.Hour))
+		if err != nil || len(list) != 4 || !list[0].GoodAt.Equal(t0) {
+			t.Errorf("%v %+v", err, list)
+		}
+	})
+}
+
+func TestSeasons(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		h := t0.Unix() / 3600
+		row := store.SeasonRow{Estate: "shop", Cause: "wan.outage", Dim: "carrier", Value: "中国移动", Hour: h, Terminals: 2, Active: 0}
+		for range 2 {
+			if err := s.AddSeason(t.Context(), []store.SeasonRow{{Estate: "shop", Hour: h, Active: 7}, row}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []store.SeasonRow
+		if err := s.Seasons(t.Context(), t0.Add(-time.Hour), func(r store.SeasonRow) { got = append(got, r) }); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 2 || !slices.ContainsFunc(got, func(r store.SeasonRow) bool { return r.Value == "中国移动" && r.Terminals == 4 }) {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 

@@ -7,6 +7,8 @@
 package main
 
 import (
+	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,15 +31,27 @@ func trials(n int, seed uint64) []trial {
 	return list
 }
 
-// evaluate explains trials with one knowledge.
-func evaluate(k *codes.Knowledge, list []trial) score {
+//go:embed folds.tsv
+var foldTable string
+
+// evaluate explains trials, each with the numbers that were fitted without its mechanism.
+func evaluate(k *codes.Knowledge, list []trial) (score, error) {
 	var s score
+	parts, err := readFolds(foldTable, k.Inference.Settings)
+	if err != nil {
+		return s, err
+	}
+	var without [folds]codes.Knowledge
+	for i := range without {
+		without[i] = *k
+		without[i].Inference.Settings = parts[i]
+	}
 	for i := range list {
 		t := &list[i]
-		d := diagnose.Explain(t.ev, t.evidence, k, diagnose.Options{Lang: "en"})
+		d := diagnose.Explain(t.ev, t.evidence, &without[foldOf(&t.fault)], diagnose.Options{Lang: "en"})
 		s.add(k, t, &d)
 	}
-	return s
+	return s, nil
 }
 
 func main() {
@@ -47,7 +61,16 @@ func main() {
 	misses := flag.Int("misses", 0, "print so many of the commonest misses")
 	show := flag.String("show", "", "print the calculation of the first case of this fault that is missed")
 	write := flag.String("write", "", "put the table between the marks in this file")
+	refit := flag.Bool("fit", false, "fit the settings, and those of every part of the mechanisms by the others; writes both into the sources")
+	rounds := flag.Int("rounds", 9, "of fitting")
 	flag.Parse()
+	if *refit {
+		if err := refitAll(*data, *n, *seed, *rounds); err != nil {
+			fmt.Fprintln(os.Stderr, "eval:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*n, *seed, *data, *misses, *show, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "eval:", err)
 		os.Exit(1)
@@ -55,18 +78,18 @@ func main() {
 }
 
 func run(n int, seed uint64, data string, misses int, show, write string) error {
-	k := codes.Builtin()
-	if data != "" {
-		var problems []codes.Problem
-		if k, problems = codes.Parse(os.DirFS(data)); len(problems) > 0 {
-			return fmt.Errorf("%s: %v", data, problems)
-		}
+	k, err := knowledge(data)
+	if err != nil {
+		return err
 	}
 	if show != "" {
 		showMiss(k, show, n, seed)
 		return nil
 	}
-	s := evaluate(k, trials(n, seed))
+	s, err := evaluate(k, trials(n, seed))
+	if err != nil {
+		return err
+	}
 	table := s.table()
 	fmt.Print(table)
 	names := make([]string, 0, len(s.misses))
@@ -83,6 +106,28 @@ func run(n int, seed uint64, data string, misses int, show, write string) error 
 		return writeBetween(write, table)
 	}
 	return nil
+}
+
+func knowledge(data string) (*codes.Knowledge, error) {
+	if data == "" {
+		return codes.Builtin(), nil
+	}
+	k, problems := codes.Parse(os.DirFS(data))
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%s: %v", data, problems)
+	}
+	return k, nil
+}
+
+func refitAll(data string, n int, seed uint64, rounds int) error {
+	if data == "" {
+		return errors.New("-fit writes into a folder of data files: name it with -data")
+	}
+	k, err := knowledge(data)
+	if err != nil {
+		return err
+	}
+	return fitAll(k, data, "agent/diagnose/eval/folds.tsv", n, seed, rounds)
 }
 
 const openMark, closeMark = "<!-- eval: written by `make eval` -->\n", "<!-- /eval -->\n"

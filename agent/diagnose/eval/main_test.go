@@ -13,7 +13,10 @@ func TestReaches(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	s := evaluate(k, trials(len(schedule), 1000))
+	s, err := evaluate(k, trials(len(schedule), 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Log("\n" + s.table())
 	for _, x := range []struct {
 		what      string

@@ -128,9 +128,7 @@ func (c *Config) check() Problems {
 			k.bad(key, "%q is no label; want at most %d bytes without control characters", v, report.MaxLabel)
 		}
 	}
-	if c.Console.TTY != "" && k.device("console.tty", c.Console.TTY) {
-		k.baud("console.baud", c.Console.Baud, true)
-	}
+	k.console()
 	k.ports()
 	return k.list
 }
@@ -142,6 +140,37 @@ func sorted(m map[string]string) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// Bounds of what the console may be told.
+const (
+	minPIN, maxPIN = 4, 8 // digits; an entry of the console never holds as many as tell a card
+	minIdle        = time.Minute
+	maxContact     = 40 // bytes: a number, or two
+)
+
+func (k *checker) console() {
+	c := k.c.Console
+	if c.TTY != "" && k.device("console.tty", c.TTY) {
+		k.baud("console.baud", c.Baud, true)
+	}
+	k.oneOf("console.charset", c.Charset, "utf-8", "gbk")
+	if c.Language != "" {
+		k.oneOf("console.language", c.Language, "zh", "en")
+	}
+	if n := len(c.PIN); n > 0 && (n < minPIN || n > maxPIN || strings.Trim(c.PIN, "0123456789") != "") {
+		k.bad("console.pin", "is no PIN; want %d to %d digits, or nothing to ask for none", minPIN, maxPIN)
+	}
+	if time.Duration(c.Idle) < minIdle {
+		k.bad("console.idle", "%v is too short to work; want at least %v", time.Duration(c.Idle), minIdle)
+	}
+	for _, n := range [...]struct{ key, number string }{
+		{"contacts.acquirer", k.c.Contacts.Acquirer}, {"contacts.carrier", k.c.Contacts.Carrier}, {"contacts.service", k.c.Contacts.Service},
+	} {
+		if len(n.number) > maxContact || strings.ContainsFunc(n.number, unicode.IsControl) {
+			k.bad(n.key, "%q is no telephone number; want at most %d bytes without control characters", n.number, maxContact)
+		}
+	}
 }
 
 func (k *checker) names() {
@@ -211,18 +240,15 @@ func (k *checker) hook() {
 }
 
 func (k *checker) logs() {
-	paths := map[string]bool{}
 	for i, l := range k.c.Log {
 		key := fmt.Sprintf("log[%d]", i)
 		switch {
 		case l.Path == "":
 			k.bad(key+".path", "is empty; name the payment log to follow")
-		case paths[l.Path]:
-			k.bad(key+".path", "%q is followed already; put all patterns of a log into one [[log]]", l.Path)
+		case strings.HasPrefix(l.Path, "journal:"): // of a unit
 		case k.absolute(key+".path", l.Path):
 			k.logFile(key+".path", l.Path)
 		}
-		paths[l.Path] = true
 		k.oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
 		if _, err := regexp.Compile(l.Begin); err != nil {
 			k.bad(key+".begin", "%s", broken(err))
@@ -392,8 +418,20 @@ func (k *checker) links() {
 		if l.Bits != 0 && l.Bits != 7 && l.Bits != 8 {
 			k.bad(key+".data_bits", "%d is neither 7 nor 8", l.Bits)
 		}
-		if !k.oneOf(key+".way", l.Way, "", "rx", "own", "relay") {
+		if !k.oneOf(key+".way", l.Way, "", "rx", "own", "relay", "lan") {
 			continue
+		}
+		if l.Way == "lan" {
+			if l.Port != "" || len(l.RX) > 0 {
+				k.bad(key+".way", "a link on the network has no port: give the terminal's address alone")
+			}
+			if _, err := netip.ParseAddrPort(l.Address); err != nil {
+				k.bad(key+".address", "%q is no address of a terminal; write it as 192.168.1.50:20007", l.Address)
+			}
+			continue
+		}
+		if l.Address != "" {
+			k.bad(key+".address", "belongs to way = \"lan\", a link on the network")
 		}
 		if l.Way == "relay" {
 			if l.Port != "" || len(l.RX) > 0 {

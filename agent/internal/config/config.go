@@ -40,6 +40,8 @@ type Config struct {
 	Profile Profile  `toml:"profile"`
 	Console Console  `toml:"console"`
 
+	Contacts Contacts `toml:"contacts"`
+
 	Knowledge Knowledge `toml:"knowledge"`
 
 	Labels map[string]string `toml:"labels"`
@@ -86,6 +88,7 @@ type ECR struct {
 	RX      []string `toml:"rx"`
 	Port    string   `toml:"port"`
 	Way     string   `toml:"way"`
+	Address string   `toml:"address"` // of the terminal, where the link is a network
 	Baud    int      `toml:"baud"`
 	Parity  string   `toml:"parity"`
 	Bits    int      `toml:"data_bits"`
@@ -94,7 +97,7 @@ type ECR struct {
 // Ports are those that are listened to; none where a relay has the port.
 func (e ECR) Ports() []string {
 	switch {
-	case e.Way == "relay":
+	case e.Way == "relay", e.Way == "lan":
 		return nil
 	case e.Port != "":
 		return []string{e.Port}
@@ -189,10 +192,22 @@ type Profile struct {
 	Scheme string `toml:"scheme"`
 }
 
-// Console is the serial line for technicians.
+// Console is the technician's console: the serial line that the service itself serves, and how posdx console looks.
 type Console struct {
-	TTY  string `toml:"tty"`
-	Baud int    `toml:"baud"`
+	TTY      string   `toml:"tty"`
+	Baud     int      `toml:"baud"`
+	Charset  string   `toml:"charset"`  // of the terminal program: utf-8 or gbk
+	Language string   `toml:"language"` // zh or en; empty is the terminal's
+	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
+	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
+	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
+}
+
+// Contacts are the telephone numbers that a person is told to call, as they are to be read.
+type Contacts struct {
+	Acquirer string `toml:"acquirer"`
+	Carrier  string `toml:"carrier"`
+	Service  string `toml:"service"`
 }
 
 // Duration is a time span as people write it: 90s, 15m, 720h.
@@ -220,6 +235,6 @@ func Defaults() Config {
 		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
 		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
 		Profile: Profile{Scheme: "unionpay"},
-		Console: Console{Baud: 115200},
+		Console: Console{Baud: 115200, Charset: "utf-8", Idle: Duration(10 * time.Minute)},
 	}
 }

@@ -18,6 +18,10 @@ func (c Config) Public() map[string]any {
 	hide("broker", "cert")
 	hide("broker", "user_file")
 	hide("network", "ssid")
+	hide("console", "pin")
+	for _, who := range [...]string{"acquirer", "carrier", "service"} {
+		hide("contacts", who) // who serves this merchant
+	}
 	urls := make([]string, len(c.Broker.URL))
 	for i, s := range c.Broker.URL {
 		urls[i] = "(unreadable)"

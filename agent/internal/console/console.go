@@ -1,21 +1,22 @@
 // Package console is what a technician at the terminal sees: a screen of 80 columns and 24 rows for a serial line, keys
 // that every terminal program has, Chinese and English.
 //
-// It asks nobody who he is: login on a serial line is the business of the system's getty, which may start
-// "posdx console" for a user.
+// On a serial line it may ask for a PIN before it shows more than the verdict; elsewhere login is the system's business.
 package console
 
 import (
+	"cmp"
 	"context"
+	"crypto/subtle"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
-	"posdx/agent/internal/text"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -33,19 +34,53 @@ const (
 	lookedAt   = 10 * time.Minute // after the last key
 	askTimeout = 5 * time.Second
 	jobTimeout = 90 * time.Second
-	probeWait  = time.Second      // for the terminal to say what it is: 20 characters at 300 baud
-	writeWait  = 20 * time.Second // a full screen at 1200 baud; after that the line is held (XOFF) or unplugged
+	probeWait  = time.Second            // for the terminal to say what it is: 20 characters at 300 baud
+	writeWait  = 20 * time.Second       // a full screen at 1200 baud; after that the line is held (XOFF) or unplugged
+	escWait    = 100 * time.Millisecond // the rest of a key's sequence follows Esc at once, Esc alone is a key
+	pinTries   = 5                      // wrong PINs in a row, whoever types them, before none is taken for a while
+	pinWait    = 5 * time.Minute        // at first; doubled with each further wrong one
+	maxPINWait = 24 * time.Hour
 )
 
-// A Console serves one terminal.
+// A Console serves one terminal, one Run after the other.
 type Console struct {
 	Backend   Backend
-	Knowledge func() *codes.Knowledge // asked when a person comes
-	Lang      string                  // "zh" or "en"
-	GB18030   bool                    // the terminal is set to GBK or GB18030, not UTF-8
-	Plain     bool                    // do not ask, the terminal has no cursor addressing
-	Stay      bool                    // after Q wait for the next person instead of returning: for a line that is always open
+	Knowledge func() *codes.Knowledge            // asked when a person comes
+	Past      func() ([]report.Diagnosis, error) // what is kept, newest first; nil: only what the state lists
+	Contacts  Contacts
+	Lang      string        // "zh" or "en"
+	GBK       bool          // the terminal is set to GBK, not UTF-8
+	Plain     bool          // do not ask, the terminal has no cursor addressing
+	Stay      bool          // after Q wait for the next person instead of returning: for a line that is always open
+	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
+	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
+	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
+
+	wrong int       // PINs in a row
+	until time.Time // when the next one is taken
 }
+
+// unlock tries a PIN. Wrong ones are counted over all who come to the line: hanging up does not begin anew.
+func (c *Console) unlock(pin string, now time.Time) (ok bool, wait time.Duration) {
+	if wait := c.until.Sub(now); wait > 0 {
+		return false, wait
+	}
+	log := cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if subtle.ConstantTimeCompare([]byte(pin), []byte(c.PIN)) == 1 {
+		c.wrong = 0
+		log.Info("console unlocked")
+		return true, 0
+	}
+	c.wrong++
+	if over := c.wrong - pinTries; over >= 0 {
+		wait = min(pinWait<<min(over, 10), maxPINWait)
+		c.until = now.Add(wait)
+	}
+	log.Warn("console: wrong PIN", "in_a_row", c.wrong, "locked_for", wait)
+	return false, wait
+}
+
+func (c *Console) idle() time.Duration { return cmp.Or(c.Idle, lookedAt) }
 
 // Run serves rw until ctx ends, the person leaves, or rw fails. One goroutine goes on reading until the caller closes
 // rw, which it has to do after Run has returned.
@@ -56,8 +91,8 @@ func (c *Console) Run(ctx context.Context, rw io.ReadWriter) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &session{c: c, rw: rw, in: make(chan []byte), readErr: make(chan error, 1), events: make(chan func(*model), 4)}
-	if c.GB18030 {
-		s.encode = simplifiedchinese.GB18030.NewEncoder()
+	if c.GBK {
+		s.encode = simplifiedchinese.GBK.NewEncoder()
 	}
 	go s.read(ctx)
 	return s.run(ctx)
@@ -82,6 +117,8 @@ type session struct {
 	lastKey time.Time
 	idle    bool
 	asked   bool // a state is being asked for
+	answers int  // of the terminal, about its cursor
+	chinese bool // it shows Chinese as wide as it is
 }
 
 func (s *session) read(ctx context.Context) {
@@ -92,6 +129,7 @@ func (s *session) read(ctx context.Context) {
 			select {
 			case s.in <- b[:n]:
 			case <-ctx.Done():
+				clear(b)
 				return
 			}
 		}
@@ -118,6 +156,10 @@ func (s *session) run(ctx context.Context) error {
 		if s.phase == 's' && !s.idle {
 			tick = time.After(refresh)
 		}
+		var esc <-chan time.Time
+		if s.keys.pending() {
+			esc = time.After(escWait)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -128,14 +170,27 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case b := <-s.in:
 			s.lastKey, s.idle = time.Now(), false
+			var keys []key
+			for _, c := range b {
+				if k, ok := s.keys.push(c); ok {
+					keys = append(keys, k)
+				}
+			}
 			var left bool
-			if left, err = s.take(ctx, b, &probe); left && err == nil {
+			left, err = s.take(ctx, keys, &probe)
+			clear(b) // a card reader that types like a keyboard may have sent it
+			clear(keys)
+			if left && err == nil {
 				s.write([]byte("\r\n" + wordBye.In(s.model.lang) + "\r\n"))
 				return nil
 			}
+		case <-esc:
+			if k, ok := s.keys.flush(); ok {
+				_, err = s.take(ctx, []key{k}, &probe)
+			}
 		case <-probe:
 			probe = nil
-			err = s.begin(ctx, true, false)
+			err = s.begin(ctx, s.answers == 0)
 		case f := <-s.events:
 			f(&s.model)
 			if s.phase == 's' {
@@ -143,7 +198,7 @@ func (s *session) run(ctx context.Context) error {
 			}
 		case <-tick:
 			switch {
-			case time.Since(s.lastKey) < lookedAt:
+			case time.Since(s.lastKey) < s.c.idle():
 				if !s.dumb { // a dumb terminal would be sent everything again
 					s.state(ctx)
 				}
@@ -166,13 +221,9 @@ func (s *session) run(ctx context.Context) error {
 }
 
 // take reads keys and paints once for all of them.
-func (s *session) take(ctx context.Context, b []byte, probe *<-chan time.Time) (left bool, err error) {
+func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time) (left bool, err error) {
 	changed := false
-	for _, c := range b {
-		k, ok := s.keys.push(c)
-		if !ok {
-			continue
-		}
+	for _, k := range keys {
 		switch s.phase {
 		case 'w':
 			if k.r == keyEnter {
@@ -182,11 +233,17 @@ func (s *session) take(ctx context.Context, b []byte, probe *<-chan time.Time) (
 			}
 			continue
 		case 'a':
-			if k.r == keyCursor {
-				*probe = nil
-				if err := s.begin(ctx, false, k.column == 3); err != nil {
-					return false, err
-				}
+			if k.r != keyCursor {
+				continue
+			}
+			if s.answers++; s.answers == 1 {
+				s.chinese = k.column == 3
+				continue
+			}
+			*probe = nil
+			s.model.resize(k.row, k.column)
+			if err := s.begin(ctx, false); err != nil {
+				return false, err
 			}
 			continue
 		}
@@ -207,6 +264,12 @@ func (s *session) take(ctx context.Context, b []byte, probe *<-chan time.Time) (
 			changed = false
 		case 'r':
 			s.state(ctx)
+		case 'h':
+			s.state(ctx)
+			s.readPast(ctx)
+		case 'u':
+			ok, wait := s.c.unlock(a.code, time.Now())
+			s.model.unlocked(ok, wait)
 		case 'c':
 			s.job(ctx, func(in context.Context) error {
 				list, err := s.c.Backend.Check(in, a.names)
@@ -237,7 +300,8 @@ func (s *session) wait() error {
 		clear = "\x1b[0m\x1b[2J\x1b[H"
 	}
 	s.phase = 'w'
-	s.model = model{lang: s.c.Lang, know: s.c.Knowledge(), screen: screenVerdict}
+	s.model = emptyModel(s.c.Lang, s.c.Knowledge(), s.c.Contacts)
+	s.model.locked = s.c.Stay && s.c.PIN != ""
 	s.screen = screen{}
 	if !s.c.Stay {
 		return nil
@@ -246,26 +310,31 @@ func (s *session) wait() error {
 }
 
 // ask finds out what the terminal is: it writes one Chinese character at the line's start and asks for the cursor's
-// column. A VT100 answers; it is 3 if the character was shown as one.
+// column. A VT100 answers; it is 3 if the character was shown as one. The second answer is where the cursor stops that was
+// sent too far: the size.
 func (s *session) ask(probe *<-chan time.Time) error {
 	if s.c.Plain {
-		return s.begin(context.Background(), true, true)
+		s.chinese = true
+		return s.begin(context.Background(), true)
 	}
-	s.phase = 'a'
+	s.phase, s.answers, s.chinese = 'a', 0, false
 	*probe = time.After(probeWait)
-	return s.write([]byte("\r中\x1b[6n"))
+	return s.write([]byte("\r中\x1b[6n\x1b[999;999H\x1b[6n"))
 }
 
 // begin serves, with or without cursor addressing.
-func (s *session) begin(ctx context.Context, dumb, chinese bool) error {
+func (s *session) begin(ctx context.Context, dumb bool) error {
 	s.phase, s.dumb, s.screen, s.text, s.typing = 's', dumb, screen{}, "", false
-	if !chinese && !s.c.GB18030 {
+	if !s.chinese && !s.c.GBK {
 		s.model.lang, s.model.narrow = "en", true
 	}
 	if dumb {
 		s.write([]byte("\r      \r\n"))
 	}
 	s.state(ctx)
+	if !s.model.known {
+		return nil // what is known comes in a moment, and is worth more than a screen that says nothing
+	}
 	return s.paint()
 }
 
@@ -282,12 +351,27 @@ func (s *session) state(ctx context.Context) {
 		s.tell(ctx, func(m *model) {
 			s.asked = false
 			if err != nil {
-				m.note = text.Clean(err.Error())
+				m.known, m.gone = true, err
 				return
 			}
 			m.gotState(st)
 		})
 	}()
+}
+
+// readPast reads what is kept of the past: some hundred documents on flash.
+func (s *session) readPast(ctx context.Context) {
+	if s.c.Past == nil || s.model.busy {
+		return
+	}
+	s.model.busy = true
+	s.job(ctx, func(context.Context) error {
+		list, err := s.c.Past()
+		if err == nil {
+			s.tell(ctx, func(m *model) { m.gotPast(list) })
+		}
+		return err
+	})
 }
 
 // job runs what takes time. The model allows one at a time.
@@ -317,7 +401,7 @@ func (s *session) tell(ctx context.Context, f func(*model)) {
 func (s *session) paint() error {
 	lines := s.model.view()
 	if !s.dumb {
-		return s.write(s.screen.paint(lines))
+		return s.write(s.screen.paint(lines, s.model.cols))
 	}
 	text := string(plain(lines))
 	if s.model.entering() {

@@ -269,7 +269,7 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		lines = append(lines, "")
 		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
 	}
-	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Format("2006-01-02 15:04"))
+	item(label(wordCode), strings.TrimSpace(g.Now.Event.Code+"  "+g.Now.Code.Scheme)+"  "+g.Now.Event.Time.Local().Format("2006-01-02 15:04"))
 	for i, c := range g.Now.Causes[:min(len(g.Now.Causes), 3)] {
 		lead := text.Pad("", 9)
 		if i == 0 {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,14 @@ import (
 func guidable() *codes.Knowledge {
 	text := func(zh, en string) codes.Text { return codes.Text{ZH: zh, EN: en} }
 	weights := func(cable, gateway, outage float64) []codes.Weight {
-		return []codes.Weight{{Cause: "lan.cable", DB: cable}, {Cause: "lan.gateway", DB: gateway}, {Cause: "wan.outage", DB: outage}}
+		word := func(db float64) codes.Strength { return codes.Strength(max(-4, min(4, math.Trunc(db/3.5)))) }
+		var list []codes.Weight
+		for _, w := range []codes.Weight{{Cause: "lan.cable", Word: word(cable)}, {Cause: "lan.gateway", Word: word(gateway)}, {Cause: "wan.outage", Word: word(outage)}} {
+			if w.Word != 0 {
+				list = append(list, w)
+			}
+		}
+		return list
 	}
 	return &codes.Knowledge{
 		Hash:     "sha256:test",
@@ -37,28 +45,30 @@ func guidable() *codes.Knowledge {
 			{ID: "wan.outage", Segment: "wan", Act: "carrier", Title: text("外网中断", "Nothing works beyond the router"), Steps: []codes.Step{{Text: text("1. 打运营商电话。", "1. Call the carrier.")}}},
 		},
 		Inference: codes.Inference{
-			Settings: codes.Settings{Scale: 1, UnexplainedDB: -3, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9, DecisiveDB: 12, ModelError: 0.02},
-			Priors:   []codes.Prior{{Topic: "any", Floor: -10, Retry: "later", Weights: weights(0, 0, 2), Text: text("任何", "any")}},
+			Settings: codes.Settings{Hint: 3, Moderate: 7, Strong: 12, Decisive: 18, Often: -3, Sometimes: -6, Seldom: -10, Rare: -14, Remote: -18, Family: 0.3, Brought: 0.8,
+				Company: -16, Spare0: 0.05, Spare1: 0.03, Spare2: 0.02, Spare3: 0.01, SetAbove: 0.05, AbstainBelow: 0.57, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9},
+			Priors: []codes.Prior{{Topic: "any", Unexplained: 1, Rest: codes.Remote, Retry: "later", Text: text("任何", "any"),
+				Causes: []codes.Named{{Cause: "lan.cable"}, {Cause: "lan.gateway"}, {Cause: "wan.outage"}}}},
 			Signs: []codes.Sign{
 				{Name: "address.ok", Check: "net.address"},
-				{Name: "adv.acquirer", Check: "fleet.advisory", Weights: weights(-3, -3, 6), Text: text("平台上另有 {terminals} 台也这样", "{terminals} others see it")},
-				{Name: "adv.alone-acquirer", Check: "fleet.advisory", Weights: weights(2, 2, -6), Text: text("别的终端不这样", "no other sees it")},
-				{Name: "ask.cable-in", Check: "ask.cable", Weights: weights(-8, 0, 0), Text: text("网线两头都插好了", "the cable is in at both ends")},
-				{Name: "ask.cable-out", Check: "ask.cable", Weights: weights(16, 0, 0), Text: text("网线松了", "the cable is loose")},
-				{Name: "ask.lamp-green", Check: "ask.router-lamp", Weights: weights(0, -7, -9), Text: text("互联网灯是绿的", "the internet lamp is green")},
+				{Name: "adv.acquirer", Check: "fleet.advisory", Tells: true, Weights: weights(-7, -7, 11), Text: text("平台上另有 {terminals} 台也这样", "{terminals} others see it")},
+				{Name: "adv.alone-acquirer", Check: "fleet.advisory", Tells: true, Weights: weights(7, 7, -11), Text: text("别的终端不这样", "no other sees it")},
+				{Name: "ask.cable-in", Check: "ask.cable", Tells: true, Weights: weights(-8, 0, 0), Text: text("网线两头都插好了", "the cable is in at both ends")},
+				{Name: "ask.cable-out", Check: "ask.cable", Tells: true, Weights: weights(16, 0, 0), Text: text("网线松了", "the cable is loose")},
+				{Name: "ask.lamp-green", Check: "ask.router-lamp", Tells: true, Weights: weights(0, -7, -9), Text: text("互联网灯是绿的", "the internet lamp is green")},
 				{Name: "ask.lamp-off", Check: "ask.router-lamp", Weights: weights(0, 14, -6), Text: text("一个灯都不亮", "no lamp is lit")},
-				{Name: "ask.lamp-red", Check: "ask.router-lamp", Weights: weights(0, 1, 10), Text: text("互联网灯是红的", "the internet lamp is red")},
-				{Name: "gateway.dead", Check: "net.gateway", Weights: weights(4, 8, -8), Text: text("路由器 {ip} 没有应答", "the router {ip} does not answer")},
-				{Name: "gateway.ok", Check: "net.gateway", Weights: weights(-10, -12, 2), Text: text("路由器有应答", "the router answers")},
-				{Name: "link.down", Check: "net.link", Weights: weights(10, 2, -8), Text: text("没有网线信号", "no carrier")},
-				{Name: "link.ok", Check: "net.link", Weights: weights(-8, 0, 1), Text: text("网线有信号", "there is a carrier")},
+				{Name: "ask.lamp-red", Check: "ask.router-lamp", Tells: true, Weights: weights(0, 1, 10), Text: text("互联网灯是红的", "the internet lamp is red")},
+				{Name: "gateway.dead", Check: "net.gateway", Tells: true, Weights: weights(4, 8, -2), Text: text("路由器 {ip} 没有应答", "the router {ip} does not answer")},
+				{Name: "gateway.ok", Check: "net.gateway", Tells: true, Weights: weights(-7, -20, 8), Text: text("路由器有应答", "the router answers")},
+				{Name: "link.down", Check: "net.link", Tells: true, Weights: weights(10, 2, -8), Text: text("没有网线信号", "no carrier")},
+				{Name: "link.ok", Check: "net.link", Tells: true, Weights: weights(-8, 0, 1), Text: text("网线有信号", "there is a carrier")},
 			},
 			Tests: []codes.Test{
-				{Name: "ask.cable", CostS: 20, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.cable-in", Share: 3}, {Sign: "ask.cable-out", Share: 1}}, Text: text("网线两头插紧了吗？", "Is the cable firmly in at both ends?")},
-				{Name: "ask.router-lamp", CostS: 20, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.lamp-green", Share: 3}, {Sign: "ask.lamp-red", Share: 1}, {Sign: "ask.lamp-off", Share: 1}}, Text: text("路由器的互联网灯是绿的、红的，还是全都不亮？", "Is the router's internet lamp green, red, or is nothing lit?")},
-				{Name: "fleet.advisory", CostS: 5, Depth: "external", Outcomes: []codes.Outcome{{Sign: "adv.alone-acquirer", Share: 1}, {Sign: "adv.acquirer", Share: 1}}, Text: text("问平台别的终端是否也这样", "ask the fleet whether others see it")},
+				{Name: "ask.cable", CostS: 90, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.cable-in", Share: 3}, {Sign: "ask.cable-out", Share: 1}}, Text: text("网线两头插紧了吗？", "Is the cable firmly in at both ends?")},
+				{Name: "ask.router-lamp", CostS: 300, Depth: "interactive", Outcomes: []codes.Outcome{{Sign: "ask.lamp-green", Share: 3}, {Sign: "ask.lamp-red", Share: 1}, {Sign: "ask.lamp-off", Share: 1}}, Text: text("路由器的互联网灯是绿的、红的，还是全都不亮？", "Is the router's internet lamp green, red, or is nothing lit?")},
+				{Name: "fleet.advisory", CostS: 200, Depth: "external", Outcomes: []codes.Outcome{{Sign: "adv.alone-acquirer", Share: 1}, {Sign: "adv.acquirer", Share: 1}}, Text: text("问平台别的终端是否也这样", "ask the fleet whether others see it")},
 				{Name: "net.gateway", CostS: 2, Depth: "internal", Outcomes: []codes.Outcome{{Sign: "gateway.ok", Share: 6}, {Sign: "gateway.dead", Share: 1}}, Text: text("联系路由器", "ask the router for an answer")},
-				{Name: "net.link", CostS: 1, Depth: "external", Outcomes: []codes.Outcome{{Sign: "link.ok", Share: 6}, {Sign: "link.down", Share: 1}}, Text: text("看网线信号", "look at the carrier")},
+				{Name: "net.link", CostS: 60, Depth: "external", Outcomes: []codes.Outcome{{Sign: "link.ok", Share: 6}, {Sign: "link.down", Share: 1}}, Text: text("看网线信号", "look at the carrier")},
 			},
 		},
 	}
@@ -301,16 +311,16 @@ func TestGuideIsFrugal(t *testing.T) {
 	for _, lang := range []string{"zh", "en"} {
 		m := guidedModel(lang)
 		var s screen
-		if n := len(s.paint(m.view())); n > 2000 {
+		if n := len(s.paint(m.view(), m.cols)); n > 2000 {
 			t.Errorf("%s: the guide takes %d bytes", lang, n)
 		}
 		m.press(key{r: '0'})
-		n := len(s.paint(m.view()))
+		n := len(s.paint(m.view(), m.cols))
 		t.Logf("%s: to the next question %d bytes", lang, n)
 		if n > 1200 {
 			t.Errorf("%s: the next question takes %d bytes", lang, n)
 		}
-		if n := len(s.paint(m.view())); n != 0 {
+		if n := len(s.paint(m.view(), m.cols)); n != 0 {
 			t.Errorf("%s: nothing changed and %d bytes were sent", lang, n)
 		}
 	}
@@ -332,7 +342,7 @@ func TestCheckOneOfTheList(t *testing.T) {
 	for i := range 200 {
 		many = append(many, fmt.Sprintf("net.check-number-%d", i))
 	}
-	if n := len(checkList(many)); n > bodyRows-2 {
+	if n := len(checkList(many, rows-frame)); n > rows-frame-2 {
 		t.Errorf("%d rows of checks", n)
 	}
 }

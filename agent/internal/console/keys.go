@@ -3,8 +3,8 @@ package console
 // A key is a printable character, one of the control keys below, or a terminal's answer.
 type key struct {
 	r rune
-	// column of the cursor, when r is keyCursor
-	column int
+	// where the cursor is, from 1, when r is keyCursor
+	row, column int
 }
 
 const (
@@ -13,14 +13,22 @@ const (
 	keyClear     rune = 0x15 // Ctrl-U
 	keyCancel    rune = 0x03 // Ctrl-C
 	keyRepaint   rune = 0x0c // Ctrl-L
-	keyCursor    rune = -1   // the terminal says where its cursor is
+	keyEsc       rune = 0x1b
+	keyCursor    rune = -1 // the terminal says where its cursor is
+	keyUp        rune = -2
+	keyDown      rune = -3
+	keyPageUp    rune = -4
+	keyPageDown  rune = -5
+	keyHome      rune = -6
+	keyEnd       rune = -7
 )
 
 // maxSequence bounds an escape sequence; the longest that a VT100 sends has 8 bytes.
 const maxSequence = 16
 
-// A decoder makes keys of bytes. Only ASCII is taken: every key of the console is. Escape sequences of any kind are
-// swallowed, but for the cursor's position. The zero value is ready.
+// A decoder makes keys of bytes. Only ASCII is taken: every key of the console is. Escape sequences are swallowed, but for
+// the cursor's position, the arrows and the keys that turn pages. Esc alone is a key once nothing has followed it for a
+// moment: flush says so. A key that follows it at once counts for itself. The zero value is ready.
 //
 //	text --ESC--> escape --[ or O--> sequence --final byte, or too long--> text
 type decoder struct {
@@ -42,8 +50,8 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 		}
 		if b == 0x1b {
 			d.state = 'e'
+			return key{r: keyEsc}, true
 		}
-		return k, false
 	case 's':
 		if b < 0x20 || b > 0x7e {
 			d.state = 0
@@ -52,12 +60,7 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 		}
 		if b >= 0x40 {
 			d.state = 0
-			if b == 'R' {
-				if c, ok := cursorColumn(d.seq); ok {
-					return key{keyCursor, c}, true
-				}
-			}
-			return k, false
+			return sequence(d.seq, b)
 		}
 		if d.seq = append(d.seq, b); len(d.seq) > maxSequence {
 			d.state = 0
@@ -82,19 +85,54 @@ func (d *decoder) push(b byte) (k key, ok bool) {
 	return k, false
 }
 
-// cursorColumn reads the parameters of a cursor position report: row;column.
-func cursorColumn(seq []byte) (column int, ok bool) {
+// pending reports whether Esc came and nothing yet after it.
+func (d *decoder) pending() bool { return d.state == 'e' }
+
+// flush takes an Esc after which nothing came for a key of its own.
+func (d *decoder) flush() (k key, ok bool) {
+	if d.state != 'e' {
+		return k, false
+	}
+	d.state = 0
+	return key{r: keyEsc}, true
+}
+
+// sequence is the key that sent an escape sequence, or the terminal's answer (ECMA-48, and VT220 for the keys that turn
+// pages).
+func sequence(params []byte, final byte) (k key, ok bool) {
+	switch final {
+	case 'A':
+		return key{r: keyUp}, true
+	case 'B':
+		return key{r: keyDown}, true
+	case 'H':
+		return key{r: keyHome}, true
+	case 'F':
+		return key{r: keyEnd}, true
+	case '~':
+		named := map[string]rune{"1": keyHome, "4": keyEnd, "5": keyPageUp, "6": keyPageDown, "7": keyHome, "8": keyEnd}
+		r, ok := named[string(params)]
+		return key{r: r}, ok
+	case 'R':
+		row, column, ok := cursorAt(params)
+		return key{keyCursor, row, column}, ok
+	}
+	return k, false
+}
+
+// cursorAt reads the parameters of a cursor position report: row;column.
+func cursorAt(seq []byte) (row, column int, ok bool) {
 	semicolons := 0
 	for _, c := range seq {
 		switch {
 		case c == ';':
 			semicolons++
-			column = 0
+			row, column = column, 0
 		case c >= '0' && c <= '9' && column < 1000:
 			column = column*10 + int(c-'0')
 		default:
-			return 0, false
+			return 0, 0, false
 		}
 	}
-	return column, semicolons == 1
+	return row, column, semicolons == 1
 }

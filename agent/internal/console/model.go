@@ -13,12 +13,19 @@ import (
 	"posdx/codes"
 )
 
-// The size of the screen. The last column stays empty: a terminal that wraps there would scroll.
+// The size of a screen that does not say how large it is. The last column stays empty: a terminal that wraps there would
+// scroll.
 const (
 	rows     = 24
 	cols     = 79
-	bodyRows = rows - 4 // head, empty line, message, keys
+	frame    = 4 // rows of every screen: head, empty line, message, keys
 	maxEntry = 64
+)
+
+// Sizes that are made use of.
+const (
+	minRows, maxRows = 8, 60
+	minCols, maxCols = 39, 100
 )
 
 // Screens, by the key that leads to each.
@@ -33,6 +40,12 @@ const (
 	screenGuide   = 'g'
 	screenLedger  = 'e'
 	screenOne     = '9' // of the list of checks, from screenCheck
+	screenHistory = '7'
+	screenFind    = '/' // a code in the history
+	screenPast    = 'o' // one of the history
+	screenDetails = 'd'
+	screenFacts   = 'f' // of one device
+	screenPIN     = 'u'
 )
 
 // model is what the console shows: values in, lines out. It does no I/O.
@@ -47,6 +60,7 @@ type model struct {
 	results   []report.Evidence // of the last check
 	group     group             // that it was of
 	entry     string
+	card      bool   // what is typed is a card: nothing of it is taken until it ends
 	looked    string // the code last looked up
 	busy      bool
 	note      string
@@ -55,11 +69,33 @@ type model struct {
 	ledger    []string
 	said      *report.Diagnosis // a diagnosis in a language that its daemon did not say it in
 	saidFor   string
+
+	locked     bool               // nothing but the verdict is shown
+	rows, cols int                // of the terminal
+	contacts   Contacts           // whom to call
+	known      bool               // a state has come, or why there is none
+	gone       error              // why there is none
+	at         int                // the line chosen on a screen of choices
+	past       []report.Diagnosis // what is kept, newest first, once it was read
+	find       string             // the code that the history is searched for
+	chosen     *report.Diagnosis  // the one of the history that is shown
 }
+
+// emptyModel is a console that knows nothing yet, of the usual size.
+func emptyModel(lang string, k *codes.Knowledge, to Contacts) model {
+	return model{lang: lang, know: k, screen: screenVerdict, rows: rows, cols: cols, contacts: to}
+}
+
+// resize takes the size that a terminal says it has.
+func (m *model) resize(r, c int) {
+	m.rows, m.cols = min(max(r, minRows), maxRows), min(max(c-1, minCols), maxCols)
+}
+
+func (m *model) bodyRows() int { return m.rows - frame }
 
 // An action is what the console's loop has to do after a key.
 type action struct {
-	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'p' paint anew
+	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew
 	names []string
 	code  string
 }
@@ -75,6 +111,9 @@ func (m *model) last() *report.Diagnosis {
 // spoken is the newest diagnosis in the language of the screen.
 func (m *model) spoken() *report.Diagnosis {
 	d := m.last()
+	if m.screen == screenPast {
+		d = m.chosen
+	}
 	if d == nil {
 		return nil
 	}
@@ -86,7 +125,7 @@ func (m *model) spoken() *report.Diagnosis {
 }
 
 func (m *model) entering() bool {
-	return m.screen == screenEnter || m.screen == screenOne || m.screen == screenLookup && m.looked == ""
+	return m.screen == screenEnter || m.screen == screenFind || m.screen == screenPIN || m.screen == screenOne || m.screen == screenLookup && m.looked == ""
 }
 
 // press takes a key.
@@ -102,10 +141,20 @@ func (m *model) press(k key) action {
 	if r >= 'A' && r <= 'Z' {
 		r += 'a' - 'A'
 	}
+	if m.locked && !strings.ContainsRune("lrnpq", r) && r != keyCancel && r != keyEsc {
+		m.show(screenPIN)
+		if r >= '0' && r <= '9' {
+			m.entry = string(r)
+		}
+		return action{}
+	}
 	if m.screen == screenGuide && m.guide != nil {
 		if a, taken := m.guided(r); taken {
 			return a
 		}
+	}
+	if m.choose(k.r) {
+		return action{}
 	}
 	if m.screen == screenCheck && m.results == nil {
 		for _, g := range checkGroups {
@@ -120,18 +169,29 @@ func (m *model) press(k key) action {
 		}
 	}
 	switch r {
-	case screenVerdict, screenDevices, screenHandoff, screenHelp, screenCheck, screenEnter, screenLookup, 'h':
+	case screenVerdict, screenDevices, screenHandoff, screenHelp, screenCheck, screenEnter, screenLookup, screenDetails, screenHistory, 'h':
 		if r == 'h' {
 			r = screenHelp
 		}
 		m.show(r)
-		if r == screenVerdict || r == screenDevices || r == screenHandoff {
+		switch r {
+		case screenVerdict, screenDevices, screenHandoff, screenDetails:
 			return action{kind: 'r'}
+		case screenHistory:
+			m.find = ""
+			return action{kind: 'h'}
 		}
-	case 'n', ' ':
+	case 'n', ' ', keyPageDown, keyDown:
 		m.page++
-	case 'p', '-':
+	case 'p', '-', keyPageUp, keyUp:
 		m.page = max(0, m.page-1)
+	case keyHome:
+		m.page = 0
+	case keyEnd:
+		m.page = 1 << 16
+	case keyEsc:
+		m.back()
+	case keyEnter, keyClear, keyBackspace:
 	case screenGuide:
 		m.show(r)
 		m.beginGuide()
@@ -156,15 +216,82 @@ func (m *model) press(k key) action {
 		return action{kind: 'r'}
 	case 'q', keyCancel:
 		return action{kind: 'q'}
+	default:
+		name := wordOther.In(m.lang)
+		if k.r > ' ' && k.r < 0x7f {
+			name = string(k.r)
+		}
+		m.note = fmt.Sprintf(wordNoKey.In(m.lang), name)
 	}
 	return action{}
 }
 
-func (m *model) show(screen rune) {
-	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
-	if d := m.last(); screen == screenEnter && d != nil {
-		m.entry = text.Clean(d.Event.Code)
+// back goes to where the person came from.
+func (m *model) back() {
+	switch {
+	case m.screen == screenFacts:
+		at := m.at
+		m.show(screenDevices)
+		m.at = at
+	case m.screen == screenPast:
+		at := m.at
+		m.show(screenHistory)
+		m.at = at
+	case m.screen == screenHistory && m.find != "":
+		m.show(screenHistory)
+		m.find = ""
+	case m.screen == screenOne:
+		m.show(screenCheck)
+	default:
+		m.show(screenVerdict)
 	}
+}
+
+// choose takes a key on a screen of choices: the arrows move, Enter opens.
+func (m *model) choose(r rune) (taken bool) {
+	n := 0
+	switch m.screen {
+	case screenDevices:
+		n = len(fitted(m.state.Evidence))
+	case screenHistory:
+		n = len(m.history())
+	}
+	switch {
+	case r == '/' && m.screen == screenHistory:
+		m.show(screenFind)
+	case n == 0:
+		return false
+	case r == keyUp || r == 'k' || r == 'K':
+		m.at = max(0, m.at-1)
+		m.page = m.pageOf()
+	case r == keyDown || r == 'j' || r == 'J':
+		m.at = min(n-1, m.at+1)
+		m.page = m.pageOf()
+	case r == keyEnter && m.screen == screenDevices:
+		at := m.at
+		m.show(screenFacts)
+		m.at = at
+	case r == keyEnter:
+		m.open()
+	default:
+		return false
+	}
+	return true
+}
+
+// pageOf is the page on which a choice stands.
+func (m *model) pageOf() int {
+	for i, l := range m.lines() {
+		if strings.HasPrefix(l, marker) {
+			return i / m.bodyRows()
+		}
+	}
+	return 0
+}
+
+func (m *model) show(screen rune) {
+	m.at = 0
+	m.screen, m.page, m.entry, m.looked, m.results, m.ledger = screen, 0, "", "", nil, nil
 }
 
 // guideOld is the age from which a diagnosis may no longer say how things are.
@@ -194,7 +321,7 @@ func (m *model) guided(r rune) (a action, taken bool) {
 		if m.page = 0; !g.Back() {
 			m.note = wordBegin.In(m.lang)
 		}
-	case r == 'q' || r == keyCancel || r == screenGuide:
+	case r == 'q' || r == keyCancel || r == screenGuide || r == keyEsc:
 		m.show(screenVerdict)
 	case g.Step == nil || r < '0' || r > '9':
 		return action{}, false
@@ -224,9 +351,28 @@ func (m *model) start(a action) action {
 
 // enter takes a key while a code is typed.
 func (m *model) enter(k key) action {
+	if k.r == keyEnter || k.r == keyCancel || k.r == keyClear || k.r == keyEsc {
+		ended := m.card
+		if m.card = false; ended {
+			return action{}
+		}
+	}
 	switch {
-	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel:
+	case m.card:
+		m.note = wordNoCard.In(m.lang)
+	case k.r == keyEnter && strings.TrimSpace(m.entry) == "", k.r == keyCancel, k.r == keyEsc:
+		if m.screen == screenFind {
+			m.show(screenHistory)
+		} else {
+			m.back()
+		}
+	case k.r == keyEnter && m.screen == screenFind:
+		m.find = strings.TrimSpace(m.entry)
+		m.show(screenHistory)
+	case k.r == keyEnter && m.screen == screenPIN:
+		pin := m.entry
 		m.show(screenVerdict)
+		return action{kind: 'u', code: pin}
 	case k.r == keyEnter && m.screen == screenLookup:
 		m.looked = strings.TrimSpace(m.entry)
 	case k.r == keyEnter && m.screen == screenOne:
@@ -243,9 +389,25 @@ func (m *model) enter(k key) action {
 	case k.r == keyClear:
 		m.entry = ""
 	case k.r >= 0x20 && k.r < 0x7f && len(m.entry) < maxEntry:
+		if k.r >= '0' && k.r <= '9' && digits(m.entry) == codeDigits {
+			m.entry, m.card, m.note = "", true, wordNoCard.In(m.lang) // a card swiped into the field, or typed
+			return action{}
+		}
 		m.entry += string(k.r)
 	}
 	return action{}
+}
+
+// codeDigits is the most digits a code has: an entry never holds as many as tell a card.
+const codeDigits = 8
+
+func digits(s string) (n int) {
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // checkOne runs the check with this number in the list, or those whose names begin so.
@@ -270,10 +432,22 @@ func (g group) has(check string) bool {
 	return len(g.prefixes) == 0 || slices.ContainsFunc(g.prefixes, func(p string) bool { return strings.HasPrefix(check, p) })
 }
 
+// unlocked takes what became of a PIN.
+func (m *model) unlocked(ok bool, wait time.Duration) {
+	switch {
+	case ok:
+		m.locked = false
+	case wait > 0:
+		m.note = fmt.Sprintf(wordPINWait.In(m.lang), int(wait.Minutes()+0.99))
+	default:
+		m.note = wordPINWrong.In(m.lang)
+	}
+}
+
 // Things that happened outside.
 
 func (m *model) gotState(s report.State) {
-	m.state = s
+	m.state, m.known, m.gone = s, true, nil
 	m.rebase()
 }
 
@@ -318,12 +492,38 @@ func (m *model) done() { m.busy, m.checking = false, "" }
 
 // body is the whole text of the screen, however long.
 func (m *model) body() []string {
+	cols := m.cols
+	if !m.known {
+		return []string{wordWaitState.In(m.lang)}
+	}
+	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
+		return gone(m.gone, m.lang, cols)
+	}
 	switch m.screen {
 	case screenDevices:
 		if len(m.state.Evidence) == 0 {
 			return text.Wrap(wordNoFacts.In(m.lang), cols, 0)
 		}
-		return Table(m.state.Evidence, m.lang, cols)
+		return devices(m.state.Evidence, m.know, m.lang, cols, m.at)
+	case screenFacts:
+		list := fitted(m.state.Evidence)
+		if len(list) == 0 {
+			return text.Wrap(wordNoFacts.In(m.lang), cols, 0)
+		}
+		return device(list[min(m.at, len(list)-1)], m.know, m.lang, cols)
+	case screenHistory:
+		return m.historyLines()
+	case screenFind:
+		return []string{wordFind.In(m.lang), "", "  > " + m.entry}
+	case screenPIN:
+		return []string{wordPIN.In(m.lang), "", "  > " + strings.Repeat("*", len(m.entry))}
+	case screenDetails, screenPast:
+		d := m.spoken()
+		var lines []string
+		if m.screen == screenDetails {
+			lines = Outcome(m.state.Outcome, d, m.know, m.lang, cols)
+		}
+		return append(lines, Verdict(d, m.know, m.lang, cols)...)
 	case screenCheck:
 		if m.results != nil {
 			return append([]string{wordChecked.In(m.lang)}, Table(m.results, m.lang, cols)...)
@@ -334,7 +534,7 @@ func (m *model) body() []string {
 		}
 		return append(lines, fmt.Sprintf("  %c  %s", screenOne, wordList.In(m.lang)))
 	case screenOne:
-		return append(checkList(m.state.Checks), wordOneOf.In(m.lang), "  > "+m.entry)
+		return append(checkList(m.state.Checks, m.bodyRows()), wordOneOf.In(m.lang), "  > "+m.entry)
 	case screenGuide:
 		if m.guide == nil {
 			return text.Wrap(wordGuided.In(m.lang), cols, 0)
@@ -368,17 +568,46 @@ func (m *model) body() []string {
 		return lines
 	}
 	d := m.spoken()
-	return append(Outcome(m.state.Outcome, d, m.know, m.lang, cols), Verdict(d, m.know, m.lang, cols)...)
+	if d == nil {
+		return text.Wrap(wordNone.In(m.lang), cols, 0)
+	}
+	outcome := Outcome(m.state.Outcome, d, m.know, m.lang, cols)
+	for proofs := mostProofs; ; proofs-- {
+		lines := append(slices.Clip(outcome), firstPage(d, m.know, m.contacts, m.lang, cols, proofs)...)
+		var fresh screen
+		if proofs == 1 || len(fresh.paint(m.framed(lines), cols)) <= firstBytes-askBytes {
+			return lines
+		}
+	}
 }
 
-// view is the screen: at most rows lines of at most cols columns.
-func (m *model) view() []string {
-	lines := make([]string, rows)
-	lines[0] = text.Cut(Head(m.state, m.lang), cols)
-	body := m.body()
-	pages := max(1, (len(body)+bodyRows-1)/bodyRows)
+// view is the screen: as many lines as the terminal has rows, none wider than it.
+func (m *model) view() []string { return m.framed(m.lines()) }
+
+// lines is the body in lines that fit, also on a narrow terminal.
+func (m *model) lines() (lines []string) {
+	for _, l := range m.body() {
+		if text.Width(l) <= m.cols {
+			lines = append(lines, l)
+			continue
+		}
+		lines = append(lines, text.Wrap(l, m.cols, 4)...)
+	}
+	return lines
+}
+
+// framed puts a page of the body between head and keys.
+func (m *model) framed(body []string) []string {
+	cols := m.cols
+	lines := make([]string, m.rows)
+	if m.gone != nil || !m.known {
+		lines[0] = "posdx"
+	} else {
+		lines[0] = text.Cut(Head(m.state, m.lang), cols)
+	}
+	pages := max(1, (len(body)+m.bodyRows()-1)/m.bodyRows())
 	m.page = min(m.page, pages-1)
-	copy(lines[2:2+bodyRows], body[min(len(body), m.page*bodyRows):])
+	copy(lines[2:2+m.bodyRows()], body[min(len(body), m.page*m.bodyRows()):])
 	var note []string
 	if pages > 1 {
 		note = append(note, fmt.Sprintf(wordPage.In(m.lang), m.page+1, pages))
@@ -389,11 +618,19 @@ func (m *model) view() []string {
 	if m.note != "" {
 		note = append(note, m.note)
 	}
-	lines[rows-2] = text.Cut(strings.Join(note, "   "), cols)
-	keys := wordKeys
-	if m.screen == screenGuide && m.guide != nil && m.guide.Step != nil {
-		keys = wordGuideKeys
+	if len(note) == 0 && m.gone == nil && (m.screen == screenDevices || m.screen == screenHistory) {
+		note = append(note, wordMove.In(m.lang))
 	}
-	lines[rows-1] = text.Cut(keys.In(m.lang), cols)
+	lines[m.rows-2] = text.Cut(strings.Join(note, "   "), cols)
+	keys := wordKeys
+	switch {
+	case m.screen == screenGuide && m.guide != nil && m.guide.Step != nil:
+		keys = wordGuideKeys
+	case m.locked:
+		keys = wordLocked
+	case m.screen == screenVerdict && m.gone == nil:
+		keys = wordFirstKeys
+	}
+	lines[m.rows-1] = text.Cut(keys.In(m.lang), cols)
 	return lines
 }

@@ -52,7 +52,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		code += "  " + fmt.Sprintf(wordRepeats.In(lang), d.Repeats)
 	}
 	item(wordCode.In(lang), code)
-	item("", d.Event.Time.Format("2006-01-02 15:04:05 MST"))
+	item("", d.Event.Time.Local().Format("2006-01-02 15:04:05 MST"))
 	if !d.Final {
 		item("", wordPartial.In(lang))
 	}
@@ -114,7 +114,7 @@ func title(k *codes.Knowledge, id, written, lang string) string {
 // inLanguage returns a text that a document carries, or the same from the knowledge if the document speaks another
 // language.
 func inLanguage(text, lang string, own func() string) string {
-	if hasHan(text) == (lang != "en") {
+	if text != "" && hasHan(text) == (lang != "en") {
 		return text
 	}
 	if t := own(); t != "" {
@@ -128,8 +128,9 @@ func hasHan(s string) bool {
 }
 
 // checkList numbers checks in three columns, as many as a screen has room for.
-func checkList(checks []string) []string {
-	const columns, most = 3, bodyRows - 3
+func checkList(checks []string, rows int) []string {
+	const columns = 3
+	most := max(1, rows-3)
 	lines := make([]string, min(most, (len(checks)+columns-1)/columns))
 	for i, c := range checks[:min(len(checks), columns*most)] {
 		row := &lines[i%len(lines)]
@@ -193,7 +194,7 @@ func value(v any) string {
 
 // Head says in one line what this terminal is and how it stands with the fleet.
 func Head(s report.State, lang string) string {
-	parts := []string{"posdx", s.Terminal, s.Time.Format("15:04")}
+	parts := []string{"posdx", s.Terminal, s.Time.Local().Format("15:04")}
 	if !s.ClockTrusted {
 		parts = append(parts, wordNoClock.In(lang))
 	}

@@ -13,19 +13,26 @@ type screen struct {
 
 // paint returns the bytes that make a terminal show lines. A row that only grew, as an entry does while it is typed, is
 // sent from where it differs.
-func (s *screen) paint(lines []string) []byte {
+func (s *screen) paint(lines []string, cols int) []byte {
 	var b strings.Builder
-	if s.shown == nil {
+	if s.shown == nil || len(s.shown) != len(lines) {
 		b.WriteString("\x1b[0m\x1b[2J")
 		s.shown = make([]string, len(lines))
 	}
+	at := -1 // the row that the cursor is in, if it is known
 	for i, line := range lines {
 		old := s.shown[i]
 		if line == old {
 			continue
 		}
 		same := common(old, line)
-		fmt.Fprintf(&b, "\x1b[%d;%dH%s", i+1, same+1, line[same:])
+		if down := i - at; at >= 0 && same == 0 && down <= 3 {
+			b.WriteString("\r" + strings.Repeat("\n", down)) // shorter than its place in figures
+		} else {
+			fmt.Fprintf(&b, "\x1b[%d;%dH", i+1, same+1)
+		}
+		b.WriteString(line[same:])
+		at = i
 		if text.Width(line) < text.Width(old) {
 			b.WriteString("\x1b[K")
 		}

@@ -10,6 +10,29 @@ import (
 var (
 	wordNone      = codes.Text{ZH: "开机以来还没有诊断。按 4 输入应答码进行诊断。", EN: "No diagnosis since the start. Press 4 to enter a response code."}
 	wordCode      = codes.Text{ZH: "应答码", EN: "Code"}
+	wordAsked     = codes.Text{ZH: "这是人工询问，没有交易失败", EN: "a person asked; no sale failed"}
+	wordUndecided = codes.Text{ZH: "证据不足，还无法判断", EN: "cannot tell yet, the evidence does not decide"}
+	wordLeft      = codes.Text{ZH: "可能是", EN: "One of"}
+	wordRuledOut  = codes.Text{ZH: "已排除", EN: "Not"}
+	wordWell      = codes.Text{ZH: "正常", EN: "Found ok"}
+	wordGuideTest = codes.Text{ZH: "按 G 区分：", EN: "press G to tell: "}
+	wordCall      = codes.Text{ZH: "电话", EN: "Call"}
+	wordNoNumber  = codes.Text{ZH: "（本机没有存号码）", EN: "(no number is stored here)"}
+	wordFitted    = codes.Text{ZH: "未装配：", EN: "Not fitted: "}
+	wordMove      = codes.Text{ZH: "上下键选择，回车看详情", EN: "arrows choose, Enter shows details"}
+	wordHistory   = codes.Text{ZH: "共 %d 条，新的在前；/ 按应答码查找", EN: "%d diagnoses, newest first; / finds a code"}
+	wordOnlyCode  = codes.Text{ZH: "应答码 %s：共 %d 条；Esc 看全部", EN: "code %s: %d diagnoses; Esc shows all"}
+	wordNoPast    = codes.Text{ZH: "没有诊断记录。", EN: "No diagnosis is kept."}
+	wordNoDetail  = codes.Text{ZH: "这条记录只留下一行，没有详情", EN: "only this line was kept of it"}
+	wordFind      = codes.Text{ZH: "要找的应答码，按回车（空行取消）: ", EN: "Code to find, then Enter (empty: cancel): "}
+	wordNoKey     = codes.Text{ZH: "%s 键在这里没有作用，可用的键见下行", EN: "%s does nothing here; the line below shows what does"}
+	wordOther     = codes.Text{ZH: "这个", EN: "this key"}
+	wordWaitState = codes.Text{ZH: "正在读取终端状态...", EN: "reading the terminal's state..."}
+	wordFirstKeys = codes.Text{ZH: "G引导 D详情 2设备 7历史 6交接 ?更多 L English Q退出", EN: "Guide Details 2=devices 7=history 6=hand-off ?=more L=Chinese Quit"}
+	wordPIN       = codes.Text{ZH: "输入控制台密码后按回车（空行取消）: ", EN: "Console PIN, then Enter (empty: cancel): "}
+	wordPINWrong  = codes.Text{ZH: "密码不对", EN: "wrong PIN"}
+	wordPINWait   = codes.Text{ZH: "密码错误次数太多，%d 分钟后再试", EN: "too many wrong PINs; try again in %d minutes"}
+	wordLocked    = codes.Text{ZH: "已锁定：按回车输入密码   L English R刷新 Q退出", EN: "locked: Enter asks for the PIN   L=Chinese Refresh Quit"}
 	wordSince     = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
@@ -60,13 +83,22 @@ var (
 	wordBegin     = codes.Text{ZH: "这是第一个问题", EN: "this is the first question"}
 	wordOneOf     = codes.Text{ZH: "输入编号或名称（如 net.tcp、modem、net.）后按回车（空行取消）:", EN: "Number or name (net.tcp, modem, net.), then Enter (empty: cancel):"}
 	wordNarrow    = codes.Text{ZH: "这个终端程序可能缺字或错位；picocom、PuTTY 显示正常", EN: "Chinese may come out wrong here"}
+	wordNoCard    = codes.Text{ZH: "像是卡号，已丢弃：只输入应答码", EN: "looks like a card number and was thrown away: type the code only"}
 	wordNoCheck   = codes.Text{ZH: "没有这项检查：%s", EN: "no such check: %s"}
 	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
-	wordKeys      = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 G引导 E计算 L English ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off Guide L=Chinese ?help Quit"}
+	wordKeys      = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 7历史 G引导 D详情 E计算 ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off 7history Guide Details ?help"}
 	wordPress     = codes.Text{ZH: "按回车开始", EN: "press Enter"}
 	wordBye       = codes.Text{ZH: "再见", EN: "bye"}
 )
+
+// wordsGone say what it means that the daemon does not answer, and what to do.
+var wordsGone = [...]codes.Text{
+	{ZH: "posdx 服务没有应答，所以看不到这台终端的诊断。收款不受影响。", EN: "The posdx service does not answer, so nothing can be said of this terminal. Sales go on without it."},
+	{ZH: "1. 运行 posdx doctor，看哪里不对。", EN: "1. Run posdx doctor: it says what is wrong."},
+	{ZH: "2. 启动服务：systemctl start posdx（没有 systemd 的终端重启一次）。", EN: "2. Start the service: systemctl start posdx (without systemd, restart the terminal)."},
+	{ZH: "3. 仍不行，找服务商，报出下面这一行。按 R 再试。", EN: "3. If that fails, call the service provider and read out the line below. R tries again."},
+}
 
 var help = [...]codes.Text{
 	{ZH: "1  最近一次诊断：款项、原因、依据、谁来处理、下一步", EN: "1  the last diagnosis: money, cause, proofs, who acts, next test"},
@@ -75,9 +107,11 @@ var help = [...]codes.Text{
 	{ZH: "4  输入应答码，进行诊断", EN: "4  enter a response code and have it diagnosed"},
 	{ZH: "5  查应答码的含义", EN: "5  look a code up"},
 	{ZH: "6  交接码，用于电话报修", EN: "6  the hand-off code, for the phone"},
+	{ZH: "7  历史：以前的诊断，可按应答码查找", EN: "7  history: earlier diagnoses, to be searched by code"},
+	{ZH: "D  详情：全部依据、反证和步骤", EN: "D  details: every proof, what speaks against it, all steps"},
 	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},
 	{ZH: "E  计算过程：每条依据的分量", EN: "E  the calculation: what each piece of evidence weighs"},
-	{ZH: "R  刷新    N P  下一页 上一页    L  换语言", EN: "R  refresh    N P  next, previous page    L  language"},
+	{ZH: "R  刷新    N P 或翻页键  下一页 上一页    L  换语言    Esc  返回", EN: "R  refresh    N P or page keys  next, previous page    L  language    Esc  back"},
 	{ZH: "Ctrl-L  重画屏幕并重新识别终端（串口线刚插上时用）", EN: "Ctrl-L  paint again and look again what terminal this is"},
 	{ZH: "Q  退出", EN: "Q  leave"},
 	{ZH: "正在使用的设备和进行中的交易不会被打扰。", EN: "Devices in use and running sales are never touched."},

@@ -442,8 +442,12 @@ func (f frame) record(e epoch, ram bool) Record {
 	return Record{Epoch: e.String(), Boot: f.boot, Seq: f.seq, Kind: f.kind, Critical: f.critical, Time: unixTime(f.time), Doc: f.doc, ram: ram}
 }
 
-// Ack forgets everything up to seq if epoch is one of this box's. The boot is not looked at: sequences go on over boots.
-func (b *Box) Ack(epoch string, _, seq uint64) error {
+// ErrFuture says that an ack names a start of this box that has not been: nothing is forgotten for it.
+var ErrFuture = errors.New("it is for a start that has not been")
+
+// Ack forgets everything up to seq if epoch is one of this box's. Sequences go on over starts, so the boot only matters
+// where it cannot be: above ours, with a sequence that we have given out, somebody else's word is taken for the fleet's.
+func (b *Box) Ack(epoch string, boot, seq uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.settle()
@@ -455,6 +459,9 @@ func (b *Box) Ack(epoch string, _, seq uint64) error {
 		if last := b.d.next - 1; seq > last {
 			b.d.ack(seq)
 			return fmt.Errorf("ack %d: the last record was %d; flash has gone back in time, the numbers go on above", seq, last)
+		}
+		if own := b.d.meta.boot; boot > own {
+			return fmt.Errorf("ack %d of start %d, this is start %d: %w", seq, boot, own, ErrFuture)
 		}
 		b.d.ack(seq)
 	case epoch == b.r.epoch.String():

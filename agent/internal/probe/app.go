@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -21,35 +22,29 @@ const maxProcesses = 4096
 func Process(proc fs.FS, name string, crashes func() (int, bool)) Probe {
 	w := &watch{name: name}
 	return Probe{
-		Checks: []string{"app.process"}, Subject: "payment-app", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: name != "",
+		Checks: []evidence.Check{evidence.AppProcess}, Subject: paymentApp, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: name != "",
 		Run: func(ctx context.Context) []report.Evidence {
-			e := report.Evidence{Check: "app.process", Subject: "payment-app"}
 			if name == "" {
-				e.Status, e.Facts = report.NotRun, report.Facts{"reason": report.ReasonAbsent}
-				return []report.Evidence{e}
+				return []report.Evidence{evidence.NotRun(evidence.AppProcess, paymentApp, report.ReasonAbsent)}
 			}
 			start, err := startOf(ctx, proc, name)
 			if err != nil {
-				e.Status, e.Facts = report.CannotTell, report.Facts{"reason": report.ReasonPermission}
-				return []report.Evidence{e}
+				return []report.Evidence{evidence.CannotTell(evidence.AppProcess, paymentApp, report.ReasonPermission)}
 			}
 			running, restarts := w.saw(time.Now(), start)
-			e.Status, e.Facts = report.OK, report.Facts{"running": running, "restarts_24h": restarts}
+			facts := []evidence.Value{evidence.Running.Is(running), evidence.Restarts24h.Is(float64(restarts))}
 			if crashes != nil {
 				if n, known := crashes(); known {
-					e.Facts["crashes_24h"] = n
+					facts = append(facts, evidence.Crashes24h.Is(float64(n)))
 				}
 			}
-			if n, _ := e.Facts.Num("crashes_24h"); !running || n >= crashesBad {
-				e.Status = report.Bad
-			}
-			return []report.Evidence{e}
+			return []report.Evidence{evidence.New(evidence.AppProcess, paymentApp, facts...)}
 		},
 	}
 }
 
-// crashesBad in a day are no accident any more.
-const crashesBad = 3
+// paymentApp is the subject of what is found out about the payment application.
+const paymentApp = "payment-app"
 
 // watch counts the starts of a process: each start has another start time since boot.
 type watch struct {

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"posdx/agent/internal/atomicfile"
+
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/board"
 )
@@ -37,39 +41,6 @@ const (
 	clockFresh   = 10 * time.Minute
 	wearFresh    = time.Hour
 	boardLimit   = 2 * time.Second // a gauge on a stuck I2C bus takes its time
-)
-
-// Thresholds.
-const (
-	// Below 3 % filesystems begin to fail writes for some and to fragment for all; the payment application's journal
-	// needs some hundred kB at once.
-	freeBadPct, freePoorPct = 3, 10
-	freeBadBytes            = 512 << 10
-
-	// Commercial parts are specified to 85 °C at the case; imx, mt67xx and sama5 throttle at 85 to 95.
-	heatBad, heatPoor = 85, 75
-	heatMargin        = 5 // below the board's own critical point
-
-	// USB 2.0 (7.2.2) lets a port drop to 4.75 V, a weak hub to 4.40 V; readers and modems fail below 4.7.
-	supplyLeast, supplyBad, supplyMost = 4000, 4700, 5500
-	batteryBadPct, batteryPoorPct      = 10, 20
-	dipsBad                            = 3
-	dipsHurt                           = 2 // one may be chance: a plug pulled out makes sparks as well
-
-	// Pressure: Facebook's oomd acts at 60 to 80 per cent of memory pressure, Android's lmkd at 7 to 10 per cent of full.
-	memoryPressureBad, memoryPressurePoor = 25, 10
-	cpuPressureBad, cpuPressurePoor       = 50, 20
-	memoryBadPct, memoryPoorPct           = 3, 10
-	memoryBadKB                           = 8 << 10
-	loadBad                               = 4 // waiting tasks for each processor
-
-	// Half a minute is past the window of time-stamped messages, minutes break certificates of a fresh renewal.
-	clockBad, clockPoor = time.Minute, 5 * time.Second
-
-	lifePoorPct, lifeBadPct = 90, 100
-	ioBad                   = 3
-	usbMany                 = 3
-	rebootsBad              = 4
 )
 
 // Board holds the kernel log's counts. Make one, run its Run beside the probes.
@@ -113,27 +84,27 @@ func (b *Board) Run(ctx context.Context) error {
 
 // Probes are the checks board.*. Each is a device of its own: a driver that hangs delays only itself.
 func (b *Board) Probes() []Probe {
-	one := func(check, subject string, fresh time.Duration, f func() []report.Evidence) Probe {
-		return Probe{Checks: []string{check}, Subject: subject, Device: check, Depth: report.Internal, Timeout: boardLimit,
+	one := func(check evidence.Check, subject string, fresh time.Duration, f func() []report.Evidence) Probe {
+		return Probe{Checks: []evidence.Check{check}, Subject: subject, Device: string(check), Depth: report.Internal, Timeout: boardLimit,
 			Fresh: fresh, Idle: true, Run: func(ctx context.Context) []report.Evidence { b.read(ctx); return f() }}
 	}
 	list := []Probe{
-		one("board.power", "supply", powerFresh, b.power),
-		one("board.thermal", "soc", thermalFresh, b.thermal),
-		one("board.flash", "flash", wearFresh, b.flash),
-		one("board.memory", "system", loadFresh, b.memory),
-		one("board.cpu", "system", loadFresh, b.cpu),
-		one("board.clock", "system", clockFresh, b.clock),
-		one("board.reboots", "system", wearFresh, b.reboots),
-		one("board.kernel", "system", loadFresh, b.kernel),
+		one(evidence.BoardPower, "supply", powerFresh, b.power),
+		one(evidence.BoardThermal, "soc", thermalFresh, b.thermal),
+		one(evidence.BoardFlash, "flash", wearFresh, b.flash),
+		one(evidence.BoardMemory, "system", loadFresh, b.memory),
+		one(evidence.BoardCPU, "system", loadFresh, b.cpu),
+		one(evidence.BoardClock, "system", clockFresh, b.clock),
+		one(evidence.BoardReboots, "system", wearFresh, b.reboots),
+		one(evidence.BoardKernel, "system", loadFresh, b.kernel),
 	}
 	for _, p := range b.c.Paths {
-		s := one("board.storage", p, storageFresh, func() []report.Evidence { return b.storage(p) })
+		s := one(evidence.BoardStorage, p, storageFresh, func() []report.Evidence { return b.storage(p) })
 		s.Device += " " + p
 		list = append(list, s)
 	}
 	if len(b.c.Paths) == 0 {
-		list = append(list, Absent("storage", "board.storage"))
+		list = append(list, Absent("storage", evidence.BoardStorage))
 	}
 	return list
 }
@@ -183,182 +154,146 @@ func (b *Board) DeviceFailed() {
 
 const day = 24 * time.Hour
 
+// one is the evidence of a check that asks about one thing.
+func one(e report.Evidence) []report.Evidence { return []report.Evidence{e} }
+
+// count is a fact that counts.
+func count(f evidence.Fact[float64], n int) evidence.Value { return f.Is(float64(n)) }
+
 func (b *Board) power() []report.Evidence {
-	f := report.Facts{}
+	var facts []evidence.Value
 	dips, counted := b.complaints(board.UnderVoltage, time.Hour)
 	if counted {
-		f["dips_1h"] = dips
+		facts = append(facts, count(evidence.Dips1h, dips))
 	}
 	// A dip beside which a device dropped off its bus or failed has done harm already: what shows as a fault of that
 	// device is one of its supply.
-	hurt := 0
 	if up, err := board.Uptime(b.c.Root); err == nil && dips > 0 {
-		if hurt = b.log.Together(board.UnderVoltage, up, time.Hour, board.USBDisconnect, board.DeviceError); hurt > 0 {
-			f["dips_with_errors_1h"] = hurt
+		if hurt := b.log.Together(board.UnderVoltage, up, time.Hour, board.USBDisconnect, board.DeviceError); hurt > 0 {
+			facts = append(facts, count(evidence.DipsWithErrors1h, hurt))
 		}
 	}
 	p, err := board.ReadPower(b.c.Root)
 	if err != nil && dips == 0 && !p.UnderVoltage {
-		f["reason"] = reasonFor(err)
-		return []report.Evidence{fact("board.power", "supply", report.CannotTell, f)}
+		return one(evidence.CannotTell(evidence.BoardPower, "supply", reasonFor(err), facts...))
 	}
 	if p.Source != "" {
-		f["source"] = p.Source
+		facts = append(facts, evidence.Source.Is(p.Source))
 	}
 	if p.Millivolts > 0 {
-		f["millivolts"] = p.Millivolts
+		facts = append(facts, count(evidence.Millivolts, p.Millivolts))
 	}
 	if p.BatteryKnown {
-		f["battery_pct"] = p.BatteryPct
+		facts = append(facts, count(evidence.BatteryPct, p.BatteryPct))
 	}
-	status := report.OK
-	sick := p.Health != "" && p.Health != "Good" && p.Health != "Cool" && p.Health != "Warm"
-	switch {
-	case p.UnderVoltage, dips >= dipsBad, hurt >= dipsHurt, sick,
-		p.Source == "mains" && p.Millivolts >= supplyLeast && p.Millivolts < supplyBad,
-		p.Source == "battery" && p.BatteryKnown && p.BatteryPct <= batteryBadPct:
-		status, f["level"] = report.Bad, "bad"
-	case dips > 0, p.Source == "battery" && p.BatteryKnown && p.BatteryPct <= batteryPoorPct:
-		f["level"] = "poor"
-	default:
-		f["level"] = "good"
+	if p.Health != "" {
+		facts = append(facts, evidence.BatteryHealth.Is(health(p.Health)))
 	}
-	return []report.Evidence{fact("board.power", "supply", status, f)}
+	if p.UnderVoltage {
+		facts = append(facts, evidence.UnderVoltage.Is(true))
+	}
+	return one(evidence.New(evidence.BoardPower, "supply", facts...))
+}
+
+// health is the kernel's word for the state of a battery as the documents write it.
+func health(word string) string {
+	word = strings.ToLower(strings.ReplaceAll(word, " ", "-"))
+	if slices.Contains([]string{"good", "overheat", "dead", "over-voltage", "cold", "warm", "cool"}, word) {
+		return word
+	}
+	return "other"
 }
 
 func (b *Board) thermal() []report.Evidence {
 	t, err := board.ReadThermal(b.c.Root)
 	if err != nil {
-		return []report.Evidence{doubtful("board.thermal", "soc", report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardThermal, "soc", reasonFor(err)))
 	}
-	f := report.Facts{"celsius": round(t.Celsius), "throttled": t.Throttled}
-	status := report.OK
-	switch {
-	case t.Throttled, t.Celsius >= heatBad, t.Critical > 0 && t.Celsius >= t.Critical-heatMargin:
-		status, f["level"] = report.Bad, "bad"
-	case t.Celsius >= heatPoor:
-		f["level"] = "poor"
-	default:
-		f["level"] = "good"
+	facts := []evidence.Value{evidence.Celsius.Is(round(t.Celsius)), evidence.Throttled.Is(t.Throttled)}
+	if t.Critical > 0 {
+		facts = append(facts, evidence.CriticalCelsius.Is(round(t.Critical)))
 	}
-	return []report.Evidence{fact("board.thermal", "soc", status, f)}
+	return one(evidence.New(evidence.BoardThermal, "soc", facts...))
 }
 
 func (b *Board) storage(path string) []report.Evidence {
 	s, err := board.ReadStorage(b.c.Root, b.c.Statfs, path)
 	if err != nil {
-		return []report.Evidence{doubtful("board.storage", path, report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardStorage, path, reasonFor(err)))
 	}
-	f := report.Facts{"path": path, "free_pct": round(s.FreePct), "read_only": s.ReadOnly}
+	facts := []evidence.Value{evidence.Path.Is(path), evidence.FreePct.Is(round(s.FreePct)), evidence.FreeKB.Is(float64(s.FreeBytes >> 10)),
+		evidence.ReadOnly.Is(s.ReadOnly)}
 	if s.InodesKnown {
-		f["inodes_free_pct"] = round(s.InodesFreePct)
+		facts = append(facts, evidence.InodesFreePct.Is(round(s.InodesFreePct)))
 	}
-	status := report.OK
-	switch {
-	case s.ReadOnly, s.FreePct < freeBadPct, s.FreeBytes < freeBadBytes, s.InodesKnown && s.InodesFreePct < freeBadPct:
-		status, f["level"] = report.Bad, "bad"
-	case s.FreePct < freePoorPct, s.InodesKnown && s.InodesFreePct < freePoorPct:
-		f["level"] = "poor"
-	default:
-		f["level"] = "good"
-	}
-	return []report.Evidence{fact("board.storage", path, status, f)}
+	return one(evidence.New(evidence.BoardStorage, path, facts...))
 }
 
 func (b *Board) flash() []report.Evidence {
 	errors24, _, counted := b.storageErrors()
 	list, err := board.ReadFlash(b.c.Root)
 	if err != nil {
-		f := report.Facts{}
+		var facts []evidence.Value
 		if counted {
-			f["io_errors_24h"] = errors24
+			facts = append(facts, count(evidence.IOErrors24h, errors24))
 		}
 		if errors24 > 0 { // no word of wear, but it fails
-			return []report.Evidence{graded("board.flash", "flash", f, errors24 >= ioBad, true)}
+			return one(evidence.New(evidence.BoardFlash, "flash", facts...))
 		}
-		f["reason"] = reasonFor(err)
-		return []report.Evidence{fact("board.flash", "flash", report.CannotTell, f)}
+		return one(evidence.CannotTell(evidence.BoardFlash, "flash", reasonFor(err), facts...))
 	}
 	var all []report.Evidence
 	for _, l := range list {
-		f := report.Facts{}
+		var facts []evidence.Value
 		if l.LifeKnown {
-			f["life_used_pct"] = l.LifePct
+			facts = append(facts, count(evidence.LifeUsedPct, l.LifePct))
 		}
 		if l.PreEOL != "" {
-			f["pre_eol"] = l.PreEOL
+			facts = append(facts, evidence.PreEOL.Is(l.PreEOL))
 		}
 		if l.Failures > 0 {
-			f["failures"] = l.Failures
+			facts = append(facts, count(evidence.Failures, l.Failures))
 		}
 		if counted {
-			f["io_errors_24h"] = errors24
+			facts = append(facts, count(evidence.IOErrors24h, errors24))
 		}
-		all = append(all, graded("board.flash", l.Name, f,
-			l.PreEOL == "urgent" || l.LifeKnown && l.LifePct >= lifeBadPct || errors24 >= ioBad || l.Failures >= ioBad,
-			l.PreEOL == "warning" || l.LifeKnown && l.LifePct >= lifePoorPct || errors24 > 0 || l.Failures > 0))
+		all = append(all, evidence.New(evidence.BoardFlash, l.Name, facts...))
 	}
 	return all
-}
-
-// graded sets the level and status from two judgements.
-func graded(check, subject string, f report.Facts, bad, poor bool) report.Evidence {
-	status := report.OK
-	switch {
-	case bad:
-		status, f["level"] = report.Bad, "bad"
-	case poor:
-		f["level"] = "poor"
-	default:
-		f["level"] = "good"
-	}
-	return fact(check, subject, status, f)
 }
 
 func (b *Board) memory() []report.Evidence {
 	m, err := board.ReadMemory(b.c.Root)
 	if err != nil {
-		return []report.Evidence{doubtful("board.memory", "system", report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardMemory, "system", reasonFor(err)))
 	}
-	f := report.Facts{"available_mb": int(m.AvailableKB >> 10)}
+	facts := []evidence.Value{evidence.AvailableMB.Is(round(float64(m.AvailableKB) / 1024)), evidence.TotalMB.Is(round(float64(m.TotalKB) / 1024))}
 	if m.PressureKnown {
-		f["pressure_avg10"] = m.Pressure
+		facts = append(facts, evidence.PressureAvg10.Is(m.Pressure))
 	}
 	kills, counted := b.complaints(board.OutOfMemory, day)
 	if up, err := board.Uptime(b.c.Root); err == nil && m.OOMKnown && up < day {
 		kills, counted = max(kills, int(min(m.OOMKills, 1<<30))), true
 	}
 	if counted {
-		f["oom_kills_24h"] = kills
+		facts = append(facts, count(evidence.OOMKills24h, kills))
 	}
-	pct := 100 * float64(m.AvailableKB) / float64(m.TotalKB)
-	bad := pct < memoryBadPct || m.AvailableKB < memoryBadKB || m.Pressure >= memoryPressureBad || kills >= 2
-	poor := pct < memoryPoorPct || m.Pressure >= memoryPressurePoor || kills == 1
-	if !bad && poor && !m.PressureKnown && kills == 0 {
-		// Little is left, and whether anything waits for it the kernel does not say.
-		f["reason"] = report.ReasonUnsupported
-		return []report.Evidence{fact("board.memory", "system", report.CannotTell, f)}
-	}
-	return []report.Evidence{graded("board.memory", "system", f, bad, poor)}
+	return one(evidence.New(evidence.BoardMemory, "system", facts...))
 }
 
 func (b *Board) cpu() []report.Evidence {
 	c, err := board.ReadCPU(b.c.Root)
 	if err != nil {
-		return []report.Evidence{doubtful("board.cpu", "system", report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardCPU, "system", reasonFor(err)))
 	}
-	f := report.Facts{"load1": c.Load1}
-	overloaded := c.Load1 >= float64(loadBad*max(c.Processors, 1)) && c.Processors > 0
-	if !c.PressureKnown {
-		if overloaded {
-			return []report.Evidence{graded("board.cpu", "system", f, true, true)}
-		}
-		// A load says nothing of who waits: tasks stuck on a disk count as well.
-		f["reason"] = report.ReasonUnsupported
-		return []report.Evidence{fact("board.cpu", "system", report.CannotTell, f)}
+	facts := []evidence.Value{evidence.Load1.Is(c.Load1)}
+	if c.Processors > 0 {
+		facts = append(facts, count(evidence.Processors, c.Processors))
 	}
-	f["pressure_avg10"] = c.Pressure
-	return []report.Evidence{graded("board.cpu", "system", f, c.Pressure >= cpuPressureBad, c.Pressure >= cpuPressurePoor || overloaded)}
+	if c.PressureKnown {
+		facts = append(facts, evidence.PressureAvg10.Is(c.Pressure))
+	}
+	return one(evidence.New(evidence.BoardCPU, "system", facts...))
 }
 
 func (b *Board) clock() []report.Evidence {
@@ -373,68 +308,54 @@ func (b *Board) clock() []report.Evidence {
 		}
 	}
 	c := board.JudgeClock(b.c.Root, b.c.Now(), b.c.Floor, tx, ref)
-	f := report.Facts{"trusted": c.Trusted, "source": c.Source}
+	facts := []evidence.Value{evidence.Trusted.Is(c.Trusted), evidence.Source.Is(c.Source)}
 	if c.OffsetKnown {
-		f["offset_s"] = float64(c.Offset.Round(time.Millisecond)) / float64(time.Second)
+		facts = append(facts, evidence.OffsetS.Is(float64(c.Offset.Round(time.Millisecond))/float64(time.Second)))
 	}
 	if c.FlatCell {
-		f["rtc_cell_flat"] = true
+		facts = append(facts, evidence.RTCCellFlat.Is(true))
 	}
-	off := c.Offset.Abs()
-	switch {
-	case c.BeforeBuild, c.OffsetKnown && off >= clockBad, !c.Trusted && c.FlatCell:
-		return []report.Evidence{graded("board.clock", "system", f, true, true)}
-	case !c.Trusted:
-		f["reason"] = report.ReasonUnsupported // nothing here or outside vouches for it
-		return []report.Evidence{fact("board.clock", "system", report.CannotTell, f)}
+	if c.BeforeBuild {
+		facts = append(facts, evidence.BeforeBuild.Is(true))
 	}
-	return []report.Evidence{graded("board.clock", "system", f, false, off >= clockPoor || c.FlatCell)}
+	return one(evidence.New(evidence.BoardClock, "system", facts...))
 }
 
 func (b *Board) reboots() []report.Evidence {
-	reason := b.reason()
-	f := report.Facts{"last_reason": reason}
-	n := len(b.c.Boots)
-	if n == 0 {
-		if reason == board.UnknownReset {
-			f["reason"] = report.ReasonTooFew
-			return []report.Evidence{fact("board.reboots", "system", report.CannotTell, f)}
-		}
-	} else {
-		n = b.c.Boots.Within(b.c.Now(), day)
-		f["count_24h"] = n
+	facts := []evidence.Value{evidence.LastReason.Is(b.reason())}
+	if len(b.c.Boots) > 0 {
+		facts = append(facts, count(evidence.Count24h, b.c.Boots.Within(b.c.Now(), day)))
 	}
-	fault := reason == board.BrownOutReset || reason == board.HardwareWatchdog || reason == board.SoftwareWatchdog || reason == board.KernelPanic
-	// One watchdog reset proves little: some boards restart by their watchdog when they are told to.
-	bad := fault && (n >= 2 || reason == board.BrownOutReset || reason == board.KernelPanic) || n >= rebootsBad && reason != board.UserReset
-	return []report.Evidence{graded("board.reboots", "system", f, bad, fault || n >= rebootsBad)}
+	return one(evidence.New(evidence.BoardReboots, "system", facts...))
 }
 
 func (b *Board) kernel() []report.Evidence {
 	if err := b.log.Err(); err != nil {
-		return []report.Evidence{doubtful("board.kernel", "system", report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardKernel, "system", reasonFor(err)))
 	}
 	up, err := board.Uptime(b.c.Root)
 	if err != nil {
-		return []report.Evidence{doubtful("board.kernel", "system", report.CannotTell, reasonFor(err))}
+		return one(evidence.CannotTell(evidence.BoardKernel, "system", reasonFor(err)))
 	}
-	n := func(c board.Complaint) int { return b.log.Count(c, up, day) }
 	ioErrors, ioOther, _ := b.storageErrors()
-	f := report.Facts{
-		"usb_disconnects_24h": n(board.USBDisconnect), "usb_errors_24h": n(board.USBError), "io_errors_24h": ioErrors,
-		"under_voltage_24h": n(board.UnderVoltage), "hung_tasks_24h": n(board.HungTask), "oom_24h": n(board.OutOfMemory),
-		"link_down_24h": n(board.LinkDown), "segfaults_24h": n(board.Segfault), "serial_overruns_24h": n(board.SerialOverrun),
-		"overheat_24h": n(board.Overheat),
+	facts := []evidence.Value{count(evidence.IOErrors24h, ioErrors)}
+	for _, c := range [...]struct {
+		fact evidence.Fact[float64]
+		of   board.Complaint
+	}{
+		{evidence.USBDisconnects24h, board.USBDisconnect}, {evidence.USBErrors24h, board.USBError}, {evidence.UnderVoltage24h, board.UnderVoltage},
+		{evidence.HungTasks24h, board.HungTask}, {evidence.OOM24h, board.OutOfMemory}, {evidence.LinkDown24h, board.LinkDown},
+		{evidence.Segfaults24h, board.Segfault}, {evidence.SerialOverruns24h, board.SerialOverrun}, {evidence.Overheat24h, board.Overheat},
+	} {
+		facts = append(facts, count(c.fact, b.log.Count(c.of, up, day)))
 	}
 	if lost := b.log.Lost(); lost > 0 {
-		f["lost_lines"] = lost
+		facts = append(facts, evidence.LostLines.Is(float64(lost)))
 	}
 	if ioOther > 0 {
-		f["io_errors_other_24h"] = ioOther
+		facts = append(facts, count(evidence.IOErrorsOther24h, ioOther))
 	}
-	grave := ioErrors + n(board.UnderVoltage) + n(board.HungTask) + n(board.OutOfMemory) + n(board.Overheat)
-	small := n(board.USBDisconnect) + n(board.USBError) + n(board.LinkDown) + n(board.Segfault) + n(board.SerialOverrun)
-	return []report.Evidence{graded("board.kernel", "system", f, grave > 0 || n(board.USBDisconnect)+n(board.USBError) >= usbMany, small > 0)}
+	return one(evidence.New(evidence.BoardKernel, "system", facts...))
 }
 
 // maxBootsFile bounds the list of starts on disk.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/modem"
 	"posdx/drivers/modemmanager"
@@ -41,7 +42,7 @@ func Modem(c ModemConfig) []Probe {
 	if c.Name == "" {
 		c.Name = "modem0"
 	}
-	checks := []string{"modem.port", "modem.sim", "modem.registration", "modem.signal", "modem.bearer", "modem.line"}
+	checks := []evidence.Check{evidence.ModemPort, evidence.ModemSIM, evidence.ModemRegistration, evidence.ModemSignal, evidence.ModemBearer, evidence.ModemLine}
 	if c.Port == "" {
 		return []Probe{Absent(c.Name, checks...)}
 	}
@@ -107,7 +108,7 @@ func (s *modemState) ask(ctx context.Context) []report.Evidence {
 
 func (s *modemState) request() modem.Config {
 	s.forget(time.Now())
-	return modem.Config{APN: s.config.APN, DialUp: s.config.DialUp, Samples: max(1, modem.SamplesNeeded-len(s.samples))}
+	return modem.Config{APN: s.config.APN, DialUp: s.config.DialUp, Samples: max(1, evidence.EnoughSamples-len(s.samples))}
 }
 
 // visit asks over one port. Only the configured one may be ours alone.
@@ -143,45 +144,42 @@ func (s *modemState) forget(now time.Time) {
 // evidence reads a visit: what it reached stands, also if the line died afterwards.
 func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 	name := s.config.Name
-	port := report.Evidence{Check: "modem.port", Subject: name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
-	if r.Model != "" {
-		port.Facts["model"] = r.Model
-	}
-	if r.Firmware != "" {
-		port.Facts["firmware"] = r.Firmware
-	}
-	if r.Lost > 0 {
-		port.Facts["level"] = "poor"
-	}
+	facts := identity(r.Model, r.Firmware)
 	what, reason := outcome(err)
 	if inUse(err) {
 		what, reason = "", report.ReasonInUse
 	}
-	why := report.ReasonUnsupported // for what a modem that answers does not answer
+	port, why := report.Evidence{}, report.ReasonUnsupported // for what a modem that answers does not answer
 	switch {
 	case what != "":
-		port.Status, port.Facts["outcome"], why = report.Bad, what, report.ReasonMasked
-		delete(port.Facts, "level")
-	case reason == report.ReasonTimeout && r.Model != "":
-		why = reason
-	case reason != "":
-		port, why = doubtful("modem.port", name, report.CannotTell, reason), reason
+		port, why = evidence.New(evidence.ModemPort, name, append(facts, evidence.Outcome.Is(what))...), report.ReasonMasked
+	case reason != "" && !(reason == report.ReasonTimeout && r.Model != ""):
+		port, why = evidence.CannotTell(evidence.ModemPort, name, reason), reason
+	default:
+		if reason != "" {
+			why = reason
+		}
+		facts = append(facts, evidence.Outcome.Is("ok"))
+		if r.Lost > 0 {
+			facts = append(facts, count(evidence.Unanswered, r.Lost))
+		}
+		port = evidence.New(evidence.ModemPort, name, facts...)
 	}
 	list := []report.Evidence{port}
 	for _, e := range []report.Evidence{simEvidence(r), registrationEvidence(r), s.signalEvidence(r), bearerEvidence(r, s.config.APN)} {
 		switch e.Subject = name; {
-		case offAir(r) && !s.config.DialUp && e.Check != "modem.registration" && (e.Check != "modem.sim" || r.SIM != modem.SIMReady):
-			e = doubtful(e.Check, name, report.CannotTell, report.ReasonMasked) // of a radio that is switched off nothing else can be told
+		case offAir(r) && !s.config.DialUp && !answeredOffAir(evidence.Check(e.Check), r):
+			e = doubtful(evidence.Check(e.Check), name, report.CannotTell, report.ReasonMasked) // of a radio that is switched off nothing else can be told
 		case s.config.DialUp:
-			e = doubtful(e.Check, name, report.NotRun, report.ReasonAbsent)
+			e = doubtful(evidence.Check(e.Check), name, report.NotRun, report.ReasonAbsent)
 		case e.Status == "":
-			e = doubtful(e.Check, name, report.CannotTell, why)
+			e = doubtful(evidence.Check(e.Check), name, report.CannotTell, why)
 		}
 		list = append(list, e)
 	}
 	e := s.lineEvidence(r)
 	if e.Status == "" {
-		e = doubtful(e.Check, name, report.CannotTell, why)
+		e = doubtful(evidence.Check(e.Check), name, report.CannotTell, why)
 	}
 	e.Subject = name
 	return append(list, e)
@@ -190,124 +188,110 @@ func (s *modemState) evidence(r modem.Report, err error) []report.Evidence {
 // The five below leave Status empty if the modem said nothing about it.
 
 func simEvidence(r modem.Report) report.Evidence {
-	e := report.Evidence{Check: "modem.sim"}
 	if r.SIM == modem.SIMUnknown {
-		return e
+		return unsaid(evidence.ModemSIM)
 	}
-	e.Status, e.Facts = report.OK, report.Facts{"state": string(r.SIM)}
-	if r.SIM != modem.SIMReady {
-		e.Status = report.Bad
-	}
-	return e
+	return evidence.New(evidence.ModemSIM, "", evidence.State.Is(string(r.SIM)))
 }
+
+func unsaid(c evidence.Check) report.Evidence { return report.Evidence{Check: string(c)} }
 
 // offAir says that the modem has been told not to use its radio.
 func offAir(r modem.Report) bool { return r.Radio == modem.RadioOff || r.Radio == modem.Deregistered }
 
+// answeredOffAir tells what can be said of a modem whose radio is off: that it is, and that its SIM is well.
+func answeredOffAir(c evidence.Check, r modem.Report) bool {
+	return c == evidence.ModemRegistration || c == evidence.ModemSIM && r.SIM == modem.SIMReady
+}
+
 func registrationEvidence(r modem.Report) report.Evidence {
-	e := report.Evidence{Check: "modem.registration"}
-	if r.Registration == "" && !offAir(r) {
-		return e
+	switch {
+	case offAir(r): // that it is not registered says nothing of a network or an antenna
+		return evidence.New(evidence.ModemRegistration, "", evidence.Radio.Is(string(r.Radio)))
+	case r.Registration == "":
+		return unsaid(evidence.ModemRegistration)
 	}
-	if offAir(r) { // that it is not registered says nothing of a network or an antenna
-		e.Status, e.Facts = report.Bad, report.Facts{"radio": string(r.Radio)}
-		return e
-	}
-	e.Status, e.Facts = report.Bad, report.Facts{"state": string(r.Registration)}
-	if r.Registration == modem.RegHome || r.Registration == modem.RegRoaming {
-		e.Status = report.OK
-	}
+	facts := []evidence.Value{evidence.State.Is(string(r.Registration))}
 	if r.Tech != "" {
-		e.Facts["tech"] = r.Tech
+		facts = append(facts, evidence.Tech.Is(r.Tech))
 	}
-	return e
+	return evidence.New(evidence.ModemRegistration, "", facts...)
 }
 
 func (s *modemState) signalEvidence(r modem.Report) report.Evidence {
-	e := report.Evidence{Check: "modem.signal"}
 	if len(r.Signals) == 0 {
 		if r.Registration != "" && r.Lost == 0 { // it answered: not known or not detectable (27.007 8.5)
-			e.Status, e.Facts = report.CannotTell, report.Facts{"reason": report.ReasonTooFew}
+			return evidence.CannotTell(evidence.ModemSignal, "", report.ReasonTooFew)
 		}
-		return e
+		return unsaid(evidence.ModemSignal)
 	}
 	list := make([]modem.Signal, len(s.samples))
 	for i := range list {
 		list[i] = s.samples[i].Signal
 	}
-	m, level := modem.Grade(list, r.Tech)
-	e.Status, e.Facts = report.OK, report.Facts{}
-	for name, v := range map[string]float64{"rssi_dbm": float64(m.RSSI), "rsrp_dbm": float64(m.RSRP), "rsrq_db": m.RSRQ, "sinr_db": m.SINR, "ber_pct": m.BER} {
-		if v != modem.NoValue {
-			e.Facts[name] = v
+	m := modem.Median(list)
+	facts := []evidence.Value{count(evidence.Samples, len(list))}
+	for _, v := range [...]struct {
+		fact  evidence.Fact[float64]
+		value float64
+	}{{evidence.RSSIDBm, float64(m.RSSI)}, {evidence.RSRPDBm, float64(m.RSRP)}, {evidence.RSRQDB, m.RSRQ}, {evidence.SINRDB, m.SINR}, {evidence.BERPct, m.BER}} {
+		if v.value != modem.NoValue {
+			facts = append(facts, v.fact.Is(v.value))
 		}
 	}
-	switch level {
-	case modem.LevelUnknown:
-		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonTooFew
-	case modem.Bad:
-		e.Status, e.Facts["level"] = report.Bad, string(level)
-	default:
-		e.Facts["level"] = string(level)
+	if r.Tech != "" {
+		facts = append(facts, evidence.Tech.Is(r.Tech))
 	}
-	return e
+	return evidence.New(evidence.ModemSignal, "", facts...)
 }
 
 func bearerEvidence(r modem.Report, apn string) report.Evidence {
-	e := report.Evidence{Check: "modem.bearer"}
 	b := r.Bearer
 	if !b.AttachedKnown && !b.ActiveKnown {
-		return e
+		return unsaid(evidence.ModemBearer)
 	}
-	e.Status, e.Facts = report.OK, report.Facts{}
+	var facts []evidence.Value
 	if b.AttachedKnown {
-		e.Facts["attached"] = b.Attached
+		facts = append(facts, evidence.Attached.Is(b.Attached))
 	}
 	if b.ActiveKnown {
-		e.Facts["context_active"] = b.Active
+		facts = append(facts, evidence.ContextActive.Is(b.Active))
 	}
 	if b.Address.IsValid() {
-		e.Facts["address"] = b.Address.String()
+		facts = append(facts, evidence.Address.Is(b.Address.String()))
 	}
 	if b.APNKnown && apn != "" {
-		e.Facts["apn_ok"] = b.APN
+		facts = append(facts, evidence.APNOk.Is(b.APN))
 	}
 	if b.Cause != "" {
-		e.Facts["cause"] = b.Cause
+		facts = append(facts, evidence.Cause.Is(b.Cause))
 	}
-	if b.AttachedKnown && !b.Attached || b.ActiveKnown && !b.Active || b.APNKnown && !b.APN {
-		e.Status = report.Bad
-	}
-	return e
+	return evidence.New(evidence.ModemBearer, "", facts...)
 }
 
-// lineThin is the voltage under which a line on the hook is in use elsewhere, or is a private exchange's (Silicon Labs AN93).
-const lineThin = 25
-
 func (s *modemState) lineEvidence(r modem.Report) report.Evidence {
-	e := report.Evidence{Check: "modem.line"}
 	l := r.Line
 	switch {
 	case !s.config.DialUp:
-		return doubtful(e.Check, "", report.NotRun, report.ReasonAbsent)
-	case l.VoltsKnown && l.Volts < modem.LineNone:
-		e.Status, e.Facts = report.Bad, report.Facts{"outcome": "no-dialtone", "volts": l.Volts}
-		return e
+		return evidence.NotRun(evidence.ModemLine, "", report.ReasonAbsent)
 	case l.Last != "" || l.VoltsKnown:
-		e.Status, e.Facts = report.OK, report.Facts{"outcome": "ok"}
-		if l.Last != "" && l.Last != "ok" {
-			e.Status, e.Facts["outcome"] = report.Bad, l.Last
+		var facts []evidence.Value
+		switch {
+		case l.VoltsKnown && l.Volts < modem.LineNone:
+			facts = append(facts, evidence.Outcome.Is("no-dialtone"))
+		case l.Last != "":
+			facts = append(facts, evidence.Outcome.Is(l.Last))
+		default:
+			facts = append(facts, evidence.Outcome.Is("ok"))
 		}
 		if l.VoltsKnown {
-			e.Facts["volts"] = l.Volts
+			facts = append(facts, count(evidence.Volts, l.Volts))
 		}
-		if l.VoltsKnown && l.Volts < lineThin && e.Status == report.OK {
-			e.Facts["level"] = "poor"
-		}
+		return evidence.New(evidence.ModemLine, "", facts...)
 	case l.Told: // there was no call yet
-		return doubtful(e.Check, "", report.CannotTell, report.ReasonTooFew)
+		return evidence.CannotTell(evidence.ModemLine, "", report.ReasonTooFew)
 	case r.Model != "" || r.Maker != "": // every other way to ask takes the line off the hook
-		return doubtful(e.Check, "", report.NotRun, report.ReasonPolicy)
+		return evidence.NotRun(evidence.ModemLine, "", report.ReasonPolicy)
 	}
-	return e
+	return unsaid(evidence.ModemLine)
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
@@ -15,24 +16,24 @@ import (
 
 // held is what can be told of a modem that the payment application, or pppd for it, is using, and that no ModemManager has:
 // what it is, and whether its network interface has an address. Nothing is sent to it.
-func (s *modemState) held(list []modem.USB, port string, err error) []report.Evidence {
-	evidence := s.evidence(modem.Report{}, err)
-	u, _ := modem.Of(list, path.Base(port))
+func (s *modemState) held(found []modem.USB, port string, err error) []report.Evidence {
+	list := s.evidence(modem.Report{}, err)
+	u, _ := modem.Of(found, path.Base(port))
 	if name := serial.Label([]byte(u.Name)); name != "" {
-		evidence[0].Facts["model"] = name
+		list[0].Facts[evidence.Model.Name()] = name
 	}
-	for i, e := range evidence {
-		if e.Check != "modem.bearer" || s.config.DialUp {
+	for i, e := range list {
+		if evidence.Check(e.Check) != evidence.ModemBearer || s.config.DialUp {
 			continue
 		}
 		for _, iface := range s.interfaces(u, err) {
 			if a := s.addresses(iface); len(a) > 0 { // without one the modem may be dialling: that proves nothing
-				evidence[i] = report.Evidence{Check: e.Check, Subject: e.Subject, Status: report.OK, Facts: report.Facts{"context_active": true, "address": a[0].String()}}
+				list[i] = evidence.New(evidence.ModemBearer, e.Subject, evidence.ContextActive.Is(true), evidence.Address.Is(a[0].String()))
 				break
 			}
 		}
 	}
-	return evidence
+	return list
 }
 
 // interfaces are the network interfaces that a held modem feeds: its own, or pppd's, if that has the port and there is one
@@ -79,7 +80,7 @@ func addressesOf(iface string) (list []netip.Addr) {
 func via(who string, list []report.Evidence) []report.Evidence {
 	for _, e := range list {
 		if e.Status == report.OK || e.Status == report.Bad {
-			e.Facts["via"] = who
+			e.Facts[evidence.Via.Name()] = who
 		}
 	}
 	return list

@@ -170,14 +170,14 @@ func TestDialUpLine(t *testing.T) {
 		change func(*sim.ModemState)
 		want   string
 	}{
-		{"healthy", func(*sim.ModemState) {}, "ok ok 48 - -"},
-		{"no dial tone", func(s *sim.ModemState) { s.UD = 1 }, "bad no-dialtone 48 - -"},
-		{"busy", func(s *sim.ModemState) { s.UD = 3 }, "bad busy 48 - -"},
-		{"the network is busy", func(s *sim.ModemState) { s.UD = 2 }, "bad busy 48 - -"},
-		{"nobody there", func(s *sim.ModemState) { s.UD = 4 }, "bad no-carrier 48 - -"},
-		{"the cable is out", func(s *sim.ModemState) { s.UD, s.Volts = 7, 0 }, "bad no-dialtone 0 - -"},
+		{"healthy", func(*sim.ModemState) {}, "ok ok 48 good -"},
+		{"no dial tone", func(s *sim.ModemState) { s.UD = 1 }, "bad no-dialtone 48 bad -"},
+		{"busy", func(s *sim.ModemState) { s.UD = 3 }, "bad busy 48 bad -"},
+		{"the network is busy", func(s *sim.ModemState) { s.UD = 2 }, "bad busy 48 bad -"},
+		{"nobody there", func(s *sim.ModemState) { s.UD = 4 }, "bad no-carrier 48 bad -"},
+		{"the cable is out", func(s *sim.ModemState) { s.UD, s.Volts = 7, 0 }, "bad no-dialtone 0 bad -"},
 		{"a thin line", func(s *sim.ModemState) { s.UD, s.Volts = 7, 12 }, "ok ok 12 poor -"},
-		{"no call yet", func(s *sim.ModemState) { s.UD, s.Volts = 0, 48 }, "ok ok 48 - -"},
+		{"no call yet", func(s *sim.ModemState) { s.UD, s.Volts = 0, 48 }, "ok ok 48 good -"},
 		{"silent", func(s *sim.ModemState) { s.Silent = true }, "cannot-tell - - - masked"},
 	} {
 		s.Change(c.change)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/network"
 )
@@ -56,21 +58,6 @@ const (
 	defaultDailyBytes = 200_000
 	ownersMemory      = 10 * time.Minute // the network's answer is believed for so long
 	countersKept      = 10 * time.Minute
-)
-
-// Thresholds that decide between ok and bad, beside those of the facts' own names.
-const (
-	flapsBad       = 5 // in an hour: every twelve minutes a payment meets one
-	flapsPoor      = 3
-	changesBad     = 5
-	changesPoor    = 3
-	errorsBad      = 100   // an hour, and at least errorShare of what came
-	errorShare     = 0.001 // 802.3 allows one bad frame in 10^8; one in a thousand is a bad cable or plug
-	errorsSome     = 20
-	rssiBadDBm     = -80 // below this 802.11 falls back to its slowest rates and loses frames
-	rssiPoorDBm    = -74
-	gatewayLossBad = 20 // per cent of 20 echoes on the site's own network
-	gatewayRTTPoor = 100
 )
 
 // Network holds what the network checks share: the history of the links and the names already resolved. Make one, run
@@ -137,31 +124,27 @@ func (n *Network) Run(ctx context.Context) error { return n.monitor.Run(ctx) }
 func (n *Network) Probes() []Probe {
 	list := []Probe{
 		{
-			Checks:  []string{"net.link", "net.address", "net.errors", "net.bearer", "net.wifi"},
+			Checks:  []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi},
 			Subject: "uplink", Depth: report.Internal, Timeout: localLimit, Fresh: localFresh, Idle: true, Run: n.local,
 		},
 		{
-			Checks: []string{"net.gateway", "net.address"}, Subject: "gateway", Depth: report.External,
+			Checks: []evidence.Check{evidence.NetGateway, evidence.NetAddress}, Subject: "gateway", Depth: report.External,
 			Timeout: lanLimit, Fresh: lanFresh, Bytes: lanBytes, Run: n.lan,
 		},
 	}
 	var host, internet bool
 	for _, t := range n.c.Targets {
-		host = host || t.check() == "net.tcp"
-		internet = internet || t.check() == "net.internet"
+		host = host || t.check() == evidence.NetTCP
+		internet = internet || t.check() == evidence.NetInternet
 		list = append(list, n.targetProbes(t)...)
 	}
 	if !host {
-		list = append(list, Absent("host-primary", "net.tcp", "net.dns", "net.tls", "net.path", "net.mtu"))
+		list = append(list, Absent("host-primary", evidence.NetTCP, evidence.NetDNS, evidence.NetTLS, evidence.NetPath, evidence.NetMTU))
 	}
 	if !internet {
-		list = append(list, Absent("internet", "net.internet"))
+		list = append(list, Absent("internet", evidence.NetInternet))
 	}
 	return list
-}
-
-func fact(check, subject string, status report.Status, f report.Facts) report.Evidence {
-	return report.Evidence{Check: check, Subject: subject, Status: status, Facts: f}
 }
 
 // look reads the kernel's tables and lets the monitor see them.
@@ -184,7 +167,7 @@ func (n *Network) local(context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
 		var list []report.Evidence
-		for _, c := range []string{"net.link", "net.address", "net.errors", "net.bearer", "net.wifi"} {
+		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi} {
 			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonUnsupported))
 		}
 		return list
@@ -204,16 +187,16 @@ func (n *Network) local(context.Context) []report.Evidence {
 		if _, ok := t.Link(name); !ok {
 			list = append(list, n.missing(name))
 			links = append(links, network.Link{Name: name})
-			list = append(list, doubtful("net.address", name, report.NotRun, report.ReasonMasked), doubtful("net.errors", name, report.NotRun, report.ReasonMasked))
+			list = append(list, doubtful(evidence.NetAddress, name, report.NotRun, report.ReasonMasked), doubtful(evidence.NetErrors, name, report.NotRun, report.ReasonMasked))
 		}
 	}
 	if len(links) == 0 {
-		for _, c := range []string{"net.link", "net.address", "net.errors"} {
+		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors} {
 			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonAbsent))
 		}
 	}
 	if !wifi {
-		list = append(list, doubtful("net.wifi", "wifi", report.NotRun, report.ReasonAbsent))
+		list = append(list, doubtful(evidence.NetWifi, "wifi", report.NotRun, report.ReasonAbsent))
 	}
 	return list
 }
@@ -248,103 +231,81 @@ func (n *Network) candidates(t network.Tables) []network.Link {
 // link judges one interface. One without a carrier is bad only if somebody relies on it: it is configured, a default
 // route uses it, it had a carrier before, or nothing else leads out. An empty socket beside a working modem is no fault.
 func (n *Network) link(t network.Tables, l network.Link, now time.Time) report.Evidence {
-	f := report.Facts{"iface": l.Name, "carrier": l.Carrier, "flaps_1h": n.monitor.Flaps(l.Name, now)}
+	facts := []evidence.Value{evidence.Iface.Is(l.Name), count(evidence.Flaps1h, n.monitor.Flaps(l.Name, now))}
 	if k := network.KindOf(l, n.c.Sys); k != network.Virtual && k != network.Loopback {
-		f["kind"] = string(k)
+		facts = append(facts, evidence.Kind.Is(string(k)))
 	}
 	if s := network.SpeedMbps(l.Name, n.c.Sys); s > 0 && l.Carrier {
-		f["speed_mbps"] = s
+		facts = append(facts, count(evidence.SpeedMbps, s))
 	}
-	f["watched_s"] = int(n.monitor.Watched(now).Seconds())
-	flaps := n.monitor.Flaps(l.Name, now)
-	switch {
-	case !l.Carrier:
-		_, carried := n.monitor.Seen(l.Name)
-		_, _, out := t.Bearer()
-		relied := slices.Contains(n.c.Interfaces, l.Name) || carried || !out
-		for _, r := range t.Routes {
-			relied = relied || r.Default() && r.Index == l.Index
-		}
-		if !relied {
-			delete(f, "carrier") // not known to matter
-			f["reason"] = report.ReasonAbsent
-			return fact("net.link", l.Name, report.CannotTell, f)
-		}
-		if !l.Up {
-			f["enabled"] = false
-		}
-		f["level"] = "bad"
-		return fact("net.link", l.Name, report.Bad, f)
-	case flaps >= flapsBad:
-		f["level"] = "bad"
-		return fact("net.link", l.Name, report.Bad, f)
-	case flaps >= flapsPoor:
-		f["level"] = "poor"
-	case flaps > 0:
-		f["level"] = "fair"
-	default:
-		f["level"] = "good"
+	facts = append(facts, evidence.WatchedS.Is(math.Floor(n.monitor.Watched(now).Seconds())))
+	if !l.Carrier && !n.relied(t, l) { // not known to matter
+		return evidence.CannotTell(evidence.NetLink, l.Name, report.ReasonAbsent, facts...)
 	}
-	return fact("net.link", l.Name, report.OK, f)
+	if !l.Carrier && !l.Up {
+		facts = append(facts, evidence.Enabled.Is(false))
+	}
+	return evidence.New(evidence.NetLink, l.Name, append(facts, evidence.Carrier.Is(l.Carrier))...)
+}
+
+// relied tells whether somebody relies on a link: it is configured, a default route uses it, it had a carrier before, or
+// nothing else leads out.
+func (n *Network) relied(t network.Tables, l network.Link) bool {
+	_, carried := n.monitor.Seen(l.Name)
+	_, _, out := t.Bearer()
+	return slices.Contains(n.c.Interfaces, l.Name) || carried || !out ||
+		slices.ContainsFunc(t.Routes, func(r network.Route) bool { return r.Default() && r.Index == l.Index })
 }
 
 // missing judges an interface that is configured and not there.
 func (n *Network) missing(name string) report.Evidence {
 	if seen, _ := n.monitor.Seen(name); seen {
-		return fact("net.link", name, report.Bad, report.Facts{"iface": name, "carrier": false, "outcome": "gone", "level": "bad"})
+		return evidence.New(evidence.NetLink, name, evidence.Iface.Is(name), evidence.Carrier.Is(false), evidence.Outcome.Is("gone"))
 	}
-	return doubtful("net.link", name, report.CannotTell, report.ReasonAbsent)
+	return doubtful(evidence.NetLink, name, report.CannotTell, report.ReasonAbsent)
 }
 
 // address judges one interface's addressing as far as the kernel knows it, and what ARP has found lately.
 func (n *Network) address(t network.Tables, l network.Link, now time.Time) report.Evidence {
 	if !l.Carrier {
-		return doubtful("net.address", l.Name, report.NotRun, report.ReasonMasked)
+		return doubtful(evidence.NetAddress, l.Name, report.NotRun, report.ReasonMasked)
 	}
 	v := t.View(l)
-	f := report.Facts{"iface": l.Name, "default_routes": v.DefaultRoutes}
+	facts := []evidence.Value{evidence.Iface.Is(l.Name)}
+	if v.DefaultRoutes > 0 || !n.reachableByRoute() { // a leased line needs no default route if its hosts have their own
+		facts = append(facts, count(evidence.DefaultRoutes, v.DefaultRoutes))
+	}
 	if v.Address.IsValid() {
-		f["address"], f["prefix"] = v.Address.Addr().String(), v.Address.Bits()
+		facts = append(facts, evidence.Address.Is(v.Address.Addr().String()), count(evidence.Prefix, v.Address.Bits()))
+	} else {
+		facts = append(facts, evidence.Address.Is(""))
 	}
 	if v.GatewayKnown {
-		f["gateway"], f["gateway_in_subnet"] = v.Gateway.String(), v.GatewayInSubnet
+		facts = append(facts, evidence.Gateway.Is(v.Gateway.String()), evidence.GatewayInSubnet.Is(v.GatewayInSubnet))
 		if !v.GatewayInSubnet {
-			f["gateway_on_link"] = v.GatewayOnLink
+			facts = append(facts, evidence.GatewayOnLink.Is(v.GatewayOnLink))
 		}
 	}
 	if v.DHCPKnown {
-		f["dhcp"] = v.DHCP
+		facts = append(facts, evidence.DHCP.Is(v.DHCP))
 	}
 	n.mu.Lock()
 	other := n.owners[l.Name]
 	n.mu.Unlock()
 	known := !other.at.IsZero() && now.Sub(other.at) < ownersMemory
-	two := v.Duplicate || known && other.two
-	if known || two {
-		f["duplicate"] = two
+	if two := v.Duplicate || known && other.two; known || two {
+		facts = append(facts, evidence.Duplicate.Is(two))
 	}
-	status := report.OK
-	switch {
-	case !v.Address.IsValid() || v.LinkLocal,
-		two,
-		v.GatewayKnown && !v.GatewayInSubnet && !v.GatewayOnLink,
-		v.Conflict:
-		status = report.Bad
-	case v.DefaultRoutes == 0:
-		// A leased line needs no default route if its hosts have their own.
-		if n.reachableByRoute() {
-			delete(f, "default_routes")
-		} else {
-			status = report.Bad
-		}
+	if v.Conflict {
+		facts = append(facts, evidence.Conflict.Is(true))
 	}
-	return fact("net.address", l.Name, status, f)
+	return evidence.New(evidence.NetAddress, l.Name, facts...)
 }
 
 // reachableByRoute tells whether the acquirer's host, given as an address, has a way of its own.
 func (n *Network) reachableByRoute() bool {
 	for _, t := range n.c.Targets {
-		if ip, err := netip.ParseAddr(t.Host); err == nil && t.check() == "net.tcp" && usable(ip) {
+		if ip, err := netip.ParseAddr(t.Host); err == nil && t.check() == evidence.NetTCP && usable(ip) {
 			return true
 		}
 	}
@@ -375,30 +336,18 @@ func usable(ip netip.Addr) bool {
 // errors judges how an interface's error counters grew over the last hour.
 func (n *Network) errors(l network.Link, now time.Time) report.Evidence {
 	if !l.Carrier {
-		return doubtful("net.errors", l.Name, report.NotRun, report.ReasonMasked)
+		return doubtful(evidence.NetErrors, l.Name, report.NotRun, report.ReasonMasked)
 	}
 	if !l.StatsKnown {
-		return doubtful("net.errors", l.Name, report.CannotTell, report.ReasonUnsupported)
+		return doubtful(evidence.NetErrors, l.Name, report.CannotTell, report.ReasonUnsupported)
 	}
 	g, window, ok := n.monitor.Growth(l, now)
 	if !ok {
-		return doubtful("net.errors", l.Name, report.CannotTell, report.ReasonTooFew)
+		return doubtful(evidence.NetErrors, l.Name, report.CannotTell, report.ReasonTooFew)
 	}
-	f := report.Facts{"iface": l.Name, "rx_errors": g.RxErrors, "crc_errors": g.CRCErrors, "drops": g.RxDropped + g.TxDropped,
-		"window_s": int(window.Seconds())}
-	perHour := float64(g.Errors()) * float64(time.Hour) / float64(window)
-	status := report.OK
-	switch {
-	case g.Errors() >= errorsSome && perHour >= errorsBad && float64(g.Errors()) >= errorShare*float64(g.RxPackets+g.TxPackets):
-		status, f["level"] = report.Bad, "bad"
-	case g.Errors() >= errorsSome:
-		f["level"] = "poor"
-	case g.Errors() > 0:
-		f["level"] = "fair"
-	default:
-		f["level"] = "good"
-	}
-	return fact("net.errors", l.Name, status, f)
+	num := func(f evidence.Fact[float64], n uint64) evidence.Value { return f.Is(float64(n)) }
+	return evidence.New(evidence.NetErrors, l.Name, evidence.Iface.Is(l.Name), num(evidence.RXErrors, g.RxErrors), num(evidence.CRCErrors, g.CRCErrors),
+		num(evidence.Drops, g.RxDropped+g.TxDropped), num(evidence.Packets, g.RxPackets+g.TxPackets), evidence.WindowS.Is(math.Floor(window.Seconds())))
 }
 
 // wifi judges a wireless link. The network's name is compared and forgotten.
@@ -406,65 +355,40 @@ func (n *Network) wifi(l network.Link) report.Evidence {
 	text, err := readAll(n.c.Proc, "net/wireless")
 	v := network.ReadWifi(l.Name, text)
 	if err != nil && !v.SSIDKnown {
-		return doubtful("net.wifi", l.Name, report.CannotTell, reasonFor(err))
+		return doubtful(evidence.NetWifi, l.Name, report.CannotTell, reasonFor(err))
 	}
 	v.Associated = v.Associated || l.Carrier
 	// Why an access point refuses is known to wpa_supplicant only, which is not asked.
-	f := report.Facts{"associated": v.Associated, "auth": "unknown"}
-	status := report.OK
+	facts := []evidence.Value{evidence.Associated.Is(v.Associated)}
 	if !v.Associated {
-		status, f["level"] = report.Bad, "bad"
-		return fact("net.wifi", l.Name, status, f)
+		return evidence.New(evidence.NetWifi, l.Name, append(facts, evidence.Auth.Is("unknown"))...)
 	}
-	f["auth"] = "ok"
+	facts = append(facts, evidence.Auth.Is("ok"))
 	if v.SSIDKnown && n.c.SSID != "" {
-		f["ssid_ok"] = v.SSID == n.c.SSID
-		if v.SSID != n.c.SSID {
-			status = report.Bad
-		}
+		facts = append(facts, evidence.SSIDOk.Is(v.SSID == n.c.SSID))
 	}
 	if v.RSSIKnown {
-		f["rssi_dbm"] = v.RSSI
-		switch {
-		case v.RSSI <= rssiBadDBm:
-			status, f["level"] = report.Bad, "bad"
-		case v.RSSI <= rssiPoorDBm:
-			f["level"] = "poor"
-		case v.RSSI <= rssiPoorDBm+10:
-			f["level"] = "fair"
-		default:
-			f["level"] = "good"
-		}
+		facts = append(facts, count(evidence.RSSIDBm, v.RSSI))
 	}
-	return fact("net.wifi", l.Name, status, f)
+	return evidence.New(evidence.NetWifi, l.Name, facts...)
 }
 
 // bearer says what carries the terminal's traffic.
 func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
-	changes := n.monitor.BearerChanges(now)
-	f := report.Facts{"changes_1h": changes, "watched_s": int(n.monitor.Watched(now).Seconds())}
+	facts := []evidence.Value{count(evidence.Changes1h, n.monitor.BearerChanges(now)), evidence.WatchedS.Is(math.Floor(n.monitor.Watched(now).Seconds()))}
 	l, _, ok := t.Bearer()
-	if !ok {
-		if n.reachableByRoute() {
-			return doubtful("net.bearer", "uplink", report.CannotTell, report.ReasonUnsupported)
-		}
-		f["active"], f["level"] = string(network.None), "bad"
-		return fact("net.bearer", "uplink", report.Bad, f)
-	}
-	if k := network.KindOf(l, n.c.Sys); k != network.Virtual {
-		f["active"] = string(k)
-	}
-	f["iface"] = l.Name
-	status := report.OK
 	switch {
-	case changes >= changesBad:
-		status, f["level"] = report.Bad, "bad"
-	case changes >= changesPoor:
-		f["level"] = "poor"
+	case !ok && n.reachableByRoute():
+		return evidence.CannotTell(evidence.NetBearer, "uplink", report.ReasonUnsupported)
+	case !ok:
+		facts = append(facts, evidence.Active.Is(string(network.None)))
 	default:
-		f["level"] = "good"
+		if k := network.KindOf(l, n.c.Sys); k != network.Virtual {
+			facts = append(facts, evidence.Active.Is(string(k)))
+		}
+		facts = append(facts, evidence.Iface.Is(l.Name))
 	}
-	return fact("net.bearer", "uplink", status, f)
+	return evidence.New(evidence.NetBearer, "uplink", facts...)
 }
 
 // lan asks the router, and the network whether somebody else has our address. These frames never leave the site, but
@@ -472,15 +396,15 @@ func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
 func (n *Network) lan(ctx context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
-		return []report.Evidence{doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonUnsupported),
-			doubtful("net.address", "uplink", report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetGateway, "gateway", report.CannotTell, report.ReasonUnsupported),
+			doubtful(evidence.NetAddress, "uplink", report.CannotTell, report.ReasonUnsupported)}
 	}
 	l, r, ok := t.Bearer()
 	if !ok {
-		return append(n.addresses(t, now), doubtful("net.gateway", "gateway", report.NotRun, n.noGateway()))
+		return append(n.addresses(t, now), doubtful(evidence.NetGateway, "gateway", report.NotRun, n.noGateway()))
 	}
 	if !n.maySpend(lanBytes, 1) {
-		return append(n.addresses(t, now), doubtful("net.gateway", "gateway", report.NotRun, report.ReasonBudget))
+		return append(n.addresses(t, now), doubtful(evidence.NetGateway, "gateway", report.NotRun, report.ReasonBudget))
 	}
 	own := t.View(l).Address.Addr()
 	owner := make(chan struct{})
@@ -495,9 +419,9 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 			n.mu.Unlock()
 		}
 	}()
-	gateway := doubtful("net.gateway", "gateway", report.NotRun, report.ReasonAbsent)
+	gateway := doubtful(evidence.NetGateway, "gateway", report.NotRun, report.ReasonAbsent)
 	if r.Gateway.IsValid() { // else point to point: there is no router to ask
-		gateway = doubtful("net.gateway", "gateway", report.CannotTell, report.ReasonTimeout)
+		gateway = doubtful(evidence.NetGateway, "gateway", report.CannotTell, report.ReasonTimeout)
 		g, err := network.AskGateway(ctx, l, r.Gateway, own)
 		n.spend(g.Bytes)
 		if err == nil {
@@ -561,7 +485,7 @@ func (n *Network) addresses(t network.Tables, now time.Time) []report.Evidence {
 		list = append(list, n.address(t, l, now))
 	}
 	if len(list) == 0 {
-		list = append(list, doubtful("net.address", "uplink", report.CannotTell, report.ReasonAbsent))
+		list = append(list, doubtful(evidence.NetAddress, "uplink", report.CannotTell, report.ReasonAbsent))
 	}
 	return list
 }
@@ -575,27 +499,18 @@ func (n *Network) noGateway() string {
 }
 
 func gatewayEvidence(ip netip.Addr, g network.GatewayView) report.Evidence {
-	f := report.Facts{"ip": ip.String()}
+	facts := []evidence.Value{evidence.IP.Is(ip.String())}
 	if g.Neighbour != "" {
-		f["neighbour"] = g.Neighbour
+		facts = append(facts, evidence.Neighbour.Is(g.Neighbour))
 	}
 	if g.LossKnown {
-		f["loss_pct"] = round(g.LossPct)
+		facts = append(facts, evidence.LossPct.Is(round(g.LossPct)))
 	}
 	if g.RTT > 0 && g.Alive {
-		f["rtt_ms"] = millis(g.RTT)
+		facts = append(facts, evidence.RTTMS.Is(millis(g.RTT)))
 	}
-	status := report.OK
-	switch {
-	case g.Neighbour == network.NeighbourFailed || g.LossKnown && g.LossPct >= gatewayLossBad:
-		status, f["level"] = report.Bad, "bad"
-	case !g.Alive && g.Neighbour != network.NeighbourReachable:
-		f["reason"] = report.ReasonTimeout
-		return fact("net.gateway", "gateway", report.CannotTell, f)
-	case g.LossPct > 0 || g.RTT >= gatewayRTTPoor*time.Millisecond:
-		f["level"] = "poor"
-	default:
-		f["level"] = "good"
+	if !g.Alive && g.Neighbour != network.NeighbourReachable && g.Neighbour != network.NeighbourFailed {
+		return evidence.CannotTell(evidence.NetGateway, "gateway", report.ReasonTimeout, facts...)
 	}
-	return fact("net.gateway", "gateway", status, f)
+	return evidence.New(evidence.NetGateway, "gateway", facts...)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/pinpad"
 	"posdx/drivers/serial"
@@ -41,7 +42,7 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		c.Name = "pinpad0"
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, "pinpad.port")}, nil
+		return []Probe{Absent(c.Name, evidence.PINPadPort)}, nil
 	}
 	if c.Protocol != "" && c.Protocol != "abecs" {
 		return nil, fmt.Errorf("ask %s: no PIN pad protocol is called %q; there is abecs", c.Name, c.Protocol)
@@ -54,9 +55,9 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		}
 		needed = append(needed, p)
 	}
-	checks := []string{"pinpad.port"}
+	checks := []evidence.Check{evidence.PINPadPort}
 	if len(needed) > 0 {
-		checks = append(checks, "app.keys")
+		checks = append(checks, evidence.AppKeys)
 	}
 	return []Probe{{
 		Checks: checks, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: pinpadLimit, Fresh: deviceFresh, Idle: c.Dedicated,
@@ -98,15 +99,17 @@ func askPINPad(ctx context.Context, c PINPadConfig) (pinpad.Report, error) {
 func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
-		return doubtful("pinpad.port", subject, report.CannotTell, reason)
+		return doubtful(evidence.PINPadPort, subject, report.CannotTell, reason)
 	}
-	e := report.Evidence{Check: "pinpad.port", Subject: subject, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
-	if what != "" {
-		e.Status, e.Facts["outcome"] = report.Bad, what
+	switch {
+	case p.Status == pinpad.Internal:
+		what = "fault"
+	case what == "" && p.Status != "" && p.Status != pinpad.Secure: // it answers, and no answer was a yes
+		return doubtful(evidence.PINPadPort, subject, report.CannotTell, report.ReasonUnsupported)
+	case what == "":
+		what = "ok"
 	}
-	if p.Status == pinpad.Internal {
-		e.Status, e.Facts["outcome"] = report.Bad, "fault"
-	}
+	facts := []evidence.Value{evidence.Outcome.Is(what)}
 	loaded := map[string]float64{}
 	for kind, m := range p.Keys {
 		if m != "" {
@@ -114,14 +117,15 @@ func pinpadEvidence(subject string, p pinpad.Report, err error) report.Evidence 
 		}
 	}
 	if len(loaded) > 0 {
-		e.Facts["keys_loaded"] = loaded
+		facts = append(facts, evidence.KeysLoaded.Is(loaded))
 	}
-	for name, v := range map[string]string{"model": p.Model, "maker": p.Maker, "firmware": p.Firmware, "spec": p.Spec, "code": p.Status} {
-		if v != "" {
-			e.Facts[name] = v
+	for _, v := range [...]evidence.Value{evidence.Model.Is(p.Model), evidence.Maker.Is(p.Maker), evidence.Firmware.Is(p.Firmware), evidence.Spec.Is(p.Spec),
+		evidence.Code.Is(p.Status)} {
+		if !v.Empty() {
+			facts = append(facts, v)
 		}
 	}
-	return e
+	return evidence.New(evidence.PINPadPort, subject, facts...)
 }
 
 // deviceOutcome is outcome in the words of pinpad.port and printer.status, which know no garbled line.
@@ -151,9 +155,9 @@ func keysEvidence(subject string, p pinpad.Report, err error, needed []keyPlace)
 	}
 	switch {
 	case len(missing) > 0:
-		return report.Evidence{Check: "app.keys", Subject: subject, Status: report.Bad, Facts: report.Facts{"state": "missing", "missing": missing}}
+		return evidence.New(evidence.AppKeys, subject, evidence.State.Is("missing"), evidence.Missing.Is(missing))
 	case reason != "":
-		return doubtful("app.keys", subject, report.CannotTell, reason)
+		return doubtful(evidence.AppKeys, subject, report.CannotTell, reason)
 	}
-	return report.Evidence{Check: "app.keys", Subject: subject, Status: report.OK, Facts: report.Facts{"state": "ok"}}
+	return evidence.New(evidence.AppKeys, subject, evidence.State.Is("ok"))
 }

@@ -112,6 +112,9 @@ func TestPrinter(t *testing.T) {
 			{"rubbish", sim.PrinterState{Rubbish: true}, "bad fault - -"},
 			{"other baud rate", sim.PrinterState{Mistuned: true}, "bad fault - -"},
 			{"simple", sim.PrinterState{Simple: true}, "ok ok - -"},
+			{"simple, and off line", sim.PrinterState{Simple: true, PaperOut: true}, "cannot-tell - - unsupported"},
+			{"one answer behind", sim.PrinterState{Behind: 1}, "ok ok - -"},
+			{"one behind, without paper", sim.PrinterState{Behind: 1, PaperOut: true}, "bad no-paper - -"},
 			{"says its status unasked", sim.PrinterState{Unasked: true, PaperOut: true}, "bad no-paper - -"},
 		} {
 			if port == usb && (c.state.Silent || c.state.Rubbish || c.state.Mistuned || c.state.Simple) {

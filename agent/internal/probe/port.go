@@ -5,17 +5,21 @@ import (
 	"errors"
 	"io/fs"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/serial"
 )
 
 // doubtful is the evidence of a check that was not answered.
-func doubtful(check, subject string, status report.Status, reason string) report.Evidence {
-	return report.Evidence{Check: check, Subject: subject, Status: status, Facts: report.Facts{"reason": reason}}
+func doubtful(check evidence.Check, subject string, status report.Status, reason string) report.Evidence {
+	if status == report.NotRun {
+		return evidence.NotRun(check, subject, reason)
+	}
+	return evidence.CannotTell(check, subject, reason)
 }
 
 // Absent answers checks of a device that is not fitted, not configured or not yet supported.
-func Absent(subject string, checks ...string) Probe {
+func Absent(subject string, checks ...evidence.Check) Probe {
 	return Probe{
 		Checks: checks, Subject: subject, Depth: report.Internal, Timeout: quickLimit, Fresh: longFresh,
 		Run: func(context.Context) []report.Evidence {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/printer"
 	"posdx/drivers/serial"
@@ -32,7 +33,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		c.Name = "printer0"
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, "printer.status")}, nil
+		return []Probe{Absent(c.Name, evidence.PrinterStatus)}, nil
 	}
 	lp := strings.HasPrefix(filepath.Base(c.Port), "lp")
 	switch {
@@ -45,7 +46,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 		ask = askPortPrinter
 	}
 	return []Probe{{
-		Checks: []string{"printer.status"}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
+		Checks: []evidence.Check{evidence.PrinterStatus}, Subject: c.Name, Device: c.Port, Depth: report.Internal, Timeout: printerLimit, Fresh: deviceFresh, Idle: c.Dedicated,
 		Run: func(ctx context.Context) []report.Evidence {
 			p, err := ask(ctx, c)
 			return []report.Evidence{printerEvidence(c.Name, p, err)}
@@ -87,20 +88,19 @@ func askPortPrinter(ctx context.Context, c PrinterConfig) (printer.Report, error
 func printerEvidence(subject string, p printer.Report, err error) report.Evidence {
 	what, reason := deviceOutcome(err)
 	if reason != "" {
-		return doubtful("printer.status", subject, report.CannotTell, reason)
+		return doubtful(evidence.PrinterStatus, subject, report.CannotTell, reason)
 	}
 	if what == "" {
 		what = p.Outcome()
 	}
-	e := report.Evidence{Check: "printer.status", Subject: subject, Status: report.Bad, Facts: report.Facts{"outcome": what}}
-	switch what {
-	case "ok":
-		e.Status = report.OK
-	case "paper-low":
-		e.Status, e.Facts["level"] = report.OK, "poor"
+	if what == "ok" && (p.Disordered || p.Offline || p.PortOnly) {
+		// Whose answers they are cannot be told; or it is off line and does not say why: a key was pressed, or it knows no other
+		// status; or its port said nothing bad, which many say whatever happens.
+		e := doubtful(evidence.PrinterStatus, subject, report.CannotTell, report.ReasonUnsupported)
+		if p.Offline && !p.Disordered {
+			e.Facts["offline"] = true
+		}
+		return e
 	}
-	if what == "ok" && p.Offline { // it does not say why: a key was pressed, or it knows no other status
-		e.Facts["offline"] = true
-	}
-	return e
+	return evidence.New(evidence.PrinterStatus, subject, evidence.Outcome.Is(what))
 }

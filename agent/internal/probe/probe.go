@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -13,15 +14,15 @@ import (
 // set; the Runner fills in the rest. Run must return soon after its context ends; what does not is left behind and
 // counted as a timeout, and its device is not asked again until it comes back.
 type Probe struct {
-	Checks  []string      // names of the contract that Run answers
-	Subject string        // what is asked: eth0, host-primary, reader0
-	Device  string        // probes with the same Device never run at the same time; "" for none
-	Depth   report.Depth  // how far it reaches
-	Timeout time.Duration // how long it may take
-	Fresh   time.Duration // its evidence may be used again for this long
-	Bytes   int           // what it sends and receives over the network, roughly; 0 for local ones
-	Idle    bool          // may run in the background, between events
-	Every   time.Duration // how often it then does; 0 for as soon as its evidence is not fresh any more
+	Checks  []evidence.Check // that Run answers
+	Subject string           // what is asked: eth0, host-primary, reader0
+	Device  string           // probes with the same Device never run at the same time; "" for none
+	Depth   report.Depth     // how far it reaches
+	Timeout time.Duration    // how long it may take
+	Fresh   time.Duration    // its evidence may be used again for this long
+	Bytes   int              // what it sends and receives over the network, roughly; 0 for local ones
+	Idle    bool             // may run in the background, between events
+	Every   time.Duration    // how often it then does; 0 for as soon as its evidence is not fresh any more
 	Run     func(ctx context.Context) []report.Evidence
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/frame"
 	"posdx/drivers/reader"
@@ -28,12 +29,13 @@ const (
 	// lineWindow is how far back damaged characters count.
 	lineWindow = time.Hour
 	lineKept   = 61 // readings of the counters: one a minute
-	// A line is bad with three damaged characters that are more than one in a thousand: a frame in ten.
-	lineErrors = 3
-	lineShare  = 1e-3
-	// It is bad too with two spoiled frames that are more than one in ten.
+	// What is looked at of a line is the longest stretch up to now that stands out: three damaged characters, more than one in a
+	// thousand; or two spoiled frames, more than one in ten. How bad it is the judge says.
+	lineErrors  = 3
+	lineShare   = 1e-3
 	frameErrors = 2
 	frameShare  = 0.1
+	recentLeast = 2 // visits
 )
 
 // A ReaderConfig is one card reader of a terminal.
@@ -45,6 +47,7 @@ type ReaderConfig struct {
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
+	Track1    bool          // a stripe of which only track 1 is read is as good as read: the acquirer's profile says so
 	Reads     *reader.Reads // how the cards of this reader were read; nil if nobody tells
 	Tap       *ReaderTap    // listens to the reader's line; nil for none
 }
@@ -56,26 +59,26 @@ func Reader(c ReaderConfig) []Probe {
 		c.Name = "reader0"
 	}
 	reads := Probe{
-		Checks: []string{"reader.reads"}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: c.Reads != nil,
+		Checks: []evidence.Check{evidence.ReaderReads}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: c.Reads != nil,
 		Run: func(context.Context) []report.Evidence { return []report.Evidence{readsEvidence(c, time.Now())} },
 	}
 	s := &readerState{config: c}
 	if c.Port == "" && c.Tap != nil {
 		return []Probe{{
-			Checks: []string{"reader.port", "reader.line"}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: true,
+			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderLine}, Subject: c.Name, Depth: report.Internal, Timeout: quickLimit, Fresh: watchFresh, Idle: true,
 			Run: s.overhear,
-		}, Absent(c.Name, "reader.selftest", "reader.slot", "reader.usb"), reads}
+		}, Absent(c.Name, evidence.ReaderSelftest, evidence.ReaderSlot, evidence.ReaderUSB), reads}
 	}
 	if c.Port == "" {
-		return []Probe{Absent(c.Name, "reader.port", "reader.selftest", "reader.slot", "reader.line", "reader.usb"), reads}
+		return []Probe{Absent(c.Name, evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot, evidence.ReaderLine, evidence.ReaderUSB), reads}
 	}
 	return []Probe{
 		{
-			Checks: []string{"reader.port", "reader.selftest", "reader.slot"}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+			Checks: []evidence.Check{evidence.ReaderPort, evidence.ReaderSelftest, evidence.ReaderSlot}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
 			Timeout: readerLimit, Fresh: askFresh, Every: readerEvery, Idle: c.Dedicated, Run: s.ask,
 		},
 		{
-			Checks: []string{"reader.line", "reader.usb"}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
+			Checks: []evidence.Check{evidence.ReaderLine, evidence.ReaderUSB}, Subject: c.Name, Device: c.Port, Depth: report.Internal,
 			Timeout: quickLimit, Fresh: watchFresh, Idle: true, Run: s.watch,
 		},
 		reads,
@@ -93,30 +96,42 @@ type readerState struct {
 func (s *readerState) ask(ctx context.Context) []report.Evidence {
 	r, err := askReader(ctx, s.config)
 	s.line.frames(time.Now(), r.Health)
-	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	return s.told(r, err)
+}
+
+// told reads what a dialogue brought.
+func (s *readerState) told(r reader.Report, err error) []report.Evidence {
 	what, reason := outcome(err)
 	switch {
 	case reason != "":
 		return []report.Evidence{
-			doubtful("reader.port", s.config.Name, report.CannotTell, reason),
-			doubtful("reader.selftest", s.config.Name, report.CannotTell, reason),
-			doubtful("reader.slot", s.config.Name, report.CannotTell, reason),
+			doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, reason),
+			doubtful(evidence.ReaderSelftest, s.config.Name, report.CannotTell, reason),
+			doubtful(evidence.ReaderSlot, s.config.Name, report.CannotTell, reason),
 		}
 	case what != "":
-		port.Status, port.Facts["outcome"] = report.Bad, what
 		return []report.Evidence{
-			port,
-			doubtful("reader.selftest", s.config.Name, report.CannotTell, report.ReasonMasked),
-			doubtful("reader.slot", s.config.Name, report.CannotTell, report.ReasonMasked),
+			evidence.New(evidence.ReaderPort, s.config.Name, evidence.Outcome.Is(what)),
+			doubtful(evidence.ReaderSelftest, s.config.Name, report.CannotTell, report.ReasonMasked),
+			doubtful(evidence.ReaderSlot, s.config.Name, report.CannotTell, report.ReasonMasked),
 		}
 	}
-	if r.Model != "" {
-		port.Facts["model"] = r.Model
-	}
-	if r.Firmware != "" {
-		port.Facts["firmware"] = r.Firmware
+	port := evidence.New(evidence.ReaderPort, s.config.Name, append([]evidence.Value{evidence.Outcome.Is("ok")}, identity(r.Model, r.Firmware)...)...)
+	if r.Refused && r.Fault == "" && !r.Tamper { // it answers, and not one answer says that it is well
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonUnsupported)
 	}
 	return []report.Evidence{port, selftestEvidence(s.config.Name, r), slotEvidence(s.config.Name, r)}
+}
+
+// identity are a device's names, as far as it told them.
+func identity(model, firmware string) (list []evidence.Value) {
+	if model != "" {
+		list = append(list, evidence.Model.Is(model))
+	}
+	if firmware != "" {
+		list = append(list, evidence.Firmware.Is(firmware))
+	}
+	return list
 }
 
 func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
@@ -191,31 +206,34 @@ func motorReader(protocol string) (kind reader.CRTKind, address byte, ok bool) {
 }
 
 func selftestEvidence(subject string, r reader.Report) report.Evidence {
-	e := report.Evidence{Check: "reader.selftest", Subject: subject, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	outcome := "ok"
 	switch {
+	case !r.Tested && !r.Tamper && r.Fault == "": // most protocols have no such question
+		e := doubtful(evidence.ReaderSelftest, subject, report.CannotTell, report.ReasonUnsupported)
+		if r.Note != "" {
+			e.Facts["note"] = r.Note
+		}
+		return e
 	case r.Tamper:
-		e.Status, e.Facts["outcome"] = report.Bad, "tamper"
+		outcome = "tamper"
 	case r.Fault != "":
-		e.Status, e.Facts["outcome"] = report.Bad, "fault"
+		outcome = "fault"
 	}
+	facts := []evidence.Value{evidence.Outcome.Is(outcome)}
 	if r.Fault != "" {
-		e.Facts["code"] = r.Fault
+		facts = append(facts, evidence.Code.Is(r.Fault))
 	}
 	if r.Note != "" {
-		e.Facts["note"] = r.Note
+		facts = append(facts, evidence.Note.Is(r.Note))
 	}
-	return e
+	return evidence.New(evidence.ReaderSelftest, subject, facts...)
 }
 
 func slotEvidence(subject string, r reader.Report) report.Evidence {
 	if r.Slot == reader.SlotUnknown {
-		return doubtful("reader.slot", subject, report.CannotTell, report.ReasonUnsupported)
+		return doubtful(evidence.ReaderSlot, subject, report.CannotTell, report.ReasonUnsupported)
 	}
-	e := report.Evidence{Check: "reader.slot", Subject: subject, Status: report.OK, Facts: report.Facts{"card": r.Slot.String()}}
-	if r.Slot == reader.SlotMute {
-		e.Status = report.Bad
-	}
-	return e
+	return evidence.New(evidence.ReaderSlot, subject, evidence.Card.Is(r.Slot.String()))
 }
 
 // watch looks at the reader's line and plug without touching either.
@@ -225,7 +243,7 @@ func (s *readerState) watch(context.Context) []report.Evidence {
 	if s.config.Tap != nil {
 		s.line.frames(now, s.config.Tap.take())
 	}
-	return []report.Evidence{s.line.evidence("reader.line", s.config.Name), s.usb.look(now, "reader.usb", s.config.Name, s.config.Port)}
+	return []report.Evidence{s.line.evidence(evidence.ReaderLine, s.config.Name), s.usb.look(now, evidence.ReaderUSB, s.config.Name, s.config.Port)}
 }
 
 // lineHistory is how a serial line has been over the last hour.
@@ -272,57 +290,85 @@ func (l *lineHistory) frames(now time.Time, h frame.Health) {
 	}
 }
 
-func (l *lineHistory) evidence(check, subject string) report.Evidence {
-	e := report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: report.Facts{}}
-	level := "good"
-	counted := false
-	if n := len(l.readings); n >= 2 {
-		counted = true
-		d := l.readings[n-1].c.Since(l.readings[0].c)
-		e.Facts["frame"], e.Facts["parity"], e.Facts["overrun"] = d.Frame, d.Parity, d.Overrun
-		e.Facts["window_s"] = int(l.readings[n-1].at.Sub(l.readings[0].at).Seconds())
-		switch errs := d.Errors(); {
-		case errs >= lineErrors && float64(errs) > lineShare*float64(d.RX):
-			level = "bad"
-		case errs > 0:
-			level = "poor"
+// What goes wrong now is not diluted by what went well before: a line is judged by the longest stretch up to now in which it
+// stands out, or by all that is kept.
+
+func spoiltLine(d serial.Counters) bool {
+	return d.Errors() >= lineErrors && float64(d.Errors()) > lineShare*float64(d.RX)
+}
+
+// recentReadings is where that stretch begins among the readings of the UART.
+func (l *lineHistory) recentReadings() int {
+	last := len(l.readings) - 1
+	for from := range last {
+		if spoiltLine(l.readings[last].c.Since(l.readings[from].c)) {
+			return from
 		}
 	}
-	if len(l.visits) > 0 {
-		counted = true
-		var h frame.Health
-		for _, v := range l.visits {
-			h = h.Add(v.h)
+	return 0
+}
+
+// recentVisits is where that stretch begins among the dialogues. A shorter one than all is of two visits at least, and stands out
+// for certain: a share of few frames is a matter of luck.
+func (l *lineHistory) recentVisits() int {
+	for from := 1; from+recentLeast <= len(l.visits); from++ {
+		h := sum(l.visits[from:])
+		rate := reader.Rate{Cards: int(h.Line() + h.Answers), Failed: int(h.Line())}
+		if low, _ := rate.Interval(); h.Line() >= frameErrors && low > frameShare {
+			if all := sum(l.visits); float64(all.Line()) > frameShare*float64(all.Line()+all.Answers) {
+				return 0
+			}
+			return from
 		}
-		e.Facts["crc"] = h.Line()
+	}
+	return 0
+}
+
+func sum(list []lineVisit) (h frame.Health) {
+	for _, v := range list {
+		h = h.Add(v.h)
+	}
+	return h
+}
+
+func (l *lineHistory) evidence(check evidence.Check, subject string) report.Evidence {
+	var facts []evidence.Value
+	put := func(f evidence.Fact[float64], n uint64) { facts = append(facts, f.Is(float64(n))) }
+	window := time.Duration(0)
+	if n := len(l.readings); n >= 2 {
+		from := l.recentReadings()
+		if d := l.readings[n-1].c.Since(l.readings[from].c); d.RX > 0 || d.Errors() > 0 { // a line on which nothing came is not known to be good
+			put(evidence.Frame, d.Frame)
+			put(evidence.Parity, d.Parity)
+			put(evidence.Overrun, d.Overrun)
+			put(evidence.Chars, d.RX)
+			window = l.readings[n-1].at.Sub(l.readings[from].at)
+		}
+	}
+	if n := len(l.visits); n > 0 {
+		from := l.recentVisits()
+		h := sum(l.visits[from:])
+		put(evidence.CRC, h.Line())
+		put(evidence.FramesGood, h.Answers)
 		if h.Resets > 0 {
-			e.Facts["reader_resets"] = h.Resets
+			put(evidence.ReaderResets, h.Resets)
 		}
 		if h.Swapped > 0 {
-			e.Facts["crc_swapped"] = h.Swapped
+			put(evidence.CRCSwapped, h.Swapped)
 		}
-		if _, ok := e.Facts["window_s"]; !ok {
-			e.Facts["window_s"] = int(l.visits[len(l.visits)-1].at.Sub(l.visits[0].at).Seconds())
-		}
-		switch bad := h.Line(); {
-		case bad >= frameErrors && float64(bad) > frameShare*float64(bad+h.Answers):
-			level = "bad"
-		case bad > 0 && level == "good":
-			level = "poor"
+		if window == 0 {
+			window = l.visits[n-1].at.Sub(l.visits[l.recentVisits()].at)
 		}
 	}
-	if !counted {
+	if facts == nil {
 		reason := report.ReasonUnsupported
-		if len(l.readings) == 1 {
+		if len(l.readings) >= 1 {
 			reason = report.ReasonTooFew
 		}
-		return doubtful(check, subject, report.CannotTell, reason)
+		return evidence.CannotTell(check, subject, reason)
 	}
-	e.Facts["level"] = level
-	if level == "bad" {
-		e.Status = report.Bad
-	}
-	return e
+	put(evidence.WindowS, uint64(window.Seconds()))
+	return evidence.New(check, subject, facts...)
 }
 
 // usbHistory is how often a USB port has gone away in the last hour.
@@ -333,10 +379,7 @@ type usbHistory struct {
 	gone  []time.Time
 }
 
-// usbBad is how many disconnects an hour are no accident.
-const usbBad = 2
-
-func (u *usbHistory) look(now time.Time, check, subject, port string) report.Evidence {
+func (u *usbHistory) look(now time.Time, check evidence.Check, subject, port string) report.Evidence {
 	path, err := serial.Resolve(port)
 	if err == nil {
 		_, err = os.Stat(path)
@@ -361,9 +404,5 @@ func (u *usbHistory) look(now time.Time, check, subject, port string) report.Evi
 	if !u.known {
 		return doubtful(check, subject, report.NotRun, report.ReasonAbsent)
 	}
-	e := report.Evidence{Check: check, Subject: subject, Status: report.OK, Facts: report.Facts{"disconnects_1h": len(u.gone)}}
-	if len(u.gone) >= usbBad || !on {
-		e.Status = report.Bad
-	}
-	return e
+	return evidence.New(check, subject, evidence.Disconnects1h.Is(float64(len(u.gone))), evidence.Present.Is(on))
 }

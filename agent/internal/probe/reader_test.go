@@ -56,7 +56,7 @@ func TestTappedStripeReader(t *testing.T) {
 	var reads reader.Reads
 	s := sim.NewStripeReader(1)
 	l := plugged(t, s)
-	c := ReaderConfig{Name: "reader1", Protocol: "msr", Dedicated: true, Reads: &reads}
+	c := ReaderConfig{Name: "reader1", Protocol: "msr", Dedicated: true, Reads: &reads, Track1: true}
 	c.Tap = tapped(t, c, l)
 	probes := Reader(c)
 	got := ran(t, probes)
@@ -342,20 +342,20 @@ func TestMotorReaders(t *testing.T) {
 		state    sim.CRTState
 		want     string // outcome, model, firmware; outcome, code, note; card
 	}{
-		{"crt310", reader.CRT310, sim.CRTState{}, "ok ok - -; ok ok - -; ok absent"},
-		{"crt310", reader.CRT310, sim.CRTState{Card: true}, "ok ok - -; ok ok - -; ok present"},
+		{"crt310", reader.CRT310, sim.CRTState{}, "ok ok - -; cannot-tell - - -; ok absent"},
+		{"crt310", reader.CRT310, sim.CRTState{Card: true}, "ok ok - -; cannot-tell - - -; ok present"},
 		{"crt310", reader.CRT310, sim.CRTState{Fault: 5}, "ok ok - -; bad fault 05 -; cannot-tell -"},
-		{"crt310", reader.CRT310, sim.CRTState{Fault: 2}, "ok ok - -; ok ok - -; cannot-tell -"},
+		{"crt310", reader.CRT310, sim.CRTState{Fault: 2}, "cannot-tell - - -; cannot-tell - - -; cannot-tell -"},
 		{"crt310", reader.CRT310, sim.CRTState{Silent: true}, "bad silent - -; cannot-tell - - -; cannot-tell -"},
 		{"crt310", reader.CRT310, sim.CRTState{Damaged: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
-		{"crt310", reader.CRT310, sim.CRTState{CardDataFirst: true}, "ok ok - -; ok ok - -; ok absent"},
-		{"crt591", reader.CRT591, sim.CRTState{}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok absent"},
-		{"crt591:0", reader.CRT591, sim.CRTState{Card: true}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok present"},
+		{"crt310", reader.CRT310, sim.CRTState{CardDataFirst: true}, "ok ok - -; cannot-tell - - -; ok absent"},
+		{"crt591", reader.CRT591, sim.CRTState{}, "ok ok CRT-591-M001 V1.02; cannot-tell - - -; ok absent"},
+		{"crt591:0", reader.CRT591, sim.CRTState{Card: true}, "ok ok CRT-591-M001 V1.02; cannot-tell - - -; ok present"},
 		{"crt591", reader.CRT591, sim.CRTState{Code: "10"}, "ok ok - -; bad fault 10 -; cannot-tell -"},
-		{"crt591", reader.CRT591, sim.CRTState{Code: "B0"}, "ok ok - -; ok ok - B0; cannot-tell -"},
+		{"crt591", reader.CRT591, sim.CRTState{Code: "B0"}, "ok ok - -; cannot-tell - - B0; cannot-tell -"},
 		{"crt591", reader.CRT591, sim.CRTState{NAK: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
 		{"crt591", reader.CRT591, sim.CRTState{Cut: true}, "bad garbled - -; cannot-tell - - -; cannot-tell -"},
-		{"crt591", reader.CRT591, sim.CRTState{CardDataFirst: true}, "ok ok CRT-591-M001 V1.02; ok ok - -; ok absent"},
+		{"crt591", reader.CRT591, sim.CRTState{CardDataFirst: true}, "ok ok CRT-591-M001 V1.02; cannot-tell - - -; ok absent"},
 	} {
 		s := sim.NewCRTReader(c.kind)
 		s.Change(func(s *sim.CRTState) { *s = c.state })

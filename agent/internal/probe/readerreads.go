@@ -11,17 +11,13 @@ import (
 	"strconv"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/atomicfile"
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 )
 
 const (
-	// readsBad is the share of cards that fail at a bad head for certain, readsPoor at one that is wearing: a sound
-	// one fails for one card in fifty (no standard says it; ours).
-	readsBad  = 0.2
-	readsPoor = 0.1
-
 	// keepEvery is how stale the counts on flash may get: one small write an hour, and none while no card is read.
 	keepEvery = time.Hour
 	// maxReadsFile bounds the file; a full one is under 8 kB.
@@ -30,21 +26,19 @@ const (
 
 func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
 	if c.Reads == nil {
-		return doubtful("reader.reads", c.Name, report.NotRun, report.ReasonAbsent)
+		return doubtful(evidence.ReaderReads, c.Name, report.NotRun, report.ReasonAbsent)
 	}
 	t, wear := c.Reads.Worst(now), c.Reads.Wear(now)
-	low, high := t.Cards.Interval()
-	e := report.Evidence{Check: "reader.reads", Subject: c.Name, Status: report.OK, Facts: report.Facts{
-		"good": t.Good, "failed": t.Failed, "cards": t.Cards.Cards, "cards_failed": t.Cards.Failed, "window_s": int(t.Window.Seconds()),
-	}}
+	facts := []evidence.Value{evidence.Good.Is(float64(t.Good)), evidence.Failed.Is(float64(t.Failed)), evidence.Cards.Is(float64(t.Cards.Cards)),
+		evidence.CardsFailed.Is(float64(t.Cards.Failed)), evidence.WindowS.Is(math.Floor(t.Window.Seconds()))}
 	if t.Head != reader.HeadUnknown {
-		e.Facts["head"] = t.Head.String()
+		facts = append(facts, evidence.Head.Is(t.Head.String()))
 	}
 	if t.Retried > 0 {
-		e.Facts["cards_retried"] = t.Retried
+		facts = append(facts, evidence.CardsRetried.Is(float64(t.Retried)))
 	}
 	if by := parts(t); len(by) > 0 {
-		e.Facts["failed_low_pct_by"] = by
+		facts = append(facts, evidence.FailedLowPctBy.Is(by))
 	}
 	if c.Tap != nil {
 		named := map[string]float64{}
@@ -54,28 +48,18 @@ func readsEvidence(c ReaderConfig, now time.Time) report.Evidence {
 			}
 		}
 		if len(named) > 0 {
-			e.Facts["statistics"] = named
+			facts = append(facts, evidence.Statistics.Is(named))
 		}
 	}
 	if t.Cards.Enough() {
-		e.Facts["failed_low_pct"], e.Facts["failed_high_pct"] = percent(low), percent(high)
+		low, high := t.Cards.Interval()
+		facts = append(facts, evidence.FailedLowPct.Is(percent(low)), evidence.FailedHighPct.Is(percent(high)))
 	}
-	switch {
-	case t.Cards.Enough() && low > readsBad: // the whole interval is above: no luck of the draw
-		e.Status, e.Facts["level"] = report.Bad, "bad"
-	case wear.Shows():
-		e.Facts["level"], e.Facts["wearing"] = "poor", wear.Head.String()
-		e.Facts["trouble_pct"], e.Facts["trouble_before_pct"] = percent(wear.Recent.Share()), percent(wear.Earlier.Share())
-	case !t.Cards.Enough():
-		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonTooFew
-	case t.Cards.Share() > readsPoor:
-		e.Facts["level"] = "poor"
-	case t.Cards.Failed > 0:
-		e.Facts["level"] = "fair"
-	default:
-		e.Facts["level"] = "good"
+	if wear.Shows() {
+		facts = append(facts, evidence.Wearing.Is(wear.Head.String()), evidence.TroublePct.Is(percent(wear.Recent.Share())),
+			evidence.TroubleBeforePct.Is(percent(wear.Earlier.Share())))
 	}
-	return e
+	return evidence.New(evidence.ReaderReads, c.Name, facts...)
 }
 
 // parts names the tracks and the chip's steps that fail, each with the least share of its cards that does so for certain.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/frame"
 	"posdx/drivers/reader"
@@ -24,9 +25,10 @@ const (
 // A ReaderTap listens to the line of a card reader that the payment application owns, on ports that are wired for it
 // alone and receive only. It never writes. What it hears is judged byte by byte and gone.
 type ReaderTap struct {
-	swipe bool            // a plain reader of stripes; else CCID
-	ports []serial.Config // what the reader sends, then, if it does not echo, what it is sent
-	reads *reader.Reads
+	track1 bool            // sales may be made of track 1 alone
+	swipe  bool            // a plain reader of stripes; else CCID
+	ports  []serial.Config // what the reader sends, then, if it does not echo, what it is sent
+	reads  *reader.Reads
 
 	reopen time.Duration // for tests
 
@@ -41,7 +43,7 @@ type ReaderTap struct {
 
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
 func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
-	t := &ReaderTap{swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
+	t := &ReaderTap{track1: c.Track1, swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
 	line := serial.Config{Baud: c.Baud}
 	switch c.Protocol {
 	case "msr":
@@ -178,7 +180,7 @@ func (t *ReaderTap) stripe(now time.Time, m *reader.MSR, b byte) {
 	}
 	t.heard = now
 	t.health.Answers++
-	t.note(now)(s.Attempt(), true)
+	t.note(now)(s.Attempt(t.track1), true)
 }
 
 // note hands an attempt on. The caller holds the lock.
@@ -243,20 +245,23 @@ func (s *readerState) overhear(context.Context) []report.Evidence {
 	s.line.frames(now, t.take())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	port := report.Evidence{Check: "reader.port", Subject: s.config.Name, Status: report.OK, Facts: report.Facts{"outcome": "ok"}}
+	heard := func(outcome string) report.Evidence {
+		return evidence.New(evidence.ReaderPort, s.config.Name, evidence.Outcome.Is(outcome))
+	}
+	port := heard("ok")
 	switch deaf := errors.Join(t.deaf...); {
 	case deaf != nil: // of the reader nothing is known then, whatever is wrong with our own port
 		_, reason := outcome(deaf)
 		if reason == "" {
 			reason = report.ReasonAbsent
 		}
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, reason)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, reason)
 	case t.asked >= silentAsks:
-		port.Status, port.Facts["outcome"] = report.Bad, "silent"
+		port = heard("silent")
 	case t.noise.After(t.heard) && now.Sub(t.noise) < lineWindow:
-		port.Status, port.Facts["outcome"] = report.Bad, "garbled"
+		port = heard("garbled")
 	case t.heard.IsZero() || now.Sub(t.heard) > lineWindow:
-		port = doubtful("reader.port", s.config.Name, report.CannotTell, report.ReasonTooFew)
+		port = doubtful(evidence.ReaderPort, s.config.Name, report.CannotTell, report.ReasonTooFew)
 	}
-	return []report.Evidence{port, s.line.evidence("reader.line", s.config.Name)}
+	return []report.Evidence{port, s.line.evidence(evidence.ReaderLine, s.config.Name)}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -36,16 +37,19 @@ type Runner struct {
 
 	pings chan func()
 
+	// Grade judges what was found by the limits of the knowledge in force; nil for the built-in ones. To be set before Run.
+	Grade func(*report.Evidence)
+
 	// Failed is told when a reader, PIN pad, printer or modem is found to have failed; may be nil. To be set before Run.
 	Failed func()
 }
 
 // devices are the checks that find such a failure.
-var devices = [...]string{"reader.port", "reader.line", "reader.selftest", "pinpad.port", "printer.status", "modem.port"}
+var devices = [...]evidence.Check{evidence.ReaderPort, evidence.ReaderLine, evidence.ReaderSelftest, evidence.PINPadPort, evidence.PrinterStatus, evidence.ModemPort}
 
 type key struct{ check, subject string }
 
-func (p Probe) key() key { return key{p.Checks[0], p.Subject} }
+func (p Probe) key() key { return key{string(p.Checks[0]), p.Subject} }
 
 func cutShort(list []report.Evidence) bool {
 	for _, e := range list {
@@ -110,6 +114,7 @@ func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evid
 		go func() {
 			asked := time.Now()
 			e := r.ask(ctx, p)
+			r.grade(e)
 			r.remember(e)
 			if !cutShort(e) {
 				r.mu.Lock()
@@ -209,7 +214,7 @@ func failed(ctx context.Context, p Probe) []report.Evidence {
 	}
 	list := make([]report.Evidence, len(p.Checks))
 	for i, c := range p.Checks {
-		list[i] = report.Evidence{Check: c, Subject: p.Subject, Status: status, Facts: report.Facts{"reason": reason}}
+		list[i] = doubtful(c, p.Subject, status, reason)
 	}
 	return list
 }
@@ -229,7 +234,19 @@ func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence 
 
 // Remember takes evidence that no probe of the runner made: what the payment application reports of itself, what the
 // fleet advises.
-func (r *Runner) Remember(e report.Evidence) { r.remember([]report.Evidence{e}) }
+func (r *Runner) Remember(e report.Evidence) {
+	list := []report.Evidence{e}
+	r.grade(list)
+	r.remember(list)
+}
+
+func (r *Runner) grade(list []report.Evidence) {
+	for i := range list {
+		if s := list[i].Status; r.Grade != nil && (s == report.OK || s == report.Bad) {
+			r.Grade(&list[i])
+		}
+	}
+}
 
 // Forget drops what is known of a check.
 func (r *Runner) Forget(check, subject string) {
@@ -258,7 +275,7 @@ func (r *Runner) take(list []report.Evidence) (failed bool) {
 		if cutShort([]report.Evidence{e}) && seen && old.Status != report.NotRun {
 			continue
 		}
-		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], e.Check)
+		failed = failed || e.Status == report.Bad && old.Status != report.Bad && slices.Contains(devices[:], evidence.Check(e.Check))
 		r.latest[k] = e
 	}
 	return failed

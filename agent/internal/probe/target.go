@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/drivers/network"
 )
@@ -28,24 +29,12 @@ const (
 	maxMTUBytes = 20_000
 )
 
-// Thresholds of a path. ITU-T Y.1541 gives 400 ms and 50 ms of jitter for interactive classes; a round trip above a
-// second makes TCP repeat every SYN (RFC 6298).
-const (
-	lossBadPct      = 8 // with 20 packets: two lost; one may be chance
-	rttBad          = time.Second
-	rttPoor         = 400 * time.Millisecond
-	jitterPoor      = 50 * time.Millisecond
-	connectPoor     = time.Second // a SYN was lost, or the host is far beyond its normal
-	resolvePoor     = time.Second
-	certificatePoor = 30 // days left: renewal is overdue
-)
-
 // check is the name under which a connect to the target is reported.
-func (t Target) check() string {
+func (t Target) check() evidence.Check {
 	if strings.HasPrefix(t.Name, "host") {
-		return "net.tcp"
+		return evidence.NetTCP
 	}
-	return "net.internet" // a second, independent place
+	return evidence.NetInternet // a second, independent place
 }
 
 // name is the target without the bearer it is asked by.
@@ -55,17 +44,17 @@ func (t Target) name() string {
 }
 
 func (n *Network) targetProbes(t Target) []Probe {
-	reach := Probe{Checks: []string{t.check(), "net.dns"}, Subject: t.Name, Depth: report.External, Timeout: reachLimit,
+	reach := Probe{Checks: []evidence.Check{t.check(), evidence.NetDNS}, Subject: t.Name, Depth: report.External, Timeout: reachLimit,
 		Fresh: reachFresh, Bytes: reachBytes, Run: func(ctx context.Context) []report.Evidence { return n.reach(ctx, t) }}
 	if t.TLS {
-		reach.Checks = append(reach.Checks, "net.tls")
+		reach.Checks = append(reach.Checks, evidence.NetTLS)
 		reach.Bytes += tlsBytes
 	}
 	return []Probe{
 		reach,
-		{Checks: []string{"net.path"}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: pathFresh,
+		{Checks: []evidence.Check{evidence.NetPath}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: pathFresh,
 			Bytes: pathBytes, Run: func(ctx context.Context) []report.Evidence { return n.path(ctx, t) }},
-		{Checks: []string{"net.mtu"}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: mtuFresh,
+		{Checks: []evidence.Check{evidence.NetMTU}, Subject: t.Name, Depth: report.External, Timeout: pathLimit, Fresh: mtuFresh,
 			Bytes: mtuBytes, Run: func(ctx context.Context) []report.Evidence { return n.mtu(ctx, t) }},
 	}
 }
@@ -76,23 +65,23 @@ func (n *Network) targetProbes(t Target) []Probe {
 // resolved is not the host's fault: the address it last had is tried. When the router turns out to be dead meanwhile,
 // what goes through it is unreachable there and then, instead of after the three seconds the kernel takes to say so.
 func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
-	all := func(reason string, checks ...string) (list []report.Evidence) {
+	all := func(reason string, checks ...evidence.Check) (list []report.Evidence) {
 		for _, c := range checks {
-			if c != "net.tls" || t.TLS {
+			if c != evidence.NetTLS || t.TLS {
 				list = append(list, doubtful(c, t.Name, report.NotRun, reason))
 			}
 		}
 		return list
 	}
 	if !n.maySpend(reachBytes, 1) {
-		return all(report.ReasonBudget, t.check(), "net.dns", "net.tls")
+		return all(report.ReasonBudget, t.check(), evidence.NetDNS, evidence.NetTLS)
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
 	dns, addresses := n.resolve(ctx, t)
 	list := []report.Evidence{dns}
 	if len(addresses) == 0 {
-		return append(list, all(report.ReasonMasked, t.check(), "net.tls")...)
+		return append(list, all(report.ReasonMasked, t.check(), evidence.NetTLS)...)
 	}
 	var way network.Way
 	found := false
@@ -103,8 +92,8 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		}
 	}
 	unreachable := func() []report.Evidence {
-		f := report.Facts{"target": t.name(), "outcome": string(network.Unreachable), "ms": 0, "level": "bad"}
-		return append(append(list, fact(t.check(), t.Name, report.Bad, f)), all(report.ReasonMasked, "net.tls")...)
+		e := evidence.New(t.check(), t.Name, evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.Unreachable)), evidence.MS.Is(0))
+		return append(append(list, e), all(report.ReasonMasked, evidence.NetTLS)...)
 	}
 	if !found {
 		return unreachable()
@@ -120,25 +109,25 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	app := p.watch(network.Sockets(way.Addr), time.Now())
 	if app.works {
 		// The application's own connection proves more than ours could, and a host may take no second one.
-		f := report.Facts{"target": t.name(), "outcome": string(network.OK), "by": "application", "level": "good"}
+		facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.OK)), evidence.By.Is("application")}
 		if app.rtt > 0 {
-			f["ms"] = millis(app.rtt)
+			facts = append(facts, evidence.MS.Is(millis(app.rtt)))
 		}
-		list = append(list, fact(t.check(), t.Name, report.OK, f))
+		list = append(list, evidence.New(t.check(), t.Name, facts...))
 		if t.TLS {
-			list = append(list, doubtful("net.tls", t.Name, report.CannotTell, report.ReasonInUse))
+			list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonInUse))
 		}
 		return list
 	}
 	if !p.may(time.Now(), false) {
-		return append(list, all(report.ReasonBudget, t.check(), "net.tls")...)
+		return append(list, all(report.ReasonBudget, t.check(), evidence.NetTLS)...)
 	}
 	// connected says how our connection ended, unless the application gets through where we do not.
-	connected := func(c network.Connect) report.Evidence {
+	connected := func(c network.Connect, portal network.Portal) report.Evidence {
 		if tells := p.ended(c.Outcome, app, time.Now()); !tells {
 			return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonInUse)
 		}
-		return connectEvidence(t, c)
+		return connectEvidence(t, c, portal)
 	}
 	if !t.TLS {
 		c := network.TryConnect(ctx, way)
@@ -146,7 +135,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		if gatewayDead(ctx) && c.Outcome != network.OK {
 			return unreachable()
 		}
-		return append(list, n.portal(ctx, t, way, connected(c)))
+		return append(list, connected(c, n.portal(ctx, t, way, c)))
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
 	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
@@ -157,7 +146,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		if err != nil {
 			c := network.TryConnect(ctx, way)
 			n.spend(c.Bytes)
-			return append(list, connected(c), doubtful("net.tls", t.Name, report.CannotTell, reasonFor(err)))
+			return append(list, connected(c, network.PortalUnknown), doubtful(evidence.NetTLS, t.Name, report.CannotTell, reasonFor(err)))
 		}
 		trust.Roots = roots
 	}
@@ -166,9 +155,9 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	if gatewayDead(ctx) && h.Outcome != network.OK {
 		return unreachable()
 	}
-	list = append(list, connected(h.Connect))
+	list = append(list, connected(h.Connect, network.PortalUnknown))
 	if h.Outcome != network.OK {
-		return append(list, all(report.ReasonMasked, "net.tls")...)
+		return append(list, all(report.ReasonMasked, evidence.NetTLS)...)
 	}
 	e := tlsEvidence(t, h)
 	p.mu.Lock()
@@ -190,7 +179,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 func stopped(t Target) []report.Evidence {
 	list := []report.Evidence{doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)}
 	if t.TLS {
-		list = append(list, doubtful("net.tls", t.Name, report.CannotTell, report.ReasonTimeout))
+		list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout))
 	}
 	return list
 }
@@ -211,128 +200,98 @@ func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust
 		p.mu.Lock()
 		p.largeAt = time.Now()
 		p.mu.Unlock()
-		e.Facts["large_hello"] = "ok"
+		e.Facts[evidence.LargeHello.Name()] = "ok"
 	case network.Timeout, network.Reset:
-		e.Facts["large_hello"] = "swallowed"
+		e.Facts[evidence.LargeHello.Name()] = "swallowed"
 	}
 }
 
-func connectEvidence(t Target, c network.Connect) report.Evidence {
+func connectEvidence(t Target, c network.Connect, portal network.Portal) report.Evidence {
 	if c.Outcome == network.Stopped {
 		return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)
 	}
-	f := report.Facts{"target": t.name(), "outcome": string(c.Outcome), "ms": millis(c.Took)}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(c.Outcome)), evidence.MS.Is(millis(c.Took))}
 	if c.Retrans > 0 {
-		f["retrans"] = c.Retrans
+		facts = append(facts, count(evidence.Retrans, c.Retrans))
 	}
-	if c.Outcome != network.OK {
-		return fact(t.check(), t.Name, report.Bad, f)
+	if portal != network.PortalUnknown {
+		facts = append(facts, evidence.Portal.Is(portal == network.PortalFound))
 	}
-	f["level"] = "good"
-	if c.Took >= connectPoor {
-		f["level"] = "poor"
-	}
-	return fact(t.check(), t.Name, report.OK, f)
+	return evidence.New(t.check(), t.Name, facts...)
 }
 
 func tlsEvidence(t Target, h network.Handshake) report.Evidence {
 	if h.TLS == network.Stopped {
-		return doubtful("net.tls", t.Name, report.CannotTell, report.ReasonTimeout)
+		return doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout)
 	}
-	f := report.Facts{"target": t.name(), "ms": millis(h.Took), "hello": string(h.Hello)}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.MS.Is(millis(h.Took)), evidence.Hello.Is(string(h.Hello))}
 	if h.TLS != network.Unsupported {
-		f["outcome"] = string(h.TLS)
+		facts = append(facts, evidence.Outcome.Is(string(h.TLS)))
 	}
 	if h.Known {
-		f["days_left"], f["which"] = h.DaysLeft, h.Which
+		facts = append(facts, count(evidence.DaysLeft, h.DaysLeft), evidence.Which.Is(h.Which))
 	}
-	if h.CNOnly {
-		f["cn_only"] = true
-	}
-	if h.SHA1 {
-		f["sha1"] = true
-	}
-	if h.WantsCert {
-		f["wants_certificate"] = true
+	for _, yes := range []struct {
+		is   bool
+		fact evidence.Fact[bool]
+	}{{h.CNOnly, evidence.CnOnly}, {h.SHA1, evidence.Sha1}, {h.WantsCert, evidence.WantsCertificate}, {h.TLCP, evidence.Tlcp}} {
+		if yes.is {
+			facts = append(facts, yes.fact.Is(true))
+		}
 	}
 	if h.Alert != 0 {
-		f["alert"] = h.Alert
-	}
-	if h.TLCP {
-		f["tlcp"] = true
+		facts = append(facts, count(evidence.Alert, h.Alert))
 	}
 	if h.Reset {
-		f["reset"] = true
+		facts = append(facts, evidence.Reset.Is(true))
 	}
 	if h.OldVersion {
-		f["old_version"] = true
+		facts = append(facts, evidence.OldVersion.Is(true))
 	}
 	if h.TLS == network.Unsupported {
-		f["reason"] = report.ReasonUnsupported
-		return fact("net.tls", t.Name, report.CannotTell, f)
+		return evidence.CannotTell(evidence.NetTLS, t.Name, report.ReasonUnsupported, facts...)
 	}
-	if h.TLS != network.OK {
-		return fact("net.tls", t.Name, report.Bad, f)
-	}
-	f["level"] = "good"
-	if h.DaysLeft < certificatePoor {
-		f["level"] = "poor"
-	}
-	return fact("net.tls", t.Name, report.OK, f)
+	return evidence.New(evidence.NetTLS, t.Name, facts...)
 }
 
-// portal asks for the fleet's page if one is configured, and turns the evidence bad if somebody else answers.
-func (n *Network) portal(ctx context.Context, t Target, w network.Way, e report.Evidence) report.Evidence {
-	if t.PortalPath == "" || t.check() != "net.internet" || e.Status != report.OK {
-		return e
+// portal asks for the page that should be empty, if one is configured: somebody else may answer.
+func (n *Network) portal(ctx context.Context, t Target, w network.Way, c network.Connect) network.Portal {
+	if t.PortalPath == "" || t.check() != evidence.NetInternet || c.Outcome != network.OK {
+		return network.PortalUnknown
 	}
 	p, bytes := network.AskPortal(ctx, w, t.Host, t.PortalPath)
 	n.spend(bytes)
-	if p == network.PortalUnknown {
-		return e
-	}
-	e.Facts["portal"] = p == network.PortalFound
-	if p == network.PortalFound {
-		e.Status, e.Facts["level"] = report.Bad, "bad"
-	}
-	return e
+	return p
 }
 
 // resolve finds a target's addresses and says how that went.
 func (n *Network) resolve(ctx context.Context, t Target) (report.Evidence, []netip.Addr) {
 	if ip, err := netip.ParseAddr(t.Host); err == nil {
-		return doubtful("net.dns", t.Name, report.NotRun, report.ReasonAbsent), []netip.Addr{ip} // no name to resolve
+		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), []netip.Addr{ip} // no name to resolve
 	}
 	a := n.names.find(ctx, t.Host)
 	n.spend(a.bytes)
-	f := report.Facts{"name": t.Host}
+	facts := []evidence.Value{evidence.Name.Is(t.Host)}
 	switch {
 	case a.fromFile:
-		f["outcome"], f["ms"], f["source"] = string(network.OK), 0, "hosts"
-		return fact("net.dns", t.Name, report.OK, f), a.addresses
+		facts = append(facts, evidence.Outcome.Is(string(network.OK)), evidence.MS.Is(0), evidence.Source.Is("hosts"))
+		return evidence.New(evidence.NetDNS, t.Name, facts...), a.addresses
 	case a.outcome == network.Stopped && gatewayDead(ctx):
 		a.outcome = network.Unreachable
 	case a.outcome == network.Stopped:
-		return doubtful("net.dns", t.Name, report.CannotTell, report.ReasonTimeout), a.addresses
+		return doubtful(evidence.NetDNS, t.Name, report.CannotTell, report.ReasonTimeout), a.addresses
 	}
-	f["outcome"], f["ms"] = string(a.outcome), millis(a.took)
+	facts = append(facts, evidence.Outcome.Is(string(a.outcome)), evidence.MS.Is(millis(a.took)))
 	if a.failed > 0 {
-		f["resolvers_failed"] = a.failed
+		facts = append(facts, count(evidence.ResolversFailed, a.failed))
 	}
 	if a.blocked {
-		f["blocked"] = true
+		facts = append(facts, evidence.Blocked.Is(true))
 	}
 	if a.noData {
-		f["no_address"] = true
+		facts = append(facts, evidence.NoAddress.Is(true))
 	}
-	if a.outcome != network.OK {
-		return fact("net.dns", t.Name, report.Bad, f), a.addresses
-	}
-	f["level"] = "good"
-	if a.failed > 0 || a.took >= resolvePoor {
-		f["level"] = "poor"
-	}
-	return fact("net.dns", t.Name, report.OK, f), a.addresses
+	return evidence.New(evidence.NetDNS, t.Name, facts...), a.addresses
 }
 
 // ready finds the way for a check of the path's quality; reason is why there is none.
@@ -352,7 +311,7 @@ func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.W
 func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	way, reason := n.ready(ctx, t, pathBytes)
 	if reason != "" {
-		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, reason)}
+		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, reason)}
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
@@ -360,49 +319,37 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (!p.justFailed() && p.extra() || p.giveUp()) }, p.leave)
 	n.spend(v.Bytes)
 	if gatewayDead(ctx) {
-		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
+		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, report.ReasonMasked)}
 	}
 	if err != nil && v.Received < 3 { // cut short before it could show anything
-		return []report.Evidence{doubtful("net.path", t.Name, report.CannotTell, report.ReasonTimeout)}
+		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.CannotTell, report.ReasonTimeout)}
 	}
 	if v.By != "echo" && v.Received == 0 || v.Unreachable && v.Received == 0 {
 		// Nothing came back at all: that is no quality of the path, and the connection's own check says what it is.
-		return []report.Evidence{doubtful("net.path", t.Name, report.NotRun, report.ReasonMasked)}
+		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, report.ReasonMasked)}
 	}
-	e := pathEvidence(t, v)
+	var more []evidence.Value
 	if pct, ok := n.retrans(time.Now()); ok {
-		e.Facts["retrans_pct"] = round(pct)
+		more = append(more, evidence.RetransPct.Is(round(pct)))
 	}
-	return []report.Evidence{e}
+	return []report.Evidence{pathEvidence(t, v, more...)}
 }
 
-func pathEvidence(t Target, v network.PathView) report.Evidence {
-	loss := v.LossPct()
-	f := report.Facts{"target": t.name(), "loss_pct": round(loss), "samples": v.Sent, "by": v.By}
+func pathEvidence(t Target, v network.PathView, more ...evidence.Value) report.Evidence {
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.LossPct.Is(round(v.LossPct())), count(evidence.Samples, v.Sent), evidence.By.Is(v.By)}
 	if v.Received > 0 {
-		f["rtt_ms"] = millis(v.RTT)
+		facts = append(facts, evidence.RTTMS.Is(millis(v.RTT)))
 	}
 	if v.Received > 1 {
-		f["jitter_ms"] = millis(v.Jitter)
+		facts = append(facts, evidence.JitterMS.Is(millis(v.Jitter)))
 	}
-	status := report.OK
-	switch {
-	case v.Sent-v.Received >= 2 && loss >= lossBadPct || v.RTT >= rttBad:
-		status, f["level"] = report.Bad, "bad"
-	case v.Sent > v.Received || v.RTT >= rttPoor || v.Jitter >= jitterPoor:
-		f["level"] = "poor"
-	case v.RTT >= rttPoor/2:
-		f["level"] = "fair"
-	default:
-		f["level"] = "good"
-	}
-	return fact("net.path", t.Name, status, f)
+	return evidence.New(evidence.NetPath, t.Name, append(facts, more...)...)
 }
 
 func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 	way, reason := n.ready(ctx, t, maxMTUBytes)
 	if reason != "" {
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, reason)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.NotRun, reason)}
 	}
 	mtu := 1500
 	if r, err := network.RouteTo(way.Addr.Addr()); err == nil {
@@ -420,31 +367,28 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 	n.spend(v.Bytes)
 	switch {
 	case errors.Is(err, network.ErrNotPermitted):
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonPermission)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonPermission)}
 	case err != nil:
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonUnsupported)}
 	case gatewayDead(ctx):
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, report.ReasonMasked)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.NotRun, report.ReasonMasked)}
 	case v.Outcome == network.Stopped:
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonTimeout)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonTimeout)}
 	case v.Outcome == network.Unreachable:
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.NotRun, report.ReasonMasked)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.NotRun, report.ReasonMasked)}
 	case v.Outcome == network.Timeout: // no echo is answered, so the size of one proves nothing
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonUnsupported)}
 	}
-	f := report.Facts{"target": t.name(), "outcome": string(v.Outcome)}
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(v.Outcome))}
 	if v.LargestOK > 0 {
-		f["largest_ok_bytes"] = v.LargestOK
+		facts = append(facts, count(evidence.LargestOkBytes, v.LargestOK))
 	}
 	if v.Outcome == network.Blackhole && (v.LargestOK == 0 || n.largePasses(ctx, t, way)) {
 		// No path is narrower than the smallest size tried; or a handshake that fills whole packets got through: what
 		// vanishes is large echoes.
-		return []report.Evidence{doubtful("net.mtu", t.Name, report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonUnsupported)}
 	}
-	if v.Outcome == network.Blackhole {
-		return []report.Evidence{fact("net.mtu", t.Name, report.Bad, f)}
-	}
-	return []report.Evidence{fact("net.mtu", t.Name, report.OK, f)}
+	return []report.Evidence{evidence.New(evidence.NetMTU, t.Name, facts...)}
 }
 
 // largePasses tells whether a TLS handshake whose hello fills more than one packet gets through to a target.

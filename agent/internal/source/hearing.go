@@ -3,6 +3,7 @@ package source
 import (
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -24,6 +25,7 @@ type Hearing struct {
 	bytes  uint64 // passed since something was read
 	read   int
 	unread int    // in a row
+	odd    int    // pieces of text that are not in the encoding they should be in
 	first  string // class of the first byte of the latest that was not read
 	size   int    // its length
 	deaf   bool
@@ -52,6 +54,14 @@ func (h *Hearing) Heard(read, bytes int, first byte, size int) (changed bool) {
 	return changed
 }
 
+// Odd takes in how many pieces of text so far were not in the encoding they should be in. changed says that these are the
+// first.
+func (h *Hearing) Odd(n int) (changed bool) {
+	changed = h.odd == 0 && n > 0
+	h.odd = n
+	return changed
+}
+
 // Deaf says that things pass and none of them can be read.
 func (h *Hearing) Deaf() bool { return h.deaf }
 
@@ -67,12 +77,18 @@ func (h *Hearing) Due(now time.Time, changed bool) (ev report.Evidence, ok bool)
 		return ev, false
 	}
 	h.told = now
-	ev = report.Evidence{Check: "source.readable", Subject: string(h.Channel) + " " + h.Subject, Status: report.OK, Depth: report.Internal,
-		At: now.UTC().Truncate(time.Millisecond), Facts: report.Facts{"messages_read": h.read}}
-	if h.deaf {
-		ev.Status = report.CannotTell
-		ev.Facts = report.Facts{"reason": report.ReasonUnsupported, "messages_read": h.read, "messages_unread": h.unread, "bytes": h.bytes, "first": h.first, "size": h.size}
+	subject := string(h.Channel) + " " + h.Subject
+	facts := []evidence.Value{evidence.MessagesRead.Is(float64(h.read))}
+	if h.odd > 0 {
+		facts = append(facts, evidence.NotInEncoding.Is(float64(h.odd)))
 	}
+	if h.deaf || h.odd > 0 && h.read == 0 {
+		facts = append(facts, evidence.MessagesUnread.Is(float64(h.unread)), evidence.Bytes.Is(float64(h.bytes)), evidence.First.Is(h.first), evidence.Size.Is(float64(h.size)))
+		ev = evidence.CannotTell(evidence.SourceReadable, subject, report.ReasonUnsupported, facts...)
+	} else {
+		ev = evidence.New(evidence.SourceReadable, subject, facts...)
+	}
+	ev.Depth, ev.At = report.Internal, now.UTC().Truncate(time.Millisecond)
 	return ev, true
 }
 

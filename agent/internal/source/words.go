@@ -88,6 +88,13 @@ func Numeric(s string, min, max int) bool {
 	return true
 }
 
+// traceDigits is the length of field 11.
+const traceDigits = 6
+
+// Trace returns what is kept of a trace number of up to MaxSTAN digits: its last six. Twelve digits may be a host's reference,
+// which ends with the trace number, and may as well be the front of a card number; six tell a sale and no card.
+func Trace(v []byte) []byte { return v[max(0, len(v)-traceDigits):] }
+
 // Word reports whether s is 1 to max of the characters of names: letters, digits and . _ - + : and no card number.
 func Word(s string, max int) bool {
 	if s == "" || len(s) > max || Digits(s) >= CardDigits || CardLike(s) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -35,11 +36,18 @@ func (l *Loop) advice(ev report.Event, now time.Time) []report.Evidence {
 		if a.Code != "" && a.Code != ev.Code {
 			continue
 		}
-		f := report.Facts{"scope": a.Scope, "terminals": a.Terminals, "share_pct": a.SharePct, "age_s": int64(max(0, now.Sub(a.Time)) / time.Second)}
+		facts := []evidence.Value{evidence.Scope.Is(a.Scope), evidence.Terminals.Is(float64(a.Terminals)), evidence.SharePct.Is(a.SharePct),
+			evidence.AgeS.Is(float64(max(0, now.Sub(a.Time)) / time.Second))}
 		if a.Code != "" {
-			f["code"] = a.Code
+			facts = append(facts, evidence.Code.Is(a.Code))
 		}
-		list = append(list, at(report.Evidence{Check: "fleet.advisory", Subject: a.Scope, Status: report.Bad, Facts: f, Depth: report.Internal}, now))
+		list = append(list, at(internal(evidence.Said(evidence.FleetAdvisory, a.Scope, true, facts...)), now))
 	}
 	return list
+}
+
+// internal marks evidence for which nothing was touched.
+func internal(e report.Evidence) report.Evidence {
+	e.Depth = report.Internal
+	return e
 }

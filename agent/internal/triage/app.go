@@ -4,6 +4,7 @@ import (
 	"maps"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -84,15 +85,15 @@ func (l *Loop) changes(list []report.Evidence, now time.Time) []report.Evidence 
 	if !known {
 		return list
 	}
+	changed := evidence.ChangedSinceApproval
 	for i, e := range list {
-		if e.Check == "app.config" {
-			if _, ok := e.Facts["changed_since_approval"]; !ok {
+		if evidence.Check(e.Check) == evidence.AppConfig {
+			if _, ok := e.Facts[changed.Name()]; !ok {
 				list[i].Facts = maps.Clone(e.Facts)
-				list[i].Facts["changed_since_approval"] = names
+				list[i].Facts[changed.Name()] = names
 			}
 			return list
 		}
 	}
-	return append(list, at(report.Evidence{Check: "app.config", Subject: "payment-app", Status: report.OK,
-		Facts: report.Facts{"changed_since_approval": names}, Depth: report.Internal}, now))
+	return append(list, at(internal(evidence.New(evidence.AppConfig, "payment-app", changed.Is(names))), now))
 }

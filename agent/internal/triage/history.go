@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 )
 
@@ -171,9 +172,10 @@ func (h *history) updated() { h.approvals = 0 }
 // evidence is the txn.history of the contract as seen from an event.
 func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	h.trim(now)
-	f := report.Facts{}
+	var facts []evidence.Value
+	count := func(f evidence.Fact[float64], n int) { facts = append(facts, f.Is(float64(n))) }
 	if h.approvals > 0 {
-		f["approvals_since_update"] = h.approvals
+		count(evidence.ApprovalsSinceUpdate, h.approvals)
 	}
 	var same, approvals, declines int
 	by, failures := map[string]float64{}, map[string]float64{}
@@ -201,29 +203,32 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 		}
 	}
 	if len(h.cards) > 0 {
-		f["cards_1h"], f["cards_failed_1h"] = len(h.cards), unread
+		count(evidence.Cards1h, len(h.cards))
+		count(evidence.CardsFailed1h, unread)
 	}
-	f["same_code_1h"] = same
+	count(evidence.SameCode1h, same)
 	if cards, issuers, ok := h.distinct(ev.Code); ok {
-		f["cards_same_code_1h"], f["issuers_same_code_1h"] = cards, issuers
+		count(evidence.CardsSameCode1h, cards)
+		count(evidence.IssuersSameCode1h, issuers)
 	}
 	// An agent that started a moment ago has seen no approval, which says nothing of the terminal.
 	if !h.approved.IsZero() || now.Sub(h.since) >= hour {
-		f["approvals_1h"], f["declines_1h"] = approvals, declines
+		count(evidence.Approvals1h, approvals)
+		count(evidence.Declines1h, declines)
 	}
 	if len(by) > 0 {
-		f["approvals_by"] = by
+		facts = append(facts, evidence.ApprovalsBy.Is(by))
 	}
 	if len(failures) > 0 {
-		f["entry_failures"] = failures
+		facts = append(facts, evidence.EntryFailures.Is(failures))
 	}
 	if !h.approved.IsZero() {
-		f["last_approval_age_s"] = tenths(now.Sub(h.approved))
+		facts = append(facts, evidence.LastApprovalAgeS.Is(tenths(now.Sub(h.approved))))
 	}
 	if t, ok := h.first[ev.Code]; ok {
-		f["first_seen_age_s"] = tenths(now.Sub(t))
+		facts = append(facts, evidence.FirstSeenAgeS.Is(tenths(now.Sub(t))))
 	}
-	return report.Evidence{Check: "txn.history", Subject: "terminal", Status: report.OK, Facts: f, Depth: report.Internal}
+	return internal(evidence.New(evidence.TxnHistory, "terminal", facts...))
 }
 
 // tenths gives seconds with one decimal: which of two things came first matters more than either age.
@@ -231,32 +236,35 @@ func tenths(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
 
 // answer is the txn.answer of the contract: what the event itself says of the way to the host and back.
 func (h *history) answer(ev report.Event) report.Evidence {
-	e := report.Evidence{Check: "txn.answer", Subject: "txn", Status: report.CannotTell, Facts: report.Facts{}, Depth: report.Internal}
-	if ev.Txn == nil || (ev.Txn.HostAnswerSeen == nil && ev.Txn.Sent == nil) {
-		e.Facts["reason"] = report.ReasonUnsupported
-		return e
+	var facts []evidence.Value
+	if t := ev.Txn; t != nil && (t.HostAnswerSeen != nil || t.Sent != nil) {
+		facts = h.told(t)
 	}
-	t := ev.Txn
-	if t.Sent != nil {
-		e.Facts["sent"] = *t.Sent
+	return internal(evidence.New(evidence.TxnAnswer, "txn", facts...))
+}
+
+// told are the facts of an event's transaction, and this host's own pace.
+func (h *history) told(t *report.Txn) (facts []evidence.Value) {
+	for _, v := range [...]struct {
+		fact  evidence.Fact[bool]
+		known *bool
+	}{{evidence.Sent, t.Sent}, {evidence.HostAnswerSeen, t.HostAnswerSeen}} {
+		if v.known != nil {
+			facts = append(facts, v.fact.Is(*v.known))
+		}
 	}
-	if t.ConnectMS != nil {
-		e.Facts["connect_ms"] = *t.ConnectMS
-	}
-	if t.ResponseMS != nil {
-		e.Facts["response_ms"] = *t.ResponseMS
+	for _, v := range [...]struct {
+		fact  evidence.Fact[float64]
+		known *int64
+	}{{evidence.ConnectMS, t.ConnectMS}, {evidence.ResponseMS, t.ResponseMS}} {
+		if v.known != nil {
+			facts = append(facts, v.fact.Is(float64(*v.known)))
+		}
 	}
 	if n := len(h.answers); n >= enoughResponses {
 		sorted := slices.Clone(h.answers)
 		sort.Slice(sorted, func(i, j int) bool { return sorted[i] < sorted[j] })
-		e.Facts["normal_response_ms"] = sorted[n/2]
+		facts = append(facts, evidence.NormalResponseMS.Is(float64(sorted[n/2])))
 	}
-	if t.HostAnswerSeen != nil {
-		e.Facts["host_answer_seen"] = *t.HostAnswerSeen
-		e.Status = report.Bad
-		if *t.HostAnswerSeen {
-			e.Status = report.OK
-		}
-	}
-	return e
+	return facts
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 )
@@ -17,7 +18,7 @@ import (
 type socket struct{ out atomic.Bool }
 
 func (s *socket) probe() probe.Probe {
-	return probe.Probe{Checks: []string{"net.link"}, Subject: "eth0", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+	return probe.Probe{Checks: []evidence.Check{evidence.NetLink}, Subject: "eth0", Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
 		Run: func(context.Context) []report.Evidence {
 			e := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": true, "flaps_1h": 0.0}}
 			if s.out.Load() {

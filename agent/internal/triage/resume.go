@@ -25,6 +25,7 @@ func (l *Loop) Resume(old report.Diagnosis) {
 		Repeats: old.Repeats, TookMS: old.TookMS,
 	})
 	l.keep(d)
+	l.remember(d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.haveLast {

@@ -73,10 +73,11 @@ type Config struct {
 	Runner    *probe.Runner
 	Store     Store
 	Journal   Journal
-	Stamp     func(*report.Event) // sets id, time, uptime, boot id and clock belief
-	Metered   func() bool         // is the bearer in use paid by the byte?
-	Asked     func(doc []byte)    // takes the final diagnosis that somebody asked for; may be nil
-	Outcome   func(doc []byte)    // takes what became of a diagnosis; may be nil
+	Stamp     func(*report.Event)       // sets id, time, uptime, boot id and clock belief
+	Metered   func() bool               // is the bearer in use paid by the byte?
+	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
+	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
+	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Log       *slog.Logger
 }
 
@@ -564,6 +565,7 @@ func (l *Loop) explain(h *history, r *run, final bool) {
 			offer(w.first, r.doc)
 		}
 	}
+	l.remember(r.doc)
 }
 
 // saying is what a document says of the cause and the money, to tell whether another says more.
@@ -600,6 +602,13 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 func at(e report.Evidence, now time.Time) report.Evidence {
 	e.At = now.UTC().Truncate(time.Millisecond)
 	return e
+}
+
+// remember hands a final revision to the history.
+func (l *Loop) remember(d report.Diagnosis) {
+	if d.Final && !d.Asked && l.c.Past != nil {
+		l.c.Past(&d)
+	}
 }
 
 func (l *Loop) keep(d report.Diagnosis) {
@@ -682,4 +691,5 @@ func (l *Loop) close(r *run) {
 	d.Revision++
 	d.Repeats = r.repeats
 	l.keep(d)
+	l.remember(d)
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -47,7 +48,7 @@ func (f *flash) kept() []report.Diagnosis {
 }
 
 func slow(check string, status report.Status, facts report.Facts, after time.Duration, bytes int) probe.Probe {
-	return probe.Probe{Checks: []string{check}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
+	return probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Subject: "x", Depth: report.Internal, Timeout: 10 * time.Second, Fresh: time.Minute, Bytes: bytes,
 		Run: func(ctx context.Context) []report.Evidence {
 			select {
 			case <-time.After(after):

@@ -18,13 +18,16 @@ import (
 // Bounds of commands.
 const (
 	maxCommand     = 8 << 10
-	maxKnowledge   = 256 << 10 // a pack of 103 kB is 137 kB in base64
+	maxKnowledge   = report.MaxMessage // a pack of 103 kB is 137 kB in base64
 	maxAdvisory    = 4 << 10
 	maxOrders      = 4 // waiting to be carried out
 	commandTimeout = 2 * time.Minute
 	maxSeen        = 512      // ids remembered against replays
 	maxAudit       = 64 << 10 // bytes of the audit file before it is turned over; one older file is kept
 )
+
+// ackName stands in the reply topic where an ack is refused.
+const ackName = "ack"
 
 // names are the commands there are.
 var names = [...]string{"diagnose", "health", "bundle", "knowledge", "ping"}
@@ -37,14 +40,6 @@ type order struct {
 type outReply struct {
 	name string
 	doc  report.Reply
-}
-
-// tooLarge notes a message whose content was not read.
-func (u *Uplink) tooLarge(size int) {
-	u.mu.Lock()
-	u.count.TooLarge++
-	u.mu.Unlock()
-	u.log.Warn("uplink", "too large", fmt.Sprintf("the broker brings a message of %d bytes, at most %d are read", size, maxPacket))
 }
 
 // command takes one from the broker. It does not wait: what cannot be queued is refused.
@@ -78,7 +73,7 @@ func parseCommand(name string, payload []byte, retained bool) (cmd report.Comman
 	if name == "knowledge" {
 		limit = maxKnowledge
 	}
-	if len(payload) > limit || string(payload) == tooLarge {
+	if len(payload) > limit {
 		return cmd, fmt.Sprintf("the command is over %d bytes", limit)
 	}
 	if err := json.Unmarshal(payload, &cmd); err != nil {
@@ -137,7 +132,7 @@ func (u *Uplink) obey(ctx context.Context) {
 
 // reply queues an answer for the session that is or the next one.
 func (u *Uplink) reply(name string, r report.Reply) {
-	if !slices.Contains(names[:], name) {
+	if !slices.Contains(names[:], name) && name != ackName {
 		name = "unknown" // what stands in a topic is never an echo
 	}
 	u.mu.Lock()

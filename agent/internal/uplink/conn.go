@@ -10,11 +10,19 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"posdx/agent/report"
 )
 
 // maxPacket bounds what the broker may send in one packet. The client library would set aside up to 256 MB on the word
 // of a length field.
-const maxPacket = maxKnowledge + 1<<10
+const maxPacket = report.MaxMessage
+
+// maxSkipped is the largest message that is passed over; beyond it the connection is cut.
+const maxSkipped = 16 << 20
+
+// skippedHead is how much of a message that is passed over is looked at: topic and number.
+const skippedHead = 512
 
 // userTimeout is how long the kernel keeps sending what nobody acknowledges before it calls the connection dead; the
 // default of 15 minutes would hide a half-open line.
@@ -50,56 +58,41 @@ func (m *metered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A guard watches the packets that come in and tells the first time the connection is over. A message over the limit is
-// passed on without its content, for the library would end the session over it, and the broker send it again at every
-// connect for ever.
+// A guard watches the packets that come in and tells the first time the connection is over. A message that is too large is
+// passed over and acknowledged, or a broker that keeps it for us would send it again at every connect, for ever.
 type guard struct {
 	net.Conn
 	lost func(error)
-	big  func(size int)
+	big  func(topic string, size int) // told of a message that was passed over
 
-	once sync.Once
-	out  []byte // ready for the library
-	raw  []byte // read, and being looked at
-
-	head []byte // of the packet: type and length, then what is kept of one that is too large
-	body int    // bytes of the packet still to come
-	drop bool   // they are not passed on
-	keep int    // of head, once the length of the topic is known; 0 before
+	once   sync.Once
+	raw    [2048]byte
+	ready  []byte // read and not yet taken
+	err    error  // after what is ready
+	header []byte // of the packet that begins
+	body   int    // bytes of it still to come
+	skip   bool   // they are passed over
+	head   []byte // of what is passed over
+	size   int
 }
 
 var errBigPacket = errors.New("the broker sends a packet over the size limit")
 
-// tooLarge is the content that stands in place of one over the limit. It is no JSON.
-const tooLarge = "\x00too large"
-
-const (
-	packetPublish = 3
-	maxSkipped    = 8 << 20 // more than that nobody sends by mistake, and reading past it costs a metered line too much
-	maxTopic      = 1 << 10
-)
-
 func (g *guard) Read(p []byte) (int, error) {
-	for len(g.out) == 0 {
-		if g.raw == nil {
-			g.raw = make([]byte, 4<<10)
+	for len(g.ready) == 0 && g.err == nil {
+		n, err := g.Conn.Read(g.raw[:])
+		g.ready = g.ready[:0]
+		if e := g.watch(g.raw[:n]); e != nil {
+			err = e
 		}
-		n, err := g.Conn.Read(g.raw)
-		if n > 0 {
-			if bad := g.watch(g.raw[:n]); bad != nil {
-				err = bad
-			}
-		}
-		if err != nil {
-			g.over(err)
-			return 0, err
-		}
+		g.err = err
 	}
-	n := copy(p, g.out)
-	if g.out = g.out[n:]; len(g.out) == 0 {
-		g.out = nil
+	if n := copy(p, g.ready); n > 0 {
+		g.ready = g.ready[n:]
+		return n, nil
 	}
-	return n, nil
+	g.over(g.err)
+	return 0, g.err
 }
 
 func (g *guard) Write(p []byte) (int, error) {
@@ -117,80 +110,77 @@ func (g *guard) over(err error) {
 	})
 }
 
-// watch follows the packets (MQTT 3.1.1, 2.2 and 3.3) through the stream.
+// Packet types of MQTT 3.1.1 section 2.2.1.
+const (
+	mqttPublish = 3
+	mqttPuback  = 4
+)
+
+// watch follows the fixed headers (MQTT 3.1.1 section 2.2) through the stream and makes ready what may go on.
 func (g *guard) watch(p []byte) error {
 	for len(p) > 0 {
-		switch {
-		case g.drop && g.keep >= 0: // topic and packet id of one that is too large
-			g.head, p, g.body = append(g.head, p[0]), p[1:], g.body-1
-			if err := g.shorten(); err != nil {
-				return err
-			}
-		case g.body > 0:
+		if g.body > 0 {
 			n := min(g.body, len(p))
-			if !g.drop {
-				g.out = append(g.out, p[:n]...)
+			if g.skip {
+				g.head = append(g.head, p[:min(n, skippedHead-len(g.head))]...)
+			} else {
+				g.ready = append(g.ready, p[:n]...)
 			}
 			g.body -= n
 			p = p[n:]
-			g.drop = g.drop && g.body > 0
-		default:
-			g.head, p = append(g.head, p[0]), p[1:]
-			if len(g.head) == 1 || g.head[len(g.head)-1]&0x80 != 0 && len(g.head) < 5 {
-				continue
+			if g.skip && g.body == 0 {
+				if err := g.passed(); err != nil {
+					return err
+				}
 			}
-			if g.head[len(g.head)-1]&0x80 != 0 {
+			continue
+		}
+		g.header = append(g.header, p[0])
+		p = p[1:]
+		n := len(g.header)
+		if n == 1 {
+			continue
+		}
+		if g.header[n-1]&0x80 != 0 {
+			if n > 4 {
 				return errors.New("the broker does not speak MQTT")
 			}
-			size := 0
-			for i, b := range g.head[1:] {
-				size |= int(b&0x7f) << (7 * i)
-			}
-			g.body = size
-			if size <= maxPacket {
-				g.out = append(g.out, g.head...)
-				g.head = g.head[:0]
-				continue
-			}
-			if g.head[0]>>4 != packetPublish || size > maxSkipped {
-				return fmt.Errorf("%w: %d bytes", errBigPacket, size)
-			}
-			if g.big != nil {
-				g.big(size)
-			}
-			g.drop, g.keep, g.head = true, 0, g.head[:1]
+			continue
+		}
+		size := 0
+		for i, b := range g.header[1:] {
+			size |= int(b&0x7f) << (7 * i)
+		}
+		switch {
+		case size <= maxPacket:
+			g.ready = append(g.ready, g.header...)
+			g.body, g.header = size, g.header[:0]
+		case size > maxSkipped || g.header[0]>>4 != mqttPublish:
+			return fmt.Errorf("%w: %d bytes", errBigPacket, size)
+		default:
+			g.body, g.size, g.skip, g.head = size, size, true, g.head[:0]
 		}
 	}
 	return nil
 }
 
-// shorten passes on the beginning of a message that is too large, once it is whole, with other content.
-func (g *guard) shorten() error {
-	const at = 1 // the topic's length follows the type byte
-	if len(g.head) < at+2 {
+// passed ends a message that was passed over: it is acknowledged, so that it does not come again.
+func (g *guard) passed() error {
+	qos, head := g.header[0]>>1&3, g.head
+	g.skip, g.header = false, g.header[:0]
+	if len(head) < 2 {
 		return nil
 	}
-	topic := int(g.head[at])<<8 | int(g.head[at+1])
-	if topic > maxTopic {
-		return errors.New("the broker does not speak MQTT")
+	topic := int(head[0])<<8 | int(head[1])
+	if len(head) < 2+topic+2 {
+		return fmt.Errorf("%w: %d bytes", errBigPacket, g.size)
 	}
-	g.keep = at + 2 + topic
-	if g.head[0]&0x06 != 0 {
-		g.keep += 2 // packet id
+	if g.big != nil {
+		g.big(string(head[2:2+topic]), g.size)
 	}
-	if len(g.head) < g.keep {
+	if qos != 1 {
 		return nil
 	}
-	size := g.keep - at + len(tooLarge)
-	g.out = append(g.out, g.head[0])
-	for ; size > 0x7f; size >>= 7 {
-		g.out = append(g.out, byte(size)|0x80)
-	}
-	g.out = append(append(append(g.out, byte(size)), g.head[at:]...), tooLarge...)
-	g.head, g.keep = g.head[:0], -1
-	g.drop = g.body > 0
-	if !g.drop {
-		g.keep = 0
-	}
-	return nil
+	_, err := g.Conn.Write([]byte{mqttPuback << 4, 2, head[2+topic], head[3+topic]})
+	return err
 }

@@ -140,7 +140,7 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 		u.mu.Unlock()
 		conn = c
 	}
-	g := &guard{Conn: conn, lost: s.lose, big: u.tooLarge}
+	g := &guard{Conn: conn, lost: s.lose, big: s.tooLarge}
 	context.AfterFunc(ctx, func() { g.over(ctx.Err()) })
 	return g, nil
 }

@@ -2,8 +2,10 @@ package uplink
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"posdx/agent/internal/outbox"
@@ -45,6 +47,27 @@ func (s *session) forget(epoch string, boot, seq uint64) {
 	}
 }
 
+// refuseAck says in the log and on the reply topic why an ack counts for nothing, once a session.
+func (s *session) refuseAck(why string) {
+	s.refused.Do(func() {
+		s.u.log.Warn("ack refused", "why", why)
+		s.u.reply(ackName, report.Reply{ID: ackName, Result: "refused", Why: why})
+	})
+}
+
+// tooLarge says that a message was passed over: in the log, and to whoever sent it, if it was a command.
+func (s *session) tooLarge(topic string, size int) {
+	u := s.u
+	u.mu.Lock()
+	u.count.BadMessages++
+	u.mu.Unlock()
+	why := fmt.Sprintf("the message has %d bytes, at most %d are taken", size, maxPacket)
+	u.log.Warn("message passed over", "bytes", size, "limit", maxPacket)
+	if name, ok := strings.CutPrefix(topic, u.cfg.Address.Topic("cmd/")); ok {
+		u.reply(name, report.Reply{ID: "too-large", Result: "refused", Why: why})
+	}
+}
+
 // ack takes the fleet's word.
 func (s *session) ack(a report.Ack) {
 	u := s.u
@@ -52,7 +75,10 @@ func (s *session) ack(a report.Ack) {
 		return
 	}
 	before := u.box.Stats().Records
-	if err := u.box.AckSent(s.pos, a.Epoch, a.Boot, a.Seq); err != nil {
+	if err := u.box.AckSent(s.pos, a.Epoch, a.Boot, a.Seq); errors.Is(err, outbox.ErrFuture) {
+		s.refuseAck(err.Error())
+		return
+	} else if err != nil {
 		u.log.Warn("outbox", "error", err)
 	}
 	n := len(s.waiting)

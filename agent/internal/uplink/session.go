@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -24,6 +25,8 @@ type session struct {
 	acks   chan report.Ack // from the fleet, newest; one per epoch is enough, for acks are cumulative
 	send   chan message    // to the sender
 	sent   chan sent       // back from it
+
+	refused sync.Once // an ack that counts for nothing is said once
 
 	// Of the loop alone.
 	busy    bool   // the sender has a message
@@ -160,8 +163,13 @@ func (s *session) incoming(m mqtt.Message) {
 	switch topic := m.Topic(); {
 	case topic == own+"ack":
 		var a report.Ack
-		if len(m.Payload()) > maxAdvisory || json.Unmarshal(m.Payload(), &a) != nil || a.Epoch == "" {
+		if len(m.Payload()) > maxAdvisory || json.Unmarshal(m.Payload(), &a) != nil {
 			bad()
+			return
+		}
+		if a.Epoch == "" {
+			bad()
+			s.refuseAck("an ack without the epoch of the outbox says nothing: numbers begin anew with every outbox")
 			return
 		}
 		for { // the oldest unread one gives way: acks are cumulative

@@ -7,82 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 )
-
-// feed is a connection from which a stream comes in pieces of some size.
-type feed struct {
-	net.Conn
-	r    io.Reader
-	most int
-}
-
-func (f *feed) Read(p []byte) (int, error) { return f.r.Read(p[:min(len(p), f.most)]) }
-func (f *feed) Close() error               { return nil }
-
-func publish(topic string, qos byte, id uint16, payload []byte) []byte {
-	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
-	p.TopicName, p.Qos, p.MessageID, p.Payload = topic, qos, id, payload
-	var b bytes.Buffer
-	_ = p.Write(&b)
-	return b.Bytes()
-}
-
-// A message over the limit is passed on without its content, however the stream is cut, and what is before and behind it
-// is untouched.
-func TestMessageOverTheLimitIsSurvived(t *testing.T) {
-	small := publish("a/b", 1, 7, []byte("first"))
-	after := publish("c", 0, 0, bytes.Repeat([]byte("x"), 300))
-	for _, qos := range []byte{0, 1} {
-		for _, size := range []int{maxPacket, maxPacket + 1, 2 * maxPacket} {
-			stream := append(append(bytes.Clone(small), publish("pos/v1/e/t/cmd/knowledge", qos, 99, bytes.Repeat([]byte{'A'}, size))...), after...)
-			for _, most := range []int{1, 7, 1500, 1 << 20} {
-				if most == 1 && size > maxPacket+1 {
-					continue
-				}
-				told := 0
-				g := &guard{Conn: &feed{r: bytes.NewReader(stream), most: most}, lost: func(error) {}, big: func(n int) { told = n }}
-				var got []*packets.PublishPacket
-				for {
-					p, err := packets.ReadPacket(g)
-					if err != nil {
-						break
-					}
-					got = append(got, p.(*packets.PublishPacket))
-				}
-				if len(got) != 3 || string(got[0].Payload) != "first" || len(got[2].Payload) != 300 {
-					t.Fatalf("qos %d, %d bytes in pieces of %d: %d packets", qos, size, most, len(got))
-				}
-				if m := got[1]; string(m.Payload) != tooLarge || m.TopicName != "pos/v1/e/t/cmd/knowledge" || m.Qos != qos || qos > 0 && m.MessageID != 99 || told < size {
-					t.Errorf("qos %d, %d bytes in pieces of %d: got %v, told %d", qos, size, most, m, told)
-				}
-			}
-		}
-	}
-	if _, why := parseCommand("knowledge", []byte(tooLarge), false); !strings.Contains(why, "over") {
-		t.Errorf("refused for %q", why)
-	}
-}
-
-func FuzzGuard(f *testing.F) {
-	f.Add(publish("a", 1, 1, []byte("x")), 3)
-	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, 'a'}, 1)
-	f.Add([]byte{0x90, 0xff, 0xff, 0xff, 0x7f}, 2)
-	f.Fuzz(func(t *testing.T, b []byte, most int) {
-		g := &guard{Conn: &feed{r: bytes.NewReader(b), most: max(1, most)}, lost: func(error) {}}
-		n, _ := io.Copy(io.Discard, g)
-		if n > int64(len(b))+int64(len(tooLarge)*(1+len(b)/maxPacket)) {
-			t.Errorf("%d bytes of %d", n, len(b))
-		}
-	})
-}
 
 // swallower is a line before a broker that drops every connection whose first record is longer than limit.
 func swallower(t *testing.T, behind string, limit int) string {

@@ -123,7 +123,6 @@ type Counters struct {
 	BadMessages int64 // from the broker, unreadable or out of place
 	Lost        int64 // replies that no session took
 	SetAside    int64 // documents that the broker does not take; an empty one stands in their place
-	TooLarge    int64 // messages of the broker over the size limit; their content was not read
 }
 
 // An Uplink is made with New and started with Run. The other methods may be called from any goroutine at any time.

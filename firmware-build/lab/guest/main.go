@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// A figure has a budget, what it should not pass, and a ceiling a little above today's, past which it fails here. In kB.
-type bound struct{ budget, ceiling int }
-
-func bounds() map[string]bound {
-	return map[string]bound{"rss_idle_kb": {8 << 10, 12 << 10}, "rss_diagnosing_kb": {11 << 10, 13 << 10}}
+// budgets are what the guest's figures must not pass, in kB. What is the process's own cannot be dropped by the kernel: that
+// is what the terminal really gives. The rest of the resident size is the program's file, which here is wholly in memory
+// already and so is mapped 64 kB at a time around every page that is read; it is bounded by the size of the file and must
+// let everything work under a limit of 12 MiB.
+func budgets() map[string]int {
+	return map[string]int{"own_idle_kb": 3 << 10, "own_diagnosing_kb": 5 << 10, "rss_idle_kb": 12 << 10, "rss_diagnosing_kb": 13 << 10}
 }
 
 // mark begins every line of the guest that holds a figure.
@@ -94,15 +95,11 @@ func judge(figures map[string]string, last []string) error {
 	if figures["done"] == "" {
 		return fmt.Errorf("the guest ended early: %s", strings.Join(last, " | "))
 	}
-	for key, b := range bounds() {
-		n, err := strconv.Atoi(figures[key])
-		switch {
-		case err != nil || n <= 0:
+	for key, budget := range budgets() {
+		if n, err := strconv.Atoi(figures[key]); err != nil || n <= 0 {
 			return fmt.Errorf("%s: got %q", key, figures[key])
-		case n > b.ceiling:
-			return fmt.Errorf("%s: %d, want at most %d", key, n, b.ceiling)
-		case n > b.budget:
-			fmt.Printf("over its budget: %s, %d of %d\n", key, n, b.budget)
+		} else if n > budget {
+			return fmt.Errorf("%s: %d, want at most %d", key, n, budget)
 		}
 	}
 	return nil

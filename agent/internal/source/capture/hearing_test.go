@@ -58,7 +58,7 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 			}
 			ev := readable(s)
 			if len(said) != 1 || !strings.HasPrefix(said[0], "true") || len(ev) != 1 || ev[0].Status != report.CannotTell || ev[0].Facts["first"] != c.class ||
-				ev[0].Facts["size"] != len(c.ask) || len(s.all()) != 0 {
+				ev[0].Facts["size"] != float64(len(c.ask)) || len(s.all()) != 0 {
 				t.Errorf("%s, stays %v: said %v, evidence %+v", c.name, stays, said, ev)
 			}
 			s.clean(t, said, ev)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
@@ -22,13 +23,6 @@ const (
 	enoughSegments = 20
 	// pathWindow is how long segments are counted together.
 	pathWindow = 10 * time.Minute
-)
-
-// Thresholds, those of the active checks.
-const (
-	lossBadPct  = 8
-	lossBad     = 2 // and at least so many
-	connectPoor = 1000
 )
 
 // counts of what was read.
@@ -271,33 +265,24 @@ func (t *tracker) way(target string) *way {
 
 // tcp hands on how a connection came about, or why it did not.
 func (t *tracker) tcp(target, outcome string, ms int64, retrans int) {
-	f := report.Facts{"target": target, "outcome": outcome, "ms": ms}
+	facts := []evidence.Value{evidence.Target.Is(target), evidence.Outcome.Is(outcome), evidence.MS.Is(float64(ms))}
 	if retrans > 0 {
-		f["retrans"] = retrans
+		facts = append(facts, evidence.Retrans.Is(float64(retrans)))
 	}
-	status := report.Bad
 	if outcome == "ok" {
 		w := t.way(target)
 		w.rttMS, w.connected = ms, true
-		status, f["level"] = report.OK, "good"
-		if ms >= connectPoor {
-			f["level"] = "poor"
-		}
 	}
-	t.fact("net.tcp", target, status, f)
+	t.fact(evidence.New(evidence.NetTCP, target, facts...))
 }
 
 // tls hands on how a handshake ended.
 func (t *tracker) tls(target, outcome string, ms int64, reset bool) {
-	f := report.Facts{"target": target, "outcome": outcome, "ms": ms}
+	facts := []evidence.Value{evidence.Target.Is(target), evidence.Outcome.Is(outcome), evidence.MS.Is(float64(ms))}
 	if reset {
-		f["reset"] = true
+		facts = append(facts, evidence.Reset.Is(true))
 	}
-	status := report.Bad
-	if outcome == "ok" {
-		status, f["level"] = report.OK, "good"
-	}
-	t.fact("net.tls", target, status, f)
+	t.fact(evidence.New(evidence.NetTLS, target, facts...))
 }
 
 // path counts segments that were sent again, and hands on how many when there are enough.
@@ -311,24 +296,18 @@ func (t *tracker) path(target string, segments, again int) {
 	if w.segments < enoughSegments {
 		return
 	}
-	loss := 100 * w.again / w.segments
-	f := report.Facts{"target": target, "loss_pct": loss, "samples": w.segments, "by": "sales", "level": "good"}
+	facts := []evidence.Value{evidence.Target.Is(target), evidence.LossPct.Is(float64(100 * w.again / w.segments)), evidence.Samples.Is(float64(w.segments)),
+		evidence.By.Is("sales")}
 	if w.connected {
-		f["rtt_ms"] = w.rttMS
-	}
-	status := report.OK
-	switch {
-	case w.again >= lossBad && loss >= lossBadPct:
-		status, f["level"] = report.Bad, "bad"
-	case w.again > 0:
-		f["level"] = "poor"
+		facts = append(facts, evidence.RTTMS.Is(float64(w.rttMS)))
 	}
 	w.since, w.segments, w.again = t.now, 0, 0
-	t.fact("net.path", target, status, f)
+	t.fact(evidence.New(evidence.NetPath, target, facts...))
 }
 
-func (t *tracker) fact(check, target string, status report.Status, f report.Facts) {
-	t.to.Fact(report.Evidence{Check: check, Subject: target, Status: status, Facts: f, At: t.now.UTC().Truncate(time.Millisecond), Depth: report.Internal})
+func (t *tracker) fact(e report.Evidence) {
+	e.At, e.Depth = t.now.UTC().Truncate(time.Millisecond), report.Internal
+	t.to.Fact(e)
 }
 
 func yes(b bool) *bool { return &b }

@@ -120,6 +120,23 @@ func (m *members) text(name, want string, ok func(string) bool) string {
 	return string(s)
 }
 
+// trace takes a trace number; no more of it is copied than is kept.
+func (m *members) trace(name string) string {
+	raw, there := m.get(name)
+	if !there {
+		return ""
+	}
+	s, isText := unquote(raw)
+	if isText && len(s) == 0 {
+		return ""
+	}
+	if !isText || !source.Numeric(View(s), 1, source.MaxSTAN) {
+		m.warn(name, "want 1 to 12 digits")
+		return ""
+	}
+	return string(source.Trace(s))
+}
+
 func (m *members) word(name string, words []string) string {
 	return m.text(name, "want one of "+strings.Join(words, " "), func(s string) bool { return source.OneOf(s, words) })
 }
@@ -186,7 +203,7 @@ func (m *members) left() (names []string) {
 func (m *members) txn() report.Txn {
 	return report.Txn{
 		MTI:  m.text("mti", "want 4 digits", func(s string) bool { return source.Numeric(s, 4, 4) }),
-		STAN: m.text("stan", "want 1 to 12 digits", func(s string) bool { return source.Numeric(s, 1, source.MaxSTAN) }),
+		STAN: m.trace("stan"),
 		TerminalID: m.text("terminal_id", "want at most 16 of A-Z a-z 0-9 . _ - + :, fewer than 12 of them digits",
 			func(s string) bool { return source.Word(s, source.MaxTerminal) }),
 		Entry:          m.word("entry", source.Entries),
@@ -271,13 +288,13 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	case "fact":
 		names := make([]string, len(reportables))
 		for i, r := range reportables {
-			names[i] = r.check
+			names[i] = string(r.Check)
 		}
 		check := m.word("check", names)
 		if check == "" {
 			return refuse("check", "want one of "+strings.Join(names, " "))
 		}
-		ev, ignored, warnings := reportables[slices.Index(names, check)].evidence(m.object("facts"))
+		ev, ignored, warnings := judged(&reportables[slices.Index(names, check)], m.object("facts"))
 		a.Ignored, m.warnings = ignored, append(m.warnings, warnings...)
 		if len(ev.Facts) == 0 {
 			a.Warnings = m.warnings

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 )
@@ -42,6 +43,7 @@ type splitter struct {
 	pos   int64 // of the next byte
 	start int64 // of the line that is not whole yet
 	line  held
+	wide  width
 	drop  bool // throw away up to the next line's start
 	cut   int  // lines that were too long
 	torn  int
@@ -51,10 +53,10 @@ type splitter struct {
 func (s *splitter) add(b []byte, f func(line []byte)) {
 	for len(b) > 0 {
 		part, end := b, byte(1)
-		if i := bytes.IndexByte(part, '\n'); i >= 0 {
+		if i := s.index(part, '\n'); i >= 0 {
 			part, end = part[:i], '\n'
 		}
-		if i := bytes.IndexByte(part, 0); i >= 0 {
+		if i := s.index(part, 0); i >= 0 {
 			part, end = part[:i], 0
 		}
 		b = b[len(part):]
@@ -70,8 +72,8 @@ func (s *splitter) add(b []byte, f func(line []byte)) {
 		}
 		switch end {
 		case '\n':
-			b = b[1:]
-			s.pos++
+			b = b[s.wide.unit():]
+			s.pos += int64(s.wide.unit())
 			s.end(f)
 			s.drop = false
 		case 0:
@@ -95,6 +97,14 @@ func (s *splitter) add(b []byte, f func(line []byte)) {
 		}
 		s.start = s.pos
 	}
+}
+
+// index finds a character.
+func (s *splitter) index(b []byte, c byte) int {
+	if s.wide == oneByte {
+		return bytes.IndexByte(b, c)
+	}
+	return s.wide.index(b, c)
 }
 
 // end takes what there is as a line.
@@ -155,15 +165,25 @@ func (r *recorder) reset() {
 	r.lines = 0
 }
 
-// A reader of GB18030, zeroing after itself. The zero value reads UTF-8.
+// A decoder makes UTF-8 of text, zeroing after itself. The zero value reads UTF-8.
 type decoder struct {
-	from *encoding.Decoder
-	text []byte
+	from  *encoding.Decoder
+	wide  width
+	text  []byte
+	wrong int // lines that are no text of their encoding
 }
 
-// utf8 gives the line as UTF-8 to f, nothing if it is no text of its encoding.
+// utf8 gives the line as UTF-8 to f. What is no text of its encoding is counted, and given as far as ASCII goes: a pattern
+// may find what it wants there all the same.
 func (d *decoder) utf8(line []byte, f func([]byte)) {
-	if d.from == nil || ascii(line) {
+	if d.wide == oneByte && ascii(line) {
+		f(line)
+		return
+	}
+	if d.from == nil {
+		if !utf8.Valid(line) {
+			d.wrong++
+		}
 		f(line)
 		return
 	}
@@ -173,8 +193,11 @@ func (d *decoder) utf8(line []byte, f func([]byte)) {
 	}
 	d.from.Reset()
 	n, _, err := d.from.Transform(d.text, line, true)
-	if err == nil {
-		f(d.text[:n])
+	if text := bytes.TrimPrefix(d.text[:n], []byte("\uFEFF")); err == nil {
+		if bytes.ContainsRune(text, utf8.RuneError) {
+			d.wrong++
+		}
+		f(text)
 	}
 	clear(d.text[:n])
 }

@@ -81,7 +81,8 @@ func printBefore(b []byte, i int) uint64 {
 func printOf(b []byte) uint64 {
 	for i := 0; i < len(b); {
 		end, n := i, 0
-		for end < len(b) && (source.IsDigit(b[end]) || end > i && (b[end] == ' ' || b[end] == '-')) {
+		// In UTF-16 there are zeros between the digits, and before the first that is left of a run.
+		for end < len(b) && (source.IsDigit(b[end]) || end > i && (b[end] == ' ' || b[end] == '-') || (end > i || i == 0) && b[end] == 0) {
 			if source.IsDigit(b[end]) {
 				n++
 			}
@@ -111,17 +112,17 @@ func (t *tail) finish(m mark) bool {
 }
 
 func (t *tail) search(m mark) (found, moved bool) {
-	dir, err := os.Open(filepath.Dir(t.file.Path))
+	dir, err := os.Open(filepath.Dir(t.path))
 	if err != nil {
 		return false, false
 	}
 	names, _ := dir.Readdirnames(maxNames)
 	dir.Close()
-	own, looked := stem(t.file.Path), 0
+	own, looked := stem(t.path), 0
 	var copies, packed []fs.FileInfo
 	for _, name := range names {
 		family := strings.HasPrefix(name, own)
-		if name == filepath.Base(t.file.Path) || !family && looked == maxSiblings {
+		if name == filepath.Base(t.path) || !family && looked == maxSiblings {
 			continue
 		}
 		if !family {
@@ -162,7 +163,7 @@ func newest(list []fs.FileInfo) []fs.FileInfo {
 	return list[:min(len(list), maxCopies)]
 }
 
-func (t *tail) beside(name string) string { return filepath.Join(filepath.Dir(t.file.Path), name) }
+func (t *tail) beside(name string) string { return filepath.Join(filepath.Dir(t.path), name) }
 
 // stem is what the names of rotated logs begin with: pay.log becomes pay.log.1, pay.log-20261121.gz, pay.2026-11-21.log.
 func stem(path string) string {

@@ -112,8 +112,8 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 				s.Code = string(v)
 			}
 		case "origin":
-			if source.OneOf(text, source.Origins) {
-				s.Origin = report.Origin(v)
+			if o, ok := originOf(text); ok {
+				s.Origin = o
 			}
 		case "scheme":
 			if source.Word(text, source.MaxScheme) {
@@ -121,7 +121,7 @@ func (p *Pattern) read(record []byte, now time.Time) (f found, ok, refused bool)
 			}
 		case "stan":
 			if source.Numeric(text, 1, source.MaxSTAN) {
-				t.STAN = string(v)
+				t.STAN = string(source.Trace(v))
 			}
 		case "mti":
 			if source.Numeric(text, 4, 4) {

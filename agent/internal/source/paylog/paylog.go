@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"posdx/agent/internal/source"
+	"sync"
 	"time"
 )
 
@@ -31,6 +31,7 @@ type Logs struct {
 	Turn  func() // called after every look at the logs, at least once a minute; may be nil
 
 	now   func() time.Time // nil means time.Now
+	again time.Duration    // for tests: instead of journalAgain
 	blind bool             // for tests: no help from the kernel
 }
 
@@ -40,7 +41,7 @@ func (l *Logs) Check() error {
 		return fmt.Errorf("follow logs: %d files, at most %d", len(l.Files), manyFiles)
 	}
 	for _, f := range l.Files {
-		if _, err := decoderOf(f.Encoding); err != nil {
+		if err := errors.Join(CheckEncoding(f.Encoding), CheckPath(f.Path)); err != nil {
 			return fmt.Errorf("follow %s: %w", f.Path, err)
 		}
 	}
@@ -49,7 +50,7 @@ func (l *Logs) Check() error {
 
 // CheckEncoding says whether a log in an encoding can be read.
 func CheckEncoding(name string) error {
-	_, err := decoderOf(name)
+	_, _, err := decoding(name)
 	return err
 }
 
@@ -57,6 +58,18 @@ func CheckEncoding(name string) error {
 func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 	if err := l.Check(); err != nil {
 		return err
+	}
+	var journals sync.WaitGroup
+	defer journals.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	files := make([]LogFile, 0, len(l.Files))
+	for _, f := range l.Files {
+		if unit, ok := f.unit(); ok {
+			journals.Go(func() { _ = l.followJournal(ctx, f, unit, to) })
+			continue
+		}
+		files = append(files, f)
 	}
 	now := l.now
 	if now == nil {
@@ -78,12 +91,18 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 		go w.run()
 	}
 	buf := make([]byte, readAtOnce)
-	tails := make([]*tail, 0, len(l.Files))
-	for _, file := range l.Files {
-		t, err := newTail(file, to, buf, now, marks[file.Path])
+	tails := make([]*tail, 0, len(files))
+	times := map[string]int{}
+	for _, file := range files {
+		key := file.Path
+		if times[key]++; times[key] > 1 {
+			key = fmt.Sprintf("%s#%d", key, times[key])
+		}
+		t, err := newTail(file, to, buf, now, marks[key])
 		if err != nil {
 			return err
 		}
+		t.key = key
 		t.watch = w.replace
 		defer t.close()
 		tails = append(tails, t)
@@ -95,7 +114,7 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 		blind := w == nil
 		wait := slowLook
 		for _, t := range tails {
-			if w.dir(filepath.Dir(t.file.Path)) != nil {
+			if t.names != nil && t.names.folder == "" || w.dir(t.folder()) != nil {
 				blind = true
 			}
 			m, b, err := t.read()
@@ -108,7 +127,11 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 				t.moved = false
 				l.Log.Info("log has a clock of its own", "path", t.file.Path, "less_than_ours", t.clock.off)
 			}
-			l.tell(said, t.file.Path, err)
+			if t.news {
+				t.news = false
+				l.heard(t)
+			}
+			l.tell(said, t.key, err)
 		}
 		if l.due(tails, saved) {
 			if places := l.save(tails, saved, said); places != nil {
@@ -132,6 +155,22 @@ func (l *Logs) Run(ctx context.Context, to source.Sink) error {
 			l.save(tails, saved, said)
 			return nil
 		}
+	}
+}
+
+// heard says what is wrong with a log that is read and says nothing, or that all is well with it now.
+func (l *Logs) heard(t *tail) {
+	switch {
+	case t.hearing.Deaf():
+		l.Log.Warn("no pattern matches any line of the log: posdx log try shows what they catch", t.hearing.What()...)
+	case t.decode.wrong > 0:
+		name := t.file.Encoding
+		if name == "" {
+			name = "utf-8"
+		}
+		l.Log.Warn("log text is not "+name+": set its encoding", "path", t.path, "lines", t.decode.wrong)
+	default:
+		l.Log.Info("log says something now", "path", t.path)
 	}
 }
 
@@ -163,13 +202,13 @@ func (l *Logs) places(tails []*tail) map[string]*mark {
 	for _, t := range tails {
 		switch {
 		case t.resume != nil:
-			m[t.file.Path] = t.resume
+			m[t.key] = t.resume
 		case t.f != nil:
 			at := t.place()
-			m[t.file.Path] = &at
+			m[t.key] = &at
 		case t.last != mark{}:
 			at := t.last
-			m[t.file.Path] = &at
+			m[t.key] = &at
 		}
 	}
 	return m
@@ -179,7 +218,7 @@ func (l *Logs) places(tails []*tail) map[string]*mark {
 // crash, a code may not; so the file is written when something was handed on, or when a restart would skip bytes.
 func (l *Logs) due(tails []*tail, saved map[string]*mark) bool {
 	for _, t := range tails {
-		old := saved[t.file.Path]
+		old := saved[t.key]
 		if t.matched && len(t.waiting) == 0 || t.f != nil && (old == nil || t.at.Offset-old.Offset > farthest) {
 			return true
 		}

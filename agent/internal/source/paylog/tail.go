@@ -6,14 +6,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"posdx/agent/internal/source"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
+	"posdx/agent/internal/source"
+	"posdx/agent/report"
 )
 
 // Bounds of a log.
@@ -21,13 +21,14 @@ const (
 	maxBacklog = 1 << 20 // bytes read of what was written while nobody read: some hours of a chatty payment app
 	readAtOnce = 32 << 10
 	turnBytes  = 1 << 20 // read of one file before the others have their turn
+	unmatched  = 100     // records of which none matches, after which it is said: no payment application writes more at its start
 	manyCodes  = 1024    // that wait for a full sink, from a compressed log, which cannot be read on later
 )
 
 // A LogFile is one payment log to follow.
 type LogFile struct {
 	Path     string
-	Encoding string         // "utf-8" (also empty) or "gb18030" (also GBK and GB2312)
+	Encoding string         // one of Encodings; empty for UTF-8
 	Begin    *regexp.Regexp // matches the first line of a record; nil: each line is a record
 	Patterns []*Pattern
 }
@@ -39,6 +40,9 @@ type LogFile struct {
 //	                 reading --shorter, or other bytes before our place--> the copy's rest, then reading from 0
 type tail struct {
 	file   LogFile
+	names  *names // of a log of which each file has its own name; nil for one that has always the same
+	path   string // of the file at hand, or of the one to come
+	key    string // by which its place is kept: one log may be read twice, with other patterns
 	to     source.Sink
 	now    func() time.Time
 	buf    []byte // shared by all tails of a Logs
@@ -66,22 +70,33 @@ type tail struct {
 	moved   bool          // the log's clock was found to be another since somebody asked
 	waiting []source.Seen // offered to a full sink; nothing more is read meanwhile
 	matched bool          // a failure was handed on since the last save: it must not come twice
-	old     *tail         // the file before, whose writer may not know yet that it was renamed
-	aside   bool          // this is such a file
-	wd      int           // what the watcher calls the file; negative for nothing
+	hearing source.Hearing
+	ever    bool  // a record matched
+	news    bool  // what is heard changed since somebody asked
+	old     *tail // the file before, whose writer may not know yet that it was renamed
+	aside   bool  // this is such a file
+	wd      int   // what the watcher calls the file; negative for nothing
 	watch   func(old int, f *os.File) int
 }
 
 func newTail(file LogFile, to source.Sink, buf []byte, now func() time.Time, resume *mark) (*tail, error) {
-	t := &tail{file: file, to: to, buf: buf, now: now, resume: resume, looked: now(), wd: -1,
+	t := &tail{file: file, key: file.Path, to: to, buf: buf, now: now, resume: resume, looked: now(), wd: -1,
 		watch: func(int, *os.File) int { return -1 }}
 	t.record.begin = file.Begin
+	t.hearing = source.Hearing{Channel: report.ChannelLog, Subject: filepath.Base(file.Path), After: unmatched}
+	if err := t.decodes(file.Encoding); err != nil {
+		return nil, err
+	}
 	var err error
-	if t.decode.from, err = decoderOf(file.Encoding); err != nil {
-		return nil, fmt.Errorf("log %s: %w", file.Path, err)
+	if t.names, err = newNames(file.Path); err != nil {
+		return nil, err
+	}
+	t.path = file.Path
+	if t.names != nil {
+		t.path = t.names.start(resume)
 	}
 	// A file that appears later is new and is read from its start.
-	_, err = os.Stat(file.Path)
+	_, err = os.Stat(t.path)
 	t.fresh, t.behind = resume == nil && err == nil, resume != nil
 	if resume != nil {
 		t.clock.off = time.Duration(resume.ClockMS) * time.Millisecond
@@ -89,15 +104,13 @@ func newTail(file LogFile, to source.Sink, buf []byte, now func() time.Time, res
 	return t, nil
 }
 
-// decoderOf finds the decoder of an encoding, nil for UTF-8.
-func decoderOf(name string) (*encoding.Decoder, error) {
-	switch name {
-	case "", "utf-8":
-		return nil, nil
-	case "gb18030":
-		return simplifiedchinese.GB18030.NewDecoder(), nil
+// decodes sets the encoding of the text.
+func (t *tail) decodes(name string) (err error) {
+	if t.decode.from, t.decode.wide, err = decoding(name); err != nil {
+		return fmt.Errorf("log %s: %w", t.file.Path, err)
 	}
-	return nil, fmt.Errorf("there is no encoding %q; there are utf-8 and gb18030", name)
+	t.lines.wide = t.decode.wide
+	return nil
 }
 
 // read takes in what there is. more says that there is more to read now, blocked that the sink is full.
@@ -181,16 +194,21 @@ func (t *tail) turn() {
 		t.waiting = append(t.old.waiting, t.waiting...)
 	}
 	o := *t
-	o.old, o.aside, o.matched, o.waiting = nil, true, false, nil
+	o.old, o.aside, o.matched, o.waiting, o.news = nil, true, false, nil, false
 	o.forget()
 	t.old, t.f, t.wd = &o, nil, -1
 	t.last = t.place()
-	t.lines, t.record, t.decode = splitter{}, recorder{begin: t.file.Begin}, decoder{from: t.decode.from}
+	t.lines, t.record = splitter{wide: t.lines.wide}, recorder{begin: t.file.Begin}
+	t.decode = decoder{from: t.decode.from, wide: t.decode.wide}
 }
 
 // take splits bytes, of which the first are known, into records, reads those, and zeroes the bytes.
 func (t *tail) take(b []byte, known int) {
 	from, begun, begunPrint := t.lines.pos-int64(known), t.lines.start, t.startPrint
+	if odd := (len(b) - known) % t.lines.wide.unit(); odd > 0 {
+		clear(b[len(b)-odd:])
+		b = b[:len(b)-odd] // half a character is read again with its other half
+	}
 	t.lines.add(b[known:], t.line)
 	t.settle()
 	// A place lies in these bytes, or where a line begins that they only go on with, or it is the old one.
@@ -234,7 +252,7 @@ func (t *tail) line(line []byte) {
 		t.said(text, t.ends <= t.late)
 	}
 	if line != nil {
-		t.decode.utf8(trimReturn(line), func(text []byte) {
+		t.decode.utf8(t.trimReturn(line), func(text []byte) {
 			if t.record.add(text, record) {
 				t.opens = begun
 			}
@@ -246,9 +264,10 @@ func (t *tail) line(line []byte) {
 	}
 }
 
-func trimReturn(line []byte) []byte {
-	for len(line) > 0 && line[len(line)-1] == '\r' {
-		line = line[:len(line)-1]
+func (t *tail) trimReturn(line []byte) []byte {
+	n := t.lines.wide.unit()
+	for len(line) >= n && t.lines.index(line[len(line)-n:], '\r') == 0 {
+		line = line[:len(line)-n]
 	}
 	return line
 }
@@ -261,6 +280,7 @@ func (t *tail) said(record []byte, late bool) {
 		if !ok {
 			continue
 		}
+		t.hear(1, record, now)
 		at := now
 		if !f.at.IsZero() {
 			from := t.looked
@@ -285,6 +305,23 @@ func (t *tail) said(record []byte, late bool) {
 			t.matched = t.matched || strings.Trim(f.seen.Code, "0") != ""
 		}
 		return
+	}
+	if !t.ever {
+		t.hear(0, record, now)
+	}
+}
+
+// hear notes whether records match: a log in which none ever does is not the one that its patterns were written for.
+func (t *tail) hear(matched int, record []byte, now time.Time) {
+	t.ever = t.ever || matched > 0
+	if len(record) == 0 {
+		return
+	}
+	changed := t.hearing.Heard(matched, len(record), record[0], len(record))
+	changed = t.hearing.Odd(t.decode.wrong) || changed
+	t.news = t.news || changed
+	if ev, ok := t.hearing.Due(now, changed); ok {
+		t.to.Fact(ev)
 	}
 }
 
@@ -329,7 +366,12 @@ func openLog(path string) (*os.File, fs.FileInfo, error) {
 // open finds the file, and the place in it where reading stopped. Without an error and without a file the rest of an
 // older one was read.
 func (t *tail) open() error {
-	f, fi, err := openLog(t.file.Path)
+	if t.names != nil && t.path == "" {
+		if t.path = t.names.next("", t.now()); t.path == "" {
+			return &fs.PathError{Op: "open", Path: t.file.Path, Err: fs.ErrNotExist}
+		}
+	}
+	f, fi, err := openLog(t.path)
 	if errors.Is(err, fs.ErrNotExist) && t.resume != nil && t.finish(*t.resume) {
 		t.resume = nil
 		return nil
@@ -371,6 +413,11 @@ func (t *tail) begin(f *os.File, fi fs.FileInfo, start int64) {
 	t.at.Offset = start
 	var before [1]byte
 	_, err := f.ReadAt(before[:], start-1)
+	if t.file.Encoding == "utf-16" && bigEndian(f) {
+		_ = t.decodes("utf-16be")
+	} else if t.file.Encoding == "utf-16" {
+		_ = t.decodes("utf-16le")
+	}
 	t.lines.drop = start > 0 && err == nil && before[0] != '\n' && before[0] != 0 // the rest of a line is none
 	t.at.Print = fingerprint(f, start)
 	t.print, t.startPrint = t.at.Print, t.at.Print
@@ -413,8 +460,15 @@ func (t *tail) atEnd() (more, blocked bool, err error) {
 		return false, false, err
 	}
 	gone := fi.Sys().(*syscall.Stat_t).Nlink == 0
+	if !t.aside && t.names != nil {
+		if next := t.names.next(t.path, now); next != "" {
+			t.turn()
+			t.path = next
+			return true, false, nil
+		}
+	}
 	if !t.aside {
-		switch path, err := os.Stat(t.file.Path); {
+		switch path, err := os.Stat(t.path); {
 		case errors.Is(err, fs.ErrNotExist):
 			// Renamed, and the new one is yet to come: the old one may still be written to.
 		case err != nil:

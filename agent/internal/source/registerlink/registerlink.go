@@ -34,6 +34,7 @@ type Link struct {
 	Framing string
 	Ports   []serial.Config // the first carries what the terminal or PIN pad sends, a second what the register sends
 	Copies  string          // instead of Ports, the socket for a relay's copies: of the device first, then of its application
+	Address string          // instead of Ports, the terminal's on a network, where ListenLAN is used and Run is not
 	Tags    *ecr.Tags       // tells cards apart; may be nil
 	Log     *slog.Logger
 
@@ -63,7 +64,11 @@ type Line struct {
 
 // Check says what is wrong with the configuration.
 func (e *Link) Check() error {
-	if n := len(e.Ports); e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
+	if n := len(e.Ports); e.Address != "" {
+		if n > 0 || e.Copies != "" {
+			return fmt.Errorf("listen to %s: a link on the network has no port", e.Name)
+		}
+	} else if e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
 		return fmt.Errorf("listen to %s: %d ports, want one for each direction, or a relay", e.Name, n)
 	}
 	if ecr.NewDecoder(e.Framing, true) == nil {
@@ -221,6 +226,8 @@ type ear struct {
 	waiting []source.Seen // offered to a full sink
 	said    error         // the kind of trouble that was logged last, nil for none
 	heard   time.Time     // by a relay's copies
+	hearing source.Hearing
+	burst   burst
 }
 
 // pause is how long a frame may pause.
@@ -232,7 +239,45 @@ func (e *Link) pause() time.Duration {
 }
 
 func (e *Link) ear(i int, to source.Sink) *ear {
-	return &ear{link: e, index: i, to: to, decoder: ecr.NewCountingDecoder(e.Framing, i == 0, e.Tags), said: errNothing}
+	return &ear{link: e, index: i, to: to, decoder: ecr.NewCountingDecoder(e.Framing, i == 0, e.Tags), said: errNothing,
+		hearing: source.Hearing{Channel: report.ChannelECR, Subject: e.Name}}
+}
+
+// A burst is what came without a pause.
+type burst struct {
+	last   time.Time
+	bytes  int
+	first  byte
+	frames int // before it
+}
+
+// leastBurst is the shortest of them that ought to hold a frame: shorter ones are confirmations and polls.
+const leastBurst = 4
+
+// hear notes what comes before it is read, and judges what came before a pause: a line that carries something and no frame has
+// another framing or another speed.
+func (l *ear) hear(b []byte) {
+	now := time.Now()
+	x := &l.burst
+	if x.bytes > 0 && now.Sub(x.last) >= l.link.pause() {
+		frames := l.decoder.Counts.Frames - x.frames
+		if frames > 0 || x.bytes >= leastBurst {
+			changed := l.hearing.Heard(frames, x.bytes, x.first, x.bytes)
+			if changed && l.hearing.Deaf() {
+				l.link.Log.Warn("register link carries something, and no frame of its framing: see ecr.framing and ecr.baud", l.hearing.What()...)
+			} else if changed {
+				l.link.Log.Info("register link is understood", "link", l.link.Name)
+			}
+			if ev, ok := l.hearing.Due(now, changed); ok {
+				l.to.Fact(ev)
+			}
+		}
+		*x = burst{}
+	}
+	if x.bytes == 0 {
+		x.first, x.frames = b[0], l.decoder.Counts.Frames
+	}
+	x.last, x.bytes = now, x.bytes+len(b)
 }
 
 func (l *ear) run(ctx context.Context) {
@@ -283,6 +328,7 @@ func (l *ear) listen(ctx context.Context) error {
 		}
 		n, err := p.Read(buf)
 		if n > 0 {
+			l.hear(buf[:n])
 			l.decoder.Push(buf[:n], l.found)
 		}
 		idle := errors.Is(err, serial.ErrIdle)

@@ -114,6 +114,7 @@ func (l *ear) copied(c serial.Copy) {
 	if len(c.Data) > 0 {
 		l.heard = time.Now()
 		n := len(c.Data)
+		l.hear(c.Data)
 		l.decoder.Push(c.Data, l.found)
 		l.note(true, n)
 	}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"posdx/agent/diagnose"
+	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/console"
+	"posdx/agent/internal/outbox"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+func runHistory(_ context.Context, s stdio, args []string) int {
+	f := flags(s, "history", "[--code C] [--since T] [--again] [--json] [ID]",
+		"Lists the last 200 diagnoses of this terminal, newest first, whether or not the fleet has them; it needs no daemon\n"+
+			"and touches no device. With an ID, or its end, the whole diagnosis is printed. --again explains with today's\n"+
+			"knowledge what was seen then, and says whether the verdict is still the same.\n"+
+			"Times are this terminal's local time.\n\n"+
+			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now.",
+		"posdx history --since 24h\nposdx history --code 97 --since 2026-11-01 --json")
+	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal")
+	code := f.String("code", "", "of this response `code` only")
+	since := f.String("since", "", "not older than this `time`: 24h, 2026-11-28 or \"2026-11-28 10:00\"")
+	again := f.Bool("again", false, "explain again with the knowledge in force")
+	asJSON := f.Bool("json", false, "print JSON, one object a line; with an ID the whole diagnosis")
+	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	words, exit, ok := parse(s, f, args)
+	if !ok {
+		return exit
+	}
+	if len(words) > 1 || !isLang(s, "history", *lang) {
+		f.Usage()
+		return exitUsage
+	}
+	from, err := sinceWhen(*since, time.Now())
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx history: --since: %v\n", err)
+		return exitUsage
+	}
+	c, _, err := readConfig(*config)
+	if unwritten(*config) {
+		c, err = config0(), nil
+	}
+	var list []report.Diagnosis
+	if err == nil {
+		list, err = readHistory(pastDir(c))
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "posdx history: %v\n", plain(err))
+		return exitFailed
+	}
+	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {
+		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 && !strings.HasSuffix(d.ID, words[0])
+	})
+	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
+	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
+		fmt.Fprintf(s.err, "posdx history: %v\n", err)
+		return exitFailed
+	}
+	switch {
+	case len(list) == 0:
+		fmt.Fprintln(s.err, codes.Text{ZH: "没有符合条件的诊断记录", EN: "no diagnosis is kept that fits"}.In(*lang))
+		return exitAbstain
+	case len(words) == 0:
+		return h.table(list)
+	case len(list) > 1:
+		fmt.Fprintf(s.err, "posdx history: %d diagnoses end in %q: give more of the id\n", len(list), words[0])
+		return exitUsage
+	}
+	return h.one(list[0])
+}
+
+// localTime is how a moment is written for people: in the terminal's own time, with its zone. Documents stay UTC.
+const localTime = "2006-01-02 15:04:05 MST -07:00"
+
+// config0 is the configuration of a terminal that has none yet.
+func config0() config { return config{Config: conf.Defaults()} }
+
+// sinceWhen reads a moment as a person writes it: how long ago, a day, or a day and a time of this terminal's zone.
+func sinceWhen(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime, time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time; want 24h, 2026-11-28 or \"2026-11-28 10:00\"", s)
+}
+
+// readHistory returns the newest revision of every diagnosis that is kept, newest first.
+func readHistory(dir string) ([]report.Diagnosis, error) {
+	var list []report.Diagnosis
+	at := map[string]int{}
+	err := outbox.ReadPast(dir, func(p outbox.PastDoc) {
+		var d report.Diagnosis
+		if json.Unmarshal(p.Doc, &d) != nil || d.ID == "" || len(d.Causes) == 0 {
+			return
+		}
+		if i, known := at[d.ID]; known {
+			if d.Revision >= list[i].Revision {
+				list[i] = d
+			}
+			return
+		}
+		at[d.ID] = len(list)
+		list = append(list, d)
+	})
+	sort.SliceStable(list, func(i, j int) bool { return list[i].ID > list[j].ID })
+	return list[:min(len(list), outbox.PastKept)], err
+}
+
+type historyWriter struct {
+	s       stdio
+	lang    string
+	json    bool
+	now     time.Time
+	know    *codes.Knowledge // in force
+	again   bool             // explain again
+	profile codes.Profile
+}
+
+// explain explains a diagnosis of then with what is known now.
+func (h historyWriter) explain(d report.Diagnosis) report.Diagnosis {
+	return diagnose.Explain(d.Event, d.Evidence, h.know, diagnose.Options{
+		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
+	})
+}
+
+// table lists diagnoses, a line each.
+func (h historyWriter) table(list []report.Diagnosis) int {
+	exit := exitOK
+	if !h.json {
+		fmt.Fprintf(h.s.out, codes.Text{ZH: "共 %d 条，时间为本机当地时间（%s）\n", EN: "%d diagnoses, times are local (%s)\n"}.In(h.lang), len(list), h.now.Format("MST -07:00"))
+		if slices.ContainsFunc(list, func(d report.Diagnosis) bool { return !d.Event.ClockTrusted }) {
+			fmt.Fprintln(h.s.out, codes.Text{ZH: "带 ~ 的时间：当时本机时钟不可信", EN: "times with ~: the clock was not trusted then"}.In(h.lang))
+		}
+	}
+	for i := range list {
+		d := &list[i]
+		line := report.InOneLine(d)
+		changed := ""
+		if h.again {
+			now := h.explain(*d)
+			if !sameVerdict(d, &now) {
+				exit = exitBad
+				changed = codes.Text{ZH: "  现在：", EN: "  now: "}.In(h.lang) + now.Causes[0].ID
+			}
+		}
+		if h.json {
+			json.NewEncoder(h.s.out).Encode(line)
+			continue
+		}
+		trust := " "
+		if !d.Event.ClockTrusted {
+			trust = "~"
+		}
+		repeats := ""
+		if line.Repeats > 0 {
+			repeats = fmt.Sprintf(" x%d", line.Repeats+1)
+		}
+		cause := fmt.Sprintf("%s %.0f%%", line.Cause, 100*line.Probability)
+		if line.Abstained {
+			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
+		}
+		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID, shown(d.Event.Code), cause, line.Retry, repeats, changed)
+	}
+	return exit
+}
+
+// shown is a code as it may stand on a screen.
+func shown(code string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, code)
+}
+
+// one prints a whole diagnosis.
+func (h historyWriter) one(d report.Diagnosis) int {
+	then := d
+	if h.again {
+		d = h.explain(d)
+		fmt.Fprintln(h.s.err, compareReplay(&then, &d))
+	}
+	if !h.again && !h.json {
+		d = console.InLanguage(d, h.know, cmp.Or(h.profile.Name, h.profile.Base), h.lang)
+	}
+	if !h.json {
+		fmt.Fprintf(h.s.out, "%s  %s\n", then.ID, then.Event.Time.Local().Format(localTime))
+	}
+	exit := printDiagnosis(h.s, &d, diagnose.Options{Lang: h.lang}, h.json)
+	if h.again && !sameVerdict(&then, &d) {
+		return exitBad
+	}
+	return exit
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"posdx/agent/diagnose"
+	"posdx/agent/report"
+	"posdx/codes"
+)
+
+// folds is in how many parts the mechanisms are judged: each part by numbers fitted on all the others.
+const folds = 6
+
+// foldOf tells in which part a mechanism is judged: whole, with all its codes and wordings.
+func foldOf(f *fault) int { return int(hash(f.mechanism())/7) % folds }
+
+// fitted names the settings that are fitted, with the first step of the search and the bounds.
+var fitted = []struct {
+	name            string
+	step, low, high float64
+}{
+	{"hint", 1, 0.5, 8}, {"moderate", 2, 2, 16}, {"strong", 3, 5, 26}, {"decisive", 4, 10, 40},
+	{"often", 1.5, -10, 0}, {"sometimes", 1.5, -12, -1}, {"seldom", 1.5, -20, -3}, {"rare", 1.5, -26, -5}, {"remote", 2, -34, -10},
+	{"unexplained", 1.5, -4, 8}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
+	{"spare_0", 0.03, 0.03, 0.2}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2},
+}
+
+// A prepared trial is read and can be weighed again and again.
+type prepared struct {
+	t *trial
+	w *diagnose.Weighing
+}
+
+func prepare(k *codes.Knowledge, list []trial) []prepared {
+	p, _ := k.Profile("unionpay")
+	out := make([]prepared, len(list))
+	for i := range list {
+		out[i] = prepared{&list[i], diagnose.Read(list[i].ev, list[i].evidence, k, p)}
+	}
+	return out
+}
+
+// untoldShare is how much a trial counts in fitting that nothing could tell: the evaluation holds more of them than life does.
+const untoldShare = 0.3
+
+// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least. Where nothing
+// was looked at, unexplained is the truth.
+func surprise(list []prepared, f *codes.Inference) float64 {
+	n := runtime.GOMAXPROCS(0)
+	sums := make([]float64, n)
+	var wg sync.WaitGroup
+	for part := range n {
+		wg.Go(func() {
+			for i := part; i < len(list); i += n {
+				x := &list[i]
+				p := 0.0
+				x.w.Weigh(f, func(cause string, q float64) {
+					if x.t.kind == blind && cause == report.Unexplained || x.t.kind != blind && x.t.right(cause) {
+						p += q
+					}
+				})
+				weight := 1.0
+				if !x.t.told && x.t.kind != blind {
+					weight = untoldShare
+				}
+				sums[part] -= weight * math.Log(math.Max(p, 1e-3))
+			}
+		})
+	}
+	wg.Wait()
+	total := 0.0
+	for _, s := range sums {
+		total += s
+	}
+	return total / float64(len(list))
+}
+
+// fit searches for the settings of the least surprise, one after the other with falling steps.
+func fit(list []prepared, from codes.Inference, rounds int, say func(string, ...any)) codes.Settings {
+	f := from
+	best := surprise(list, &f)
+	steps := make([]float64, len(fitted))
+	for i := range steps {
+		steps[i] = fitted[i].step
+	}
+	for round := range rounds {
+		for i, x := range fitted {
+			at := f.Settings.Field(x.name)
+			was := *at
+			moved := false
+			for _, way := range []float64{steps[i], -steps[i]} {
+				*at = min(max(was+way, x.low), x.high)
+				if !ordered(&f.Settings) {
+					continue
+				}
+				if s := surprise(list, &f); s < best-1e-5 {
+					best, moved = s, true
+					break
+				}
+			}
+			if !moved {
+				*at = was
+				steps[i] /= 2
+			}
+		}
+		say("round %d: %.4f", round+1, best)
+	}
+	for _, x := range fitted {
+		at := f.Settings.Field(x.name)
+		*at = math.Round(*at*1000) / 1000
+	}
+	f.Settings.SetAbove = setAbove(list, &f)
+	return f.Settings
+}
+
+// ordered holds what the tables hold: words rise, frequencies fall, more witnesses leave less.
+func ordered(s *codes.Settings) bool {
+	return s.Hint < s.Moderate && s.Moderate < s.Strong && s.Strong < s.Decisive && s.Often >= s.Sometimes && s.Sometimes >= s.Seldom &&
+		s.Seldom >= s.Rare && s.Rare >= s.Remote && s.Spare0 >= s.Spare1 && s.Spare1 >= s.Spare2 && s.Spare2 >= s.Spare3
+}
+
+// setAbove is the split-conformal bound: the probability that the true cause had at least in 95 of 100 trials.
+func setAbove(list []prepared, f *codes.Inference) float64 {
+	var truth []float64
+	for i := range list {
+		if list[i].t.kind == blind {
+			continue
+		}
+		p := 0.0
+		list[i].w.Weigh(f, func(cause string, q float64) {
+			if list[i].t.right(cause) {
+				p = max(p, q)
+			}
+		})
+		truth = append(truth, p)
+	}
+	slices.Sort(truth)
+	return math.Round(1e4*truth[len(truth)/20]) / 1e4
+}
+
+// fitAll fits the settings on all mechanisms, and for each part on the others, and writes both.
+func fitAll(k *codes.Knowledge, data, out string, n int, seed uint64, rounds int) error {
+	list := prepare(k, trials(n, seed+1000)) // not the trials that are judged by
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	all := fit(list, k.Inference, rounds, say)
+	if err := writeSettings(data+"/inference/settings.tsv", &all); err != nil {
+		return err
+	}
+	from := k.Inference
+	from.Settings = all
+	var b strings.Builder
+	b.WriteString("# The fitted settings for judging each part of the mechanisms: fitted on all the others. Written by `eval -fit`.\nfold")
+	for _, x := range fitted {
+		b.WriteString("\t" + x.name)
+	}
+	b.WriteString("\tset_above\n")
+	for part := range folds {
+		var others []prepared
+		for _, x := range list {
+			if foldOf(&x.t.fault) != part {
+				others = append(others, x)
+			}
+		}
+		say("part %d, %d trials of the others", part, len(others))
+		s := fit(others, from, max(2, rounds/3), say)
+		fmt.Fprintf(&b, "%d", part)
+		for _, x := range fitted {
+			b.WriteString("\t" + strconv.FormatFloat(*s.Field(x.name), 'g', -1, 64))
+		}
+		fmt.Fprintf(&b, "\t%g\n", s.SetAbove)
+	}
+	return os.WriteFile(out, []byte(b.String()), 0o644)
+}
+
+// writeSettings replaces the fitted values in the table.
+func writeSettings(file string, s *codes.Settings) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(b), "\n")
+	for i, l := range lines {
+		cells := strings.Split(l, "\t")
+		if len(cells) == 4 && cells[2] == "yes" {
+			cells[1] = strconv.FormatFloat(*s.Field(cells[0]), 'g', -1, 64)
+			lines[i] = strings.Join(cells, "\t")
+		}
+	}
+	return os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o644)
+}
+
+// readFolds returns the settings by which each part of the mechanisms is judged.
+func readFolds(table string, base codes.Settings) ([]codes.Settings, error) {
+	var list []codes.Settings
+	var names []string
+	for _, l := range strings.Split(strings.TrimSpace(table), "\n") {
+		cells := strings.Split(l, "\t")
+		switch {
+		case strings.HasPrefix(l, "#"):
+		case names == nil:
+			names = cells
+		case len(cells) != len(names) || cells[0] != strconv.Itoa(len(list)):
+			return nil, fmt.Errorf("folds: %q: want part %d and %d cells", l, len(list), len(names))
+		default:
+			s := base
+			for i, name := range names[1:] {
+				at := s.Field(name)
+				v, err := strconv.ParseFloat(cells[i+1], 64)
+				if at == nil || err != nil {
+					return nil, fmt.Errorf("folds: %s %q is no fitted setting", name, cells[i+1])
+				}
+				*at = v
+			}
+			list = append(list, s)
+		}
+	}
+	if len(list) != folds {
+		return nil, fmt.Errorf("folds: %d parts, want %d: make them anew with -fit", len(list), folds)
+	}
+	return list, nil
+}

@@ -1,0 +1,255 @@
+package diagnose
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"posdx/agent/report"
+)
+
+// Metamorphic tests: what must change nothing changes nothing, and what must change much does. They need no truth, so every
+// case there is serves them.
+
+// allCases returns every case of testdata, a share of them under -short.
+func allCases(t *testing.T) []testCase {
+	list := append(readCases(t, "testdata/cases"), readCases(t, "testdata/independent")...)
+	if testing.Short() {
+		var few []testCase
+		for i := range list {
+			if i%5 == 0 {
+				few = append(few, list[i])
+			}
+		}
+		return few
+	}
+	return list
+}
+
+// verdict is what a reader acts on.
+func verdict(d *report.Diagnosis) string {
+	return fmt.Sprintf("%s %s abstained=%v %s/%s", d.Causes[0].ID, d.Causes[0].Act.By, d.Abstained, d.Money.State, d.Money.Retry)
+}
+
+// TestHarmlessChangesNothing: order, looking twice, the bearer's name behind a target, repeats, language, half a minute.
+func TestHarmlessChangesNothing(t *testing.T) {
+	k := knowledge(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	changed, tried := 0, 0
+	for _, c := range allCases(t) {
+		base := Explain(c.Event, c.Evidence, k, Options{Lang: "en"})
+		for what, change := range map[string]func([]report.Evidence) []report.Evidence{
+			"order": func(l []report.Evidence) []report.Evidence {
+				r.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
+				return l
+			},
+			"repeats": func(l []report.Evidence) []report.Evidence { return l },
+			"chinese": func(l []report.Evidence) []report.Evidence { return l },
+			"twice":   func(l []report.Evidence) []report.Evidence { return append(l, l...) },
+			"aged": func(l []report.Evidence) []report.Evidence {
+				for i := range l {
+					if l[i].AgeMS < 60_000 {
+						l[i].AgeMS += 30_000
+					}
+				}
+				return l
+			},
+			"not run": func(l []report.Evidence) []report.Evidence {
+				return append(l, report.Evidence{Check: "printer.status", Subject: "printer9", Status: report.NotRun, Facts: report.Facts{"reason": "absent"}, Depth: report.Internal})
+			},
+			"unknown check": func(l []report.Evidence) []report.Evidence {
+				return append(l, report.Evidence{Check: "net.quantum", Subject: "x", Status: report.Bad, Facts: report.Facts{"level": "bad"}, Depth: report.Internal})
+			},
+		} {
+			o := Options{Lang: "en"}
+			switch what {
+			case "repeats":
+				o.Repeats = 7
+			case "chinese":
+				o.Lang = "zh"
+			}
+			d := Explain(c.Event, change(slices.Clone(c.Evidence)), k, o)
+			tried++
+			if verdict(&d) != verdict(&base) || math.Abs(d.Causes[0].Probability-base.Causes[0].Probability) > 0.05 {
+				changed++
+				t.Errorf("%s, %s: %s %.2f, was %s %.2f", c.Name, what, verdict(&d), d.Causes[0].Probability, verdict(&base), base.Causes[0].Probability)
+			}
+		}
+	}
+	t.Logf("%d of %d harmless changes changed something", changed, tried)
+}
+
+// TestIrrelevantDefectsChangeNothing: what is broken and cannot have stopped this sale is shown beside the cause, not instead of
+// it. Only sales that a host answered are tried: of those it is certain what cannot have stopped them.
+func TestIrrelevantDefectsChangeNothing(t *testing.T) {
+	k := knowledge(t)
+	defects := []report.Evidence{
+		{Check: "reader.reads", Subject: "reader0", Status: report.Bad, Facts: report.Facts{"cards": 20.0, "cards_failed": 11.0, "good": 9.0, "failed": 15.0, "window_s": 3600.0}},
+		{Check: "printer.status", Subject: "printer0", Status: report.Bad, Facts: report.Facts{"outcome": "no-paper"}},
+		{Check: "net.errors", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"iface": "eth0", "rx_errors": 900.0, "crc_errors": 800.0, "window_s": 3600.0}},
+		{Check: "board.thermal", Subject: "soc", Status: report.Bad, Facts: report.Facts{"celsius": 91.0, "throttled": true}},
+		{Check: "modem.sim", Subject: "modem1", Status: report.Bad, Facts: report.Facts{"state": "missing"}},
+	}
+	changed, tried, shown := 0, 0, 0
+	for _, c := range allCases(t) {
+		x := c.Event.Txn
+		if c.Event.Origin != report.OriginHost || x == nil || x.HostAnswerSeen == nil || !*x.HostAnswerSeen || x.Sent != nil && !*x.Sent {
+			continue
+		}
+		base := Explain(c.Event, c.Evidence, k, Options{})
+		for _, e := range defects {
+			if slices.ContainsFunc(c.Evidence, func(o report.Evidence) bool { return o.Check == e.Check }) {
+				continue
+			}
+			e.Depth = report.Internal
+			d := Explain(c.Event, append(slices.Clone(c.Evidence), e), k, Options{})
+			tried++
+			if len(d.Also) > 0 {
+				shown++
+			}
+			if d.Causes[0].ID != base.Causes[0].ID || math.Abs(d.Causes[0].Probability-base.Causes[0].Probability) > 0.1 {
+				changed++
+				t.Errorf("%s with %s: %s %.2f, was %s %.2f", c.Name, e.Check, d.Causes[0].ID, d.Causes[0].Probability, base.Causes[0].ID, base.Causes[0].Probability)
+			}
+		}
+	}
+	t.Logf("%d of %d irrelevant defects changed the cause; %d were shown beside it", changed, tried, shown)
+	if tried == 0 || shown < tried/2 {
+		t.Errorf("of %d irrelevant defects only %d are shown", tried, shown)
+	}
+}
+
+// needed is how many of the decisive changes may leave a verdict as it was.
+const needed = 0.05
+
+// TestDecisiveCheckMatters: the check that decides, turned good, made cannot-tell, or two hours old.
+func TestDecisiveCheckMatters(t *testing.T) {
+	k := knowledge(t)
+	still, tried := 0, 0
+	for _, c := range allCases(t) {
+		base := Explain(c.Event, c.Evidence, k, Options{})
+		first := base.Causes[0]
+		if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" || strings.HasPrefix(first.For[0].Check, "txn.") ||
+			len(first.For) > 1 && first.For[1].WeightDB > 0.6*first.For[0].WeightDB {
+			continue // no single check decides
+		}
+		for what, change := range map[string]func(e *report.Evidence){
+			"cannot tell": func(e *report.Evidence) { e.Status, e.Facts = report.CannotTell, report.Facts{"reason": "timeout"} },
+			"two hours":   func(e *report.Evidence) { e.AgeMS += 7200_000 },
+		} {
+			list := slices.Clone(c.Evidence)
+			slow := false
+			for i := range list {
+				if list[i].Check == first.For[0].Check {
+					change(&list[i])
+					slow = slow || k.FreshFor(list[i].Check) >= 1200
+				}
+			}
+			if what == "two hours" && slow {
+				continue // what such a check finds holds for longer
+			}
+			d := Explain(c.Event, list, k, Options{})
+			tried++
+			p := 0.0
+			for _, x := range d.Causes {
+				if x.ID == first.ID {
+					p = x.Probability
+				}
+			}
+			if !d.Abstained && d.Causes[0].ID == first.ID && p > first.Probability-0.1 {
+				still++
+				t.Logf("%s: %s of %s changes %.2f to %.2f only", c.Name, what, first.For[0].Check, first.Probability, p)
+			}
+		}
+	}
+	t.Logf("%d of %d decisive changes changed nothing", still, tried)
+	if tried == 0 || float64(still) > needed*float64(tried) {
+		t.Errorf("%d of %d decisive changes changed nothing, want at most %.0f %%", still, tried, 100*needed)
+	}
+}
+
+// TestNoCliffs moves every number of the evidence by one step: the first cause moves by a quarter at most.
+func TestNoCliffs(t *testing.T) {
+	k := knowledge(t)
+	worst, tried, over := 0.0, 0, 0
+	for n, c := range allCases(t) {
+		if n%3 != 0 {
+			continue
+		}
+		base := Explain(c.Event, c.Evidence, k, Options{})
+		for i, e := range c.Evidence {
+			for name, v := range e.Facts {
+				x, ok := v.(float64)
+				if !ok {
+					continue
+				}
+				for _, step := range []float64{stepOf(name, x), -stepOf(name, x)} {
+					if x >= 0 && (x+step <= 0 || x == 0) {
+						continue // from none to one is another fact, not a step
+					}
+					list := slices.Clone(c.Evidence)
+					list[i].Facts = report.Facts{}
+					for a, b := range e.Facts {
+						list[i].Facts[a] = b
+					}
+					list[i].Facts[name] = x + step
+					d := Explain(c.Event, list, k, Options{})
+					tried++
+					p := 0.0
+					for _, y := range d.Causes {
+						if y.ID == base.Causes[0].ID {
+							p = y.Probability
+						}
+					}
+					if off := math.Abs(p - base.Causes[0].Probability); off > worst {
+						worst = off
+					}
+					if math.Abs(p-base.Causes[0].Probability) > 0.25 {
+						over++
+						t.Errorf("%s: %s.%s from %v to %v moves %s from %.2f to %.2f", c.Name, e.Check, name, x, x+step, base.Causes[0].ID, base.Causes[0].Probability, p)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d steps; the largest moved the first cause by %.2f, %d by more than a quarter", tried, worst, over)
+}
+
+// stepOf is one step of a number: the last digit that its check reports.
+func stepOf(name string, x float64) float64 {
+	switch {
+	case strings.HasSuffix(name, "_ms") || strings.HasSuffix(name, "_s") || strings.HasSuffix(name, "millivolts"):
+		return max(1, math.Abs(x)/50)
+	}
+	return 1
+}
+
+// TestReplayIsTheSame explains the shipped examples twice: the same event, evidence and knowledge give the same bytes.
+func TestReplayIsTheSame(t *testing.T) {
+	k := knowledge(t)
+	files, err := filepath.Glob("testdata/cases/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files[:min(len(files), 20)] {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, c testCase
+		if json.Unmarshal(b, &a) != nil || json.Unmarshal(b, &c) != nil {
+			t.Fatal(f)
+		}
+		x, _ := json.Marshal(Explain(a.Event, a.Evidence, k, Options{}))
+		y, _ := json.Marshal(Explain(c.Event, c.Evidence, k, Options{}))
+		if string(x) != string(y) {
+			t.Errorf("%s: two explanations differ", f)
+		}
+	}
+}

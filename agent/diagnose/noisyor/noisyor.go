@@ -1,0 +1,297 @@
+// Package noisyor is the mathematics of a diagnosis: which causes explain what was seen, alone or together.
+//
+// It is Bayes' rule over sets of causes: none, each alone, every pair, and, where asked for, as many of the larger ones as
+// carry weight. What was seen is independent given the causes; how several causes act on one finding is a leaky noisy-OR
+// (Pearl 1988, 4.3.2; Henrion 1989 for the leak), or whatever the pairs' own figures say. It knows nothing of payments, is
+// deterministic, and exact within the sets it looks at.
+package noisyor
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// An Effect is what one cause alone does to one finding.
+type Effect struct {
+	Cause int
+	P     float64 // P(out of order | only this cause)
+}
+
+// A Finding is what one look showed: something out of the order, or nothing.
+//
+// Causes that make "out of order" likelier than the leak does produce it, each on its own: noisy-OR. Causes that make it less
+// likely only say so where no other one produces it.
+type Finding struct {
+	Seen    bool        // it was out of the order
+	Leak    float64     // P(out of order | none of the causes)
+	Effects []Effect    // of the causes that have one, ascending
+	Pair    [][]float64 // P(out of order | these two), by causes; nil where causes act independently
+}
+
+// A Problem is what is asked.
+type Problem struct {
+	Odds     []float64 // prior odds of each cause, alone against none
+	Findings []Finding
+	Both     func(a, b int) float64 // prior odds of these two together, 0 for never; nil: independent
+	Single   []bool                 // causes that are never in company; nil: any may be
+	Largest  int                    // the largest sets looked at: 1 or 2, or more for at most 64 independent causes
+	Width    int                    // of the sets of each size from 3 on, how many are followed further
+}
+
+// A Company is two causes together.
+type Company struct {
+	A, B int
+	P    float64
+}
+
+// A Posterior is the answer.
+type Posterior struct {
+	None     float64   // probability that no cause is present
+	Alone    []float64 // probability that each cause is present and no other
+	Marginal []float64 // probability that each cause is present
+	Pairs    []Company // of one per cent and more, most probable first
+}
+
+// least is the smallest probability of anything: what never happens by the figures happens once in a million.
+const least = 1e-6
+
+func bound(p float64) float64 { return min(max(p, least), 1-least) }
+
+// Solve weighs every set.
+func Solve(p *Problem) Posterior {
+	n := len(p.Odds)
+	if p.Largest > 2 && (n > 64 || p.Both != nil) {
+		panic("noisyor: sets of more than two need independent causes, at most 64")
+	}
+	single := make([]float64, n) // log weights, relative to none
+	for i, o := range p.Odds {
+		single[i] = math.Log(max(o, 1e-300))
+	}
+	for f := range p.Findings {
+		x := &p.Findings[f]
+		for _, e := range x.Effects {
+			single[e.Cause] += x.ratio(e.P)
+		}
+	}
+	t := newSum(single)
+	if p.Largest >= 2 {
+		t.pairs(p, single)
+	}
+	if p.Largest > 2 {
+		t.larger(p)
+	}
+	return t.posterior()
+}
+
+// ratio returns log P(as it was seen | out of order with probability p) against the leak.
+func (x *Finding) ratio(p float64) float64 {
+	if x.Seen {
+		return math.Log(bound(p) / bound(x.Leak))
+	}
+	return math.Log((1 - bound(p)) / (1 - bound(x.Leak)))
+}
+
+// both returns what two causes make of a finding beyond what each makes alone.
+func (x *Finding) both(a, b Effect) float64 {
+	if x.Pair == nil && !x.Seen {
+		return 0 // staying quiet in spite of two causes: the logarithms add
+	}
+	return x.ratio(x.together(a, b)) - x.ratio(a.P) - x.ratio(b.P)
+}
+
+func (x *Finding) together(a, b Effect) float64 {
+	switch {
+	case x.Pair != nil:
+		return x.Pair[a.Cause][b.Cause]
+	case a.P >= x.Leak && b.P >= x.Leak:
+		return 1 - (1-bound(a.P))*(1-bound(b.P))/(1-bound(x.Leak))
+	case a.P < x.Leak && b.P < x.Leak:
+		return min(a.P, b.P)
+	}
+	return max(a.P, b.P)
+}
+
+// A sum adds weights up by member, relative to the heaviest single cause or none, so that nothing overflows.
+type sum struct {
+	scale, all, none float64
+	alone, marginal  []float64
+	company          []Company
+}
+
+func newSum(single []float64) *sum {
+	t := &sum{alone: make([]float64, len(single)), marginal: make([]float64, len(single))}
+	for _, w := range single {
+		t.scale = max(t.scale, w)
+	}
+	t.none = math.Exp(-t.scale)
+	t.all = t.none
+	for i, w := range single {
+		t.alone[i] = math.Exp(w - t.scale)
+		t.marginal[i] = t.alone[i]
+		t.all += t.alone[i]
+	}
+	return t
+}
+
+// pairs adds every pair of causes. Only findings on which both act need a second look: elsewhere the logarithms add.
+func (t *sum) pairs(p *Problem, single []float64) {
+	n := len(single)
+	var able []int // causes that may be in company; at is where each stands among them
+	at := make([]int, n)
+	for c := range single {
+		if at[c] = -1; p.Single == nil || !p.Single[c] {
+			at[c] = len(able)
+			able = append(able, c)
+		}
+	}
+	m := len(able)
+	joint := make([]float64, m*m)
+	var list []Effect
+	for f := range p.Findings {
+		x := &p.Findings[f]
+		if x.Pair == nil && !x.Seen {
+			continue
+		}
+		list = list[:0]
+		for _, e := range x.Effects {
+			if at[e.Cause] >= 0 {
+				list = append(list, e)
+			}
+		}
+		for i, a := range list {
+			for _, b := range list[:i] {
+				joint[at[a.Cause]*m+at[b.Cause]] += x.both(a, b)
+			}
+		}
+	}
+	for i, a := range able {
+		for j, b := range able[:i] {
+			lift := 0.0
+			if p.Both != nil {
+				odds := p.Both(a, b)
+				if !(odds > 0) {
+					continue
+				}
+				lift = math.Log(odds / (p.Odds[a] * p.Odds[b]))
+			}
+			w := math.Exp(single[a] + single[b] + joint[i*m+j] + lift - t.scale)
+			t.all += w
+			t.marginal[a] += w
+			t.marginal[b] += w
+			if w > 0 {
+				t.company = keep(t.company, Company{b, a, w})
+			}
+		}
+	}
+}
+
+const kept = 8 // pairs that are named at most
+
+// keep inserts a pair among the heaviest.
+func keep(list []Company, c Company) []Company {
+	i := len(list)
+	for i > 0 && list[i-1].P < c.P {
+		i--
+	}
+	if i >= kept {
+		return list
+	}
+	list = slices.Insert(list, i, c)
+	return list[:min(len(list), kept)]
+}
+
+func (t *sum) posterior() Posterior {
+	p := Posterior{None: t.none / t.all, Alone: t.alone, Marginal: t.marginal}
+	for i := range p.Marginal {
+		p.Alone[i] /= t.all
+		p.Marginal[i] /= t.all
+	}
+	for _, c := range t.company {
+		if c.P /= t.all; c.P >= 0.01 {
+			p.Pairs = append(p.Pairs, c)
+		}
+	}
+	return p
+}
+
+// A set of causes on the way to larger ones.
+type set struct {
+	members uint64
+	prior   float64   // log odds
+	quiet   []float64 // log P(quiet), by finding
+	weight  float64   // log of prior times likelihood, relative to none
+}
+
+// larger follows the heaviest sets of three causes and more. What three do to a finding follows from what each and every two
+// of them do: the logarithms of staying quiet add, as in a noisy-OR, with a correction for every two.
+func (t *sum) larger(p *Problem) {
+	n, m := len(p.Odds), len(p.Findings)
+	one, two := make([][]float64, m), make([][]float64, m)
+	level := []set{{quiet: make([]float64, m)}}
+	for f := range p.Findings {
+		x := &p.Findings[f]
+		none := math.Log(1 - bound(x.Leak))
+		level[0].quiet[f] = none
+		one[f], two[f] = make([]float64, n), make([]float64, n*n)
+		for _, e := range x.Effects {
+			one[f][e.Cause] = math.Log(1-bound(e.P)) - none
+		}
+		for _, a := range x.Effects {
+			for _, b := range x.Effects {
+				if a.Cause != b.Cause {
+					two[f][a.Cause*n+b.Cause] = math.Log(1-bound(x.together(a, b))) - none - one[f][a.Cause] - one[f][b.Cause]
+				}
+			}
+		}
+	}
+	seen := map[uint64]bool{}
+	for size := 1; size <= p.Largest; size++ {
+		var next []set
+		clear(seen)
+		for i := range level {
+			from := &level[i]
+			for c := range n {
+				members := from.members | 1<<c
+				if members == from.members || seen[members] {
+					continue
+				}
+				seen[members] = true
+				s := set{members: members, prior: from.prior + math.Log(p.Odds[c]), quiet: slices.Clone(from.quiet)}
+				s.weight = s.prior
+				for f := range s.quiet {
+					q := s.quiet[f] + one[f][c]
+					for b := range n {
+						if from.members&(1<<b) != 0 {
+							q += two[f][c*n+b]
+						}
+					}
+					s.quiet[f] = q
+					s.weight += p.Findings[f].ratio(1 - math.Exp(min(q, 0)))
+				}
+				next = append(next, s)
+			}
+		}
+		if size > 2 {
+			for i := range next {
+				t.addSet(&next[i])
+			}
+		}
+		slices.SortFunc(next, func(a, b set) int {
+			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.members, b.members))
+		})
+		if level = next; size > 1 {
+			level = next[:min(len(next), p.Width)]
+		}
+	}
+}
+
+func (t *sum) addSet(s *set) {
+	w := math.Exp(s.weight - t.scale)
+	t.all += w
+	for c := range t.marginal {
+		if s.members&(1<<c) != 0 {
+			t.marginal[c] += w
+		}
+	}
+}

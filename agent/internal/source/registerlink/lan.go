@@ -1,0 +1,50 @@
+package registerlink
+
+import (
+	"posdx/agent/internal/source"
+)
+
+// LAN lets the link hear what passes between register and terminal on a network: of its two directions, what the terminal sends
+// and what the register does. Its methods belong to one goroutine.
+type LAN struct {
+	link *Link
+	ears [2]*ear
+}
+
+// ListenLAN makes the ears of a link whose bytes are captured elsewhere. Where names the terminal's address.
+func (e *Link) ListenLAN(where string, to source.Sink) *LAN {
+	l := &LAN{link: e, ears: [2]*ear{e.ear(0, to), e.ear(1, to)}}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lines = []Line{{Port: where + " terminal", Open: true}, {Port: where + " register", Open: true}}
+	return l
+}
+
+func (l *LAN) side(terminal bool) *ear {
+	if terminal {
+		return l.ears[0]
+	}
+	return l.ears[1]
+}
+
+// Heard takes in what one side sent, in order, and zeroes it.
+func (l *LAN) Heard(terminal bool, data []byte) {
+	x := l.side(terminal)
+	n := len(data)
+	x.hear(data)
+	x.decoder.Push(data, x.found)
+	x.offer()
+	x.note(true, n)
+}
+
+// Lost says that some of what one side sent was not seen, or that a connection begins.
+func (l *LAN) Lost(terminal bool) { l.side(terminal).decoder.Skip() }
+
+// Offer hands on what a full sink did not take; it is true while there is more of it.
+func (l *LAN) Offer() (waiting bool) {
+	for _, x := range l.ears {
+		x.offer()
+		waiting = waiting || len(x.waiting) > 0
+	}
+	return waiting
+}

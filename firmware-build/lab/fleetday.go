@@ -1,0 +1,317 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"posdx/agent/report"
+	"posdx/fleet/incident"
+	"posdx/fleet/sample"
+	"posdx/fleet/simulate"
+	"posdx/fleet/store"
+)
+
+// Days that a fleet can live.
+const (
+	dayMorning = "morning" // played now, over a real broker, to a real posdx-fleet
+	dayWork    = "workday" // in its own time: seven incidents of different kinds
+	dayQuiet   = "quiet"   // in its own time: none
+)
+
+const (
+	maxLive    = 1500 // sessions of a morning; the embedded broker takes 2 000
+	lookEvery  = 5 * time.Minute
+	morningMax = 55 * time.Second // for all four incidents to be on the page
+)
+
+// fleetDay simulates a fleet of terminals.
+func fleetDay(ctx context.Context, args []string, out, talk io.Writer) int {
+	f := flag.NewFlagSet("posdx-lab fleet", flag.ContinueOnError)
+	f.SetOutput(talk)
+	n := f.Int("terminals", 500, "how many terminals, up to 100000; of a morning up to 1500")
+	day := f.String("day", dayMorning, "morning: played now to a posdx-fleet that is started for it; workday, quiet: in their own time")
+	warm := f.Int("warm", 6, "days without incidents before a workday or a quiet day, so that the base rate is known")
+	seed := f.Uint64("seed", 1, "another number is another fleet and other places")
+	truth := f.String("truth", "", "file for what was made to happen, as JSON")
+	bin := f.String("bin", "bin", "folder of posdx-fleet")
+	listen := f.String("listen", "127.0.0.1:8080", "where a morning's page shall be; a free port if that one is taken")
+	once := f.Bool("once", false, "end when the incidents are found; otherwise the page stays until Ctrl-C")
+	f.Usage = func() {
+		fmt.Fprint(talk, "usage: posdx-lab fleet [--terminals N] [--day DAY] [OPTIONS]\n\nSimulates a fleet with incidents that are known, and says which were found, with the right place or not, late or for\nnothing. Exit code 0: all found.\n\nexample:\n  posdx-lab fleet --terminals 500 --day morning --once\n  posdx-lab fleet --terminals 10000 --day workday --truth truth.json\n\noptions:\n")
+		f.PrintDefaults()
+	}
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case *n < 10 || *n > 100_000 || *day == dayMorning && *n > maxLive || *warm < 0 || *warm > 60 || f.NArg() > 0:
+		fmt.Fprintln(talk, "posdx-lab fleet: --terminals 10 to 100000, of a morning to 1500; --warm 0 to 60; no further words")
+		return 2
+	}
+	var score simulate.Score
+	var truths []*simulate.Truth
+	var err error
+	switch *day {
+	case dayMorning:
+		score, truths, err = morning(ctx, out, *n, *seed, *bin, *listen, *once)
+	case dayWork, dayQuiet:
+		score, truths, err = ownTime(ctx, talk, *n, *seed, *warm, *day == dayWork)
+	default:
+		fmt.Fprintf(talk, "posdx-lab fleet: no day %q; there are %s, %s and %s\n", *day, dayMorning, dayWork, dayQuiet)
+		return 2
+	}
+	if err == nil && *truth != "" {
+		var b []byte
+		if b, err = json.MarshalIndent(truths, "", " "); err == nil {
+			err = os.WriteFile(*truth, append(b, '\n'), 0o644)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(talk, "posdx-lab fleet: %v\n", err)
+		return 1
+	}
+	score.Print(out)
+	if score.Found < score.Truths {
+		return 1
+	}
+	return 0
+}
+
+// ownTime lives days as fast as they can be looked at.
+func ownTime(ctx context.Context, talk io.Writer, n int, seed uint64, warm int, incidents bool) (simulate.Score, []*simulate.Truth, error) {
+	w := simulate.New(n, seed, time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)) // a Monday
+	shelf := simulate.NewShelf(w)
+	watch := shelf.Watcher()
+	for d := range warm {
+		before := w.Now
+		if err := shelf.Live(ctx, watch, 24*time.Hour, lookEvery); err != nil {
+			return simulate.Score{}, nil, err
+		}
+		fmt.Fprintf(talk, "day %d without incidents: %d found\n", d+1, w.Judge(shelf.All(), before, lookEvery).False)
+	}
+	since := w.Now
+	if incidents {
+		w.Incidents(7, w.Now)
+	}
+	err := shelf.Live(ctx, watch, 24*time.Hour, lookEvery)
+	return w.Judge(shelf.All(), since, lookEvery), w.Truths, err
+}
+
+// A live terminal has a session with a real broker.
+type live struct {
+	*sample.Terminal
+	labels map[string]string
+
+	mu     sync.Mutex
+	conn   net.Conn
+	client mqtt.Client
+	events int
+}
+
+func (l *live) connect(broker string) error {
+	u, err := url.Parse(broker)
+	if err != nil {
+		return err
+	}
+	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(l.At.Terminal).SetAutoReconnect(false).SetKeepAlive(time.Minute).SetConnectTimeout(20*time.Second).
+		SetWill(l.At.Topic(report.KindStatus), `{"state":"offline","reason":"connection lost"}`, 1, true).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+			c, err := net.Dial("tcp", u.Host)
+			l.conn = c
+			return c, err
+		})
+	l.client = mqtt.NewClient(o)
+	if t := l.client.Connect(); !t.WaitTimeout(30*time.Second) || t.Error() != nil {
+		return fmt.Errorf("%s: cannot connect to the broker: %v", l.At.Terminal, t.Error())
+	}
+	l.client.Publish(l.At.Topic(report.KindStatus), 1, true, `{"state":"online"}`)
+	b := l.Birth(1)
+	b.Labels = l.labels
+	topic, payload := l.Uncounted(report.KindBirth, b)
+	l.client.Publish(topic, 1, true, payload)
+	return nil
+}
+
+func (l *live) fail(code, cause, segment string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events++
+	topic, payload := l.Wrap(report.KindDiagnosis, l.Diagnosis(l.events, 2, code, cause, segment))
+	l.client.Publish(topic, 1, false, payload)
+}
+
+// morning plays an operator's morning to a posdx-fleet: everyday failures, then four incidents at once.
+func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen string, once bool) (simulate.Score, []*simulate.Truth, error) {
+	var none simulate.Score
+	dir, err := os.MkdirTemp("", "posdx-fleet-")
+	if err != nil {
+		return none, nil, err
+	}
+	defer os.RemoveAll(dir)
+	if l, err := net.Listen("tcp", listen); err != nil {
+		listen = "127.0.0.1:0"
+	} else {
+		l.Close()
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "posdx-fleet"), "serve", "--data", dir, "--listen", listen, "--mqtt-listen", "127.0.0.1:0")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		return none, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return none, nil, fmt.Errorf("start posdx-fleet: %w", err)
+	}
+	defer func() { stop(); cmd.Wait() }()
+	broker, page := "", ""
+	scan := bufio.NewScanner(pipe)
+	var last string
+	for (broker == "" || page == "") && scan.Scan() {
+		last = scan.Text()
+		for _, w := range strings.Fields(last) {
+			if v, ok := strings.CutPrefix(w, "address="); ok && strings.Contains(last, "broker listens") {
+				broker = "tcp://" + v
+			}
+			if v, ok := strings.CutPrefix(w, "page="); ok {
+				page = v
+			}
+		}
+	}
+	if page == "" {
+		return none, nil, fmt.Errorf("posdx-fleet did not start: %s", last)
+	}
+	go io.Copy(io.Discard, pipe)
+	fmt.Fprintf(out, "the fleet's page: %s\n%d terminals come\n", page, n)
+
+	w := simulate.New(n, seed, time.Now())
+	lives := make([]*live, n)
+	errs := make(chan error, n)
+	var wg sync.WaitGroup
+	gate := make(chan struct{}, 16)
+	for i, t := range w.Terminals {
+		lives[i] = &live{Terminal: sample.New(simulate.Estate, t.Name), labels: t.Labels}
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			if err := lives[i].connect(broker); err != nil {
+				errs <- err
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return none, nil, err
+	default:
+	}
+	defer func() {
+		for _, l := range lives {
+			l.client.Disconnect(0)
+		}
+	}()
+
+	r := rand.New(rand.NewPCG(seed, 2))
+	for range n / 25 {
+		lives[r.IntN(n)].fail("51", "account.funds", "issuer")
+	}
+	began := time.Now()
+	dim := func(d string, k int) string { return w.Terminals[k%n].Labels[d] }
+	for _, k := range []simulate.Truth{
+		{Name: "storm at an acquirer", Kind: incident.KindSurge, Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: map[string]string{"acquirer": dim("acquirer", 3)}},
+		{Name: "a carrier's partial outage", Kind: incident.KindSurge, Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: map[string]string{"carrier": dim("carrier", 7)}},
+		{Name: "a bad application on one model", Kind: incident.KindSurge, Code: "97", Cause: "terminal.config", Segment: "terminal", Place: map[string]string{"model": dim("model", 11), "application": dim("application", 11)}},
+		{Name: "a region falls silent", Kind: incident.KindSilence, Cause: report.Unexplained, Place: map[string]string{"region": dim("region", 13)}},
+	} {
+		k.From, k.To = began, began.Add(time.Hour)
+		t := w.Add(k)
+		fmt.Fprintf(out, "%s begins: %s\n", t.Name, incident.Place(t.Place))
+		told := 0
+		for i, l := range lives {
+			if !incident.Place(t.Place).Holds(l.labels) {
+				continue
+			}
+			switch {
+			case t.Kind == incident.KindSilence:
+				l.conn.Close()
+			case r.IntN(100) < 40:
+				lives[i].fail(t.Code, t.Cause, t.Segment)
+			default:
+				continue
+			}
+			if told++; told == 3 {
+				t.Third = time.Now()
+			}
+		}
+	}
+	var list []store.Incident
+	for limit := time.Now().Add(morningMax); ; {
+		if list, err = incidentsOf(ctx, page); err == nil && found(w, list) == len(w.Truths) || time.Now().After(limit) || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	score := w.Judge(list, began, incident.Every)
+	if !once && ctx.Err() == nil {
+		score.Print(out)
+		fmt.Fprintf(out, "the page stays until Ctrl-C: %sincidents\n", page)
+		<-ctx.Done()
+	}
+	return score, w.Truths, err
+}
+
+// found counts the truths whose place is on the page.
+func found(w *simulate.World, list []store.Incident) int {
+	n := 0
+	for _, k := range w.Truths {
+		for _, i := range list {
+			if maps.Equal(i.Place, k.Place) {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+func incidentsOf(ctx context.Context, page string) ([]store.Incident, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"api/v1/incidents", nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	var a struct{ Incidents []store.Incident }
+	err = json.NewDecoder(io.LimitReader(r.Body, 16<<20)).Decode(&a)
+	return a.Incidents, err
+}

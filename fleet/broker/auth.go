@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/crypto/bcrypt"
+
+	"posdx/agent/report"
+)
+
+// Own is the name by which the fleet itself connects. No terminal can be called so: a name has no colon.
+const Own = "posdx:fleet"
+
+// Password is the fleet's own, made at each start.
+func (b *Broker) Password() string { return b.password }
+
+// Certificate is the broker's own in DER, nil without TLS: what the fleet's own session expects to see.
+func (b *Broker) Certificate() []byte { return b.certificate }
+
+// guard tells the clients apart and says what each may do.
+type guard struct {
+	password  string
+	users     map[string]string // by terminal; nil: any client may do anything
+	certified bool              // a verified certificate names the terminal
+}
+
+// secure sets TLS and the guard.
+func (c Config) secure(o *server.Options, b *Broker) error {
+	g := &guard{password: b.password}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return errors.New("a certificate and its key belong together")
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return fmt.Errorf("read certificate: %w", err)
+		}
+		b.certificate = pair.Certificate[0]
+		o.MQTT.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+		o.MQTT.TLSTimeout = 10
+	}
+	if c.CAFile != "" {
+		if c.CertFile == "" {
+			return errors.New("certificates of clients need TLS, and that a certificate of the broker")
+		}
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return fmt.Errorf("read CA: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("read CA %s: no certificate in it", c.CAFile)
+		}
+		o.MQTT.TLSConfig.ClientCAs = pool
+		o.MQTT.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven // the fleet's own session has none
+		g.certified = true
+	}
+	if c.UsersFile != "" {
+		var err error
+		if g.users, err = readUsers(c.UsersFile); err != nil {
+			return err
+		}
+	}
+	if g.users != nil || g.certified {
+		o.CustomClientAuthentication = g
+	}
+	return nil
+}
+
+func readUsers(file string) (map[string]string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	users := map[string]string{}
+	scan := bufio.NewScanner(bytes.NewReader(b))
+	for n := 1; scan.Scan(); n++ {
+		line := strings.TrimSpace(scan.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, password, ok := strings.Cut(line, ":")
+		if !ok || password == "" || (report.Address{Estate: "-", Terminal: name}).Check() != nil {
+			return nil, fmt.Errorf("read users %s: line %d: want terminal:password", file, n)
+		}
+		users[name] = password
+	}
+	return users, scan.Err()
+}
+
+// Check lets a client in, and tells what it may do.
+func (g *guard) Check(c server.ClientAuthentication) bool {
+	o := c.GetOpts()
+	if o.Username == Own {
+		return subtle.ConstantTimeCompare([]byte(o.Password), []byte(g.password)) == 1
+	}
+	name := ""
+	if g.certified {
+		s := c.GetTLSConnectionState()
+		if s == nil || len(s.VerifiedChains) == 0 {
+			return false
+		}
+		name = s.VerifiedChains[0][0].Subject.CommonName
+		if (report.Address{Estate: "-", Terminal: name}).Check() != nil {
+			return false
+		}
+	}
+	if g.users != nil {
+		want, ok := g.users[o.Username]
+		if !ok || !matches(want, o.Password) || name != "" && name != o.Username {
+			return false
+		}
+		name = o.Username
+	}
+	c.RegisterUser(&server.User{Username: name, Permissions: permissions(name)})
+	return true
+}
+
+func matches(want, password string) bool {
+	if strings.HasPrefix(want, "$2") {
+		return bcrypt.CompareHashAndPassword([]byte(want), []byte(password)) == nil
+	}
+	return subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
+}
+
+// permissions of a terminal: it speaks as itself, and hears what is for it and what all may hear.
+func permissions(name string) *server.Permissions {
+	own := "pos.v1.*." + strings.ReplaceAll(name, ".", "//") // how the broker writes a topic's dot
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			own + "." + report.KindStatus, own + "." + report.KindBirth, own + "." + report.KindDiagnosis, own + "." + report.KindHealth,
+			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1.*.advisory.*.*", "$MQTT.sub.>"}},
+	}
+}

@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+const soon = 10 * time.Second
+
+func start(t *testing.T, c Config) *Broker {
+	t.Helper()
+	c.Listen, c.Dir = "127.0.0.1:0", t.TempDir()
+	b, err := Start(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// connect returns a connected client, or why there is none.
+func connect(t *testing.T, b *Broker, id, user, password string, conf *tls.Config) (mqtt.Client, error) {
+	t.Helper()
+	o := mqtt.NewClientOptions().AddBroker(b.URL()).SetClientID(id).SetUsername(user).SetPassword(password).SetAutoReconnect(false).SetConnectTimeout(soon).SetTLSConfig(conf)
+	c := mqtt.NewClient(o)
+	token := c.Connect()
+	if !token.WaitTimeout(soon) {
+		return nil, fmt.Errorf("no answer")
+	}
+	if token.Error() == nil {
+		t.Cleanup(func() { c.Disconnect(0) })
+	}
+	return c, token.Error()
+}
+
+func TestOthersMayOnlyReachABrokerThatKnowsThem(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("t1:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Config{{}, {UsersFile: users}, {CertFile: "c", KeyFile: "k"}} {
+		c.Listen, c.Dir = "0.0.0.0:0", t.TempDir()
+		if b, err := Start(c, slog.New(slog.DiscardHandler)); err == nil {
+			b.Stop()
+			t.Errorf("%+v: listens where others reach it", c)
+		} else if !strings.Contains(err.Error(), "anyone who reaches it") {
+			t.Error(err)
+		}
+	}
+	if err := os.WriteFile(users, []byte("t1 secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(Config{Listen: "127.0.0.1:0", Dir: t.TempDir(), UsersFile: users}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Error(err)
+	}
+}
+
+// A terminal speaks as itself only, and hears only what is for it.
+func TestTerminalsCannotSpeakForOthers(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	// The second password is bcrypt of "other".
+	if err := os.WriteFile(users, []byte("# terminals\nt1:secret\nt2:$2a$04$Icz/v5dP5KMVTeE42ovnqerbkq9zvFR5qwCsVz191RBQwLtSvyn62\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, Config{UsersFile: users})
+	for _, c := range []struct{ user, password string }{{"", ""}, {"t1", "wrong"}, {"t9", "secret"}, {Own, "guess"}, {"t1", ""}} {
+		if _, err := connect(t, b, "x", c.user, c.password, nil); err == nil {
+			t.Errorf("%q with %q was let in", c.user, c.password)
+		}
+	}
+	fleet, err := connect(t, b, "fleet", Own, b.Password(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 10)
+	fleet.Subscribe("pos/v1/+/+/diagnosis", 1, func(_ mqtt.Client, m mqtt.Message) { got <- m.Topic() }).WaitTimeout(soon)
+	if _, err := connect(t, b, "t2", "t2", "other", nil); err != nil {
+		t.Error("a hashed password:", err)
+	}
+	t1, err := connect(t, b, "t1", "t1", "secret", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 10)
+	t1.Subscribe("pos/v1/shop/t1/ack", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() }).WaitTimeout(soon)
+	t1.Publish("pos/v1/shop/t2/diagnosis", 1, false, "forged").WaitTimeout(time.Second)
+	if !t1.IsConnected() { // the broker may end the session of one that tries
+		if t1, err = connect(t, b, "t1", "t1", "secret", nil); err != nil {
+			t.Fatal(err)
+		}
+		t1.Subscribe("pos/v1/shop/t1/ack", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() }).WaitTimeout(soon)
+	}
+	t1.Publish("pos/v1/shop/t1/diagnosis", 1, false, "own").WaitTimeout(soon)
+	select {
+	case topic := <-got:
+		if topic != "pos/v1/shop/t1/diagnosis" {
+			t.Errorf("came through: %s", topic)
+		}
+	case <-time.After(soon):
+		t.Error("its own document did not come through")
+	}
+	fleet.Publish("pos/v1/shop/t1/ack", 1, false, "ack").WaitTimeout(soon)
+	select {
+	case <-heard:
+	case <-time.After(soon):
+		t.Error("no ack")
+	}
+}
+
+// The broker refuses what is beyond its measure instead of collapsing.
+func TestSessionsAreLimited(t *testing.T) {
+	b := start(t, Config{Sessions: 4})
+	in := 0
+	for i := range 4 + 2*spare {
+		if _, err := connect(t, b, fmt.Sprint("t", i), "", "", nil); err == nil {
+			in++
+		}
+	}
+	if in < 4 || in > 4+spare {
+		t.Errorf("%d sessions, want 4 and a few spare", in)
+	}
+}
+
+func TestTLSAndCertificates(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	type made struct {
+		cert *x509.Certificate
+		key  *ecdsa.PrivateKey
+	}
+	issue := func(name string, by *made) made {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			IsCA: by == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		parent, signer := c, key
+		if by != nil {
+			parent, signer = by.cert, by.key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err = x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(name+".pem", "CERTIFICATE", der)
+		write(name+".key", "PRIVATE KEY", secret)
+		return made{c, key}
+	}
+	ca := issue("ca", nil)
+	issue("server", &ca)
+	issue("t1", &ca)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	b := start(t, Config{CertFile: at("server.pem"), KeyFile: at("server.key"), CAFile: at("ca.pem")})
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	pair, err := tls.LoadX509KeyPair(at("t1.pem"), at("t1.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t, b, "t1", "", "", &tls.Config{RootCAs: pool}); err == nil {
+		t.Error("without a certificate it was let in")
+	}
+	if _, err := connect(t, b, "t1", "", "", &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}); err != nil {
+		t.Error("with its certificate:", err)
+	}
+	if _, err := connect(t, b, "fleet", Own, b.Password(), &tls.Config{RootCAs: pool}); err != nil {
+		t.Error("the fleet itself:", err)
+	}
+}

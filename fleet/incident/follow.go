@@ -1,0 +1,236 @@
+package incident
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+const (
+	// reopens is how long after its end an incident that comes again is the same one.
+	reopens = 24 * time.Hour
+
+	// unproven is how long a quiet incident waits for good sales before it ends without.
+	unproven = 6 * time.Hour
+
+	// same is the part of a finding's terminals that must be in an incident for both to be one.
+	same = 0.6
+)
+
+// A Member is how one terminal stands, for the proof that an incident is over.
+type Member struct {
+	Online bool
+	GoodAt time.Time // last approved sale
+}
+
+// Follow takes the incidents of an estate, the open ones and those closed of late, on from what a look found. It returns
+// those that changed: new ones have No 0.
+func Follow(l Look, found []Finding, list []store.Incident, members map[string]Member) []store.Incident {
+	f := follower{l: l, members: members}
+	for _, i := range list {
+		if i.Estate == l.Estate {
+			f.list = append(f.list, &following{Incident: i, seen: f.reporters(i)})
+		}
+	}
+	for _, v := range found {
+		f.enter(v)
+	}
+	f.merge()
+	var out []store.Incident
+	for _, i := range f.list {
+		if i.Closed.IsZero() && !i.touched {
+			f.quiet(i)
+		}
+		if i.touched {
+			out = append(out, i.Incident)
+		}
+	}
+	return out
+}
+
+type following struct {
+	store.Incident
+	seen    map[string]bool // terminals that report one of its causes now
+	touched bool
+}
+
+type follower struct {
+	l       Look
+	members map[string]Member
+	list    []*following
+}
+
+// of tells whether an incident is about a cause.
+func of(i *store.Incident, kind, cause string) bool {
+	return i.Cause == cause && (i.Kind == KindSilence) == (kind == KindSilence) || slices.Contains(i.Also, cause)
+}
+
+// reporters are the terminals of an incident's place that report its causes within its window.
+func (f *follower) reporters(i store.Incident) map[string]bool {
+	list := f.l.Recent
+	if i.Kind == KindSlow && f.l.Slow != nil {
+		list = f.l.Slow
+	}
+	seen := map[string]bool{}
+	for _, v := range list {
+		silent := i.Kind == KindSilence && v.Segment == SegmentSilence
+		if v.At.Estate == i.Estate && (silent || v.Segment != SegmentSilence && of(&i, KindSurge, v.Cause)) && Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+			seen[v.At.Terminal] = true
+		}
+	}
+	return seen
+}
+
+// overlap is the part of a's terminals that are in b.
+func overlap(a, b map[string]bool) float64 {
+	if len(a) == 0 {
+		return 0
+	}
+	n := 0
+	for t := range a {
+		if b[t] {
+			n++
+		}
+	}
+	return float64(n) / float64(len(a))
+}
+
+// enter makes a finding part of the incident that it is, or a new one.
+func (f *follower) enter(v Finding) {
+	var best *following
+	for _, i := range f.list {
+		// What a surge left behind in the slow window is its own.
+		within := Place(i.Place).Holds(v.Place) || v.Place.Holds(i.Place)
+		if v.Kind == KindSlow && i.Kind != KindSlow && within && of(&i.Incident, v.Kind, v.Cause) {
+			return
+		}
+	}
+	for _, i := range f.list {
+		if i.MergedIn != 0 {
+			continue
+		}
+		equal := maps.Equal(i.Place, v.Place)
+		switch {
+		case !i.Closed.IsZero():
+			// Over: it comes back only as itself.
+			if equal && of(&i.Incident, v.Kind, v.Cause) && (i.Kind == KindSlow) == (v.Kind == KindSlow) && f.l.Now.Sub(i.Closed) < reopens && best == nil {
+				best = i
+			}
+		case equal, of(&i.Incident, v.Kind, v.Cause) && (overlap(v.Reporters, i.seen) >= same || overlap(i.seen, v.Reporters) >= same):
+			// The same place is one incident whatever the terminals call it; another place is, if it is the same terminals.
+			if best == nil || !best.Closed.IsZero() || len(i.seen) > len(best.seen) {
+				best = i
+			}
+		}
+	}
+	if best == nil {
+		best = &following{Incident: store.Incident{Estate: f.l.Estate, Opened: f.l.Now, Cause: v.Cause, Segment: v.Segment}}
+		best.Kind = v.Kind
+		f.list = append(f.list, best)
+	}
+	if !best.Closed.IsZero() {
+		best.Closed, best.Proof = time.Time{}, ""
+		best.Reopened++
+	}
+	first := !best.touched
+	best.touched = true
+	best.Quiet = time.Time{}
+	best.Seen = f.l.Now
+	if !of(&best.Incident, v.Kind, v.Cause) {
+		// A silence says least: a cause that a terminal could still name takes its place.
+		if best.Cause == report.Unexplained && best.Kind == KindSilence && v.Kind != KindSilence {
+			best.Cause, best.Segment = v.Cause, v.Segment
+		} else if !slices.Contains(best.Also, v.Cause) && v.Kind != KindSilence {
+			best.Also = append(best.Also, v.Cause)
+			slices.Sort(best.Also)
+		}
+	}
+	if first {
+		best.seen = map[string]bool{}
+		// The place is that of the look with most witnesses: as it ends fewer of them tell less.
+		if len(v.Reporters) >= best.Witnesses || maps.Equal(best.Place, v.Place) {
+			best.Witnesses = max(best.Witnesses, len(v.Reporters))
+			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
+			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
+		}
+		best.Codes, best.Entry = v.Codes, v.Entry
+		if len(v.Codes) > 0 {
+			best.Code = v.Codes[0]
+		}
+	}
+	maps.Copy(best.seen, v.Reporters)
+	best.Terminals = len(best.seen)
+	best.Of = max(best.Of, best.Terminals)
+	best.Peak = max(best.Peak, best.Terminals)
+}
+
+// merge closes an open incident whose terminals another, found now, explains: four acquirers are one firmware.
+func (f *follower) merge() {
+	for _, a := range f.list {
+		if !a.touched || !a.Closed.IsZero() {
+			continue
+		}
+		for _, b := range f.list {
+			if a == b || !b.Closed.IsZero() || b.No == 0 || b.touched && len(b.seen) >= len(a.seen) {
+				continue
+			}
+			if of(&a.Incident, b.Kind, b.Cause) && overlap(b.seen, a.seen) >= same {
+				b.Closed, b.MergedIn, b.touched = f.l.Now, a.No, true
+				if b.Opened.Before(a.Opened) {
+					a.Opened = b.Opened
+				}
+			}
+		}
+	}
+}
+
+// quiet takes on an open incident that was not found now: it may go on below what it takes to open one, be quiet, or be
+// proved over.
+func (f *follower) quiet(i *following) {
+	expected := i.Expected
+	if i.Kind == KindSilence {
+		f.silence(i)
+		return
+	}
+	if len(i.seen) >= 2 && float64(len(i.seen)) > lasts*expected {
+		i.Terminals, i.Seen, i.Quiet, i.touched = len(i.seen), f.l.Now, time.Time{}, true
+		return
+	}
+	if i.Quiet.IsZero() {
+		i.Quiet, i.Terminals, i.touched = f.l.Now, len(i.seen), true
+	}
+	good := 0
+	for t, p := range f.l.Places {
+		if Place(i.Place).Holds(p) && f.members[t].GoodAt.After(i.Seen) {
+			good++
+		}
+	}
+	switch {
+	case good >= max(1, min(i.Peak/2, 10)):
+		i.Closed, i.Proof, i.touched = f.l.Now, "sales", true
+	case f.l.Now.Sub(i.Quiet) >= unproven:
+		i.Closed, i.Proof, i.touched = f.l.Now, "none", true
+	}
+}
+
+// silence ends when most of those that fell silent are back.
+func (f *follower) silence(i *following) {
+	away, all := 0, 0
+	for t, p := range f.l.Places {
+		if Place(i.Place).Holds(p) {
+			all++
+			if !f.members[t].Online {
+				away++
+			}
+		}
+	}
+	if away >= MinTerminals && 2*away >= i.Peak {
+		i.Terminals, i.Of, i.Seen, i.touched = away, max(all, i.Of), f.l.Now, true
+		i.Peak = max(i.Peak, away)
+		return
+	}
+	i.Closed, i.Proof, i.Terminals, i.touched = f.l.Now, "sessions", away, true
+}

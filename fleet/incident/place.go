@@ -1,0 +1,95 @@
+package incident
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"posdx/agent/report"
+)
+
+// Scopes of an incident that are no dimension.
+const (
+	ScopePlace  = "place"  // several dimensions
+	ScopeEstate = "estate" // none of the recorded ones
+)
+
+// A Place is a value for each of some dimensions: what the terminals of an incident share, or all that is known of one.
+type Place map[string]string
+
+// Scope and key name a place in two words.
+func (p Place) Scope(estate string) (scope, key string) {
+	dims := slices.Sorted(maps.Keys(p))
+	switch len(dims) {
+	case 0:
+		return ScopeEstate, estate
+	case 1:
+		return dims[0], p[dims[0]]
+	}
+	return ScopePlace, p.String()
+}
+
+// String writes a place for people: model=M2 application=1.4.
+func (p Place) String() string {
+	var s []string
+	for _, d := range slices.Sorted(maps.Keys(p)) {
+		s = append(s, d+"="+p[d])
+	}
+	return strings.Join(s, " ")
+}
+
+// Holds tells whether a terminal belongs to the place.
+func (p Place) Holds(of Place) bool {
+	for d, v := range p {
+		if of[d] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// whose says which dimensions a segment's faults are likely shared by, so that of places which the reports cannot
+// separate the likelier one is named.
+var whose = map[string][]string{
+	"acquirer": {"acquirer", "scheme"}, "switch": {"acquirer", "scheme"}, "issuer": {"acquirer", "scheme"},
+	"wan": {"carrier", "bearer", "region"}, "modem": {"carrier", "bearer", "model", "firmware"},
+	"lan":      {"site"},
+	"terminal": {"model", "firmware", "application", "knowledge", "agent"}, "reader": {"model", "firmware", "site"}, "pinpad": {"model", "firmware", "site"}, "printer": {"model", "firmware", "site"},
+	SegmentSilence: {"carrier", "site", "region"},
+}
+
+// natural weighs a place by its segment: each dimension that the segment's faults are not shared by makes it less likely.
+func natural(segment string, p map[string]string) float64 {
+	w := 1.0
+	for d := range p {
+		if !slices.Contains(whose[segment], d) {
+			w /= 3
+		}
+	}
+	return w
+}
+
+// PlaceOf gathers what is known of a terminal: its birth, its code table, and what the inventory says instead.
+func PlaceOf(birth report.Birth, scheme string, inventory map[string]string) Place {
+	p := Place{}
+	for d, v := range birth.Labels {
+		if slices.Contains(report.Dimensions, d) && v != "" {
+			p[d] = v
+		}
+	}
+	set := func(d, v string) {
+		if v != "" {
+			p[d] = v
+		}
+	}
+	set("agent", birth.Agent.Version)
+	set("knowledge", birth.Agent.Knowledge)
+	set("scheme", scheme)
+	for d, v := range inventory {
+		set(d, v)
+	}
+	if p["acquirer"] == "" {
+		set("acquirer", scheme)
+	}
+	return p
+}

@@ -1,0 +1,186 @@
+package incident
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"posdx/fleet/store"
+)
+
+// The base rate's prior: what is not known yet is taken to be seen in one of two hundred terminal-hours.
+const (
+	priorSeen  = 1
+	priorHours = 200
+
+	// priorShare is how many reports' weight the mean of all has against a single value's own share of them.
+	priorShare = 5
+
+	// unseenHour is how much busier than the mean an hour of the day may be that was never seen.
+	unseenHour = 3
+
+	// A cause that an incident is about adds no more to an hour than grows times what was expected, and a few: an outage is
+	// not learned as usual, and what is usual is learned in days though it was taken for an incident at first.
+	grows    = 2
+	growsFew = 2
+
+	hoursOfWeek = 7 * 24
+)
+
+// A Season is the base rate of every cause: in how many terminal-hours it is reported, by the hour of the week, and
+// which values of a dimension report more than their part. The zero value knows nothing.
+type Season struct {
+	active map[string]*slots // by estate: terminal-hours
+	seen   map[estateCause]*slots
+	days   map[string]map[int64]bool // by estate, the days that are in it
+	shares map[share]float64         // reports by a value of a dimension; without a cause, its terminal-hours
+	sums   map[share]float64         // the same of all values
+	last   map[string]int64          // by estate, the last hour that is in it
+}
+
+type estateCause struct{ estate, cause string }
+
+type share struct{ estate, cause, dim, value string }
+
+type slots struct {
+	all  float64
+	week [hoursOfWeek]float64
+}
+
+func (s *slots) add(slot int, n float64) {
+	s.all += n
+	s.week[slot] += n
+}
+
+// day sums a slot over the days of the week.
+func (s *slots) day(slot int) float64 {
+	sum := 0.0
+	for h := slot % 24; h < hoursOfWeek; h += 24 {
+		sum += s.week[h]
+	}
+	return sum
+}
+
+func slotOf(hour int64) int { return int(hour % hoursOfWeek) }
+
+func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
+
+// Add enters a part of the base rate. The row without a cause and a dimension tells the terminal-hours of an estate.
+func (s *Season) Add(r store.SeasonRow) {
+	if s.active == nil {
+		*s = Season{map[string]*slots{}, map[estateCause]*slots{}, map[string]map[int64]bool{}, map[share]float64{}, map[share]float64{}, map[string]int64{}}
+	}
+	switch {
+	case r.Dim != "":
+		s.shares[share{r.Estate, r.Cause, r.Dim, r.Value}] += r.Terminals
+		s.sums[share{r.Estate, r.Cause, r.Dim, ""}] += r.Terminals
+	case r.Cause == "":
+		if s.active[r.Estate] == nil {
+			s.active[r.Estate], s.days[r.Estate] = new(slots), map[int64]bool{}
+		}
+		s.active[r.Estate].add(slotOf(r.Hour), r.Active)
+		s.days[r.Estate][r.Hour/24] = true
+		s.last[r.Estate] = max(s.last[r.Estate], r.Hour)
+	default:
+		k := estateCause{r.Estate, r.Cause}
+		if s.seen[k] == nil {
+			s.seen[k] = new(slots)
+		}
+		s.seen[k].add(slotOf(r.Hour), r.Terminals)
+	}
+}
+
+// Last is the last hour of an estate that is in the base rate, 0 if none is.
+func (s *Season) Last(estate string) int64 { return s.last[estate] }
+
+// Days tells how many days the base rate of an estate has seen.
+func (s *Season) Days(estate string) int { return len(s.days[estate]) }
+
+// Rate is how often one terminal reports a cause in an hour like this one. An hour of the week that was seldom seen leans
+// on the same hour of every day, and that on all hours.
+func (s *Season) Rate(estate, cause string, hour int64) float64 {
+	seen, active := s.seen[estateCause{estate, cause}], s.active[estate]
+	if seen == nil {
+		seen = new(slots)
+	}
+	if active == nil {
+		active = new(slots)
+	}
+	rate := (seen.all + priorSeen) / (active.all + priorHours)
+	weight := priorHours + active.all/float64(max(1, 24*s.Days(estate))) // an hour of the fleet
+	slot := slotOf(hour)
+	if active.day(slot) == 0 {
+		rate *= unseenHour
+	}
+	rate = (seen.day(slot) + rate*weight) / (active.day(slot) + weight)
+	return (seen.week[slot] + rate*weight) / (active.week[slot] + weight)
+}
+
+// Expected is how many times one terminal reports a cause within a window that ends now.
+func (s *Season) Expected(estate, cause string, window time.Duration, now time.Time) float64 {
+	sum := 0.0
+	for at := now.Add(-window); at.Before(now); {
+		next := min(now.Unix(), (hourOf(at)+1)*3600)
+		sum += s.Rate(estate, cause, hourOf(at)) * float64(next-at.Unix()) / 3600
+		if next <= at.Unix() {
+			break
+		}
+		at = time.Unix(next, 0)
+	}
+	return sum
+}
+
+// Factor is how much more than the mean of all a value of a dimension reports a cause. One that is new is like the others.
+func (s *Season) Factor(estate, cause, dim, value string) float64 {
+	all := s.sums[share{estate, "", dim, ""}]
+	if all == 0 {
+		return 1
+	}
+	expected := s.sums[share{estate, cause, dim, ""}] * s.shares[share{estate, "", dim, value}] / all
+	return (s.shares[share{estate, cause, dim, value}] + priorShare) / (expected + priorShare)
+}
+
+// Close makes the rows of one hour: what was seen of each cause, less of those that an incident is about, and who was
+// there.
+func (s *Season) Close(estate string, hour int64, list []store.Sighting, places map[string]Place, incident func(cause string) bool) []store.SeasonRow {
+	active := len(places)
+	rows := []store.SeasonRow{{Estate: estate, Hour: hour, Active: float64(active)}}
+	type one struct{ terminal, cause string }
+	done := map[one]bool{}
+	causes, shares := map[string]float64{}, map[share]float64{}
+	for _, v := range list {
+		k := one{v.At.Terminal, v.Cause}
+		if v.At.Estate != estate || hourOf(v.Received) != hour || v.Cause == "" || done[k] {
+			continue
+		}
+		done[k] = true
+		causes[v.Cause]++
+		for dim, value := range places[v.At.Terminal] {
+			shares[share{estate, v.Cause, dim, value}]++
+		}
+	}
+	part := map[string]float64{}
+	for c, n := range causes {
+		part[c] = 1
+		if most := grows*s.Rate(estate, c, hour)*float64(active) + growsFew; incident(c) && n > most {
+			part[c] = most / n
+		}
+	}
+	for _, p := range places {
+		for dim, value := range p {
+			shares[share{estate, "", dim, value}]++
+		}
+	}
+	for _, c := range slices.Sorted(maps.Keys(causes)) {
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: c, Hour: hour, Terminals: causes[c] * part[c]})
+	}
+	part[""] = 1
+	for k, n := range shares {
+		rows = append(rows, store.SeasonRow{Estate: estate, Cause: k.cause, Dim: k.dim, Value: k.value, Hour: hour - hour%24, Terminals: n * part[k.cause]})
+	}
+	return rows
+}
+
+// soon is the chance to report at least once, given how often is expected.
+func soon(expected float64) float64 { return -math.Expm1(-expected) }

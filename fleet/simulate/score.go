@@ -1,0 +1,220 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/incident"
+	"posdx/fleet/store"
+)
+
+// A Shelf is a store in memory, as far as the looking for incidents needs one.
+type Shelf struct {
+	w         *World
+	sightings []store.Sighting // ascending
+	good      []time.Time
+	rows      []store.SeasonRow // of the base rate
+	sales     map[int64]float64
+	incidents []store.Incident
+}
+
+// NewShelf makes the store of a fleet.
+func NewShelf(w *World) *Shelf {
+	return &Shelf{w: w, good: make([]time.Time, len(w.Terminals)), sales: map[int64]float64{}}
+}
+
+// Step lives a minute and keeps what was told.
+func (s *Shelf) Step() {
+	from := len(s.sightings)
+	s.w.Step(func(e Event) {
+		switch {
+		case e.Cause != "":
+			s.sightings = append(s.sightings, store.Sighting{At: report.Address{Estate: Estate, Terminal: s.w.Terminals[e.Terminal].Name}, Received: e.At, Scheme: "unionpay", Code: e.Code, Cause: e.Cause, Segment: e.Segment})
+		case e.Tally:
+			s.sales[e.At.Unix()/3600-1] += float64(e.Approved + e.Failed)
+			if e.Approved > 0 {
+				s.good[e.Terminal] = e.At
+			}
+		}
+	})
+	slices.SortFunc(s.sightings[from:], func(a, b store.Sighting) int { return a.Received.Compare(b.Received) })
+	if old := s.since(s.w.Now.Add(-2 * incident.SlowWindow)); old > 1<<16 {
+		s.sightings = slices.Clone(s.sightings[old:])
+	}
+}
+
+func (s *Shelf) since(when time.Time) int {
+	i, _ := slices.BinarySearchFunc(s.sightings, when, func(v store.Sighting, t time.Time) int { return v.Received.Compare(t) })
+	return i
+}
+
+// Sightings is the store's.
+func (s *Shelf) Sightings(_ context.Context, since time.Time) ([]store.Sighting, error) {
+	return slices.Clone(s.sightings[s.since(since):]), nil
+}
+
+// Standings is the store's.
+func (s *Shelf) Standings(context.Context, time.Time) ([]store.Standing, error) {
+	list := make([]store.Standing, len(s.w.Terminals))
+	for i := range list {
+		list[i] = s.w.Standing(i)
+		list[i].GoodAt = s.good[i]
+	}
+	return list, nil
+}
+
+// Births is the store's.
+func (s *Shelf) Births(_ context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error {
+	if since.IsZero() {
+		for _, t := range s.w.Terminals {
+			each(report.Address{Estate: Estate, Terminal: t.Name}, s.w.Now, report.Birth{Labels: t.Labels, Agent: report.Agent{Version: "1.0"}})
+		}
+	}
+	return nil
+}
+
+// Seasons is the store's.
+func (s *Shelf) Seasons(_ context.Context, _ time.Time, each func(store.SeasonRow)) error {
+	for _, r := range s.rows {
+		each(r)
+	}
+	return nil
+}
+
+// AddSeason is the store's.
+func (s *Shelf) AddSeason(_ context.Context, rows []store.SeasonRow) error {
+	s.rows = append(s.rows, rows...)
+	return nil
+}
+
+// Sales is the store's.
+func (s *Shelf) Sales(context.Context, time.Time) (map[string]map[int64]float64, error) {
+	return map[string]map[int64]float64{Estate: s.sales}, nil
+}
+
+// Incidents is the store's.
+func (s *Shelf) Incidents(context.Context, int) ([]store.Incident, error) {
+	return slices.Clone(s.incidents), nil
+}
+
+// SaveIncident is the store's.
+func (s *Shelf) SaveIncident(_ context.Context, i *store.Incident) error {
+	if i.No == 0 {
+		i.No = int64(len(s.incidents) + 1)
+		s.incidents = append(s.incidents, *i)
+		return nil
+	}
+	s.incidents[i.No-1] = *i
+	return nil
+}
+
+// All are the incidents found so far.
+func (s *Shelf) All() []store.Incident { return slices.Clone(s.incidents) }
+
+// Live lives some time and looks again and again.
+func (s *Shelf) Live(ctx context.Context, w *incident.Watch, d, every time.Duration) error {
+	next := s.w.Now
+	for end := s.w.Now.Add(d); s.w.Now.Before(end); {
+		s.Step()
+		if s.w.Now.Before(next) {
+			continue
+		}
+		next = s.w.Now.Add(every)
+		if err := w.Look(ctx, s.w.Now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Watcher looks at the shelf.
+func (s *Shelf) Watcher() *incident.Watch {
+	return &incident.Watch{Source: s, Publish: func(context.Context, string, []byte) error { return nil }, Changed: func() {}, Log: slog.New(slog.DiscardHandler)}
+}
+
+// A Score says how well the truths were found.
+type Score struct {
+	Truths, Found, Named int           // made to happen; found at all; with the right place
+	Late                 int           // found later than a minute after the third terminal told, and one look
+	Slowest              time.Duration // from the third terminal to the incident, of the surges and silences
+	False                int           // incidents that nothing was made for
+	Lines                []string
+}
+
+// Judge holds incidents that began since a moment against the truths; every is the time between looks.
+func (w *World) Judge(list []store.Incident, since time.Time, every time.Duration) Score {
+	var s Score
+	used := map[int64]bool{}
+	for _, k := range w.Truths {
+		s.Truths++
+		var hit *store.Incident
+		for i := range list {
+			x := &list[i]
+			if x.MergedIn != 0 || x.Opened.Before(k.From) || x.Opened.After(k.To.Add(incident.Window)) || !w.about(x, k) {
+				continue
+			}
+			used[x.No] = true
+			if hit == nil || maps.Equal(x.Place, k.Place) && !maps.Equal(hit.Place, k.Place) {
+				hit = x
+			}
+		}
+		line := fmt.Sprintf("%s %-40s %s", k.From.Format("Mon 15:04"), k.Name, incident.Place(k.Place))
+		if hit == nil {
+			s.Lines = append(s.Lines, line+": not found")
+			continue
+		}
+		s.Found++
+		after := hit.Opened.Sub(k.Third).Round(time.Second)
+		if maps.Equal(hit.Place, k.Place) {
+			s.Named++
+			line += ": found"
+		} else {
+			line += ": found as " + incident.Place(hit.Place).String()
+		}
+		if k.Kind != "slow" && !k.Third.IsZero() {
+			s.Slowest = max(s.Slowest, after)
+			if after > every+time.Minute {
+				s.Late++
+			}
+		}
+		s.Lines = append(s.Lines, fmt.Sprintf("%s, %s after the third terminal, %d of %d terminals", line, after, hit.Peak, hit.Of))
+	}
+	for _, x := range list {
+		if !used[x.No] && x.MergedIn == 0 && !x.Opened.Before(since) {
+			s.False++
+			s.Lines = append(s.Lines, fmt.Sprintf("%s nothing: %s %s %s, %d of %d terminals, %.1f expected", x.Opened.Format("Mon 15:04"), x.Kind, x.Cause, incident.Place(x.Place), x.Peak, x.Of, x.Expected))
+		}
+	}
+	return s
+}
+
+// about tells whether an incident is that of a truth: its cause, and at least half of its place's terminals in common.
+func (w *World) about(x *store.Incident, k *Truth) bool {
+	if x.Cause != k.Cause && !slices.Contains(x.Also, k.Cause) && !(k.Kind == "silence" && x.Kind == incident.KindSilence) {
+		return false
+	}
+	both, all := 0, 0
+	for i := range w.Terminals {
+		if w.in(i, x.Place) {
+			all++
+			if k.members[i] {
+				both++
+			}
+		}
+	}
+	return 2*both >= min(all, len(k.members))
+}
+
+// Print writes a score for people.
+func (s Score) Print(w io.Writer) {
+	for _, l := range s.Lines {
+		fmt.Fprintln(w, l)
+	}
+	fmt.Fprintf(w, "%d made, %d found, %d with the right place, %d late (slowest %s after the third terminal), %d false\n", s.Truths, s.Found, s.Named, s.Late, s.Slowest, s.False)
+}

@@ -1,0 +1,53 @@
+package simulate
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var begin = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC) // a Monday
+
+// TestDays measures simulated days: POSDX_SIMULATE=10000 for so many terminals over six days without incidents and a day
+// with them. Without it a small fleet holds a floor.
+func TestDays(t *testing.T) {
+	n, warm, every := 400, 2, 5*time.Minute
+	if s := os.Getenv("POSDX_SIMULATE"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+		warm = 6
+	}
+	w := New(n, 1, begin)
+	shelf := NewShelf(w)
+	watch := shelf.Watcher()
+	for day := range warm {
+		if err := shelf.Live(t.Context(), watch, 24*time.Hour, every); err != nil {
+			t.Fatal(err)
+		}
+		s := w.Judge(shelf.incidents, begin.Add(time.Duration(24*day)*time.Hour), every)
+		t.Logf("warm-up day %d: %d false", day+1, s.False)
+		for _, l := range s.Lines {
+			t.Log(l)
+		}
+		if s.False > 3 {
+			t.Errorf("day %d without incidents: %d found", day+1, s.False)
+		}
+	}
+	since := w.Now
+	w.Incidents(7, w.Now)
+	began := time.Now()
+	if err := shelf.Live(t.Context(), watch, 24*time.Hour, every); err != nil {
+		t.Fatal(err)
+	}
+	s := w.Judge(shelf.incidents, since, every)
+	var b strings.Builder
+	s.Print(&b)
+	t.Logf("%d terminals, in %s:\n%s", n, time.Since(began).Round(time.Millisecond), b.String())
+	if s.Found < s.Truths-2 || s.False > 2 {
+		t.Errorf("worse than it was: %+v", s)
+	}
+}

@@ -1,0 +1,301 @@
+// Package simulate plays a fleet from a model: what its terminals sell, what fails and why, who is online, and incidents
+// that are known beforehand. It keeps its own time, so a day takes as long as the looking at it does.
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+// Estate is the simulated fleet's.
+const Estate = "sim"
+
+// A Terminal is one of the fleet.
+type Terminal struct {
+	Name   string
+	Labels map[string]string
+
+	opens, closes int  // hours
+	off           bool // is switched off when its shop closes
+	weak          bool // stands where the signal is always weak
+}
+
+// A Truth is an incident that was made to happen.
+type Truth struct {
+	Name  string            `json:"name"`
+	Kind  string            `json:"kind"` // surge slow silence
+	Code  string            `json:"code,omitempty"`
+	Cause string            `json:"cause"`
+	Place map[string]string `json:"place"`
+	From  time.Time         `json:"from"`
+	To    time.Time         `json:"to"`
+
+	// Third is when the third terminal told of it, zero if fewer did.
+	Third time.Time `json:"third,omitzero"`
+
+	Segment string       `json:"-"`
+	share   float64      // of the sales that fail
+	seen    map[int]bool // terminals that told
+	members map[int]bool // terminals of the place
+}
+
+// A cause of everyday failures: how many sales in a thousand.
+type usual struct {
+	code, cause, segment string
+	per                  float64
+}
+
+var everyday = []usual{
+	{"51", "account.funds", "issuer", 12}, {"55", "account.pin", "issuer", 4}, {"05", "issuer.declined", "issuer", 6}, {"61", "account.limit", "issuer", 2},
+	{"54", "card.expired", "card", 1}, {"ReadError", "card.damaged", "card", 2},
+	{"91", "issuer.unavailable", "issuer", 0.2}, {"96", "host.malfunction", "acquirer", 0.1}, {"ConnectError", "wan.outage", "wan", 0.2}, {"ConnectError", "modem.signal-weak", "modem", 0.1},
+	{"E1", "reader.dirty", "reader", 0.1}, {"97", "terminal.config", "terminal", 0.03}, {"ConnectError", "lan.cable", "lan", 0.05}, {"E5", "modem.denied", "modem", 0.03}, {"9997", report.Unexplained, "unknown", 0.05},
+}
+
+// busyness of the hours of a day: a quiet morning, lunch, the evening.
+var busyness = [24]float64{.02, .01, .01, .01, .01, .05, .2, .5, .8, .9, 1, 1.5, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.2, 2, 1.4, .8, .3, .1}
+
+const salesHour = 5 // of one terminal in a usual hour
+
+// A World is a fleet at a moment.
+type World struct {
+	Terminals []Terminal
+	Truths    []*Truth
+	Now       time.Time
+
+	r        *rand.Rand
+	day      float64 // today's business
+	since    []time.Time
+	online   []bool
+	returns  []time.Time // when one that lost its session is back
+	approved []int
+	failed   []int
+}
+
+// New makes a fleet of n terminals that begins at a moment.
+func New(n int, seed uint64, begin time.Time) *World {
+	w := &World{Now: begin, r: rand.New(rand.NewPCG(seed, 1)), day: 1}
+	carriers := []string{"中国移动", "中国移动", "中国联通", "中国电信"}
+	for site := 0; len(w.Terminals) < n; site++ {
+		acquirer, carrier, region := w.r.IntN(5), w.r.IntN(len(carriers)), w.r.IntN(8)
+		opens, closes := 8+w.r.IntN(3), 20+w.r.IntN(3)
+		off, weak := w.r.IntN(2) == 0, w.r.IntN(50) == 0
+		for range 1 + w.r.IntN(7) {
+			if len(w.Terminals) == n {
+				break
+			}
+			model := w.r.IntN(4)
+			bearer := "4g"
+			if w.r.IntN(4) == 0 {
+				bearer = "ethernet"
+			}
+			w.Terminals = append(w.Terminals, Terminal{
+				Name: fmt.Sprintf("t%06d", len(w.Terminals)),
+				Labels: map[string]string{
+					"acquirer": fmt.Sprint("bank-", acquirer), "carrier": carriers[carrier], "bearer": bearer, "site": fmt.Sprintf("site-%05d", site), "region": fmt.Sprint("region-", region),
+					"model": fmt.Sprint("M", model), "firmware": fmt.Sprintf("%d.%d", model, w.r.IntN(3)), "application": fmt.Sprint("4.", w.r.IntN(3)),
+				},
+				opens: opens, closes: closes, off: off, weak: weak,
+			})
+		}
+	}
+	w.since, w.online, w.returns = make([]time.Time, n), make([]bool, n), make([]time.Time, n)
+	w.approved, w.failed = make([]int, n), make([]int, n)
+	for i := range n {
+		w.online[i], w.since[i] = true, begin
+	}
+	return w
+}
+
+// Add makes an incident happen.
+func (w *World) Add(t Truth) *Truth {
+	t.seen, t.members = map[int]bool{}, map[int]bool{}
+	for i := range w.Terminals {
+		if w.in(i, t.Place) {
+			t.members[i] = true
+		}
+	}
+	w.Truths = append(w.Truths, &t)
+	return &t
+}
+
+func (w *World) in(i int, place map[string]string) bool {
+	for d, v := range place {
+		if w.Terminals[i].Labels[d] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// An Event is what a terminal tells.
+type Event struct {
+	Terminal             int
+	At                   time.Time
+	Code, Cause, Segment string // a failed sale
+	Online, Offline      bool   // a session began, or ended unsaid
+	Tally                bool   // the hour is over: Approved and Failed sales
+	Approved, Failed     int
+}
+
+// Step lives one minute and calls each with what was told in it.
+func (w *World) Step(each func(Event)) {
+	begin := w.Now
+	hour := begin.Hour()
+	if begin.Hour() == 0 && begin.Minute() == 0 {
+		w.day = math.Exp(0.15 * w.r.NormFloat64())
+		if d := begin.Weekday(); d == time.Saturday || d == time.Sunday {
+			w.day *= 1.3
+		}
+	}
+	w.Now = begin.Add(time.Minute)
+	moment := func() time.Time { return begin.Add(time.Duration(w.r.Int64N(int64(time.Minute)))) }
+	perMinute := salesHour * busyness[hour] * w.day / 60
+	for i := range w.Terminals {
+		t := &w.Terminals[i]
+		w.sessions(i, hour, begin, moment, each)
+		if !w.online[i] || hour < t.opens || hour >= t.closes || w.r.Float64() >= perMinute {
+			continue
+		}
+		at := moment()
+		if u, ok := w.sale(i, at); ok {
+			w.failed[i]++
+			each(Event{Terminal: i, At: at, Code: u.code, Cause: u.cause, Segment: u.segment})
+		} else {
+			w.approved[i]++
+		}
+	}
+	if w.Now.Minute() == 0 {
+		for i := range w.Terminals {
+			if w.online[i] && w.approved[i]+w.failed[i] > 0 {
+				each(Event{Terminal: i, At: w.Now, Tally: true, Approved: w.approved[i], Failed: w.failed[i]})
+				w.approved[i], w.failed[i] = 0, 0
+			}
+		}
+	}
+}
+
+// sessions ends and begins what a terminal has with the broker.
+func (w *World) sessions(i, hour int, begin time.Time, moment func() time.Time, each func(Event)) {
+	t := &w.Terminals[i]
+	closed := t.off && (hour < t.opens || hour >= t.closes)
+	for _, k := range w.Truths {
+		if k.Kind == "silence" && k.members[i] && !begin.Before(k.From) && begin.Before(k.To) {
+			if w.online[i] && !closed {
+				w.tell(k, i, w.leave(i, moment(), k.To, each))
+			}
+			return
+		}
+	}
+	switch {
+	case closed && w.online[i]:
+		w.leave(i, moment(), begin, each)
+	case closed:
+	case w.online[i] && w.r.Float64() < 0.01/60:
+		w.leave(i, moment(), begin.Add(time.Duration(1+w.r.IntN(20))*time.Minute), each)
+	case !w.online[i] && !begin.Before(w.returns[i]):
+		at := moment()
+		w.online[i], w.since[i] = true, at
+		each(Event{Terminal: i, At: at, Online: true})
+	}
+}
+
+func (w *World) leave(i int, at, returns time.Time, each func(Event)) time.Time {
+	w.online[i], w.since[i], w.returns[i] = false, at, returns
+	each(Event{Terminal: i, At: at, Offline: true})
+	return at
+}
+
+// sale is what became of one: approved, or failed by a known incident or by the everyday.
+func (w *World) sale(i int, at time.Time) (usual, bool) {
+	for _, k := range w.Truths {
+		if k.Kind != "silence" && k.members[i] && !at.Before(k.From) && at.Before(k.To) && w.r.Float64() < k.share {
+			w.tell(k, i, at)
+			return usual{k.Code, k.Cause, k.Segment, 0}, true
+		}
+	}
+	x := w.r.Float64() * 1000
+	for _, u := range everyday {
+		if u.cause == "modem.signal-weak" && w.Terminals[i].weak {
+			u.per = 30
+		}
+		if x < u.per {
+			return u, true
+		}
+		x -= u.per
+	}
+	return usual{}, false
+}
+
+// tell notes that a terminal told of an incident.
+func (w *World) tell(k *Truth, i int, at time.Time) {
+	if k.seen[i] = true; len(k.seen) == 3 && k.Third.IsZero() {
+		k.Third = at
+	}
+}
+
+// Standing is how a terminal stands, as the store would say.
+func (w *World) Standing(i int) store.Standing {
+	return store.Standing{At: report.Address{Estate: Estate, Terminal: w.Terminals[i].Name}, Online: w.online[i], Reason: "connection lost", StateAt: w.since[i], Seen: w.Now, Scheme: "unionpay"}
+}
+
+// Incidents adds n incidents of different kinds to the day that begins at a moment, well apart, each at a place drawn at
+// random.
+func (w *World) Incidents(n int, day time.Time) {
+	any := func() map[string]string { return w.Terminals[w.r.IntN(len(w.Terminals))].Labels }
+	pick := func(dims ...string) map[string]string {
+		l, p := any(), map[string]string{}
+		for _, d := range dims {
+			p[d] = l[d]
+		}
+		return p
+	}
+	site := func(least int) map[string]string {
+		for {
+			p := pick("site")
+			n := 0
+			for i := range w.Terminals {
+				if w.in(i, p) {
+					n++
+				}
+			}
+			if n >= least {
+				return p
+			}
+		}
+	}
+	kinds := []func(at time.Time) Truth{
+		func(at time.Time) Truth {
+			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: pick("acquirer"), share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "a carrier's partial outage in a region", Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: pick("carrier", "region"), share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "a bad application on one model", Kind: "surge", Code: "97", Cause: "terminal.config", Segment: "terminal", Place: pick("model", "application"), share: 0.25, From: at, To: at.Add(40 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Cause: report.Unexplained, Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "a site goes dark", Kind: "silence", Cause: report.Unexplained, Place: site(5), From: at, To: at.Add(30 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			p := pick("firmware")
+			p["bearer"] = "4g"
+			return Truth{Name: "a firmware loses its bearer", Kind: "surge", Code: "E5", Cause: "modem.denied", Segment: "modem", Place: p, share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+		},
+		func(at time.Time) Truth {
+			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty", Segment: "reader", Place: site(5), share: 0.1, From: at, To: day.Add(23 * time.Hour)}
+		},
+	}
+	for k := range n {
+		at := day.Add(11*time.Hour + time.Duration(k)*50*time.Minute + time.Duration(w.r.IntN(8))*time.Minute)
+		w.Add(kinds[k%len(kinds)](at))
+	}
+}
