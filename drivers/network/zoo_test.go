@@ -39,15 +39,15 @@ openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 70
 `
 
 const (
-	any    = "-cipher ALL:@SECLEVEL=0"
+	lax    = "-cipher ALL:@SECLEVEL=0"
 	rsaKey = `KEY="-newkey rsa:2048"`
 )
 
 func zoo() []animal {
 	ok, unsure := []Outcome{OK}, []Outcome{Unsupported}
 	record := func(b []byte) int { return int(binary.BigEndian.Uint16(b[3:])) }
-	// new tells whether a hello offers TLS 1.3 in its supported_versions (RFC 8446, 4.2.1).
-	new := func(b []byte) bool {
+	// offers13 tells whether a hello offers TLS 1.3 in its supported_versions (RFC 8446, 4.2.1).
+	offers13 := func(b []byte) bool {
 		_, versions, ok := bytes.Cut(b, []byte{0x00, 0x2b, 0x00})
 		return ok && bytes.Contains(versions[:min(len(versions), 8)], []byte{0x03, 0x04})
 	}
@@ -57,11 +57,11 @@ func zoo() []animal {
 		{name: "name in the subject alone", files: "SAN=", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.CNOnly }},
 		{name: "wildcard in the subject alone", files: "SAN=; CN=*.example", trust: "acq.example", want: ok},
 		{name: "address, and nobody said a name", want: ok},
-		{name: "SHA-1 chain", files: rsaKey + "; CAKEY=$KEY; MD=sha1", server: any, client: any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
-		{name: "SHA-1 chain of elliptic curves", files: "MD=sha1", server: any, client: any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		{name: "SHA-1 chain", files: rsaKey + "; CAKEY=$KEY; MD=sha1", server: lax, client: lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		{name: "SHA-1 chain of elliptic curves", files: "MD=sha1", server: lax, client: lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
 		{name: "client use alone in the leaf", files: `SAN="subjectAltName=DNS:acq.example
 extendedKeyUsage=1.3.6.1.5.5.7.3.2"`, client: "-purpose any", trust: "acq.example", want: ok},
-		{name: "TLS 1.0 alone", server: "-tls1 " + any, client: "-tls1 " + any, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.OldVersion }},
+		{name: "TLS 1.0 alone", server: "-tls1 " + lax, client: "-tls1 " + lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.OldVersion }},
 		{name: "TLS 1.2 alone", server: "-tls1_2", trust: "acq.example", want: ok},
 		{name: "TLS 1.3 alone", server: "-tls1_3", trust: "acq.example", want: ok},
 		{name: "RSA key exchange alone", files: rsaKey, server: "-tls1_2 -cipher AES128-SHA", client: "-tls1_2 -cipher AES128-SHA", trust: "acq.example", want: ok},
@@ -70,15 +70,15 @@ extendedKeyUsage=1.3.6.1.5.5.7.3.2"`, client: "-purpose any", trust: "acq.exampl
 		{name: "Brainpool key", files: `KEY="-newkey ec -pkeyopt ec_paramgen_curve:brainpoolP256r1"`, server: "-curves brainpoolP256r1:P-256", client: "-curves brainpoolP256r1:P-256", trust: "acq.example", want: unsure},
 		{name: "RSA-PSS key", files: `KEY="-newkey rsa-pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
 		{name: "RSA-PSS signature", files: `CAKEY="-newkey rsa:2048"; SIG="-sigopt rsa_padding_mode:pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
-		{name: "RSA of 1024 bits", files: `KEY="-newkey rsa:1024"`, server: any, client: any, trust: "acq.example", want: []Outcome{OK, Unsupported}},
+		{name: "RSA of 1024 bits", files: `KEY="-newkey rsa:1024"`, server: lax, client: lax, trust: "acq.example", want: []Outcome{OK, Unsupported}},
 		{name: "wants a certificate, 1.2", server: "-tls1_2 -Verify 1", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.WantsCert }},
 		{name: "wants a certificate, 1.3", server: "-tls1_3 -Verify 1", trust: "acq.example", want: ok},
 		{name: "critical extension that nobody here knows", files: `SAN="subjectAltName=DNS:acq.example
 1.2.3.4.5.6=critical,ASN1:NULL"`, client: "-ignore_critical", trust: "acq.example", want: unsure},
 		{name: "a line that swallows a hello over 1400 bytes", box: func(b []byte) bool { return record(b) < 1400 }, trust: "acq.example", want: ok, form: HelloSmall},
 		{name: "a box that drops names", box: func(b []byte) bool { return !bytes.Contains(b, name) }, client: "-noservername", trust: "acq.example", want: ok, form: HelloPlain},
-		{name: "a box that drops TLS 1.3", box: func(b []byte) bool { return !new(b) }, client: "-tls1_2", trust: "acq.example", want: ok, form: HelloPlain},
-		{name: "a box that takes TLS 1.2 with a name", box: func(b []byte) bool { return bytes.Contains(b, name) && !new(b) }, server: "-reset", client: "-tls1_2", trust: "acq.example", want: ok, form: HelloOld},
+		{name: "a box that drops TLS 1.3", box: func(b []byte) bool { return !offers13(b) }, client: "-tls1_2", trust: "acq.example", want: ok, form: HelloPlain},
+		{name: "a box that takes TLS 1.2 with a name", box: func(b []byte) bool { return bytes.Contains(b, name) && !offers13(b) }, server: "-reset", client: "-tls1_2", trust: "acq.example", want: ok, form: HelloOld},
 		{name: "TLCP, alert to others", serve: tlcpHost(true), trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.TLCP }},
 		{name: "TLCP, silent to others", serve: tlcpHost(false), trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.TLCP }},
 	}

@@ -98,11 +98,10 @@ func (p *place) giveUp() bool { p.leave(); return false }
 
 // An appView is what the application's own connections to a place show.
 type appView struct {
-	works   bool // something came over one a moment ago
-	open    bool // one is open that worked lately
-	rtt     time.Duration
-	ago     time.Duration
-	pending bool // one is being opened and gets no answer
+	works bool // something came over one a moment ago
+	open  bool // one is open that worked lately
+	rtt   time.Duration
+	ago   time.Duration
 }
 
 // watch looks at the application's connections to a place.
@@ -117,9 +116,7 @@ func (p *place) watch(sockets []network.Socket, now time.Time) appView {
 			p.opened = append(p.opened, now)
 		}
 		switch {
-		case !s.Established:
-			v.pending = v.pending || s.Repeats > 0
-		case s.Received == 0 || s.Repeats > 0: // nothing came back yet, or it hangs
+		case !s.Established || s.Received == 0 || s.Repeats > 0: // nothing came back yet, or it hangs
 		case s.LastReceive <= v.ago:
 			v.ago, v.rtt, v.open = s.LastReceive, s.RTT, true
 			v.works = s.LastReceive <= appProof
