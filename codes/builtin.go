@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc6337dca11d3504d290cd5b14a728af4651bd89d29aee80e", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:67a00ebd77af7efd8f342fd7f7e8cd7a19e9dabd9a657b0ff0118a1138b854c7", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3622,7 +3622,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list509, Causes: list569, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list549, Origin: "host", Remedies: list492, Causes: list570, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list571, Causes: list572, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -16, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.6, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list573, Codes: list574},
 	TopicRule{Topic: "limit", Schemes: list573, Codes: list575},
 	TopicRule{Topic: "limit", Schemes: list576, Codes: list577},
@@ -3838,6 +3838,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.denied"},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "none", Often: 4},
@@ -3956,6 +3957,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.denied", Often: 1},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
@@ -4227,6 +4229,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.denied"},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "none", Often: 4},
@@ -4269,6 +4272,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 3},
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
@@ -4293,6 +4297,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.denied", Often: 1},
 		Named{Cause: "modem.dial", Often: 1},
 		Named{Cause: "modem.line", Often: 1},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
@@ -4323,6 +4328,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "switch.malfunction", Often: 2},
@@ -4472,6 +4478,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
+		Named{Cause: "modem.radio-off", Often: 1},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
@@ -4569,6 +4576,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "lan.wifi", Often: 1},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied", Often: 2},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
@@ -4606,6 +4614,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
+		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
@@ -5577,7 +5586,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.portal", Word: 4},
 	}, Text: Text{ZH: "店里的网络要求先在网页上登录，才让上网", EN: "the shop's network wants a sign-in on a web page before it lets anything out"}},
-	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
+	Sign{Name: "internet.refused", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
 	}, Text: Text{ZH: "别的地方拒绝了连接", EN: "another place refused the connection"}},
 	Sign{Name: "journal.ok", Check: "app.journal", Family: "app.journal", Tells: true, Text: Text{ZH: "流水正常，没有待冲正", EN: "the journal is in order"}},
@@ -5928,12 +5937,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cbea227b9c3fc76bc63
 		Weight{Cause: "modem.denied", Word: 1},
 	}, Brought: list784, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
-		Weight{Cause: "modem.absent", Word: -2},
-		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.radio-off", Word: 4},
-		Weight{Cause: "modem.signal-weak", Word: -2},
-		Weight{Cause: "modem.sim", Word: -2},
-	}, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list784, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
