@@ -12,7 +12,7 @@ import (
 	"posdx/agent/report"
 )
 
-const guidedCase = "diagnose/testdata/cases/cannot-tell-timeout.json"
+const guidedCase = "diagnose/testdata/independent/190-x-e5-host-or-outage.json"
 
 func guide(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
