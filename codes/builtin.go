@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:67a00ebd77af7efd8f342fd7f7e8cd7a19e9dabd9a657b0ff0118a1138b854c7", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7c633fa24a618cb792bae7643a792fe4e0285e1b2a60e9a66241fcdac9165a44", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -995,7 +995,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:67a00ebd77af7efd8f3
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "not"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 8, News: "bad", Joined: true},
+	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 6, News: "bad", Joined: true},
 	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor", Joined: true},
 	Limit{Finding: "link.slow", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "is"},
