@@ -35,6 +35,8 @@ type Guide struct {
 type given struct {
 	step string
 	sign string
+	say  string // the answer as it was offered
+	seen bool   // nobody said so: the terminal noticed it
 	list []report.Evidence
 }
 
@@ -120,16 +122,65 @@ func (g *Guide) Answer(n int, at time.Time) bool {
 
 // Say takes an answer by its name, to whichever question it belongs. It returns false if no question has it.
 func (g *Guide) Say(answer string, at time.Time) bool {
-	sign := g.know.Inference.Sign(answer)
-	if sign == nil {
-		return false
+	question, say := "", answer
+	if sign := g.know.Inference.Sign(answer); sign != nil {
+		question = sign.Check
 	}
-	e, ok := diagnose.After(g.know, sign.Check, answer)
+	for _, s := range g.Plan { // some questions are the engine's own
+		for _, a := range s.Answers {
+			if a.Sign == answer {
+				question, say = s.Check, a.Say
+			}
+		}
+	}
+	e, ok := diagnose.After(g.know, question, answer)
 	if ok {
 		e.At = at.UTC().Truncate(time.Millisecond)
-		g.give(given{sign.Check, answer, []report.Evidence{e}})
+		g.give(given{step: question, sign: answer, say: say, list: []report.Evidence{e}})
 	}
 	return ok
+}
+
+// watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
+var watched = [...]string{"net.link", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
+
+// Seen takes what the terminal noticed by itself while it was being asked: a finding of now that is another than the one the
+// guide goes by. It returns the first of these.
+func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
+	if g.Step == nil {
+		return seen, false
+	}
+	have := g.evidence()
+	for _, e := range list {
+		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
+			continue
+		}
+		i := slices.IndexFunc(have, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject })
+		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
+			continue
+		}
+		g.give(given{step: e.Check, seen: true, list: []report.Evidence{e}})
+		return e, true
+	}
+	return seen, false
+}
+
+// answeredBy names for a question the check whose good news answers it: a carrier is a cable that is in.
+var answeredBy = map[string]string{
+	"ask.cable": "net.link", "ask.reader-plug": "reader.port", "ask.router-lamp": "net.internet", "ask.others-online": "net.internet",
+}
+
+// answered reports whether a check has answered the question already.
+func answered(question string, evidence []report.Evidence) bool {
+	check, ok := answeredBy[question]
+	well := false
+	for _, e := range evidence {
+		if e.Check == check && e.Status != report.OK && e.Status != report.NotRun {
+			return false
+		}
+		well = well || e.Check == check && e.Status == report.OK
+	}
+	return ok && well
 }
 
 // Got takes what a check of a step found.
@@ -210,19 +261,26 @@ func (g *Guide) Elsewhere() []diagnose.Step {
 
 // plan plans with the steps that are wanted and were not taken yet: the others get a reason not to be run.
 func (g *Guide) plan(evidence []report.Evidence, wanted func(step string) bool) []diagnose.Step {
+	known := evidence
 	evidence = slices.Clip(evidence)
 	for _, t := range g.know.Inference.Tests {
 		taken := slices.ContainsFunc(g.given, func(v given) bool { return v.step == t.Name })
-		if taken || !wanted(t.Name) {
+		if taken || !wanted(t.Name) || answered(t.Name, known) {
 			evidence = append(evidence, report.Evidence{Check: t.Name, Subject: "guide", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonPolicy}})
 		}
 	}
-	return diagnose.Plan(g.base.Event, evidence, g.know, g.o)
+	// The engine's own questions, which are no test of the tables, are planned whatever the evidence holds.
+	return slices.DeleteFunc(diagnose.Plan(g.base.Event, evidence, g.know, g.o), func(s diagnose.Step) bool {
+		return !wanted(s.Check) || slices.ContainsFunc(g.given, func(v given) bool { return v.step == s.Check })
+	})
 }
 
-// lookAhead finds the ranking after each answer: of a person's by explaining it, of a check's by the plan's estimate,
-// for what a check measures is not known yet.
+// lookAhead finds the ranking after each answer of a person by explaining it. Of a check it would be an estimate, for what a
+// check measures is not known yet, and nobody has to choose among its ends.
 func (g *Guide) lookAhead(evidence []report.Evidence) {
+	if !g.Asks() {
+		return
+	}
 	for _, a := range g.Step.Answers {
 		e, ok := diagnose.After(g.know, g.Step.Check, a.Sign)
 		if !ok {
@@ -266,6 +324,9 @@ func (g *Guide) Lines(cols int) (lines []string) {
 			item(label(wordElsewhere), s.How+" ("+s.Check+")")
 		}
 		said()
+		if first.ID != "none" {
+			item("", wordWatch.In(lang))
+		}
 		lines = append(lines, "")
 		return append(lines, Verdict(&g.Now, g.know, lang, cols)...)
 	}
@@ -288,12 +349,9 @@ func (g *Guide) Lines(cols int) (lines []string) {
 		item(label(wordRun), g.Step.How+fmt.Sprintf(cost.In(lang), g.Step.Check, g.Step.CostS))
 		item("  1  ", wordRunNow.In(lang))
 	}
-	for i, a := range g.Step.Answers {
-		lead := "     - "
-		if g.Asks() {
-			lead = fmt.Sprintf("  %d  ", i+1)
-		}
-		item(lead, g.saying(a.Sign, a.Say))
+	for i := range g.after {
+		a := g.Step.Answers[i]
+		item(fmt.Sprintf("  %d  ", i+1), g.saying(a.Sign, a.Say))
 		then := make([]string, len(g.after[i]))
 		for j, c := range g.after[i] {
 			then[j] = g.chance(c)
@@ -310,32 +368,26 @@ func (g *Guide) Lines(cols int) (lines []string) {
 func (g *Guide) said() (list []string) {
 	for _, v := range g.given {
 		if v.sign != "" {
-			list = append(list, g.saying(v.sign, v.sign))
+			list = append(list, g.saying(v.sign, v.say))
 			continue
 		}
 		for _, e := range v.list {
-			list = append(list, e.Check+" "+e.Subject+": "+StatusWord(e.Status, g.o.Lang)+"  "+facts(e.Facts))
+			what := checkTitle(g.know, e.Check, g.o.Lang) + " " + e.Subject + ": " + StatusWord(e.Status, g.o.Lang)
+			if v.seen {
+				what += wordSeen.In(g.o.Lang)
+			}
+			list = append(list, what)
 		}
 	}
 	return list
 }
 
-// saying is the sentence of a sign, with dots where it has room for a fact that is not known yet.
+// saying is the sentence of an answer; one that is the engine's own says it itself.
 func (g *Guide) saying(sign, otherwise string) string {
-	s := g.know.Inference.Sign(sign)
-	if s == nil {
-		return otherwise
+	if s := g.know.Inference.Sign(sign); s != nil {
+		return s.Text.In(g.o.Lang)
 	}
-	var b strings.Builder
-	for text := s.Text.In(g.o.Lang); ; {
-		before, after, fact := strings.Cut(text, "{")
-		b.WriteString(before)
-		if !fact {
-			return b.String()
-		}
-		b.WriteString("..")
-		_, text, _ = strings.Cut(after, "}")
-	}
+	return otherwise
 }
 
 func (g *Guide) chance(c chance) string {

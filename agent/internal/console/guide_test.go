@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -369,5 +370,99 @@ func BenchmarkGuide(b *testing.B) {
 	for b.Loop() {
 		g.Skip()
 		g.Back()
+	}
+}
+
+// A question that a check has answered is not asked; its bad news leaves it open, for a person sees more.
+func TestWhatACheckAnsweredIsNotAsked(t *testing.T) {
+	for status, want := range map[report.Status]bool{report.OK: false, report.Bad: true, report.CannotTell: true} {
+		g := NewGuide(cutOff(), guidable(), "", "en", nil)
+		g.Got("net.link", evidence("net.link", "eth0", status, report.Facts{"reason": "timeout"}))
+		asked := false
+		for g.Step != nil {
+			asked = asked || g.Step.Check == "ask.cable"
+			g.Skip()
+		}
+		if asked != want && !(status == report.Bad && g.settled()) {
+			t.Errorf("net.link %s: the cable is asked for: %v, want %v", status, asked, want)
+		}
+	}
+	k := codes.Builtin()
+	for question, check := range answeredBy {
+		if _, ok := k.Check(check); !ok || !slices.ContainsFunc(k.Inference.Tests, func(x codes.Test) bool { return x.Name == question }) {
+			t.Errorf("%s or %s is unknown", question, check)
+		}
+	}
+	for _, check := range watched {
+		if _, ok := k.Check(check); !ok {
+			t.Errorf("%s is unknown", check)
+		}
+	}
+}
+
+// Every answer that is offered is taken, those of the engine's own questions too, and none has a blank in its text.
+func TestEveryAnswerOfferedIsTaken(t *testing.T) {
+	k := codes.Builtin()
+	e := report.Event{ID: "01-0000000001", Time: noon, Code: "96", Origin: report.OriginUnknown}
+	profile, _ := k.Profile("unionpay")
+	d := diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true})
+	questions := map[string]bool{}
+	for _, code := range []string{"96", "97", "ConnectError", "CommunicationError", "55", "newpos:E7"} {
+		e.Code = code
+		d = diagnose.Explain(e, nil, k, diagnose.Options{Lang: "en", Profile: profile, Final: true})
+		g := NewGuide(d, k, "unionpay", "en", nil)
+		for g.Step != nil {
+			question, n := g.Step.Check, len(g.Step.Answers)
+			questions[question] = true
+			for i := 1; i <= n; i++ {
+				if s := strings.Join(g.Lines(cols), "\n"); strings.Contains(s, "..") || strings.Contains(s, "{") {
+					t.Errorf("%s: a blank in\n%s", question, s)
+				}
+				if !g.Answer(i, noon) {
+					t.Errorf("%s: answer %d is not taken", question, i)
+					continue
+				}
+				if s := strings.Join(g.Lines(cols), "\n"); strings.Contains(s, "writer.") {
+					t.Errorf("an id in\n%s", s)
+				}
+				g.Back()
+			}
+			g.Skip()
+		}
+	}
+	if !questions["ask.writer"] || len(questions) < 3 {
+		t.Errorf("only %v were asked", questions)
+	}
+}
+
+// What the terminal notices by itself is taken without a key, once, and said.
+func TestTheGuideWatches(t *testing.T) {
+	m := guidedModel("en")
+	s := m.state
+	s.Evidence = []report.Evidence{{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"carrier": false, "kind": "ethernet"}, At: noon.Add(time.Minute)}}
+	m.gotState(s)
+	if !strings.Contains(m.note, "seen") || m.guide.Now.Causes[0].ID != "lan.cable" {
+		t.Errorf("note %q, first %s", m.note, m.guide.Now.Causes[0].ID)
+	}
+	n := len(m.guide.given)
+	if m.gotState(s); len(m.guide.given) != n {
+		t.Error("the same was seen again")
+	}
+}
+
+// At its end the guide tells what came of it.
+func TestTheGuideTellsWhatCameOfIt(t *testing.T) {
+	m := guidedModel("en")
+	for m.guide.Step != nil {
+		m.press(key{r: '0'})
+	}
+	if s := strings.Join(m.view(), "\n"); !strings.Contains(s, "make a sale") {
+		t.Errorf("nothing is waited for:\n%s", s)
+	}
+	s := m.state
+	s.Outcome = &report.Outcome{Diagnosis: m.guide.Now.ID, Outcome: report.OutcomeBorneOut, Time: noon.Add(time.Hour)}
+	m.gotState(s)
+	if s := strings.Join(m.view(), "\n"); !strings.Contains(s, "borne out") {
+		t.Errorf("the good sale is not told:\n%s", s)
 	}
 }

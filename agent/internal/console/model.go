@@ -449,6 +449,11 @@ func (m *model) unlocked(ok bool, wait time.Duration) {
 func (m *model) gotState(s report.State) {
 	m.state, m.known, m.gone = s, true, nil
 	m.rebase()
+	if m.guide != nil && m.screen == screenGuide && m.checking == "" {
+		if e, ok := m.guide.Seen(s.Evidence); ok {
+			m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang), StatusWord(e.Status, m.lang)))
+		}
+	}
 }
 
 func (m *model) gotDiagnosis(d report.Diagnosis) {
@@ -539,7 +544,7 @@ func (m *model) body() []string {
 		if m.guide == nil {
 			return text.Wrap(wordGuided.In(m.lang), cols, 0)
 		}
-		return m.guide.Lines(cols)
+		return append(Outcome(m.state.Outcome, &m.guide.Now, m.know, m.lang, cols), m.guide.Lines(cols)...)
 	case screenLedger:
 		if m.ledger == nil {
 			return text.Wrap(wordNone.In(m.lang), cols, 0)

@@ -33,6 +33,9 @@ var (
 	wordPINWrong  = codes.Text{ZH: "密码不对", EN: "wrong PIN"}
 	wordPINWait   = codes.Text{ZH: "密码错误次数太多，%d 分钟后再试", EN: "too many wrong PINs; try again in %d minutes"}
 	wordLocked    = codes.Text{ZH: "已锁定：按回车输入密码   L English R刷新 Q退出", EN: "locked: Enter asks for the PIN   L=Chinese Refresh Quit"}
+	wordSeen      = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
+	wordSeenNow   = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}
+	wordWatch     = codes.Text{ZH: "处理好以后做一笔交易：结果会显示在这里。", EN: "When it is put right make a sale: what comes of it is shown here."}
 	wordSince     = codes.Text{ZH: "之后", EN: "Since"}
 	wordMoney     = codes.Text{ZH: "款项", EN: "Money"}
 	wordCause     = codes.Text{ZH: "原因", EN: "Cause"}
@@ -71,7 +74,7 @@ var (
 	wordCost      = codes.Text{ZH: "（约 %g 秒）", EN: " (about %g s)"}
 	wordCheckCost = codes.Text{ZH: "（%s，约 %g 秒）", EN: " (%s, about %g s)"}
 	wordTouchCost = codes.Text{ZH: "（%s，约 %g 秒，要用到设备）", EN: " (%s, about %g s, uses the device)"}
-	wordRunNow    = codes.Text{ZH: "现在检查，可能的结果：", EN: "check now; it may find:"}
+	wordRunNow    = codes.Text{ZH: "现在检查", EN: "check now"}
 	wordThen      = codes.Text{ZH: "则 ", EN: "then "}
 	wordThenOr    = codes.Text{ZH: "；", EN: "; "}
 	wordSkip      = codes.Text{ZH: "不知道，跳过", EN: "not known, next"}
