@@ -1,9 +1,11 @@
 package diagnose
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"posdx/agent/evidence"
 	"posdx/agent/report"
@@ -228,6 +230,40 @@ func (s *state) retryNotSent(first string) string {
 		return report.RetrySafe
 	}
 	return s.f.RetryFor(first)
+}
+
+// Speak returns a diagnosis with its texts in the language of its reader, where the terminal wrote another. What the document
+// says stays: texts are made of its ids, and reasons are taken from explaining it again where that gives the same reason.
+func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
+	if len(d.Causes) == 0 || strings.ContainsFunc(d.Money.Say, func(r rune) bool { return unicode.Is(unicode.Han, r) }) == (o.Lang != "en") {
+		return d
+	}
+	again := Explain(d.Event, d.Evidence, k, o)
+	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, d.Causes[0].Act.By).In(o.Lang)
+	said := map[string]string{}
+	for _, c := range again.Causes {
+		for _, r := range slices.Concat(c.For, c.Against) {
+			said[fmt.Sprint(c.ID, r.Check, r.WeightDB)] = r.Say
+		}
+	}
+	d.Causes = slices.Clone(d.Causes)
+	for i := range d.Causes {
+		c := &d.Causes[i]
+		for _, list := range [...]*[]report.Reason{&c.For, &c.Against} {
+			*list = slices.Clone(*list)
+			for j, r := range *list {
+				if say, ok := said[fmt.Sprint(c.ID, r.Check, r.WeightDB)]; ok {
+					(*list)[j].Say = say
+				}
+			}
+		}
+	}
+	if again.NextTest != nil && d.NextTest != nil && again.NextTest.Check == d.NextTest.Check {
+		next := *d.NextTest
+		next.How = again.NextTest.How
+		d.NextTest = &next
+	}
+	return d
 }
 
 // moneySay words the money line; by is who has to act on the first cause, "" if that is not known. Where somebody must mend

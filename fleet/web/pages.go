@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"posdx/agent/diagnose"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/store"
@@ -256,6 +257,7 @@ func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
 		Txn []fact
 	}{s.page(r, "diagnosis"), l, txnFacts(l.D.Event.Txn)}
 	v.page.Title = l.D.Event.Code + " " + l.Terminal + " - " + v.page.T("title")
+	v.line.D = diagnose.Speak(l.D, s.Knowledge, diagnose.Options{Lang: v.page.Lang})
 	s.render(w, r, http.StatusOK, "diagnosis", v)
 }
 
