@@ -62,7 +62,8 @@ func Sockets(dst netip.AddrPort) []Socket {
 		return nil
 	}
 	defer unix.Close(fd)
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: int64(200 * time.Millisecond / time.Microsecond)})
+	wait := unix.NsecToTimeval((200 * time.Millisecond).Nanoseconds()) // its fields have another width on 32 bits
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
 	req := make([]byte, unix.SizeofNlMsghdr+diagRequestSize)
 	binary.NativeEndian.PutUint32(req, uint32(len(req)))
 	binary.NativeEndian.PutUint16(req[4:], diagByFamily)
