@@ -143,7 +143,7 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	decided := `App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
-		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.TTY ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.Socket Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
+		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.Charset Console.Idle Console.Language Console.PIN Console.Plain Console.TTY Contacts.Acquirer Contacts.Carrier Contacts.Service ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.Socket Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.Interfaces Network.Metered
 		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX
 		Printer.APN Printer.Baud Printer.Dedicated Printer.DialUp Printer.Keys Printer.MayReset Printer.Name Printer.Port Printer.Protocol Printer.RX Profile.Name Profile.Scheme Reader.APN Reader.Baud Reader.Dedicated
@@ -350,4 +350,31 @@ func FuzzReadBundle(f *testing.F) {
 			replayAll(codes.Builtin(), then, profileIn(codes.Builtin(), content), "en")
 		}
 	})
+}
+
+// A bundle goes onto the medium that is named, or nowhere, and no folder is made for it.
+func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		file, mount string
+		ok          bool
+	}{
+		{"/proc/t1.zip", "/proc", true},
+		{"/proc/t1.zip", "/", false},
+		{dir + "/t1.zip", "/proc", false},
+		{dir + "/t1.zip", dir, false},              // nothing is mounted there
+		{"/proc/none-such/t1.zip", "/proc", false}, // no folder
+		{dir + "/t1.zip", dir + "/none", false},
+	} {
+		if err := onMount(c.file, c.mount); (err == nil) != c.ok {
+			t.Errorf("%s on %s: %v, want it taken: %v", c.file, c.mount, err, c.ok)
+		}
+	}
+	var o, e bytes.Buffer
+	if code := run(t.Context(), stdio{strings.NewReader(""), &o, &e}, []string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
+		t.Errorf("into a folder that is not there: exit %d, %s", code, e.String())
+	}
+	if _, err := os.Stat(dir + "/a"); err == nil {
+		t.Error("a folder was made")
+	}
 }
