@@ -104,7 +104,8 @@ fuzz-short:
 
 .PHONY: bench
 bench: ## benchmarks: explaining, decoding, storing
-	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/...
+	$(GO) test -run '^$$' -bench . -benchmem ./agent/... ./drivers/... ./codes/... ./fleet/localise
+	$(GO) test -run '^$$' -bench Backlog -benchtime 1x ./fleet
 
 .PHONY: soak
 soak: ## an hour of faults on both sides; prints what was tried and lost

@@ -64,7 +64,7 @@ func TestGuideARecordedCase(t *testing.T) {
 	if byNumber != exitAbstain || byName != exitAbstain || one != two || !strings.Contains(one, second.Diagnosis.Handoff) {
 		t.Errorf("by number:\n%sby name:\n%swant hand-off code %s", one, two, second.Diagnosis.Handoff)
 	}
-	asked = strings.Join(strings.Fields(asked), " ") // lines end where they must
+	asked = strings.Join(strings.Fields(asked), " ") // lines are wrapped
 	if !strings.Contains(asked, first.Plan[0].How) || !strings.Contains(asked, first.Plan[0].Answers[1].Say) {
 		t.Errorf("asked %q", asked)
 	}

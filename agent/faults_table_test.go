@@ -302,7 +302,9 @@ func faults() []fault {
 		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
 			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
 		{name: "modem-flight-mode", cause: "modem.radio-off", kind: peerFault, modem: true, iface: "wwan0", how: "somebody switched the modem's radio off",
-			breaks: modemState(func(m *sim.ModemState) { m.RadioOff, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, "" }), event: localCode(gprs)},
+			breaks: modemState(func(m *sim.ModemState) {
+				m.RadioOff, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, ""
+			}), event: localCode(gprs)},
 		{name: "modem-weak", cause: "modem.signal-weak", kind: peerFault, modem: true, iface: "wwan0", how: "the modem hears next to nothing and searches",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.Stat, m.Attached, m.Active, m.Address, m.CSQ, m.RSRP, m.RSRQ, m.SINR = 2, false, false, "", 2, 14, 2, -8
@@ -352,6 +354,12 @@ func faults() []fault {
 				}
 				return s.certify(time.Now().Add(-time.Hour), time.Now().AddDate(0, 3, 0))
 			}, event: connect},
+		{name: "tls-large-hello", cause: "wan.tls-large-hello", kind: realFault, how: "a TCP segment above 1400 bytes never gets to the host",
+			breaks: forwarding("meta l4proto tcp ip daddr " + world.HostIP + " meta length > 1400 drop"), event: connect},
+		{name: "trust-store-old", cause: "terminal.trust-store", kind: realFault, how: "the root in the terminal's store ended, beside good certificates of the hosts",
+			breaks: func(s *shop) error { return s.oldRoot() }, event: connect},
+		{name: "client-cert-expired", cause: "terminal.client-cert", kind: peerFault, how: "the application reports that its own certificate ended three days ago",
+			breaks: saying("app.config", "client_cert_days_left", -3.0), event: connect},
 		{name: "bearer-flapping", cause: "bearer.flapping", kind: realFault, how: "the default route moves between two interfaces six times", breaks: wander, event: noAnswer},
 
 		// People, and what nobody knows.

@@ -132,6 +132,17 @@ func (s *shop) makeCA() error {
 	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
+// oldRoot leaves in the terminal's store what was the root of the same authority until yesterday.
+func (s *shop) oldRoot() error {
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().AddDate(-9, 0, 0),
+		NotAfter: time.Now().AddDate(0, 0, -1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &s.caKey.PublicKey, s.caKey)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
 // certify gives both places certificates for a span of time.
 func (s *shop) certify(from, to time.Time) error {
 	return errors.Join(s.certifyOne(&s.host, shopHost, from, to), s.certifyOne(&s.other, shopOther, from, to))

@@ -198,10 +198,10 @@ func TestCatalogueIsThatOfTheContract(t *testing.T) {
 	const want = `card.damaged card.expired card.wrong-method card.data-mistyped account.funds account.limit account.state account.pin
 issuer.declined issuer.unavailable switch.malfunction host.malfunction host.overloaded host.unreachable host.port-closed host.tls
 merchant.not-registered merchant.not-permitted terminal.not-registered terminal.keys terminal.session terminal.config terminal.protocol
-terminal.journal terminal.clock terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
+terminal.journal terminal.clock terminal.trust-store terminal.client-cert terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
 terminal.power terminal.heat terminal.tamper reader.disconnected reader.fault reader.dirty reader.line-noise pinpad.fault printer.fault
 modem.absent modem.sim modem.denied modem.radio-off modem.signal-weak modem.apn modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
-lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls bearer.flapping operator.entry operator.permission risk.fraud
+lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls wan.tls-large-hello bearer.flapping operator.entry operator.permission risk.fraud
 none unexplained`
 	ids := strings.Fields(want)
 	slices.Sort(ids)

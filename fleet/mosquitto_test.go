@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -159,4 +160,31 @@ func TestBrokerRefuses(t *testing.T) {
 	if code := <-done; code != exitOK {
 		t.Errorf("exit %d", code)
 	}
+}
+
+// Workers of one group share what the broker has: each document is stored once, by either.
+func TestWorkersShareDocuments(t *testing.T) {
+	url := mosquitto(t, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
+	one := start(t, t.TempDir(), "--broker", url, "--share", "workers")
+	two := start(t, t.TempDir(), "--broker", url, "--share", "workers")
+	const terminals = 20
+	for i := range terminals {
+		u := dial(t, url, sample.New("shop", fmt.Sprint("t", i)))
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
+		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
+	}
+	a, b := one.all(t), two.all(t)
+	if len(a)+len(b) != terminals || len(a) == 0 || len(b) == 0 {
+		t.Errorf("%d and %d stored, want %d together and some each", len(a), len(b), terminals)
+	}
+}
+
+// Two fleets on one broker do not throw each other out.
+func TestTwoFleetsOnOneBroker(t *testing.T) {
+	url := mosquitto(t, "allow_anonymous true\n")
+	one := start(t, t.TempDir(), "--broker", url)
+	two := start(t, t.TempDir(), "--broker", url)
+	u := dial(t, url, sample.New("shop", "t1"))
+	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
+	eventually(t, "both have it", func() bool { return len(one.all(t)) == 1 && len(two.all(t)) == 1 })
 }

@@ -49,13 +49,16 @@ func (it *Item) addressLevel() Level {
 	routes, known := it.num(DefaultRoutes)
 	address, told := it.Facts.Str(string(Address))
 	switch {
-	case it.is(Duplicate), it.is(Conflict), it.isNot(GatewayInSubnet), strings.HasPrefix(address, noAddress), known && routes == 0:
+	case it.is(Duplicate), it.is(Conflict), it.gatewayOutside(), strings.HasPrefix(address, noAddress), known && routes == 0:
 		return LevelBad
 	case told && address == "":
 		return LevelBad
 	}
 	return LevelGood
 }
+
+// gatewayOutside tells whether the gateway cannot be reached: it lies outside the subnet and no route of its own leads there.
+func (it *Item) gatewayOutside() bool { return it.isNot(GatewayInSubnet) && !it.is(GatewayOnLink) }
 
 func (r *Reading) addresses() {
 	list := r.All(NetAddress)
@@ -69,7 +72,7 @@ func (r *Reading) addresses() {
 		switch {
 		case it.is(Duplicate):
 			r.add("address.duplicate", it, 1)
-		case it.isNot(GatewayInSubnet) || strings.HasPrefix(address, noAddress):
+		case it.gatewayOutside() || strings.HasPrefix(address, noAddress):
 			r.add("address.wrong", it, 1)
 		case known && routes == 0 || address == "" && it.Bad():
 			if k := linkKind(it); k != "cellular" && k != "ppp" {

@@ -56,6 +56,8 @@ const (
 const (
 	APNOk                Fact[bool]               = "apn_ok"                 // app.config modem.bearer
 	ChangedSinceApproval Fact[[]string]           = "changed_since_approval" // app.config
+	ClientCertDaysLeft   Fact[float64]            = "client_cert_days_left"  // app.config
+	ClientCertRefused    Fact[bool]               = "client_cert_refused"    // app.config
 	HostOk               Fact[bool]               = "host_ok"                // app.config
 	MerchantIDOk         Fact[bool]               = "merchant_id_ok"         // app.config
 	PhoneOk              Fact[bool]               = "phone_ok"               // app.config
@@ -149,6 +151,7 @@ const (
 	Duplicate            Fact[bool]               = "duplicate"              // net.address
 	Gateway              Fact[string]             = "gateway"                // net.address
 	GatewayInSubnet      Fact[bool]               = "gateway_in_subnet"      // net.address
+	GatewayOnLink        Fact[bool]               = "gateway_on_link"        // net.address
 	Iface                Fact[string]             = "iface"                  // net.address net.bearer net.errors …
 	Prefix               Fact[float64]            = "prefix"                 // net.address
 	Active               Fact[string]             = "active"                 // net.bearer
@@ -168,6 +171,7 @@ const (
 	LossPct              Fact[float64]            = "loss_pct"               // net.gateway net.path
 	Neighbour            Fact[string]             = "neighbour"              // net.gateway
 	RTTMS                Fact[float64]            = "rtt_ms"                 // net.gateway net.path
+	By                   Fact[string]             = "by"                     // net.internet net.path net.tcp
 	Portal               Fact[bool]               = "portal"                 // net.internet
 	Retrans              Fact[float64]            = "retrans"                // net.internet net.tcp
 	Target               Fact[string]             = "target"                 // net.internet net.mtu net.path …
@@ -177,12 +181,19 @@ const (
 	Kind                 Fact[string]             = "kind"                   // net.link
 	SpeedMbps            Fact[float64]            = "speed_mbps"             // net.link
 	LargestOkBytes       Fact[float64]            = "largest_ok_bytes"       // net.mtu
-	By                   Fact[string]             = "by"                     // net.path
 	JitterMS             Fact[float64]            = "jitter_ms"              // net.path
 	RetransPct           Fact[float64]            = "retrans_pct"            // net.path
+	Alert                Fact[float64]            = "alert"                  // net.tls
+	CnOnly               Fact[bool]               = "cn_only"                // net.tls
 	DaysLeft             Fact[float64]            = "days_left"              // net.tls
+	Hello                Fact[string]             = "hello"                  // net.tls
+	LargeHello           Fact[string]             = "large_hello"            // net.tls
 	OldVersion           Fact[bool]               = "old_version"            // net.tls
 	Reset                Fact[bool]               = "reset"                  // net.tls
+	Sha1                 Fact[bool]               = "sha1"                   // net.tls
+	Tlcp                 Fact[bool]               = "tlcp"                   // net.tls
+	WantsCertificate     Fact[bool]               = "wants_certificate"      // net.tls
+	Which                Fact[string]             = "which"                  // net.tls
 	Associated           Fact[bool]               = "associated"             // net.wifi
 	Auth                 Fact[string]             = "auth"                   // net.wifi
 	SSIDOk               Fact[bool]               = "ssid_ok"                // net.wifi

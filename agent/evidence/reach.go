@@ -89,7 +89,8 @@ func (r *Reading) beyond() {
 			r.add("internet.refused", n.internetOK, 1)
 		}
 	}
-	if n.internetFail != nil && n.internetOK == nil {
+	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
+	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
 		if r.has("gateway.ok") || r.has("apn.ok") || r.has("link.cellular-ok") && r.has("reg.ok") {
 			r.add("internet.fail-beyond", n.internetFail, 1)
@@ -108,6 +109,9 @@ func (r *Reading) beyond() {
 
 // A refusal within nearMS from a host that is at least farMS away was sent by something near.
 const nearMS, farMS = 2, 8
+
+// localMS is the time below which "unreachable" comes from the terminal's own routes.
+const localMS = 0.9
 
 func (r *Reading) connections(n reachability) {
 	tcp := r.All(NetTCP)
@@ -164,8 +168,11 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
 	switch {
 	case outcome == "refused" || n.internetOK == nil:
+	case outcome == "unreachable" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
+	case outcome == "unreachable" && n.hostPing > 0.5:
+		r.add("tcp.rejected", it, clear*n.hostPing) // whoever answers pings is reachable: somebody on the way forbids it
 	default:
 		r.add("tcp.host-alone", it, clear*n.internetOK.Fresh*choose(outcome == "reset", 0.4, 1))
 		if outcome != "unreachable" {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -67,8 +66,23 @@ func TopicKey(text string) string {
 
 // FromTopicKey returns the text that TopicKey wrote; false if it was too long to be kept whole, or is no key.
 func FromTopicKey(key string) (string, bool) {
-	text, err := url.PathUnescape(key)
-	return text, err == nil && TopicKey(text) == key
+	var text []byte
+	for i := 0; i < len(key); i++ {
+		if key[i] != '%' {
+			text = append(text, key[i])
+			continue
+		}
+		if i+3 > len(key) {
+			return "", false
+		}
+		b, err := hex.DecodeString(key[i+1 : i+3])
+		if err != nil {
+			return "", false
+		}
+		text = append(text, b...)
+		i += 2
+	}
+	return string(text), TopicKey(string(text)) == key
 }
 
 // PlaceKey is the key of a place of several dimensions.

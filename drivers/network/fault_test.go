@@ -59,7 +59,7 @@ func TestHealthyNetwork(t *testing.T) {
 		if c.Outcome != OK || c.RTT <= 0 || c.MSS < 1000 {
 			t.Errorf("connect %s: %+v", host, c)
 		}
-		p, err := MeasurePath(ctx, way(host))
+		p, err := MeasurePath(ctx, way(host), always, func() {})
 		if err != nil || p.By != "echo" || p.Sent != pathEchoes || p.Received != pathEchoes || p.RTT <= 0 {
 			t.Errorf("path %s: %+v %v", host, p, err)
 		}
@@ -211,13 +211,13 @@ func TestGatewayOutsideItsSubnet(t *testing.T) {
 	must(t, "ip route del default\nip addr flush dev eth0\nip addr add 10.66.0.2/24 dev eth0\nip route add default via 10.77.0.1 dev eth0 onlink")
 	tables, l := link(t, "eth0")
 	v := tables.View(l)
-	if !v.GatewayInSubnet { // somebody said it is on the link
+	if v.GatewayInSubnet || !v.GatewayOnLink { // somebody said it is on the link, which makes it reachable and no neighbour
 		t.Errorf("view %+v", v)
 	}
 	for i := range tables.Routes {
 		tables.Routes[i].OnLink = false
 	}
-	if v := tables.View(l); v.GatewayInSubnet || !v.GatewayKnown {
+	if v := tables.View(l); v.GatewayInSubnet || v.GatewayOnLink || !v.GatewayKnown {
 		t.Errorf("view %+v", v)
 	}
 }
@@ -272,7 +272,7 @@ func TestLoss(t *testing.T) {
 	for _, host := range []string{hostIP + ":9000", "[" + hostIP6 + "]:9000"} {
 		sent, got := 0, 0
 		for range 3 {
-			p, err := MeasurePath(t.Context(), way(host))
+			p, err := MeasurePath(t.Context(), way(host), always, func() {})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -289,7 +289,7 @@ func TestLossWithoutEchoes(t *testing.T) {
 	lab(t, 0)
 	listen(t, "h", ":9000", hold(nil))
 	nft(t, "r", forward("icmp type echo-request drop\ntcp flags & (syn|ack) == syn numgen inc mod 2 0 drop"))
-	p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
+	p, err := MeasurePath(t.Context(), way(hostIP+":9000"), always, func() {})
 	if err != nil || p.By != "connect" || p.Received != pathConnects || p.Sent <= pathConnects {
 		t.Errorf("every second SYN lost: %+v %v", p, err)
 	}
@@ -299,7 +299,7 @@ func TestDelay(t *testing.T) {
 	const delay = 150 * time.Millisecond
 	lab(t, delay)
 	listen(t, "h", ":9000", hold(nil))
-	p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
+	p, err := MeasurePath(t.Context(), way(hostIP+":9000"), always, func() {})
 	if err != nil || p.Received == 0 || p.RTT < 2*delay {
 		t.Errorf("path %+v %v", p, err)
 	}
@@ -319,7 +319,7 @@ func TestLongDelay(t *testing.T) {
 		}
 		return true
 	})
-	p, err := MeasurePath(t.Context(), way(hostIP+":9000"))
+	p, err := MeasurePath(t.Context(), way(hostIP+":9000"), always, func() {})
 	if err != nil || p.Received < pathEchoes-1 || p.RTT < 1500*time.Millisecond || p.By != "echo" {
 		t.Errorf("path %+v %v", p, err)
 	}
@@ -372,8 +372,8 @@ func TestStoppedQuestions(t *testing.T) {
 				t.Errorf("connect %+v", c)
 			}
 		},
-		"tls":     func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}) },
-		"path":    func(ctx context.Context) { _, _ = MeasurePath(ctx, host) },
+		"tls":     func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}, anyNumber) },
+		"path":    func(ctx context.Context) { _, _ = MeasurePath(ctx, host, always, func() {}) },
 		"mtu":     func(ctx context.Context) { _, _ = FindMTU(ctx, host.Addr.Addr(), "", 1500) },
 		"gateway": func(ctx context.Context) { _, _ = AskGateway(ctx, l, netip.MustParseAddr("fd77::99"), netip.Addr{}) },
 		"arp":     func(ctx context.Context) { _, _ = SecondOwner(ctx, l, netip.MustParseAddr("10.77.0.99")) },
@@ -485,9 +485,9 @@ func TestNothingLeaks(t *testing.T) {
 			_, _, _, _ = AskARP(t.Context(), l, netip.MustParseAddr(routerIP), netip.MustParseAddr(terminal))
 			_, _ = RouteTo(host.Addr.Addr())
 			_, _ = ReadTables()
-			TryTLS(stopped, host, Trust{Name: "x"})
+			TryTLS(stopped, host, Trust{Name: "x"}, anyNumber)
 			_, _ = FindMTU(stopped, host.Addr.Addr(), "", 1500)
-			_, _ = MeasurePath(stopped, host)
+			_, _ = MeasurePath(stopped, host, always, func() {})
 			_, _ = SecondOwner(stopped, l, netip.MustParseAddr(terminal))
 		}
 	}
@@ -506,3 +506,5 @@ func TestNothingLeaks(t *testing.T) {
 		t.Errorf("descriptors %d to %d, goroutines %d to %d", fds, descriptors(), routines, runtime.NumGoroutine())
 	}
 }
+
+func always(context.Context) bool { return true }

@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(cmd.ProcessState.ExitCode())
 	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "network lab: %v: %s\n", err, out)
+	}
 	os.Exit(m.Run())
 }
 

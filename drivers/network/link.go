@@ -149,6 +149,7 @@ type AddressView struct {
 	Gateway         netip.Addr   // invalid: none, or point to point
 	GatewayKnown    bool         // a gateway is set, so InSubnet means something
 	GatewayInSubnet bool
+	GatewayOnLink   bool // outside, and reached all the same: by a route of its own, on this link
 	DHCP, DHCPKnown bool
 	LinkLocal       bool // the only IPv4 address is one the machine gave itself: DHCP did not answer
 	Duplicate       bool // says the kernel (IPv6)
@@ -210,7 +211,8 @@ func (t Tables) view(l Link, six bool) AddressView {
 			break
 		}
 		v.Gateway, v.GatewayKnown = r.Gateway, true
-		v.GatewayInSubnet = r.OnLink || r.Gateway.IsLinkLocalUnicast()
+		v.GatewayInSubnet = r.Gateway.Is6() && r.Gateway.IsLinkLocalUnicast()
+		v.GatewayOnLink = r.OnLink
 		for _, a := range own {
 			if a.Prefix.Masked().Contains(r.Gateway) {
 				v.GatewayInSubnet = true
@@ -218,7 +220,7 @@ func (t Tables) view(l Link, six bool) AddressView {
 		}
 		for _, o := range t.Routes { // a host route to the gateway is how some carriers do it
 			if o.Index == l.Index && !o.Default() && !o.Gateway.IsValid() && o.Dst.Contains(r.Gateway) {
-				v.GatewayInSubnet = true
+				v.GatewayOnLink = true
 			}
 		}
 		break

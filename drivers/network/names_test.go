@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -271,4 +272,21 @@ func FuzzResolverFiles(f *testing.F) {
 			t.Errorf("%d addresses", n)
 		}
 	})
+}
+
+func TestSearchNames(t *testing.T) {
+	for _, c := range []struct{ text, host, want string }{
+		{"nameserver 10.0.0.1\n", "acq", "acq"},
+		{"search bank.lan shop.lan\n", "acq", "acq.bank.lan acq.shop.lan acq"},
+		{"domain bank.lan\n", "acq.example", "acq.example acq.example.bank.lan"},
+		{"domain a.lan\nsearch b.lan.\n", "acq", "acq.b.lan acq"},
+		{"search bank.lan\noptions timeout:1 ndots:3\n", "a.b.c", "a.b.c.bank.lan a.b.c"},
+		{"search bank.lan\noptions ndots:x ndots:99\n", "a.b", "a.b a.b.bank.lan"},
+		{"search bank.lan\n", "acq.", "acq."},
+		{"search\nsearch .\n", "acq", "acq"},
+	} {
+		if got := strings.Join(searchNames(c.text, c.host), " "); got != c.want {
+			t.Errorf("%q with %q: %q, want %q", c.host, c.text, got, c.want)
+		}
+	}
 }

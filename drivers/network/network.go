@@ -36,7 +36,9 @@ const (
 	NameMismatch Outcome = "name-mismatch"
 	UnknownCA    Outcome = "unknown-ca"
 	Protocol     Outcome = "protocol"
-	Blackhole    Outcome = "blackhole"
+	// Unsupported says that a peer answered in a way that cannot be judged here.
+	Unsupported Outcome = "unsupported"
+	Blackhole   Outcome = "blackhole"
 	// Stopped says that the caller's context ended before the exchange did: nothing is known.
 	Stopped Outcome = "stopped"
 )
@@ -44,7 +46,6 @@ const (
 // Bounds of this package. What may wait is bounded by its caller's context as well.
 const (
 	connectWait     = 3 * time.Second         // a lost SYN is repeated after 1 s (RFC 6298): this allows for two of them
-	handshakeWait   = 3 * time.Second         // measured: 40 to 160 ms on a LAN, under 1 s on 2G
 	resolveWait     = 2300 * time.Millisecond // for all resolvers together; a connect to a host nearby still fits into 4 s
 	resolveTry      = 700 * time.Millisecond  // until the next resolver is asked
 	resolveAttempts = 2                       // at each resolver that keeps silent (resolv.conf: attempts)

@@ -17,6 +17,8 @@ const (
 	pathWait     = time.Second             // a longer round trip makes TCP repeat itself
 	pathLate     = 2500 * time.Millisecond // until nothing is expected any more
 	pathConnects = 5                       // where echoes are not answered
+	pathConfirm  = 3                       // where echoes say that the path is bad
+	echoLimited  = 35                      // loss in per cent above which echoes may have been limited on purpose
 	pathConnect  = 1800 * time.Millisecond // allows for one lost SYN
 	connectGap   = 50 * time.Millisecond
 )
@@ -29,8 +31,30 @@ type PathView struct {
 
 // MeasurePath measures loss, delay and jitter to a host: with echoes of 28 bytes, or, where those are not permitted or
 // not answered, with a few connects whose repeated SYNs show the loss. While those are made, a late echo is still
-// awaited: silence and a delay of two seconds look alike for long. Its error is ctx's.
-func MeasurePath(ctx context.Context, w Way) (PathView, error) {
+// awaited: silence and a delay of two seconds look alike for long. Echoes are no traffic that anybody pays with: where
+// they are mostly lost, or slow, a few connects that all work at once say that they alone are limited. Every connect is
+// made between enter, which tells whether it may be, and leave. Its error is ctx's.
+func MeasurePath(ctx context.Context, w Way, enter func(context.Context) bool, leave func()) (PathView, error) {
+	v, err := measurePath(ctx, w, enter, leave)
+	if err != nil || v.By != "echo" || v.Received == 0 || v.LossPct() < echoLimited && v.RTT < slowEcho {
+		return v, err
+	}
+	c := byConnects(ctx, w, pathConfirm, enter, leave)
+	v.Bytes += c.Bytes
+	lossless := c.Received > 0 && c.Sent == c.Received
+	switch {
+	case lossless && v.LossPct() >= echoLimited && c.Received == pathConfirm,
+		lossless && v.LossPct() < echoLimited && c.RTT < v.RTT/2:
+		c.Bytes = v.Bytes
+		return c, ctx.Err()
+	}
+	return v, ctx.Err()
+}
+
+// slowEcho is the delay from which it is asked whether echoes alone are slow.
+const slowEcho = 400 * time.Millisecond
+
+func measurePath(ctx context.Context, w Way, enter func(context.Context) bool, leave func()) (PathView, error) {
 	both, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -49,7 +73,7 @@ func MeasurePath(ctx context.Context, w Way) (PathView, error) {
 		echoed = nil
 	case <-silent:
 	}
-	wg.Go(func() { connected <- byConnects(both, w) })
+	wg.Go(func() { connected <- byConnects(both, w, pathConnects, enter, leave) })
 	select {
 	case e = <-echoed:
 		if e.Received > 0 {
@@ -71,17 +95,21 @@ func MeasurePath(ctx context.Context, w Way) (PathView, error) {
 }
 
 // byConnects measures a path by a few connects.
-func byConnects(ctx context.Context, w Way) PathView {
+func byConnects(ctx context.Context, w Way, most int, enter func(context.Context) bool, leave func()) PathView {
 	v := PathView{By: "connect"}
-	rtts := make([]time.Duration, 0, pathConnects)
-	for i := range pathConnects {
+	rtts := make([]time.Duration, 0, most)
+	for i := range most {
 		if i > 0 && !sleep(ctx, connectGap) {
+			break
+		}
+		if !enter(ctx) {
 			break
 		}
 		conn, c := connect(ctx, w, pathConnect)
 		if conn != nil {
 			conn.Close()
 		}
+		leave()
 		if c.Outcome == Stopped {
 			break
 		}
@@ -207,7 +235,19 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 			v.LargestOK = size
 			break
 		}
-		silent = silent || !told
+		if !told {
+			// Small ones must still come back, two at once: where echoes are limited in number, none does.
+			for range 2 {
+				small, _, err := passes(e.overhead() + len(e.nonce))
+				if err != nil {
+					return stopped(err)
+				}
+				if !small {
+					return finish(Timeout)
+				}
+			}
+			silent = true
+		}
 	}
 	if silent {
 		return finish(Blackhole)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +32,53 @@ func parseResolvers(text string) []netip.AddrPort {
 		}
 	}
 	return list
+}
+
+// maxSearch bounds the domains that are tried, as the C library's six.
+const maxSearch = 6
+
+// SearchNames returns the names under which a resolv.conf has a host looked up, in order (resolv.conf(5): search, domain,
+// ndots). A name that ends in a dot is final.
+func SearchNames(path, host string) []string {
+	b, err := readPath(path)
+	if err != nil {
+		return []string{host}
+	}
+	return searchNames(string(b), host)
+}
+
+func searchNames(text, host string) []string {
+	if strings.HasSuffix(host, ".") {
+		return []string{host}
+	}
+	var domains []string
+	ndots := 1
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) < 2:
+		case f[0] == "search", f[0] == "domain": // the last one counts
+			domains = f[1:min(len(f), maxSearch+1)]
+		case f[0] == "options":
+			for _, o := range f[1:] {
+				if v, ok := strings.CutPrefix(o, "ndots:"); ok {
+					if n, err := strconv.Atoi(v); err == nil && n >= 0 && n <= 15 {
+						ndots = n
+					}
+				}
+			}
+		}
+	}
+	list := make([]string, 0, len(domains)+1)
+	for _, d := range domains {
+		if d = strings.Trim(d, "."); d != "" {
+			list = append(list, host+"."+d)
+		}
+	}
+	if strings.Count(host, ".") >= ndots {
+		return append([]string{host}, list...)
+	}
+	return append(list, host)
 }
 
 // HostsFile finds a name in a hosts file; nothing if the file or the name is not there.

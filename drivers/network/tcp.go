@@ -75,6 +75,9 @@ func connect(ctx context.Context, w Way, wait time.Duration) (*net.TCPConn, Conn
 		c.Outcome = Unreachable
 		return nil, c
 	}
+	if local, ok := tcp.LocalAddr().(*net.TCPAddr); ok {
+		noteOurs(uint16(local.Port))
+	}
 	if raw, err := tcp.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {

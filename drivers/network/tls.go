@@ -2,34 +2,68 @@ package network
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync"
 	"time"
 )
 
 // A Trust is what a server's certificate is judged by.
 type Trust struct {
-	Name  string         // the name the certificate must carry: host name or IP address
-	Roots *x509.CertPool // nil: those of the system
-	Now   time.Time      // the moment at which it must be valid
+	Name  string    // the name the certificate must carry, host name or IP address; empty: nobody has said one
+	Roots *Roots    // nil: those of the system
+	Now   time.Time // the moment at which it must be valid
 }
+
+// A Hello is a form of the first message of a handshake. What stands between a terminal and its host often passes one
+// and swallows another, so a payment application may get through where our own first try does not.
+type Hello string
+
+// Hellos.
+const (
+	// HelloSmall fits into one packet on every path: all versions, the server's name, no post-quantum share.
+	HelloSmall Hello = "small"
+	// HelloPlain is that of an old client: TLS 1.2 at most and no server name. Boxes that know no TLS 1.3, and boxes
+	// that filter by name, let it pass.
+	HelloPlain Hello = "plain"
+	// HelloOld is TLS 1.2 at most, with the server's name.
+	HelloOld Hello = "old"
+	// HelloLarge carries a post-quantum key share and does not fit into one packet of 1400 bytes.
+	HelloLarge Hello = "large"
+	// helloTLCP is of the Chinese national protocol (GB/T 38636-2020), which cannot be spoken here, only recognised.
+	helloTLCP Hello = "tlcp"
+)
 
 // A Handshake is how a connect with a TLS handshake ended.
 type Handshake struct {
 	Connect
-	TLS        Outcome // OK Expired NotYetValid NameMismatch UnknownCA Timeout Protocol Stopped; empty if not connected
+	// TLS is OK, Expired, NotYetValid, NameMismatch, UnknownCA, Timeout, Protocol, Unsupported or Stopped; empty if not
+	// connected.
+	TLS        Outcome
 	Took       time.Duration
-	DaysLeft   int // of the certificate that ends first; negative if it is over
-	DaysKnown  bool
-	WantsCert  bool // the server asks for a certificate of ours, and was shown none
-	Reset      bool // Protocol: the peer hung up
-	OldVersion bool // below TLS 1.2
+	Hello      Hello // the form that was answered, or the first one
+	WantsCert  bool  // the server asks for a certificate of ours, and was shown none
+	Reset      bool  // Protocol: the peer hung up before it said anything
+	OldVersion bool  // below TLS 1.2
+	Alert      int   // Unsupported: the alert with which the server answered (RFC 8446, 6); 0: none
+	TLCP       bool  // Unsupported: the server speaks TLCP (version 0x0101)
+	Chain            // what its certificates say; Known is false if it showed none
 }
+
+const (
+	firstHello  = 2500 * time.Millisecond // measured: 40 to 160 ms on a LAN, under 1 s on 2G
+	otherHello  = time.Second
+	tlcpHello   = 700 * time.Millisecond
+	largeHello  = 1500 * time.Millisecond
+	tlsRecord   = 5  // bytes of a record's header
+	recordAlert = 21 // content types (RFC 8446, 5.1)
+	recordShake = 22
+)
 
 // errJudged ends a handshake whose certificate did not pass; the reason is kept beside it.
 var errJudged = errors.New("certificate not accepted")
@@ -37,39 +71,110 @@ var errJudged = errors.New("certificate not accepted")
 // TryTLS connects, does the handshake, and closes; no application byte is sent. The chain is always judged, by
 // ourselves, so that the reason has a name; a chain that does not pass ends the handshake there. Old versions and
 // ciphers are offered too: the question is what the payment application would meet, and nothing secret is sent.
-func TryTLS(ctx context.Context, w Way, trust Trust) Handshake {
-	conn, c := connect(ctx, w, connectWait)
-	h := Handshake{Connect: c}
-	if conn == nil {
+//
+// The first hello is small. If no certificate comes of it, other forms are tried, each on a connection of its own, as
+// long as again says that another connection may be made: what one box swallows another client gets through. A server
+// that answers in a way this package cannot judge (an alert, a protocol, curve or key of its own) is Unsupported: it may
+// well suit the payment application.
+func TryTLS(ctx context.Context, w Way, trust Trust, again func() bool) Handshake {
+	h := tryHello(ctx, w, trust, HelloSmall, firstHello)
+	if h.Outcome != OK || h.settled() {
 		return h
 	}
+	for _, f := range []struct {
+		hello Hello
+		wait  time.Duration
+	}{{HelloPlain, otherHello}, {helloTLCP, tlcpHello}, {HelloOld, otherHello}} {
+		if f.hello == HelloOld && h.TLS == Timeout || f.hello == helloTLCP && h.TLS == Unsupported && h.Alert == 0 {
+			continue // too long already, or the server has said enough
+		}
+		if ctx.Err() != nil || !again() {
+			break
+		}
+		var o Handshake
+		if f.hello == helloTLCP {
+			o = tryTLCP(ctx, w, f.wait)
+		} else {
+			o = tryHello(ctx, w, trust, f.hello, f.wait)
+		}
+		o.Bytes += h.Bytes
+		if o.settled() || o.TLS == Unsupported && h.TLS != Unsupported {
+			o.Connect = Connect{Outcome: h.Outcome, Took: h.Connect.Took, Retrans: h.Retrans, RTT: h.RTT, MSS: h.MSS, Bytes: o.Bytes}
+			h = o
+		}
+		h.Bytes = o.Bytes
+		if h.settled() {
+			break
+		}
+	}
+	return h
+}
+
+// settled tells whether another form of hello could not teach more.
+func (h *Handshake) settled() bool { return h.Known || h.TLCP || h.TLS == Stopped }
+
+// TryLargeHello tells whether a hello that does not fit into one packet gets through where a small one has: OK, or
+// Timeout or Reset where it is swallowed. Anything else says nothing.
+func TryLargeHello(ctx context.Context, w Way, trust Trust) (Outcome, int) {
+	h := tryHello(ctx, w, trust, HelloLarge, largeHello)
+	switch {
+	case h.Outcome != OK:
+		return Stopped, h.Bytes
+	case h.Known, h.Alert != 0, h.TLS == Unsupported:
+		return OK, h.Bytes
+	case h.TLS == Timeout:
+		return Timeout, h.Bytes
+	case h.Reset:
+		return Reset, h.Bytes
+	}
+	return Stopped, h.Bytes
+}
+
+// tryHello is one connection with one form of hello.
+func tryHello(ctx context.Context, w Way, trust Trust, form Hello, wait time.Duration) Handshake {
+	tcp, c := connect(ctx, w, connectWait)
+	h := Handshake{Connect: c, Hello: form}
+	if tcp == nil {
+		return h
+	}
+	conn := &firstBytes{Conn: tcp}
 	defer conn.Close()
-	try, cancel := context.WithTimeout(ctx, handshakeWait)
+	try, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	h.Bytes += handshakeBytes
-	judged := Outcome("")
-	client := tls.Client(conn, &tls.Config{
+	config := &tls.Config{
 		ServerName:         trust.Name,
 		MinVersion:         tls.VersionTLS10,
 		CipherSuites:       everyCipher(),
+		CurvePreferences:   []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
 		InsecureSkipVerify: true, // because VerifyConnection below judges every chain and names the reason
-		VerifyConnection: func(s tls.ConnectionState) error {
-			judged, h.DaysLeft = judge(s.PeerCertificates, trust)
-			h.DaysKnown = len(s.PeerCertificates) > 0
-			h.OldVersion = s.Version < tls.VersionTLS12
-			if judged != OK {
-				return errJudged
-			}
-			return nil
-		},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			h.WantsCert = true
 			return &tls.Certificate{}, nil
 		},
-	})
+	}
+	switch form {
+	case HelloPlain:
+		config.ServerName, config.MaxVersion = "", tls.VersionTLS12
+	case HelloOld:
+		config.MaxVersion = tls.VersionTLS12
+	case HelloLarge:
+		config.CurvePreferences = append([]tls.CurveID{tls.X25519MLKEM768}, config.CurvePreferences...)
+	}
+	judged := Outcome("")
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		judged, h.Chain = judge(s.PeerCertificates, trust)
+		h.OldVersion = s.Version < tls.VersionTLS12
+		if judged != OK {
+			return errJudged
+		}
+		return nil
+	}
+	client := tls.Client(conn, config)
 	start := time.Now()
 	err := client.HandshakeContext(try)
 	h.Took = time.Since(start)
+	head := conn.seen()
 	switch {
 	case judged != "": // what the server thinks of us afterwards is not its certificate's fault
 		h.TLS = judged
@@ -77,14 +182,77 @@ func TryTLS(ctx context.Context, w Way, trust Trust) Handshake {
 		h.TLS = Stopped
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), timedOut(err):
 		h.TLS = Timeout
-	default:
+	case len(head) == 0:
 		h.TLS = Protocol
 		h.Reset = errors.Is(err, io.EOF) || outcomeOf(ctx, err) == Reset
+	case head[0] == recordAlert || head[0] == recordShake:
+		h.TLS = Unsupported
+		h.TLCP = len(head) > 2 && head[1] == 1 && head[2] == 1
+		if head[0] == recordAlert && len(head) > tlsRecord+1 {
+			h.Alert = int(head[tlsRecord+1])
+		}
+	default: // it speaks, and something else than TLS
+		h.TLS = Protocol
 	}
 	if h.TLS == OK {
 		// TLS 1.3 tells of a missing client certificate only after the handshake; there is nothing to wait for here.
 		_ = conn.SetDeadline(time.Now().Add(cancelCheck))
 		_ = client.Close()
+	}
+	return h
+}
+
+// firstBytes remembers how the peer began.
+type firstBytes struct {
+	net.Conn
+	mu   sync.Mutex
+	head []byte
+}
+
+func (f *firstBytes) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if left := tlsRecord + 2 - len(f.head); left > 0 {
+		f.head = append(f.head, p[:min(n, left)]...)
+	}
+	return n, err
+}
+
+func (f *firstBytes) seen() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.head)
+}
+
+// tlcpSuites are those of GB/T 38636-2020, 6.4.5.2.1: ECDHE and ECC with SM4 in CBC and GCM.
+var tlcpSuites = []byte{0xe0, 0x51, 0xe0, 0x53, 0xe0, 0x11, 0xe0, 0x13}
+
+// tryTLCP sends a hello of TLCP and looks whether the answer is of that protocol. Nothing more is spoken.
+func tryTLCP(ctx context.Context, w Way, wait time.Duration) Handshake {
+	conn, c := connect(ctx, w, connectWait)
+	h := Handshake{Connect: c, Hello: helloTLCP, TLS: Protocol}
+	if conn == nil {
+		return h
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails, says crypto/rand
+	body := append([]byte{1, 1}, random[:]...)
+	body = append(body, 0, 0, byte(len(tlcpSuites)))
+	body = append(append(body, tlcpSuites...), 1, 0)
+	msg := append([]byte{recordShake, 1, 1, 0, byte(len(body) + 4), 1, 0, 0, byte(len(body))}, body...)
+	h.Bytes += len(msg) + 2*(ipHeader+tcpHeader)
+	if _, err := conn.Write(msg); err != nil {
+		return h
+	}
+	var head [tlsRecord + 2]byte
+	n, _ := io.ReadFull(conn, head[:])
+	h.Bytes += n
+	if n >= 3 && head[1] == 1 && head[2] == 1 && (head[0] == recordShake || head[0] == recordAlert) {
+		h.TLS, h.TLCP = Unsupported, true
 	}
 	return h
 }
@@ -103,65 +271,4 @@ func everyCipher() []uint16 {
 		ids = append(ids, s.ID)
 	}
 	return ids
-}
-
-// judge names what is wrong with a chain, the worst first: a chain that leads to no root we know says nothing by its
-// dates or names; a clock that is wrong shows in the dates.
-func judge(chain []*x509.Certificate, t Trust) (o Outcome, daysLeft int) {
-	if len(chain) == 0 {
-		return Protocol, 0
-	}
-	leaf := chain[0]
-	first := leaf.NotAfter
-	between := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		between.AddCert(c)
-		if c.NotAfter.Before(first) && !selfSigned(c) {
-			first = c.NotAfter
-		}
-	}
-	daysLeft = int(first.Sub(t.Now).Hours() / 24)
-	if first.Before(t.Now) {
-		daysLeft = min(daysLeft, -1)
-	}
-	opts := x509.VerifyOptions{Roots: t.Roots, Intermediates: between, CurrentTime: t.Now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if _, err := leaf.Verify(opts); err != nil {
-		// Does it lead to a root at some moment of its own life? If not, the dates are beside the point.
-		trusted := false
-		for _, at := range []time.Time{leaf.NotBefore.Add(time.Second), leaf.NotAfter.Add(-time.Second)} {
-			opts.CurrentTime = at
-			if _, err := leaf.Verify(opts); err == nil {
-				trusted = true
-			}
-		}
-		if !trusted {
-			return UnknownCA, daysLeft
-		}
-		for _, c := range chain {
-			if t.Now.Before(c.NotBefore) {
-				return NotYetValid, daysLeft
-			}
-		}
-		return Expired, daysLeft
-	}
-	if leaf.VerifyHostname(t.Name) != nil {
-		return NameMismatch, daysLeft
-	}
-	return OK, daysLeft
-}
-
-func selfSigned(c *x509.Certificate) bool { return string(c.RawIssuer) == string(c.RawSubject) }
-
-// LoadRoots reads a PEM file of root certificates. A file without any is an error: it would trust nobody.
-func LoadRoots(path string) (*x509.CertPool, error) {
-	b, err := readPath(path)
-	if err != nil {
-		return nil, fmt.Errorf("read roots: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("read roots %s: no certificate in it", path)
-	}
-	return pool, nil
 }

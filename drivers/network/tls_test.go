@@ -22,7 +22,7 @@ import (
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
+	pool *Roots
 }
 
 func newAuthority(t testing.TB, name string) authority {
@@ -42,10 +42,11 @@ func newAuthority(t testing.TB, name string) authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := authority{cert, key, x509.NewCertPool()}
-	a.pool.AddCert(cert)
-	return a
+	return authority{cert, key, NewRoots(cert)}
 }
+
+// anyNumber lets as many connections be made as a probe would like.
+func anyNumber() bool { return true }
 
 var labTime = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
@@ -119,8 +120,8 @@ func TestCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, sent := server(t, c.conf)
-			h := TryTLS(t.Context(), w, c.trust)
-			if h.Outcome != OK || h.TLS != c.want || h.DaysLeft != c.daysLeft || !h.DaysKnown {
+			h := TryTLS(t.Context(), w, c.trust, anyNumber)
+			if h.Outcome != OK || h.TLS != c.want || h.DaysLeft != c.daysLeft || !h.Known {
 				t.Errorf("got %+v, want %s with %d days", h, c.want, c.daysLeft)
 			}
 			if h.WantsCert != (c.conf.ClientAuth != 0) {
@@ -133,6 +134,52 @@ func TestCertificates(t *testing.T) {
 				t.Errorf("%d bytes of application data were sent", n)
 			}
 		})
+	}
+}
+
+// Of a chain that does not hold it is said which certificate is at fault, and one that holds is not harmed by another.
+func TestWhichCertificate(t *testing.T) {
+	good := newAuthority(t, "good")
+	sign := func(from, until int) *x509.Certificate { // the same authority, at another time
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "good"}, IsCA: true,
+			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: labTime.AddDate(0, 0, from), NotAfter: labTime.AddDate(0, 0, until)}
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &good.key.PublicKey, good.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	leaf := func(from, until int) *x509.Certificate {
+		c, err := x509.ParseCertificate(good.issue(t, from, until).Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	old, young := sign(-1000, -5), sign(-100, 1000)
+	for _, c := range []struct {
+		name  string
+		sent  []*x509.Certificate
+		roots *Roots
+		want  Outcome
+		which string
+		days  int
+	}{
+		{"old root in the store beside a good leaf", []*x509.Certificate{leaf(-50, 100)}, NewRoots(old), Expired, Root, -5},
+		{"old and new root in the store", []*x509.Certificate{leaf(-50, 100)}, NewRoots(old, young), OK, Leaf, 100},
+		{"root that ends before the leaf", []*x509.Certificate{leaf(-50, 2000)}, NewRoots(young), OK, Root, 1000},
+		{"old leaf", []*x509.Certificate{leaf(-50, -1)}, NewRoots(young), Expired, Leaf, -1},
+		{"old root sent beside a good one in the store", []*x509.Certificate{leaf(-50, 100), old}, NewRoots(young), OK, Leaf, 100},
+		{"leaf of after the root's end", []*x509.Certificate{leaf(-2, 100)}, NewRoots(old), Expired, Root, -5},
+	} {
+		o, v := judge(c.sent, Trust{"pos.example", c.roots, labTime})
+		if o != c.want || v.Which != c.which || v.DaysLeft != c.days {
+			t.Errorf("%s: %s %+v, want %s of the %s with %d days", c.name, o, v, c.want, c.which, c.days)
+		}
 	}
 }
 
@@ -168,7 +215,7 @@ func TestBrokenHandshakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime})
+			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime}, anyNumber)
 			if h.Outcome != OK || h.TLS != c.want || h.Reset != c.reset {
 				t.Errorf("got %+v, want %s", h, c.want)
 			}
@@ -183,7 +230,7 @@ func TestLoadRoots(t *testing.T) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good.cert.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if pool, err := LoadRoots(path); err != nil || !pool.Equal(good.pool) {
+	if pool, err := LoadRoots(path); err != nil || !pool.pool.Equal(good.pool.pool) {
 		t.Errorf("%v", err)
 	}
 	empty := filepath.Join(dir, "empty.pem")

@@ -286,3 +286,25 @@ func TestAdvisories(t *testing.T) {
 		t.Errorf("%v", a)
 	}
 }
+
+// As an outage ends, the few that still tell of it must not rename it; and what it left behind is no slow rise.
+func TestThePlaceIsThatOfMostWitnesses(t *testing.T) {
+	f := fleetOf(600).learned(14, map[string]float64{"wan.outage": 0.3})
+	f.follow(0, sees(60, "E5", "wan.outage", "wan", has("carrier=中国联通")))
+	f.follow(time.Minute, sees(100, "E5", "wan.outage", "wan", has("carrier=中国联通", "model=M1", "application=1.2")))
+	if len(f.list) != 1 || Place(f.list[0].Place).String() != "carrier=中国联通" {
+		t.Fatalf("%+v", f.list)
+	}
+	for i := range 600 {
+		f.members[at(i).Terminal] = Member{Online: true, GoodAt: f.Now.Add(time.Hour)}
+	}
+	f.follow(time.Hour)
+	if f.list[0].Closed.IsZero() {
+		t.Fatalf("%+v", f.list)
+	}
+	f.sees(60, "E5", "wan.outage", "wan", has("carrier=中国联通"))
+	f.Slow = f.Recent
+	if f.follow(time.Hour); len(f.list) != 1 {
+		t.Errorf("a slow rise of what was an outage: %+v", f.list)
+	}
+}

@@ -102,6 +102,13 @@ func overlap(a, b map[string]bool) float64 {
 func (f *follower) enter(v Finding) {
 	var best *following
 	for _, i := range f.list {
+		// What a surge left behind in the slow window is its own.
+		within := Place(i.Place).Holds(v.Place) || v.Place.Holds(i.Place)
+		if v.Kind == KindSlow && i.Kind != KindSlow && within && of(&i.Incident, v.Kind, v.Cause) {
+			return
+		}
+	}
+	for _, i := range f.list {
 		if i.MergedIn != 0 {
 			continue
 		}
@@ -109,7 +116,7 @@ func (f *follower) enter(v Finding) {
 		switch {
 		case !i.Closed.IsZero():
 			// Over: it comes back only as itself.
-			if equal && of(&i.Incident, v.Kind, v.Cause) && f.l.Now.Sub(i.Closed) < reopens && best == nil {
+			if equal && of(&i.Incident, v.Kind, v.Cause) && (i.Kind == KindSlow) == (v.Kind == KindSlow) && f.l.Now.Sub(i.Closed) < reopens && best == nil {
 				best = i
 			}
 		case equal, of(&i.Incident, v.Kind, v.Cause) && (overlap(v.Reporters, i.seen) >= same || overlap(i.seen, v.Reporters) >= same):
@@ -143,8 +150,12 @@ func (f *follower) enter(v Finding) {
 	}
 	if first {
 		best.seen = map[string]bool{}
-		best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
-		best.Scope, best.Key = v.Place.Scope(f.l.Estate)
+		// The place is that of the look with most witnesses: as it ends fewer of them tell less.
+		if len(v.Reporters) >= best.Witnesses || maps.Equal(best.Place, v.Place) {
+			best.Witnesses = max(best.Witnesses, len(v.Reporters))
+			best.Place, best.P, best.Of, best.Expected = v.Place, v.P, v.Of, v.Expected
+			best.Scope, best.Key = v.Place.Scope(f.l.Estate)
+		}
 		best.Codes, best.Entry = v.Codes, v.Entry
 		if len(v.Codes) > 0 {
 			best.Code = v.Codes[0]

@@ -152,7 +152,7 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= reopens })
+	list = slices.DeleteFunc(list, func(i store.Incident) bool { return !i.Closed.IsZero() && now.Sub(i.Closed) >= SlowWindow })
 	recent, err := w.Source.Sightings(ctx, now.Add(-Window))
 	if err != nil {
 		return err
@@ -230,6 +230,7 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 		return nil, err
 	}
 	w.places, w.members = map[string]map[string]Place{}, map[string]map[string]Member{}
+	assume(standings)
 	for _, s := range standings {
 		if w.places[s.At.Estate] == nil {
 			w.places[s.At.Estate], w.members[s.At.Estate] = map[string]Place{}, map[string]Member{}
@@ -243,6 +244,30 @@ func (w *Watch) gather(ctx context.Context, now time.Time) ([]store.Standing, er
 		w.members[s.At.Estate][s.At.Terminal] = Member{Online: s.Online, GoodAt: s.GoodAt}
 	}
 	return standings, nil
+}
+
+// assume gives terminals whose code table is not known yet that of nine in ten of their estate. A terminal tells it with its
+// first code: left unknown, to have one would itself be the sign of those that report failures.
+func assume(list []store.Standing) {
+	count, known := map[string]map[string]int{}, map[string]int{}
+	for _, s := range list {
+		if s.Scheme != "" {
+			if count[s.At.Estate] == nil {
+				count[s.At.Estate] = map[string]int{}
+			}
+			count[s.At.Estate][s.Scheme]++
+			known[s.At.Estate]++
+		}
+	}
+	for i := range list {
+		s := &list[i]
+		for scheme, n := range count[s.At.Estate] {
+			if s.Scheme == "" && 10*n >= 9*known[s.At.Estate] {
+				s.Scheme = scheme
+				break
+			}
+		}
+	}
 }
 
 // reasonStopped is what an agent says that was told to stop: its silence is no sign.

@@ -142,3 +142,31 @@ func TestWatch(t *testing.T) {
 		t.Errorf("old news made an incident: %v", s.kept)
 	}
 }
+
+// A terminal that never reported a code has no code table yet; that others have one is no place.
+func TestToHaveReportedIsNoPlace(t *testing.T) {
+	var list []store.Standing
+	for i := range 100 {
+		s := store.Standing{At: at(i), Online: true}
+		if i%5 == 0 {
+			s.Scheme = "unionpay"
+		}
+		list = append(list, s)
+	}
+	list = append(list, store.Standing{At: report.Address{Estate: "other", Terminal: "t1"}})
+	assume(list)
+	if list[1].Scheme != "unionpay" || list[100].Scheme != "" {
+		t.Errorf("%+v %+v", list[1], list[100])
+	}
+	for i := 0; i < 40; i += 5 {
+		list[i].Scheme = "gicc-de"
+	}
+	for i := range 100 {
+		if i%5 != 0 {
+			list[i].Scheme = ""
+		}
+	}
+	if assume(list); list[1].Scheme != "" {
+		t.Errorf("assumed though two are in use: %+v", list[1])
+	}
+}

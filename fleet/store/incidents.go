@@ -191,17 +191,18 @@ type Incident struct {
 
 // Detail is what an incident is known by beyond its columns.
 type Detail struct {
-	Kind     string            `json:"kind,omitempty"`  // surge slow silence
-	Place    map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
-	P        float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
-	Expected float64           `json:"expected,omitempty"`
-	Also     []string          `json:"also,omitempty"`        // other causes that the same terminals report
-	Codes    []string          `json:"codes,omitempty"`       // the most frequent first
-	Entry    string            `json:"entry,omitempty"`       // if nearly all came by one way of reading the card
-	Quiet    time.Time         `json:"quiet_since,omitzero"`  // no report beyond the base rate since
-	Proof    string            `json:"proof,omitempty"`       // how it ended: sales sessions none
-	Reopened int               `json:"reopened,omitempty"`    // how often it came back
-	MergedIn int64             `json:"merged_into,omitempty"` // closed since another incident explains it
+	Kind      string            `json:"kind,omitempty"`  // surge slow silence
+	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
+	P         float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
+	Expected  float64           `json:"expected,omitempty"`
+	Witnesses int               `json:"witnesses,omitempty"`   // terminals that told when the place was chosen
+	Also      []string          `json:"also,omitempty"`        // other causes that the same terminals report
+	Codes     []string          `json:"codes,omitempty"`       // the most frequent first
+	Entry     string            `json:"entry,omitempty"`       // if nearly all came by one way of reading the card
+	Quiet     time.Time         `json:"quiet_since,omitzero"`  // no report beyond the base rate since
+	Proof     string            `json:"proof,omitempty"`       // how it ended: sales sessions none
+	Reopened  int               `json:"reopened,omitempty"`    // how often it came back
+	MergedIn  int64             `json:"merged_into,omitempty"` // closed since another incident explains it
 }
 
 const incidentColumns = "estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak, detail"

@@ -25,7 +25,7 @@ const (
 	seasonAge    = 36 * 24 * time.Hour
 
 	// sweepRows bounds one deletion, which the writer waits for.
-	sweepRows = 2_000
+	sweepRows = 500
 )
 
 // Sweep deletes what is beyond the limits, in small steps so that ingest goes on between them, and returns how many rows went.

@@ -354,6 +354,32 @@ func TestRejectedDoesNotBlock(t *testing.T) {
 	})
 }
 
+// A flood is counted by terminal; one row tells of it, and what the others are rejected for stays.
+func TestFloodIsCountedNotKept(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		a := sample.New("shop", "t1")
+		var docs []store.Document
+		for n := range 50 {
+			d := doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(n, 2, "96", "host.malfunction", "acquirer")))
+			if n >= 10 {
+				d.Diagnosis, d.Packed, d.Reason = nil, nil, store.ReasonFlood
+			}
+			docs = append(docs, d)
+		}
+		r := commit(t, s, docs...)
+		if r.Stored != 10 || r.Rejected != 40 || r.Reasons[store.ReasonFlood] != 40 || len(r.Acks) != 1 || r.Acks[0].Ack.Seq != 50 {
+			t.Errorf("%+v", r)
+		}
+		term, err := s.Terminal(t.Context(), a.At)
+		if err != nil || term.Limited != 40 || term.Rejected != 40 {
+			t.Errorf("%v %+v", err, term)
+		}
+		if list, err := s.Rejections(t.Context(), a.At, 0); err != nil || len(list) != 1 || list[0].Reason != store.ReasonFlood {
+			t.Errorf("%v %+v", err, list)
+		}
+	})
+}
+
 func TestSales(t *testing.T) {
 	both(t, func(t *testing.T, s *store.Store) {
 		for i := range 4 {

@@ -314,3 +314,34 @@ func TestTexts(t *testing.T) {
 		}
 	}
 }
+
+// An incident's card says where it is, whatever the place is called, what else it is reported as, and how it ended.
+func TestIncidentCards(t *testing.T) {
+	server, db, _ := site(t, "")
+	for _, i := range []store.Incident{
+		{Estate: "shop", Scope: "carrier", Key: "中国移动", Cause: "wan.outage", Segment: "wan", Code: "E5", Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
+			Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}, Also: []string{"modem.denied"}, Reopened: 2}},
+		{Estate: "shop", Scope: "place", Key: "x", Cause: report.Unexplained, Segment: "silence", Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
+			Detail: store.Detail{Kind: "silence", Place: map[string]string{"model": "<img src=x>", "application": "4.2"}}},
+		{Estate: "shop", Scope: "estate", Key: "shop", Cause: "reader.dirty", Segment: "reader", Opened: t0, Seen: t0, Closed: t0.Add(time.Hour), Terminals: 4, Of: 9, Peak: 5,
+			Detail: store.Detail{Kind: "slow", Proof: "sales"}},
+	} {
+		if err := db.SaveIncident(t.Context(), &i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for lang, want := range map[string][]string{
+		"en": {"<b>中国移动</b>", "also reported as", "came back 2×", "fell silent", "application <b>4.2</b>", "&lt;img src=x&gt;", "outside of what is recorded", "proved over by good sales", "slow rise"},
+		"zh": {"运营商 <b>中国移动</b>", "同时报告", "失联", "支付应用版本", "不在已记录的维度内", "成功交易证明已恢复"},
+	} {
+		_, body, _ := get(t, server.URL+"/incidents?lang="+lang)
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s: no %q", lang, w)
+			}
+		}
+		if strings.Contains(body, "<img") {
+			t.Error("a place became markup")
+		}
+	}
+}

@@ -77,6 +77,7 @@ type Network struct {
 	window   time.Time // start of the 24 h of metered bytes
 	spent    int64
 	metered  bool
+	places   map[netip.AddrPort]*place
 }
 
 // asked is what the network answered to the question who else has our address.
@@ -110,7 +111,7 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}}
 	n.names = newNames(c)
 	return n
 }
@@ -281,6 +282,9 @@ func (n *Network) address(t network.Tables, l network.Link, now time.Time) repor
 	}
 	if v.GatewayKnown {
 		facts = append(facts, evidence.Gateway.Is(v.Gateway.String()), evidence.GatewayInSubnet.Is(v.GatewayInSubnet))
+		if !v.GatewayInSubnet {
+			facts = append(facts, evidence.GatewayOnLink.Is(v.GatewayOnLink))
+		}
 	}
 	if v.DHCPKnown {
 		facts = append(facts, evidence.DHCP.Is(v.DHCP))

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/agent/report"
+	"posdx/drivers/network"
 )
 
 // insideLab marks the child that runs in network and mount namespaces of its own.
@@ -203,6 +204,9 @@ func TestNetworkFaults(t *testing.T) {
 			e.at = time.Time{}
 		}
 		n.names.mu.Unlock()
+		n.mu.Lock()
+		clear(n.places)
+		n.mu.Unlock()
 	}
 	want := func(what string, status report.Status, facts report.Facts) {
 		t.Helper()
@@ -267,6 +271,70 @@ func TestNetworkFaults(t *testing.T) {
 		t.Errorf("without bytes left: %+v", e)
 	}
 
+	t.Log("echoes are limited: they are not the path")
+	filter(t, "ip daddr 10.78.0.2 icmp type echo-request limit rate over 4/second burst 5 packets drop")
+	ask(n)
+	want("net.path host-primary", report.OK, report.Facts{"by": "connect", "loss_pct": 0.0})
+	want("net.tcp host-primary", report.OK, nil)
+
+	t.Log("one connection a client, and the application has it")
+	accepted := make(chan net.Conn, 9)
+	routerDoes(t, func() error {
+		l, err := net.Listen("tcp", "10.78.0.2:9001")
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Write([]byte("hello"))
+				accepted <- c
+			}
+		}()
+		return nil
+	})
+	app, err := net.Dial("tcp", "10.78.0.2:9001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = app.Read(make([]byte, 5))
+	one := NewNetwork(NetworkConfig{Targets: []Target{{Name: "host-primary", Host: "10.78.0.2", Port: 9001, TLS: true}}})
+	list := one.reach(t.Context(), one.c.Targets[0])
+	if e := list[1]; e.Status != report.OK || e.Facts["by"] != "application" {
+		t.Errorf("%+v", e)
+	}
+	if e := list[2]; e.Status != report.CannotTell || e.Facts["reason"] != report.ReasonInUse {
+		t.Errorf("%+v", e)
+	}
+	if len(accepted) != 1 {
+		t.Errorf("%d connections beside the application's", len(accepted)-1)
+	}
+	app.Close()
+
+	t.Log("a failure is asked again, and an answer does not outlive what it hung on")
+	filter(t, "udp dport 53 drop")
+	again := fresh()
+	if f := again.names.find(t.Context(), "pos.example"); f.outcome != network.Timeout {
+		t.Errorf("%+v", f)
+	}
+	filter(t, "")
+	again.names.last["pos.example"].at = time.Now().Add(-sameFailure)
+	if f := again.names.find(t.Context(), "pos.example"); f.outcome != network.OK || f.took == 0 {
+		t.Errorf("after the repair: %+v", f)
+	}
+	if err := os.WriteFile(hosts, []byte("10.78.0.9 pos.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := again.names.find(t.Context(), "pos.example"); !f.fromFile {
+		t.Errorf("after a change: %+v", f)
+	}
+	if err := os.Remove(hosts); err != nil {
+		t.Fatal(err)
+	}
+
 	t.Log("the port is closed")
 	filter(t, "tcp dport 9000 reject with tcp reset")
 	ask(n)
@@ -277,7 +345,7 @@ func TestNetworkFaults(t *testing.T) {
 	filter(t, "ip daddr 10.78.0.2 drop")
 	ask(n)
 	want("net.tcp host-primary", report.Bad, report.Facts{"outcome": "timeout"})
-	want("net.path host-primary", report.Bad, report.Facts{"loss_pct": 100.0})
+	want("net.path host-primary", report.NotRun, masked) // the same dead host is not counted twice
 	want("net.internet broker", report.OK, nil)
 
 	t.Log("names are not answered: the host's last address still serves")

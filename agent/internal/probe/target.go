@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -97,37 +98,112 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	if !found {
 		return unreachable()
 	}
+	p := n.place(way.Addr)
+	if !p.enter(ctx) {
+		if gatewayDead(ctx) {
+			return unreachable()
+		}
+		return append(list, stopped(t)...)
+	}
+	defer p.leave()
+	app := p.watch(network.Sockets(way.Addr), time.Now())
+	if app.works {
+		// The application's own connection proves more than ours could, and a host may take no second one.
+		facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.OK)), evidence.By.Is("application")}
+		if app.rtt > 0 {
+			facts = append(facts, evidence.MS.Is(millis(app.rtt)))
+		}
+		list = append(list, evidence.New(t.check(), t.Name, facts...))
+		if t.TLS {
+			list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonInUse))
+		}
+		return list
+	}
+	if !p.may(time.Now(), false) {
+		return append(list, all(report.ReasonBudget, t.check(), evidence.NetTLS)...)
+	}
+	// connected says how our connection ended, unless the application gets through where we do not.
+	connected := func(c network.Connect, portal network.Portal) report.Evidence {
+		if tells := p.ended(c.Outcome, app, time.Now()); !tells {
+			return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonInUse)
+		}
+		return connectEvidence(t, c, portal)
+	}
 	if !t.TLS {
 		c := network.TryConnect(ctx, way)
 		n.spend(c.Bytes)
 		if gatewayDead(ctx) && c.Outcome != network.OK {
 			return unreachable()
 		}
-		return append(list, connectEvidence(t, c, n.portal(ctx, t, way, c)))
+		return append(list, connected(c, n.portal(ctx, t, way, c)))
 	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
-	if trust.Name == "" {
-		trust.Name = t.Host
+	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
+		trust.Name = t.Host // an address alone is no name that anybody has asked the certificate to carry
 	}
 	if t.CAFile != "" {
 		roots, err := network.LoadRoots(t.CAFile)
 		if err != nil {
 			c := network.TryConnect(ctx, way)
 			n.spend(c.Bytes)
-			return append(list, connectEvidence(t, c, network.PortalUnknown), doubtful(evidence.NetTLS, t.Name, report.CannotTell, reasonFor(err)))
+			return append(list, connected(c, network.PortalUnknown), doubtful(evidence.NetTLS, t.Name, report.CannotTell, reasonFor(err)))
 		}
 		trust.Roots = roots
 	}
-	h := network.TryTLS(ctx, way, trust)
+	h := network.TryTLS(ctx, way, trust, p.extra)
 	n.spend(h.Bytes)
 	if gatewayDead(ctx) && h.Outcome != network.OK {
 		return unreachable()
 	}
-	list = append(list, connectEvidence(t, h.Connect, network.PortalUnknown))
+	list = append(list, connected(h.Connect, network.PortalUnknown))
 	if h.Outcome != network.OK {
 		return append(list, all(report.ReasonMasked, evidence.NetTLS)...)
 	}
-	return append(list, tlsEvidence(t, h))
+	e := tlsEvidence(t, h)
+	p.mu.Lock()
+	p.trusted = p.trusted || h.TLS == network.OK
+	doubt := h.TLS == network.UnknownCA && t.CAFile == "" && !p.trusted
+	p.mu.Unlock()
+	if doubt {
+		// Which roots the application trusts nobody has told us, and we have never seen this host with one of ours.
+		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonUnsupported
+		delete(e.Facts, "level")
+	}
+	if h.TLS == network.OK && h.Hello == network.HelloSmall {
+		n.largeHello(ctx, p, way, trust, &e)
+	}
+	return append(list, e)
+}
+
+// stopped answers for a target that could not be asked because something else took all the time.
+func stopped(t Target) []report.Evidence {
+	list := []report.Evidence{doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)}
+	if t.TLS {
+		list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout))
+	}
+	return list
+}
+
+// largeHello tries now and then whether a hello with a post-quantum share gets through as well: newer applications and
+// libraries send one, and some lines swallow it. One that did not is asked again every time.
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, e *report.Evidence) {
+	p.mu.Lock()
+	due := p.largeAt.IsZero() || time.Since(p.largeAt) > largeEvery
+	p.mu.Unlock()
+	if !due || !n.maySpend(tlsBytes, 4) || !p.extra() {
+		return
+	}
+	o, bytes := network.TryLargeHello(ctx, w, trust)
+	n.spend(bytes)
+	switch o {
+	case network.OK:
+		p.mu.Lock()
+		p.largeAt = time.Now()
+		p.mu.Unlock()
+		e.Facts[evidence.LargeHello.Name()] = "ok"
+	case network.Timeout, network.Reset:
+		e.Facts[evidence.LargeHello.Name()] = "swallowed"
+	}
 }
 
 func connectEvidence(t Target, c network.Connect, portal network.Portal) report.Evidence {
@@ -148,15 +224,32 @@ func tlsEvidence(t Target, h network.Handshake) report.Evidence {
 	if h.TLS == network.Stopped {
 		return doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout)
 	}
-	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(h.TLS)), evidence.MS.Is(millis(h.Took))}
-	if h.DaysKnown {
-		facts = append(facts, count(evidence.DaysLeft, h.DaysLeft))
+	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.MS.Is(millis(h.Took)), evidence.Hello.Is(string(h.Hello))}
+	if h.TLS != network.Unsupported {
+		facts = append(facts, evidence.Outcome.Is(string(h.TLS)))
+	}
+	if h.Known {
+		facts = append(facts, count(evidence.DaysLeft, h.DaysLeft), evidence.Which.Is(h.Which))
+	}
+	for _, yes := range []struct {
+		is   bool
+		fact evidence.Fact[bool]
+	}{{h.CNOnly, evidence.CnOnly}, {h.SHA1, evidence.Sha1}, {h.WantsCert, evidence.WantsCertificate}, {h.TLCP, evidence.Tlcp}} {
+		if yes.is {
+			facts = append(facts, yes.fact.Is(true))
+		}
+	}
+	if h.Alert != 0 {
+		facts = append(facts, count(evidence.Alert, h.Alert))
 	}
 	if h.Reset {
 		facts = append(facts, evidence.Reset.Is(true))
 	}
 	if h.OldVersion {
 		facts = append(facts, evidence.OldVersion.Is(true))
+	}
+	if h.TLS == network.Unsupported {
+		return evidence.CannotTell(evidence.NetTLS, t.Name, report.ReasonUnsupported, facts...)
 	}
 	return evidence.New(evidence.NetTLS, t.Name, facts...)
 }
@@ -222,7 +315,8 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
-	v, err := network.MeasurePath(ctx, way)
+	p := n.place(way.Addr)
+	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (!p.justFailed() && p.extra() || p.giveUp()) }, p.leave)
 	n.spend(v.Bytes)
 	if gatewayDead(ctx) {
 		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, report.ReasonMasked)}
@@ -230,7 +324,8 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	if err != nil && v.Received < 3 { // cut short before it could show anything
 		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.CannotTell, report.ReasonTimeout)}
 	}
-	if v.Unreachable && v.Received == 0 {
+	if v.By != "echo" && v.Received == 0 || v.Unreachable && v.Received == 0 {
+		// Nothing came back at all: that is no quality of the path, and the connection's own check says what it is.
 		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, report.ReasonMasked)}
 	}
 	var more []evidence.Value
@@ -288,7 +383,27 @@ func (n *Network) mtu(ctx context.Context, t Target) []report.Evidence {
 	if v.LargestOK > 0 {
 		facts = append(facts, count(evidence.LargestOkBytes, v.LargestOK))
 	}
+	if v.Outcome == network.Blackhole && (v.LargestOK == 0 || n.largePasses(ctx, t, way)) {
+		// No path is narrower than the smallest size tried; or a handshake that fills whole packets got through: what
+		// vanishes is large echoes.
+		return []report.Evidence{doubtful(evidence.NetMTU, t.Name, report.CannotTell, report.ReasonUnsupported)}
+	}
 	return []report.Evidence{evidence.New(evidence.NetMTU, t.Name, facts...)}
+}
+
+// largePasses tells whether a TLS handshake whose hello fills more than one packet gets through to a target.
+func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool {
+	p := n.place(w.Addr)
+	if !t.TLS || !n.maySpend(tlsBytes, 2) || !p.enter(ctx) {
+		return false
+	}
+	defer p.leave()
+	if !p.extra() {
+		return false
+	}
+	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()})
+	n.spend(bytes)
+	return o == network.OK
 }
 
 // Metered tells whether what leaves the terminal now goes over a bearer whose bytes cost money.
@@ -364,6 +479,8 @@ type name struct {
 	at     time.Time
 	found  found
 	good   []netip.Addr // the last addresses that an answer gave
+
+	premises string // what the answer hung on
 }
 
 type found struct {
@@ -375,8 +492,31 @@ type found struct {
 	addresses       []netip.Addr
 }
 
-// sameAnswer is for how long one answer serves the checks of one run.
-const sameAnswer = 10 * time.Second
+// An answer serves the checks of one run. A failure is asked again as soon as they have begun, and so is everything when
+// the way out or the resolvers have changed: what was true of them says nothing of what is now.
+const (
+	sameAnswer  = 10 * time.Second
+	sameFailure = 500 * time.Millisecond
+)
+
+// serves is how long an answer may be used again.
+func serves(o network.Outcome) time.Duration {
+	if o == network.OK {
+		return sameAnswer
+	}
+	return sameFailure
+}
+
+// premises is what an answer hangs on: the way out, and who is asked.
+func (n *names) premises(host string) string {
+	t, err := network.ReadTables()
+	if err != nil {
+		return ""
+	}
+	l, r, _ := t.Bearer()
+	resolvers, _ := network.Resolvers(n.c.ResolvConf)
+	return fmt.Sprint(l.Name, l.Carrier, r.Gateway, t.View(l).Address, resolvers, network.HostsFile(n.c.HostsFile, host))
+}
 
 func newNames(c NetworkConfig) *names { return &names{c: c, last: map[string]*name{}} }
 
@@ -387,7 +527,7 @@ func (n *names) find(ctx context.Context, host string) found {
 		e = &name{}
 		n.last[host] = e
 	}
-	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < sameAnswer {
+	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < serves(e.found.outcome) && n.premises(host) == e.premises {
 		defer n.mu.Unlock()
 		f := e.found
 		f.bytes = 0 // paid once
@@ -411,6 +551,7 @@ func (n *names) find(ctx context.Context, host string) found {
 	e.asking = make(chan struct{})
 	n.mu.Unlock()
 
+	premises := n.premises(host)
 	f := n.ask(ctx, host)
 
 	n.mu.Lock()
@@ -422,7 +563,7 @@ func (n *names) find(ctx context.Context, host string) found {
 	} else if f.outcome != network.NXDomain { // a name that is gone has no address any more
 		f.addresses = e.good
 	}
-	e.found = f
+	e.found, e.premises = f, premises
 	if f.outcome != network.Stopped {
 		e.at = time.Now()
 	}
@@ -449,7 +590,14 @@ func (n *names) ask(ctx context.Context, host string) found {
 	if len(reachable) == 0 {
 		return found{outcome: network.Unreachable}
 	}
-	l := network.Resolve(ctx, host, reachable)
+	l := network.Lookup{}
+	for _, name := range network.SearchNames(n.c.ResolvConf, host) {
+		next := network.Resolve(ctx, name, reachable)
+		next.Bytes, next.Took = next.Bytes+l.Bytes, next.Took+l.Took
+		if l = next; l.Outcome != network.NXDomain {
+			break
+		}
+	}
 	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -77,6 +78,9 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	switch err := t.Error(); {
 	case err == nil:
+		if u.keepsSmall(s.broker) {
+			u.note(smallHello)
+		}
 		return nil
 	case opened != nil:
 		return opened
@@ -124,10 +128,9 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 	}
 	conn = &metered{conn, u}
 	if config != nil {
-		c := tls.Client(conn, config)
-		if err := c.HandshakeContext(within); err != nil {
-			conn.Close()
-			return nil, u.explain(s.broker, err)
+		c, err := u.handshake(within, s.broker, b.Host, conn, config)
+		if err != nil {
+			return nil, err
 		}
 		leaf := c.ConnectionState().PeerCertificates[0]
 		u.mu.Lock()
@@ -140,6 +143,75 @@ func (s *session) open(ctx context.Context, b *url.URL, config *tls.Config) (net
 	g := &guard{Conn: conn, lost: s.lose, big: s.tooLarge}
 	context.AfterFunc(ctx, func() { g.over(ctx.Err()) })
 	return g, nil
+}
+
+// helloWait is how long a first hello is given: a path that swallows large ones is silent for ever.
+const helloWait = 10 * time.Second
+
+// handshake makes the TLS session. The library's first message carries a post-quantum key share and fills more than one
+// packet; some lines swallow it. When it gets no answer, a small one is tried on a new connection, kept to from then on,
+// and said. It closes conn when it fails.
+func (u *Uplink) handshake(ctx context.Context, broker, host string, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+	small := func() *tls.Config {
+		c := config.Clone()
+		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+		return c
+	}
+	kept := u.keepsSmall(broker)
+	if kept {
+		config = small()
+	}
+	first, cancel := context.WithTimeout(ctx, helloWait)
+	defer cancel()
+	if kept {
+		first = ctx
+	}
+	heard := &heardPeer{Conn: conn}
+	c := tls.Client(heard, config)
+	err := c.HandshakeContext(first)
+	if err == nil {
+		return c, nil
+	}
+	conn.Close()
+	if ctx.Err() != nil || heard.any.Load() || kept {
+		return nil, u.explain(broker, err)
+	}
+	again, dialled := u.dial(ctx, "tcp", host)
+	if dialled != nil {
+		return nil, u.explain(broker, err)
+	}
+	again = &metered{again, u}
+	c = tls.Client(again, small())
+	if failed := c.HandshakeContext(ctx); failed != nil {
+		again.Close()
+		return nil, u.explain(broker, failed)
+	}
+	u.mu.Lock()
+	u.small[broker] = true
+	u.mu.Unlock()
+	return c, nil
+}
+
+func (u *Uplink) keepsSmall(broker string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.small[broker]
+}
+
+const smallHello = "the line swallows large first messages of TLS; connected with a small one, without a post-quantum key"
+
+// heardPeer notes whether the peer said anything.
+type heardPeer struct {
+	net.Conn
+	any atomic.Bool
+}
+
+func (l *heardPeer) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 {
+		l.any.Store(true)
+	}
+	return n, err
 }
 
 // bare takes the addresses out of a network error: they change with every attempt and tell nothing.

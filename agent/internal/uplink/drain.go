@@ -19,6 +19,7 @@ func (s *session) puback() error {
 	if err := t.token.Error(); err != nil {
 		return fmt.Errorf("publish to %s: %w", s.broker, err)
 	}
+	s.u.suspect.taken(t.message)
 	if r := t.record; r != nil && s.u.cfg.Delivery == DeliveryBroker {
 		s.high[r.Epoch] = max(s.high[r.Epoch], r.Seq)
 		if r.Kind != report.KindDropped { // those go ahead of their turn and confirm nothing below
@@ -123,7 +124,8 @@ func (s *session) fill(now time.Time) (time.Duration, error) {
 	if !ok {
 		return wait, nil
 	}
-	s.busy = true
+	m = s.suspected(m)
+	s.busy, s.now, s.nowAt = true, &m, now
 	s.send <- m // the sender is idle: it takes it at once
 	return wait, nil
 }

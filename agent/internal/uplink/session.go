@@ -39,6 +39,9 @@ type session struct {
 	next    time.Time // no record of the past before then
 	high    map[string]uint64
 	drained bool
+	now     *message // with the sender, while busy
+	nowAt   time.Time
+	broke   bool // the peer ended the connection
 }
 
 type message struct {
@@ -48,6 +51,7 @@ type message struct {
 	payload  []byte
 	record   *outbox.Record // nil for what is not counted
 	answer   *outReply      // nil for what is no reply
+	packed   bool           // whatever the configuration says
 }
 
 type sent struct {
@@ -119,6 +123,8 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 	err = s.work(ctx)
 	if err == nil {
 		s.goodbye()
+	} else {
+		s.blame(time.Now())
 	}
 	return true, time.Since(start), err
 }
@@ -207,7 +213,7 @@ func (s *session) incoming(m mqtt.Message) {
 func (s *session) sender() {
 	var packer report.Packer
 	for m := range s.send {
-		if s.u.cfg.Compress && m.kind != report.KindStatus {
+		if m.packed || s.u.cfg.Compress && m.kind != report.KindStatus {
 			m.payload = packer.Pack(m.payload)
 		}
 		t := s.client.Publish(m.topic, 1, m.retained, m.payload)
@@ -317,6 +323,7 @@ func (s *session) work(ctx context.Context) error {
 			return nil
 		case err := <-s.lost:
 			timer.Stop()
+			s.broke = true
 			return s.dropped(err)
 		case t := <-s.sent:
 			s.busy = false

@@ -122,6 +122,7 @@ type Counters struct {
 	Refused     int64 // commands
 	BadMessages int64 // from the broker, unreadable or out of place
 	Lost        int64 // replies that no session took
+	SetAside    int64 // documents that the broker does not take; an empty one stands in their place
 }
 
 // An Uplink is made with New and started with Run. The other methods may be called from any goroutine at any time.
@@ -147,6 +148,7 @@ type Uplink struct {
 	silent  int        // ack timeouts in a row
 	moved   time.Time  // last ack that moved the cursor, or the first send after none was waiting
 	reached outbox.Pos // by the session before
+	suspect suspect
 
 	mu       sync.Mutex
 	state    State
@@ -156,6 +158,7 @@ type Uplink struct {
 	dirty    bool
 	replies  []outReply
 	loose    []looseDoc
+	small    map[string]bool // brokers that are reached with a small hello alone
 }
 
 // New checks the configuration. Files named in it are not read before Run: what is missing now may be there later.
@@ -202,7 +205,7 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	u := &Uplink{
 		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
 		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
-		seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
+		small: map[string]bool{}, seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
 	}
@@ -231,6 +234,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		u.remember()
 		u.ended(broker, up, err)
+		if s := u.suspect; s.found() && s.times == packAfter {
+			u.log.Warn("uplink", "warning", fmt.Sprintf("the broker hangs up at a %s document of %d bytes, %d times: it is sent packed", s.key.kind, s.size, s.times))
+		}
 		switch {
 		case lasted >= stable:
 			failures, u.short = 0, 0
@@ -272,8 +278,8 @@ func (u *Uplink) backoff(failures int, wasGood bool) time.Duration {
 	} else {
 		ceiling = min(top, firstSpread)
 	}
-	if u.short >= fightAfter {
-		ceiling = top * fightFactor
+	if u.short >= fightAfter && !u.suspect.found() && u.box.Stats().Records == 0 {
+		ceiling = top * fightFactor // nothing waits here: whoever else uses our id may have its turn
 	}
 	return u.spread(ceiling)
 }

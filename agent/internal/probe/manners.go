@@ -1,0 +1,145 @@
+package probe
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"posdx/drivers/network"
+)
+
+// Bounds of what we may ask of one place. Hosts and the boxes before them count connections by address, and the payment
+// application shares ours: a probe never takes the one that a sale needs. What the application opens counts as well.
+const (
+	mannersWindow = time.Minute
+	mannersMost   = 10               // connections in a window, ours and the application's
+	mannersExtra  = 4                // of those, such as only make an answer finer
+	appProof      = 20 * time.Second // a connection over which something came so lately works
+	appIdle       = 3 * time.Minute  // one that is open and was used so lately may be the only one the host takes
+	largeEvery    = 30 * time.Minute // between large hellos that got through
+	failureLasts  = 5 * time.Second  // for the other checks of the same run
+	maxPlaces     = 32
+)
+
+// A place is one address and port that is asked.
+type place struct {
+	turn chan struct{} // held by whoever has a connection to it: one at a time
+
+	mu      sync.Mutex
+	opened  []time.Time
+	extras  []time.Time
+	app     map[uint16]bool // ports of the application's connections that were counted
+	failed  time.Time       // our last connection that did not come about
+	differs bool            // the application got through where we do not
+	trusted bool            // its certificate has led to a known root
+	largeAt time.Time       // when a large hello got through last
+}
+
+func (n *Network) place(to netip.AddrPort) *place {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.places[to]
+	if p == nil {
+		if len(n.places) >= maxPlaces { // names that move: begin anew
+			clear(n.places)
+		}
+		p = &place{turn: make(chan struct{}, 1), app: map[uint16]bool{}}
+		n.places[to] = p
+	}
+	return p
+}
+
+// enter waits for the turn at a place; false if ctx ended before.
+func (p *place) enter(ctx context.Context) bool {
+	select {
+	case p.turn <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case p.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *place) leave() { <-p.turn }
+
+// may takes one connection out of what is left, if anything is. One that only makes an answer finer is extra.
+func (p *place) may(now time.Time, extra bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := func(t time.Time) bool { return now.Sub(t) > mannersWindow }
+	p.opened, p.extras = slices.DeleteFunc(p.opened, old), slices.DeleteFunc(p.extras, old)
+	if len(p.opened) >= mannersMost || extra && len(p.extras) >= mannersExtra {
+		return false
+	}
+	p.opened = append(p.opened, now)
+	if extra {
+		p.extras = append(p.extras, now)
+	}
+	return true
+}
+
+func (p *place) extra() bool { return p.may(time.Now(), true) }
+
+// justFailed tells whether a connection has failed so lately that another would say the same.
+func (p *place) justFailed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.failed.IsZero() && time.Since(p.failed) < failureLasts
+}
+
+// giveUp leaves after a turn that came to nothing.
+func (p *place) giveUp() bool { p.leave(); return false }
+
+// An appView is what the application's own connections to a place show.
+type appView struct {
+	works bool // something came over one a moment ago
+	open  bool // one is open that worked lately
+	rtt   time.Duration
+	ago   time.Duration
+}
+
+// watch looks at the application's connections to a place.
+func (p *place) watch(sockets []network.Socket, now time.Time) appView {
+	v := appView{ago: appIdle}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ports := make(map[uint16]bool, len(sockets))
+	for _, s := range sockets {
+		ports[s.Local] = true
+		if !p.app[s.Local] {
+			p.opened = append(p.opened, now)
+		}
+		switch {
+		case !s.Established || s.Received == 0 || s.Repeats > 0: // nothing came back yet, or it hangs
+		case s.LastReceive <= v.ago:
+			v.ago, v.rtt, v.open = s.LastReceive, s.RTT, true
+			v.works = s.LastReceive <= appProof
+			if !p.failed.IsZero() && now.Add(-s.LastReceive).After(p.failed) {
+				p.differs = true
+			}
+		}
+	}
+	p.app = ports
+	return v
+}
+
+// ended notes how our own connection ended, and tells whether one that failed says something about the application's.
+func (p *place) ended(o network.Outcome, v appView, now time.Time) (tells bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch o {
+	case network.OK:
+		p.failed, p.differs = time.Time{}, false
+		return true
+	case network.Stopped:
+		return true
+	}
+	p.failed = now
+	return !v.open && !p.differs
+}
