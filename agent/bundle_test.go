@@ -351,3 +351,30 @@ func FuzzReadBundle(f *testing.F) {
 		}
 	})
 }
+
+// A bundle goes onto the medium that is named, or nowhere, and no folder is made for it.
+func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		file, mount string
+		ok          bool
+	}{
+		{"/proc/t1.zip", "/proc", true},
+		{"/proc/t1.zip", "/", false},
+		{dir + "/t1.zip", "/proc", false},
+		{dir + "/t1.zip", dir, false},              // nothing is mounted there
+		{"/proc/none-such/t1.zip", "/proc", false}, // no folder
+		{dir + "/t1.zip", dir + "/none", false},
+	} {
+		if err := onMount(c.file, c.mount); (err == nil) != c.ok {
+			t.Errorf("%s on %s: %v, want it taken: %v", c.file, c.mount, err, c.ok)
+		}
+	}
+	var o, e bytes.Buffer
+	if code := run(t.Context(), stdio{strings.NewReader(""), &o, &e}, []string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
+		t.Errorf("into a folder that is not there: exit %d, %s", code, e.String())
+	}
+	if _, err := os.Stat(dir + "/a"); err == nil {
+		t.Error("a folder was made")
+	}
+}

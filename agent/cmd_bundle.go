@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"posdx/agent/diagnose"
@@ -20,13 +21,14 @@ import (
 )
 
 func runBundle(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "bundle", "FILE | --list  [--config FILE] [--socket PATH] [--lang zh|en] [--json]",
+	f := flags(s, "bundle", "FILE | --list  [--require-mount DIR] [--config FILE] [--socket PATH] [--lang zh|en] [--json]",
 		"Packs what the terminal knows of itself into one zip file for support: the state, the kept diagnoses, the counts, the\nconfiguration without secrets, what the fleet asked. Nothing sensitive is in it, and every byte is searched for card\n"+
 			"numbers once more. FILE - is the standard output. With --list it prints what would be in it and writes nothing.\nIt works without a daemon, and says what is missing then.\n"+
 			"Exit codes: 0 done, 1 the file could not be written, 2 usage.",
 		"posdx bundle --list\nposdx bundle /media/usb/t1.zip")
 	list := f.Bool("list", false, "print what would be in it")
 	asJSON := f.Bool("json", false, "print the manifest as JSON")
+	mount := f.String("require-mount", "", "write only if `DIR` is mounted and the file lies on it: a USB stick that is not in is no place")
 	client := addClientFlags(f, "zh")
 	words, code, ok := parse(s, f, args)
 	if !ok {
@@ -36,6 +38,12 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	if !client.valid(s) || len(words) > 1 || (len(words) == 0) != *list {
 		f.Usage()
 		return exitUsage
+	}
+	if *mount != "" && len(words) == 1 && words[0] != "-" {
+		if err := onMount(words[0], *mount); err != nil {
+			fmt.Fprintf(s.err, "posdx bundle: %v\n", err)
+			return exitFailed
+		}
 	}
 	w := witness{lang: *lang, records: bundleRecords}
 	if c, _, err := readConfig(*client.config); err != nil {
@@ -82,6 +90,28 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintf(s.err, "posdx bundle: %d places looked like card numbers and were overwritten: this is a defect, please report it\n", m.Scrubbed)
 	}
 	return exitOK
+}
+
+// onMount tells whether a file would lie on the file system that is mounted at a folder.
+func onMount(file, mount string) error {
+	var top, above, here syscall.Stat_t
+	mount = filepath.Clean(mount)
+	if err := syscall.Stat(mount, &top); err != nil {
+		return fmt.Errorf("--require-mount %s: %w", mount, err)
+	}
+	if err := syscall.Stat(filepath.Join(mount, ".."), &above); err != nil {
+		return fmt.Errorf("--require-mount %s: %w", mount, err)
+	}
+	if top.Dev == above.Dev && top.Ino != above.Ino {
+		return fmt.Errorf("--require-mount %s: nothing is mounted there; put the medium in and mount it", mount)
+	}
+	if err := syscall.Stat(filepath.Dir(file), &here); err != nil {
+		return fmt.Errorf("%s: %w; the folder has to be there", filepath.Dir(file), err)
+	}
+	if here.Dev != top.Dev {
+		return fmt.Errorf("%s does not lie on %s", file, mount)
+	}
+	return nil
 }
 
 // text is a manifest for people.
