@@ -393,7 +393,7 @@ func TestReportedKernelLines(t *testing.T) {
 			"sys/class/mmc_host/mmc1/mmc1:0001/type", "SDIO", "sys/class/mmc_host/mmc3/index", "3")
 		records := make([]string, len(c.lines))
 		for i, l := range c.lines {
-			records[i] = fmt.Sprintf("4,%d,%d,-;%s", i+2, 7140000000+i*1000, l)
+			records[i] = fmt.Sprintf("4,%d,%d,-;%s", i+2, 7140000000+int64(i)*1000, l)
 		}
 		got := map[string]report.Evidence{}
 		for _, p := range NewBoard(BoardConfig{Root: root, Kmsg: kmsg(t, records...)}).Probes() {

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/japanese"
-	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/encoding/unicode"
@@ -19,7 +18,7 @@ import (
 // registry, in small letters, and what people call them).
 var encodings = map[string]encoding.Encoding{
 	"gb18030": simplifiedchinese.GB18030, "gbk": simplifiedchinese.GB18030, "gb2312": simplifiedchinese.GB18030,
-	"big5": traditionalchinese.Big5, "shift-jis": japanese.ShiftJIS, "euc-jp": japanese.EUCJP, "euc-kr": korean.EUCKR,
+	"big5": traditionalchinese.Big5, "shift-jis": japanese.ShiftJIS,
 	"latin1": charmap.Windows1252, "iso-8859-1": charmap.Windows1252, // of which it is a part, but for control characters
 	"iso-8859-2": charmap.ISO8859_2, "iso-8859-5": charmap.ISO8859_5, "iso-8859-7": charmap.ISO8859_7, "iso-8859-9": charmap.Windows1254,
 	"iso-8859-15": charmap.ISO8859_15, "koi8-r": charmap.KOI8R, "cp437": charmap.CodePage437, "cp850": charmap.CodePage850,

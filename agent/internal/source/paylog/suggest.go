@@ -263,7 +263,7 @@ func guessEncoding(b []byte) string {
 		return ""
 	}
 	best, most := "windows-1252", 0
-	for _, name := range []string{"gb18030", "big5", "shift-jis", "euc-kr", "windows-1251"} {
+	for _, name := range []string{"gb18030", "big5", "shift-jis", "windows-1251"} {
 		text, err := utf8Text(b, name)
 		if err == nil && !bytes.ContainsRune(text, utf8.RuneError) {
 			n := 0
