@@ -37,7 +37,7 @@ test: packages ## everything that proves the product, about 15 minutes on two co
 	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
 	$(GO) vet ./...
 	@$(MAKE) --no-print-directory size tarm arm-test lab-short fuzz-short soak-short
-	$(GO) test -timeout 15m ./...
+	$(GO) test -json -timeout 15m ./... | $(GO) run ./firmware-build/testsum
 
 .PHONY: race
 race: ## unit tests with the race detector

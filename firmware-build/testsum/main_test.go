@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSummaryTellsWhatFailedAndWhatWasSkipped reads streams as `go test -json` makes them.
+func TestSummaryTellsWhatFailedAndWhatWasSkipped(t *testing.T) {
+	const skipped = `{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:3: needs root\n"}
+{"Action":"skip","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"p","Test":"TestB"}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
+{"Action":"pass","Package":"p"}
+`
+	const failed = `{"Action":"output","Package":"q","Test":"TestC","Output":"    c_test.go:9: wrong\n"}
+{"Action":"fail","Package":"q","Test":"TestC"}
+{"Action":"output","Package":"q","Output":"FAIL\tq\t0.1s\n"}
+{"Action":"fail","Package":"q"}
+`
+	for name, c := range map[string]struct {
+		in   string
+		good bool
+		says []string
+	}{
+		"skipped":   {skipped, true, []string{"ok  \tp\t0.1s", "1 tests skipped\n  needs root: TestA\n"}},
+		"failed":    {skipped + failed, false, []string{"c_test.go:9: wrong", "FAIL\tq", "needs root: TestA"}},
+		"no build":  {"# p\np.go:1: syntax error\nFAIL\tp [build failed]\n", false, []string{"syntax error"}},
+		"nothing":   {"", false, []string{"0 tests skipped"}},
+		"not whole": {skipped[:len(skipped)-30], true, []string{"1 tests skipped"}},
+	} {
+		var out strings.Builder
+		if good := summarise(strings.NewReader(c.in), &out); good != c.good {
+			t.Errorf("%s: good %v\n%s", name, good, out.String())
+		}
+		for _, s := range c.says {
+			if !strings.Contains(out.String(), s) {
+				t.Errorf("%s: %q is not in\n%s", name, s, out.String())
+			}
+		}
+	}
+}
