@@ -181,7 +181,7 @@ func (w codeWriter) code(scheme, code string) int {
 		fmt.Fprintln(w.s.out)
 		w.line(0, w.say("网上文章的说法与查证：", "What articles claim, and what the sources say:"))
 		for _, c := range d.Claims {
-			w.line(2, "["+w.verdict(c.Verdict)+"] "+c.Claim)
+			w.line(2, fmt.Sprintf(w.say("[%s] 文章%s：%s", "[%s] article %s: %s"), w.verdict(c.Verdict), c.Seed, c.Claim))
 			w.line(4, c.Finding)
 		}
 	}
@@ -200,6 +200,14 @@ func (w codeWriter) meaning(m meaningJSON) {
 		w.line(2, w.say("谁发出：来源未说明；此表的码来自", "sent by: no source says; codes of this table come from ")+w.words(m.Writers))
 	}
 	w.line(2, w.say("问题所在：", "fault: ")+w.word(m.Domain)+w.say("；重试：", "; retry: ")+w.word(m.Retry))
+	switch never := m.Class == "C" || m.Class == "E"; {
+	case never && m.Retry == "yes":
+		w.line(2, w.say("类别说“不要重试”，是指不要马上连续重刷；故障过去之后可以再试一笔。",
+			"The class says not to retry: not at once and not again and again. Once the fault has passed one more try is in order."))
+	case m.Class == "B" && m.Retry == "no":
+		w.line(2, w.say("类别说可重试，是指改正之后重做；原样重刷没有用。",
+			"The class says that it may be tried again: after what was wrong is put right. The same again does not help."))
+	}
 	if m.Maps != "" {
 		w.line(2, w.say("相当于39域：", "field 39: ")+m.Maps)
 	}
@@ -212,20 +220,26 @@ func (w codeWriter) meaning(m meaningJSON) {
 	}
 }
 
+// class returns a class of the tables for people: the letters of the Chinese standard, or the table's own word.
 func (w codeWriter) class(c string) string {
-	switch c {
-	case "A":
-		return w.say("A 成功", "A success")
-	case "B":
-		return w.say("B 失败，可重试", "B failed, may retry")
-	case "C":
-		return w.say("C 失败，不要重试", "C failed, do not retry")
-	case "D":
-		return w.say("D 失败，需操作员处理", "D failed, the operator must act")
-	case "E":
-		return w.say("E 系统故障，不要重试", "E system fault, do not retry")
+	if t, ok := classes[c]; ok {
+		return t.In(w.lang)
 	}
 	return c
+}
+
+var classes = map[string]codes.Text{
+	"A": {ZH: "A 成功", EN: "A success"}, "B": {ZH: "B 失败，可重试", EN: "B failed, may retry"}, "C": {ZH: "C 失败，不要重试", EN: "C failed, do not retry"},
+	"D": {ZH: "D 失败，需操作员处理", EN: "D failed, the operator must act"}, "E": {ZH: "E 系统故障，不要重试", EN: "E system fault, do not retry"},
+	"decline": {ZH: "拒绝", EN: "decline"}, "error": {ZH: "出错", EN: "error"}, "comm": {ZH: "通信", EN: "communication"}, "pick-up": {ZH: "没收卡片", EN: "pick up the card"},
+	"approve": {ZH: "批准", EN: "approve"}, "partial": {ZH: "部分批准", EN: "partly approved"}, "keys": {ZH: "密钥", EN: "keys"}, "file": {ZH: "文件", EN: "file"},
+	"card": {ZH: "卡片", EN: "card"}, "icc": {ZH: "芯片", EN: "chip"}, "config": {ZH: "参数", EN: "settings"}, "storage": {ZH: "存储", EN: "storage"}, "message": {ZH: "报文", EN: "message"},
+	"journal": {ZH: "流水", EN: "journal"}, "user": {ZH: "操作", EN: "operation"}, "hw": {ZH: "硬件", EN: "hardware"}, "printer": {ZH: "打印机", EN: "printer"},
+	"reversal": {ZH: "冲正", EN: "reversal"}, "recon": {ZH: "对账", EN: "reconciliation"}, "admin": {ZH: "管理", EN: "administration"}, "serial": {ZH: "串口", EN: "serial line"},
+	"pending": {ZH: "处理中", EN: "pending"}, "network": {ZH: "网络", EN: "network"}, "timeout": {ZH: "超时", EN: "timed out"}, "string": {ZH: "名称", EN: "a name"},
+	"session": {ZH: "签到", EN: "session"}, "refer": {ZH: "联系发卡行", EN: "refer to the issuer"}, "host": {ZH: "主机", EN: "host"}, "advice": {ZH: "通知", EN: "advice"},
+	"local": {ZH: "本机", EN: "local"}, "software": {ZH: "软件", EN: "software"}, "power": {ZH: "供电", EN: "power"}, "generic": {ZH: "通用", EN: "general"},
+	"display": {ZH: "显示", EN: "display"}, "driver": {ZH: "驱动", EN: "driver"}, "unknown": {ZH: "不明", EN: "unknown"},
 }
 
 // word returns a word of the tables for people.
@@ -292,7 +306,7 @@ func (w codeWriter) verdict(v string) string {
 	case "partly":
 		return w.say("部分对", "partly")
 	}
-	return w.say("无法证实", "unknowable")
+	return w.say("无法证实", "unprovable")
 }
 
 // coverage prints where every cause and remedy of the seed articles went.

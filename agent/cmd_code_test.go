@@ -27,12 +27,12 @@ func TestCode(t *testing.T) {
 		exit int
 		has  string // all of these lines, in this order, in what is printed
 	}{
-		{[]string{"97", "--lang", "en"}, 0, "unionpay  97\nsent by: the acquirer, the switch\nnever sent by the issuer\ngicc-de  97\nMAC check\ncb2a-fr  97\n[false] 97 means an invalid card"},
-		{[]string{"97"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 97表示卡无效"},
+		{[]string{"97", "--lang", "en"}, 0, "unionpay  97\nsent by: the acquirer, the switch\nnever sent by the issuer\ngicc-de  97\nMAC check\ncb2a-fr  97\n[false] article 000: 97 means an invalid card"},
+		{[]string{"97"}, 0, "unionpay  97  银联应答码\n终端未登记\n类别：D 失败，需操作员处理\n谁发出：收单机构、卡组织等转接网络\n来源（13）\n[错] 文章000：97表示卡无效"},
 		{[]string{"--scheme", "gicc-de", "97", "--lang=en"}, 0, "gicc-de  97\nMAC check"},
 		{[]string{"--lang", "en", "77"}, 0, "unionpay  77\ndisputed: the sources disagree.\nGNETE instead: PIN"},
 		{[]string{"--lang", "en", "A097"}, 0, "acquirer-4  A097\nfield 39: 97"},
-		{[]string{"--lang", "en", "ConnectError"}, 0, "seed:ConnectError\n[unknowable]"},
+		{[]string{"--lang", "en", "ConnectError"}, 0, "seed:ConnectError\n[unprovable]"},
 		{[]string{"--lang", "en", "T-8C41"}, 1, "Code \"T-8C41\" is in no table. Searched: acquirer-4\nvisa\nAn unknown code means"},
 		{[]string{"--scheme", "visa", "--lang", "en", "97"}, 1, "Searched: visa"},
 		{[]string{"--coverage", "--lang", "en"}, 0, "C1  Communication\ncause: host.unreachable\nC26  Display fault\nnot observable from inside\nR3  Restart\nadvice: R3\nS9  "},
@@ -142,6 +142,15 @@ func TestCodeFitsTheConsole(t *testing.T) {
 					t.Errorf("%q: %d columns: %s", args, n, line)
 				}
 			}
+		}
+	}
+}
+
+// TestClassesHaveWords: no class of a table is shown in the other language.
+func TestClassesHaveWords(t *testing.T) {
+	for _, m := range codes.Builtin().Meanings {
+		if _, ok := classes[m.Class]; m.Class != "" && !ok {
+			t.Errorf("%s %s: class %q has no words", m.Scheme, m.Code, m.Class)
 		}
 	}
 }
