@@ -19,8 +19,8 @@ import (
 	"posdx/drivers/reader"
 )
 
-// anyCode stands for a terminal that is examined without a code: it is in no table, so the evidence alone decides.
-const anyCode = "?"
+// anyCode stands for a terminal that is examined without a code.
+const anyCode = diagnose.AnyCode
 
 // liveFlags are the flags of a diagnosis made now.
 type liveFlags struct {

@@ -82,6 +82,7 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 			d.NextTest = &plan[0].NextTest
 		}
 	}
+	s.examined(&d, o.Lang)
 	d.Handoff = s.handoff(&d)
 	return d
 }

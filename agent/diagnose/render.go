@@ -43,6 +43,13 @@ func Render(d report.Diagnosis, lang string, width int) string {
 		}
 	case first.ID == "none":
 		w.line(say("原因", "cause"), first.Title)
+		if d.Event.Code == AnyCode {
+			well, open := lookedAt(&d, lang)
+			w.line(say("正常", "well"), well)
+			if open != "" {
+				w.line(say("未查清", "open"), open)
+			}
+		}
 		return w.b.String()
 	default:
 		w.line(say("原因", "cause"), fmt.Sprintf("%s  %s  [%s]", first.Title, chance(first, lang), first.ID))
@@ -83,6 +90,8 @@ func headline(d *report.Diagnosis, lang string) string {
 	}
 	text := clean(d.Event.Code)
 	switch {
+	case d.Event.Code == AnyCode:
+		return say("没有应答码，检查终端现状", "none: the terminal as it is now")
 	case !d.Code.Known:
 		text += "  " + say("查过的码表里没有这个应答码", "in none of the tables searched")
 	case d.Code.Disputed && d.Code.Scheme == codes.SchemeAcquirer:

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -76,5 +77,40 @@ func TestSpeak(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestNothingWrongIsAnAnswer: a healthy terminal that is examined without a code is told so, with what was looked at and
+// what could not be; one bad check, and it is not.
+func TestNothingWrongIsAnAnswer(t *testing.T) {
+	k := codes.Builtin()
+	well := []report.Evidence{
+		{Check: "net.link", Subject: "eth0", Status: report.OK, Facts: report.Facts{"kind": "ethernet", "carrier": true}},
+		{Check: "net.tcp", Subject: "host-primary", Status: report.OK, Facts: report.Facts{"outcome": "ok", "ms": 40.0}},
+		{Check: "reader.port", Subject: "reader0", Status: report.CannotTell, Facts: report.Facts{"reason": report.ReasonInUse}},
+		{Check: "net.wifi", Subject: "wifi", Status: report.NotRun, Facts: report.Facts{"reason": report.ReasonAbsent}},
+	}
+	explain := func(list []report.Evidence, lang string) report.Diagnosis {
+		return Explain(report.Event{Code: AnyCode, Origin: report.OriginUnknown, Channel: report.ChannelConsole}, list, k, Options{Lang: lang})
+	}
+	d := explain(well, "en")
+	if d.Abstained || d.Causes[0].ID != "none" || d.Causes[0].Verdict == "confirmed" || d.Causes[0].Probability > 0.7 {
+		t.Errorf("%+v", d.Causes)
+	}
+	text := Render(d, "en", 80)
+	for _, want := range []string{"Nothing wrong was found", "Connection to the host", "Whether the card reader answers", "No sale was looked at"} {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "Wi-Fi") || strings.Contains(Render(explain(well, "zh"), "zh", 80), "Nothing") {
+		t.Errorf("what is not fitted, or English:\n%s", text)
+	}
+	bad := append(slices.Clone(well), report.Evidence{Check: "board.storage", Subject: "/data", Status: report.Bad, Facts: report.Facts{"path": "/data", "free_pct": 0.0}})
+	if d := explain(bad, "en"); d.Causes[0].ID == "none" {
+		t.Errorf("a full disk: %+v", d.Causes[0])
+	}
+	if d := explain(nil, "en"); d.Causes[0].ID == "none" {
+		t.Error("nothing was looked at, and nothing is wrong")
 	}
 }
