@@ -232,7 +232,7 @@ func follow(c config, log *slog.Logger) (l *paylog.Logs, wrong []error) {
 	return l, wrong
 }
 
-// links makes the ears on the register links.
+// links makes the listeners of the register links.
 func links(c config, log *slog.Logger) []*registerlink.Link {
 	parities := map[string]serial.Parity{"odd": serial.OddParity, "even": serial.EvenParity}
 	var list []*registerlink.Link
@@ -252,7 +252,7 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	return list
 }
 
-// watchWire makes the ear on the connections to the hosts.
+// watchWire makes the listener of the connections to the hosts.
 func watchWire(c config, log *slog.Logger) *capture.Capture {
 	w := capture.New()
 	w.Targets, w.Interface, w.Length, w.Dialect, w.Log = hosts(c), c.Capture.Interface, c.Capture.Length, c.Capture.Dialect, log

@@ -108,7 +108,7 @@ func (t *ReaderTap) listen(ctx context.Context, c serial.Config, port int) error
 	return t.follow(p, port > 0)
 }
 
-// ears are what a tap has of a port: it could not write if it wanted to.
+// ears is the reading side of a port: a tap is given no way to write.
 type ears interface {
 	Read([]byte) (int, error)
 	SetReadDeadline(time.Time) error

@@ -213,10 +213,10 @@ func (e *Link) belongs(f ecr.Found, now time.Time) ecr.Kind {
 	return f.Kind
 }
 
-// errNothing is what an ear has said before it said anything.
+// errNothing marks a listener whose state has not been written to the log yet: its first state is always news.
 var errNothing = errors.New("nothing said")
 
-// An ear listens to one direction. It belongs to one goroutine.
+// An ear is the listener of one direction of a link, terminal to register or back. It belongs to one goroutine.
 type ear struct {
 	link    *Link
 	index   int
