@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7a0adc9f747cd965714e279829eb9832feaa930658a8fbb8738213c91f4ebc4f", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd22fbf1af3bac79a0ec4325bda310ee0843c08186d724e8", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -1360,6 +1360,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7a0adc9f747cd965714
 	Limit{Finding: "hist.one-card", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "hist.one-sale", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "hist.many-cards", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1524,6 +1527,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7a0adc9f747cd965714
 	FindingNews{Finding: "hist.ok-since-update", News: "good"},
 	FindingNews{Finding: "hist.one-card", News: "good"},
 	FindingNews{Finding: "hist.one-issuer", News: "note"},
+	FindingNews{Finding: "hist.one-sale", News: "good"},
 	FindingNews{Finding: "hist.others-ok", News: "good"},
 	FindingNews{Finding: "hist.pin-only-fails", News: "bad"},
 	FindingNews{Finding: "hist.worked-before", News: "good"},
@@ -5568,6 +5572,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7a0adc9f747cd965714
 		Weight{Cause: "issuer.unavailable", Word: 1},
 		Weight{Cause: "switch.malfunction", Word: -2},
 	}, Text: Text{ZH: "只有一家发卡行的卡遇到这个代码", EN: "only one issuer's cards met this code"}},
+	Sign{Name: "hist.one-sale", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: 1},
+		Weight{Cause: "account.limit", Word: 1},
+		Weight{Cause: "account.pin", Word: 1},
+		Weight{Cause: "account.state", Word: 1},
+		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "card.data-mistyped", Word: 1},
+		Weight{Cause: "card.expired", Word: 1},
+		Weight{Cause: "card.wrong-method", Word: 1},
+		Weight{Cause: "host.malfunction", Word: -1},
+		Weight{Cause: "host.overloaded", Word: -1},
+		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.session", Word: -1},
+	}, Text: Text{ZH: "这个代码只出现了一次，这一小时另有{approvals_1h}笔成功", EN: "this code came once; {approvals_1h} other sales of the hour were approved"}},
 	Sign{Name: "hist.others-ok", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: 1},
 		Weight{Cause: "account.limit", Word: 1},

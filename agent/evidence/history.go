@@ -31,9 +31,10 @@ func (r *Reading) history() {
 	case cardsKnown && cards >= 2:
 		r.add(pick(answered, "hist.many-cards", "hist.many-cards-local"), it, ramp(cards, 0, 4))
 	case cardsKnown && cards == 1 && approvals > 0:
-		r.add("hist.one-card", it, ramp(approvals, -2, 4)*contrast)
+		// After a single sale one card is no news: what counts is that others were approved.
+		r.add(pick(same >= 2, "hist.one-card", "hist.one-sale"), it, ramp(approvals, -2, 4)*contrast)
 	case !cardsKnown && same == 1 && approvals >= 3:
-		r.add("hist.one-card", it, 0.5)
+		r.add("hist.one-sale", it, 0.5)
 	}
 	switch {
 	case issuersKnown && issuers >= 2:
