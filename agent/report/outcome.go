@@ -19,3 +19,6 @@ const (
 	OutcomeRefuted  = "refuted"   // a sale went well while it was broken still, or it was well and the code came again
 	OutcomeUntested = "untested"  // a day went by and nothing told
 )
+
+// Outcomes are all of them.
+var Outcomes = []string{OutcomeMended, OutcomeBorneOut, OutcomeRefuted, OutcomeUntested}

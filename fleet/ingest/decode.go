@@ -56,6 +56,7 @@ var filters = []string{
 	"pos/v1/+/+/" + report.KindHealth,
 	"pos/v1/+/+/" + report.KindTally,
 	"pos/v1/+/+/" + report.KindDropped,
+	"pos/v1/+/+/" + report.KindOutcome,
 	"pos/v1/+/+/reply/#",
 }
 
@@ -65,6 +66,7 @@ var shared = map[string]bool{
 	"pos/v1/+/+/" + report.KindDiagnosis: true,
 	"pos/v1/+/+/" + report.KindTally:     true,
 	"pos/v1/+/+/" + report.KindDropped:   true,
+	"pos/v1/+/+/" + report.KindOutcome:   true,
 	"pos/v1/+/+/reply/#":                 true,
 }
 
@@ -79,7 +81,7 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 	d.At, d.Kind = at, kind
 	base, name, isReply := strings.Cut(kind, "/")
 	switch base {
-	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped:
+	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped, report.KindOutcome:
 		isReply = false
 	case "reply":
 		if !isWord(name) {
@@ -116,7 +118,7 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 		d.Reason = reason
 	}
 	if d.Reason != "" {
-		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Body = nil, nil, nil, nil, nil, nil, nil, nil
+		d.Presence, d.Birth, d.Health, d.Diagnosis, d.Tally, d.Dropped, d.Reply, d.Outcome, d.Body = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	} else if d.Diagnosis != nil {
 		d.Packed = payload
 	}
@@ -245,6 +247,10 @@ func open(d *store.Document, kind string, payload []byte) string {
 	case report.KindDropped:
 		if d.Dropped, reason = document[report.Dropped](d, kind, payload); reason == "" {
 			ok = d.Dropped.First > 0 && d.Dropped.First <= d.Dropped.Last && d.Dropped.Last < d.Seq && len(d.Dropped.Counts) <= maxCounts && short(d.Dropped.Reason)
+		}
+	case report.KindOutcome:
+		if d.Outcome, reason = document[report.Outcome](d, kind, payload); reason == "" {
+			ok = short(d.Outcome.Diagnosis, d.Outcome.Cause, d.Outcome.Check, d.Outcome.Subject) && slices.Contains(report.Outcomes, d.Outcome.Outcome)
 		}
 	case "reply":
 		var k *kept[report.Reply]

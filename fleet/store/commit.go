@@ -317,6 +317,14 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 			n += uint64(max(0, c))
 		}
 		b.streams[streamKey{d.At, d.Epoch}].Dropped(d.Dropped.First, d.Dropped.Last, n, d.Dropped.Reason, d.Received)
+	case d.Outcome != nil:
+		o := d.Outcome
+		_, err := b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, received = excluded.received
+			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause), millis(o.Time), millis(d.Received))
+		if err != nil {
+			return fmt.Errorf("keep outcome: %w", err)
+		}
 	case d.Reply != nil:
 		_, name, _ := strings.Cut(d.Kind, "/")
 		b.replies = append(b.replies, []any{millis(d.Received), d.At.Estate, d.At.Terminal, name, string(d.Body)})

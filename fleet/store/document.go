@@ -30,6 +30,7 @@ type Document struct {
 	Tally     *report.Tally
 	Dropped   *report.Dropped
 	Reply     *report.Reply
+	Outcome   *report.Outcome
 
 	Reason string // why it is rejected; one of our own words, never the terminal's
 }

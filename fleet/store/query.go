@@ -167,6 +167,22 @@ func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Ro
 	return list[0], nil
 }
 
+// Outcome returns what became of a diagnosis, ErrNone as long as its terminal has told nothing.
+func (s *Store) Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error) {
+	o := report.Outcome{Diagnosis: id}
+	var when int64
+	err := s.read.QueryRowContext(ctx, s.sql("SELECT outcome, cause, at FROM outcomes WHERE estate = ? AND terminal = ? AND diagnosis = ?"),
+		clean(at.Estate), clean(at.Terminal), clean(id)).Scan(&o.Outcome, &o.Cause, &when)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return report.Outcome{}, ErrNone
+	case err != nil:
+		return report.Outcome{}, fmt.Errorf("read outcome: %w", err)
+	}
+	o.Time = time.UnixMilli(when).UTC()
+	return o, nil
+}
+
 // maxUnpacked is more than ingest lets in.
 const maxUnpacked = 1 << 20
 

@@ -48,6 +48,7 @@ func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 	}{
 		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received < ? ORDER BY received LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		{"DELETE FROM diagnoses WHERE place IN (SELECT place FROM diagnoses WHERE received <= (SELECT received FROM diagnoses ORDER BY received DESC LIMIT 1 OFFSET ?) ORDER BY received LIMIT ?)", []any{l.Rows, sweepRows}},
+		{"DELETE FROM outcomes WHERE (estate, terminal, diagnosis) IN (SELECT estate, terminal, diagnosis FROM outcomes WHERE received < ? LIMIT ?)", []any{millis(now.Add(-l.Age)), sweepRows}},
 		{"DELETE FROM rejected WHERE no <= (SELECT max(no) FROM rejected) - ?", []any{maxRejected}},
 		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},
 		{"DELETE FROM incidents WHERE closed > 0 AND no <= (SELECT max(no) FROM incidents) - ?", []any{maxIncidents}},

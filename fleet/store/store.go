@@ -95,8 +95,15 @@ var migrations = map[int][]string{
 		`ALTER TABLE diagnoses ADD COLUMN entry TEXT NOT NULL DEFAULT ''`,
 		`ALTER TABLE incidents ADD COLUMN detail TEXT NOT NULL DEFAULT ''`,
 		seasons,
+		outcomes,
 	},
 }
+
+// outcomes: the newest that became of a diagnosis.
+const outcomes = `CREATE TABLE IF NOT EXISTS outcomes (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, diagnosis TEXT NOT NULL, outcome TEXT NOT NULL, cause TEXT NOT NULL,
+		at BIGINT NOT NULL, received BIGINT NOT NULL,
+		PRIMARY KEY (estate, terminal, diagnosis))`
 
 // seasons: in an hour, how many terminals reported a cause, and how many were there to report it. With a dimension, the
 // same by one of its values and for a whole day, under its first hour.
@@ -229,6 +236,7 @@ var tables = []string{
 		detail TEXT NOT NULL DEFAULT '')`,
 
 	seasons,
+	outcomes,
 }
 
 // sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -254,8 +255,16 @@ func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
 	v := struct {
 		*page
 		line
-		Txn []fact
-	}{s.page(r, "diagnosis"), l, txnFacts(l.D.Event.Txn)}
+		Txn     []fact
+		Outcome *report.Outcome // what became of it; nil as long as nothing is known
+	}{s.page(r, "diagnosis"), l, txnFacts(l.D.Event.Txn), nil}
+	switch o, err := s.Source.Outcome(r.Context(), address(r), l.D.ID); {
+	case err == nil:
+		v.Outcome = &o
+	case !errors.Is(err, store.ErrNone):
+		s.fail(w, r, err)
+		return
+	}
 	v.page.Title = l.D.Event.Code + " " + l.Terminal + " - " + v.page.T("title")
 	v.line.D = diagnose.Speak(l.D, s.Knowledge, diagnose.Options{Lang: v.page.Lang})
 	s.render(w, r, http.StatusOK, "diagnosis", v)

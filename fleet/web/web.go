@@ -32,6 +32,7 @@ var staticFiles embed.FS
 type source interface {
 	Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error)
 	Diagnosis(ctx context.Context, at report.Address, id string) (store.Row, error)
+	Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error)
 	Terminals(ctx context.Context, f store.TerminalFilter) ([]store.Terminal, error)
 	Terminal(ctx context.Context, at report.Address) (store.Terminal, error)
 	Rejections(ctx context.Context, at report.Address, limit int) ([]store.Rejection, error)
