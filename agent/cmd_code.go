@@ -51,7 +51,7 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	case *lint != "" && !*coverage && lone:
 		return w.lint(*lint)
 	case !*coverage && *lint == "" && len(words) == 1 && words[0] != "":
-		return w.code(*scheme, words[0])
+		return w.code(*scheme, w.k.Canonical(*scheme, words[0]))
 	default:
 		f.Usage()
 	}

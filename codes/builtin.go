@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd22fbf1af3bac79a0ec4325bda310ee0843c08186d724e8", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d67efa7bfb7da25e633ba19b9ccf4deba1972023090f33cfaceb12612f63f590", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3185,634 +3185,636 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: list228, Writers: list229, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
 		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list226},
-		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list223},
-	}, Remedies: list236},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list237, Writers: list238, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list226},
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask for another card or another way to pay."}, When: list236},
+	}, Remedies: list237},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list238, Writers: list239, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
 		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list226},
 		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
-	}, Remedies: list239},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list240, Writers: list238, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
+	}, Remedies: list240},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list241, Writers: list239, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
 		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list226},
 		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list222},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
-	}, Remedies: list241},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list242, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
+	}, Remedies: list242},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list243, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
-		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list243},
-	}, Remedies: list244},
+		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list244},
+	}, Remedies: list245},
 	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list231, Writers: list3, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list245},
+	}, Remedies: list246},
 	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list231, Writers: list3, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list222},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
-	}, Remedies: list246},
+	}, Remedies: list247},
 	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: list228, Writers: list229, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
 		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list223},
 		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
-	}, Remedies: list247},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list248, Writers: list249, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
+	}, Remedies: list248},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list249, Writers: list250, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list222},
 		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list226},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list250},
+	}, Remedies: list251},
 	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端设为自动获取地址，或按单据填写IP、掩码和网关。", EN: "Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation."}},
 		Step{Text: Text{ZH: "重新连接网络；不行就找服务商，报终端号，由技术人员远程核对。", EN: "Connect again; if it fails, call the service provider with the terminal number for a remote check."}},
-	}, Remedies: list251},
+	}, Remedies: list252},
 	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
 		Step{Text: Text{ZH: "把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。", EN: "Unplug both ends of the network cable, plug them in until they click, and look for the light."}},
 		Step{Text: Text{ZH: "灯不亮就换一根网线，或换路由器上的另一个口。", EN: "If there is no light, try another cable or another socket of the router."}},
 		Step{Text: Text{ZH: "还不行就找服务商，报终端号，说“网口不亮”。", EN: "If that fails, call the service provider with the terminal number and say: no link light."}},
-	}, Remedies: list252},
+	}, Remedies: list253},
 	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
 		Step{Text: Text{ZH: "让终端自动获取地址，或换一个没人用的固定地址。", EN: "Let the terminal take an address automatically, or use a fixed one that is free."}},
 		Step{Text: Text{ZH: "只保留一个网络：用网线就关Wi-Fi。", EN: "Keep one network only: with a cable, switch Wi-Fi off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员核对店内地址分配。", EN: "Call the service provider with the terminal number; a technician checks the addresses in the shop."}},
-	}, Remedies: list253},
+	}, Remedies: list254},
 	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
 		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list254},
+	}, Remedies: list255},
 	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
 		Step{Text: Text{ZH: "检查路由器指示灯和到终端的网线。", EN: "Look at the router's lights and at the cable to the terminal."}},
 		Step{Text: Text{ZH: "仍不通就改用移动网络，并找装路由器的人。", EN: "If it stays dead, use the mobile network and call whoever installed the router."}},
-	}, Remedies: list255},
+	}, Remedies: list256},
 	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "换一根网线，离电源线远一些。", EN: "Replace the network cable and keep it away from power lines."}},
 		Step{Text: Text{ZH: "仍有错误就找服务商，报终端号，由技术人员检查布线、交换机和网口。", EN: "If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}},
-	}, Remedies: list256},
+	}, Remedies: list257},
 	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
 		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
 		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
 		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
-	}, Remedies: list257},
+	}, Remedies: list258},
 	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
 		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list226},
-	}, Remedies: list258},
+	}, Remedies: list259},
 	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
 		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list223},
 		Step{Text: Text{ZH: "确需开通就打收单机构客服，报应答码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
-	}, Remedies: list259},
+	}, Remedies: list260},
 	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
-		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list243},
-	}, Remedies: list260},
+		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list244},
+	}, Remedies: list261},
 	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
 		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
 		Step{Text: Text{ZH: "仍没有就找服务商，报终端号，说“通信模块无响应”，由技术人员更换。", EN: "If not, call the service provider with the terminal number, say modem silent; a technician replaces it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list261},
+	}, Remedies: list262},
 	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
 		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list262},
+	}, Remedies: list263},
 	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
 		Step{Text: Text{ZH: "打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。", EN: "Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list263},
+	}, Remedies: list264},
 	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对接入号码和外线前缀，报终端号和时间。", EN: "Have the service provider compare the number and the prefix for an outside line; give terminal number and time."}},
 		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list226},
-	}, Remedies: list264},
+	}, Remedies: list265},
 	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
 		Step{Text: Text{ZH: "检查电话线两头是否插紧，旁边的分机是否挂好。", EN: "Check that both ends of the telephone line are plugged in and that no extension is off the hook."}},
 		Step{Text: Text{ZH: "仍无拨号音就找服务商，报终端号，由技术人员检查线路。", EN: "If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}},
-	}, Remedies: list256},
+	}, Remedies: list257},
 	Cause{ID: "modem.radio-off", Segment: "modem", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "终端的移动网络被关掉了（飞行模式）", EN: "The terminal's mobile radio is switched off (flight mode)"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端设置里关闭飞行模式，或打开移动网络，等一分钟。", EN: "Switch flight mode off, or mobile data on, in the terminal's settings and wait a minute."}},
 		Step{Text: Text{ZH: "自己又关掉就找服务商，报终端号，说“移动网络被程序关闭”。", EN: "If it goes off again by itself, call the service provider with the terminal number and say: a program switches the radio off."}},
-	}, Remedies: list265},
+	}, Remedies: list266},
 	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到靠窗或开阔处，看信号是否变好。", EN: "Move the terminal near a window or into the open and watch the signal."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就改用它。", EN: "If there is a network cable or Wi-Fi, use it."}},
 		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术人员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
-	}, Remedies: list266},
+	}, Remedies: list267},
 	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "Switch off, take the SIM out, wipe its contacts, put it back and switch on."}},
 		Step{Text: Text{ZH: "仍不认卡就找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM。", EN: "If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list267},
+	}, Remedies: list268},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
 	}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list268, Writers: list269, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list269, Writers: list270, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
 		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list223},
 		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list223},
-	}, Remedies: list270},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list268, Writers: list269, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
+	}, Remedies: list271},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list269, Writers: list270, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
 		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list223},
 		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list223},
-	}, Remedies: list271},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list272, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
+	}, Remedies: list272},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list273, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术人员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
-	}, Remedies: list256},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list273, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
+	}, Remedies: list257},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list274, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
-		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list274},
+		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list275},
 		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术人员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
-	}, Remedies: list275},
+	}, Remedies: list276},
 	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list233, Writers: list3, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
 		Step{Text: Text{ZH: "用读卡器专用清洁卡清洁卡槽两三次，再看两张不同的卡能不能读出来。", EN: "Clean the slot two or three times with a reader cleaning card, then see whether two different cards are read."}},
 		Step{Text: Text{ZH: "清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "If cards are still hard to read, call the service provider with the terminal number to replace the head."}},
-	}, Remedies: list276},
+	}, Remedies: list277},
 	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术人员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
 		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list223},
-	}, Remedies: list277},
+	}, Remedies: list278},
 	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术人员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
 		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list223},
-	}, Remedies: list278},
+	}, Remedies: list279},
 	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
 		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“读卡器线路出错”，由技术人员换线并检查接地。", EN: "Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}},
-	}, Remedies: list256},
+	}, Remedies: list257},
 	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: list220, Writers: list221, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
-		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list279},
+		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list280},
 		Step{Text: Text{ZH: "按屏幕要求留卡或打收单机构授权电话，报应答码、终端号和时间；注意自身安全。", EN: "Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}},
-	}, Remedies: list280},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list248, Writers: list249, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
+	}, Remedies: list281},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list249, Writers: list250, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
 		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list226},
 		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list222},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list250},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list281, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
+	}, Remedies: list251},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
 		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list222},
 		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
 		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术人员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
-	}, Remedies: list282},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list283, Writers: list238, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
+	}, Remedies: list283},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list284, Writers: list239, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术人员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
-		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list243},
-	}, Remedies: list284},
+		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list244},
+	}, Remedies: list285},
 	Cause{ID: "terminal.client-cert", Segment: "terminal", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "终端自己的客户端证书过期或被主机拒绝", EN: "The terminal's own client certificate has expired or is refused"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端的客户端证书过期”，请他们签发并安装新证书。", EN: "Call the service provider, give the terminal number, and say: its client certificate has ended, issue and install a new one."}},
 		Step{Text: Text{ZH: "不用重启，重启解决不了。", EN: "Do not restart, it changes nothing."}},
-	}, Remedies: list285},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list286, Writers: list287, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+	}, Remedies: list286},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list287, Writers: list288, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
 		Step{Text: Text{ZH: "联网校时，或请技术人员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
-		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list243},
+		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list244},
 		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术人员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
-	}, Remedies: list288},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list286, Writers: list238, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
-		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list243},
 	}, Remedies: list289},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list281, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list287, Writers: list239, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list244},
+	}, Remedies: list290},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
 		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术人员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
-	}, Remedies: list276},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list290, Writers: list291, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
+	}, Remedies: list277},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list291, Writers: list292, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
 		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
 		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
 		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
-	}, Remedies: list292},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list293, Writers: list291, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
+	}, Remedies: list293},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list294, Writers: list292, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list226},
-		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}},
+		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}, When: list226},
+		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "A technician must reload the master key on site and check key index and algorithm."}, When: list295},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
-	}, Remedies: list294},
+	}, Remedies: list296},
 	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
-		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list243},
-	}, Remedies: list295},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list281, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
+		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list244},
+	}, Remedies: list297},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
 		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
 		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术人员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
-	}, Remedies: list296},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list281, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
+	}, Remedies: list298},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list282, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
 		Step{Text: Text{ZH: "仍然掉电就找服务商，报终端号和断电时间，安排技术人员更换电源或电池。", EN: "If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}},
-	}, Remedies: list297},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list298, Writers: list291, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
-		Step{Text: Text{ZH: "找服务商，报应答码、终端号和应用版本，请技术人员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list243},
-		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
 	}, Remedies: list299},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list300, Writers: list238, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list300, Writers: list292, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
+		Step{Text: Text{ZH: "找服务商，报应答码、终端号和应用版本，请技术人员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list244},
+		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
+	}, Remedies: list301},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list302, Writers: list239, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
 		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
 		Step{Text: Text{ZH: "还不行就打收单机构客服，报应答码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
-	}, Remedies: list301},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list281, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
+	}, Remedies: list303},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list282, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
 		Step{Text: Text{ZH: "能结算就先结算。", EN: "Settle while it still works."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“存储故障”，安排技术人员更换。", EN: "Call the service provider with the terminal number, say storage fault, and have it replaced."}},
-	}, Remedies: list302},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list281, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
+	}, Remedies: list304},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
 		Step{Text: Text{ZH: "先结算并上送本批交易，保住交易记录。", EN: "First settle and upload the batch, so that no record is lost."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员清理日志和无用文件；不要自行删除交易文件。", EN: "Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}},
-	}, Remedies: list303},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list272, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
+	}, Remedies: list305},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list273, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
 		Step{Text: Text{ZH: "立即停用终端，不要拆开，保持原样。", EN: "Stop using the terminal at once, do not open it, leave it as it is."}},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说“安全模块报警”，由技术人员换机。", EN: "Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}},
-	}, Remedies: list304},
-	Cause{ID: "terminal.trust-store", Segment: "terminal", Act: "technician", Stages: list242, Writers: list3, Title: Text{ZH: "终端证书库里的根证书已过期", EN: "A root certificate in the terminal's own store has expired"}, Steps: []Step{
+	}, Remedies: list306},
+	Cause{ID: "terminal.trust-store", Segment: "terminal", Act: "technician", Stages: list243, Writers: list3, Title: Text{ZH: "终端证书库里的根证书已过期", EN: "A root certificate in the terminal's own store has expired"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端的根证书过期”，请他们更新。", EN: "Call the service provider, give the terminal number, and say: a root certificate on the terminal has expired, install the new one."}},
 		Step{Text: Text{ZH: "不用找收单机构，主机的证书是好的；也不要关闭证书检查。", EN: "Do not call the acquirer, the host's certificate is good; and do not switch off certificate checks."}},
-	}, Remedies: list285},
+	}, Remedies: list286},
 	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Steps: []Step{
 		Step{Text: Text{ZH: "记下屏幕上的应答码、终端号和时间。", EN: "Note the code on the screen, the terminal number and the time."}},
 		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list222},
 		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的交接码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
-	}, Remedies: list305},
+	}, Remedies: list307},
 	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器重启一次。", EN: "Restart the router once."}},
 		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
-	}, Remedies: list306},
+	}, Remedies: list308},
 	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list222},
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
 		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list307},
+	}, Remedies: list309},
 	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list262},
+	}, Remedies: list263},
 	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list308},
+	}, Remedies: list310},
 	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
 		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list222},
 		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
 		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
-	}, Remedies: list309},
+	}, Remedies: list311},
 	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
 		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list226},
 		Step{Text: Text{ZH: "都失败就找服务商，报终端号，由技术人员更新信任证书。", EN: "If both fail, call the service provider with the terminal number to renew the trusted certificates."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list310},
+	}, Remedies: list312},
 	Cause{ID: "wan.tls-large-hello", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "线路吞掉较大的TLS握手首包，较小的能过", EN: "The line swallows large first messages of TLS, small ones get through"}, Steps: []Step{
 		Step{Text: Text{ZH: "换另一个网络（移动网络或店内网络）再试一笔。", EN: "Try one payment over the other network, mobile or the shop's."}, When: list226},
 		Step{Text: Text{ZH: "请服务商更新终端设置：TLS握手不带后量子密钥，首包小于一个数据包。", EN: "Have the service provider set the terminal's TLS to send no post-quantum key share, so that its first message fits into one packet."}},
 		Step{Text: Text{ZH: "打运营商报障，说“超过一个包的TLS首包被丢弃”。", EN: "Report it to the carrier: first messages of TLS that exceed one packet are dropped."}},
 		Step{Text: Text{ZH: "不用重启终端或路由器，重启解决不了。", EN: "Do not restart terminal or router, it changes nothing."}},
-	}, Remedies: list311},
+	}, Remedies: list313},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list312, Causes: list313, Checks: list314, Remedies: list315},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list316, Causes: list317, Checks: list318, Remedies: list319},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list320, Causes: list321, Checks: list322, Remedies: list323},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list324, Causes: list325, Checks: list326, Remedies: list327},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list328, Causes: list329, Checks: list330, Remedies: list309},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list331, Causes: list332, Checks: list333, Remedies: list334},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list331, Causes: list335, Checks: list336, Remedies: list256, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list320, Causes: list337, Checks: list338, Remedies: list339},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list331, Causes: list340, Checks: list341, Remedies: list342},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list331, Causes: list343, Checks: list344, Remedies: list232},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list345, Causes: list346, Checks: list347, Remedies: list255},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list331, Causes: list348, Checks: list349, Remedies: list253},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list350, Causes: list351, Checks: list352, Remedies: list353},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list350, Causes: list354, Checks: list355, Remedies: list356},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list331, Causes: list357, Checks: list358, Remedies: list241},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list331, Causes: list359, Checks: list360, Remedies: list241},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list361, Causes: list362, Checks: list363, Remedies: list250},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list328, Causes: list364, Checks: list358, Remedies: list239},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list328, Causes: list365, Checks: list366, Remedies: list241},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list361, Causes: list364, Checks: list367, Remedies: list239},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list331, Causes: list368, Checks: list369, Remedies: list296, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list350, Causes: list370, Checks: list371, Remedies: list259},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list372, Causes: list373, Checks: list374, Remedies: list375},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list376, Causes: list377, Checks: list378, Remedies: list379},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list380, Causes: list381, Checks: list382, Remedies: list256},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list361, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list312, Causes: list383, Checks: list384, Remedies: list297},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list350, Causes: list385, Checks: list386, Remedies: list387},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list388, Causes: list389, Checks: list390, Remedies: list276, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list380, Causes: list391, Checks: list392, Remedies: list393, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list350, Causes: list394, Checks: list395, Remedies: list303},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list350, Causes: list396, Checks: list397, Remedies: list302},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list331, Causes: list398, Checks: list399, Remedies: list400},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list372, Causes: list401, Checks: list402, Remedies: list403},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list320, Causes: list404, Checks: list405, Remedies: list406},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list345, Causes: list407, Checks: list408, Remedies: list284},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list388, Causes: list409, Checks: list410, Remedies: list411},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list328, Causes: list412, Checks: list413, Remedies: list289},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list350, Causes: list414, Checks: list415, Remedies: list416},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list380, Causes: list417, Checks: list418, Remedies: list299},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list419, Checks: list420, Remedies: list294},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list421, Causes: list422, Checks: list423, Remedies: list234},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list380, Causes: list424, Checks: list425, Remedies: list230},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list380, Causes: list426, Checks: list371, Remedies: list230},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list427, Causes: list428, Checks: list371, Remedies: list224},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list380, Causes: list426, Checks: list371, Remedies: list230},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list350, Causes: list429, Checks: list430, Remedies: list235},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list361, Causes: list431, Checks: list371, Remedies: list227},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list421, Causes: list432, Checks: list433, Remedies: list236},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list434, Causes: list429, Checks: list433, Remedies: list235},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list350, Causes: list435, Checks: list371, Remedies: list225},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list350, Causes: list436, Checks: list437, Remedies: list438},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list376, Causes: list439, Checks: list440, Remedies: list270},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list350, Causes: list441, Checks: list442, Remedies: list292},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list350, Causes: list443, Checks: list444, Remedies: list445},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list446, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list388, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list328, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list331, Causes: list447, Checks: list448, Remedies: list295},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list380, Causes: list432, Checks: list449, Remedies: list236},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list331, Causes: list368, Checks: list450, Remedies: list296},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list350, Causes: list407, Checks: list451, Remedies: list284},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list312, Causes: list452, Checks: list453, Remedies: list454},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list455, Causes: list456, Checks: list457, Remedies: list458},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list459, Causes: list460, Checks: list461, Remedies: list462},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list380, Checks: list463, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list427, Causes: list464, Checks: list465, Remedies: list466},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list427, Causes: list467, Checks: list468, Remedies: list469},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list320, Causes: list470, Checks: list471, Remedies: list472},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list331, Causes: list473, Checks: list474, Remedies: list475},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list350, Causes: list476, Checks: list477, Remedies: list478},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list350, Causes: list479, Checks: list480, Remedies: list481},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list345, Causes: list482, Checks: list483, Remedies: list484},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list350, Causes: list417, Checks: list485, Remedies: list486},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list372, Causes: list487, Checks: list488, Remedies: list489},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list316, Causes: list490, Checks: list491, Remedies: list492},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list427, Causes: list394, Checks: list395, Remedies: list493},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list350, Causes: list396, Checks: list397, Remedies: list494},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list495, Causes: list404, Checks: list408, Remedies: list496},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list388, Causes: list497, Checks: list410, Remedies: list285},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list328, Causes: list396, Checks: list442, Remedies: list498},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list499, Causes: list500, Checks: list501, Remedies: list502},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list459, Causes: list503, Checks: list504, Remedies: list245},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list427, Causes: list505, Checks: list430, Remedies: list506},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list380, Causes: list507, Checks: list449, Remedies: list508},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list427, Causes: list428, Checks: list371, Remedies: list509},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list434, Causes: list510, Checks: list433, Remedies: list235},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list350, Causes: list511, Checks: list371, Remedies: list512},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list350, Causes: list513, Checks: list514, Remedies: list515},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list350, Causes: list516, Checks: list517, Remedies: list518},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list350, Checks: list442, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list350, Causes: list443, Checks: list519, Remedies: list520},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list331, Checks: list366, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list446, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list380, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list361, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list446, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list388, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list521, Causes: list522, Checks: list371, Remedies: list523},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list350, Checks: list524, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list521, Checks: list442, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list525, Causes: list439, Checks: list526, Remedies: list527},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list331, Checks: list399, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list350, Checks: list386, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list331, Causes: list368, Checks: list450, Remedies: list528},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list529, Checks: list530, Remedies: list531},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list419, Checks: list532, Remedies: list533},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list534, Checks: list413, Remedies: list535},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list536, Checks: list537, Remedies: list538},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list539, Checks: list517, Remedies: list540},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list432, Checks: list524, Remedies: list541},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list542, Checks: list543, Remedies: list544},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list545, Checks: list367, Remedies: list546},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list547, Checks: list524, Remedies: list548},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list314, Causes: list315, Checks: list316, Remedies: list317},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list318, Causes: list319, Checks: list320, Remedies: list321},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list322, Causes: list323, Checks: list324, Remedies: list325},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list326, Causes: list327, Checks: list328, Remedies: list329},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list330, Causes: list331, Checks: list332, Remedies: list311},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list333, Causes: list334, Checks: list335, Remedies: list336},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list333, Causes: list337, Checks: list338, Remedies: list257, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list322, Causes: list339, Checks: list340, Remedies: list341},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list333, Causes: list342, Checks: list343, Remedies: list344},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list333, Causes: list345, Checks: list346, Remedies: list232},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list347, Causes: list348, Checks: list349, Remedies: list256},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list333, Causes: list350, Checks: list351, Remedies: list254},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list352, Causes: list353, Checks: list354, Remedies: list355},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list352, Causes: list356, Checks: list357, Remedies: list358},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list333, Causes: list359, Checks: list360, Remedies: list242},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list333, Causes: list361, Checks: list362, Remedies: list242},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list363, Causes: list364, Checks: list365, Remedies: list251},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list330, Causes: list366, Checks: list360, Remedies: list240},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list330, Causes: list367, Checks: list368, Remedies: list242},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list363, Causes: list366, Checks: list369, Remedies: list240},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list333, Causes: list370, Checks: list371, Remedies: list298, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list352, Causes: list372, Checks: list373, Remedies: list260},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list374, Causes: list375, Checks: list376, Remedies: list377},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list378, Causes: list379, Checks: list380, Remedies: list381},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list382, Causes: list383, Checks: list384, Remedies: list257},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list363, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list314, Causes: list385, Checks: list386, Remedies: list299},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list352, Causes: list387, Checks: list388, Remedies: list389},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list390, Causes: list391, Checks: list392, Remedies: list277, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list382, Causes: list393, Checks: list394, Remedies: list395, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list352, Causes: list396, Checks: list397, Remedies: list305},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list352, Causes: list398, Checks: list399, Remedies: list304},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list333, Causes: list400, Checks: list401, Remedies: list402},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list374, Causes: list403, Checks: list404, Remedies: list405},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list322, Causes: list406, Checks: list407, Remedies: list408},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list347, Causes: list409, Checks: list410, Remedies: list285},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list390, Causes: list411, Checks: list412, Remedies: list413},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list330, Causes: list414, Checks: list415, Remedies: list290},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list352, Causes: list416, Checks: list417, Remedies: list418},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list382, Causes: list419, Checks: list420, Remedies: list301},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list421, Checks: list422, Remedies: list296},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list423, Causes: list424, Checks: list425, Remedies: list234},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list382, Causes: list426, Checks: list427, Remedies: list230},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list382, Causes: list428, Checks: list373, Remedies: list230},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list429, Causes: list430, Checks: list373, Remedies: list224},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list382, Causes: list428, Checks: list373, Remedies: list230},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list352, Causes: list431, Checks: list432, Remedies: list235},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list363, Causes: list433, Checks: list373, Remedies: list227},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list423, Causes: list434, Checks: list435, Remedies: list237},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list436, Causes: list431, Checks: list435, Remedies: list235},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list352, Causes: list437, Checks: list373, Remedies: list225},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list352, Causes: list438, Checks: list439, Remedies: list440},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list378, Causes: list441, Checks: list442, Remedies: list271},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list352, Causes: list443, Checks: list444, Remedies: list293},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list352, Causes: list445, Checks: list446, Remedies: list447},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list448, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list390, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list330, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list333, Causes: list449, Checks: list450, Remedies: list297},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list382, Causes: list434, Checks: list451, Remedies: list237},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list333, Causes: list370, Checks: list452, Remedies: list298},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list352, Causes: list409, Checks: list453, Remedies: list285},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list314, Causes: list454, Checks: list455, Remedies: list456},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list457, Causes: list458, Checks: list459, Remedies: list460},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list461, Causes: list462, Checks: list463, Remedies: list464},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list382, Checks: list465, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list429, Causes: list466, Checks: list467, Remedies: list468},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list429, Causes: list469, Checks: list470, Remedies: list471},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list322, Causes: list472, Checks: list473, Remedies: list474},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list333, Causes: list475, Checks: list476, Remedies: list477},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list352, Causes: list478, Checks: list479, Remedies: list480},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list352, Causes: list481, Checks: list482, Remedies: list483},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list347, Causes: list484, Checks: list485, Remedies: list486},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list352, Causes: list419, Checks: list487, Remedies: list488},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list374, Causes: list489, Checks: list490, Remedies: list491},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list318, Causes: list492, Checks: list493, Remedies: list494},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list429, Causes: list396, Checks: list397, Remedies: list495},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list352, Causes: list398, Checks: list399, Remedies: list496},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list497, Causes: list406, Checks: list410, Remedies: list498},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list390, Causes: list499, Checks: list412, Remedies: list286},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list330, Causes: list398, Checks: list444, Remedies: list500},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list501, Causes: list502, Checks: list503, Remedies: list504},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list461, Causes: list505, Checks: list506, Remedies: list246},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list429, Causes: list507, Checks: list432, Remedies: list508},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list382, Causes: list509, Checks: list451, Remedies: list510},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list429, Causes: list430, Checks: list373, Remedies: list511},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list436, Causes: list512, Checks: list435, Remedies: list235},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list352, Causes: list513, Checks: list373, Remedies: list514},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list352, Causes: list515, Checks: list516, Remedies: list517},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list352, Causes: list518, Checks: list519, Remedies: list520},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list352, Checks: list444, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list352, Causes: list445, Checks: list521, Remedies: list522},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list333, Checks: list368, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list448, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list382, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list363, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list448, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list390, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list523, Causes: list524, Checks: list373, Remedies: list525},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list352, Checks: list526, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list523, Checks: list444, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list527, Causes: list441, Checks: list528, Remedies: list529},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list333, Checks: list401, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list352, Checks: list388, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list333, Causes: list370, Checks: list452, Remedies: list530},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list531, Checks: list532, Remedies: list533},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list421, Checks: list534, Remedies: list535},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list536, Checks: list415, Remedies: list537},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list538, Checks: list539, Remedies: list540},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list541, Checks: list519, Remedies: list542},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list434, Checks: list526, Remedies: list543},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list544, Checks: list545, Remedies: list546},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list547, Checks: list369, Remedies: list548},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list549, Checks: list526, Remedies: list550},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list550, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list549, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list552, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list553, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list553, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list554, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list553, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list556, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list556, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list556, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list556, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list557, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list551, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list558, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list559, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list560, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list561, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list562, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list563, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list564, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list565, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list553, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list552, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list553, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list554, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list556, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: list557, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list559, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list560, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list561, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list562, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list563, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list564, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list565, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list566, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list567, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list555, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list566, Origin: "host", Remedies: list462, Causes: list567, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list566, Origin: "host", Remedies: list506, Causes: list567, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list509, Causes: list569, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list549, Origin: "host", Remedies: list492, Causes: list570, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list571, Causes: list572, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list464, Causes: list569, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list508, Causes: list569, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list570, Origin: "host", Remedies: list511, Causes: list571, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list551, Origin: "host", Remedies: list494, Causes: list572, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: list573, Causes: list574, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
 }, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list573, Codes: list574},
-	TopicRule{Topic: "limit", Schemes: list573, Codes: list575},
-	TopicRule{Topic: "limit", Schemes: list576, Codes: list577},
-	TopicRule{Topic: "state", Schemes: list576, Codes: list578},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list573, Codes: list579},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list580, Codes: list581},
-	TopicRule{Topic: "pin", Schemes: list573, Codes: list582},
-	TopicRule{Topic: "pin-locked", Schemes: list573, Codes: list583},
-	TopicRule{Topic: "expired", Schemes: list573, Codes: list584},
-	TopicRule{Topic: "lost-card", Schemes: list573, Codes: list585},
-	TopicRule{Topic: "lost-card", Schemes: list580, Codes: list586},
-	TopicRule{Topic: "lost-card", Schemes: list587, Codes: list588},
-	TopicRule{Topic: "fraud", Schemes: list576, Codes: list589},
-	TopicRule{Topic: "do-not-honour", Schemes: list576, Codes: list590},
-	TopicRule{Topic: "do-not-honour", Schemes: list587, Codes: list590},
-	TopicRule{Topic: "error", Schemes: list576, Codes: list591},
-	TopicRule{Topic: "issuer-decline", Schemes: list576, Codes: list592},
-	TopicRule{Topic: "function-unsupported", Schemes: list573, Codes: list593},
-	TopicRule{Topic: "function-unsupported", Schemes: list580, Codes: list594},
-	TopicRule{Topic: "not-accepted", Schemes: list576, Codes: list595},
-	TopicRule{Topic: "issuer-down", Schemes: list576, Codes: list596},
-	TopicRule{Topic: "issuer-late", Schemes: list576, Codes: list597},
-	TopicRule{Topic: "cutover", Schemes: list576, Codes: list598},
-	TopicRule{Topic: "centre", Schemes: list576, Codes: list551},
-	TopicRule{Topic: "security", Schemes: list576, Codes: list599},
-	TopicRule{Topic: "switch", Schemes: list576, Codes: list600},
-	TopicRule{Topic: "pending", Schemes: list576, Codes: list601},
-	TopicRule{Topic: "busy", Schemes: list602, Codes: list603},
-	TopicRule{Topic: "centre", Schemes: list602, Codes: list604},
-	TopicRule{Topic: "merchant-unknown", Schemes: list576, Codes: list605},
-	TopicRule{Topic: "not-permitted", Schemes: list576, Codes: list606},
-	TopicRule{Topic: "terminal-unknown", Schemes: list576, Codes: list607},
-	TopicRule{Topic: "session", Schemes: list576, Codes: list608},
-	TopicRule{Topic: "duplicate", Schemes: list576, Codes: list609},
-	TopicRule{Topic: "journal", Schemes: list576, Codes: list610},
-	TopicRule{Topic: "original", Schemes: list576, Codes: list611},
-	TopicRule{Topic: "original-amount", Schemes: list612, Codes: list613},
-	TopicRule{Topic: "pending", Schemes: list614, Codes: list601},
-	TopicRule{Topic: "pending", Schemes: list580, Codes: list615},
-	TopicRule{Topic: "pending", Schemes: list616, Codes: list617},
-	TopicRule{Topic: "card-number", Schemes: list616, Codes: list618},
-	TopicRule{Topic: "card-refused", Schemes: list616, Codes: list619},
-	TopicRule{Topic: "wrong-method", Schemes: list616, Codes: list620},
-	TopicRule{Topic: "wrong-method", Schemes: list587, Codes: list621},
-	TopicRule{Topic: "config", Schemes: list622, Codes: list623},
-	TopicRule{Topic: "not-accepted", Schemes: list622, Codes: list624},
-	TopicRule{Topic: "reversal-failed", Schemes: list625, Codes: list626},
-	TopicRule{Topic: "printer", Schemes: list625, Codes: list627},
-	TopicRule{Topic: "original", Schemes: list614, Codes: list628},
-	TopicRule{Topic: "keys", Schemes: list576, Codes: list629},
-	TopicRule{Topic: "format", Schemes: list576, Codes: list630},
-	TopicRule{Topic: "entry", Schemes: list576, Codes: list631},
-	TopicRule{Topic: "wrong-method", Schemes: list576, Codes: list632},
-	TopicRule{Topic: "card-number", Schemes: list576, Codes: list633},
-	TopicRule{Topic: "swipe", Schemes: list576, Codes: list634},
-	TopicRule{Topic: "invalid", Schemes: list635, Codes: list636},
-	TopicRule{Topic: "invalid", Schemes: list580, Codes: list637},
-	TopicRule{Topic: "invalid", Schemes: list616, Codes: list638},
-	TopicRule{Topic: "invalid", Schemes: list587, Codes: list636},
-	TopicRule{Topic: "re-enter", Schemes: list635, Codes: list634},
-	TopicRule{Topic: "re-enter", Schemes: list580, Codes: list639},
-	TopicRule{Topic: "re-enter", Schemes: list616, Codes: list640},
-	TopicRule{Topic: "wrong-method", Schemes: list641, Codes: list642},
+	TopicRule{Topic: "funds", Schemes: list575, Codes: list576},
+	TopicRule{Topic: "limit", Schemes: list575, Codes: list577},
+	TopicRule{Topic: "limit", Schemes: list578, Codes: list579},
+	TopicRule{Topic: "state", Schemes: list578, Codes: list580},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list575, Codes: list581},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list582, Codes: list583},
+	TopicRule{Topic: "pin", Schemes: list575, Codes: list584},
+	TopicRule{Topic: "pin-locked", Schemes: list575, Codes: list585},
+	TopicRule{Topic: "expired", Schemes: list575, Codes: list586},
+	TopicRule{Topic: "lost-card", Schemes: list575, Codes: list587},
+	TopicRule{Topic: "lost-card", Schemes: list582, Codes: list588},
+	TopicRule{Topic: "lost-card", Schemes: list589, Codes: list590},
+	TopicRule{Topic: "fraud", Schemes: list578, Codes: list591},
+	TopicRule{Topic: "do-not-honour", Schemes: list578, Codes: list592},
+	TopicRule{Topic: "do-not-honour", Schemes: list589, Codes: list592},
+	TopicRule{Topic: "error", Schemes: list578, Codes: list593},
+	TopicRule{Topic: "issuer-decline", Schemes: list578, Codes: list594},
+	TopicRule{Topic: "function-unsupported", Schemes: list575, Codes: list595},
+	TopicRule{Topic: "function-unsupported", Schemes: list582, Codes: list596},
+	TopicRule{Topic: "not-accepted", Schemes: list578, Codes: list597},
+	TopicRule{Topic: "issuer-down", Schemes: list578, Codes: list598},
+	TopicRule{Topic: "issuer-late", Schemes: list578, Codes: list599},
+	TopicRule{Topic: "cutover", Schemes: list578, Codes: list600},
+	TopicRule{Topic: "centre", Schemes: list578, Codes: list553},
+	TopicRule{Topic: "security", Schemes: list578, Codes: list601},
+	TopicRule{Topic: "switch", Schemes: list578, Codes: list602},
+	TopicRule{Topic: "pending", Schemes: list578, Codes: list603},
+	TopicRule{Topic: "busy", Schemes: list604, Codes: list605},
+	TopicRule{Topic: "centre", Schemes: list604, Codes: list606},
+	TopicRule{Topic: "merchant-unknown", Schemes: list578, Codes: list607},
+	TopicRule{Topic: "not-permitted", Schemes: list578, Codes: list608},
+	TopicRule{Topic: "terminal-unknown", Schemes: list578, Codes: list609},
+	TopicRule{Topic: "session", Schemes: list578, Codes: list610},
+	TopicRule{Topic: "duplicate", Schemes: list578, Codes: list611},
+	TopicRule{Topic: "journal", Schemes: list578, Codes: list612},
+	TopicRule{Topic: "original", Schemes: list578, Codes: list613},
+	TopicRule{Topic: "original-amount", Schemes: list614, Codes: list615},
+	TopicRule{Topic: "pending", Schemes: list616, Codes: list603},
+	TopicRule{Topic: "pending", Schemes: list582, Codes: list617},
+	TopicRule{Topic: "pending", Schemes: list618, Codes: list619},
+	TopicRule{Topic: "card-number", Schemes: list618, Codes: list620},
+	TopicRule{Topic: "card-refused", Schemes: list618, Codes: list621},
+	TopicRule{Topic: "wrong-method", Schemes: list618, Codes: list622},
+	TopicRule{Topic: "wrong-method", Schemes: list589, Codes: list623},
+	TopicRule{Topic: "config", Schemes: list624, Codes: list625},
+	TopicRule{Topic: "not-accepted", Schemes: list624, Codes: list626},
+	TopicRule{Topic: "reversal-failed", Schemes: list627, Codes: list628},
+	TopicRule{Topic: "printer", Schemes: list627, Codes: list629},
+	TopicRule{Topic: "original", Schemes: list616, Codes: list630},
+	TopicRule{Topic: "keys", Schemes: list578, Codes: list631},
+	TopicRule{Topic: "format", Schemes: list578, Codes: list632},
+	TopicRule{Topic: "entry", Schemes: list578, Codes: list633},
+	TopicRule{Topic: "wrong-method", Schemes: list578, Codes: list634},
+	TopicRule{Topic: "card-number", Schemes: list578, Codes: list635},
+	TopicRule{Topic: "swipe", Schemes: list578, Codes: list636},
+	TopicRule{Topic: "invalid", Schemes: list637, Codes: list638},
+	TopicRule{Topic: "invalid", Schemes: list582, Codes: list639},
+	TopicRule{Topic: "invalid", Schemes: list618, Codes: list640},
+	TopicRule{Topic: "invalid", Schemes: list589, Codes: list638},
+	TopicRule{Topic: "re-enter", Schemes: list637, Codes: list636},
+	TopicRule{Topic: "re-enter", Schemes: list582, Codes: list641},
+	TopicRule{Topic: "re-enter", Schemes: list618, Codes: list642},
 	TopicRule{Topic: "wrong-method", Schemes: list643, Codes: list644},
-	TopicRule{Topic: "card-number", Schemes: list641, Codes: list645},
-	TopicRule{Topic: "card-number", Schemes: list643, Codes: list646},
-	TopicRule{Topic: "clock", Schemes: list647, Codes: list552},
-	TopicRule{Topic: "journal", Schemes: list647, Codes: list591},
-	TopicRule{Topic: "wrong-method", Schemes: list647, Codes: list608},
-	TopicRule{Topic: "duplicate", Schemes: list643, Codes: list648},
-	TopicRule{Topic: "issuer-line", Schemes: list587, Codes: list649},
-	TopicRule{Topic: "config", Schemes: list587, Codes: list650},
-	TopicRule{Topic: "config", Schemes: list622, Codes: list651},
-	TopicRule{Topic: "not-accepted", Schemes: list587, Codes: list608},
-	TopicRule{Topic: "security", Schemes: list580, Codes: list652},
-	TopicRule{Topic: "duplicate", Schemes: list580, Codes: list653},
-	TopicRule{Topic: "merchant-unknown", Schemes: list616, Codes: list654},
-	TopicRule{Topic: "terminal-unknown", Schemes: list616, Codes: list655},
-	TopicRule{Topic: "original", Schemes: list656, Codes: list657},
-	TopicRule{Topic: "not-permitted", Schemes: list656, Codes: list658},
-	TopicRule{Topic: "cutover", Schemes: list659, Codes: list598},
-	TopicRule{Topic: "issuer-decline", Schemes: list616, Codes: list660},
-	TopicRule{Topic: "registration", Schemes: list625, Codes: list661},
-	TopicRule{Topic: "phone-line", Schemes: list625, Codes: list662},
-	TopicRule{Topic: "config", Schemes: list625, Codes: list663},
-	TopicRule{Topic: "card-blocked", Schemes: list625, Codes: list664},
-	TopicRule{Topic: "success", Codes: list665, Domains: list63},
-	TopicRule{Topic: "uncertain-approval", Domains: list63, Words: list666},
-	TopicRule{Topic: "local-any", Schemes: list625, Domains: list63},
+	TopicRule{Topic: "wrong-method", Schemes: list645, Codes: list646},
+	TopicRule{Topic: "card-number", Schemes: list643, Codes: list647},
+	TopicRule{Topic: "card-number", Schemes: list645, Codes: list648},
+	TopicRule{Topic: "clock", Schemes: list649, Codes: list554},
+	TopicRule{Topic: "journal", Schemes: list649, Codes: list593},
+	TopicRule{Topic: "wrong-method", Schemes: list649, Codes: list610},
+	TopicRule{Topic: "duplicate", Schemes: list645, Codes: list650},
+	TopicRule{Topic: "issuer-line", Schemes: list589, Codes: list651},
+	TopicRule{Topic: "config", Schemes: list589, Codes: list652},
+	TopicRule{Topic: "config", Schemes: list624, Codes: list653},
+	TopicRule{Topic: "not-accepted", Schemes: list589, Codes: list610},
+	TopicRule{Topic: "security", Schemes: list582, Codes: list654},
+	TopicRule{Topic: "duplicate", Schemes: list582, Codes: list655},
+	TopicRule{Topic: "merchant-unknown", Schemes: list618, Codes: list656},
+	TopicRule{Topic: "terminal-unknown", Schemes: list618, Codes: list657},
+	TopicRule{Topic: "original", Schemes: list658, Codes: list659},
+	TopicRule{Topic: "not-permitted", Schemes: list658, Codes: list660},
+	TopicRule{Topic: "cutover", Schemes: list661, Codes: list600},
+	TopicRule{Topic: "issuer-decline", Schemes: list618, Codes: list662},
+	TopicRule{Topic: "registration", Schemes: list627, Codes: list663},
+	TopicRule{Topic: "phone-line", Schemes: list627, Codes: list664},
+	TopicRule{Topic: "config", Schemes: list627, Codes: list665},
+	TopicRule{Topic: "card-blocked", Schemes: list627, Codes: list666},
+	TopicRule{Topic: "success", Codes: list667, Domains: list63},
+	TopicRule{Topic: "uncertain-approval", Domains: list63, Words: list668},
+	TopicRule{Topic: "local-any", Schemes: list627, Domains: list63},
 	TopicRule{Topic: "success", Domains: list63},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list667, Codes: list552},
-	TopicRule{Topic: "reversal-mac", Schemes: list667, Codes: list668},
-	TopicRule{Topic: "reversal-other", Schemes: list667},
-	TopicRule{Topic: "version", Schemes: list656, Codes: list669},
-	TopicRule{Topic: "no-answer", Schemes: list670, Codes: list671},
-	TopicRule{Topic: "no-answer", Schemes: list625, Codes: list672},
-	TopicRule{Topic: "offline", Schemes: list215, Codes: list673},
-	TopicRule{Topic: "card-refused", Schemes: list215, Codes: list674},
-	TopicRule{Topic: "data-transfer", Schemes: list625, Codes: list675},
-	TopicRule{Topic: "network", Schemes: list625, Codes: list676},
-	TopicRule{Topic: "duplicate", Schemes: list625, Codes: list677},
-	TopicRule{Topic: "settle", Schemes: list625, Codes: list678},
-	TopicRule{Topic: "serial", Schemes: list625, Codes: list679, Domains: list680},
-	TopicRule{Topic: "card-blocked", Schemes: list625, Domains: list681},
-	TopicRule{Topic: "funds", Domains: list681, Words: list682},
-	TopicRule{Topic: "state", Domains: list681, Words: list683},
-	TopicRule{Topic: "pin-locked", Domains: list681, Words: list684},
-	TopicRule{Topic: "pin", Domains: list681, Words: list685},
-	TopicRule{Topic: "expired", Domains: list681, Words: list686},
-	TopicRule{Topic: "limit", Domains: list681, Words: list687},
-	TopicRule{Topic: "state", Domains: list681},
-	TopicRule{Topic: "limit", Domains: list688, Words: list689},
-	TopicRule{Topic: "merchant-unknown", Domains: list688, Words: list690},
-	TopicRule{Topic: "terminal-unknown", Domains: list688, Words: list691},
-	TopicRule{Topic: "fraud", Domains: list688},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list692},
-	TopicRule{Topic: "issuer-late", Domains: list693, Words: list694},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list695},
-	TopicRule{Topic: "not-accepted", Domains: list185, Words: list696},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list669, Codes: list554},
+	TopicRule{Topic: "reversal-mac", Schemes: list669, Codes: list670},
+	TopicRule{Topic: "reversal-other", Schemes: list669},
+	TopicRule{Topic: "version", Schemes: list658, Codes: list671},
+	TopicRule{Topic: "no-answer", Schemes: list672, Codes: list673},
+	TopicRule{Topic: "no-answer", Schemes: list627, Codes: list674},
+	TopicRule{Topic: "offline", Schemes: list215, Codes: list675},
+	TopicRule{Topic: "card-refused", Schemes: list215, Codes: list676},
+	TopicRule{Topic: "data-transfer", Schemes: list627, Codes: list677},
+	TopicRule{Topic: "network", Schemes: list627, Codes: list678},
+	TopicRule{Topic: "duplicate", Schemes: list627, Codes: list679},
+	TopicRule{Topic: "settle", Schemes: list627, Codes: list680},
+	TopicRule{Topic: "serial", Schemes: list627, Codes: list681, Domains: list682},
+	TopicRule{Topic: "card-blocked", Schemes: list627, Domains: list683},
+	TopicRule{Topic: "funds", Domains: list683, Words: list684},
+	TopicRule{Topic: "state", Domains: list683, Words: list685},
+	TopicRule{Topic: "pin-locked", Domains: list683, Words: list686},
+	TopicRule{Topic: "pin", Domains: list683, Words: list687},
+	TopicRule{Topic: "expired", Domains: list683, Words: list688},
+	TopicRule{Topic: "limit", Domains: list683, Words: list689},
+	TopicRule{Topic: "state", Domains: list683},
+	TopicRule{Topic: "limit", Domains: list690, Words: list691},
+	TopicRule{Topic: "merchant-unknown", Domains: list690, Words: list692},
+	TopicRule{Topic: "terminal-unknown", Domains: list690, Words: list693},
+	TopicRule{Topic: "fraud", Domains: list690},
+	TopicRule{Topic: "issuer-down", Domains: list185, Words: list694},
+	TopicRule{Topic: "issuer-late", Domains: list695, Words: list696},
+	TopicRule{Topic: "issuer-down", Domains: list185, Words: list697},
+	TopicRule{Topic: "not-accepted", Domains: list185, Words: list698},
 	TopicRule{Topic: "issuer-decline", Domains: list185},
-	TopicRule{Topic: "pending", Domains: list697, Words: list698},
-	TopicRule{Topic: "cutover", Domains: list699, Words: list700},
-	TopicRule{Topic: "switch", Domains: list699, Words: list701},
-	TopicRule{Topic: "centre", Domains: list699, Words: list702},
-	TopicRule{Topic: "security", Domains: list699, Words: list703},
-	TopicRule{Topic: "switch", Domains: list699},
-	TopicRule{Topic: "busy", Domains: list704, Words: list705},
-	TopicRule{Topic: "host-late", Domains: list704, Words: list706},
-	TopicRule{Topic: "refused", Schemes: list625, Domains: list704, Words: list707},
-	TopicRule{Topic: "answer-bad", Schemes: list625, Domains: list704},
-	TopicRule{Topic: "not-permitted", Domains: list704, Words: list708},
-	TopicRule{Topic: "journal", Domains: list704, Words: list709},
-	TopicRule{Topic: "host-fault", Domains: list704},
-	TopicRule{Topic: "terminal-unknown", Domains: list710, Words: list711},
-	TopicRule{Topic: "merchant-unknown", Domains: list710, Words: list712},
-	TopicRule{Topic: "not-permitted", Domains: list710},
-	TopicRule{Topic: "terminal-unknown", Domains: list713, Words: list714},
-	TopicRule{Topic: "version", Domains: list713, Words: list715},
-	TopicRule{Topic: "session", Domains: list713, Words: list716},
-	TopicRule{Topic: "duplicate", Domains: list713, Words: list717},
-	TopicRule{Topic: "journal", Domains: list713, Words: list718},
-	TopicRule{Topic: "clock", Domains: list713, Words: list719},
-	TopicRule{Topic: "identity", Domains: list713, Words: list720},
-	TopicRule{Topic: "sim", Domains: list713, Words: list721},
-	TopicRule{Topic: "dial", Domains: list713, Words: list722},
-	TopicRule{Topic: "format-local", Schemes: list625, Domains: list713, Words: list723},
-	TopicRule{Topic: "format", Domains: list713, Words: list724},
-	TopicRule{Topic: "config", Domains: list713},
-	TopicRule{Topic: "keys-local", Schemes: list625, Domains: list725},
-	TopicRule{Topic: "keys", Domains: list725},
-	TopicRule{Topic: "permission", Domains: list726, Words: list727},
-	TopicRule{Topic: "settle", Domains: list726, Words: list728},
-	TopicRule{Topic: "original-amount", Domains: list726, Words: list729},
-	TopicRule{Topic: "wrong-method", Domains: list726, Words: list730},
-	TopicRule{Topic: "original", Domains: list726, Words: list731},
-	TopicRule{Topic: "cancelled", Domains: list726, Words: list732},
-	TopicRule{Topic: "entry", Domains: list726},
-	TopicRule{Topic: "wrong-method", Domains: list733, Words: list734},
-	TopicRule{Topic: "card-number", Domains: list733, Words: list735},
-	TopicRule{Topic: "card-refused", Domains: list733, Words: list736},
-	TopicRule{Topic: "swipe", Domains: list733, Words: list737},
-	TopicRule{Topic: "contactless", Domains: list733, Words: list738},
-	TopicRule{Topic: "chip-read", Domains: list733},
-	TopicRule{Topic: "paper", Domains: list680, Words: list739},
-	TopicRule{Topic: "printer", Domains: list680, Words: list740},
-	TopicRule{Topic: "tamper", Domains: list680, Words: list741},
-	TopicRule{Topic: "pinpad", Domains: list680, Words: list742},
-	TopicRule{Topic: "sim", Domains: list680, Words: list721},
-	TopicRule{Topic: "modem", Domains: list680, Words: list743},
-	TopicRule{Topic: "reader", Domains: list680, Words: list744},
-	TopicRule{Topic: "power", Domains: list680, Words: list745},
-	TopicRule{Topic: "storage-full", Domains: list680, Words: list746},
-	TopicRule{Topic: "storage", Domains: list680, Words: list747},
-	TopicRule{Topic: "device", Domains: list680},
-	TopicRule{Topic: "signal", Domains: list748, Words: list749},
-	TopicRule{Topic: "phone-line", Domains: list748, Words: list750},
-	TopicRule{Topic: "dial", Domains: list748, Words: list751},
-	TopicRule{Topic: "registration", Domains: list748, Words: list752},
-	TopicRule{Topic: "refused", Domains: list748, Words: list707},
-	TopicRule{Topic: "connect", Domains: list748, Words: list753},
-	TopicRule{Topic: "send", Domains: list748, Words: list754},
-	TopicRule{Topic: "no-answer", Domains: list748, Words: list755},
-	TopicRule{Topic: "network", Domains: list748},
+	TopicRule{Topic: "pending", Domains: list699, Words: list700},
+	TopicRule{Topic: "cutover", Domains: list701, Words: list702},
+	TopicRule{Topic: "switch", Domains: list701, Words: list703},
+	TopicRule{Topic: "centre", Domains: list701, Words: list704},
+	TopicRule{Topic: "security", Domains: list701, Words: list705},
+	TopicRule{Topic: "switch", Domains: list701},
+	TopicRule{Topic: "busy", Domains: list706, Words: list707},
+	TopicRule{Topic: "host-late", Domains: list706, Words: list708},
+	TopicRule{Topic: "refused", Schemes: list627, Domains: list706, Words: list709},
+	TopicRule{Topic: "answer-bad", Schemes: list627, Domains: list706},
+	TopicRule{Topic: "not-permitted", Domains: list706, Words: list710},
+	TopicRule{Topic: "journal", Domains: list706, Words: list711},
+	TopicRule{Topic: "host-fault", Domains: list706},
+	TopicRule{Topic: "terminal-unknown", Domains: list712, Words: list713},
+	TopicRule{Topic: "merchant-unknown", Domains: list712, Words: list714},
+	TopicRule{Topic: "not-permitted", Domains: list712},
+	TopicRule{Topic: "terminal-unknown", Domains: list715, Words: list716},
+	TopicRule{Topic: "version", Domains: list715, Words: list717},
+	TopicRule{Topic: "session", Domains: list715, Words: list718},
+	TopicRule{Topic: "duplicate", Domains: list715, Words: list719},
+	TopicRule{Topic: "journal", Domains: list715, Words: list720},
+	TopicRule{Topic: "clock", Domains: list715, Words: list721},
+	TopicRule{Topic: "identity", Domains: list715, Words: list722},
+	TopicRule{Topic: "sim", Domains: list715, Words: list723},
+	TopicRule{Topic: "dial", Domains: list715, Words: list724},
+	TopicRule{Topic: "format-local", Schemes: list627, Domains: list715, Words: list725},
+	TopicRule{Topic: "format", Domains: list715, Words: list726},
+	TopicRule{Topic: "config", Domains: list715},
+	TopicRule{Topic: "keys-local", Schemes: list627, Domains: list727},
+	TopicRule{Topic: "keys", Domains: list727},
+	TopicRule{Topic: "permission", Domains: list728, Words: list729},
+	TopicRule{Topic: "settle", Domains: list728, Words: list730},
+	TopicRule{Topic: "original-amount", Domains: list728, Words: list731},
+	TopicRule{Topic: "wrong-method", Domains: list728, Words: list732},
+	TopicRule{Topic: "original", Domains: list728, Words: list733},
+	TopicRule{Topic: "cancelled", Domains: list728, Words: list734},
+	TopicRule{Topic: "entry", Domains: list728},
+	TopicRule{Topic: "wrong-method", Domains: list735, Words: list736},
+	TopicRule{Topic: "card-number", Domains: list735, Words: list737},
+	TopicRule{Topic: "card-refused", Domains: list735, Words: list738},
+	TopicRule{Topic: "swipe", Domains: list735, Words: list739},
+	TopicRule{Topic: "contactless", Domains: list735, Words: list740},
+	TopicRule{Topic: "chip-read", Domains: list735},
+	TopicRule{Topic: "paper", Domains: list682, Words: list741},
+	TopicRule{Topic: "printer", Domains: list682, Words: list742},
+	TopicRule{Topic: "tamper", Domains: list682, Words: list743},
+	TopicRule{Topic: "pinpad", Domains: list682, Words: list744},
+	TopicRule{Topic: "sim", Domains: list682, Words: list723},
+	TopicRule{Topic: "modem", Domains: list682, Words: list745},
+	TopicRule{Topic: "reader", Domains: list682, Words: list746},
+	TopicRule{Topic: "power", Domains: list682, Words: list747},
+	TopicRule{Topic: "storage-full", Domains: list682, Words: list748},
+	TopicRule{Topic: "storage", Domains: list682, Words: list749},
+	TopicRule{Topic: "device", Domains: list682},
+	TopicRule{Topic: "signal", Domains: list750, Words: list751},
+	TopicRule{Topic: "phone-line", Domains: list750, Words: list752},
+	TopicRule{Topic: "dial", Domains: list750, Words: list753},
+	TopicRule{Topic: "registration", Domains: list750, Words: list754},
+	TopicRule{Topic: "refused", Domains: list750, Words: list709},
+	TopicRule{Topic: "connect", Domains: list750, Words: list755},
+	TopicRule{Topic: "send", Domains: list750, Words: list756},
+	TopicRule{Topic: "no-answer", Domains: list750, Words: list757},
+	TopicRule{Topic: "network", Domains: list750},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list756, Causes: []Named{
+	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list758, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
@@ -3873,7 +3875,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "主机说太忙", EN: "the host says it is too busy"}},
-	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: list272, Causes: []Named{
+	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: list273, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "pinpad.fault", Often: 3},
@@ -3929,20 +3931,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "reader.line-noise", Often: 2},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
-	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list286, Causes: []Named{
+	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
 		Named{Cause: "terminal.clock"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list286, Causes: []Named{
+	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -4027,7 +4029,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.storage-full", Often: 2},
 		Named{Cause: "terminal.tamper", Often: 2},
 	}, Text: Text{ZH: "程序说有一个部件不工作", EN: "the program reports a part that does not work"}},
-	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
@@ -4046,13 +4048,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
-	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 4},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "流水号重复，前一笔可能已经成功", EN: "the trace number was used before; the earlier sale may stand"}},
-	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list268, Causes: []Named{
+	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list269, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry"},
@@ -4075,7 +4077,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.clock", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
@@ -4085,7 +4087,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list757, Causes: []Named{
+	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list759, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
@@ -4099,7 +4101,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
-	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -4144,7 +4146,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.unavailable", Often: 1},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "主机内部超时，结果可能未知", EN: "the host timed out inside; the result may be unknown"}},
-	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 2},
@@ -4188,20 +4190,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 1},
 	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
-	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list758, Causes: []Named{
+	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list760, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.protocol", Often: 4},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list759, Causes: []Named{
+	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list761, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
@@ -4272,7 +4274,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
-	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
@@ -4282,7 +4284,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list240, Causes: []Named{
+	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list241, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -4316,7 +4318,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "wan.tls", Often: 2},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list760, Causes: []Named{
+	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list762, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4388,19 +4390,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "wan.tls", Often: 2},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
-	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry", Often: 1},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
-	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
-	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list273, Causes: []Named{
+	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list274, Causes: []Named{
 		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
 	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: list220, Causes: []Named{
@@ -4410,13 +4412,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "交易仍在处理，结果未知", EN: "the sale is still being processed; its result is not known"}},
-	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list268, Causes: []Named{
+	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list269, Causes: []Named{
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "operator.permission"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "这个操作员没有权限", EN: "the operator is not allowed to do this"}},
-	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.dial", Often: 2},
 		Named{Cause: "modem.line"},
@@ -4434,7 +4436,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list761, Causes: []Named{
+	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list763, Causes: []Named{
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.line-noise", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
@@ -4445,7 +4447,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power"},
 	}, Text: Text{ZH: "程序说电压或电量不足", EN: "the program reports low voltage or battery"}},
-	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list273, Causes: []Named{
+	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list274, Causes: []Named{
 		Named{Cause: "printer.fault"},
 		Named{Cause: "terminal.app-crash", Often: 4},
 		Named{Cause: "terminal.heat", Often: 4},
@@ -4470,7 +4472,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.power", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说读卡器有问题", EN: "the program reports a problem with the reader"}},
-	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "host.port-closed"},
@@ -4478,7 +4480,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
-	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
@@ -4487,7 +4489,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
-	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list240, Causes: []Named{
+	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list241, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 1},
@@ -4508,14 +4510,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list762, Causes: []Named{
+	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list764, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 2},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list763, Causes: []Named{
+	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list765, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4567,7 +4569,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list764, Causes: []Named{
+	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list766, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.tls", Often: 1},
@@ -4601,20 +4603,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "terminal.overloaded", Often: 2},
 		Named{Cause: "terminal.power", Often: 2},
 	}, Text: Text{ZH: "程序说串口不通", EN: "the program reports a serial port that does not work"}},
-	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list300, Causes: []Named{
+	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list302, Causes: []Named{
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 4},
 		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list765, Causes: []Named{
+	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list767, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.storage-full", Often: 3},
 	}, Text: Text{ZH: "需要先结算", EN: "the batch must be settled first"}},
-	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
@@ -4622,7 +4624,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
-	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list242, Causes: []Named{
+	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.sim"},
@@ -4683,7 +4685,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机批准了，但上游没有等到发卡行应答", EN: "approved, though upstream never heard the issuer"}},
-	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list286, Causes: []Named{
+	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
 		Named{Cause: "terminal.app-old"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
@@ -4701,7 +4703,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: list766, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: list768, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -4967,7 +4969,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list767, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list769, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -4976,13 +4978,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Brought: list768, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list768, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
-	}, Brought: list769, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	}, Brought: list771, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
 	Sign{Name: "app.fine", Check: "app.process", Family: "app", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
@@ -5198,7 +5200,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
-	}, Brought: list770, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list772, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5316,31 +5318,31 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
-	}, Brought: list771, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	}, Brought: list773, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list771, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Brought: list773, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list772, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	}, Brought: list774, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	}, Brought: list774, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list773, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list775, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list776, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-	}, Brought: list772, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Brought: list774, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
+	}, Brought: list774, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -4},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -5348,13 +5350,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: list772, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: list774, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	}, Brought: list774, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list775, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: list777, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -5404,7 +5406,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: list776, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list778, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
@@ -5416,12 +5418,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list777, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list779, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 4},
-	}, Brought: list778, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list780, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5434,7 +5436,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list778, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	}, Brought: list780, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Family: "heat", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 4},
 	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
@@ -5520,7 +5522,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "reader.dirty", Word: 2},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "reader.line-noise", Word: 1},
-	}, Brought: list779, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
+	}, Brought: list781, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
 	Sign{Name: "hist.mode-all", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -2},
 		Weight{Cause: "reader.dirty", Word: -2},
@@ -5625,7 +5627,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list780, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: list782, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -5634,7 +5636,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list781, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list783, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5780,7 +5782,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
 	Sign{Name: "modem.gone", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
-	}, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Brought: list385, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -4},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -5789,10 +5791,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "通信模块有{unanswered}个问题没有回答", EN: "the modem left {unanswered} questions unanswered"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
-	}, Brought: list383, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Brought: list385, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: list772, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Brought: list774, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -5850,15 +5852,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list782, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list784, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list782, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list784, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list781, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list783, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
@@ -5867,13 +5869,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list776, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list781, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list781, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -5947,7 +5949,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Brought: list783, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: list785, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "terminal.tamper", Word: 4},
 	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
@@ -5958,7 +5960,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "读卡器自检通过", EN: "the reader passes its self-test"}},
 	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
-	}, Brought: list383, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
+	}, Brought: list385, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
 	Sign{Name: "reader.usb-gone", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
 	}, Text: Text{ZH: "读卡器不在USB上了", EN: "the reader is not on USB any more"}},
@@ -5990,20 +5992,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "terminal.app-crash", Word: 2},
 		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 2},
-	}, Brought: list383, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
+	}, Brought: list385, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
 	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Brought: list771, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	}, Brought: list773, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list784, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list786, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list784, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: list786, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list784, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list786, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -6011,11 +6013,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list785, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list787, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list784, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list786, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6119,7 +6121,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list786, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list788, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6159,7 +6161,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list774, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -6198,7 +6200,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list772, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list774, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6218,56 +6220,56 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list787, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list789, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list788, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list790, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	}, Brought: list774, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list789, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list790, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: list791, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list792, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: list772, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: list774, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
-	}, Brought: list772, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: list774, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list791, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list793, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list772, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: list774, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list772, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: list774, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list772, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	}, Brought: list774, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list774, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
 	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: list772, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list774, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list772, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: list774, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -6278,7 +6280,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	}, Brought: list774, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
@@ -6286,7 +6288,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	}, Brought: list774, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
 	Sign{Name: "tls.root-expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -6296,14 +6298,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list792, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: list794, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list772, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list774, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
-	}, Brought: list383, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
+	}, Brought: list385, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
 	Sign{Name: "usb.errors", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 1},
 		Weight{Cause: "reader.disconnected", Word: 1},
@@ -6539,12 +6541,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cab57034b8ef776fcd2
 	CauseRetry{Cause: "none", Retry: "no"},
 	CauseRetry{Cause: "operator.entry", Retry: "safe"},
 	CauseRetry{Cause: "operator.permission", Retry: "other-means"},
-	CauseRetry{Cause: "pinpad.fault", Retry: "other-means"},
 	CauseRetry{Cause: "printer.fault", Retry: "safe"},
 	CauseRetry{Cause: "reader.dirty", Retry: "other-means"},
-	CauseRetry{Cause: "reader.disconnected", Retry: "other-means"},
-	CauseRetry{Cause: "reader.fault", Retry: "other-means"},
-	CauseRetry{Cause: "reader.line-noise", Retry: "other-means"},
 	CauseRetry{Cause: "risk.fraud", Retry: "no"},
 	CauseRetry{Cause: "terminal.journal", Retry: "query-first"},
 	CauseRetry{Cause: "terminal.keys", Retry: "no"},
@@ -6877,561 +6875,563 @@ var (
 	list233 = []string{"card"}
 	list234 = []string{"R20", "R23"}
 	list235 = []string{"R25"}
-	list236 = []string{"R25", "S5", "S6"}
-	list237 = []string{"connect", "wait", "answer", "unpack"}
-	list238 = []string{"terminal", "acquirer", "switch"}
-	list239 = []string{"R21", "S8"}
-	list240 = []string{"connect", "send", "wait", "answer"}
-	list241 = []string{"R21", "S5", "S8"}
-	list242 = []string{"connect"}
-	list243 = []string{"safe", "later", "after-signin", "no"}
-	list244 = []string{"R9", "R21"}
-	list245 = []string{"R21"}
-	list246 = []string{"R21", "S5"}
-	list247 = []string{"R22", "R25"}
-	list248 = []string{"wait", "answer"}
-	list249 = []string{"terminal", "switch", "acquirer", "issuer"}
-	list250 = []string{"S5", "S8"}
-	list251 = []string{"R5", "R11"}
-	list252 = []string{"R2", "R10", "R20"}
-	list253 = []string{"R8", "R11", "R20"}
-	list254 = []string{"R6", "R9"}
-	list255 = []string{"R2", "R5", "R6"}
-	list256 = []string{"R2", "R13"}
-	list257 = []string{"R5", "R6", "R9"}
-	list258 = []string{"R5", "R7"}
-	list259 = []string{"R21", "R26"}
-	list260 = []string{"S3", "S9"}
-	list261 = []string{"R3", "R6", "R13"}
-	list262 = []string{"R6", "R11", "R21"}
-	list263 = []string{"R6", "R21"}
-	list264 = []string{"R11", "S8"}
-	list265 = []string{"R5", "R13"}
-	list266 = []string{"R6", "R7", "R13"}
-	list267 = []string{"R2", "R6", "R13"}
-	list268 = []string{"card", "pin", "build", "answer"}
-	list269 = []string{"terminal", "acquirer", "issuer", "switch"}
-	list270 = []string{"R25", "R40", "S5"}
-	list271 = []string{"R27", "S5"}
-	list272 = []string{"card", "pin", "build"}
-	list273 = []string{"print"}
-	list274 = []string{"query-first", "no"}
-	list275 = []string{"R1", "R13", "R28"}
-	list276 = []string{"R13", "R14"}
-	list277 = []string{"R2", "R13", "R25"}
-	list278 = []string{"R13", "R25"}
-	list279 = []string{"later", "after-signin", "other-means", "no"}
-	list280 = []string{"R21", "R30"}
-	list281 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
-	list282 = []string{"R3", "R20", "S5"}
-	list283 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
-	list284 = []string{"R17", "R18"}
-	list285 = []string{"R18"}
-	list286 = []string{"build", "connect", "answer"}
-	list287 = []string{"terminal", "acquirer"}
-	list288 = []string{"R13", "S1", "S7"}
-	list289 = []string{"R11", "S3"}
-	list290 = []string{"build", "send", "wait", "answer"}
-	list291 = []string{"terminal", "acquirer", "switch", "issuer"}
-	list292 = []string{"R28", "S4", "S5"}
-	list293 = []string{"pin", "build", "unpack", "answer"}
-	list294 = []string{"R21", "S1", "S2"}
-	list295 = []string{"S1", "S3", "S9"}
-	list296 = []string{"R3", "R43"}
-	list297 = []string{"R1", "R13"}
-	list298 = []string{"build", "unpack", "answer", "wait"}
-	list299 = []string{"R12", "R17", "S3"}
-	list300 = []string{"build", "answer"}
-	list301 = []string{"R21", "S1", "S4"}
-	list302 = []string{"R16", "R19"}
-	list303 = []string{"R15", "S4"}
-	list304 = []string{"R20", "R30"}
-	list305 = []string{"R21", "R37", "S5"}
-	list306 = []string{"R5", "R11", "R21"}
-	list307 = []string{"R6", "R21", "S5"}
-	list308 = []string{"R5", "R6", "R21"}
-	list309 = []string{"R5", "R21", "S5"}
-	list310 = []string{"R6", "R18"}
-	list311 = []string{"R6", "R18", "R21"}
-	list312 = []string{"000", "003", "004"}
-	list313 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list314 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list315 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list316 = []string{"000", "001", "003"}
-	list317 = []string{"modem.signal-weak", "lan.wifi"}
-	list318 = []string{"modem.signal", "net.wifi"}
-	list319 = []string{"R5", "R6", "R7", "R13"}
-	list320 = []string{"000", "003"}
-	list321 = []string{"wan.slow", "wan.loss"}
-	list322 = []string{"net.path"}
-	list323 = []string{"R5", "R6", "R21", "S5"}
-	list324 = []string{"001", "002", "003", "004"}
-	list325 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list326 = []string{"net.link", "net.wifi", "net.internet"}
-	list327 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list328 = []string{"001"}
-	list329 = []string{"wan.slow"}
-	list330 = []string{"net.path", "txn.answer"}
-	list331 = []string{"003"}
-	list332 = []string{"lan.address", "terminal.config"}
-	list333 = []string{"net.address", "app.config"}
-	list334 = []string{"R5", "R11", "S3"}
-	list335 = []string{"lan.noise", "reader.line-noise"}
-	list336 = []string{"net.errors", "reader.line"}
-	list337 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list338 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list339 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list340 = []string{"wan.loss", "wan.mtu", "wan.tls-large-hello", "lan.noise"}
-	list341 = []string{"net.path", "net.mtu", "net.errors"}
-	list342 = []string{"R2", "R6", "R11", "R13", "R18", "R21", "S5"}
-	list343 = []string{"bearer.flapping"}
-	list344 = []string{"net.bearer"}
-	list345 = []string{"003", "004"}
-	list346 = []string{"lan.gateway"}
-	list347 = []string{"net.gateway"}
-	list348 = []string{"lan.conflict"}
-	list349 = []string{"net.address", "net.wifi"}
-	list350 = []string{"004"}
-	list351 = []string{"host.port-closed", "lan.firewall"}
-	list352 = []string{"net.tcp", "net.internet"}
-	list353 = []string{"R6", "R9", "R21"}
-	list354 = []string{"modem.absent", "lan.cable"}
-	list355 = []string{"modem.port", "net.link", "board.kernel"}
-	list356 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list357 = []string{"host.overloaded"}
-	list358 = []string{"txn.answer", "fleet.advisory"}
-	list359 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list360 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list361 = []string{"002"}
-	list362 = []string{"issuer.unavailable", "switch.malfunction"}
-	list363 = []string{"txn.history", "fleet.advisory"}
-	list364 = []string{"host.malfunction"}
-	list365 = []string{"host.malfunction", "switch.malfunction"}
-	list366 = []string{"fleet.advisory"}
-	list367 = []string{"fleet.advisory", "txn.history"}
-	list368 = []string{"terminal.overloaded"}
-	list369 = []string{"board.cpu", "txn.answer"}
-	list370 = []string{"merchant.not-permitted"}
-	list371 = []string{"txn.answer"}
-	list372 = []string{"000", "001", "002", "003"}
-	list373 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list374 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list375 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list376 = []string{"000", "001", "002"}
-	list377 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list378 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list379 = []string{"R2", "R13", "R14", "R25"}
-	list380 = []string{"000"}
-	list381 = []string{"pinpad.fault"}
-	list382 = []string{"pinpad.port"}
-	list383 = []string{"terminal.power"}
-	list384 = []string{"board.power", "board.reboots"}
-	list385 = []string{"terminal.app-crash", "terminal.session"}
-	list386 = []string{"app.process", "app.session"}
-	list387 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list388 = []string{"001", "003"}
-	list389 = []string{"terminal.heat", "reader.dirty"}
-	list390 = []string{"board.thermal", "reader.reads"}
-	list391 = []string{"terminal.heat", "terminal.storage-full"}
-	list392 = []string{"board.thermal", "board.storage"}
-	list393 = []string{"R13", "R14", "R15", "S4"}
-	list394 = []string{"terminal.storage-full"}
-	list395 = []string{"board.storage"}
-	list396 = []string{"terminal.storage-fault"}
-	list397 = []string{"board.flash", "board.storage", "board.kernel"}
-	list398 = []string{"terminal.clock", "terminal.session"}
-	list399 = []string{"board.clock", "app.session"}
-	list400 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list401 = []string{"terminal.app-crash", "terminal.app-old"}
-	list402 = []string{"app.process", "app.version"}
-	list403 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list404 = []string{"terminal.app-old", "terminal.protocol"}
-	list405 = []string{"app.version", "app.process"}
-	list406 = []string{"R12", "R17", "R18", "S3"}
-	list407 = []string{"terminal.app-old"}
-	list408 = []string{"app.version"}
-	list409 = []string{"terminal.app-old", "wan.tls", "terminal.trust-store", "terminal.client-cert"}
-	list410 = []string{"app.version", "net.tls"}
-	list411 = []string{"R6", "R17", "R18"}
-	list412 = []string{"terminal.config"}
-	list413 = []string{"app.config"}
-	list414 = []string{"terminal.protocol", "host.tls"}
-	list415 = []string{"app.version", "net.tls", "txn.answer"}
-	list416 = []string{"R12", "R17", "R21", "S3"}
-	list417 = []string{"terminal.protocol"}
-	list418 = []string{"txn.answer", "app.version"}
-	list419 = []string{"terminal.keys"}
-	list420 = []string{"app.keys", "app.session"}
-	list421 = []string{"000", "002"}
-	list422 = []string{"card.damaged"}
-	list423 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list424 = []string{"card.expired"}
-	list425 = []string{"txn.answer", "board.clock"}
-	list426 = []string{"account.state"}
-	list427 = []string{"000", "004"}
-	list428 = []string{"account.funds"}
-	list429 = []string{"card.data-mistyped"}
-	list430 = []string{"txn.answer", "txn.history"}
-	list431 = []string{"account.pin"}
-	list432 = []string{"card.wrong-method"}
-	list433 = []string{"txn.history", "txn.answer"}
-	list434 = []string{"000", "001", "004"}
-	list435 = []string{"account.limit"}
-	list436 = []string{"operator.permission", "merchant.not-permitted"}
-	list437 = []string{"app.operator", "txn.answer"}
-	list438 = []string{"R21", "R26", "R27", "S5"}
-	list439 = []string{"operator.entry"}
-	list440 = []string{"txn.history", "app.operator"}
-	list441 = []string{"terminal.journal"}
-	list442 = []string{"app.journal"}
-	list443 = []string{"risk.fraud", "terminal.tamper"}
-	list444 = []string{"txn.answer", "reader.selftest"}
-	list445 = []string{"R20", "R21", "R30"}
-	list446 = []string{"000", "002", "003"}
-	list447 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list448 = []string{"app.config", "txn.history"}
-	list449 = []string{"txn.history", "reader.slot"}
-	list450 = []string{"board.cpu", "board.memory"}
-	list451 = []string{"app.version", "app.config"}
-	list452 = []string{"printer.fault", "terminal.power"}
-	list453 = []string{"board.power", "net.link", "printer.status"}
-	list454 = []string{"R1"}
-	list455 = []string{"000", "001"}
-	list456 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list457 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list458 = []string{"R2"}
-	list459 = []string{"000", "001", "003", "004"}
-	list460 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list461 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list462 = []string{"R3"}
-	list463 = []string{"app.session", "app.config"}
-	list464 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
-	list465 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list466 = []string{"R5"}
-	list467 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
-	list468 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list469 = []string{"R6"}
-	list470 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list471 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list472 = []string{"R7"}
-	list473 = []string{"bearer.flapping", "lan.conflict"}
-	list474 = []string{"net.bearer", "net.address"}
-	list475 = []string{"R8"}
-	list476 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
-	list477 = []string{"net.tcp"}
-	list478 = []string{"R9"}
-	list479 = []string{"lan.cable"}
-	list480 = []string{"net.link", "board.kernel"}
-	list481 = []string{"R10"}
-	list482 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list483 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list484 = []string{"R11"}
-	list485 = []string{"app.version", "app.config", "net.tls"}
-	list486 = []string{"R12"}
-	list487 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list488 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list489 = []string{"R13"}
-	list490 = []string{"reader.dirty", "terminal.heat"}
-	list491 = []string{"reader.reads", "board.thermal"}
-	list492 = []string{"R14"}
-	list493 = []string{"R15"}
-	list494 = []string{"R16"}
-	list495 = []string{"000", "001", "002", "003", "004"}
-	list496 = []string{"R17"}
-	list497 = []string{"terminal.app-old", "terminal.client-cert", "terminal.trust-store", "wan.tls", "wan.tls-large-hello"}
-	list498 = []string{"R19"}
-	list499 = []string{"000", "002", "003", "004"}
-	list500 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list501 = []string{"reader.selftest", "app.process", "net.link"}
-	list502 = []string{"R20"}
-	list503 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
-	list504 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list505 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list506 = []string{"R22"}
-	list507 = []string{"account.state", "card.damaged", "card.expired"}
-	list508 = []string{"R23"}
-	list509 = []string{"R24"}
-	list510 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list511 = []string{"account.limit", "merchant.not-permitted"}
-	list512 = []string{"R26"}
-	list513 = []string{"operator.permission"}
-	list514 = []string{"app.operator"}
-	list515 = []string{"R27"}
-	list516 = []string{"printer.fault", "terminal.journal"}
-	list517 = []string{"app.journal", "txn.answer"}
-	list518 = []string{"R28"}
-	list519 = []string{"reader.selftest", "txn.answer"}
-	list520 = []string{"R30"}
-	list521 = []string{"002", "004"}
-	list522 = []string{"unexplained"}
-	list523 = []string{"R37"}
-	list524 = []string{"txn.history"}
-	list525 = []string{"002", "003"}
-	list526 = []string{"app.operator", "txn.history"}
-	list527 = []string{"R40"}
-	list528 = []string{"R43"}
-	list529 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list530 = []string{"app.session", "app.keys"}
-	list531 = []string{"S1"}
-	list532 = []string{"app.keys"}
-	list533 = []string{"S2"}
-	list534 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list535 = []string{"S3"}
-	list536 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list537 = []string{"app.journal", "board.storage"}
-	list538 = []string{"S4"}
-	list539 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list540 = []string{"S5"}
-	list541 = []string{"S6"}
-	list542 = []string{"terminal.clock"}
-	list543 = []string{"board.clock"}
-	list544 = []string{"S7"}
-	list545 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list546 = []string{"S8"}
-	list547 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list548 = []string{"S9"}
-	list549 = []string{"97"}
-	list550 = []string{"97", "unknown"}
-	list551 = []string{"96"}
-	list552 = []string{"98"}
-	list553 = []string{"unknown"}
-	list554 = []string{"unknown", "13", "64", "30"}
-	list555 = []string{"unknown", "23"}
-	list556 = []string{"9997"}
-	list557 = []string{"9997", "unknown"}
-	list558 = []string{"1", "01"}
-	list559 = []string{"2", "02"}
-	list560 = []string{"3", "03"}
-	list561 = []string{"4", "04"}
-	list562 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list563 = []string{"94", "DuplicateTransactionError"}
-	list564 = []string{"CommunicationError"}
-	list565 = []string{"DataTransferError"}
-	list566 = []string{"96", "97"}
-	list567 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list568 = []string{"96", "97", "98"}
-	list569 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list570 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list571 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list572 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list573 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list574 = []string{"51"}
-	list575 = []string{"61", "65"}
-	list576 = []string{"unionpay"}
-	list577 = []string{"N1", "N2"}
-	list578 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list579 = []string{"57"}
-	list580 = []string{"iso8583-1993"}
-	list581 = []string{"119"}
-	list582 = []string{"55"}
-	list583 = []string{"38", "75"}
-	list584 = []string{"33", "54"}
-	list585 = []string{"41", "43"}
-	list586 = []string{"208", "209"}
-	list587 = []string{"channel-cn"}
-	list588 = []string{"17", "18", "41", "43"}
-	list589 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list590 = []string{"05"}
-	list591 = []string{"06"}
-	list592 = []string{"01", "02", "17"}
-	list593 = []string{"40"}
-	list594 = []string{"115"}
-	list595 = []string{"15", "31", "B3"}
-	list596 = []string{"91"}
-	list597 = []string{"68", "98"}
-	list598 = []string{"90"}
-	list599 = []string{"A7"}
-	list600 = []string{"20", "92"}
-	list601 = []string{"09", "32"}
-	list602 = []string{"unionpay-reject"}
-	list603 = []string{"20000"}
-	list604 = []string{"20001", "20002"}
-	list605 = []string{"03"}
-	list606 = []string{"58"}
-	list607 = []string{"78", "97"}
-	list608 = []string{"77"}
-	list609 = []string{"94"}
-	list610 = []string{"79", "95"}
-	list611 = []string{"12", "22", "25"}
-	list612 = []string{"unionpay", "iso8583-1987"}
-	list613 = []string{"64"}
-	list614 = []string{"iso8583-1987"}
-	list615 = []string{"923"}
-	list616 = []string{"iso8583-2003"}
-	list617 = []string{"9123"}
-	list618 = []string{"9124"}
-	list619 = []string{"1064"}
-	list620 = []string{"1067"}
-	list621 = []string{"39"}
-	list622 = []string{"acquirer-4"}
-	list623 = []string{"1001", "1002"}
-	list624 = []string{"4001"}
-	list625 = []string{"terminal-local"}
-	list626 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list627 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list628 = []string{"25"}
-	list629 = []string{"99", "A0", "A9"}
-	list630 = []string{"30"}
-	list631 = []string{"13", "A1", "OT"}
-	list632 = []string{"45"}
-	list633 = []string{"14", "59"}
-	list634 = []string{"19"}
-	list635 = []string{"iso8583-1987", "visa"}
-	list636 = []string{"12"}
-	list637 = []string{"902"}
-	list638 = []string{"9102"}
-	list639 = []string{"903"}
-	list640 = []string{"9103"}
-	list641 = []string{"visa", "iso8583-1987"}
-	list642 = []string{"1A"}
-	list643 = []string{"visa"}
-	list644 = []string{"70"}
-	list645 = []string{"N7"}
-	list646 = []string{"14"}
-	list647 = []string{"gicc-de"}
-	list648 = []string{"84"}
-	list649 = []string{"70", "92"}
-	list650 = []string{"46"}
-	list651 = []string{"A158"}
-	list652 = []string{"920", "921"}
-	list653 = []string{"922"}
-	list654 = []string{"1009", "1054", "1055"}
-	list655 = []string{"1820"}
-	list656 = []string{"acquirer-ext"}
-	list657 = []string{"Y3"}
-	list658 = []string{"T3"}
-	list659 = []string{"cb2a-fr"}
-	list660 = []string{"1061"}
-	list661 = []string{"mpt:0x10"}
-	list662 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list663 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list664 = []string{"newpos:E23", "abecs:067"}
-	list665 = []string{"00", "0000"}
-	list666 = []string{"defective success"}
-	list667 = []string{"reversal-reason"}
-	list668 = []string{"A0"}
-	list669 = []string{"YQ"}
-	list670 = []string{"rc17:*"}
-	list671 = []string{"FF"}
-	list672 = []string{"rc17:FF"}
-	list673 = []string{"Z3", "Y3"}
-	list674 = []string{"Z1", "Z2"}
-	list675 = []string{"seed:DataTransferError"}
-	list676 = []string{"seed:CommunicationError"}
-	list677 = []string{"seed:DuplicateTransactionError"}
-	list678 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list679 = []string{"newpos-port:*"}
-	list680 = []string{"terminal-hardware"}
-	list681 = []string{"cardholder-account"}
-	list682 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list683 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list684 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list685 = []string{"pin", "password"}
-	list686 = []string{"expir"}
-	list687 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list688 = []string{"risk"}
-	list689 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list690 = []string{"merchant blacklist", "merchant on blacklist"}
-	list691 = []string{"terminal blacklist"}
-	list692 = []string{"inoperative", "signed off"}
-	list693 = []string{"issuer", "scheme-switch"}
-	list694 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list695 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list696 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list697 = []string{"scheme-switch", "acquirer-host"}
-	list698 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list699 = []string{"scheme-switch"}
-	list700 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list701 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list702 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list703 = []string{"security processing"}
-	list704 = []string{"acquirer-host"}
-	list705 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list706 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list707 = []string{"reject", "refused"}
-	list708 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list709 = []string{"original", "reconcil", "not found"}
-	list710 = []string{"merchant-config"}
-	list711 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list712 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list713 = []string{"terminal-config"}
-	list714 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list715 = []string{"version"}
-	list716 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list717 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list718 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list719 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list720 = []string{"id mismatch", "mismatch"}
-	list721 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list722 = []string{"number unobtainable", "called"}
-	list723 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list724 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list725 = []string{"terminal-keys"}
-	list726 = []string{"operator"}
-	list727 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list728 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list729 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list730 = []string{"pin data required", "pin entry necessary"}
-	list731 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list732 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list733 = []string{"card-medium"}
-	list734 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list735 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list736 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list737 = []string{"swipe", "stripe", "magnetic", "track"}
-	list738 = []string{"contactless"}
-	list739 = []string{"paper"}
-	list740 = []string{"print", "font"}
-	list741 = []string{"tamper", "for security reasons", "security violation"}
-	list742 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list743 = []string{"radio module", "modem", "module", "dial"}
-	list744 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list745 = []string{"battery", "voltage", "power"}
-	list746 = []string{"no space", "out of storage", "index full", "memory full"}
-	list747 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list748 = []string{"network-path"}
-	list749 = []string{"signal"}
-	list750 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list751 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list752 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list753 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list754 = []string{"send failed", "send error", "transmitting"}
-	list755 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list756 = []string{"unpack", "answer"}
-	list757 = []string{"build", "unpack"}
-	list758 = []string{"build", "unpack", "answer"}
-	list759 = []string{"pin", "build", "unpack"}
-	list760 = []string{"send", "wait", "answer", "unpack"}
-	list761 = []string{"pin", "build"}
-	list762 = []string{"unpack"}
-	list763 = []string{"send", "wait", "unpack"}
-	list764 = []string{"connect", "send"}
-	list765 = []string{"build", "print", "answer"}
-	list766 = []string{"lan.cable", "lan.wifi"}
-	list767 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
-	list768 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
-	list769 = []string{"terminal.storage-fault", "terminal.storage-full"}
-	list770 = []string{"modem.signal-weak"}
-	list771 = []string{"terminal.heat"}
-	list772 = []string{"lan.portal"}
-	list773 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
-	list774 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
-	list775 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
-	list776 = []string{"lan.address", "lan.cable", "lan.wifi"}
-	list777 = []string{"lan.address", "lan.wifi"}
-	list778 = []string{"lan.address", "lan.cable"}
-	list779 = []string{"reader.disconnected"}
-	list780 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list781 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list782 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list783 = []string{"reader.line-noise"}
-	list784 = []string{"modem.absent", "modem.sim"}
-	list785 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list786 = []string{"modem.absent"}
-	list787 = []string{"lan.conflict", "lan.portal"}
-	list788 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list789 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
-	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
-	list791 = []string{"lan.portal", "wan.mtu"}
-	list792 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
+	list236 = []string{"other-means", "no"}
+	list237 = []string{"R25", "S5", "S6"}
+	list238 = []string{"connect", "wait", "answer", "unpack"}
+	list239 = []string{"terminal", "acquirer", "switch"}
+	list240 = []string{"R21", "S8"}
+	list241 = []string{"connect", "send", "wait", "answer"}
+	list242 = []string{"R21", "S5", "S8"}
+	list243 = []string{"connect"}
+	list244 = []string{"safe", "later", "after-signin", "no"}
+	list245 = []string{"R9", "R21"}
+	list246 = []string{"R21"}
+	list247 = []string{"R21", "S5"}
+	list248 = []string{"R22", "R25"}
+	list249 = []string{"wait", "answer"}
+	list250 = []string{"terminal", "switch", "acquirer", "issuer"}
+	list251 = []string{"S5", "S8"}
+	list252 = []string{"R5", "R11"}
+	list253 = []string{"R2", "R10", "R20"}
+	list254 = []string{"R8", "R11", "R20"}
+	list255 = []string{"R6", "R9"}
+	list256 = []string{"R2", "R5", "R6"}
+	list257 = []string{"R2", "R13"}
+	list258 = []string{"R5", "R6", "R9"}
+	list259 = []string{"R5", "R7"}
+	list260 = []string{"R21", "R26"}
+	list261 = []string{"S3", "S9"}
+	list262 = []string{"R3", "R6", "R13"}
+	list263 = []string{"R6", "R11", "R21"}
+	list264 = []string{"R6", "R21"}
+	list265 = []string{"R11", "S8"}
+	list266 = []string{"R5", "R13"}
+	list267 = []string{"R6", "R7", "R13"}
+	list268 = []string{"R2", "R6", "R13"}
+	list269 = []string{"card", "pin", "build", "answer"}
+	list270 = []string{"terminal", "acquirer", "issuer", "switch"}
+	list271 = []string{"R25", "R40", "S5"}
+	list272 = []string{"R27", "S5"}
+	list273 = []string{"card", "pin", "build"}
+	list274 = []string{"print"}
+	list275 = []string{"query-first", "no"}
+	list276 = []string{"R1", "R13", "R28"}
+	list277 = []string{"R13", "R14"}
+	list278 = []string{"R2", "R13", "R25"}
+	list279 = []string{"R13", "R25"}
+	list280 = []string{"later", "after-signin", "other-means", "no"}
+	list281 = []string{"R21", "R30"}
+	list282 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
+	list283 = []string{"R3", "R20", "S5"}
+	list284 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
+	list285 = []string{"R17", "R18"}
+	list286 = []string{"R18"}
+	list287 = []string{"build", "connect", "answer"}
+	list288 = []string{"terminal", "acquirer"}
+	list289 = []string{"R13", "S1", "S7"}
+	list290 = []string{"R11", "S3"}
+	list291 = []string{"build", "send", "wait", "answer"}
+	list292 = []string{"terminal", "acquirer", "switch", "issuer"}
+	list293 = []string{"R28", "S4", "S5"}
+	list294 = []string{"pin", "build", "unpack", "answer"}
+	list295 = []string{"query-first", "other-means", "no"}
+	list296 = []string{"R21", "S1", "S2"}
+	list297 = []string{"S1", "S3", "S9"}
+	list298 = []string{"R3", "R43"}
+	list299 = []string{"R1", "R13"}
+	list300 = []string{"build", "unpack", "answer", "wait"}
+	list301 = []string{"R12", "R17", "S3"}
+	list302 = []string{"build", "answer"}
+	list303 = []string{"R21", "S1", "S4"}
+	list304 = []string{"R16", "R19"}
+	list305 = []string{"R15", "S4"}
+	list306 = []string{"R20", "R30"}
+	list307 = []string{"R21", "R37", "S5"}
+	list308 = []string{"R5", "R11", "R21"}
+	list309 = []string{"R6", "R21", "S5"}
+	list310 = []string{"R5", "R6", "R21"}
+	list311 = []string{"R5", "R21", "S5"}
+	list312 = []string{"R6", "R18"}
+	list313 = []string{"R6", "R18", "R21"}
+	list314 = []string{"000", "003", "004"}
+	list315 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list316 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list317 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	list318 = []string{"000", "001", "003"}
+	list319 = []string{"modem.signal-weak", "lan.wifi"}
+	list320 = []string{"modem.signal", "net.wifi"}
+	list321 = []string{"R5", "R6", "R7", "R13"}
+	list322 = []string{"000", "003"}
+	list323 = []string{"wan.slow", "wan.loss"}
+	list324 = []string{"net.path"}
+	list325 = []string{"R5", "R6", "R21", "S5"}
+	list326 = []string{"001", "002", "003", "004"}
+	list327 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list328 = []string{"net.link", "net.wifi", "net.internet"}
+	list329 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	list330 = []string{"001"}
+	list331 = []string{"wan.slow"}
+	list332 = []string{"net.path", "txn.answer"}
+	list333 = []string{"003"}
+	list334 = []string{"lan.address", "terminal.config"}
+	list335 = []string{"net.address", "app.config"}
+	list336 = []string{"R5", "R11", "S3"}
+	list337 = []string{"lan.noise", "reader.line-noise"}
+	list338 = []string{"net.errors", "reader.line"}
+	list339 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list340 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	list341 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list342 = []string{"wan.loss", "wan.mtu", "wan.tls-large-hello", "lan.noise"}
+	list343 = []string{"net.path", "net.mtu", "net.errors"}
+	list344 = []string{"R2", "R6", "R11", "R13", "R18", "R21", "S5"}
+	list345 = []string{"bearer.flapping"}
+	list346 = []string{"net.bearer"}
+	list347 = []string{"003", "004"}
+	list348 = []string{"lan.gateway"}
+	list349 = []string{"net.gateway"}
+	list350 = []string{"lan.conflict"}
+	list351 = []string{"net.address", "net.wifi"}
+	list352 = []string{"004"}
+	list353 = []string{"host.port-closed", "lan.firewall"}
+	list354 = []string{"net.tcp", "net.internet"}
+	list355 = []string{"R6", "R9", "R21"}
+	list356 = []string{"modem.absent", "lan.cable"}
+	list357 = []string{"modem.port", "net.link", "board.kernel"}
+	list358 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	list359 = []string{"host.overloaded"}
+	list360 = []string{"txn.answer", "fleet.advisory"}
+	list361 = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list362 = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	list363 = []string{"002"}
+	list364 = []string{"issuer.unavailable", "switch.malfunction"}
+	list365 = []string{"txn.history", "fleet.advisory"}
+	list366 = []string{"host.malfunction"}
+	list367 = []string{"host.malfunction", "switch.malfunction"}
+	list368 = []string{"fleet.advisory"}
+	list369 = []string{"fleet.advisory", "txn.history"}
+	list370 = []string{"terminal.overloaded"}
+	list371 = []string{"board.cpu", "txn.answer"}
+	list372 = []string{"merchant.not-permitted"}
+	list373 = []string{"txn.answer"}
+	list374 = []string{"000", "001", "002", "003"}
+	list375 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	list376 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	list377 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list378 = []string{"000", "001", "002"}
+	list379 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	list380 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	list381 = []string{"R2", "R13", "R14", "R25"}
+	list382 = []string{"000"}
+	list383 = []string{"pinpad.fault"}
+	list384 = []string{"pinpad.port"}
+	list385 = []string{"terminal.power"}
+	list386 = []string{"board.power", "board.reboots"}
+	list387 = []string{"terminal.app-crash", "terminal.session"}
+	list388 = []string{"app.process", "app.session"}
+	list389 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	list390 = []string{"001", "003"}
+	list391 = []string{"terminal.heat", "reader.dirty"}
+	list392 = []string{"board.thermal", "reader.reads"}
+	list393 = []string{"terminal.heat", "terminal.storage-full"}
+	list394 = []string{"board.thermal", "board.storage"}
+	list395 = []string{"R13", "R14", "R15", "S4"}
+	list396 = []string{"terminal.storage-full"}
+	list397 = []string{"board.storage"}
+	list398 = []string{"terminal.storage-fault"}
+	list399 = []string{"board.flash", "board.storage", "board.kernel"}
+	list400 = []string{"terminal.clock", "terminal.session"}
+	list401 = []string{"board.clock", "app.session"}
+	list402 = []string{"R13", "R21", "S1", "S4", "S7"}
+	list403 = []string{"terminal.app-crash", "terminal.app-old"}
+	list404 = []string{"app.process", "app.version"}
+	list405 = []string{"R3", "R17", "R18", "R20", "S5"}
+	list406 = []string{"terminal.app-old", "terminal.protocol"}
+	list407 = []string{"app.version", "app.process"}
+	list408 = []string{"R12", "R17", "R18", "S3"}
+	list409 = []string{"terminal.app-old"}
+	list410 = []string{"app.version"}
+	list411 = []string{"terminal.app-old", "wan.tls", "terminal.trust-store", "terminal.client-cert"}
+	list412 = []string{"app.version", "net.tls"}
+	list413 = []string{"R6", "R17", "R18"}
+	list414 = []string{"terminal.config"}
+	list415 = []string{"app.config"}
+	list416 = []string{"terminal.protocol", "host.tls"}
+	list417 = []string{"app.version", "net.tls", "txn.answer"}
+	list418 = []string{"R12", "R17", "R21", "S3"}
+	list419 = []string{"terminal.protocol"}
+	list420 = []string{"txn.answer", "app.version"}
+	list421 = []string{"terminal.keys"}
+	list422 = []string{"app.keys", "app.session"}
+	list423 = []string{"000", "002"}
+	list424 = []string{"card.damaged"}
+	list425 = []string{"reader.reads", "reader.slot", "txn.history"}
+	list426 = []string{"card.expired"}
+	list427 = []string{"txn.answer", "board.clock"}
+	list428 = []string{"account.state"}
+	list429 = []string{"000", "004"}
+	list430 = []string{"account.funds"}
+	list431 = []string{"card.data-mistyped"}
+	list432 = []string{"txn.answer", "txn.history"}
+	list433 = []string{"account.pin"}
+	list434 = []string{"card.wrong-method"}
+	list435 = []string{"txn.history", "txn.answer"}
+	list436 = []string{"000", "001", "004"}
+	list437 = []string{"account.limit"}
+	list438 = []string{"operator.permission", "merchant.not-permitted"}
+	list439 = []string{"app.operator", "txn.answer"}
+	list440 = []string{"R21", "R26", "R27", "S5"}
+	list441 = []string{"operator.entry"}
+	list442 = []string{"txn.history", "app.operator"}
+	list443 = []string{"terminal.journal"}
+	list444 = []string{"app.journal"}
+	list445 = []string{"risk.fraud", "terminal.tamper"}
+	list446 = []string{"txn.answer", "reader.selftest"}
+	list447 = []string{"R20", "R21", "R30"}
+	list448 = []string{"000", "002", "003"}
+	list449 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list450 = []string{"app.config", "txn.history"}
+	list451 = []string{"txn.history", "reader.slot"}
+	list452 = []string{"board.cpu", "board.memory"}
+	list453 = []string{"app.version", "app.config"}
+	list454 = []string{"printer.fault", "terminal.power"}
+	list455 = []string{"board.power", "net.link", "printer.status"}
+	list456 = []string{"R1"}
+	list457 = []string{"000", "001"}
+	list458 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list459 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	list460 = []string{"R2"}
+	list461 = []string{"000", "001", "003", "004"}
+	list462 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list463 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	list464 = []string{"R3"}
+	list465 = []string{"app.session", "app.config"}
+	list466 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
+	list467 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list468 = []string{"R5"}
+	list469 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
+	list470 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list471 = []string{"R6"}
+	list472 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	list473 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list474 = []string{"R7"}
+	list475 = []string{"bearer.flapping", "lan.conflict"}
+	list476 = []string{"net.bearer", "net.address"}
+	list477 = []string{"R8"}
+	list478 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
+	list479 = []string{"net.tcp"}
+	list480 = []string{"R9"}
+	list481 = []string{"lan.cable"}
+	list482 = []string{"net.link", "board.kernel"}
+	list483 = []string{"R10"}
+	list484 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list485 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list486 = []string{"R11"}
+	list487 = []string{"app.version", "app.config", "net.tls"}
+	list488 = []string{"R12"}
+	list489 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list490 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list491 = []string{"R13"}
+	list492 = []string{"reader.dirty", "terminal.heat"}
+	list493 = []string{"reader.reads", "board.thermal"}
+	list494 = []string{"R14"}
+	list495 = []string{"R15"}
+	list496 = []string{"R16"}
+	list497 = []string{"000", "001", "002", "003", "004"}
+	list498 = []string{"R17"}
+	list499 = []string{"terminal.app-old", "terminal.client-cert", "terminal.trust-store", "wan.tls", "wan.tls-large-hello"}
+	list500 = []string{"R19"}
+	list501 = []string{"000", "002", "003", "004"}
+	list502 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list503 = []string{"reader.selftest", "app.process", "net.link"}
+	list504 = []string{"R20"}
+	list505 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
+	list506 = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list507 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	list508 = []string{"R22"}
+	list509 = []string{"account.state", "card.damaged", "card.expired"}
+	list510 = []string{"R23"}
+	list511 = []string{"R24"}
+	list512 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list513 = []string{"account.limit", "merchant.not-permitted"}
+	list514 = []string{"R26"}
+	list515 = []string{"operator.permission"}
+	list516 = []string{"app.operator"}
+	list517 = []string{"R27"}
+	list518 = []string{"printer.fault", "terminal.journal"}
+	list519 = []string{"app.journal", "txn.answer"}
+	list520 = []string{"R28"}
+	list521 = []string{"reader.selftest", "txn.answer"}
+	list522 = []string{"R30"}
+	list523 = []string{"002", "004"}
+	list524 = []string{"unexplained"}
+	list525 = []string{"R37"}
+	list526 = []string{"txn.history"}
+	list527 = []string{"002", "003"}
+	list528 = []string{"app.operator", "txn.history"}
+	list529 = []string{"R40"}
+	list530 = []string{"R43"}
+	list531 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list532 = []string{"app.session", "app.keys"}
+	list533 = []string{"S1"}
+	list534 = []string{"app.keys"}
+	list535 = []string{"S2"}
+	list536 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list537 = []string{"S3"}
+	list538 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list539 = []string{"app.journal", "board.storage"}
+	list540 = []string{"S4"}
+	list541 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	list542 = []string{"S5"}
+	list543 = []string{"S6"}
+	list544 = []string{"terminal.clock"}
+	list545 = []string{"board.clock"}
+	list546 = []string{"S7"}
+	list547 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list548 = []string{"S8"}
+	list549 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list550 = []string{"S9"}
+	list551 = []string{"97"}
+	list552 = []string{"97", "unknown"}
+	list553 = []string{"96"}
+	list554 = []string{"98"}
+	list555 = []string{"unknown"}
+	list556 = []string{"unknown", "13", "64", "30"}
+	list557 = []string{"unknown", "23"}
+	list558 = []string{"9997"}
+	list559 = []string{"9997", "unknown"}
+	list560 = []string{"1", "01"}
+	list561 = []string{"2", "02"}
+	list562 = []string{"3", "03"}
+	list563 = []string{"4", "04"}
+	list564 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	list565 = []string{"94", "DuplicateTransactionError"}
+	list566 = []string{"CommunicationError"}
+	list567 = []string{"DataTransferError"}
+	list568 = []string{"96", "97"}
+	list569 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list570 = []string{"96", "97", "98"}
+	list571 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list572 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list573 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	list574 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	list575 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list576 = []string{"51"}
+	list577 = []string{"61", "65"}
+	list578 = []string{"unionpay"}
+	list579 = []string{"N1", "N2"}
+	list580 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list581 = []string{"57"}
+	list582 = []string{"iso8583-1993"}
+	list583 = []string{"119"}
+	list584 = []string{"55"}
+	list585 = []string{"38", "75"}
+	list586 = []string{"33", "54"}
+	list587 = []string{"41", "43"}
+	list588 = []string{"208", "209"}
+	list589 = []string{"channel-cn"}
+	list590 = []string{"17", "18", "41", "43"}
+	list591 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list592 = []string{"05"}
+	list593 = []string{"06"}
+	list594 = []string{"01", "02", "17"}
+	list595 = []string{"40"}
+	list596 = []string{"115"}
+	list597 = []string{"15", "31", "B3"}
+	list598 = []string{"91"}
+	list599 = []string{"68", "98"}
+	list600 = []string{"90"}
+	list601 = []string{"A7"}
+	list602 = []string{"20", "92"}
+	list603 = []string{"09", "32"}
+	list604 = []string{"unionpay-reject"}
+	list605 = []string{"20000"}
+	list606 = []string{"20001", "20002"}
+	list607 = []string{"03"}
+	list608 = []string{"58"}
+	list609 = []string{"78", "97"}
+	list610 = []string{"77"}
+	list611 = []string{"94"}
+	list612 = []string{"79", "95"}
+	list613 = []string{"12", "22", "25"}
+	list614 = []string{"unionpay", "iso8583-1987"}
+	list615 = []string{"64"}
+	list616 = []string{"iso8583-1987"}
+	list617 = []string{"923"}
+	list618 = []string{"iso8583-2003"}
+	list619 = []string{"9123"}
+	list620 = []string{"9124"}
+	list621 = []string{"1064"}
+	list622 = []string{"1067"}
+	list623 = []string{"39"}
+	list624 = []string{"acquirer-4"}
+	list625 = []string{"1001", "1002"}
+	list626 = []string{"4001"}
+	list627 = []string{"terminal-local"}
+	list628 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list629 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list630 = []string{"25"}
+	list631 = []string{"99", "A0", "A9"}
+	list632 = []string{"30"}
+	list633 = []string{"13", "A1", "OT"}
+	list634 = []string{"45"}
+	list635 = []string{"14", "59"}
+	list636 = []string{"19"}
+	list637 = []string{"iso8583-1987", "visa"}
+	list638 = []string{"12"}
+	list639 = []string{"902"}
+	list640 = []string{"9102"}
+	list641 = []string{"903"}
+	list642 = []string{"9103"}
+	list643 = []string{"visa", "iso8583-1987"}
+	list644 = []string{"1A"}
+	list645 = []string{"visa"}
+	list646 = []string{"70"}
+	list647 = []string{"N7"}
+	list648 = []string{"14"}
+	list649 = []string{"gicc-de"}
+	list650 = []string{"84"}
+	list651 = []string{"70", "92"}
+	list652 = []string{"46"}
+	list653 = []string{"A158"}
+	list654 = []string{"920", "921"}
+	list655 = []string{"922"}
+	list656 = []string{"1009", "1054", "1055"}
+	list657 = []string{"1820"}
+	list658 = []string{"acquirer-ext"}
+	list659 = []string{"Y3"}
+	list660 = []string{"T3"}
+	list661 = []string{"cb2a-fr"}
+	list662 = []string{"1061"}
+	list663 = []string{"mpt:0x10"}
+	list664 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list665 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list666 = []string{"newpos:E23", "abecs:067"}
+	list667 = []string{"00", "0000"}
+	list668 = []string{"defective success"}
+	list669 = []string{"reversal-reason"}
+	list670 = []string{"A0"}
+	list671 = []string{"YQ"}
+	list672 = []string{"rc17:*"}
+	list673 = []string{"FF"}
+	list674 = []string{"rc17:FF"}
+	list675 = []string{"Z3", "Y3"}
+	list676 = []string{"Z1", "Z2"}
+	list677 = []string{"seed:DataTransferError"}
+	list678 = []string{"seed:CommunicationError"}
+	list679 = []string{"seed:DuplicateTransactionError"}
+	list680 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list681 = []string{"newpos-port:*"}
+	list682 = []string{"terminal-hardware"}
+	list683 = []string{"cardholder-account"}
+	list684 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list685 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list686 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list687 = []string{"pin", "password"}
+	list688 = []string{"expir"}
+	list689 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list690 = []string{"risk"}
+	list691 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list692 = []string{"merchant blacklist", "merchant on blacklist"}
+	list693 = []string{"terminal blacklist"}
+	list694 = []string{"inoperative", "signed off"}
+	list695 = []string{"issuer", "scheme-switch"}
+	list696 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list697 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list698 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list699 = []string{"scheme-switch", "acquirer-host"}
+	list700 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list701 = []string{"scheme-switch"}
+	list702 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list703 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list704 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list705 = []string{"security processing"}
+	list706 = []string{"acquirer-host"}
+	list707 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list708 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list709 = []string{"reject", "refused"}
+	list710 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list711 = []string{"original", "reconcil", "not found"}
+	list712 = []string{"merchant-config"}
+	list713 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list714 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list715 = []string{"terminal-config"}
+	list716 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list717 = []string{"version"}
+	list718 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list719 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list720 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list721 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list722 = []string{"id mismatch", "mismatch"}
+	list723 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list724 = []string{"number unobtainable", "called"}
+	list725 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list726 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list727 = []string{"terminal-keys"}
+	list728 = []string{"operator"}
+	list729 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list730 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list731 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list732 = []string{"pin data required", "pin entry necessary"}
+	list733 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list734 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list735 = []string{"card-medium"}
+	list736 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list737 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list738 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list739 = []string{"swipe", "stripe", "magnetic", "track"}
+	list740 = []string{"contactless"}
+	list741 = []string{"paper"}
+	list742 = []string{"print", "font"}
+	list743 = []string{"tamper", "for security reasons", "security violation"}
+	list744 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list745 = []string{"radio module", "modem", "module", "dial"}
+	list746 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list747 = []string{"battery", "voltage", "power"}
+	list748 = []string{"no space", "out of storage", "index full", "memory full"}
+	list749 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list750 = []string{"network-path"}
+	list751 = []string{"signal"}
+	list752 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list753 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list754 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list755 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list756 = []string{"send failed", "send error", "transmitting"}
+	list757 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list758 = []string{"unpack", "answer"}
+	list759 = []string{"build", "unpack"}
+	list760 = []string{"build", "unpack", "answer"}
+	list761 = []string{"pin", "build", "unpack"}
+	list762 = []string{"send", "wait", "answer", "unpack"}
+	list763 = []string{"pin", "build"}
+	list764 = []string{"unpack"}
+	list765 = []string{"send", "wait", "unpack"}
+	list766 = []string{"connect", "send"}
+	list767 = []string{"build", "print", "answer"}
+	list768 = []string{"lan.cable", "lan.wifi"}
+	list769 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
+	list770 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list771 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list772 = []string{"modem.signal-weak"}
+	list773 = []string{"terminal.heat"}
+	list774 = []string{"lan.portal"}
+	list775 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
+	list776 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list777 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
+	list778 = []string{"lan.address", "lan.cable", "lan.wifi"}
+	list779 = []string{"lan.address", "lan.wifi"}
+	list780 = []string{"lan.address", "lan.cable"}
+	list781 = []string{"reader.disconnected"}
+	list782 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list783 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list784 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list785 = []string{"reader.line-noise"}
+	list786 = []string{"modem.absent", "modem.sim"}
+	list787 = []string{"modem.absent", "modem.sim", "terminal.power"}
+	list788 = []string{"modem.absent"}
+	list789 = []string{"lan.conflict", "lan.portal"}
+	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list791 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
+	list792 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
+	list793 = []string{"lan.portal", "wan.mtu"}
+	list794 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
 )

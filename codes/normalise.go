@@ -26,3 +26,20 @@ func threePlaces(code string) string {
 	}
 	return ""
 }
+
+// Canonical returns a code in the form of the tables (see Normalise): of three places that no table has, two.
+func (k *Knowledge) Canonical(scheme, code string) string {
+	code = Normalise(code)
+	known := func(c string) bool {
+		for _, m := range k.All(c) {
+			if scheme == "" || m.Scheme == scheme {
+				return true
+			}
+		}
+		return false
+	}
+	if two := threePlaces(code); two != "" && !known(code) && known(two) {
+		return two
+	}
+	return code
+}

@@ -37,6 +37,9 @@ const (
 	maxMasked   = 8
 	maxSeparate = 5
 	reasonDB    = 1.5 // what weighs less is not worth a line
+
+	// sharedWord is by how much the figure may be below what a verdict's word stands for where another fault shares it.
+	sharedWord = 0.15
 )
 
 // Explain says which causes are most probable, what speaks for and against each, what became of the money, who has to act,
@@ -45,7 +48,7 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	if o.Profile.Base == "" {
 		o.Profile, _ = k.Profile("unionpay")
 	}
-	if code := codes.Normalise(ev.Code); code != ev.Code {
+	if code := k.Canonical(ev.Scheme, ev.Code); code != ev.Code {
 		if ev.CodeRaw == "" {
 			ev.CodeRaw = ev.Code
 		}
@@ -205,6 +208,7 @@ func (s *state) masked(first *scored) []string {
 // also names what is broken and cannot have caused this event.
 func (s *state) also(lang string) []report.Also {
 	var list []report.Also
+	proof := s.proofOf(s.ranked()[0].ID)
 	for i := range s.causes {
 		c := &s.causes[i]
 		beside := c.present >= 0.5 && c.p < 0.1
@@ -221,13 +225,27 @@ func (s *state) also(lang string) []report.Also {
 			continue
 		}
 		g := &s.signs[s.says[best].sign]
+		if g.Name == proof {
+			continue // it is what the first cause rests on
+		}
 		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
-			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: round(s.says[best].db, 1)}})
+			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: round(s.says[best].db, 1)}})
 	}
 	slices.SortStableFunc(list, func(a, b report.Also) int {
 		return cmp.Or(cmp.Compare(b.Finding.WeightDB, a.Finding.WeightDB), strings.Compare(a.ID, b.ID))
 	})
 	return list[:min(len(list), maxCauses)]
+}
+
+// proofOf names the finding that speaks most for a cause.
+func (s *state) proofOf(cause string) (name string) {
+	at, most := s.causeIndex(cause), 0.0
+	for i := range s.says {
+		if x := &s.says[i]; x.cause == at && x.db > most {
+			name, most = s.signs[x.sign].Name, x.db
+		}
+	}
+	return name
 }
 
 // describe writes out the first causes and unexplained. What the causes left out weigh goes to unexplained: the
@@ -281,7 +299,7 @@ func (s *state) describeOne(c *scored, p float64, abstained, first bool, lang st
 	for _, x := range s.says {
 		if db := round(x.db, 1); x.cause == index && math.Abs(db) >= reasonDB {
 			g := &s.signs[x.sign]
-			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts), WeightDB: db})
+			d.put(report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: db})
 		}
 	}
 	for _, list := range [...][]report.Reason{d.For, d.Against} {
@@ -317,9 +335,10 @@ func (s *state) verdict(c *scored, p float64, abstained, first bool) string {
 		return "indeterminate"
 	case abstained && p >= 0.05:
 		return "indeterminate"
-	case first && c.present >= set.Confirmed && (c.witnesses >= 2 || c.self):
+	// Of two faults each may be there for certain; the word goes with the figure beside it all the same.
+	case first && c.present >= set.Confirmed && p >= set.Confirmed-sharedWord && (c.witnesses >= 2 || c.self):
 		return "confirmed"
-	case max(p, c.present) >= set.Likely:
+	case max(p, c.present) >= set.Likely && p >= set.Likely-sharedWord:
 		return "likely"
 	case p < 0.02 && c.evidence <= -set.Strong:
 		return "rejected"
@@ -347,7 +366,7 @@ func round(v float64, digits int) float64 {
 const maxFact = 48
 
 // fill puts facts into a text; one that is not known leaves a dash.
-func fill(text string, facts report.Facts) string {
+func fill(text string, facts report.Facts, lang string) string {
 	if !strings.Contains(text, "{") {
 		return text
 	}
@@ -359,9 +378,25 @@ func fill(text string, facts report.Facts) string {
 		if !ok || !closed {
 			return b.String()
 		}
-		b.WriteString(factText(facts[name]))
+		b.WriteString(factWord(facts[name], lang))
 		text = rest
 	}
+}
+
+// factWord writes a fact in a language: a word of the registry by what people call it.
+func factWord(v any, lang string) string {
+	k := codes.Builtin()
+	switch v := v.(type) {
+	case string:
+		return clean(k.Word("fact", v).In(lang))
+	case []string, []any:
+		words := slices.Clone(report.Facts{"x": v}.Strings("x"))
+		for i, w := range words {
+			words[i] = k.Word("fact", w).In(lang)
+		}
+		return clean(strings.Join(words, " "))
+	}
+	return factText(v)
 }
 
 // factText writes a fact; what is not printable never gets into a text.

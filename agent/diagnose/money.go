@@ -180,7 +180,7 @@ func (s *state) retryDeclined(first string) string {
 		}
 	case report.RetrySafe:
 		if first == "terminal.keys" || first == "pinpad.fault" || s.prior.Topic == "pin" && s.cardsWithCode() > 1 {
-			return report.RetryOtherMeans // the right PIN will be refused as well
+			return report.RetryNo // the right PIN will be refused as well, and another card loses a try by it
 		}
 	case report.RetryOtherMeans:
 		if first == "card.data-mistyped" || s.prior.Topic == "card-number" && s.txn.entry == "manual" {

@@ -68,7 +68,7 @@ func (s *state) plan(lang string) []Step {
 		}
 		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
 		for j := range after {
-			after[j].Say = fill(s.f.Sign(after[j].Sign).Text.In(lang), nil)
+			after[j].Say = fill(s.f.Sign(after[j].Sign).Text.In(lang), nil, lang)
 		}
 		step.Answers = after
 		steps = append(steps, step)
@@ -83,6 +83,10 @@ func (s *state) plan(lang string) []Step {
 
 // applies tells whether a test makes sense here: not done already, the device fitted, no deeper fault in its way.
 func (s *state) applies(t *codes.Test) bool {
+	// Another payment is no test while the first one may stand, nor while trying again is forbidden.
+	if (t.Name == "ask.other-card" || t.Name == "ask.sign-in") && !s.mayPay() {
+		return false
+	}
 	for i := range s.signs {
 		if s.signs[i].Check == t.Name && s.signs[i].item != nil && s.signs[i].item.Fresh > 0.5 {
 			return false
@@ -255,6 +259,12 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
 	return max(0, before-after), max(0, saved), answers
+}
+
+// mayPay tells whether the advice for the money lets anybody pay again.
+func (s *state) mayPay() bool {
+	_, retry := s.moneyState(s.ranked()[0].ID)
+	return retry != report.RetryQueryFirst && retry != report.RetryNo
 }
 
 func entropy(p float64) float64 {

@@ -1,5 +1,11 @@
 package evidence
 
+import (
+	"slices"
+
+	"posdx/agent/report"
+)
+
 // tlsFindings names the finding of each outcome of a handshake with the host.
 var tlsFindings = map[string]string{"expired": "tls.expired", "not-yet-valid": "tls.not-yet-valid", "name-mismatch": "tls.name",
 	"unknown-ca": "tls.unknown-ca", "timeout": "tls.timeout", "protocol": "tls.broken"}
@@ -53,10 +59,24 @@ func (r *Reading) certificates() {
 	if name == "" {
 		name = "tls.broken"
 	}
-	r.add(name, hostBad, 1)
+	strength := 1.0
+	if outcome == "expired" && otherOK == nil && r.clockOpen() {
+		strength = clockOpenShare // the certificate has expired, or the clock runs ahead
+	}
+	r.add(name, hostBad, strength)
 	if otherOK != nil {
 		r.add("tls.others-ok", otherOK, 1)
 	}
+}
+
+// clockOpenShare is what an expired certificate proves of the host while the clock was looked at and could not be told.
+const clockOpenShare = 0.5
+
+// clockOpen tells whether the clock was looked at and could not be told.
+func (r *Reading) clockOpen() bool {
+	return r.First(BoardClock) == nil && slices.ContainsFunc(r.Missing, func(e *report.Evidence) bool {
+		return e.Check == string(BoardClock) && e.Status == report.CannotTell
+	})
 }
 
 // foreign tells a certificate that belongs to somebody else.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -87,7 +88,11 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.StringVar(&o.scenario, "scenario", "host-96", "what to break; posdx-lab scenarios lists them")
 	f.BoolVar(&o.once, "once", false, "end after the diagnosis: exit code 0 if the first cause is the right one, else 1")
 	f.StringVar(&o.lang, "lang", "zh", "language of the diagnosis, zh or en")
-	f.StringVar(&o.dir, "dir", "run", "folder for sockets, logs and data")
+	f.Func("dir", "`folder` for sockets, logs and data (default \"run\")", func(dir string) (err error) {
+		o.dir, err = filepath.Abs(dir) // the configuration of a terminal takes absolute paths only
+		return err
+	})
+	o.dir, _ = filepath.Abs("run")
 	f.StringVar(&o.bin, "bin", "bin", "folder of posdx and posdx-fleet")
 	f.StringVar(&o.record, "record", "", "folder in which to keep event and evidence as a case")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "where the fleet page shall be; a free port if that one is taken")

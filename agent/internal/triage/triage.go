@@ -179,6 +179,9 @@ func (l *Loop) Submit(c Code) (Ticket, error) {
 			return Ticket{}, err
 		}
 	}
+	if code := l.c.Knowledge().Canonical(c.Event.Scheme, c.Event.Code); code != c.Event.Code && code != "" {
+		c.Event.Code, c.Event.CodeRaw = code, c.Event.Code // 96 and 096 are one code, in every count
+	}
 	l.c.Stamp(&c.Event)
 	r := &run{ev: c.Event, lang: c.Lang, late: c.Late, card: c.Card, issuer: c.Issuer, start: time.Now(),
 		first: make(chan report.Diagnosis, 1), final: make(chan report.Diagnosis, 1)}
@@ -382,6 +385,11 @@ func (l *Loop) Run(ctx context.Context) error {
 					break
 				}
 				o.repeat(r, news)
+				l.mu.Lock()
+				if l.last.ID == o.doc.ID {
+					l.last.Repeats = o.repeats
+				}
+				l.mu.Unlock()
 				break
 			}
 			if active != nil && active.asked() {
