@@ -163,7 +163,7 @@ func scenarios() []scenario {
 				l.out.host.Change(func(s *world.HostState) { s.Silent = true })
 				return nil
 			},
-			want: []string{"host.malfunction", "host.overloaded", "host.unreachable"}, retry: never,
+			want: []string{"host.malfunction", "host.overloaded", "host.unreachable", "unexplained"}, retry: never, // from one sale it cannot be told
 			why: "The host takes connection, handshake and request and answers nothing, reversal included; so the request may have been booked."},
 	}
 }
