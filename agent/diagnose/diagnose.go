@@ -73,7 +73,7 @@ func Explain(ev report.Event, evidence []report.Evidence, k *codes.Knowledge, o 
 	d.Abstained = s.abstains(ranked)
 	d.Masked, d.Also, d.Set, d.Witnesses = s.masked(ranked[0]), s.also(o.Lang), s.set(ranked), int(ranked[0].witnesses+0.5)
 	d.Causes = s.describe(ranked, d.Abstained, o.Lang)
-	d.Money = s.money(d.Causes[0].ID, o.Lang)
+	d.Money = s.money(d.Causes[0].ID, d.Abstained, o.Lang)
 	for i := range d.Causes {
 		d.Causes[i].Act.Step = s.cause(d.Causes[i].ID).StepsFor(d.Money.Retry).In(o.Lang)
 	}

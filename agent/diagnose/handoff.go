@@ -425,7 +425,13 @@ func (h Handoff) Text(k *codes.Knowledge, lang string) string {
 		}
 		w.line(pick(i == 0, say("原因", "cause"), ""), title)
 	}
-	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, "").In(lang))
+	by := ""
+	if len(h.Causes) > 0 && h.Sure != "abstained" {
+		if c, ok := k.Cause(h.Causes[0]); ok {
+			by = c.Act
+		}
+	}
+	w.line(say("款项", "money"), moneySay(k, h.State, h.Retry, by).In(lang))
 	var layers []string
 	for _, l := range handoffLayers {
 		layers = append(layers, l.title.In(lang)+" "+layerWord(k, h.Layers[l.name]).In(lang))

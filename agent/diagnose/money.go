@@ -17,10 +17,10 @@ import (
 //
 // The order of the cases is the proof: safe and later come after every way in which a request may have left without an
 // answer has been taken out.
-func (s *state) money(first, lang string) report.Money {
+func (s *state) money(first string, abstained bool, lang string) report.Money {
 	state, retry := s.moneyState(first)
 	by := ""
-	if c := s.cause(first); c != nil {
+	if c := s.cause(first); c != nil && !abstained { // where nothing is named there is nothing to put right below
 		by = c.Act
 	}
 	said := state
@@ -239,7 +239,11 @@ func Speak(d report.Diagnosis, k *codes.Knowledge, o Options) report.Diagnosis {
 		return d
 	}
 	again := Explain(d.Event, d.Evidence, k, o)
-	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, d.Causes[0].Act.By).In(o.Lang)
+	by := d.Causes[0].Act.By
+	if d.Abstained {
+		by = ""
+	}
+	d.Money.Say = moneySay(k, d.Money.State, d.Money.Retry, by).In(o.Lang)
 	said := map[string]string{}
 	for _, c := range again.Causes {
 		for _, r := range slices.Concat(c.For, c.Against) {

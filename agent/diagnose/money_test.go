@@ -74,7 +74,7 @@ func TestMoneyAtEveryCut(t *testing.T) {
 								list = append(list[:len(list):len(list)], report.Evidence{Check: "txn.answer", Status: report.Bad, Facts: f})
 							}
 							inferred := infer(&ev, list, k, profile)
-							retry := inferred.money(inferred.ranked()[0].ID, "en").Retry
+							retry := inferred.money(inferred.ranked()[0].ID, false, "en").Retry
 							said[retry]++
 							free := retry == report.RetrySafe || retry == report.RetryLater
 							if c.couldHaveCharged && free {
