@@ -2,12 +2,12 @@
 # Prints the sizes of the ARM builds and fails above the budget of the one for GOARM=7.
 #
 # The budget: a flash of 16 MiB (16.8 MB) with nothing else on it must take an upgrade. At its fullest it holds the new
-# program and the old one packed by gzip (42 % of it), 1 MB of queue, configuration and scripts: 1.42 * 10.8 + 1 = 16.3 MB.
+# program and the old one packed by gzip (42 % of it), 1 MB of queue, configuration and scripts: 1.42 * 11.0 + 1 = 16.6 MB.
 # Packed by xz, as in the deb, it crosses a metered line: 3.05 MB. It was 7.0 MB once; what the three libraries that are given,
 # TLS and the language's runtime take alone is more than 6 MB (README.md).
 set -eu
 dir=$1
-budget=10800000 packed=3050000
+budget=11000000 packed=3050000
 fail=0
 printf '%-18s %10s %10s\n' "" bytes xz
 for f in "$dir"/posdx-arm*; do
