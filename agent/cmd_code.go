@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 
 	"posdx/agent/internal/text"
 	"posdx/codes"
@@ -215,7 +216,8 @@ func (w codeWriter) meaning(m meaningJSON) {
 		w.line(2, w.say("有争议：各来源说法不一。", "disputed: the sources disagree."))
 	}
 	w.line(2, fmt.Sprintf(w.say("来源（%d）：%s", "sources (%d): %s"), len(m.Sources), strings.Join(m.Sources, " ")))
-	if m.Note != "" {
+	// Notes quote the sources; those without Chinese are left to readers of English.
+	if m.Note != "" && (w.lang == "en" || strings.ContainsFunc(m.Note, func(r rune) bool { return unicode.Is(unicode.Han, r) })) {
 		w.line(2, w.say("备注：", "note: ")+m.Note)
 	}
 }

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d67efa7bfb7da25e633ba19b9ccf4deba1972023090f33cfaceb12612f63f590", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849d2cb3b8b33eb0ca612ce11c2caf530fb1d1254592cd5d", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3294,8 +3294,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d67efa7bfb7da25e633
 		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术人员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
 	}, Remedies: list267},
 	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
-		Step{Text: Text{ZH: "关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "Switch off, take the SIM out, wipe its contacts, put it back and switch on."}},
-		Step{Text: Text{ZH: "仍不认卡就找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM。", EN: "If it is still not seen, call the service provider with terminal and SIM number; a technician unlocks or replaces it."}},
+		Step{Text: Text{ZH: "没有认到卡：关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "If no SIM is seen: switch off, take it out, wipe its contacts, put it back and switch on."}},
+		Step{Text: Text{ZH: "要PIN或PUK码，或仍不认卡：找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM；不要自己试码。", EN: "If it asks for a PIN or PUK, or is still not seen: call the service provider with terminal and SIM number; a technician unlocks or replaces it. Do not try codes."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
 	}, Remedies: list268},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
@@ -3428,7 +3428,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d67efa7bfb7da25e633
 		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的交接码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
 	}, Remedies: list307},
 	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
-		Step{Text: Text{ZH: "路由器重启一次。", EN: "Restart the router once."}},
+		Step{Text: Text{ZH: "有路由器就重启一次。", EN: "If there is a router, restart it once."}},
 		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
 	}, Remedies: list308},
