@@ -230,6 +230,9 @@ func TestWrongPINsOfSeveralCards(t *testing.T) {
 			if got := d.Money.Retry == report.RetrySafe; got != c.safe {
 				t.Errorf("%s, %s: %s", name, code.scheme, d.Money.Retry)
 			}
+			if !c.safe && d.Money.Retry == report.RetryOtherMeans {
+				t.Errorf("%s, %s: another card is asked for, and loses a try", name, code.scheme)
+			}
 		}
 	}
 }

@@ -144,3 +144,18 @@ func TestFactsInTheReadersLanguage(t *testing.T) {
 		t.Errorf("a list: %q", got)
 	}
 }
+
+// TestNoOtherCardForABrokenReader: another card does not help where the reader or the PIN pad is at fault.
+func TestNoOtherCardForABrokenReader(t *testing.T) {
+	for cause, e := range map[string]report.Evidence{
+		"reader.disconnected": bad("reader.port", "reader0", report.Facts{"outcome": "gone"}),
+		"reader.fault":        bad("reader.selftest", "reader0", report.Facts{"outcome": "fault"}),
+	} {
+		ev := unsent("mpt:drv-icc")
+		ev.Txn.Entry = "chip"
+		d := Explain(ev, []report.Evidence{e}, codes.Builtin(), Options{Lang: "en"})
+		if d.Causes[0].ID != cause || d.Money.Retry == report.RetryOtherMeans {
+			t.Errorf("%s: first %s, %s", cause, d.Causes[0].ID, d.Money.Retry)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package triage
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,4 +125,24 @@ func TestWhatBecameOfADiagnosis(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestThePageCountsWhatCame: how often a code came is on the page at once, and 096 is the 96 that it is in every count.
+func TestThePageCountsWhatCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cable socket
+		l := start(t, &flash{}, cable.probe())
+		codes := []string{"96", "096", " 96", "96"}
+		for i, code := range codes {
+			<-submit(t, l, answeredCode(code, fmt.Sprint(i+1))).Final
+			time.Sleep(400 * time.Millisecond)
+		}
+		d, _ := l.Last()
+		if d.Event.Code != "96" || d.Repeats != len(codes)-1 {
+			t.Errorf("code %q, %d repeats of %d sales", d.Event.Code, d.Repeats, len(codes))
+		}
+		if tally := l.TakeTally(time.Now()); len(tally.Counts) != 1 || tally.Counts[0].Count != len(codes) {
+			t.Errorf("tally %+v", tally.Counts)
+		}
+	})
 }
