@@ -336,7 +336,7 @@ var texts = map[string]codes.Text{
 	"expiry.h":                             {ZH: "到期雷达", EN: "Expiry radar"},
 	"expiry.how":                           {ZH: "证书按本服务器收到报告的时刻计算；时钟不可信的终端不计。闪存按磨损速度推算。", EN: "Certificates are counted from when this server heard of them; terminals whose clock is wrong do not count. Flash is foretold by its pace of wear."},
 	"ends":                                 {ZH: "到期项目", EN: "What ends"},
-	"overdue":                              {ZH: "已过期", EN: "over"},
+	"overdue":                              {ZH: "已过期", EN: "overdue"},
 	"within":                               {ZH: "以内", EN: "within"},
 	"due":                                  {ZH: "期限", EN: "Due"},
 	"told":                                 {ZH: "报告时间", EN: "Told"},
