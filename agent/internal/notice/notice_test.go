@@ -19,7 +19,7 @@ func every(each func(name, lang string, d report.Diagnosis)) {
 				for _, c := range k.Causes {
 					d := report.Diagnosis{
 						Event: report.Event{Code: "96", Time: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)}, Handoff: "K7QF-3MXP-2Z8Y-BF8F-3FTP",
-						Code:   report.Code{Meaning: c.Title.In(lang)},
+						Code:   report.CodeInfo{Meaning: c.Title.In(lang)},
 						Money:  report.Money{State: state, Retry: retry, Say: k.Word("money", state).Sentence().And(k.Word("retry", retry).Sentence()).In(lang)},
 						Causes: []report.Cause{{ID: c.ID, Title: c.Title.In(lang), Act: report.Act{By: c.Act, Step: c.StepsFor(retry).In(lang)}}},
 					}
