@@ -50,11 +50,11 @@ func TestStoresOfEarlierReleasesAreTakenOn(t *testing.T) {
 						return
 					}
 					defer s.Close()
-					row, err := s.Diagnosis(t.Context(), report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001")
+					row, err := s.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001")
 					if err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
 						t.Errorf("the diagnosis: %v %s", err, row.Body)
 					}
-					term, err := s.Terminal(t.Context(), report.Address{Estate: "shop", Terminal: "t1"})
+					term, err := s.Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"})
 					if err != nil || term.State != "online" || len(term.Streams) != 1 {
 						t.Errorf("the terminal: %v %+v", err, term)
 					}
