@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +38,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
-		dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
+		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		if s.write, err = sql.Open("sqlite", dsn); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
@@ -64,6 +64,10 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	return s, nil
 }
 
+func liteAddress(path string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)"
+}
+
 // Close lets go of the store; no other call may be under way.
 func (s *Store) Close() error {
 	if s.read != nil && s.read != s.write {
@@ -83,7 +87,7 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
 // raised version, so a run that is cut off changes nothing. BYTES stands for the database's own type.
@@ -96,6 +100,14 @@ var migrations = map[int][]string{
 		`ALTER TABLE incidents ADD COLUMN detail TEXT NOT NULL DEFAULT ''`,
 		seasons,
 		outcomes,
+	},
+	2: accessTables,
+}
+
+// undo[v] takes a store of version v one version back, for the release before. What only the later release kept is lost.
+var undo = map[int][]string{
+	3: {
+		`DROP TABLE accounts`, `DROP TABLE sessions`, `DROP TABLE tokens`, `DROP TABLE audit`, `DROP TABLE enrolments`, `DROP TABLE certificates`,
 	},
 }
 
@@ -140,7 +152,7 @@ func (s *Store) create(ctx context.Context) error {
 	var v int
 	switch err := tx.QueryRowContext(ctx, "SELECT version FROM meta WHERE only_row = 1").Scan(&v); {
 	case errors.Is(err, sql.ErrNoRows):
-		if err := run(tables...); err != nil {
+		if err := run(allTables...); err != nil {
 			return fmt.Errorf("create tables: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, s.sql("INSERT INTO meta (only_row, version, alive) VALUES (1, ?, 0)"), schemaVersion); err != nil {
@@ -238,6 +250,9 @@ var tables = []string{
 	seasons,
 	outcomes,
 }
+
+// allTables makes a store of this version.
+var allTables = slices.Concat(tables, accessTables)
 
 // sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.
 func (s *Store) sql(stmt string) string {
