@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 )
 
 // ErrNotLite says that something is for SQLite only: PostgreSQL has better tools of its own.
@@ -84,10 +86,11 @@ func (s *Store) Down(ctx context.Context, to int) error {
 			return fmt.Errorf("to version %d: the store has %d", to, v)
 		}
 		for ; v > to; v-- {
-			if undo[v] == nil {
-				return fmt.Errorf("from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release", v, v-1)
+			back, err := undo(v)
+			if err != nil {
+				return err
 			}
-			for _, stmt := range undo[v] {
+			for _, stmt := range back {
 				if _, err := tx.ExecContext(ctx, s.types(stmt)); err != nil {
 					return fmt.Errorf("from version %d to %d: %w", v, v-1, err)
 				}
@@ -96,4 +99,37 @@ func (s *Store) Down(ctx context.Context, to int) error {
 		_, err := tx.ExecContext(ctx, s.sql("UPDATE meta SET version = ? WHERE only_row = 1"), to)
 		return err
 	})
+}
+
+// steps is how each kind of a migration's statements is taken back.
+var steps = []struct {
+	made *regexp.Regexp
+	back string
+}{
+	{regexp.MustCompile(`^CREATE TABLE IF NOT EXISTS (\w+)`), "DROP TABLE $1"},
+	{regexp.MustCompile(`^CREATE INDEX IF NOT EXISTS (\w+)`), "DROP INDEX $1"},
+	{regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN (\w+)`), "ALTER TABLE $1 DROP COLUMN $2"},
+}
+
+// undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
+// the later release kept is lost with its tables.
+func undo(v int) ([]string, error) {
+	if v <= 2 { // since then diagnoses are packed
+		return nil, fmt.Errorf("from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release", v, v-1)
+	}
+	var list []string
+	for _, made := range slices.Backward(migrations[v-1]) {
+		i := slices.IndexFunc(steps, func(s struct {
+			made *regexp.Regexp
+			back string
+		}) bool {
+			return s.made.MatchString(made)
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("from version %d to %d: no way back from %.60q", v, v-1, made)
+		}
+		m := steps[i].made.FindStringSubmatchIndex(made)
+		list = append(list, string(steps[i].made.ExpandString(nil, steps[i].back, made, m)))
+	}
+	return list, nil
 }
