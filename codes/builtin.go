@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cfec8a1ab45afc87fc41a484e1df98f97235afe99b77749804d4e8c14583c989", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2b7b7810df15e2e6bbfb7e9c07fa64644a57ba07ac85490e92417b3f62e93896", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3080,6 +3080,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cfec8a1ab45afc87fc4
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
 	Word{Kind: "money", ID: "sign-in", Text: Text{ZH: "这是签到等管理报文，不涉及扣款", EN: "this was a sign-in or another management message; no money moves in it"}},
 	Word{Kind: "money", ID: "unknown", Text: Text{ZH: "不清楚顾客是否已被扣款", EN: "it is not known whether the customer was charged"}},
+	Word{Kind: "money.display", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
+	Word{Kind: "money.display", ID: "declined", Text: Text{ZH: "未成交，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "not-sent", Text: Text{ZH: "未发出，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "sent-no-answer", Text: Text{ZH: "可能已扣款", EN: "maybe charged"}},
+	Word{Kind: "money.display", ID: "unknown", Text: Text{ZH: "是否扣款不清楚", EN: "charged? unknown"}},
 	Word{Kind: "money.short", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
 	Word{Kind: "money.short", ID: "declined", Text: Text{ZH: "未成交", EN: "declined"}},
 	Word{Kind: "money.short", ID: "not-sent", Text: Text{ZH: "没有发出", EN: "not sent"}},
