@@ -137,6 +137,7 @@ func (p *parser) parse(files fs.FS) {
 	p.claims()
 	p.forbidden()
 	p.profiles()
+	p.sunsets()
 	var problems []Problem
 	k.Inference, problems = parseInference(files, k)
 	p.showable()
@@ -157,7 +158,7 @@ func known(name string) bool {
 	case ".":
 		switch name {
 		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
-			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
+			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv", "sunsets.tsv":
 			return true
 		}
 	case "codes", "overrides":
