@@ -116,7 +116,8 @@ func (h *cardHouse) eventually(what string, ok func() bool) {
 func (h *cardHouse) line() (far *os.File, near string) {
 	far, end, err := pty.Open()
 	h.must(err)
-	h.t.Cleanup(func() { far.Close(); end.Close() })
+	h.t.Cleanup(func() { far.Close() })
+	h.must(end.Close()) // a daemon that may see this process would find the port held
 	if h.root {
 		h.must(os.Chown(end.Name(), cardUser, -1))
 	}
@@ -415,9 +416,20 @@ func (h *cardHouse) plantReader() {
 
 // plantConsole swipes cards, as a reader does that types like a keyboard, into every field of the console.
 func (h *cardHouse) plantConsole() {
-	go io.Copy(io.Discard, h.person)
+	var shown atomic.Int64
+	go func() {
+		for b := make([]byte, 4096); ; {
+			n, err := h.person.Read(b)
+			if shown.Add(int64(n)); errors.Is(err, os.ErrClosed) {
+				return
+			}
+			if err != nil {
+				time.Sleep(10 * time.Millisecond) // nobody has the line open
+			}
+		}
+	}()
 	put(h.person, []byte("\r"))
-	time.Sleep(1500 * time.Millisecond) // it asks the terminal what it is, and gets no answer
+	h.eventually("the console shows a page", func() bool { return shown.Load() > 400 }) // it asks first what the terminal is
 	for _, p := range h.plants {
 		for _, key := range "23456789elgh" {
 			put(h.person, []byte{byte(key)})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -207,10 +208,27 @@ type Detail struct {
 
 const incidentColumns = "estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak, detail"
 
-// Incidents lists the open incidents, then the closed ones, the newest first.
+// An IncidentFilter chooses incidents; an empty field does not restrict.
+type IncidentFilter struct {
+	In    Estates
+	No    int64
+	Limit int // 1 to MaxRows, 0 means 50
+}
+
+// Incidents lists the open incidents of all estates, then the closed ones, the newest first.
 func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
+	return s.FindIncidents(ctx, IncidentFilter{Limit: limit})
+}
+
+// FindIncidents lists the incidents that a filter chooses: the open ones, then the closed ones, the newest first.
+func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident, error) {
+	cond, args := f.In.only("estate")
+	cond = cmp.Or(cond, "1 = 1")
+	if f.No != 0 {
+		cond, args = cond+" AND no = ?", append(args, f.No)
+	}
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, %s
-		FROM incidents ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, incidentColumns, Filter{Limit: limit}.limit())))
+		FROM incidents WHERE %s ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, incidentColumns, cond, Filter{Limit: f.Limit}.limit())), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list incidents: %w", err)
 	}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +41,7 @@ type Row struct {
 
 // A Filter chooses diagnoses; an empty field does not restrict.
 type Filter struct {
+	In               Estates
 	Estate, Terminal string
 	Cause            string // of the leading explanation
 	Segment          string
@@ -91,6 +94,9 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		where = append(where, cond)
 		args = append(args, a...)
 	}
+	if cond, a := f.In.only("estate"); cond != "" {
+		add(cond, a...)
+	}
 	for _, c := range []struct{ column, value string }{
 		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code},
 	} {
@@ -111,7 +117,7 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		add("place < ?", f.Before.Place)
 	}
 	var bottom int64 // where a search ends for now
-	if order == "place DESC" && f.Estate+f.Terminal+f.Segment+f.Text != "" {
+	if order == "place DESC" && (f.In != nil || f.Estate+f.Terminal+f.Segment+f.Text != "") {
 		top := f.Before.Place
 		if top == 0 {
 			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(place), 0) + 1 FROM diagnoses").Scan(&top); err != nil {
@@ -151,7 +157,10 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 }
 
 // Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
-func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Row, error) {
+func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id string) (Row, error) {
+	if !in.Has(at.Estate) {
+		return Row{}, ErrNone
+	}
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
@@ -168,7 +177,10 @@ func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Ro
 }
 
 // Outcome returns what became of a diagnosis, ErrNone as long as its terminal has told nothing.
-func (s *Store) Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error) {
+func (s *Store) Outcome(ctx context.Context, in Estates, at report.Address, id string) (report.Outcome, error) {
+	if !in.Has(at.Estate) {
+		return report.Outcome{}, ErrNone
+	}
 	o := report.Outcome{Diagnosis: id}
 	var when int64
 	err := s.read.QueryRowContext(ctx, s.sql("SELECT outcome, cause, at FROM outcomes WHERE estate = ? AND terminal = ? AND diagnosis = ?"),
@@ -245,6 +257,7 @@ const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, 
 
 // A TerminalFilter chooses terminals; an empty field does not restrict.
 type TerminalFilter struct {
+	In     Estates
 	Estate string
 	Text   string         // part of the terminal's name
 	State  string         // online offline
@@ -259,6 +272,10 @@ func (f TerminalFilter) Rows() int { return Filter{Limit: f.Limit}.limit() }
 func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, error) {
 	q := "SELECT " + terminalColumns + " FROM terminals WHERE (estate, terminal) > (?, ?)"
 	args := []any{clean(f.After.Estate), clean(f.After.Terminal)}
+	if cond, a := f.In.only("estate"); cond != "" {
+		q += " AND " + cond
+		args = append(args, a...)
+	}
 	if f.Estate != "" {
 		q += " AND estate = ?"
 		args = append(args, clean(f.Estate))
@@ -299,7 +316,10 @@ func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, err
 const maxReplies = 20
 
 // Terminal returns everything about one terminal.
-func (s *Store) Terminal(ctx context.Context, at report.Address) (Terminal, error) {
+func (s *Store) Terminal(ctx context.Context, in Estates, at report.Address) (Terminal, error) {
+	if !in.Has(at.Estate) {
+		return Terminal{}, ErrNone
+	}
 	var birth, health string
 	var birthAt, healthAt int64
 	row := s.read.QueryRowContext(ctx, s.sql("SELECT "+terminalColumns+", birth, birth_at, health, health_at FROM terminals WHERE estate = ? AND terminal = ?"), clean(at.Estate), clean(at.Terminal))
@@ -365,11 +385,13 @@ type Rejection struct {
 	Reason   string    `json:"reason"`
 }
 
-// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all.
-func (s *Store) Rejections(ctx context.Context, at report.Address, limit int) ([]Rejection, error) {
-	q, args := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected", []any{}
+// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all. Those that name no
+// terminal are for who may see all estates.
+func (s *Store) Rejections(ctx context.Context, in Estates, at report.Address, limit int) ([]Rejection, error) {
+	cond, args := in.only("estate")
+	q := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected WHERE " + cmp.Or(cond, "1 = 1")
 	if at != (report.Address{}) {
-		q, args = q+" WHERE estate = ? AND terminal = ?", []any{clean(at.Estate), clean(at.Terminal)}
+		q, args = q+" AND estate = ? AND terminal = ?", append(args, clean(at.Estate), clean(at.Terminal))
 	}
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: limit}.limit())), args...)
 	if err != nil {
@@ -399,15 +421,18 @@ type Summary struct {
 }
 
 // Summary counts; now is the end of the day it counts over.
-func (s *Store) Summary(ctx context.Context, now time.Time) (Summary, error) {
+func (s *Store) Summary(ctx context.Context, in Estates, now time.Time) (Summary, error) {
 	var sum Summary
 	day := millis(now.Add(-24 * time.Hour))
-	err := s.read.QueryRowContext(ctx, s.sql(`SELECT
-		(SELECT count(*) FROM terminals),
-		(SELECT count(*) FROM terminals WHERE state = 'online'),
-		(SELECT count(*) FROM diagnoses WHERE received >= ?),
-		(SELECT count(*) FROM rejected WHERE received >= ?),
-		(SELECT count(*) FROM (SELECT DISTINCT estate, terminal FROM streams WHERE gaps LIKE '%"open"%' OR gaps LIKE '%"lost"%') AS g)`), day, day).
+	cond, of := in.only("estate")
+	cond = cmp.Or(cond, "1 = 1")
+	args := slices.Concat(of, of, []any{day}, of, []any{day}, of, of)
+	err := s.read.QueryRowContext(ctx, s.sql(strings.ReplaceAll(`SELECT
+		(SELECT count(*) FROM terminals WHERE ESTATES),
+		(SELECT count(*) FROM terminals WHERE state = 'online' AND ESTATES),
+		(SELECT count(*) FROM diagnoses WHERE received >= ? AND ESTATES),
+		(SELECT count(*) FROM rejected WHERE received >= ? AND ESTATES),
+		(SELECT count(*) FROM (SELECT DISTINCT estate, terminal FROM streams WHERE (gaps LIKE '%"open"%' OR gaps LIKE '%"lost"%') AND ESTATES) AS g)`, "ESTATES", cond)), args...).
 		Scan(&sum.Terminals, &sum.Online, &sum.Diagnoses, &sum.Rejected, &sum.Gaps)
 	if err != nil {
 		return Summary{}, fmt.Errorf("count: %w", err)
