@@ -25,6 +25,11 @@ func (r *Reading) paths(n reachability) {
 		all = append(all, p)
 	}
 	r.losses(all, n)
+	for _, p := range all {
+		if loss, known := p.num(LossPct); known && loss < pingDoubt && p.IsHost() {
+			r.add("path.host-alive", p.Item, 1)
+		}
+	}
 	for i, p := range all {
 		others := 0.0
 		for j, q := range all {

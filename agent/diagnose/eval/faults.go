@@ -211,7 +211,10 @@ func faults() []fault {
 		line("cpu", "terminal.overloaded", func(w *world) { w.cpu, w.broken = w.span(42, 65, 95), "load" }),
 		line("brown-out", "terminal.power", func(w *world) { w.power = "dips"; w.failing = "some" }),
 		line("battery", "terminal.power", func(w *world) { w.power = "battery" }),
-		line("heat", "terminal.heat", func(w *world) { w.hot, w.throttled, w.cpu = true, true, 40; w.failing, w.broken = "some", "load" }),
+		line("heat", "terminal.heat", func(w *world) {
+			w.hot, w.throttled, w.cpu = true, true, 10+50*w.Float64()
+			w.failing, w.broken = "some", "load"
+		}),
 		// Much of what is reported is gone, or was never to be seen from inside, when somebody looks: every check is well, and
 		// nothing is the honest answer (no fault found).
 		line("passed by", report.Unexplained, func(w *world) { w.passed, w.failing = pick(w.Rand, "connect", "sent"), "some" }),

@@ -212,7 +212,7 @@ func (w *world) sale() report.Event {
 	}
 	switch c := w.connectOutcome(); {
 	case w.passed == "early":
-		localFail("early", "TransactionFailed", "newpos:E2", "zvt:0xFF", "mpt:0x05", "DataTransferError", "mpt:file-write", "zvt:0x64")
+		localFail("early", "TransactionFailed", "newpos:E2", "zvt:0xFF", "mpt:0x05", "DataTransferError", "zvt:0x64")
 	case w.passed == "connect":
 		localFail("early", "ConnectError", "newpos:E5", "mpt:net-connect", "CommunicationError", "zvt:0xA3")
 	case w.passed == "sent":
