@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba228106b08670ef439e316272cacbeec2d9c582f5bc77a5", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:8963bdc356234a92c32654ab04d7c8076567eb9faa6fb46b5629b32b76bf058c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3633,193 +3633,233 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Forbidden{Scheme: "unionpay", Codes: list570, Origin: "host", Remedies: list511, Causes: list571, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list551, Origin: "host", Remedies: list494, Causes: list572, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list573, Causes: list574, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+}, Sunsets: []Sunset{
+	Sunset{Country: "US", Operator: "AT&T", Networks: list575, Techs: list61, Off: "2017-01-01", Source: "mobileworldlive.com 2017, sunrise-to-discontinue-2g-network"},
+	Sunset{Country: "US", Operator: "AT&T", Networks: list575, Techs: list576, Off: "2022-02-22", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "US", Operator: "T-Mobile", Networks: list577, Techs: list576, Off: "2022-07-01", Source: "govtech.com 2021, at-t-3g-phase-out"},
+	Sunset{Country: "US", Operator: "Verizon", Networks: list578, Techs: list579, Off: "2022-12-31", Source: "wvlt.tv 2021-12-30"},
+	Sunset{Country: "US", Operator: "Sprint", Networks: list580, Techs: list579, Off: "2022-03-31", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list581, Techs: list61, Off: "2016-12-01", Source: "lirneasia.net, 2g-3g"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list581, Techs: list576, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list582, Techs: list61, Off: "2017-04-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list582, Techs: list576, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list583, Techs: list61, Off: "2017-09-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list583, Techs: list576, Off: "2024-01-31", Source: "staffdomain.com 2024"},
+	Sunset{Country: "GB", Operator: "Vodafone", Networks: list584, Techs: list576, Off: "2024-02-28", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "EE", Networks: list585, Techs: list576, Off: "2024-02-26", Source: "advanced-television.com 2024-02-26"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list586, Techs: list61, Off: "never", Source: "newspointapp.com 2025, o2-confirms-exact-date"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list586, Techs: list576, Off: "2024-12-31", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "O2", Networks: list587, Techs: list576, Off: "2025-12-31", Source: "ispreview.co.uk 42717"},
+	Sunset{Country: "DE", Operator: "Telekom", Networks: list588, Techs: list576, Off: "2021-07-01", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "Vodafone", Networks: list589, Techs: list576, Off: "2021-07-07", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "O2", Networks: list590, Techs: list576, Off: "2021-12-30", Source: "heise.de 6314751"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: list591, Techs: list61, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: list591, Techs: list576, Off: "2025-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list592, Techs: list61, Off: "2022-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list592, Techs: list576, Off: "2026-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Salt", Networks: list593, Techs: list61, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "SG", Operator: "Singtel", Networks: list594, Techs: list61, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "M1", Networks: list595, Techs: list61, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "StarHub", Networks: list596, Techs: list61, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "TW", Operator: "Chunghwa Telecom", Networks: list597, Techs: list61, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Taiwan Mobile", Networks: list598, Techs: list61, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Far EasTone", Networks: list599, Techs: list61, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: list600, Techs: list61, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: list600, Techs: list576, Off: "2026-03-31", Source: "japannews.yomiuri.co.jp 2026-03-05"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: list601, Techs: list61, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: list601, Techs: list576, Off: "2022-03-31", Source: "japannews.yomiuri.co.jp 2022-03-15"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: list602, Techs: list61, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: list602, Techs: list576, Off: "2024-04-15", Source: "mobileworldlive.com 2024-01-17"},
+	Sunset{Country: "MY", Operator: "Digi", Networks: list603, Techs: list576, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Maxis", Networks: list604, Techs: list576, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Celcom", Networks: list605, Techs: list576, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 }, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list575, Codes: list576},
-	TopicRule{Topic: "limit", Schemes: list575, Codes: list577},
-	TopicRule{Topic: "limit", Schemes: list578, Codes: list579},
-	TopicRule{Topic: "state", Schemes: list578, Codes: list580},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list575, Codes: list581},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list582, Codes: list583},
-	TopicRule{Topic: "pin", Schemes: list575, Codes: list584},
-	TopicRule{Topic: "pin-locked", Schemes: list575, Codes: list585},
-	TopicRule{Topic: "expired", Schemes: list575, Codes: list586},
-	TopicRule{Topic: "lost-card", Schemes: list575, Codes: list587},
-	TopicRule{Topic: "lost-card", Schemes: list582, Codes: list588},
-	TopicRule{Topic: "lost-card", Schemes: list589, Codes: list590},
-	TopicRule{Topic: "fraud", Schemes: list578, Codes: list591},
-	TopicRule{Topic: "do-not-honour", Schemes: list578, Codes: list592},
-	TopicRule{Topic: "do-not-honour", Schemes: list589, Codes: list592},
-	TopicRule{Topic: "error", Schemes: list578, Codes: list593},
-	TopicRule{Topic: "issuer-decline", Schemes: list578, Codes: list594},
-	TopicRule{Topic: "function-unsupported", Schemes: list575, Codes: list595},
-	TopicRule{Topic: "function-unsupported", Schemes: list582, Codes: list596},
-	TopicRule{Topic: "not-accepted", Schemes: list578, Codes: list597},
-	TopicRule{Topic: "issuer-down", Schemes: list578, Codes: list598},
-	TopicRule{Topic: "issuer-late", Schemes: list578, Codes: list599},
-	TopicRule{Topic: "cutover", Schemes: list578, Codes: list600},
-	TopicRule{Topic: "centre", Schemes: list578, Codes: list553},
-	TopicRule{Topic: "security", Schemes: list578, Codes: list601},
-	TopicRule{Topic: "switch", Schemes: list578, Codes: list602},
-	TopicRule{Topic: "pending", Schemes: list578, Codes: list603},
-	TopicRule{Topic: "busy", Schemes: list604, Codes: list605},
-	TopicRule{Topic: "centre", Schemes: list604, Codes: list606},
-	TopicRule{Topic: "merchant-unknown", Schemes: list578, Codes: list607},
-	TopicRule{Topic: "not-permitted", Schemes: list578, Codes: list608},
-	TopicRule{Topic: "terminal-unknown", Schemes: list578, Codes: list609},
-	TopicRule{Topic: "session", Schemes: list578, Codes: list610},
-	TopicRule{Topic: "duplicate", Schemes: list578, Codes: list611},
-	TopicRule{Topic: "journal", Schemes: list578, Codes: list612},
-	TopicRule{Topic: "original", Schemes: list578, Codes: list613},
-	TopicRule{Topic: "original-amount", Schemes: list614, Codes: list615},
-	TopicRule{Topic: "pending", Schemes: list616, Codes: list603},
-	TopicRule{Topic: "pending", Schemes: list582, Codes: list617},
-	TopicRule{Topic: "pending", Schemes: list618, Codes: list619},
-	TopicRule{Topic: "card-number", Schemes: list618, Codes: list620},
-	TopicRule{Topic: "card-refused", Schemes: list618, Codes: list621},
-	TopicRule{Topic: "wrong-method", Schemes: list618, Codes: list622},
-	TopicRule{Topic: "wrong-method", Schemes: list589, Codes: list623},
-	TopicRule{Topic: "config", Schemes: list624, Codes: list625},
-	TopicRule{Topic: "not-accepted", Schemes: list624, Codes: list626},
-	TopicRule{Topic: "reversal-failed", Schemes: list627, Codes: list628},
-	TopicRule{Topic: "printer", Schemes: list627, Codes: list629},
-	TopicRule{Topic: "original", Schemes: list616, Codes: list630},
-	TopicRule{Topic: "keys", Schemes: list578, Codes: list631},
-	TopicRule{Topic: "format", Schemes: list578, Codes: list632},
-	TopicRule{Topic: "entry", Schemes: list578, Codes: list633},
-	TopicRule{Topic: "wrong-method", Schemes: list578, Codes: list634},
-	TopicRule{Topic: "card-number", Schemes: list578, Codes: list635},
-	TopicRule{Topic: "swipe", Schemes: list578, Codes: list636},
-	TopicRule{Topic: "invalid", Schemes: list637, Codes: list638},
-	TopicRule{Topic: "invalid", Schemes: list582, Codes: list639},
-	TopicRule{Topic: "invalid", Schemes: list618, Codes: list640},
-	TopicRule{Topic: "invalid", Schemes: list589, Codes: list638},
-	TopicRule{Topic: "re-enter", Schemes: list637, Codes: list636},
-	TopicRule{Topic: "re-enter", Schemes: list582, Codes: list641},
-	TopicRule{Topic: "re-enter", Schemes: list618, Codes: list642},
-	TopicRule{Topic: "wrong-method", Schemes: list643, Codes: list644},
-	TopicRule{Topic: "wrong-method", Schemes: list645, Codes: list646},
-	TopicRule{Topic: "card-number", Schemes: list643, Codes: list647},
-	TopicRule{Topic: "card-number", Schemes: list645, Codes: list648},
-	TopicRule{Topic: "clock", Schemes: list649, Codes: list554},
-	TopicRule{Topic: "journal", Schemes: list649, Codes: list593},
-	TopicRule{Topic: "wrong-method", Schemes: list649, Codes: list610},
-	TopicRule{Topic: "duplicate", Schemes: list645, Codes: list650},
-	TopicRule{Topic: "issuer-line", Schemes: list589, Codes: list651},
-	TopicRule{Topic: "config", Schemes: list589, Codes: list652},
-	TopicRule{Topic: "config", Schemes: list624, Codes: list653},
-	TopicRule{Topic: "not-accepted", Schemes: list589, Codes: list610},
-	TopicRule{Topic: "security", Schemes: list582, Codes: list654},
-	TopicRule{Topic: "duplicate", Schemes: list582, Codes: list655},
-	TopicRule{Topic: "merchant-unknown", Schemes: list618, Codes: list656},
-	TopicRule{Topic: "terminal-unknown", Schemes: list618, Codes: list657},
-	TopicRule{Topic: "original", Schemes: list658, Codes: list659},
-	TopicRule{Topic: "not-permitted", Schemes: list658, Codes: list660},
-	TopicRule{Topic: "cutover", Schemes: list661, Codes: list600},
-	TopicRule{Topic: "issuer-decline", Schemes: list618, Codes: list662},
-	TopicRule{Topic: "registration", Schemes: list627, Codes: list663},
-	TopicRule{Topic: "phone-line", Schemes: list627, Codes: list664},
-	TopicRule{Topic: "config", Schemes: list627, Codes: list665},
-	TopicRule{Topic: "card-blocked", Schemes: list627, Codes: list666},
-	TopicRule{Topic: "success", Codes: list667, Domains: list63},
-	TopicRule{Topic: "uncertain-approval", Domains: list63, Words: list668},
-	TopicRule{Topic: "local-any", Schemes: list627, Domains: list63},
+	TopicRule{Topic: "funds", Schemes: list606, Codes: list607},
+	TopicRule{Topic: "limit", Schemes: list606, Codes: list608},
+	TopicRule{Topic: "limit", Schemes: list609, Codes: list610},
+	TopicRule{Topic: "state", Schemes: list609, Codes: list611},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list606, Codes: list612},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list613, Codes: list614},
+	TopicRule{Topic: "pin", Schemes: list606, Codes: list615},
+	TopicRule{Topic: "pin-locked", Schemes: list606, Codes: list616},
+	TopicRule{Topic: "expired", Schemes: list606, Codes: list617},
+	TopicRule{Topic: "lost-card", Schemes: list606, Codes: list618},
+	TopicRule{Topic: "lost-card", Schemes: list613, Codes: list619},
+	TopicRule{Topic: "lost-card", Schemes: list620, Codes: list621},
+	TopicRule{Topic: "fraud", Schemes: list609, Codes: list622},
+	TopicRule{Topic: "do-not-honour", Schemes: list609, Codes: list623},
+	TopicRule{Topic: "do-not-honour", Schemes: list620, Codes: list623},
+	TopicRule{Topic: "error", Schemes: list609, Codes: list624},
+	TopicRule{Topic: "issuer-decline", Schemes: list609, Codes: list625},
+	TopicRule{Topic: "function-unsupported", Schemes: list606, Codes: list626},
+	TopicRule{Topic: "function-unsupported", Schemes: list613, Codes: list627},
+	TopicRule{Topic: "not-accepted", Schemes: list609, Codes: list628},
+	TopicRule{Topic: "issuer-down", Schemes: list609, Codes: list629},
+	TopicRule{Topic: "issuer-late", Schemes: list609, Codes: list630},
+	TopicRule{Topic: "cutover", Schemes: list609, Codes: list631},
+	TopicRule{Topic: "centre", Schemes: list609, Codes: list553},
+	TopicRule{Topic: "security", Schemes: list609, Codes: list632},
+	TopicRule{Topic: "switch", Schemes: list609, Codes: list633},
+	TopicRule{Topic: "pending", Schemes: list609, Codes: list634},
+	TopicRule{Topic: "busy", Schemes: list635, Codes: list636},
+	TopicRule{Topic: "centre", Schemes: list635, Codes: list637},
+	TopicRule{Topic: "merchant-unknown", Schemes: list609, Codes: list638},
+	TopicRule{Topic: "not-permitted", Schemes: list609, Codes: list639},
+	TopicRule{Topic: "terminal-unknown", Schemes: list609, Codes: list640},
+	TopicRule{Topic: "session", Schemes: list609, Codes: list641},
+	TopicRule{Topic: "duplicate", Schemes: list609, Codes: list642},
+	TopicRule{Topic: "journal", Schemes: list609, Codes: list643},
+	TopicRule{Topic: "original", Schemes: list609, Codes: list644},
+	TopicRule{Topic: "original-amount", Schemes: list645, Codes: list646},
+	TopicRule{Topic: "pending", Schemes: list647, Codes: list634},
+	TopicRule{Topic: "pending", Schemes: list613, Codes: list648},
+	TopicRule{Topic: "pending", Schemes: list649, Codes: list650},
+	TopicRule{Topic: "card-number", Schemes: list649, Codes: list651},
+	TopicRule{Topic: "card-refused", Schemes: list649, Codes: list652},
+	TopicRule{Topic: "wrong-method", Schemes: list649, Codes: list653},
+	TopicRule{Topic: "wrong-method", Schemes: list620, Codes: list654},
+	TopicRule{Topic: "config", Schemes: list655, Codes: list656},
+	TopicRule{Topic: "not-accepted", Schemes: list655, Codes: list657},
+	TopicRule{Topic: "reversal-failed", Schemes: list658, Codes: list659},
+	TopicRule{Topic: "printer", Schemes: list658, Codes: list660},
+	TopicRule{Topic: "original", Schemes: list647, Codes: list661},
+	TopicRule{Topic: "keys", Schemes: list609, Codes: list662},
+	TopicRule{Topic: "format", Schemes: list609, Codes: list663},
+	TopicRule{Topic: "entry", Schemes: list609, Codes: list664},
+	TopicRule{Topic: "wrong-method", Schemes: list609, Codes: list665},
+	TopicRule{Topic: "card-number", Schemes: list609, Codes: list666},
+	TopicRule{Topic: "swipe", Schemes: list609, Codes: list667},
+	TopicRule{Topic: "invalid", Schemes: list668, Codes: list669},
+	TopicRule{Topic: "invalid", Schemes: list613, Codes: list670},
+	TopicRule{Topic: "invalid", Schemes: list649, Codes: list671},
+	TopicRule{Topic: "invalid", Schemes: list620, Codes: list669},
+	TopicRule{Topic: "re-enter", Schemes: list668, Codes: list667},
+	TopicRule{Topic: "re-enter", Schemes: list613, Codes: list672},
+	TopicRule{Topic: "re-enter", Schemes: list649, Codes: list673},
+	TopicRule{Topic: "wrong-method", Schemes: list674, Codes: list675},
+	TopicRule{Topic: "wrong-method", Schemes: list676, Codes: list677},
+	TopicRule{Topic: "card-number", Schemes: list674, Codes: list678},
+	TopicRule{Topic: "card-number", Schemes: list676, Codes: list679},
+	TopicRule{Topic: "clock", Schemes: list680, Codes: list554},
+	TopicRule{Topic: "journal", Schemes: list680, Codes: list624},
+	TopicRule{Topic: "wrong-method", Schemes: list680, Codes: list641},
+	TopicRule{Topic: "duplicate", Schemes: list676, Codes: list681},
+	TopicRule{Topic: "issuer-line", Schemes: list620, Codes: list682},
+	TopicRule{Topic: "config", Schemes: list620, Codes: list683},
+	TopicRule{Topic: "config", Schemes: list655, Codes: list684},
+	TopicRule{Topic: "not-accepted", Schemes: list620, Codes: list641},
+	TopicRule{Topic: "security", Schemes: list613, Codes: list685},
+	TopicRule{Topic: "duplicate", Schemes: list613, Codes: list686},
+	TopicRule{Topic: "merchant-unknown", Schemes: list649, Codes: list687},
+	TopicRule{Topic: "terminal-unknown", Schemes: list649, Codes: list688},
+	TopicRule{Topic: "original", Schemes: list689, Codes: list690},
+	TopicRule{Topic: "not-permitted", Schemes: list689, Codes: list691},
+	TopicRule{Topic: "cutover", Schemes: list692, Codes: list631},
+	TopicRule{Topic: "issuer-decline", Schemes: list649, Codes: list693},
+	TopicRule{Topic: "registration", Schemes: list658, Codes: list694},
+	TopicRule{Topic: "phone-line", Schemes: list658, Codes: list695},
+	TopicRule{Topic: "config", Schemes: list658, Codes: list696},
+	TopicRule{Topic: "card-blocked", Schemes: list658, Codes: list697},
+	TopicRule{Topic: "success", Codes: list698, Domains: list63},
+	TopicRule{Topic: "uncertain-approval", Domains: list63, Words: list699},
+	TopicRule{Topic: "local-any", Schemes: list658, Domains: list63},
 	TopicRule{Topic: "success", Domains: list63},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list669, Codes: list554},
-	TopicRule{Topic: "reversal-mac", Schemes: list669, Codes: list670},
-	TopicRule{Topic: "reversal-other", Schemes: list669},
-	TopicRule{Topic: "version", Schemes: list658, Codes: list671},
-	TopicRule{Topic: "no-answer", Schemes: list672, Codes: list673},
-	TopicRule{Topic: "no-answer", Schemes: list627, Codes: list674},
-	TopicRule{Topic: "offline", Schemes: list215, Codes: list675},
-	TopicRule{Topic: "card-refused", Schemes: list215, Codes: list676},
-	TopicRule{Topic: "data-transfer", Schemes: list627, Codes: list677},
-	TopicRule{Topic: "network", Schemes: list627, Codes: list678},
-	TopicRule{Topic: "duplicate", Schemes: list627, Codes: list679},
-	TopicRule{Topic: "settle", Schemes: list627, Codes: list680},
-	TopicRule{Topic: "serial", Schemes: list627, Codes: list681, Domains: list682},
-	TopicRule{Topic: "card-blocked", Schemes: list627, Domains: list683},
-	TopicRule{Topic: "funds", Domains: list683, Words: list684},
-	TopicRule{Topic: "state", Domains: list683, Words: list685},
-	TopicRule{Topic: "pin-locked", Domains: list683, Words: list686},
-	TopicRule{Topic: "pin", Domains: list683, Words: list687},
-	TopicRule{Topic: "expired", Domains: list683, Words: list688},
-	TopicRule{Topic: "limit", Domains: list683, Words: list689},
-	TopicRule{Topic: "state", Domains: list683},
-	TopicRule{Topic: "limit", Domains: list690, Words: list691},
-	TopicRule{Topic: "merchant-unknown", Domains: list690, Words: list692},
-	TopicRule{Topic: "terminal-unknown", Domains: list690, Words: list693},
-	TopicRule{Topic: "fraud", Domains: list690},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list694},
-	TopicRule{Topic: "issuer-late", Domains: list695, Words: list696},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list697},
-	TopicRule{Topic: "not-accepted", Domains: list185, Words: list698},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list700, Codes: list554},
+	TopicRule{Topic: "reversal-mac", Schemes: list700, Codes: list701},
+	TopicRule{Topic: "reversal-other", Schemes: list700},
+	TopicRule{Topic: "version", Schemes: list689, Codes: list702},
+	TopicRule{Topic: "no-answer", Schemes: list703, Codes: list704},
+	TopicRule{Topic: "no-answer", Schemes: list658, Codes: list705},
+	TopicRule{Topic: "offline", Schemes: list215, Codes: list706},
+	TopicRule{Topic: "card-refused", Schemes: list215, Codes: list707},
+	TopicRule{Topic: "data-transfer", Schemes: list658, Codes: list708},
+	TopicRule{Topic: "network", Schemes: list658, Codes: list709},
+	TopicRule{Topic: "duplicate", Schemes: list658, Codes: list710},
+	TopicRule{Topic: "settle", Schemes: list658, Codes: list711},
+	TopicRule{Topic: "serial", Schemes: list658, Codes: list712, Domains: list713},
+	TopicRule{Topic: "card-blocked", Schemes: list658, Domains: list714},
+	TopicRule{Topic: "funds", Domains: list714, Words: list715},
+	TopicRule{Topic: "state", Domains: list714, Words: list716},
+	TopicRule{Topic: "pin-locked", Domains: list714, Words: list717},
+	TopicRule{Topic: "pin", Domains: list714, Words: list718},
+	TopicRule{Topic: "expired", Domains: list714, Words: list719},
+	TopicRule{Topic: "limit", Domains: list714, Words: list720},
+	TopicRule{Topic: "state", Domains: list714},
+	TopicRule{Topic: "limit", Domains: list721, Words: list722},
+	TopicRule{Topic: "merchant-unknown", Domains: list721, Words: list723},
+	TopicRule{Topic: "terminal-unknown", Domains: list721, Words: list724},
+	TopicRule{Topic: "fraud", Domains: list721},
+	TopicRule{Topic: "issuer-down", Domains: list185, Words: list725},
+	TopicRule{Topic: "issuer-late", Domains: list726, Words: list727},
+	TopicRule{Topic: "issuer-down", Domains: list185, Words: list728},
+	TopicRule{Topic: "not-accepted", Domains: list185, Words: list729},
 	TopicRule{Topic: "issuer-decline", Domains: list185},
-	TopicRule{Topic: "pending", Domains: list699, Words: list700},
-	TopicRule{Topic: "cutover", Domains: list701, Words: list702},
-	TopicRule{Topic: "switch", Domains: list701, Words: list703},
-	TopicRule{Topic: "centre", Domains: list701, Words: list704},
-	TopicRule{Topic: "security", Domains: list701, Words: list705},
-	TopicRule{Topic: "switch", Domains: list701},
-	TopicRule{Topic: "busy", Domains: list706, Words: list707},
-	TopicRule{Topic: "host-late", Domains: list706, Words: list708},
-	TopicRule{Topic: "refused", Schemes: list627, Domains: list706, Words: list709},
-	TopicRule{Topic: "answer-bad", Schemes: list627, Domains: list706},
-	TopicRule{Topic: "not-permitted", Domains: list706, Words: list710},
-	TopicRule{Topic: "journal", Domains: list706, Words: list711},
-	TopicRule{Topic: "host-fault", Domains: list706},
-	TopicRule{Topic: "terminal-unknown", Domains: list712, Words: list713},
-	TopicRule{Topic: "merchant-unknown", Domains: list712, Words: list714},
-	TopicRule{Topic: "not-permitted", Domains: list712},
-	TopicRule{Topic: "terminal-unknown", Domains: list715, Words: list716},
-	TopicRule{Topic: "version", Domains: list715, Words: list717},
-	TopicRule{Topic: "session", Domains: list715, Words: list718},
-	TopicRule{Topic: "duplicate", Domains: list715, Words: list719},
-	TopicRule{Topic: "journal", Domains: list715, Words: list720},
-	TopicRule{Topic: "clock", Domains: list715, Words: list721},
-	TopicRule{Topic: "identity", Domains: list715, Words: list722},
-	TopicRule{Topic: "sim", Domains: list715, Words: list723},
-	TopicRule{Topic: "dial", Domains: list715, Words: list724},
-	TopicRule{Topic: "format-local", Schemes: list627, Domains: list715, Words: list725},
-	TopicRule{Topic: "format", Domains: list715, Words: list726},
-	TopicRule{Topic: "config", Domains: list715},
-	TopicRule{Topic: "keys-local", Schemes: list627, Domains: list727},
-	TopicRule{Topic: "keys", Domains: list727},
-	TopicRule{Topic: "permission", Domains: list728, Words: list729},
-	TopicRule{Topic: "settle", Domains: list728, Words: list730},
-	TopicRule{Topic: "original-amount", Domains: list728, Words: list731},
-	TopicRule{Topic: "wrong-method", Domains: list728, Words: list732},
-	TopicRule{Topic: "original", Domains: list728, Words: list733},
-	TopicRule{Topic: "cancelled", Domains: list728, Words: list734},
-	TopicRule{Topic: "entry", Domains: list728},
-	TopicRule{Topic: "wrong-method", Domains: list735, Words: list736},
-	TopicRule{Topic: "card-number", Domains: list735, Words: list737},
-	TopicRule{Topic: "card-refused", Domains: list735, Words: list738},
-	TopicRule{Topic: "swipe", Domains: list735, Words: list739},
-	TopicRule{Topic: "contactless", Domains: list735, Words: list740},
-	TopicRule{Topic: "chip-read", Domains: list735},
-	TopicRule{Topic: "paper", Domains: list682, Words: list741},
-	TopicRule{Topic: "printer", Domains: list682, Words: list742},
-	TopicRule{Topic: "tamper", Domains: list682, Words: list743},
-	TopicRule{Topic: "pinpad", Domains: list682, Words: list744},
-	TopicRule{Topic: "sim", Domains: list682, Words: list723},
-	TopicRule{Topic: "modem", Domains: list682, Words: list745},
-	TopicRule{Topic: "reader", Domains: list682, Words: list746},
-	TopicRule{Topic: "power", Domains: list682, Words: list747},
-	TopicRule{Topic: "storage-full", Domains: list682, Words: list748},
-	TopicRule{Topic: "storage", Domains: list682, Words: list749},
-	TopicRule{Topic: "device", Domains: list682},
-	TopicRule{Topic: "signal", Domains: list750, Words: list751},
-	TopicRule{Topic: "phone-line", Domains: list750, Words: list752},
-	TopicRule{Topic: "dial", Domains: list750, Words: list753},
-	TopicRule{Topic: "registration", Domains: list750, Words: list754},
-	TopicRule{Topic: "refused", Domains: list750, Words: list709},
-	TopicRule{Topic: "connect", Domains: list750, Words: list755},
-	TopicRule{Topic: "send", Domains: list750, Words: list756},
-	TopicRule{Topic: "no-answer", Domains: list750, Words: list757},
-	TopicRule{Topic: "network", Domains: list750},
+	TopicRule{Topic: "pending", Domains: list730, Words: list731},
+	TopicRule{Topic: "cutover", Domains: list732, Words: list733},
+	TopicRule{Topic: "switch", Domains: list732, Words: list734},
+	TopicRule{Topic: "centre", Domains: list732, Words: list735},
+	TopicRule{Topic: "security", Domains: list732, Words: list736},
+	TopicRule{Topic: "switch", Domains: list732},
+	TopicRule{Topic: "busy", Domains: list737, Words: list738},
+	TopicRule{Topic: "host-late", Domains: list737, Words: list739},
+	TopicRule{Topic: "refused", Schemes: list658, Domains: list737, Words: list740},
+	TopicRule{Topic: "answer-bad", Schemes: list658, Domains: list737},
+	TopicRule{Topic: "not-permitted", Domains: list737, Words: list741},
+	TopicRule{Topic: "journal", Domains: list737, Words: list742},
+	TopicRule{Topic: "host-fault", Domains: list737},
+	TopicRule{Topic: "terminal-unknown", Domains: list743, Words: list744},
+	TopicRule{Topic: "merchant-unknown", Domains: list743, Words: list745},
+	TopicRule{Topic: "not-permitted", Domains: list743},
+	TopicRule{Topic: "terminal-unknown", Domains: list746, Words: list747},
+	TopicRule{Topic: "version", Domains: list746, Words: list748},
+	TopicRule{Topic: "session", Domains: list746, Words: list749},
+	TopicRule{Topic: "duplicate", Domains: list746, Words: list750},
+	TopicRule{Topic: "journal", Domains: list746, Words: list751},
+	TopicRule{Topic: "clock", Domains: list746, Words: list752},
+	TopicRule{Topic: "identity", Domains: list746, Words: list753},
+	TopicRule{Topic: "sim", Domains: list746, Words: list754},
+	TopicRule{Topic: "dial", Domains: list746, Words: list755},
+	TopicRule{Topic: "format-local", Schemes: list658, Domains: list746, Words: list756},
+	TopicRule{Topic: "format", Domains: list746, Words: list757},
+	TopicRule{Topic: "config", Domains: list746},
+	TopicRule{Topic: "keys-local", Schemes: list658, Domains: list758},
+	TopicRule{Topic: "keys", Domains: list758},
+	TopicRule{Topic: "permission", Domains: list759, Words: list760},
+	TopicRule{Topic: "settle", Domains: list759, Words: list761},
+	TopicRule{Topic: "original-amount", Domains: list759, Words: list762},
+	TopicRule{Topic: "wrong-method", Domains: list759, Words: list763},
+	TopicRule{Topic: "original", Domains: list759, Words: list764},
+	TopicRule{Topic: "cancelled", Domains: list759, Words: list765},
+	TopicRule{Topic: "entry", Domains: list759},
+	TopicRule{Topic: "wrong-method", Domains: list766, Words: list767},
+	TopicRule{Topic: "card-number", Domains: list766, Words: list768},
+	TopicRule{Topic: "card-refused", Domains: list766, Words: list769},
+	TopicRule{Topic: "swipe", Domains: list766, Words: list770},
+	TopicRule{Topic: "contactless", Domains: list766, Words: list771},
+	TopicRule{Topic: "chip-read", Domains: list766},
+	TopicRule{Topic: "paper", Domains: list713, Words: list772},
+	TopicRule{Topic: "printer", Domains: list713, Words: list773},
+	TopicRule{Topic: "tamper", Domains: list713, Words: list774},
+	TopicRule{Topic: "pinpad", Domains: list713, Words: list775},
+	TopicRule{Topic: "sim", Domains: list713, Words: list754},
+	TopicRule{Topic: "modem", Domains: list713, Words: list776},
+	TopicRule{Topic: "reader", Domains: list713, Words: list777},
+	TopicRule{Topic: "power", Domains: list713, Words: list778},
+	TopicRule{Topic: "storage-full", Domains: list713, Words: list779},
+	TopicRule{Topic: "storage", Domains: list713, Words: list780},
+	TopicRule{Topic: "device", Domains: list713},
+	TopicRule{Topic: "signal", Domains: list781, Words: list782},
+	TopicRule{Topic: "phone-line", Domains: list781, Words: list783},
+	TopicRule{Topic: "dial", Domains: list781, Words: list784},
+	TopicRule{Topic: "registration", Domains: list781, Words: list785},
+	TopicRule{Topic: "refused", Domains: list781, Words: list740},
+	TopicRule{Topic: "connect", Domains: list781, Words: list786},
+	TopicRule{Topic: "send", Domains: list781, Words: list787},
+	TopicRule{Topic: "no-answer", Domains: list781, Words: list788},
+	TopicRule{Topic: "network", Domains: list781},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list758, Causes: []Named{
+	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list789, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
@@ -4092,7 +4132,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list759, Causes: []Named{
+	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list790, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
@@ -4201,14 +4241,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list760, Causes: []Named{
+	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list791, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.protocol", Often: 4},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list761, Causes: []Named{
+	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list792, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
@@ -4323,7 +4363,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "wan.tls", Often: 2},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list762, Causes: []Named{
+	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list793, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4441,7 +4481,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list763, Causes: []Named{
+	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list794, Causes: []Named{
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.line-noise", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
@@ -4515,14 +4555,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list764, Causes: []Named{
+	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list795, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 2},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list765, Causes: []Named{
+	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list796, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4574,7 +4614,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list766, Causes: []Named{
+	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list797, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.tls", Often: 1},
@@ -4615,7 +4655,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "terminal.not-registered", Often: 4},
 		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list767, Causes: []Named{
+	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list798, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
@@ -4708,7 +4748,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: list768, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: list799, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -4974,7 +5014,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list769, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list800, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -4983,13 +5023,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list801, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list801, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
-	}, Brought: list771, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	}, Brought: list802, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
 	Sign{Name: "app.fine", Check: "app.process", Family: "app", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
@@ -5205,7 +5245,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+	}, Brought: list803, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
@@ -5323,31 +5363,31 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
-	}, Brought: list773, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	}, Brought: list804, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list773, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Brought: list804, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	}, Brought: list805, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	}, Brought: list805, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list775, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list806, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list776, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list807, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Brought: list805, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
+	}, Brought: list805, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -4},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
@@ -5355,13 +5395,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: list805, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	}, Brought: list805, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list777, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: list808, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -5411,7 +5451,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: list778, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list809, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
@@ -5423,12 +5463,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list779, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list810, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 4},
-	}, Brought: list780, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list811, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5441,7 +5481,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list780, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	}, Brought: list811, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Family: "heat", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 4},
 	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
@@ -5527,7 +5567,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "reader.dirty", Word: 2},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "reader.line-noise", Word: 1},
-	}, Brought: list781, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
+	}, Brought: list812, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
 	Sign{Name: "hist.mode-all", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -2},
 		Weight{Cause: "reader.dirty", Word: -2},
@@ -5632,7 +5672,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list782, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: list813, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -5641,7 +5681,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list783, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list814, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5799,7 +5839,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Brought: list385, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Brought: list805, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -5857,15 +5897,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list784, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list815, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list784, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list815, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list783, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list814, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
@@ -5874,13 +5914,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list776, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list807, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list814, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list814, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -5954,7 +5994,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Brought: list785, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: list816, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "terminal.tamper", Word: 4},
 	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
@@ -6001,16 +6041,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Brought: list773, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	}, Brought: list804, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list786, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list817, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list786, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: list817, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list786, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list817, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -6018,11 +6058,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list787, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list818, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list786, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list817, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6126,7 +6166,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list788, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list819, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6166,7 +6206,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list805, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -6205,7 +6245,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list774, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list805, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6225,56 +6265,56 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list789, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list820, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list790, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list821, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	}, Brought: list805, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list791, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list792, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: list822, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list823, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: list805, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: list805, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list793, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list824, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: list805, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: list805, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list774, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	}, Brought: list805, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list805, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
 	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list805, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: list805, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
@@ -6285,7 +6325,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	}, Brought: list805, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
@@ -6293,7 +6333,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	}, Brought: list805, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
 	Sign{Name: "tls.root-expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -6303,11 +6343,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list794, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: list825, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list805, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: list385, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -7219,224 +7259,255 @@ var (
 	list572 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
 	list573 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
 	list574 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list575 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list576 = []string{"51"}
-	list577 = []string{"61", "65"}
-	list578 = []string{"unionpay"}
-	list579 = []string{"N1", "N2"}
-	list580 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list581 = []string{"57"}
-	list582 = []string{"iso8583-1993"}
-	list583 = []string{"119"}
-	list584 = []string{"55"}
-	list585 = []string{"38", "75"}
-	list586 = []string{"33", "54"}
-	list587 = []string{"41", "43"}
-	list588 = []string{"208", "209"}
-	list589 = []string{"channel-cn"}
-	list590 = []string{"17", "18", "41", "43"}
-	list591 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list592 = []string{"05"}
-	list593 = []string{"06"}
-	list594 = []string{"01", "02", "17"}
-	list595 = []string{"40"}
-	list596 = []string{"115"}
-	list597 = []string{"15", "31", "B3"}
-	list598 = []string{"91"}
-	list599 = []string{"68", "98"}
-	list600 = []string{"90"}
-	list601 = []string{"A7"}
-	list602 = []string{"20", "92"}
-	list603 = []string{"09", "32"}
-	list604 = []string{"unionpay-reject"}
-	list605 = []string{"20000"}
-	list606 = []string{"20001", "20002"}
-	list607 = []string{"03"}
-	list608 = []string{"58"}
-	list609 = []string{"78", "97"}
-	list610 = []string{"77"}
-	list611 = []string{"94"}
-	list612 = []string{"79", "95"}
-	list613 = []string{"12", "22", "25"}
-	list614 = []string{"unionpay", "iso8583-1987"}
-	list615 = []string{"64"}
-	list616 = []string{"iso8583-1987"}
-	list617 = []string{"923"}
-	list618 = []string{"iso8583-2003"}
-	list619 = []string{"9123"}
-	list620 = []string{"9124"}
-	list621 = []string{"1064"}
-	list622 = []string{"1067"}
-	list623 = []string{"39"}
-	list624 = []string{"acquirer-4"}
-	list625 = []string{"1001", "1002"}
-	list626 = []string{"4001"}
-	list627 = []string{"terminal-local"}
-	list628 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list629 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list630 = []string{"25"}
-	list631 = []string{"99", "A0", "A9"}
-	list632 = []string{"30"}
-	list633 = []string{"13", "A1", "OT"}
-	list634 = []string{"45"}
-	list635 = []string{"14", "59"}
-	list636 = []string{"19"}
-	list637 = []string{"iso8583-1987", "visa"}
-	list638 = []string{"12"}
-	list639 = []string{"902"}
-	list640 = []string{"9102"}
-	list641 = []string{"903"}
-	list642 = []string{"9103"}
-	list643 = []string{"visa", "iso8583-1987"}
-	list644 = []string{"1A"}
-	list645 = []string{"visa"}
-	list646 = []string{"70"}
-	list647 = []string{"N7"}
-	list648 = []string{"14"}
-	list649 = []string{"gicc-de"}
-	list650 = []string{"84"}
-	list651 = []string{"70", "92"}
-	list652 = []string{"46"}
-	list653 = []string{"A158"}
-	list654 = []string{"920", "921"}
-	list655 = []string{"922"}
-	list656 = []string{"1009", "1054", "1055"}
-	list657 = []string{"1820"}
-	list658 = []string{"acquirer-ext"}
-	list659 = []string{"Y3"}
-	list660 = []string{"T3"}
-	list661 = []string{"cb2a-fr"}
-	list662 = []string{"1061"}
-	list663 = []string{"mpt:0x10"}
-	list664 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list665 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list666 = []string{"newpos:E23", "abecs:067"}
-	list667 = []string{"00", "0000"}
-	list668 = []string{"defective success"}
-	list669 = []string{"reversal-reason"}
-	list670 = []string{"A0"}
-	list671 = []string{"YQ"}
-	list672 = []string{"rc17:*"}
-	list673 = []string{"FF"}
-	list674 = []string{"rc17:FF"}
-	list675 = []string{"Z3", "Y3"}
-	list676 = []string{"Z1", "Z2"}
-	list677 = []string{"seed:DataTransferError"}
-	list678 = []string{"seed:CommunicationError"}
-	list679 = []string{"seed:DuplicateTransactionError"}
-	list680 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list681 = []string{"newpos-port:*"}
-	list682 = []string{"terminal-hardware"}
-	list683 = []string{"cardholder-account"}
-	list684 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list685 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list686 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list687 = []string{"pin", "password"}
-	list688 = []string{"expir"}
-	list689 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list690 = []string{"risk"}
-	list691 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list692 = []string{"merchant blacklist", "merchant on blacklist"}
-	list693 = []string{"terminal blacklist"}
-	list694 = []string{"inoperative", "signed off"}
-	list695 = []string{"issuer", "scheme-switch"}
-	list696 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list697 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list698 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list699 = []string{"scheme-switch", "acquirer-host"}
-	list700 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list701 = []string{"scheme-switch"}
-	list702 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list703 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list704 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list705 = []string{"security processing"}
-	list706 = []string{"acquirer-host"}
-	list707 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list708 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list709 = []string{"reject", "refused"}
-	list710 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list711 = []string{"original", "reconcil", "not found"}
-	list712 = []string{"merchant-config"}
-	list713 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list714 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list715 = []string{"terminal-config"}
-	list716 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list717 = []string{"version"}
-	list718 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list719 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list720 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list721 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list722 = []string{"id mismatch", "mismatch"}
-	list723 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list724 = []string{"number unobtainable", "called"}
-	list725 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list726 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list727 = []string{"terminal-keys"}
-	list728 = []string{"operator"}
-	list729 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list730 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list731 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list732 = []string{"pin data required", "pin entry necessary"}
-	list733 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list734 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list735 = []string{"card-medium"}
-	list736 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list737 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list738 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list739 = []string{"swipe", "stripe", "magnetic", "track"}
-	list740 = []string{"contactless"}
-	list741 = []string{"paper"}
-	list742 = []string{"print", "font"}
-	list743 = []string{"tamper", "for security reasons", "security violation"}
-	list744 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list745 = []string{"radio module", "modem", "module", "dial"}
-	list746 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list747 = []string{"battery", "voltage", "power"}
-	list748 = []string{"no space", "out of storage", "index full", "memory full"}
-	list749 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list750 = []string{"network-path"}
-	list751 = []string{"signal"}
-	list752 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list753 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list754 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list755 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list756 = []string{"send failed", "send error", "transmitting"}
-	list757 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list758 = []string{"unpack", "answer"}
-	list759 = []string{"build", "unpack"}
-	list760 = []string{"build", "unpack", "answer"}
-	list761 = []string{"pin", "build", "unpack"}
-	list762 = []string{"send", "wait", "answer", "unpack"}
-	list763 = []string{"pin", "build"}
-	list764 = []string{"unpack"}
-	list765 = []string{"send", "wait", "unpack"}
-	list766 = []string{"connect", "send"}
-	list767 = []string{"build", "print", "answer"}
-	list768 = []string{"lan.cable", "lan.wifi"}
-	list769 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
-	list770 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
-	list771 = []string{"terminal.storage-fault", "terminal.storage-full"}
-	list772 = []string{"modem.signal-weak"}
-	list773 = []string{"terminal.heat"}
-	list774 = []string{"lan.portal"}
-	list775 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
-	list776 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
-	list777 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
-	list778 = []string{"lan.address", "lan.cable", "lan.wifi"}
-	list779 = []string{"lan.address", "lan.wifi"}
-	list780 = []string{"lan.address", "lan.cable"}
-	list781 = []string{"reader.disconnected"}
-	list782 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list783 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list784 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list785 = []string{"reader.line-noise"}
-	list786 = []string{"modem.absent", "modem.sim"}
-	list787 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list788 = []string{"modem.absent"}
-	list789 = []string{"lan.conflict", "lan.portal"}
-	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list791 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
-	list792 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
-	list793 = []string{"lan.portal", "wan.mtu"}
-	list794 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
+	list575 = []string{"310030", "310150", "310170", "310280", "310410", "311180"}
+	list576 = []string{"3g"}
+	list577 = []string{"310160", "310240", "310250", "310260", "310310"}
+	list578 = []string{"310004", "310012", "311480", "311481", "311482", "311489"}
+	list579 = []string{"2g", "3g"}
+	list580 = []string{"310120", "311490", "312530"}
+	list581 = []string{"50501", "50511"}
+	list582 = []string{"50502"}
+	list583 = []string{"50503"}
+	list584 = []string{"23415"}
+	list585 = []string{"23430", "23433", "23434"}
+	list586 = []string{"23420"}
+	list587 = []string{"23402", "23410", "23411"}
+	list588 = []string{"26201", "26206"}
+	list589 = []string{"26202", "26204", "26209"}
+	list590 = []string{"26203", "26207", "26208"}
+	list591 = []string{"22801"}
+	list592 = []string{"22802"}
+	list593 = []string{"22803"}
+	list594 = []string{"52501", "52502"}
+	list595 = []string{"52503"}
+	list596 = []string{"52505"}
+	list597 = []string{"46692"}
+	list598 = []string{"46697"}
+	list599 = []string{"46601"}
+	list600 = []string{"44010"}
+	list601 = []string{"44050", "44051", "44054"}
+	list602 = []string{"44020"}
+	list603 = []string{"50210", "50216"}
+	list604 = []string{"50212", "50217"}
+	list605 = []string{"50213", "50219"}
+	list606 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	list607 = []string{"51"}
+	list608 = []string{"61", "65"}
+	list609 = []string{"unionpay"}
+	list610 = []string{"N1", "N2"}
+	list611 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list612 = []string{"57"}
+	list613 = []string{"iso8583-1993"}
+	list614 = []string{"119"}
+	list615 = []string{"55"}
+	list616 = []string{"38", "75"}
+	list617 = []string{"33", "54"}
+	list618 = []string{"41", "43"}
+	list619 = []string{"208", "209"}
+	list620 = []string{"channel-cn"}
+	list621 = []string{"17", "18", "41", "43"}
+	list622 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	list623 = []string{"05"}
+	list624 = []string{"06"}
+	list625 = []string{"01", "02", "17"}
+	list626 = []string{"40"}
+	list627 = []string{"115"}
+	list628 = []string{"15", "31", "B3"}
+	list629 = []string{"91"}
+	list630 = []string{"68", "98"}
+	list631 = []string{"90"}
+	list632 = []string{"A7"}
+	list633 = []string{"20", "92"}
+	list634 = []string{"09", "32"}
+	list635 = []string{"unionpay-reject"}
+	list636 = []string{"20000"}
+	list637 = []string{"20001", "20002"}
+	list638 = []string{"03"}
+	list639 = []string{"58"}
+	list640 = []string{"78", "97"}
+	list641 = []string{"77"}
+	list642 = []string{"94"}
+	list643 = []string{"79", "95"}
+	list644 = []string{"12", "22", "25"}
+	list645 = []string{"unionpay", "iso8583-1987"}
+	list646 = []string{"64"}
+	list647 = []string{"iso8583-1987"}
+	list648 = []string{"923"}
+	list649 = []string{"iso8583-2003"}
+	list650 = []string{"9123"}
+	list651 = []string{"9124"}
+	list652 = []string{"1064"}
+	list653 = []string{"1067"}
+	list654 = []string{"39"}
+	list655 = []string{"acquirer-4"}
+	list656 = []string{"1001", "1002"}
+	list657 = []string{"4001"}
+	list658 = []string{"terminal-local"}
+	list659 = []string{"newpos:E9", "newpos:reversal-fail"}
+	list660 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list661 = []string{"25"}
+	list662 = []string{"99", "A0", "A9"}
+	list663 = []string{"30"}
+	list664 = []string{"13", "A1", "OT"}
+	list665 = []string{"45"}
+	list666 = []string{"14", "59"}
+	list667 = []string{"19"}
+	list668 = []string{"iso8583-1987", "visa"}
+	list669 = []string{"12"}
+	list670 = []string{"902"}
+	list671 = []string{"9102"}
+	list672 = []string{"903"}
+	list673 = []string{"9103"}
+	list674 = []string{"visa", "iso8583-1987"}
+	list675 = []string{"1A"}
+	list676 = []string{"visa"}
+	list677 = []string{"70"}
+	list678 = []string{"N7"}
+	list679 = []string{"14"}
+	list680 = []string{"gicc-de"}
+	list681 = []string{"84"}
+	list682 = []string{"70", "92"}
+	list683 = []string{"46"}
+	list684 = []string{"A158"}
+	list685 = []string{"920", "921"}
+	list686 = []string{"922"}
+	list687 = []string{"1009", "1054", "1055"}
+	list688 = []string{"1820"}
+	list689 = []string{"acquirer-ext"}
+	list690 = []string{"Y3"}
+	list691 = []string{"T3"}
+	list692 = []string{"cb2a-fr"}
+	list693 = []string{"1061"}
+	list694 = []string{"mpt:0x10"}
+	list695 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list696 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	list697 = []string{"newpos:E23", "abecs:067"}
+	list698 = []string{"00", "0000"}
+	list699 = []string{"defective success"}
+	list700 = []string{"reversal-reason"}
+	list701 = []string{"A0"}
+	list702 = []string{"YQ"}
+	list703 = []string{"rc17:*"}
+	list704 = []string{"FF"}
+	list705 = []string{"rc17:FF"}
+	list706 = []string{"Z3", "Y3"}
+	list707 = []string{"Z1", "Z2"}
+	list708 = []string{"seed:DataTransferError"}
+	list709 = []string{"seed:CommunicationError"}
+	list710 = []string{"seed:DuplicateTransactionError"}
+	list711 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	list712 = []string{"newpos-port:*"}
+	list713 = []string{"terminal-hardware"}
+	list714 = []string{"cardholder-account"}
+	list715 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list716 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	list717 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list718 = []string{"pin", "password"}
+	list719 = []string{"expir"}
+	list720 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list721 = []string{"risk"}
+	list722 = []string{"amount warning", "amount limit", "limit exceeded"}
+	list723 = []string{"merchant blacklist", "merchant on blacklist"}
+	list724 = []string{"terminal blacklist"}
+	list725 = []string{"inoperative", "signed off"}
+	list726 = []string{"issuer", "scheme-switch"}
+	list727 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list728 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	list729 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list730 = []string{"scheme-switch", "acquirer-host"}
+	list731 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list732 = []string{"scheme-switch"}
+	list733 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	list734 = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list735 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list736 = []string{"security processing"}
+	list737 = []string{"acquirer-host"}
+	list738 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	list739 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list740 = []string{"reject", "refused"}
+	list741 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list742 = []string{"original", "reconcil", "not found"}
+	list743 = []string{"merchant-config"}
+	list744 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list745 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list746 = []string{"terminal-config"}
+	list747 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list748 = []string{"version"}
+	list749 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list750 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	list751 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list752 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list753 = []string{"id mismatch", "mismatch"}
+	list754 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list755 = []string{"number unobtainable", "called"}
+	list756 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list757 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	list758 = []string{"terminal-keys"}
+	list759 = []string{"operator"}
+	list760 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list761 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list762 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	list763 = []string{"pin data required", "pin entry necessary"}
+	list764 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	list765 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list766 = []string{"card-medium"}
+	list767 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	list768 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list769 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	list770 = []string{"swipe", "stripe", "magnetic", "track"}
+	list771 = []string{"contactless"}
+	list772 = []string{"paper"}
+	list773 = []string{"print", "font"}
+	list774 = []string{"tamper", "for security reasons", "security violation"}
+	list775 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list776 = []string{"radio module", "modem", "module", "dial"}
+	list777 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list778 = []string{"battery", "voltage", "power"}
+	list779 = []string{"no space", "out of storage", "index full", "memory full"}
+	list780 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	list781 = []string{"network-path"}
+	list782 = []string{"signal"}
+	list783 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list784 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list785 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list786 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list787 = []string{"send failed", "send error", "transmitting"}
+	list788 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	list789 = []string{"unpack", "answer"}
+	list790 = []string{"build", "unpack"}
+	list791 = []string{"build", "unpack", "answer"}
+	list792 = []string{"pin", "build", "unpack"}
+	list793 = []string{"send", "wait", "answer", "unpack"}
+	list794 = []string{"pin", "build"}
+	list795 = []string{"unpack"}
+	list796 = []string{"send", "wait", "unpack"}
+	list797 = []string{"connect", "send"}
+	list798 = []string{"build", "print", "answer"}
+	list799 = []string{"lan.cable", "lan.wifi"}
+	list800 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
+	list801 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list802 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list803 = []string{"modem.signal-weak"}
+	list804 = []string{"terminal.heat"}
+	list805 = []string{"lan.portal"}
+	list806 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
+	list807 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list808 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
+	list809 = []string{"lan.address", "lan.cable", "lan.wifi"}
+	list810 = []string{"lan.address", "lan.wifi"}
+	list811 = []string{"lan.address", "lan.cable"}
+	list812 = []string{"reader.disconnected"}
+	list813 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list814 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list815 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list816 = []string{"reader.line-noise"}
+	list817 = []string{"modem.absent", "modem.sim"}
+	list818 = []string{"modem.absent", "modem.sim", "terminal.power"}
+	list819 = []string{"modem.absent"}
+	list820 = []string{"lan.conflict", "lan.portal"}
+	list821 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list822 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
+	list823 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
+	list824 = []string{"lan.portal", "wan.mtu"}
+	list825 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
 )

@@ -128,6 +128,13 @@ var desk = []string{
 		PRIMARY KEY (estate, terminal, dim))`,
 	`CREATE INDEX IF NOT EXISTS places_value ON places (dim, value, estate)`,
 
+	`CREATE TABLE IF NOT EXISTS changes (
+		no SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, at BIGINT NOT NULL, dim TEXT NOT NULL, was TEXT NOT NULL, now TEXT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS changes_at ON changes (estate, at)`,
+	`CREATE INDEX IF NOT EXISTS changes_terminal ON changes (estate, terminal, no)`,
+	`CREATE INDEX IF NOT EXISTS tallies_hour ON tallies (hour)`,
+
 	// What ends at a moment that can be foretold. A due of 0: it wears, and nobody can say yet how fast.
 	`CREATE TABLE IF NOT EXISTS dues (
 		estate TEXT NOT NULL, terminal TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
