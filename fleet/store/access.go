@@ -52,7 +52,7 @@ type Account struct {
 	Password string    `json:"-"` // argon2id in PHC form; empty: signs in by OpenID only
 	Subject  string    `json:"subject,omitempty"`
 	Role     string    `json:"role"`
-	Estates  []string  `json:"estates"` // nil: all
+	Estates  Estates   `json:"estates"` // nil: all
 	Disabled bool      `json:"disabled"`
 	Created  time.Time `json:"created"`
 	Changed  time.Time `json:"changed"`
@@ -60,7 +60,7 @@ type Account struct {
 
 const accountColumns = "name, password, subject, role, estates, disabled, created, changed"
 
-func estatesText(list []string) string {
+func estatesText(list Estates) string {
 	if list == nil {
 		return ""
 	}
@@ -194,7 +194,7 @@ type Token struct {
 	Owner   string    `json:"owner"`
 	Role    string    `json:"role"`
 	Scope   string    `json:"scope"`
-	Estates []string  `json:"estates"` // nil: all
+	Estates Estates   `json:"estates"` // nil: all
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 	Used    time.Time `json:"used,omitzero"`
@@ -313,6 +313,7 @@ func (s *Store) Audit(ctx context.Context, e AuditEntry) error {
 
 // An AuditFilter chooses entries; an empty field does not restrict.
 type AuditFilter struct {
+	In        Estates
 	Who, What string
 	Before    int64 // entries with a lower number
 	Limit     int   // 1 to MaxRows, 0 means 50
@@ -321,6 +322,9 @@ type AuditFilter struct {
 // Audits lists entries, newest first.
 func (s *Store) Audits(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
 	q, args := "SELECT no, at, who, source, what, estate, object, detail, sum FROM audit WHERE 1 = 1", []any{}
+	if cond, a := f.In.only("estate"); cond != "" {
+		q, args = q+" AND "+cond, append(args, a...)
+	}
 	if f.Who != "" {
 		q, args = q+" AND who = ?", append(args, clean(f.Who))
 	}
