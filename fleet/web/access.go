@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -45,10 +46,23 @@ func (s *Site) setSession(w http.ResponseWriter, secret string) {
 }
 
 // from is the address that someone asks from.
-func from(r *http.Request) string {
+func (s *Site) from(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		host = r.RemoteAddr
+	}
+	if s.Proxied {
+		// The last one is what the proxy saw itself; those before are hearsay.
+		list := r.Header.Values("X-Forwarded-For")
+		if len(list) == 0 {
+			return host
+		}
+		last := list[len(list)-1]
+		last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+		a, err := netip.ParseAddr(host)
+		if _, told := netip.ParseAddr(last); err == nil && a.IsLoopback() && told == nil {
+			return last
+		}
 	}
 	return host
 }
@@ -56,10 +70,10 @@ func from(r *http.Request) string {
 // identify says who asks, or why nobody may.
 func (s *Site) identify(w http.ResponseWriter, r *http.Request) (access.User, error) {
 	if s.Access == nil {
-		return access.User{Name: "local", Role: access.Role(s.Open), Source: from(r)}, nil
+		return access.User{Name: "local", Role: access.Role(s.Open), Source: s.from(r)}, nil
 	}
 	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		u, err := s.Access.Token(r.Context(), given, from(r))
+		u, err := s.Access.Token(r.Context(), given, s.from(r))
 		if err != nil {
 			return access.User{}, err
 		}
@@ -75,7 +89,7 @@ func (s *Site) identify(w http.ResponseWriter, r *http.Request) (access.User, er
 	}
 	// A secret is changed only where a page is loaded: of what a script fetches the answer may be thrown away.
 	page := r.Method == http.MethodGet && cmp.Or(r.Header.Get("Sec-Fetch-Mode"), "navigate") == "navigate" && strings.Contains(r.Header.Get("Accept"), "text/html")
-	u, next, err := s.Access.Session(r.Context(), c.Value, from(r), page)
+	u, next, err := s.Access.Session(r.Context(), c.Value, s.from(r), page)
 	if errors.Is(err, access.ErrExpired) {
 		s.setSession(w, "")
 	}
@@ -248,7 +262,7 @@ func (s *Site) login(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 	name, to := strings.TrimSpace(r.PostFormValue("name")), local(r.PostFormValue("to"))
-	secret, err := s.Access.Login(r.Context(), name, r.PostFormValue("password"), from(r))
+	secret, err := s.Access.Login(r.Context(), name, r.PostFormValue("password"), s.from(r))
 	var wait access.Wait
 	switch {
 	case errors.As(err, &wait):
@@ -289,7 +303,7 @@ func (s *Site) first(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 	link, name, password := r.PostFormValue("link"), strings.TrimSpace(r.PostFormValue("name")), r.PostFormValue("password")
-	err := s.Access.MakeFirst(r.Context(), link, name, password, from(r))
+	err := s.Access.MakeFirst(r.Context(), link, name, password, s.from(r))
 	if err != nil {
 		if errors.Is(err, access.ErrLink) {
 			link = ""
@@ -297,7 +311,7 @@ func (s *Site) first(w http.ResponseWriter, r *http.Request) {
 		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", Link: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
 		return
 	}
-	secret, err := s.Access.Login(r.Context(), name, password, from(r))
+	secret, err := s.Access.Login(r.Context(), name, password, s.from(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -29,7 +29,7 @@ func (s *Site) oidcBack(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, &http.Cookie{Name: oidcCookie, Path: "/oidc", MaxAge: -1, HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode})
 	q := r.URL.Query()
-	secret, err := s.OIDC.Back(r.Context(), c.Value, q.Get("state"), q.Get("code"), from(r))
+	secret, err := s.OIDC.Back(r.Context(), c.Value, q.Get("state"), q.Get("code"), s.from(r))
 	switch {
 	case errors.Is(err, access.ErrDenied):
 		s.Log.Warn("a sign-in was refused", "error", err)

@@ -64,6 +64,8 @@ type Site struct {
 	OIDC   *access.OIDC   // another way to sign in; nil: none
 	Secure bool           // reached by https only
 
+	Proxied bool // a proxy on this machine hands requests on and says from whom
+
 	alive  aliveness
 	routes []string // patterns
 	pages  map[string]*template.Template
