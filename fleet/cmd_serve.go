@@ -23,16 +23,17 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/access"
 	"posdx/fleet/broker"
+	"posdx/fleet/digest"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
+	"posdx/fleet/metrics"
+	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
 )
@@ -45,6 +46,7 @@ type serveConfig struct {
 	data, store             string
 	limits                  store.Limits
 	inventory, advisoryKey  string
+	sunsets, sbom           string
 	mqtt                    broker.Config
 	ingest                  ingest.Config
 }
@@ -72,6 +74,8 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
 	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
+	f.StringVar(&c.sunsets, "sunsets", "", "CSV `FILE`: carrier, tech (2g 3g 4g 5g), date: when networks are switched off, for the pages' radar; an empty carrier is all")
+	f.StringVar(&c.sbom, "sbom", "", "`DIR` with what programs are made of: CycloneDX documents (JSON), one for each version of a terminal's software, for the page of versions")
 	f.StringVar(&c.advisoryKey, "advisory-key", "", "`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
 	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
@@ -116,6 +120,14 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if _, err := inventory.Load(true); err != nil {
 		return err
 	}
+	sunsets, err := readSunsets(c.sunsets)
+	if err != nil {
+		return err
+	}
+	bills, err := sbom.ReadDir(c.sbom)
+	if err != nil {
+		return err
+	}
 	var key ed25519.PrivateKey
 	if c.advisoryKey != "" {
 		if key, err = readAdvisoryKey(c.advisoryKey); err != nil {
@@ -150,19 +162,19 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
 	reload := make(chan struct{}, 1)
 	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
+	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
 		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
 	}
 	if role == 0 {
 		if err := letIn(ctx, c, db, site); err != nil {
@@ -178,7 +190,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"
@@ -207,7 +219,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			both.Go(func() { sweep(ctx, db, c.limits, log) })
-
+			both.Go(func() { kept.Run(ctx) })
 			return watch.Run(ctx)
 		}, func(err error) { log.Warn("does not lead", "reason", err) })
 	})
@@ -365,6 +377,22 @@ func readAdvisoryKey(file string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("read advisory key %s: not an ed25519 key", file)
 	}
 	return key, nil
+}
+
+func readSunsets(file string) ([]digest.Sunset, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read sunsets: %w", err)
+	}
+	defer f.Close()
+	list, err := digest.ReadSunsets(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return list, nil
 }
 
 // clientID is the name of this process's session with the broker, made once for its data directory: two fleets with one

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"posdx/fleet/metrics"
 )
 
 // version is set by the linker.
@@ -46,6 +48,8 @@ func commands() []command {
 		{"backup", "keep a copy of everything while the fleet runs", runBackup},
 		{"restore", "make a data directory of such a copy", runRestore},
 		{"store", "look at a store, or take it back to the release before", runStore},
+		{"rules", "print alerting rules for Prometheus", printer("rules", "Prints alerting rules for Prometheus over this fleet's metrics.", metrics.Rules)},
+		{"dashboard", "print a dashboard for Grafana", printer("dashboard", "Prints a dashboard to import into Grafana.", metrics.Dashboard)},
 		{"advisory-key", "make or show the key that signs what terminals are told", runAdvisoryKey},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
@@ -137,6 +141,20 @@ func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words
 		return nil, exitUsage, false
 	}
 	return words, exitOK, true
+}
+
+// printer is a command that prints a document.
+func printer(name, does string, doc func() []byte) func(context.Context, stdio, []string) int {
+	return func(_ context.Context, s stdio, args []string) int {
+		f := flags(s, name, "", does, "posdx-fleet "+name+" >FILE")
+		if _, code, ok := parse(s, f, args, 0); !ok {
+			return code
+		}
+		if _, err := s.out.Write(doc()); err != nil {
+			return failed(s, name, err)
+		}
+		return exitOK
+	}
 }
 
 // failed prints why a command ends and returns its exit code.

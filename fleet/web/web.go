@@ -20,6 +20,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/access"
+	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 )
 
@@ -55,6 +56,10 @@ type Site struct {
 	Connected func() bool // is there a session with the broker?
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
+	Bills     []*sbom.Bill    // of what terminals run; none: nobody gave any
+
+	// Send hands a command to the broker; nil: no command can be sent.
+	Send func(ctx context.Context, topic string, payload []byte) error
 
 	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
 	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
