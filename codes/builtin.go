@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:33cec9feb60ef440352ebc59724c73544cd6b9dc8f82cd4a5b543df2efbee7d9", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c8e4be85e4b8da8ceb0644606bb4ca49348864ded3937f", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3633,6 +3633,46 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:33cec9feb60ef440352
 	Forbidden{Scheme: "unionpay", Codes: list722ed06e, Origin: "host", Remedies: listfe2b846a, Causes: list98382782, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list3f0a1bcc, Origin: "host", Remedies: listeb0fabb9, Causes: list25a9006a, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: liste89f24a6, Causes: listb5930ac0, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+}, Sunsets: []Sunset{
+	Sunset{Country: "US", Operator: "AT&T", Networks: lista8017ab8, Techs: listd7de244b, Off: "2017-01-01", Source: "mobileworldlive.com 2017, sunrise-to-discontinue-2g-network"},
+	Sunset{Country: "US", Operator: "AT&T", Networks: lista8017ab8, Techs: list9dd8613e, Off: "2022-02-22", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "US", Operator: "T-Mobile", Networks: list99c9c2ac, Techs: list9dd8613e, Off: "2022-07-01", Source: "govtech.com 2021, at-t-3g-phase-out"},
+	Sunset{Country: "US", Operator: "Verizon", Networks: list0425638d, Techs: list117383b1, Off: "2022-12-31", Source: "wvlt.tv 2021-12-30"},
+	Sunset{Country: "US", Operator: "Sprint", Networks: list28d8e00f, Techs: list117383b1, Off: "2022-03-31", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list18fad0bf, Techs: listd7de244b, Off: "2016-12-01", Source: "lirneasia.net, 2g-3g"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list18fad0bf, Techs: list9dd8613e, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list77ec2340, Techs: listd7de244b, Off: "2017-04-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list77ec2340, Techs: list9dd8613e, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list95e81d2f, Techs: listd7de244b, Off: "2017-09-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list95e81d2f, Techs: list9dd8613e, Off: "2024-01-31", Source: "staffdomain.com 2024"},
+	Sunset{Country: "GB", Operator: "Vodafone", Networks: list26eaa82d, Techs: list9dd8613e, Off: "2024-02-28", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "EE", Networks: list8adc9bb3, Techs: list9dd8613e, Off: "2024-02-26", Source: "advanced-television.com 2024-02-26"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list8726c191, Techs: listd7de244b, Off: "never", Source: "newspointapp.com 2025, o2-confirms-exact-date"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list8726c191, Techs: list9dd8613e, Off: "2024-12-31", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "O2", Networks: list5b85a8b6, Techs: list9dd8613e, Off: "2025-12-31", Source: "ispreview.co.uk 42717"},
+	Sunset{Country: "DE", Operator: "Telekom", Networks: list1ac4fdcb, Techs: list9dd8613e, Off: "2021-07-01", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "Vodafone", Networks: list852fcf25, Techs: list9dd8613e, Off: "2021-07-07", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "O2", Networks: listb1258a4e, Techs: list9dd8613e, Off: "2021-12-30", Source: "heise.de 6314751"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: listca0ebb85, Techs: listd7de244b, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: listca0ebb85, Techs: list9dd8613e, Off: "2025-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list264ac458, Techs: listd7de244b, Off: "2022-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list264ac458, Techs: list9dd8613e, Off: "2026-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Salt", Networks: liste3efc427, Techs: listd7de244b, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "SG", Operator: "Singtel", Networks: list3ab71eaf, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "M1", Networks: list7b7e66c1, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "StarHub", Networks: lista3a3e757, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "TW", Operator: "Chunghwa Telecom", Networks: list96ba586d, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Taiwan Mobile", Networks: listefbe6be2, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Far EasTone", Networks: listaaf9fd21, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: listac8e5ab3, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: listac8e5ab3, Techs: list9dd8613e, Off: "2026-03-31", Source: "japannews.yomiuri.co.jp 2026-03-05"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: listc3d3679c, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: listc3d3679c, Techs: list9dd8613e, Off: "2022-03-31", Source: "japannews.yomiuri.co.jp 2022-03-15"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: listed7e4448, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: listed7e4448, Techs: list9dd8613e, Off: "2024-04-15", Source: "mobileworldlive.com 2024-01-17"},
+	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 }, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
@@ -6655,6 +6695,7 @@ var (
 	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
 	list034b59e4 = []string{"JPOS"}
 	list03ad344e = []string{"acquirer", "switch"}
+	list0425638d = []string{"310004", "310012", "311480", "311481", "311482", "311489"}
 	list046528e4 = []string{"acquirer-ext"}
 	list056ad5a9 = []string{"ok", "blackhole"}
 	list05a3054e = []string{"S7"}
@@ -6691,6 +6732,7 @@ var (
 	list0fcca8ad = []string{"1009", "1054", "1055"}
 	list103520d5 = []string{"terminal", "issuer", "switch", "acquirer"}
 	list1123d3be = []string{"card"}
+	list117383b1 = []string{"2g", "3g"}
 	list117d5d8e = []string{"modem.absent", "modem.sim"}
 	list11c950ee = []string{"41", "43"}
 	list1200f053 = []string{"emv-arc"}
@@ -6716,11 +6758,13 @@ var (
 	list17cdd139 = []string{"000", "003"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
 	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list18fad0bf = []string{"50501", "50511"}
 	list19470cec = []string{"switch abnormal", "switch malfunction", "switch fault"}
 	list19a7d714 = []string{"paper"}
 	list19bbf10e = []string{"64"}
 	list1a2e3485 = []string{"ok", "failed", "unknown"}
 	list1aa93966 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list1ac4fdcb = []string{"26201", "26206"}
 	list1af1809b = []string{"000", "001"}
 	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
 	list1c436571 = []string{"14"}
@@ -6752,8 +6796,11 @@ var (
 	list262b0a9c = []string{"defective success"}
 	list263ad00a = []string{"1067"}
 	list2649b015 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list264ac458 = []string{"22802"}
+	list26eaa82d = []string{"23415"}
 	list27ccfcbc = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
 	list28cb9410 = []string{"account.pin"}
+	list28d8e00f = []string{"310120", "311490", "312530"}
 	list28f38595 = []string{"R9"}
 	list29007f76 = []string{"TXP", "CREDORAX", "JPOS"}
 	list2908ccad = []string{"net.address", "net.wifi"}
@@ -6807,6 +6854,7 @@ var (
 	list3907d533 = []string{"terminal.heat", "terminal.storage-full"}
 	list3a76d299 = []string{"R15", "S4"}
 	list3a791ec0 = []string{"iso8583-1987", "visa"}
+	list3ab71eaf = []string{"52501", "52502"}
 	list3be93279 = []string{"CKO", "TXP"}
 	list3c48ca89 = []string{"iso8583-1987"}
 	list3c58c77a = []string{"expir"}
@@ -6913,6 +6961,7 @@ var (
 	list5b021091 = []string{"home", "roaming", "searching", "denied", "idle", "unknown"}
 	list5b480ddc = []string{"001", "002", "003", "004"}
 	list5b76265d = []string{"reader.dirty", "terminal.heat"}
+	list5b85a8b6 = []string{"23402", "23410", "23411"}
 	list5c1a8464 = []string{"seed:DuplicateTransactionError"}
 	list5c1b5583 = []string{"208", "209"}
 	list5c38b34d = []string{"connect", "send", "wait", "answer"}
@@ -6982,6 +7031,7 @@ var (
 	list7334c707 = []string{"terminal-config"}
 	list736f084a = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
 	list737dd327 = []string{"modem.port", "net.link", "board.kernel"}
+	list7390825a = []string{"50210", "50216"}
 	list7403c750 = []string{"57"}
 	list74156434 = []string{"connect"}
 	list74cadc00 = []string{"UserReset"}
@@ -7006,6 +7056,7 @@ var (
 	list77b923a7 = []string{"risk"}
 	list77d69370 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
 	list77e2e03d = []string{"card", "pin", "build", "answer"}
+	list77ec2340 = []string{"50502"}
 	list78091948 = []string{"gicc-de"}
 	list788d7f9e = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
 	list7891ab4f = []string{"R12", "R17", "S3"}
@@ -7020,6 +7071,7 @@ var (
 	list7ac6b43b = []string{"R30"}
 	list7af75cba = []string{"POS-RC17"}
 	list7b334af6 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list7b7e66c1 = []string{"52503"}
 	list7bad5d58 = []string{"board.flash", "board.storage", "board.kernel"}
 	list7bb4a10a = []string{"unpack"}
 	list7c12161e = []string{"searching"}
@@ -7035,6 +7087,7 @@ var (
 	list7e84e8c4 = []string{"R2", "R6", "R13"}
 	list7efc820f = []string{"printer.fault", "terminal.power"}
 	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list7fb4d7cc = []string{"50213", "50219"}
 	list80252f40 = []string{"lan.conflict", "lan.portal"}
 	list803e8d7c = []string{"build", "connect", "answer"}
 	list8098b384 = []string{"POS-IOS"}
@@ -7048,12 +7101,14 @@ var (
 	list8497697b = []string{"unionpay-reject"}
 	list84ae31d3 = []string{"33", "54"}
 	list8508a809 = []string{"N1", "N2"}
+	list852fcf25 = []string{"26202", "26204", "26209"}
 	list85739dd4 = []string{"ok", "missing", "mismatch"}
 	list8589fc7a = []string{"9997", "unknown"}
 	list85a0a524 = []string{"swallowed"}
 	list8680b501 = []string{"app.process", "app.version"}
 	list868a3a4c = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
 	list8702fde9 = []string{"01", "02", "17"}
+	list8726c191 = []string{"23420"}
 	list878a3bd1 = []string{"unexplained"}
 	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
 	list87c4a916 = []string{"YQ"}
@@ -7069,6 +7124,7 @@ var (
 	list8a43ab55 = []string{"GNETE"}
 	list8a719da9 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
 	list8ab8e945 = []string{"send", "wait", "unpack"}
+	list8adc9bb3 = []string{"23430", "23433", "23434"}
 	list8b011a62 = []string{"CommunicationError"}
 	list8b68f7c0 = []string{"ethernet", "wifi", "cellular", "ppp", "none"}
 	list8c3be7ad = []string{"CREDORAX", "CKO"}
@@ -7102,6 +7158,7 @@ var (
 	list94fab48f = []string{"TXP", "BOCOM", "MONERIS"}
 	list94fc372f = []string{"45"}
 	list951d05d6 = []string{"app.version", "app.config"}
+	list95e81d2f = []string{"50503"}
 	list95edb4f4 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
 	list95f2a9c6 = []string{"version"}
 	list960098b1 = []string{"CIELO", "CKO"}
@@ -7112,6 +7169,7 @@ var (
 	list965286a7 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list9673ad40 = []string{"app.session", "app.keys"}
 	list9675b987 = []string{"lan.address", "lan.cable"}
+	list96ba586d = []string{"46692"}
 	list96f41395 = []string{"OSB-PF"}
 	list96fc0de1 = []string{"app.version", "net.tls", "txn.answer"}
 	list973da0aa = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
@@ -7125,6 +7183,7 @@ var (
 	list98df8cb0 = []string{"seed:DataTransferError"}
 	list994aa385 = []string{"AM-FDL", "SAP93", "ACCEL"}
 	list99b5ba9e = []string{"R20"}
+	list99c9c2ac = []string{"310160", "310240", "310250", "310260", "310310"}
 	list9a9cbf2f = []string{"CKO-VISA", "TABAPAY"}
 	list9aa69f6a = []string{"ok", "swallowed"}
 	list9ac0b504 = []string{"R21", "R30"}
@@ -7139,6 +7198,7 @@ var (
 	list9ce989c0 = []string{"R12", "R17", "R21", "S3"}
 	list9d70aeda = []string{"R21", "S5", "S8"}
 	list9da65c68 = []string{"terminal.protocol"}
+	list9dd8613e = []string{"3g"}
 	list9e53393e = []string{"stripe", "chip", "contactless"}
 	list9ea80207 = []string{"S4"}
 	list9ee1cc27 = []string{"MC-GO"}
@@ -7155,6 +7215,7 @@ var (
 	lista34259f6 = []string{"net.bearer"}
 	lista34ab4d5 = []string{"printer.fault", "terminal.journal"}
 	lista3765235 = []string{"acquirer-host"}
+	lista3a3e757 = []string{"52505"}
 	lista3ca23d3 = []string{"TANGDI"}
 	lista43da01f = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG", "BESTPAY", "CIL-V2"}
 	lista46d1cb1 = []string{"R6", "R21", "S5"}
@@ -7170,6 +7231,7 @@ var (
 	lista72571d2 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	lista73036b3 = []string{"reader.selftest", "reader.reads", "reader.port"}
 	lista7405682 = []string{"no-paper", "cover-open"}
+	lista8017ab8 = []string{"310030", "310150", "310170", "310280", "310410", "311180"}
 	lista8329a7b = []string{"txn.answer", "fleet.advisory"}
 	lista88630a9 = []string{"CREDORAX", "MC-GO", "HOST-MM", "MPT"}
 	lista89158bd = []string{"ZMPAY2"}
@@ -7178,9 +7240,11 @@ var (
 	listaa967c99 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
 	listaac8771c = []string{"POSP-RC"}
 	listaaf71cf8 = []string{"account.limit"}
+	listaaf9fd21 = []string{"46601"}
 	listab66400f = []string{"account.funds"}
 	listab9eedb7 = []string{"14", "59"}
 	listac0d9ff8 = []string{"R3", "R43"}
+	listac8e5ab3 = []string{"44010"}
 	listad2db01c = []string{"97", "unknown"}
 	listad51f1ac = []string{"CREDORAX"}
 	listad6671b5 = []string{"R17", "R18"}
@@ -7201,6 +7265,7 @@ var (
 	listb0e2ef58 = []string{"20000"}
 	listb0e361d0 = []string{"terminal.clock"}
 	listb110e487 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	listb1258a4e = []string{"26203", "26207", "26208"}
 	listb15c6a1d = []string{"ok", "paper-low"}
 	listb1e2e843 = []string{"terminal blacklist"}
 	listb1eccd52 = []string{"R5", "R6", "R7", "R13"}
@@ -7262,6 +7327,7 @@ var (
 	listc26e6ae5 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
 	listc39d21b6 = []string{"build", "unpack", "answer"}
 	listc3bbd856 = []string{"connect", "send"}
+	listc3d3679c = []string{"44050", "44051", "44054"}
 	listc509644d = []string{"20", "92"}
 	listc6275dfd = []string{"terminal.app-old"}
 	listc67cf940 = []string{"R2"}
@@ -7277,6 +7343,7 @@ var (
 	listc8f77f9a = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
 	listc928b131 = []string{"visa"}
 	listc9549d4d = []string{"pin", "build"}
+	listca0ebb85 = []string{"22801"}
 	listca62483c = []string{"signal"}
 	listca907d3c = []string{"app.journal"}
 	listcad5bfe3 = []string{"pinpad.port"}
@@ -7331,6 +7398,7 @@ var (
 	listdd59a1ae = []string{"operator.entry"}
 	listdd83295b = []string{"net.errors", "reader.line"}
 	listdd9a6b36 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	listdda173ef = []string{"50212", "50217"}
 	listdee39d37 = []string{"app.keys"}
 	listdf0c2702 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP", "UTCODEC", "NORTH"}
 	listdf47600b = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
@@ -7343,6 +7411,7 @@ var (
 	liste24036b8 = []string{"S5"}
 	liste29045a1 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
 	liste2a96619 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	liste3efc427 = []string{"22803"}
 	liste478f32f = []string{"R3"}
 	liste4abd941 = []string{"terminal.journal"}
 	liste54337d4 = []string{"reader.line-noise"}
@@ -7376,11 +7445,13 @@ var (
 	listec74a66f = []string{"pin", "build", "unpack"}
 	listecc40f59 = []string{"urgent"}
 	listed0a98e8 = []string{"visa", "iso8583-1987"}
+	listed7e4448 = []string{"44020"}
 	listee335b1b = []string{"R16"}
 	listee49e693 = []string{"CUP15", "POS-IOS", "CIL-V2", "GO-MYG"}
 	listee9c0b17 = []string{"WINDCAVE"}
 	listef4141d3 = []string{"TINKOFF"}
 	listef72e79d = []string{"13", "A1", "OT"}
+	listefbe6be2 = []string{"46697"}
 	listefc497f8 = []string{"WANGCAI"}
 	listefe70c76 = []string{"R28"}
 	listf045ea4c = []string{"R25", "S5", "S6"}

@@ -38,6 +38,7 @@ type Knowledge struct {
 	Coverage  []Coverage
 	Claims    []Claim
 	Forbidden []Forbidden
+	Sunsets   []Sunset
 	Inference Inference
 }
 

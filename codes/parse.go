@@ -132,6 +132,7 @@ func (p *parser) parse() {
 	p.claims()
 	p.forbidden()
 	p.profiles()
+	p.sunsets()
 	p.inference()
 	for _, name := range p.names("") {
 		if !known(name) {
@@ -146,7 +147,8 @@ func known(name string) bool {
 	case ".":
 		switch name {
 		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.txt", "findings.txt", "causes.txt",
-			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
+			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
+			"sunsets.tsv":
 			return true
 		}
 	case "codes", "overrides":
