@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba228106b08670ef439e316272cacbeec2d9c582f5bc77a5", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3656d4685cc2b87ba9edeff4a69787d6be801bf7a9221b47ccc2561333ebf79c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -758,6 +758,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Limit{Finding: "apn.none", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.detached", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -790,6 +793,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Limit{Finding: "modem.patchy", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list54},
 	}, Fact: "unanswered", Bad: 3.4028234663852886e+38, Full: 6, News: "poor"},
+	Limit{Finding: "modem.unheard", Check: "modem.port", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "modem.ok", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list54},
 	}, Full: 1, News: "good"},
@@ -1067,6 +1073,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Limit{Finding: "path.loss-host", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.host-alive", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "path.gateway-loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1327,6 +1336,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Limit{Finding: "connect.made", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "connect.unused", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "connect.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1370,6 +1382,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.all-fail", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.all-fail-local", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.others-ok", Check: "txn.history", When: []Cond{
@@ -1427,6 +1442,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	FindingNews{Finding: "answer.slow", News: "bad"},
 	FindingNews{Finding: "apn.bad", News: "bad"},
 	FindingNews{Finding: "apn.barred", News: "bad"},
+	FindingNews{Finding: "apn.detached", News: "bad"},
 	FindingNews{Finding: "apn.none", News: "bad"},
 	FindingNews{Finding: "apn.ok", News: "good"},
 	FindingNews{Finding: "app.crashed-some", News: "poor"},
@@ -1481,6 +1497,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	FindingNews{Finding: "config.phone", News: "bad"},
 	FindingNews{Finding: "connect.made", News: "good"},
 	FindingNews{Finding: "connect.slow", News: "bad"},
+	FindingNews{Finding: "connect.unused", News: "note"},
 	FindingNews{Finding: "cpu.high", News: "bad"},
 	FindingNews{Finding: "cpu.raised", News: "poor"},
 	FindingNews{Finding: "dns.blocked", News: "note"},
@@ -1515,6 +1532,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	FindingNews{Finding: "heat.warm", News: "poor"},
 	FindingNews{Finding: "hist.after-update", News: "bad"},
 	FindingNews{Finding: "hist.all-fail", News: "bad"},
+	FindingNews{Finding: "hist.all-fail-local", News: "bad"},
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
@@ -1573,6 +1591,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	FindingNews{Finding: "modem.ok", News: "good"},
 	FindingNews{Finding: "modem.patchy", News: "poor"},
 	FindingNews{Finding: "modem.silent", News: "bad"},
+	FindingNews{Finding: "modem.unheard", News: "bad"},
 	FindingNews{Finding: "mtu.blackhole", News: "bad"},
 	FindingNews{Finding: "mtu.ok", News: "good"},
 	FindingNews{Finding: "no.answer", News: "bad"},
@@ -1583,6 +1602,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	FindingNews{Finding: "operator.role", News: "bad"},
 	FindingNews{Finding: "path.fast", News: "good"},
 	FindingNews{Finding: "path.gateway-loss", News: "bad"},
+	FindingNews{Finding: "path.host-alive", News: "good"},
 	FindingNews{Finding: "path.loss", News: "bad"},
 	FindingNews{Finding: "path.loss-all", News: "bad"},
 	FindingNews{Finding: "path.loss-host", News: "bad"},
@@ -3633,7 +3653,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Forbidden{Scheme: "unionpay", Codes: list570, Origin: "host", Remedies: list511, Causes: list571, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list551, Origin: "host", Remedies: list494, Causes: list572, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list573, Causes: list574, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 5.1, Moderate: 12.5, Strong: 26, Decisive: 36, Often: -4.75, Sometimes: -12, Seldom: -20, Rare: -24.75, Remote: -34, Unexplained: 4, Family: 0.4, Brought: 0.9, Company: -22, Spare0: 0.22, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.7, SetAbove: 0.0419, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list575, Codes: list576},
 	TopicRule{Topic: "limit", Schemes: list575, Codes: list577},
 	TopicRule{Topic: "limit", Schemes: list578, Codes: list579},
@@ -3957,7 +3977,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "host.unreachable"},
 		Named{Cause: "lan.address", Often: 1},
 		Named{Cause: "lan.cable"},
-		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway"},
 		Named{Cause: "lan.noise", Often: 2},
@@ -3972,7 +3992,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
-		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
@@ -3980,7 +4000,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 2},
-		Named{Cause: "wan.tls", Often: 2},
+		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "没有连上主机，哪一段断了要看检查", EN: "no connection to the host; where it broke only checks can tell"}},
 	Prior{Topic: "contactless", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list233, Causes: []Named{
@@ -4297,8 +4317,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "host.unreachable"},
 		Named{Cause: "lan.address", Often: 1},
 		Named{Cause: "lan.cable"},
-		Named{Cause: "lan.conflict", Often: 2},
-		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
+		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway", Often: 1},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.portal", Often: 3},
@@ -4312,7 +4332,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
-		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
@@ -4320,7 +4340,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
-		Named{Cause: "wan.tls", Often: 2},
+		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
 	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list762, Causes: []Named{
@@ -4332,7 +4352,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "issuer.unavailable", Often: 2},
 		Named{Cause: "lan.address", Often: 2},
 		Named{Cause: "lan.cable", Often: 1},
-		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.gateway", Often: 2},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.portal", Often: 3},
@@ -4530,6 +4550,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "host.unreachable", Often: 1},
 		Named{Cause: "issuer.unavailable", Often: 2},
 		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.gateway", Often: 2},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.wifi", Often: 1},
@@ -4544,11 +4565,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "card.damaged", Often: 1},
 		Named{Cause: "host.malfunction", Often: 2},
-		Named{Cause: "host.overloaded", Often: 2},
-		Named{Cause: "lan.cable", Often: 2},
-		Named{Cause: "lan.noise", Often: 3},
-		Named{Cause: "lan.wifi", Often: 3},
-		Named{Cause: "modem.signal-weak", Often: 2},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.unreachable", Often: 2},
+		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.noise", Often: 2},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "operator.entry", Often: 2},
 		Named{Cause: "pinpad.fault", Often: 2},
 		Named{Cause: "printer.fault", Often: 1},
@@ -4565,8 +4588,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Named{Cause: "terminal.storage-fault", Often: 1},
 		Named{Cause: "terminal.storage-full", Often: 1},
 		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
-		Named{Cause: "wan.slow", Often: 2},
+		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "冲正里的原因是终端自己写的：其他原因", EN: "the reason in a reversal is the terminal's own: something else"}},
 	Prior{Topic: "security", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
@@ -4779,7 +4803,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "wan.tls-large-hello", Word: -1},
 	}, Text: Text{ZH: "同一收单机构有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this acquirer see the same"}},
 	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -3},
+		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
@@ -4962,8 +4986,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "wan.tls-large-hello", Word: -4},
 	}, Text: Text{ZH: "主机刚刚应答过，说明网络是通的", EN: "the host answered just now, so the path to it works"}},
 	Sign{Name: "answer.slow", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.overloaded", Word: 3},
-		Weight{Cause: "issuer.unavailable", Word: 1},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 2},
+		Weight{Cause: "issuer.unavailable", Word: 2},
+		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
@@ -4972,6 +4998,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "modem.apn", Word: 3},
 		Weight{Cause: "modem.denied", Word: 4},
 	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	Sign{Name: "apn.detached", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
 	}, Brought: list769, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
@@ -4982,7 +5016,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 2},
 	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
@@ -5162,8 +5196,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.noise", Word: -4},
 		Weight{Cause: "lan.portal", Word: -4},
 		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.dial", Word: -3},
 		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
@@ -5179,6 +5220,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.wifi", Word: -4},
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: 2},
+		Weight{Cause: "modem.line", Word: 2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
@@ -5204,13 +5247,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.wifi", Word: 1},
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "bearer.flapping", Word: 2},
 	}, Brought: list772, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
 	Sign{Name: "bearer.wifi", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "modem.absent", Word: -4},
 		Weight{Cause: "modem.apn", Word: -4},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -5255,9 +5299,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "terminal.app-old", Word: 1},
 	}, Text: Text{ZH: "上次成功以后系统内核更新过", EN: "the kernel was updated since the last approval"}},
 	Sign{Name: "changed.none", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
 	}, Text: Text{ZH: "上次成功以后什么都没有改过", EN: "nothing was changed since the last approval"}},
 	Sign{Name: "changed.phone", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 2},
@@ -5270,7 +5314,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟电池没电，断电时忘了时间", EN: "the clock's battery is flat: it forgot the time while the power was off"}},
 	Sign{Name: "clock.off", Check: "board.clock", Family: "clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "clock.ok", Check: "board.clock", Family: "clock", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: -3},
@@ -5321,12 +5365,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
+	Sign{Name: "connect.unused", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "terminal.client-cert", Word: 2},
+		Weight{Cause: "terminal.clock", Word: 2},
+		Weight{Cause: "terminal.trust-store", Word: 2},
+		Weight{Cause: "wan.mtu", Word: 2},
+		Weight{Cause: "wan.tls", Word: 2},
+		Weight{Cause: "wan.tls-large-hello", Word: 2},
+	}, Text: Text{ZH: "连接建立了，却什么也没有发出去：多半停在加密握手", EN: "the connection was made and nothing was sent over it: it stopped at the handshake, most likely"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
 	}, Brought: list773, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list773, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
 	}, Brought: list774, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
@@ -5339,7 +5393,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Brought: list775, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.outage", Word: 4},
 	}, Brought: list776, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
@@ -5349,7 +5403,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: list774, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -4},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
 	Sign{Name: "dns.only-host", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
@@ -5467,10 +5530,65 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.protocol", Word: 1},
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
+	Sign{Name: "hist.all-fail-local", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.address", Word: 1},
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.portal", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.dial", Word: 1},
+		Weight{Cause: "modem.line", Word: 1},
+		Weight{Cause: "modem.radio-off", Word: 1},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "pinpad.fault", Word: 1},
+		Weight{Cause: "printer.fault", Word: 1},
+		Weight{Cause: "reader.disconnected", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.overloaded", Word: 1},
+		Weight{Cause: "terminal.storage-fault", Word: 1},
+		Weight{Cause: "terminal.storage-full", Word: 1},
+		Weight{Cause: "terminal.tamper", Word: 1},
+		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.outage", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.tls", Word: 1},
+		Weight{Cause: "wan.tls-large-hello", Word: 1},
 	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
 	Sign{Name: "hist.entry-only", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "reader.dirty", Word: 1},
@@ -5544,7 +5662,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
@@ -5608,13 +5726,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "host.tls", Word: -1},
 		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: -2},
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
-		Weight{Cause: "terminal.protocol", Word: -1},
-		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
@@ -5708,6 +5836,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "读卡器线路有少量错误：帧{frame}，校验{parity}，CRC {crc}", EN: "a few errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.address", Word: -3},
 		Weight{Cause: "lan.cable", Word: -3},
 		Weight{Cause: "lan.conflict", Word: -3},
@@ -5716,14 +5847,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.noise", Word: -3},
 		Weight{Cause: "lan.portal", Word: -3},
 		Weight{Cause: "lan.wifi", Word: -3},
-		Weight{Cause: "modem.absent", Word: 1},
-		Weight{Cause: "modem.apn", Word: 1},
-		Weight{Cause: "modem.denied", Word: 1},
-		Weight{Cause: "modem.signal-weak", Word: 1},
-		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.cellular-ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
@@ -5764,9 +5898,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "lan.cable", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-down", Check: "net.link", Family: "wifi", Weights: []Weight{
-		Weight{Cause: "lan.wifi", Word: 4},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "lan.wifi", Word: 3},
 	}, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "lan.wifi", Word: 2},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-ok", Check: "net.link", Family: "wifi", Tells: true, Weights: []Weight{
@@ -5797,6 +5933,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
 	}, Brought: list385, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	Sign{Name: "modem.unheard", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 2},
+	}, Text: Text{ZH: "向通信模块提的问题都没有结果", EN: "none of what was asked of the modem was answered"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
 	}, Brought: list774, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
@@ -5816,17 +5955,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "account.limit", Word: -4},
 		Weight{Cause: "account.pin", Word: -4},
 		Weight{Cause: "account.state", Word: -4},
+		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "card.expired", Word: -4},
 		Weight{Cause: "host.malfunction", Word: -4},
 		Weight{Cause: "host.overloaded", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -4},
 		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -1},
+		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "merchant.not-permitted", Word: -4},
 		Weight{Cause: "merchant.not-registered", Word: -4},
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "risk.fraud", Word: -4},
 		Weight{Cause: "switch.malfunction", Word: -4},
 		Weight{Cause: "terminal.not-registered", Word: -4},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "请求没有发出去", EN: "the request never left the terminal"}},
 	Sign{Name: "not.sent-card", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -4},
@@ -5855,6 +5999,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: -2},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
+	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
 	}, Brought: list784, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
@@ -5863,13 +6012,25 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Brought: list784, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
-		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: list783, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
-		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "bearer.flapping", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.loss", Word: -3},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
@@ -5980,7 +6141,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "reader.dirty", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-		Weight{Cause: "reader.line-noise", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 2},
 	}, Text: Text{ZH: "{cards}张卡里有{cards_failed}张读不出来", EN: "{cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.one-fails", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: 3},
@@ -6007,7 +6168,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Brought: list786, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list786, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Brought: list787, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
 	}, Brought: list786, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
@@ -6017,8 +6180,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "modem.sim", Word: -3},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list787, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+		Weight{Cause: "modem.sim", Word: 1},
+	}, Brought: list788, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
@@ -6037,6 +6202,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.port-closed", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "merchant.not-permitted", Word: -3},
 		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.apn", Word: -2},
@@ -6061,10 +6229,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "issuer.unavailable", Word: -3},
-		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: -2},
 		Weight{Cause: "terminal.keys", Word: 1},
-		Weight{Cause: "terminal.not-registered", Word: 3},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "只有这台终端签到不成：多半是中心没有它的登记或密钥", EN: "only this terminal cannot sign in: the centre probably lacks its entry or keys"}},
 	Sign{Name: "session.fresh", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.keys", Word: 2},
@@ -6080,6 +6248,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "terminal.session", Word: 2},
 	}, Text: Text{ZH: "上次签到是{signin_age_s}秒以前", EN: "the last good sign-in was {signin_age_s} s ago"}},
 	Sign{Name: "session.out", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.session", Word: 3},
 	}, Text: Text{ZH: "程序自己知道没有签到", EN: "the program itself knows that it is not signed in"}},
 	Sign{Name: "session.refused", Check: "app.session", Family: "session", Weights: []Weight{
@@ -6097,8 +6267,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.malfunction", Word: 2},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "merchant.not-registered", Word: 1},
 		Weight{Cause: "switch.malfunction", Word: -1},
-		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
@@ -6126,7 +6297,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list788, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list787, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6136,7 +6307,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "reader.disconnected", Word: -2},
 	}, Text: Text{ZH: "插着的卡有反应", EN: "the card in the slot answers"}},
 	Sign{Name: "slot.mute", Check: "reader.slot", Family: "reader.slot", Weights: []Weight{
-		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "card.damaged", Word: 2},
+		Weight{Cause: "reader.dirty", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "插着的卡没有反应", EN: "the card in the slot is mute"}},
 	Sign{Name: "storage.full", Check: "board.storage", Family: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", Word: 4},
@@ -6148,7 +6321,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "terminal.storage-fault", Word: 4},
 	}, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Family: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-full", Word: 2},
+		Weight{Cause: "terminal.storage-full", Word: 1},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
@@ -6165,7 +6338,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Brought: list774, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
@@ -6197,6 +6370,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "tcp.ping-only", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 4},
@@ -6228,7 +6402,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	}, Brought: list789, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.slow", Word: 2},
 	}, Brought: list790, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
@@ -6236,8 +6410,28 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Brought: list791, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list792, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "lan.address", Word: 2},
+		Weight{Cause: "lan.cable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "lan.wifi", Word: 2},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.tls", Word: -2},
+	}, Brought: list792, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
@@ -6279,8 +6473,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:795fe4b97c8aa95eba2
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "terminal.clock", Word: -2},
-		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.tls", Word: -4},
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
@@ -7431,12 +7637,12 @@ var (
 	list784 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	list785 = []string{"reader.line-noise"}
 	list786 = []string{"modem.absent", "modem.sim"}
-	list787 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list788 = []string{"modem.absent"}
+	list787 = []string{"modem.absent"}
+	list788 = []string{"modem.absent", "terminal.power"}
 	list789 = []string{"lan.conflict", "lan.portal"}
-	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.outage"}
 	list791 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
-	list792 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
+	list792 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "terminal.power", "wan.dns"}
 	list793 = []string{"lan.portal", "wan.mtu"}
 	list794 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
 )
