@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c8e4be85e4b8da8ceb0644606bb4ca49348864ded3937f", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:a75f290ae0e87609363a1cd7fc9ce619d1eaac909df23bc5d27f772a2260b2e3", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -758,6 +758,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Limit{Finding: "apn.none", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.detached", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -790,6 +793,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Limit{Finding: "modem.patchy", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "unanswered", Bad: 3.4028234663852886e+38, Full: 6, News: "poor"},
+	Limit{Finding: "modem.unheard", Check: "modem.port", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "modem.ok", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
@@ -1067,6 +1073,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Limit{Finding: "path.loss-host", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.host-alive", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "path.gateway-loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1372,6 +1381,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Limit{Finding: "hist.all-fail", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.all-fail-local", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.others-ok", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1427,6 +1439,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	FindingNews{Finding: "answer.slow", News: "bad"},
 	FindingNews{Finding: "apn.bad", News: "bad"},
 	FindingNews{Finding: "apn.barred", News: "bad"},
+	FindingNews{Finding: "apn.detached", News: "bad"},
 	FindingNews{Finding: "apn.none", News: "bad"},
 	FindingNews{Finding: "apn.ok", News: "good"},
 	FindingNews{Finding: "app.crashed-some", News: "poor"},
@@ -1515,6 +1528,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	FindingNews{Finding: "heat.warm", News: "poor"},
 	FindingNews{Finding: "hist.after-update", News: "bad"},
 	FindingNews{Finding: "hist.all-fail", News: "bad"},
+	FindingNews{Finding: "hist.all-fail-local", News: "bad"},
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
@@ -1573,6 +1587,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	FindingNews{Finding: "modem.ok", News: "good"},
 	FindingNews{Finding: "modem.patchy", News: "poor"},
 	FindingNews{Finding: "modem.silent", News: "bad"},
+	FindingNews{Finding: "modem.unheard", News: "bad"},
 	FindingNews{Finding: "mtu.blackhole", News: "bad"},
 	FindingNews{Finding: "mtu.ok", News: "good"},
 	FindingNews{Finding: "no.answer", News: "bad"},
@@ -1583,6 +1598,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	FindingNews{Finding: "operator.role", News: "bad"},
 	FindingNews{Finding: "path.fast", News: "good"},
 	FindingNews{Finding: "path.gateway-loss", News: "bad"},
+	FindingNews{Finding: "path.host-alive", News: "good"},
 	FindingNews{Finding: "path.loss", News: "bad"},
 	FindingNews{Finding: "path.loss-all", News: "bad"},
 	FindingNews{Finding: "path.loss-host", News: "bad"},
@@ -3673,7 +3689,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.6, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -4819,7 +4835,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "wan.tls-large-hello", Word: -1},
 	}, Text: Text{ZH: "同一收单机构有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this acquirer see the same"}},
 	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -3},
+		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
@@ -5012,6 +5028,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "modem.apn", Word: 3},
 		Weight{Cause: "modem.denied", Word: 4},
 	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	Sign{Name: "apn.detached", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
 	}, Brought: list6b92995c, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
@@ -5022,7 +5046,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 2},
 	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
@@ -5202,8 +5226,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "lan.noise", Word: -4},
 		Weight{Cause: "lan.portal", Word: -4},
 		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.dial", Word: -3},
 		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
@@ -5219,6 +5250,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "lan.wifi", Word: -4},
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: 2},
+		Weight{Cause: "modem.line", Word: 2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
@@ -5244,13 +5277,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "lan.wifi", Word: 1},
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "bearer.flapping", Word: 2},
 	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
 	Sign{Name: "bearer.wifi", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "modem.absent", Word: -4},
 		Weight{Cause: "modem.apn", Word: -4},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -5295,9 +5329,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "terminal.app-old", Word: 1},
 	}, Text: Text{ZH: "上次成功以后系统内核更新过", EN: "the kernel was updated since the last approval"}},
 	Sign{Name: "changed.none", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
 	}, Text: Text{ZH: "上次成功以后什么都没有改过", EN: "nothing was changed since the last approval"}},
 	Sign{Name: "changed.phone", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 2},
@@ -5310,7 +5344,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟电池没电，断电时忘了时间", EN: "the clock's battery is flat: it forgot the time while the power was off"}},
 	Sign{Name: "clock.off", Check: "board.clock", Family: "clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "clock.ok", Check: "board.clock", Family: "clock", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: -3},
@@ -5365,8 +5399,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "terminal.overloaded", Word: 4},
 	}, Brought: list0a90615a, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list0a90615a, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
 	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
@@ -5379,7 +5414,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	}, Brought: listb9151e2e, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.outage", Word: 4},
 	}, Brought: list02bdb80c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
@@ -5389,7 +5424,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -4},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
 	Sign{Name: "dns.only-host", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
@@ -5506,11 +5553,67 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "card.wrong-method", Word: -1},
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "merchant.not-permitted", Word: 1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.protocol", Word: 1},
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
+	Sign{Name: "hist.all-fail-local", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.address", Word: 1},
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.portal", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.dial", Word: 1},
+		Weight{Cause: "modem.line", Word: 1},
+		Weight{Cause: "modem.radio-off", Word: 1},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "pinpad.fault", Word: 1},
+		Weight{Cause: "printer.fault", Word: 1},
+		Weight{Cause: "reader.disconnected", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.overloaded", Word: 1},
+		Weight{Cause: "terminal.storage-fault", Word: 1},
+		Weight{Cause: "terminal.storage-full", Word: 1},
+		Weight{Cause: "terminal.tamper", Word: 1},
+		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.outage", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.tls", Word: 1},
+		Weight{Cause: "wan.tls-large-hello", Word: 1},
 	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
 	Sign{Name: "hist.entry-only", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "reader.dirty", Word: 1},
@@ -5584,7 +5687,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
@@ -5648,13 +5751,24 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "host.tls", Word: -1},
 		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -1},
+		Weight{Cause: "merchant.not-permitted", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: -2},
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
-		Weight{Cause: "terminal.protocol", Word: -1},
-		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
@@ -5748,6 +5862,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "读卡器线路有少量错误：帧{frame}，校验{parity}，CRC {crc}", EN: "a few errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.address", Word: -3},
 		Weight{Cause: "lan.cable", Word: -3},
 		Weight{Cause: "lan.conflict", Word: -3},
@@ -5756,14 +5873,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "lan.noise", Word: -3},
 		Weight{Cause: "lan.portal", Word: -3},
 		Weight{Cause: "lan.wifi", Word: -3},
-		Weight{Cause: "modem.absent", Word: 1},
-		Weight{Cause: "modem.apn", Word: 1},
-		Weight{Cause: "modem.denied", Word: 1},
-		Weight{Cause: "modem.signal-weak", Word: 1},
-		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.cellular-ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
@@ -5807,6 +5927,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "lan.wifi", Word: 4},
 	}, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "lan.wifi", Word: 2},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-ok", Check: "net.link", Family: "wifi", Tells: true, Weights: []Weight{
@@ -5837,6 +5958,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
 	}, Brought: listc7386e63, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	Sign{Name: "modem.unheard", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 2},
+	}, Text: Text{ZH: "向通信模块提的问题都没有结果", EN: "none of what was asked of the modem was answered"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
 	}, Brought: listc8e34591, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
@@ -5856,17 +5980,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "account.limit", Word: -4},
 		Weight{Cause: "account.pin", Word: -4},
 		Weight{Cause: "account.state", Word: -4},
+		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "card.expired", Word: -4},
 		Weight{Cause: "host.malfunction", Word: -4},
 		Weight{Cause: "host.overloaded", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -4},
 		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -1},
+		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "merchant.not-permitted", Word: -4},
 		Weight{Cause: "merchant.not-registered", Word: -4},
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "risk.fraud", Word: -4},
 		Weight{Cause: "switch.malfunction", Word: -4},
 		Weight{Cause: "terminal.not-registered", Word: -4},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "请求没有发出去", EN: "the request never left the terminal"}},
 	Sign{Name: "not.sent-card", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -4},
@@ -5895,6 +6024,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: -2},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
+	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
 	}, Brought: listbb3baf19, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
@@ -5903,13 +6037,27 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	}, Brought: listbb3baf19, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
-		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: liste2a96619, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
-		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "bearer.flapping", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -1},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.loss", Word: -3},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
@@ -6020,7 +6168,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "reader.dirty", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-		Weight{Cause: "reader.line-noise", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 2},
 	}, Text: Text{ZH: "{cards}张卡里有{cards_failed}张读不出来", EN: "{cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.one-fails", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: 3},
@@ -6047,7 +6195,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	}, Brought: list117d5d8e, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list117d5d8e, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Brought: list91499e3d, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
 	}, Brought: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
@@ -6057,8 +6207,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "modem.sim", Word: -3},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: lista2713b3d, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+		Weight{Cause: "modem.sim", Word: 1},
+	}, Brought: list8738212e, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
@@ -6077,6 +6229,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "host.port-closed", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "merchant.not-permitted", Word: -3},
 		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.apn", Word: -2},
@@ -6120,6 +6275,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "terminal.session", Word: 2},
 	}, Text: Text{ZH: "上次签到是{signin_age_s}秒以前", EN: "the last good sign-in was {signin_age_s} s ago"}},
 	Sign{Name: "session.out", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.session", Word: 3},
 	}, Text: Text{ZH: "程序自己知道没有签到", EN: "the program itself knows that it is not signed in"}},
 	Sign{Name: "session.refused", Check: "app.session", Family: "session", Weights: []Weight{
@@ -6137,8 +6294,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "host.malfunction", Word: 2},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "merchant.not-registered", Word: 1},
 		Weight{Cause: "switch.malfunction", Word: -1},
-		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
@@ -6176,7 +6334,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "reader.disconnected", Word: -2},
 	}, Text: Text{ZH: "插着的卡有反应", EN: "the card in the slot answers"}},
 	Sign{Name: "slot.mute", Check: "reader.slot", Family: "reader.slot", Weights: []Weight{
-		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "card.damaged", Word: 2},
+		Weight{Cause: "reader.dirty", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "插着的卡没有反应", EN: "the card in the slot is mute"}},
 	Sign{Name: "storage.full", Check: "board.storage", Family: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", Word: 4},
@@ -6188,7 +6348,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "terminal.storage-fault", Word: 4},
 	}, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Family: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-full", Word: 2},
+		Weight{Cause: "terminal.storage-full", Word: 1},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
@@ -6205,7 +6365,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.config", Word: 2},
 	}, Brought: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
@@ -6237,6 +6397,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	Sign{Name: "tcp.ping-only", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 4},
@@ -6268,16 +6429,36 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 	}, Brought: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: listc11d92a6, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+		Weight{Cause: "wan.slow", Word: 2},
+	}, Brought: list18034059, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Brought: listdb09e897, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list9ffdfe5f, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "lan.address", Word: 2},
+		Weight{Cause: "lan.cable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "lan.wifi", Word: 2},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.tls", Word: -2},
+	}, Brought: list00717916, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
@@ -6319,8 +6500,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "terminal.clock", Word: -2},
-		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.cable", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.wifi", Word: -1},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.tls", Word: -4},
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
@@ -6356,7 +6552,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Text: Text{ZH: "USB设备24小时内出错{usb_errors_24h}次", EN: "{usb_errors_24h} USB errors in 24 hours"}},
 	Sign{Name: "version.ok", Check: "app.version", Family: "update", Tells: true, Weights: []Weight{
-		Weight{Cause: "terminal.app-old", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
 	}, Text: Text{ZH: "程序版本正确", EN: "the program is the expected version"}},
 	Sign{Name: "version.old", Check: "app.version", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.app-old", Word: 1},
@@ -6685,6 +6881,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7f6299997c15278ff8c
 // Lists of words that stand in many places, once.
 var (
 	list00028749 = []string{"app.config"}
+	list00717916 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "terminal.power", "wan.dns"}
 	list00de65b0 = []string{"61", "65"}
 	list00fe1b12 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
 	list010bf82f = []string{"net.path", "net.mtu", "net.errors"}
@@ -6756,6 +6953,7 @@ var (
 	list1746c5c7 = []string{"R25", "R40", "S5"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
+	list18034059 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.outage"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
 	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list18fad0bf = []string{"50501", "50511"}
@@ -7109,6 +7307,7 @@ var (
 	list868a3a4c = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
 	list8702fde9 = []string{"01", "02", "17"}
 	list8726c191 = []string{"23420"}
+	list8738212e = []string{"modem.absent", "terminal.power"}
 	list878a3bd1 = []string{"unexplained"}
 	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
 	list87c4a916 = []string{"YQ"}
@@ -7202,7 +7401,6 @@ var (
 	list9e53393e = []string{"stripe", "chip", "contactless"}
 	list9ea80207 = []string{"S4"}
 	list9ee1cc27 = []string{"MC-GO"}
-	list9ffdfe5f = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
 	lista03c286b = []string{"ethernet"}
 	lista065940d = []string{"rc17:FF"}
 	lista088b906 = []string{"CKO-VISA", "NORTH", "TABAPAY"}
@@ -7211,7 +7409,6 @@ var (
 	lista13e30cd = []string{"R2", "R10", "R20"}
 	lista1450a7d = []string{"CKO-VISA", "CIELO"}
 	lista14e165f = []string{"unknown", "23"}
-	lista2713b3d = []string{"modem.absent", "modem.sim", "terminal.power"}
 	lista34259f6 = []string{"net.bearer"}
 	lista34ab4d5 = []string{"printer.fault", "terminal.journal"}
 	lista3765235 = []string{"acquirer-host"}
@@ -7317,7 +7514,6 @@ var (
 	listbf26b98a = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP"}
 	listbfb12e8e = []string{"R5", "R21", "S5"}
 	listc0a4bad2 = []string{"stripe", "chip", "contactless", "unknown"}
-	listc11d92a6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
 	listc12d4409 = []string{"reader.reads", "reader.slot", "txn.history"}
 	listc1398fb6 = []string{"S3", "S9"}
 	listc163525e = []string{"CUP15", "BOCOM", "CNBLOGS"}
