@@ -171,7 +171,7 @@ func (n *Network) local(context.Context) []report.Evidence {
 	if err != nil {
 		var list []report.Evidence
 		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi} {
-			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonUnsupported))
+			list = append(list, doubtful(c, "uplink", report.CannotTell, reasonFor(err)))
 		}
 		return list
 	}
@@ -399,8 +399,8 @@ func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
 func (n *Network) lan(ctx context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
-		return []report.Evidence{doubtful(evidence.NetGateway, "gateway", report.CannotTell, report.ReasonUnsupported),
-			doubtful(evidence.NetAddress, "uplink", report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetGateway, "gateway", report.CannotTell, reasonFor(err)),
+			doubtful(evidence.NetAddress, "uplink", report.CannotTell, reasonFor(err))}
 	}
 	l, r, ok := t.Bearer()
 	if !ok {
