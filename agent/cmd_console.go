@@ -112,6 +112,7 @@ func serveLine(ctx context.Context, c *console.Console, line serial.Config, say 
 		p, err := serial.Open(line)
 		if err == nil {
 			said = ""
+			c.Carrier = p.Carrier
 			// Closing ends a Read and a Write that wait, and with them Run.
 			stop := context.AfterFunc(ctx, func() { p.Close() })
 			err = c.Run(ctx, p)

@@ -31,6 +31,8 @@ type Backend interface {
 // Times of the console.
 const (
 	refresh    = 10 * time.Second // of a screen that is looked at
+	watchEvery = 4 * time.Second  // of what a person is putting right
+	dcdEvery   = time.Second
 	lookedAt   = 10 * time.Minute // after the last key
 	askTimeout = 5 * time.Second
 	jobTimeout = 90 * time.Second
@@ -55,6 +57,9 @@ type Console struct {
 	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
 	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
+
+	// Carrier tells whether somebody is on the line, as its DCD says; a line that falls is locked. Nil: the line has none.
+	Carrier func() (up, known bool)
 
 	wrong int       // PINs in a row
 	until time.Time // when the next one is taken
@@ -116,6 +121,8 @@ type session struct {
 	typing  bool   // it shows an entry
 	lastKey time.Time
 	idle    bool
+	carrier bool // it was up since the person came
+	looking bool // at what is being put right
 	asked   bool // a state is being asked for
 	answers int  // of the terminal, about its cursor
 	chinese bool // it shows Chinese as wide as it is
@@ -155,6 +162,13 @@ func (s *session) run(ctx context.Context) error {
 		var tick <-chan time.Time
 		if s.phase == 's' && !s.idle {
 			tick = time.After(refresh)
+			if len(s.model.watching()) > 0 {
+				tick = time.After(watchEvery)
+			}
+		}
+		var dcd <-chan time.Time
+		if s.c.Stay && s.c.Carrier != nil && s.phase != 'w' {
+			dcd = time.After(dcdEvery)
 		}
 		var esc <-chan time.Time
 		if s.keys.pending() {
@@ -196,12 +210,21 @@ func (s *session) run(ctx context.Context) error {
 			if s.phase == 's' {
 				err = s.paint()
 			}
+		case <-dcd:
+			if up, known := s.c.Carrier(); known && up {
+				s.carrier = true
+			} else if known && s.carrier {
+				s.carrier = false
+				cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console locked: the line has fallen")
+				err = s.wait()
+			}
 		case <-tick:
 			switch {
 			case time.Since(s.lastKey) < s.c.idle():
 				if !s.dumb { // a dumb terminal would be sent everything again
 					s.state(ctx)
 				}
+				s.look(ctx)
 			case s.c.Stay:
 				err = s.wait()
 			default:
@@ -267,6 +290,8 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 		case 'h':
 			s.state(ctx)
 			s.readPast(ctx)
+		case 'w':
+			s.look(ctx)
 		case 'u':
 			ok, wait := s.c.unlock(a.code, time.Now())
 			s.model.unlocked(ok, wait)
@@ -355,6 +380,26 @@ func (s *session) state(ctx context.Context) {
 				return
 			}
 			m.gotState(st)
+		})
+	}()
+}
+
+// look has what a person is putting right checked again, one time after the other.
+func (s *session) look(ctx context.Context) {
+	names := s.model.watching()
+	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
+	s.looking = true
+	go func() {
+		in, stop := context.WithTimeout(ctx, jobTimeout)
+		defer stop()
+		list, err := s.c.Backend.Check(in, names)
+		s.tell(ctx, func(m *model) {
+			s.looking = false
+			if err == nil {
+				m.gotWatched(list)
+			}
 		})
 	}()
 }

@@ -91,6 +91,23 @@ var (
 	wordList      = codes.Text{ZH: "从列表中选一项", EN: "one of the list"}
 	wordGuideKeys = codes.Text{ZH: "数字=回答 0=不知道 B上一步 N P翻页 L English Q离开引导", EN: "digit=answer 0=not known Back N P=page L=Chinese Q=leave the guide"}
 	wordKeys      = codes.Text{ZH: "1结论 2设备 3检查 4诊断 5查码 6交接 7历史 G引导 D详情 E计算 ?帮助 Q退出", EN: "1verdict 2devices 3check 4diagnose 5code 6hand-off 7history Guide Details ?help"}
+	wordTry       = codes.Text{ZH: "试读卡器：用任意一张不用的卡（会员卡、测试卡都行）。不读取也不保存卡里的任何内容。", EN: "Try the reader with any card that is not needed, a loyalty or test card. Nothing on it is read or kept."}
+	wordTryNone   = codes.Text{ZH: "没有配置读卡器。", EN: "No reader is configured."}
+	wordTryIn     = codes.Text{ZH: "插入卡片", EN: "Put the card in"}
+	wordTryOut    = codes.Text{ZH: "拔出卡片", EN: "Take it out"}
+	wordTrySeen   = codes.Text{ZH: "看到了", EN: "seen"}
+	wordTryWait   = codes.Text{ZH: "等待中", EN: "waiting"}
+	wordTryCannot = codes.Text{ZH: "现在不能直接问卡槽（%s）：在收款应用里查一次余额或刷一次卡，读得怎样显示在这里。", EN: "The slot cannot be asked now (%s): have the payment application read a card, a balance enquiry for instance; how that went is shown here."}
+	wordTryReads  = codes.Text{ZH: "从打开本页起：读成功 %g 次，失败 %g 次", EN: "since this page was opened: %g read, %g failed"}
+	wordTryWell   = codes.Text{ZH: "卡槽能发现卡片。", EN: "The slot notices cards."}
+	wordTryRead   = codes.Text{ZH: "读卡器读到了卡。", EN: "The reader reads cards."}
+	wordTryFailed = codes.Text{ZH: "有一次没读出来：换一张卡再试，能分清是卡还是读卡器。", EN: "One was not read: another card tells whether it is the card or the reader."}
+	wordTryMute   = codes.Text{ZH: "卡在槽里但没有应答：芯片朝向不对、卡坏了，或触点脏了。换一张卡再试。", EN: "A card is in and does not answer: it is the wrong way round, broken, or the contacts are dirty. Try another."}
+	wordSet       = codes.Text{ZH: "范围", EN: "Sure"}
+	wordSetAbove  = codes.Text{ZH: "95%% 的把握在以上 %d 个之中", EN: "95 %% sure that it is in the %d above"}
+	wordSetBeside = codes.Text{ZH: "，或：", EN: ", or: "}
+	wordAlso      = codes.Text{ZH: "另外", EN: "Besides"}
+	wordAlsoSays  = codes.Text{ZH: "（不是这次失败的原因）；", EN: " (did not cause this failure); "}
 	wordPress     = codes.Text{ZH: "按回车开始", EN: "press Enter"}
 	wordBye       = codes.Text{ZH: "再见", EN: "bye"}
 )
@@ -113,6 +130,7 @@ var help = [...]codes.Text{
 	{ZH: "7  历史：以前的诊断，可按应答码查找", EN: "7  history: earlier diagnoses, to be searched by code"},
 	{ZH: "D  详情：全部依据、反证和步骤", EN: "D  details: every proof, what speaks against it, all steps"},
 	{ZH: "G  引导：一问一答，逐步找到原因", EN: "G  guide: question by question to the cause"},
+	{ZH: "T  用任意一张卡试读卡器，不读卡里的内容", EN: "T  try the reader with any card; nothing on it is read"},
 	{ZH: "E  计算过程：每条依据的分量", EN: "E  the calculation: what each piece of evidence weighs"},
 	{ZH: "R  刷新    N P 或翻页键  下一页 上一页    L  换语言    Esc  返回", EN: "R  refresh    N P or page keys  next, previous page    L  language    Esc  back"},
 	{ZH: "Ctrl-L  重画屏幕并重新识别终端（串口线刚插上时用）", EN: "Ctrl-L  paint again and look again what terminal this is"},
