@@ -61,6 +61,12 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	c := consoleOf(conf, *client.lang)
 	c.Backend, c.Knowledge = d, knowledge(*client.config)
+	c.Bundle = func(ctx context.Context) (string, []byte, error) {
+		w := filesOf(*client.config, c.Lang)
+		w.state = func() (report.State, error) { return d.State(ctx) }
+		b, _, err := w.fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
+		return bundleName(conf.Terminal, time.Now()), b, err
+	}
 	c.Plain = c.Plain || *plain
 	if *charset != "" {
 		c.GBK = *charset == "gbk"

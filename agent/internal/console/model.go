@@ -97,7 +97,7 @@ func (m *model) bodyRows() int { return m.rows - frame }
 
 // An action is what the console's loop has to do after a key.
 type action struct {
-	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew, 'w' look at what is watched
+	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew, 'w' look at what is watched, 'z' send the bundle
 	names []string
 	code  string
 }
@@ -219,6 +219,8 @@ func (m *model) press(k key) action {
 		if m.guide != nil {
 			m.guide.Speak(m.lang)
 		}
+	case 'z':
+		return action{kind: 'z'}
 	case 'r':
 		return action{kind: 'r'}
 	case 'q', keyCancel:
