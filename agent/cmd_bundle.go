@@ -266,14 +266,14 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 			continue
 		}
 		var d report.Diagnosis
-		if err := json.Unmarshal(line, &d); err != nil {
+		if err := report.Decode(line, &d); err != nil {
 			return nil, fmt.Errorf("diagnoses.jsonl: line %d: %w", i+1, err)
 		}
 		take(d)
 	}
 	if body := content["state.json"]; len(body) > 0 {
 		var state report.State
-		if err := json.Unmarshal(body, &state); err != nil {
+		if err := report.Decode(body, &state); err != nil {
 			return nil, fmt.Errorf("state.json: %w", err)
 		}
 		if state.Last != nil {
