@@ -14,7 +14,7 @@ import (
 const checkNames = `net.link net.address net.gateway net.dns net.path net.tcp net.mtu net.tls net.internet net.errors net.wifi net.bearer
 modem.port modem.sim modem.registration modem.signal modem.bearer modem.line
 reader.port reader.selftest reader.reads reader.slot reader.line reader.usb pinpad.port printer.status
-board.power board.thermal board.storage board.flash board.memory board.cpu board.clock board.reboots board.kernel
+board.power board.thermal board.storage board.flash board.memory board.cpu board.clock board.reboots board.kernel board.certificates
 app.process app.version app.config app.operator app.session app.keys app.journal txn.answer txn.history fleet.advisory source.readable`
 
 func TestChecksAreThoseOfTheDocuments(t *testing.T) {
@@ -83,7 +83,7 @@ func TestHiddenRows(t *testing.T) {
 
 // TestEveryCauseIsCovered: but for the standards' own, each cause is in the articles' table too.
 func TestEveryCauseIsCovered(t *testing.T) {
-	own := []string{"none", "unexplained", "issuer.declined", "lan.portal", "modem.radio-off"}
+	own := []string{"none", "unexplained", "issuer.declined", "lan.portal", "modem.radio-off", "terminal.date-bug", "terminal.app-network", "terminal.moved", "modem.sunset"}
 	covered := map[string]bool{}
 	for _, c := range Builtin().Coverage {
 		if c.ID[0] == 'C' {
@@ -198,10 +198,10 @@ func TestCatalogueIsThatOfTheContract(t *testing.T) {
 	const want = `card.damaged card.expired card.wrong-method card.data-mistyped account.funds account.limit account.state account.pin
 issuer.declined issuer.unavailable switch.malfunction host.malfunction host.overloaded host.unreachable host.port-closed host.tls
 merchant.not-registered merchant.not-permitted terminal.not-registered terminal.keys terminal.session terminal.config terminal.protocol
-terminal.journal terminal.clock terminal.trust-store terminal.client-cert terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
+terminal.journal terminal.clock terminal.trust-store terminal.client-cert terminal.date-bug terminal.app-network terminal.moved terminal.app-crash terminal.app-old terminal.overloaded terminal.storage-full terminal.storage-fault
 terminal.power terminal.heat terminal.tamper reader.disconnected reader.fault reader.dirty reader.line-noise pinpad.fault printer.fault
-modem.absent modem.sim modem.denied modem.radio-off modem.signal-weak modem.apn modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
-lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls wan.tls-large-hello bearer.flapping operator.entry operator.permission risk.fraud
+modem.absent modem.sim modem.denied modem.radio-off modem.signal-weak modem.apn modem.sunset modem.line modem.dial lan.cable lan.wifi lan.address lan.gateway lan.conflict
+lan.noise lan.firewall lan.portal wan.outage wan.dns wan.loss wan.slow wan.mtu wan.tls wan.tls-large-hello wan.no-traffic wan.no-ipv4 bearer.flapping operator.entry operator.permission risk.fraud
 none unexplained`
 	ids := strings.Fields(want)
 	slices.Sort(ids)
