@@ -118,13 +118,17 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	mem := keeper.Memory{Path: filepath.Join(c.StateDir, "memory.json"), Loop: d.loop, Log: log}
 	mem.Load()
 	open := unfinished(box, notes)
+	local := &hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}
 	tasks = []task{
 		{"triage", d.loop.Run},
 		{"checks", func(ctx context.Context) error { return d.background(ctx, open) }},
-		{"hook", (&hook.Hook{Path: c.Hook.Socket, Group: c.Hook.Group, To: d, Log: log, Gate: gate}).Run},
+		{"hook", local.Run},
 		{"tally", d.tallies},
 		{"memory", mem.Run},
 		{"knowledge", lib.Run},
+	}
+	if c.Hook.HTTP != "" {
+		tasks = append(tasks, task{"hook http", (&hook.HTTP{Address: c.Hook.HTTP, TokenFile: c.Hook.TokenFile, Hook: local}).Run})
 	}
 	d.watch = keeper.NewWatch(log, keeper.FindSupervisor(os.Getenv))
 	d.watch.Status, d.watch.Changed = d.inShort, d.publishHealth

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954fa2169c3bdd7ed34c400a9b0604fc7451dd1977299fce", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c002aadcde63e7d0fd7f1f6257c76abd97ad4e09e37fcac58d1f99b8a45583e0", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -499,12 +499,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "app.down", Check: "app.process", When: []Cond{
 		Cond{Fact: "running", Op: "not"},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "app.crashing", Check: "app.process", Fact: "crashes_24h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
-	Limit{Finding: "app.crashed-some", Check: "app.process", Fact: "crashes_24h", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
-	Limit{Finding: "app.restarting", Check: "app.process", Fact: "restarts_24h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "app.down", Check: "app.process", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "app.crashing", Check: "app.process", Fact: "crashes_24h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
+	Limit{Finding: "app.crashed-some", Check: "app.process", Fact: "crashes_24h", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
+	Limit{Finding: "app.restarting", Check: "app.process", Fact: "restarts_24h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "app.fine", Check: "app.process", Full: 1, News: "good"},
 	Limit{Finding: "session.out", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
@@ -591,6 +591,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "clock.off", Check: "board.clock", Fact: "offset_abs_s", Poor: 5, Bad: 60, Full: 300, News: "bad"},
+	Limit{Finding: "clock.off", Check: "board.clock", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", Fact: "offset_abs_s", Poor: 300, Bad: 3600, Full: 3600, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", When: []Cond{
 		Cond{Fact: "before_build", Op: "is"},
@@ -606,9 +609,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "trusted", Op: "not"},
 		Cond{Fact: "offset_s", Op: "unknown"},
 	}, Full: 0.6, News: "note"},
-	Limit{Finding: "clock.off", Check: "board.clock", When: []Cond{
-		Cond{Op: "claimed"},
-	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "clock.ok", Check: "board.clock", When: []Cond{
 		Cond{Fact: "offset_s", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -616,36 +616,36 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "trusted", Op: "is"},
 		Cond{Fact: "offset_s", Op: "unknown"},
 	}, Full: 0.6, News: "good"},
+	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "cpu.high", Check: "board.cpu", Fact: "pressure_avg10", Poor: 40, Bad: 50, Full: 60, News: "bad"},
 	Limit{Finding: "cpu.high", Check: "board.cpu", When: []Cond{
 		Cond{Fact: "pressure_avg10", Op: "unknown"},
 	}, Fact: "load_each", Poor: 3, Bad: 4, Full: 5, News: "bad"},
-	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "pressure_avg10", Poor: 20, Bad: 3.4028234663852886e+38, Full: 50, News: "poor"},
-	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "load_each", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "cpu.high", Check: "board.cpu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
-	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good", Joined: true},
+	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "pressure_avg10", Poor: 20, Bad: 3.4028234663852886e+38, Full: 50, News: "poor"},
+	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "load_each", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
 		Cond{Fact: "pre_eol", Op: "eq", Words: list47},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "life_used_pct", Poor: 96, Bad: 100, Full: 102, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "io_errors_24h", Poor: 1, Bad: 3, Full: 3, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "failures", Poor: 1, Bad: 3, Full: 3, News: "bad"},
+	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "flash.worn", Check: "board.flash", When: []Cond{
 		Cond{Fact: "pre_eol", Op: "eq", Words: list48},
 	}, Full: 1, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "life_used_pct", Poor: 85, Bad: 3.4028234663852886e+38, Full: 95, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "io_errors_24h", Bad: 3.4028234663852886e+38, Full: 1, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "failures", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
-	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
-		Cond{Op: "claimed"},
-	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "flash.ok", Check: "board.flash", Full: 1, News: "good"},
+	Limit{Finding: "memory.low", Check: "board.kernel", Fact: "oom_24h", Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "kernel.io", Check: "board.kernel", Fact: "io_errors_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "power.under-voltage", Check: "board.kernel", Fact: "under_voltage_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "kernel.hung", Check: "board.kernel", Fact: "hung_tasks_24h", Bad: 1, Full: 2, News: "bad"},
-	Limit{Finding: "memory.low", Check: "board.kernel", Fact: "oom_24h", Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "kernel.overheat", Check: "board.kernel", Fact: "overheat_24h", Bad: 1, Full: 6, News: "bad"},
 	Limit{Finding: "usb.disconnects", Check: "board.kernel", Fact: "usb_disconnects_24h", Bad: 3, Full: 3, News: "bad"},
 	Limit{Finding: "usb.errors", Check: "board.kernel", Fact: "usb_errors_24h", Bad: 3, Full: 5, News: "bad"},
@@ -659,11 +659,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "available_mb", Poor: 16, Bad: 8, Full: 6, News: "bad"},
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "available_pct", Poor: 6, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "pressure_avg10", Poor: 15, Bad: 25, Full: 40, News: "bad"},
-	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "pressure_avg10", Poor: 10, Bad: 3.4028234663852886e+38, Full: 25, News: "poor"},
-	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "available_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "memory.low", Check: "board.memory", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "pressure_avg10", Poor: 10, Bad: 3.4028234663852886e+38, Full: 25, News: "poor"},
+	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "available_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "load.ok", Check: "board.memory", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "load.ok", Check: "board.memory", When: []Cond{
 		Cond{Op: "joined"},
@@ -682,11 +682,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "under_voltage", Op: "is"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", Fact: "dips_1h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
-	Limit{Finding: "power.some-dips", Check: "board.power", Fact: "dips_1h", Bad: 3, Full: 3, News: "bad"},
-	Limit{Finding: "power.dips-hurt", Check: "board.power", Fact: "dips_with_errors_1h", Bad: 2, Full: 2, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "power.some-dips", Check: "board.power", Fact: "dips_1h", Bad: 3, Full: 3, News: "bad"},
+	Limit{Finding: "power.dips-hurt", Check: "board.power", Fact: "dips_with_errors_1h", Bad: 2, Full: 2, News: "bad"},
 	Limit{Finding: "power.ok", Check: "board.power", Full: 1, News: "good"},
 	Limit{Finding: "power.brownout", Check: "board.reboots", When: []Cond{
 		Cond{Fact: "last_reason", Op: "eq", Words: list51},
@@ -718,11 +718,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_pct", Poor: 4, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "inodes_free_pct", Poor: 4, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_kb", Poor: 1024, Bad: 512, Full: 256, News: "bad"},
-	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
-	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.full", Check: "board.storage", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.3, News: "bad"},
+	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
+	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "storage.ok", Check: "board.storage", When: []Cond{
 		Cond{Op: "joined"},
@@ -732,10 +732,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", Fact: "celsius", Poor: 80, Bad: 85, Full: 90, News: "bad"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", Fact: "below_critical", Poor: 10, Bad: 5, Full: 2, News: "bad"},
-	Limit{Finding: "heat.warm", Check: "board.thermal", Fact: "celsius", Poor: 74, Bad: 3.4028234663852886e+38, Full: 84, News: "poor"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "heat.warm", Check: "board.thermal", Fact: "celsius", Poor: 74, Bad: 3.4028234663852886e+38, Full: 84, News: "poor"},
 	Limit{Finding: "heat.ok", Check: "board.thermal", When: []Cond{
 		Cond{Fact: "celsius", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -766,6 +766,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
 		Cond{Fact: "context_active", Op: "is"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "apn.bad", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -775,9 +778,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "phone.no-tone", Check: "modem.line", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list56},
 	}, Full: 1, News: "bad"},
@@ -798,12 +798,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "modem.silent", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list59},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "modem.garbled", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list60},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "modem.silent", Check: "modem.port", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "modem.garbled", Check: "modem.port", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: list60},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "modem.patchy", Check: "modem.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Fact: "unanswered", Bad: 3.4028234663852886e+38, Full: 6, News: "poor"},
@@ -819,6 +819,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list62},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "reg.idle", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list63},
 	}, Full: 1, News: "bad"},
@@ -828,21 +831,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "reg.ok", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list64},
 	}, Full: 1, News: "good"},
-	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "reg.searching-good", Check: "modem.registration", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "rsrp_dbm", Poor: -105, Bad: -3.4028234663852886e+38, Full: -113, News: "poor"},
-	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "rsrp_dbm", Grades: true, Fair: -95, Poor: -112, Bad: -115, Full: -121, News: "bad"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "sinr_db", Poor: 1, Bad: -3.4028234663852886e+38, Full: -3, News: "poor"},
-	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "sinr_db", Grades: true, Fair: 13, Poor: -2, Bad: -3, Full: -6, News: "bad"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "rsrq_db", Grades: true, Fair: -10, Poor: -15, Bad: -3.4028234663852886e+38, Full: -20, News: "poor"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "unknown"},
 		Cond{Fact: "sinr_db", Op: "unknown"},
 	}, Fact: "rssi_dbm", Grades: true, Fair: -80, Poor: -90, Bad: -3.4028234663852886e+38, Full: -103, News: "poor"},
+	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "rsrp_dbm", Grades: true, Fair: -95, Poor: -112, Bad: -115, Full: -121, News: "bad"},
+	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "sinr_db", Grades: true, Fair: 13, Poor: -2, Bad: -3, Full: -6, News: "bad"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "unknown"},
 		Cond{Fact: "sinr_db", Op: "unknown"},
@@ -900,14 +900,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 5, Full: 8, News: "bad"},
+	Limit{Finding: "bearer.changes", Check: "net.bearer", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "bearer.some", Check: "net.bearer", Fact: "changes_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "bearer.steady", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 3, Full: 1, News: "good"},
 	Limit{Finding: "bearer.none", Check: "net.bearer", When: []Cond{
 		Cond{Fact: "active", Op: "eq", Words: list67},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "bearer.changes", Check: "net.bearer", When: []Cond{
-		Cond{Op: "claimed"},
-	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "bearer.dial", Check: "net.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
@@ -938,6 +938,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "dns.fail", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list58},
 	}, Full: 1, News: "bad", Joined: true},
@@ -953,35 +956,33 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "dns.only-host", Check: "net.dns", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "errors.high", Check: "net.errors", Fact: "errors_1h", Grades: true, Poor: 20, Bad: 100, Full: 300, News: "bad"},
-	Limit{Finding: "errors.drops", Check: "net.errors", Fact: "drops_1h", Poor: 1500, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "errors.high", Check: "net.errors", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "errors.drops", Check: "net.errors", Fact: "drops_1h", Poor: 1500, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "errors.ok", Check: "net.errors", Fact: "errors_1h", Poor: 20, Bad: 20, Full: 5, News: "good"},
 	Limit{Finding: "gateway.flaky", Check: "net.gateway", Fact: "loss_pct", Poor: 4, Bad: 9, Full: 25, News: "bad", Joined: true},
+	Limit{Finding: "gateway.flaky", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.slow", Check: "net.gateway", Fact: "rtt_ms", Poor: 100, Bad: 3.4028234663852886e+38, Full: 400, News: "poor", Joined: true},
+	Limit{Finding: "gateway.slow", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "gateway.dead", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.dead-blind", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "gateway.flaky", Check: "net.gateway", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.flaky-wifi", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "gateway.slow", Check: "net.gateway", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "gateway.ok", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tcp.syn-lost", Check: "net.internet", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list68},
 		Cond{Fact: "portal", Op: "not"},
@@ -990,30 +991,38 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "outcome", Op: "eq", Words: list68},
 		Cond{Fact: "portal", Op: "unknown"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list69},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "internet.portal", Check: "net.internet", When: []Cond{
 		Cond{Fact: "portal", Op: "is"},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "tcp.syn-lost", Check: "net.internet", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "internet.refused", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
-	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "internet.fail-beyond", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "not"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 6, News: "bad", Joined: true},
+	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor", Joined: true},
+	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "link.slow", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "is"},
 		Cond{Fact: "kind", Op: "eq", Words: list70},
@@ -1025,21 +1034,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "link.gone", Check: "net.link", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list31},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.wifi-down", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.cellular-down", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "link.wifi-flaps", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1065,13 +1065,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Grades: true, Poor: 4, Bad: 8, Full: 25, News: "bad", Joined: true},
-	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
-	Limit{Finding: "path.retrans", Check: "net.path", Fact: "retrans_pct", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "path.loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "path.retrans", Check: "net.path", Fact: "retrans_pct", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "path.loss-all", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1081,12 +1087,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "path.gateway-loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "path.slow", Check: "net.path", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "path.ok", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1096,12 +1096,21 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list58},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 3000, News: "poor", Joined: true},
+	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "tcp.syn-lost", Check: "net.tcp", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "tcp.refused", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
@@ -1110,9 +1119,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.refused-all", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.host-alone", Check: "net.tcp", When: []Cond{
@@ -1142,17 +1148,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
-	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "ne", Words: list58},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tls.expiring", Check: "net.tls", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
@@ -1199,12 +1205,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "tls.timeout", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "wifi.auth", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "ssid_ok", Op: "not"},
 	}, Full: 1, News: "bad"},
@@ -1216,10 +1216,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "auth", Op: "ne", Words: list73},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.weak", Check: "net.wifi", Fact: "rssi_dbm", Grades: true, Fair: -64, Poor: -76, Bad: -80, Full: -86, News: "bad"},
-	Limit{Finding: "wifi.fair", Check: "net.wifi", Fact: "rssi_dbm", Poor: -70, Bad: -3.4028234663852886e+38, Full: -77, News: "poor"},
 	Limit{Finding: "wifi.weak", Check: "net.wifi", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.8, News: "bad"},
+	Limit{Finding: "wifi.fair", Check: "net.wifi", Fact: "rssi_dbm", Poor: -70, Bad: -3.4028234663852886e+38, Full: -77, News: "poor"},
 	Limit{Finding: "wifi.ok", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "associated", Op: "is"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1273,12 +1273,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "reader.silent", Check: "reader.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list59},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "reader.garbled", Check: "reader.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list60},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.silent", Check: "reader.port", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.garbled", Check: "reader.port", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: list60},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.ok", Check: "reader.port", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Full: 1, News: "good"},
@@ -1286,12 +1286,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad", Joined: true},
-	Limit{Finding: "reads.wearing", Check: "reader.reads", When: []Cond{
-		Cond{Fact: "wearing", Op: "known"},
-	}, Fact: "trouble_pct", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reads.wearing", Check: "reader.reads", When: []Cond{
+		Cond{Fact: "wearing", Op: "known"},
+	}, Fact: "trouble_pct", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
 	Limit{Finding: "reads.one-fails", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1301,12 +1301,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Limit{Finding: "reader.fault", Check: "reader.selftest", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list79},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "reader.tamper", Check: "reader.selftest", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list80},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.fault", Check: "reader.selftest", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.tamper", Check: "reader.selftest", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: list80},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.tested", Check: "reader.selftest", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: list58},
 	}, Full: 1, News: "good"},
@@ -1320,12 +1320,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 		Cond{Fact: "card", Op: "eq", Words: list82},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "reader.usb-flaky", Check: "reader.usb", Fact: "disconnects_1h", Bad: 2, Full: 3, News: "bad"},
-	Limit{Finding: "reader.usb-gone", Check: "reader.usb", When: []Cond{
-		Cond{Fact: "present", Op: "not"},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.usb-flaky", Check: "reader.usb", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.usb-gone", Check: "reader.usb", When: []Cond{
+		Cond{Fact: "present", Op: "not"},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "answer.seen", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -3110,6 +3110,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:cc7e2286213228ae954
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
 	Word{Kind: "money", ID: "sign-in", Text: Text{ZH: "这是签到等管理报文，不涉及扣款", EN: "this was a sign-in or another management message; no money moves in it"}},
 	Word{Kind: "money", ID: "unknown", Text: Text{ZH: "不清楚顾客是否已被扣款", EN: "it is not known whether the customer was charged"}},
+	Word{Kind: "money.display", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
+	Word{Kind: "money.display", ID: "declined", Text: Text{ZH: "未成交，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "not-sent", Text: Text{ZH: "未发出，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "sent-no-answer", Text: Text{ZH: "可能已扣款", EN: "maybe charged"}},
+	Word{Kind: "money.display", ID: "unknown", Text: Text{ZH: "是否扣款不清楚", EN: "charged? unknown"}},
 	Word{Kind: "money.short", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
 	Word{Kind: "money.short", ID: "declined", Text: Text{ZH: "未成交", EN: "declined"}},
 	Word{Kind: "money.short", ID: "not-sent", Text: Text{ZH: "没有发出", EN: "not sent"}},

@@ -129,7 +129,10 @@ func TestForbiddenIsHeld(t *testing.T) {
 	}
 	for _, tt := range tests {
 		m := dataFiles(t)
-		m["steps.tsv"].Data = fmt.Appendf(m["steps.tsv"].Data, "%s\t%s\t-\t%s\t%s\n", tt.cause, tt.remedy, tt.zh, tt.en)
+		step := fmt.Sprintf("  step %s\n  zh %s\n  en %s\n", tt.remedy, tt.zh, tt.en)
+		before, after, _ := strings.Cut(string(m["causes.txt"].Data), "\ncause "+tt.cause+" ")
+		own, after, _ := strings.Cut(after, "\ncause ")
+		m["causes.txt"].Data = []byte(before + "\ncause " + tt.cause + " " + own + step + "\ncause " + after)
 		_, problems := Parse(m)
 		want := fmt.Sprintf("a step of cause %q offers remedy %q", tt.cause, tt.remedy)
 		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.File == "forbidden.tsv" && p.What == want }) {

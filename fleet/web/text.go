@@ -143,6 +143,7 @@ var texts = map[string]codes.Text{
 	"gap.before":  {ZH: "早于本库", EN: "before this store"},
 
 	"error.400": {ZH: "请求有误", EN: "The request is not right"},
+	"error.403": {ZH: "您的角色不能这样做，或表单来自其他网站", EN: "Your role may not do this, or the form came from another site"},
 	"error.404": {ZH: "没有这个页面或记录", EN: "There is no such page or record"},
 	"error.500": {ZH: "暂时无法读取数据，请稍后再试", EN: "The data cannot be read now; please try again"},
 }

@@ -31,13 +31,13 @@ var staticFiles embed.FS
 // A source is the part of the store that is shown.
 type source interface {
 	Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error)
-	Diagnosis(ctx context.Context, at report.Address, id string) (store.Row, error)
-	Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error)
+	Diagnosis(ctx context.Context, in store.Estates, at report.Address, id string) (store.Row, error)
+	Outcome(ctx context.Context, in store.Estates, at report.Address, id string) (report.Outcome, error)
 	Terminals(ctx context.Context, f store.TerminalFilter) ([]store.Terminal, error)
-	Terminal(ctx context.Context, at report.Address) (store.Terminal, error)
-	Rejections(ctx context.Context, at report.Address, limit int) ([]store.Rejection, error)
-	Incidents(ctx context.Context, limit int) ([]store.Incident, error)
-	Summary(ctx context.Context, now time.Time) (store.Summary, error)
+	Terminal(ctx context.Context, in store.Estates, at report.Address) (store.Terminal, error)
+	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
+	Summary(ctx context.Context, in store.Estates, now time.Time) (store.Summary, error)
 	Alive(ctx context.Context) error
 }
 
@@ -51,6 +51,9 @@ type Site struct {
 	Token     string      // what a reader must show, empty for a site that only its own machine reaches
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
+
+	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
+	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
 
 	pages  map[string]*template.Template
 	assets map[string]asset
@@ -235,6 +238,8 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusNotFound
 	case errors.As(err, &bad):
 		status = http.StatusBadRequest
+	case errors.Is(err, errRole), errors.Is(err, errForeign):
+		status = http.StatusForbidden
 	case r.Context().Err() != nil:
 		return // nobody listens any more
 	default:

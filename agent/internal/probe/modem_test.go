@@ -60,7 +60,7 @@ func TestModemPortChoice(t *testing.T) {
 	a, b := ttyOf(t, primary), ttyOf(t, secondary)
 	sys := usbModem(a, b)
 	ask := func(port string) map[string]report.Evidence {
-		return ran(t, Modem(ModemConfig{Port: port, APN: "cmiot", Sys: sys, Bus: filepath.Join(t.TempDir(), "none")}))
+		return ran(t, Modem(ModemConfig{Port: port, Dedicated: true, APN: "cmiot", Sys: sys, Bus: filepath.Join(t.TempDir(), "none")}))
 	}
 	words := func() [2]int { return [2]int{len(primary.Heard()), len(secondary.Heard())} }
 	was := words()
@@ -164,7 +164,7 @@ func TestModemCostsNothing(t *testing.T) {
 func TestDialUpLine(t *testing.T) {
 	s := sim.NewModem(sim.DialUp(), sim.ModemState{Echo: 1, Volts: 48, UD: 7}, 1)
 	l := plugged(t, s)
-	probes := Modem(ModemConfig{Port: l.Path(), DialUp: true})
+	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, DialUp: true})
 	for _, c := range []struct {
 		name   string
 		change func(*sim.ModemState)
@@ -327,7 +327,7 @@ func TestModemGivesWayToASale(t *testing.T) {
 		m.Change(state)
 		ctx, cancel := context.WithCancel(t.Context())
 		l := plugged(t, &saleAt{Modem: m, begins: cancel})
-		p := Modem(ModemConfig{Port: l.Path(), Bus: filepath.Join(t.TempDir(), "none")})[0]
+		p := Modem(ModemConfig{Port: l.Path(), Dedicated: true, Bus: filepath.Join(t.TempDir(), "none")})[0]
 		p.Run(ctx)
 		cancel()
 		if _, err := os.Stat(l.Path()); err != nil {
@@ -371,7 +371,7 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	}
 	m := sim.NewModem(sim.Quectel(), sim.GoodModem(), 1)
 	l := plugged(t, m)
-	probes := Modem(ModemConfig{Port: l.Path(), APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
+	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
 	visit := func(i int) {
 		switch i % 8 {
 		case 1:

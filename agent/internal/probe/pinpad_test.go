@@ -18,7 +18,7 @@ import (
 func TestPINPad(t *testing.T) {
 	s := sim.NewPINPad(1)
 	l := plugged(t, s)
-	probes, err := PINPad(PINPadConfig{Port: l.Path(), Keys: []string{"dukpt-pin:1"}})
+	probes, err := PINPad(PINPadConfig{Port: l.Path(), Dedicated: true, Keys: []string{"dukpt-pin:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestPrinter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, port := range []string{l.Path(), usb} {
-		probes, err := Printer(PrinterConfig{Port: port})
+		probes, err := Printer(PrinterConfig{Port: port, Dedicated: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestPrinter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, port := range []string{l.Path(), usb} {
-		probes, _ := Printer(PrinterConfig{Port: port})
+		probes, _ := Printer(PrinterConfig{Port: port, Dedicated: true})
 		if got := show(ran(t, probes)["printer.status"], "outcome"); got != "bad gone" {
 			t.Errorf("unplugged %s: %s", port, got)
 		}
@@ -153,7 +153,7 @@ func TestPrinterConfig(t *testing.T) {
 	if tty, err := filepath.EvalSymlinks(l.Path()); err != nil || os.Symlink(tty, usb) != nil {
 		t.Fatal(err)
 	}
-	list, err := Printer(PrinterConfig{Port: usb, Protocol: "port"})
+	list, err := Printer(PrinterConfig{Port: usb, Dedicated: true, Protocol: "port"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +172,9 @@ func TestPeripheralsInUse(t *testing.T) {
 	}
 	hold(t, pl.Path())
 	hold(t, rl.Path())
-	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Keys: []string{"mk-pin:0"}})
-	b, _ := Printer(PrinterConfig{Port: rl.Path()})
-	c, _ := Printer(PrinterConfig{Port: usb})
+	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Dedicated: true, Keys: []string{"mk-pin:0"}})
+	b, _ := Printer(PrinterConfig{Port: rl.Path(), Dedicated: true})
+	c, _ := Printer(PrinterConfig{Port: usb, Dedicated: true})
 	for _, list := range [][]Probe{a, b, c} {
 		for check, e := range ran(t, list) {
 			if s := show(e, "reason"); s != "cannot-tell in-use" {
@@ -195,10 +195,10 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 	pad.Change(func(s *sim.PINPadState) { s.Silent = true })
 	printer.Change(func(s *sim.PrinterState) { s.Silent = true })
 	var probes []Probe
-	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, ccid).Path()})[0])
-	probes = append(probes, Reader(ReaderConfig{Name: "n", Port: plugged(t, neo).Path(), Protocol: "neo"})[0])
-	a, _ := PINPad(PINPadConfig{Port: plugged(t, pad).Path()})
-	b, _ := Printer(PrinterConfig{Port: plugged(t, printer).Path()})
+	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, ccid).Path(), Dedicated: true})[0])
+	probes = append(probes, Reader(ReaderConfig{Name: "n", Port: plugged(t, neo).Path(), Dedicated: true, Protocol: "neo"})[0])
+	a, _ := PINPad(PINPadConfig{Port: plugged(t, pad).Path(), Dedicated: true})
+	b, _ := Printer(PrinterConfig{Port: plugged(t, printer).Path(), Dedicated: true})
 	probes = append(append(probes, a...), b...)
 	r := NewRunner(probes)
 	ended := make(chan []report.Evidence, len(probes))

@@ -360,7 +360,7 @@ func TestMotorReaders(t *testing.T) {
 		s := sim.NewCRTReader(c.kind)
 		s.Change(func(s *sim.CRTState) { *s = c.state })
 		l := plugged(t, s)
-		got := ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: c.protocol})[:1])
+		got := ran(t, Reader(ReaderConfig{Port: l.Path(), Dedicated: true, Protocol: c.protocol})[:1])
 		text := show(got["reader.port"], "outcome", "model", "firmware") + "; " + show(got["reader.selftest"], "outcome", "code", "note") + "; " + show(got["reader.slot"], "card")
 		if text != c.want {
 			t.Errorf("%s %+v:\ngot  %s\nwant %s\n%v", c.protocol, c.state, text, c.want, got)
@@ -387,7 +387,7 @@ func TestReaderThatIsSwitchedUp(t *testing.T) {
 	l := plugged(t, s)
 	port := func(protocol string) string {
 		t.Helper()
-		return show(ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: protocol})[:1])["reader.port"], "outcome", "firmware")
+		return show(ran(t, Reader(ReaderConfig{Port: l.Path(), Dedicated: true, Protocol: protocol})[:1])["reader.port"], "outcome", "firmware")
 	}
 	if got := port("gemcore-simpro2"); got != "ok ok R2.00-GS" {
 		t.Errorf("fresh: %s", got)

@@ -124,7 +124,7 @@ func TestReader(t *testing.T) {
 func TestNEOReader(t *testing.T) {
 	s := sim.NewNEOReader()
 	l := plugged(t, s)
-	probes := Reader(ReaderConfig{Port: l.Path(), Protocol: "neo"})
+	probes := Reader(ReaderConfig{Port: l.Path(), Dedicated: true, Protocol: "neo"})
 	for _, c := range []struct {
 		name           string
 		state          sim.NEOState
@@ -153,7 +153,7 @@ func TestNEOReader(t *testing.T) {
 
 func TestDialUpModem(t *testing.T) {
 	l := plugged(t, sim.NewModem(sim.Plain(), sim.GoodModem(), 1))
-	got := ran(t, Modem(ModemConfig{Port: l.Path(), DialUp: true}))
+	got := ran(t, Modem(ModemConfig{Port: l.Path(), Dedicated: true, DialUp: true}))
 	for check, want := range map[string]string{"modem.port": "ok -", "modem.sim": "not-run absent", "modem.registration": "not-run absent", "modem.line": "not-run policy"} {
 		if s := show(got[check], "reason"); s != want {
 			t.Errorf("%s: %s, want %s", check, s, want)
@@ -220,7 +220,7 @@ func TestNothingFitted(t *testing.T) {
 
 func TestUnknownProtocol(t *testing.T) {
 	l := plugged(t, sim.NewReader(sim.GemPCTwin(), 1))
-	if s := show(ran(t, Reader(ReaderConfig{Port: l.Path(), Protocol: "morse"}))["reader.port"], "reason"); s != "cannot-tell unsupported" {
+	if s := show(ran(t, Reader(ReaderConfig{Port: l.Path(), Dedicated: true, Protocol: "morse"}))["reader.port"], "reason"); s != "cannot-tell unsupported" {
 		t.Error(s)
 	}
 }
@@ -320,7 +320,7 @@ func TestModemInUse(t *testing.T) {
 // No identifier of a modem or its SIM may be in any evidence.
 func TestModemIsAnonymous(t *testing.T) {
 	l := plugged(t, sim.NewModem(sim.ModemMake{Maker: "001017003456784", Model: "001017003456784", Firmware: "4111 1111 1111 1111"}, sim.GoodModem(), 1))
-	for check, e := range ran(t, Modem(ModemConfig{Port: l.Path()})) {
+	for check, e := range ran(t, Modem(ModemConfig{Port: l.Path(), Dedicated: true})) {
 		if s := fmt.Sprint(e.Facts); strings.Contains(s, "0034567") || strings.Contains(s, "1111") {
 			t.Errorf("%s: %s", check, s)
 		}
