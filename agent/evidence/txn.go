@@ -60,12 +60,16 @@ func (r *Reading) transaction() {
 		if usual > 0 {
 			times := *s.ResponseMS / usual
 			slow := ramp(times, slower, muchSlower) * ramp(*s.ResponseMS-usual, waitMS, longWaitMS)
-			say("answer.slow", slow)
+			if s.Topic != "issuer-down" && s.Topic != "issuer-late" { // it waited for the bank, and says so
+				say("answer.slow", slow)
+			}
 			normal := ramp(times, muchSlower/2, slower)
 			say("answer.normal", normal)
 			late *= 1 - max(slow, normal)
 		}
-		say("answer.late", late)
+		if s.Topic != "issuer-down" && s.Topic != "issuer-late" {
+			say("answer.late", late)
+		}
 	}
 	r.entry(say)
 }

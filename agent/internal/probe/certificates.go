@@ -32,8 +32,15 @@ const (
 // A CertificateFile is a file, or a folder of files, in which certificates lie.
 type CertificateFile struct {
 	Path string
-	Own  bool // the terminal's own, which it shows to others; else what it trusts
+	Use  string // UseOwn, UseTrust, UseFleet
 }
+
+// What a certificate is for.
+const (
+	UseOwn   = "own"   // the terminal's own, which it shows to hosts
+	UseTrust = "trust" // a root by which it knows a host
+	UseFleet = "fleet" // either of these, on the way to the fleet: no payment needs it
+)
 
 // Certificates returns the probes of board.certificates: when does what lies on this terminal end? Nothing is asked of anybody.
 func Certificates(files []CertificateFile, now func() time.Time) []Probe {
@@ -71,10 +78,10 @@ func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 			continue
 		}
 		found += len(certs)
-		if !f.Own && len(certs) > fewRoots {
+		if f.Use != UseOwn && len(certs) > fewRoots {
 			continue
 		}
-		if f.Own { // a chain may stand with it: the terminal's own comes first, and each link of it must hold
+		if f.Use == UseOwn { // a chain may stand with it: the terminal's own comes first, and each link of it must hold
 			certs = certs[:min(len(certs), 4)]
 		}
 		for _, c := range certs {
@@ -87,11 +94,7 @@ func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 	if unreadable > 0 {
 		facts = append(facts, count(evidence.Unreadable, unreadable))
 	}
-	use := "trust"
-	if f.Own {
-		use = "own"
-	}
-	facts = append(facts, evidence.Use.Is(use))
+	facts = append(facts, evidence.Use.Is(f.Use))
 	if found == 0 {
 		return evidence.CannotTell(evidence.BoardCertificates, f.Path, reasonFor(last), facts...)
 	}
