@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3a5255a3dc507f977d985f3150c91c040946dedcf76cd2", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:563569fb241339eb4964eb2e112e669074636a6338d8a97598fae7393ab342cf", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -800,9 +800,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	Limit{Finding: "apn.none", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "mobile.no-traffic", Check: "modem.bearer", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1041,6 +1038,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "internet.fail-beyond", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "mobile.no-traffic", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
@@ -4139,7 +4139,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "modem.sunset", Often: 3},
-		Named{Cause: "terminal.app-network", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 2},
 		Named{Cause: "terminal.config", Often: 1},
@@ -4149,7 +4149,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "wan.loss", Often: 1},
 		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.no-ipv4", Often: 3},
-		Named{Cause: "wan.no-traffic", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 2},
 		Named{Cause: "wan.tls", Often: 2},
@@ -4501,7 +4501,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "modem.sunset", Often: 3},
-		Named{Cause: "terminal.app-network", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
@@ -4510,7 +4510,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
-		Named{Cause: "wan.no-traffic", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
@@ -4540,7 +4540,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
-		Named{Cause: "wan.no-traffic", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage", Often: 1},
 		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "发出后没有按时收到应答", EN: "the request went out and no answer came in time"}},
@@ -4581,7 +4581,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "modem.sunset", Often: 3},
-		Named{Cause: "terminal.app-network", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
@@ -4589,7 +4589,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.no-ipv4", Often: 3},
-		Named{Cause: "wan.no-traffic", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
@@ -4683,7 +4683,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "host.port-closed"},
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "lan.firewall", Often: 2},
-		Named{Cause: "terminal.app-network", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
 	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list250, Causes: []Named{
@@ -4799,7 +4799,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu"},
 		Named{Cause: "wan.no-ipv4", Often: 3},
-		Named{Cause: "wan.no-traffic", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
@@ -5002,6 +5002,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
 	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一运营商的其他终端没有这个问题", EN: "other terminals on this carrier do not see it"}},
 	Sign{Name: "adv.alone-model", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
@@ -5013,6 +5014,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一地点的其他终端没有这个问题", EN: "other terminals at this site do not see it"}},
 	Sign{Name: "adv.carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
@@ -5055,7 +5057,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.no-traffic", Word: 2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "同一运营商有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) on this carrier see the same"}},
@@ -5084,9 +5085,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.sunset", Word: -1},
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.date-bug", Word: 2},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.protocol", Word: 2},
+		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
 	Sign{Name: "adv.site", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -1},
@@ -5133,6 +5140,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: 1},
 	}, Text: Text{ZH: "同一地点有{terminals}台终端看到同样的情况", EN: "{terminals} terminals at this site see the same"}},
 	Sign{Name: "answer.late", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
@@ -5329,6 +5338,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	}, Text: Text{ZH: "清洁后还是读不了", EN: "cleaning did not help"}},
 	Sign{Name: "ask.lamp-green", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "路由器的互联网灯是绿的", EN: "the router's internet lamp is green"}},
 	Sign{Name: "ask.lamp-off", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
@@ -5338,6 +5348,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: 3},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "路由器一个灯都不亮", EN: "no lamp of the router is lit"}},
 	Sign{Name: "ask.lamp-red", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
@@ -5371,6 +5382,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
 	Sign{Name: "ask.signin-fails", Check: "ask.sign-in", Family: "ask.sign-in", Tells: true, Weights: []Weight{
@@ -5412,7 +5424,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.wifi", Word: -4},
@@ -5425,6 +5439,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.no-ipv4", Word: -4},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
 	Sign{Name: "bearer.none", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
@@ -5453,6 +5469,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
 		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.no-ipv4", Word: -4},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
 	Sign{Name: "cert.client-expired", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
@@ -5557,9 +5575,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.apn", Word: -3},
 		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.dns", Word: -3},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
@@ -5868,6 +5888,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
@@ -5880,6 +5901,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "terminal.app-crash", Word: -2},
 		Weight{Cause: "terminal.overloaded", Word: -2},
 		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: 2},
 	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restarts since the last approval have not helped"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.not-registered", Word: -1},
@@ -5912,6 +5934,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.dial", Word: -2},
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
 	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
@@ -5998,6 +6022,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.apn", Word: -1},
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
 	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 2},
@@ -6041,15 +6067,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	Sign{Name: "memory.tight", Check: "board.memory", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "内存偏紧：可用{available_mb} MB", EN: "memory is rather short: {available_mb} MB left"}},
-	Sign{Name: "mobile.no-traffic", Check: "modem.bearer", Family: "internet", Weights: []Weight{
+	Sign{Name: "mobile.no-traffic", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: 4},
-		Weight{Cause: "wan.outage", Word: 2},
-	}, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
+		Weight{Cause: "wan.outage", Word: 4},
+	}, Brought: list813, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 3},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -6142,7 +6168,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list817, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list826, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
 	}, Brought: list824, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
@@ -6227,7 +6253,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Brought: list826, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: list827, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "terminal.tamper", Word: 4},
 	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
@@ -6277,25 +6303,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	}, Brought: list814, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list827, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list828, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list827, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: list828, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list827, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list829, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list828, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list830, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list827, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list828, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -2},
@@ -6325,6 +6352,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "operator.entry", Word: -3},
 		Weight{Cause: "operator.permission", Word: -3},
@@ -6337,6 +6365,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "请求发出去了，但没有收到应答", EN: "the request left and no answer came"}},
 	Sign{Name: "session.alone", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
@@ -6408,7 +6437,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list829, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list831, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6443,7 +6472,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
 		Weight{Cause: "wan.tls-large-hello", Word: -2},
-	}, Text: Text{ZH: "终端自己连得上主机，支付应用{same_code_1h}次都连不上", EN: "the terminal itself reaches the host, and the payment application has failed to connect {same_code_1h} times"}},
+	}, Brought: list832, Text: Text{ZH: "终端自己连得上主机，支付应用{same_code_1h}次都连不上", EN: "the terminal itself reaches the host, and the payment application has failed to connect {same_code_1h} times"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6484,8 +6513,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "modem.dial", Word: -2},
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -3},
 		Weight{Cause: "wan.outage", Word: -3},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
 	Sign{Name: "tcp.other-bearer", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
@@ -6507,7 +6538,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.cable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Brought: list815, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
@@ -6522,6 +6555,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "主机能ping通，连接却被途中的设备禁止", EN: "the host answers pings, but something on the way forbids the connection"}},
 	Sign{Name: "tcp.reset", Check: "net.tcp", Family: "connect", Weights: []Weight{
@@ -6529,19 +6563,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list830, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list833, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list831, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list834, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: list815, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list832, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list833, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+		Weight{Cause: "terminal.app-network", Word: -2},
+	}, Brought: list835, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list836, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
@@ -6555,7 +6590,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list834, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list837, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: list815, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
@@ -6607,7 +6642,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5c9bb6507cdd97866d3
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list835, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: list838, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
@@ -7770,8 +7805,8 @@ var (
 	list813 = []string{"modem.signal-weak"}
 	list814 = []string{"terminal.heat"}
 	list815 = []string{"lan.portal"}
-	list816 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
-	list817 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list816 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.no-traffic", "wan.outage"}
+	list817 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.no-traffic"}
 	list818 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
 	list819 = []string{"lan.address", "lan.cable", "lan.wifi"}
 	list820 = []string{"lan.address", "lan.wifi"}
@@ -7780,14 +7815,17 @@ var (
 	list823 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	list824 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	list825 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list826 = []string{"reader.line-noise"}
-	list827 = []string{"modem.absent", "modem.sim"}
-	list828 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list829 = []string{"modem.absent"}
-	list830 = []string{"lan.conflict", "lan.portal"}
-	list831 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list832 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
-	list833 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
-	list834 = []string{"lan.portal", "wan.mtu"}
-	list835 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
+	list826 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list827 = []string{"reader.line-noise"}
+	list828 = []string{"modem.absent", "modem.sim", "modem.sunset"}
+	list829 = []string{"modem.absent", "modem.sim"}
+	list830 = []string{"modem.absent", "modem.sim", "modem.sunset", "terminal.power"}
+	list831 = []string{"modem.absent"}
+	list832 = []string{"terminal.client-cert"}
+	list833 = []string{"lan.conflict", "lan.portal"}
+	list834 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
+	list835 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage"}
+	list836 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.no-traffic", "wan.outage"}
+	list837 = []string{"lan.portal", "wan.mtu"}
+	list838 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.no-traffic", "wan.outage"}
 )

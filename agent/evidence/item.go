@@ -119,7 +119,7 @@ func (it *Item) derive(name string) (float64, bool) {
 	case "sunset_days":
 		// Until when the network serves what the modem can use; after it the number is negative.
 		day, known := it.k.SwitchedOff(it.str(Operator), it.str(BestTech))
-		return math.Ceil(day.Sub(it.At).Hours() / 24), known && it.At.Year() >= firstYear
+		return math.Ceil(day.Sub(it.At).Hours() / 24), known && !it.At.IsZero()
 	case "offset_abs_s":
 		v, ok := it.num(OffsetS)
 		return math.Abs(v), ok

@@ -160,12 +160,11 @@ func (r *Reading) noTraffic(n reachability) bool {
 	if n.internetFail == nil || n.internetOK != nil || n.hostOK || n.hostPing > 0 || r.Other("cellular") && r.Other("ppp") {
 		return false
 	}
-	it := r.First(ModemBearer)
-	if it == nil || !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
+	if !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
 		return false
 	}
 	clear := r.strength("apn.ok") * (1 - r.strength("signal.bad"))
-	r.add("mobile.no-traffic", it, clear)
+	r.add("mobile.no-traffic", n.internetFail, clear)
 	return clear > 0.5
 }
 
