@@ -127,7 +127,6 @@ func (p *parser) parse() {
 	p.schemes()
 	p.words()
 	p.checks()
-	p.facts()
 	p.causes()
 	p.coverage()
 	p.claims()
@@ -147,7 +146,7 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.txt", "causes.txt",
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.txt", "findings.txt", "causes.txt",
 			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
 			"sunsets.tsv":
 			return true

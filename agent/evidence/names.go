@@ -85,8 +85,8 @@ const (
 	Certificates          Fact[float64]            = "certificates"            // board.certificates
 	DaysLeft              Fact[float64]            = "days_left"               // board.certificates net.tls
 	Name                  Fact[string]             = "name"                    // board.certificates net.dns
+	Purpose               Fact[string]             = "purpose"                 // board.certificates
 	Unreadable            Fact[float64]            = "unreadable"              // board.certificates
-	Use                   Fact[string]             = "use"                     // board.certificates
 	BeforeBuild           Fact[bool]               = "before_build"            // board.clock
 	OffsetS               Fact[float64]            = "offset_s"                // board.clock
 	RTCCellFlat           Fact[bool]               = "rtc_cell_flat"           // board.clock

@@ -6,7 +6,7 @@ type reachability struct {
 	internetOK, internetFail               *Item
 	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
 	hostPing                               float64 // how surely the host's address answers pings
-	hostRTT                                float64
+	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
 }
 
 // A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is not so.
@@ -54,11 +54,13 @@ func (r *Reading) reach() reachability {
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
 		through := choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
+			n.farRTT = max(n.farRTT, rtt)
+		}
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
 		case it.IsHost():
 			n.hostPing = max(n.hostPing, through)
-			n.hostRTT = max(n.hostRTT, rtt)
 		case it.Target != "gateway" && through > 0.5:
 			n.internet(it)
 		}
@@ -105,7 +107,7 @@ func (r *Reading) beyond() {
 		}
 	}
 	r.names(n)
-	r.paths()
+	r.paths(n)
 	r.connections(n)
 	r.certificates()
 	r.appAlone(n)
@@ -124,6 +126,9 @@ func (r *Reading) appAlone(n reachability) {
 	cannot := s.Topic == "connect" || s.Topic == "network" || s.Topic == "refused" || s.Topic == "offline" || s.Topic == "send"
 	if h == nil || it == nil || !cannot || s.Answered || s.Event.Origin == "host" || !n.hostOK || n.hostFail || it.Fresh < 1 || r.tlsBad() || it.str(By) == "application" {
 		return
+	}
+	if r.has("cert.own-ended") || r.has("cert.client-expired") || r.has("cert.client-refused") {
+		return // that is why: a host takes what the terminal itself sends and refuses the application's certificate
 	}
 	times, _ := h.num(SameCode1h)
 	since, known := h.num(FirstSeenAgeS)
@@ -177,8 +182,9 @@ func (r *Reading) noFamily(it *Item) bool {
 	return b != nil && b.str(Family) == "v6" && b.is(ContextActive)
 }
 
-// A refusal within nearMS from a host that is at least farMS away was sent by something near.
-const nearMS, farMS = 2, 8
+// A refusal within nearMS, where another place on the internet is at least farMS away, was sent by something near; where no
+// distance is known it probably was: few lines of shops reach a host in so short a time.
+const nearMS, farMS, nearProbably = 2, 8, 0.6
 
 // localMS is the time below which "unreachable" comes from the terminal's own routes.
 const localMS = 0.9
@@ -221,8 +227,8 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 	clear := choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
 	case "refused":
-		if it.atMost(MS, nearMS) && n.hostRTT >= farMS {
-			r.add("tcp.refused-near", it, clear)
+		if it.atMost(MS, nearMS) && (n.farRTT == 0 || n.farRTT >= farMS) {
+			r.add("tcp.refused-near", it, clear*choose(n.farRTT == 0, nearProbably, 1))
 		}
 		if elsewhere {
 			r.add("tcp.refused-all", it, clear)

@@ -28,8 +28,8 @@ var fitted = []struct {
 }{
 	{"hint", 1, 0.5, 8}, {"moderate", 2, 2, 16}, {"strong", 3, 5, 26}, {"decisive", 4, 10, 40},
 	{"often", 1.5, -10, 0}, {"sometimes", 1.5, -12, -1}, {"seldom", 1.5, -20, -3}, {"rare", 1.5, -26, -5}, {"remote", 2, -34, -10},
-	{"unexplained", 1.5, -4, 8}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
-	{"spare_0", 0.03, 0.03, 0.2}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2},
+	{"unexplained", 1.5, -4, 4}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
+	{"spare_0", 0.03, 0.03, 0.25}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2}, {"spare_others", 0.1, 0, 0.9},
 }
 
 // A prepared trial is read and can be weighed again and again.
@@ -67,7 +67,7 @@ func surprise(list []prepared, f *codes.Inference) float64 {
 					}
 				})
 				weight := 1.0
-				if !x.t.told && x.t.kind != blind {
+				if !x.t.told {
 					weight = untoldShare
 				}
 				sums[part] -= weight * math.Log(math.Max(p, 1e-3))

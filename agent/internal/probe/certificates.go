@@ -94,7 +94,7 @@ func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 	if unreadable > 0 {
 		facts = append(facts, count(evidence.Unreadable, unreadable))
 	}
-	facts = append(facts, evidence.Use.Is(f.Use))
+	facts = append(facts, evidence.Purpose.Is(f.Use))
 	if found == 0 {
 		return evidence.CannotTell(evidence.BoardCertificates, f.Path, reasonFor(last), facts...)
 	}

@@ -18,8 +18,6 @@ const (
 	mannersExtra  = 4                // of those, such as only make an answer finer
 	appProof      = 20 * time.Second // a connection over which something came so lately works
 	appIdle       = 3 * time.Minute  // one that is open and was used so lately may be the only one the host takes
-	largeEvery    = 30 * time.Minute // between large hellos that got through
-	failureLasts  = 5 * time.Second  // for the other checks of the same run
 	maxPlaces     = 32
 )
 
@@ -34,7 +32,6 @@ type place struct {
 	failed  time.Time       // our last connection that did not come about
 	differs bool            // the application got through where we do not
 	trusted bool            // its certificate has led to a known root
-	largeAt time.Time       // when a large hello got through last
 }
 
 func (n *Network) place(to netip.AddrPort) *place {
@@ -86,11 +83,11 @@ func (p *place) may(now time.Time, extra bool) bool {
 
 func (p *place) extra() bool { return p.may(time.Now(), true) }
 
-// justFailed tells whether a connection has failed so lately that another would say the same.
-func (p *place) justFailed() bool {
+// failedSince tells whether a connection of this run has failed: another would say the same.
+func (p *place) failedSince(began time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.failed.IsZero() && time.Since(p.failed) < failureLasts
+	return p.failed.After(began)
 }
 
 // giveUp leaves after a turn that came to nothing.
