@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3656d4685cc2b87ba9edeff4a69787d6be801bf7a9221b47ccc2561333ebf79c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:e5cb291df7aa573db2caafd3d50878dda9022d89764e7bcedcc37537d1b3395b", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
@@ -3653,7 +3653,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3656d4685cc2b87ba9e
 	Forbidden{Scheme: "unionpay", Codes: list570, Origin: "host", Remedies: list511, Causes: list571, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
 	Forbidden{Scheme: "unionpay", Codes: list551, Origin: "host", Remedies: list494, Causes: list572, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
 	Forbidden{Origin: "host", Remedies: list573, Causes: list574, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 5.1, Moderate: 12.5, Strong: 26, Decisive: 36, Often: -4.75, Sometimes: -12, Seldom: -20, Rare: -24.75, Remote: -34, Unexplained: 4, Family: 0.4, Brought: 0.9, Company: -22, Spare0: 0.22, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.7, SetAbove: 0.0419, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 3.85, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.825, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0709, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: list575, Codes: list576},
 	TopicRule{Topic: "limit", Schemes: list575, Codes: list577},
 	TopicRule{Topic: "limit", Schemes: list578, Codes: list579},
@@ -6463,7 +6463,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3656d4685cc2b87ba9e
 	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
-		Weight{Cause: "wan.tls", Word: 2},
+		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: list774, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
