@@ -87,57 +87,56 @@ const Joined = "joined"
 
 var factTypes = [...]string{"bool", "int", "float", "word", "name", "text", "code", "cause", "list", "counts"}
 
-// facts reads facts.tsv; the checks are there already.
-func (p *parser) facts() {
-	const file = "facts.tsv"
+// checks reads checks.txt: each check in a block, with the facts that it can measure.
+func (p *parser) checks() {
+	seen := lines{}
 	kinds := map[string]string{}
-	for _, r := range p.rows(file, "check", "fact", "type", "unit", "low", "high", "words", "use", "hook", "why") {
-		f := Fact{Check: r.must("check"), Name: r.must("fact"), Type: r.one("type", factTypes[:]...), Unit: r.str("unit"),
-			Display: r.one("use", "judged", "display") == "display", Hook: r.str("hook") == "yes", Why: r.str("why")}
-		if !p.isCheck(f.Check) {
-			r.problem("column check: no check %q", f.Check)
+	for _, b := range p.blocks("checks.txt", "check") {
+		b.only("zh", "en", "touches", "fact")
+		r := b.head.parts("fresh", "depth", "hook")
+		c := Check{r.once(seen, "check"), r.number("fresh", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), b.text(), b.say("touches").str("touches")}
+		p.k.Checks = append(p.k.Checks, c)
+		own := lines{}
+		for _, e := range b.body {
+			if e.word == "fact" {
+				r := e.parts("type", "unit", "low", "high", "words", "use", "hook")
+				p.fact(r, Fact{Check: c.Name, Name: r.once(own, "fact")}, kinds)
+			}
 		}
-		if k := kinds[f.Name]; k != "" && k != f.Kind() {
-			r.problem("column type: %s is a %s elsewhere; a fact of one name holds one kind of value", f.Name, k)
-		}
-		kinds[f.Name] = f.Kind()
-		if f.Number() {
-			f.Low, f.High = r.number("low", -1e18, 1e18), r.number("high", f.Low, 1e18)
-		} else if r.str("low")+r.str("high") != "" {
-			r.problem("column low: only numbers have bounds")
-		}
-		if w := r.str("words"); w != "" {
-			f.Words = strings.Split(w, ",")
-		} else if f.Type == "word" {
-			r.problem("column words: a word fact needs its words")
-		}
-		if f.Display && f.Why == "" {
-			r.problem("column why: say why nothing judges %s", f.Name)
-		}
-		p.k.Facts = append(p.k.Facts, f)
 	}
+	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
 	sort.SliceStable(p.k.Facts, func(i, j int) bool {
 		a, b := &p.k.Facts[i], &p.k.Facts[j]
 		return a.Check < b.Check || a.Check == b.Check && a.Name < b.Name
 	})
-	p.factWords()
-	for i := 1; i < len(p.k.Facts); i++ {
-		if a, b := &p.k.Facts[i-1], &p.k.Facts[i]; a.Check == b.Check && a.Name == b.Name {
-			p.problem(file, 0, "%s of %s is there twice", a.Name, a.Check)
-		}
-	}
 }
 
-// factWords holds the words of facts against the vocabulary: each has a text in both languages.
-func (p *parser) factWords() {
-	for i := range p.k.Facts {
-		f := &p.k.Facts[i]
-		for _, w := range f.Words {
-			if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
-				p.problem("words.tsv", 0, "no fact %q, which %s of %s may be", w, f.Name, f.Check)
-			}
+// fact reads one fact of a check. Facts of one name hold one kind of value, whichever check measures them.
+func (p *parser) fact(r row, f Fact, kinds map[string]string) {
+	f.Type, f.Unit, f.Why = r.one("type", factTypes[:]...), r.str("unit"), r.str("why")
+	f.Display = r.one("use", "display", "") == "display"
+	f.Hook = r.one("hook", "yes", "") == "yes"
+	if k := kinds[f.Name]; k != "" && k != f.Kind() {
+		r.problem("column type: %s is a %s elsewhere; a fact of one name holds one kind of value", f.Name, k)
+	}
+	kinds[f.Name] = f.Kind()
+	if f.Number() {
+		f.Low, f.High = r.number("low", -1e18, 1e18), r.number("high", f.Low, 1e18)
+	} else if r.str("low")+r.str("high") != "" {
+		r.problem("column low: only numbers have bounds")
+	}
+	if f.Words = r.list("words"); f.Words == nil && f.Type == "word" {
+		r.problem("column words: a word fact needs its words")
+	}
+	if f.Display && f.Why == "" {
+		r.problem("column why: say why nothing judges %s", f.Name)
+	}
+	for _, w := range f.Words {
+		if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
+			r.problem("words.tsv has no fact %q", w)
 		}
 	}
+	p.k.Facts = append(p.k.Facts, f)
 }
 
 // KindFact is the kind of the words that facts hold.
@@ -176,7 +175,7 @@ func (k *Knowledge) LimitsOf(check string) []Limit {
 }
 
 // derived are numbers that the judge reckons from facts: the rules read them like facts.
-var derived = [...]string{"offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
+var derived = [...]string{"sunset_days", "offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
 	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
 
 // findings reads findings.txt: each finding in a block, with what shows it and what it says of causes.

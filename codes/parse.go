@@ -127,12 +127,12 @@ func (p *parser) parse() {
 	p.schemes()
 	p.words()
 	p.checks()
-	p.facts()
 	p.causes()
 	p.coverage()
 	p.claims()
 	p.forbidden()
 	p.profiles()
+	p.sunsets()
 	p.inference()
 	for _, name := range p.names("") {
 		if !known(name) {
@@ -146,8 +146,9 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.txt", "causes.txt",
-			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.txt", "findings.txt", "causes.txt",
+			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
+			"sunsets.tsv":
 			return true
 		}
 	case "codes", "overrides":

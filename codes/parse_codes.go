@@ -54,14 +54,6 @@ func (p *parser) schemes() {
 	sortMeanings(p.k.Meanings)
 }
 
-func (p *parser) checks() {
-	seen := lines{}
-	for _, r := range p.rows("checks.tsv", "name", "fresh_s", "depth", "hook", "zh", "en") {
-		p.k.Checks = append(p.k.Checks, Check{r.once(seen, "name"), r.number("fresh_s", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), r.text("zh", "en")})
-	}
-	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
-}
-
 // meanings reads one table of codes. The rows of a shared code space may hold a code several times, once for each
 // source; all others only once.
 func (p *parser) meanings(file, scheme string, into *[]Meaning) {

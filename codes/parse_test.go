@@ -96,6 +96,14 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"text twice", "causes.txt", "\n  writers terminal\n", "\n  zh 又一个\n  writers terminal\n", "zh stands in line"},
 		{"key without a word behind it", "causes.txt", "act carrier visit", "act visit", "nothing stands behind act"},
 		{"line before the first cause", "causes.txt", "\n# card\n", "\nstages card\n", `"stages" stands before the first cause`},
+		{"check twice", "checks.txt", "check net.tls ", "check net.tcp ", `check "net.tcp" stands in line`},
+		{"fact twice", "checks.txt", "fact carrier type", "fact iface type", `fact "iface" stands in line`},
+		{"fact of two kinds", "checks.txt", "fact ms type float unit ms", "fact ms type text", "a fact of one name holds one kind of value"},
+		{"fact of no type", "checks.txt", "fact carrier type bool", "fact carrier type boolean", `type: "boolean" is none of`},
+		{"number without bounds", "checks.txt", " low 0 high 100000", "", "low is empty"},
+		{"word without words", "checks.txt", " words ethernet,wifi,cellular,ppp", "", "a word fact needs its words"},
+		{"word in no language", "checks.txt", "words ethernet,", "words ethernot,", `words.tsv has no fact "ethernot"`},
+		{"display without a reason", "checks.txt", " -- names the router in the text", "", "say why nothing judges ip"},
 		{"lost row", "codes/gicc-de.tsv", "\n02\t", "\n#02\t", "codes/gicc-de.tsv has 26"},
 		{"number of another scheme", "schemes.tsv", "\nvisa\t11\t", "\nvisa\t12\t", "number 12 is that of"},
 		{"unknown check", "coverage.tsv", "net.dns", "net.dms", `no check "net.dms"`},
@@ -207,7 +215,7 @@ func TestParseIsBounded(t *testing.T) {
 
 // FuzzTables feeds foreign bytes to every reader of a table, with the rest of the knowledge in place.
 func FuzzTables(f *testing.F) {
-	for _, name := range []string{"codes/emv-arc.tsv", "overrides/host-mm.tsv", "sources.tsv", "schemes.tsv", "checks.tsv", "facts.tsv", "findings.txt", "causes.txt",
+	for _, name := range []string{"codes/emv-arc.tsv", "overrides/host-mm.tsv", "sources.tsv", "schemes.tsv", "checks.txt", "findings.txt", "causes.txt",
 		"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv", "VERSION"} {
 		b, err := os.ReadFile(filepath.Join("data", name))
 		if err != nil {
@@ -233,7 +241,7 @@ func FuzzTables(f *testing.F) {
 		p.claims()
 		p.forbidden()
 		p.profiles()
-		q := &parser{k: &Knowledge{}, files: map[string][]byte{"sources.tsv": b, "schemes.tsv": b, "checks.tsv": b, "VERSION": b}}
+		q := &parser{k: &Knowledge{}, files: map[string][]byte{"sources.tsv": b, "schemes.tsv": b, "checks.txt": b, "VERSION": b}}
 		q.sources()
 		q.schemes()
 		q.checks()

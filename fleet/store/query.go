@@ -46,9 +46,13 @@ type Filter struct {
 	Cause            string // of the leading explanation
 	Segment          string
 	Code             string
-	Text             string // every word must occur in the codes, titles and sentences
-	Limit            int    // 1 to MaxRows, 0 means 50
-	Before           Place  // older than this
+	Scheme           string            // of the code
+	Text             string            // every word must occur in the codes, titles and sentences
+	Place            map[string]string // what the terminal shares, by dimension
+	Since, Until     time.Time         // when the fleet learnt of it
+	Limit            int               // 1 to MaxRows, 0 means 50
+	Before           Place             // older than this
+	Oldest           bool              // the oldest first; then nothing goes on after the limit
 }
 
 // A Place is a position in a list, to read on from.
@@ -98,14 +102,21 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		add(cond, a...)
 	}
 	for _, c := range []struct{ column, value string }{
-		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code},
+		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
 	} {
 		if c.value != "" {
 			add(c.column+" = ?", clean(c.value))
 		}
 	}
-	for _, w := range strings.Fields(strings.ToLower(clean(f.Text))) {
-		add(`words LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(w)+"%")
+	for _, w := range strings.Fields(clean(f.Text)) {
+		add(`words LIKE ? ESCAPE '!'`, like(w))
+	}
+	if cond, a := within("diagnoses", f.Place); cond != "" {
+		add(cond, a...)
+	}
+	low, high, err := f.times(ctx, s, add)
+	if err != nil {
+		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
 	}
 	order := "place DESC"
 	if f.Estate != "" && f.Terminal != "" {
@@ -116,15 +127,23 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	} else if f.Before != (Place{}) {
 		add("place < ?", f.Before.Place)
 	}
+	if f.Oldest {
+		order = "place"
+	}
 	var bottom int64 // where a search ends for now
-	if order == "place DESC" && (f.In != nil || f.Estate+f.Terminal+f.Segment+f.Text != "") {
+	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme != "") {
 		top := f.Before.Place
+		if top == 0 && high > 0 {
+			top = high + 1
+		}
 		if top == 0 {
 			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(place), 0) + 1 FROM diagnoses").Scan(&top); err != nil {
 				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
 			}
 		}
-		bottom = max(0, top-searchRows)
+		if bottom = top - searchRows; bottom <= low {
+			bottom = 0 // the time ends before the search does
+		}
 		add("place >= ?", bottom)
 	}
 	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses"
@@ -152,8 +171,32 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		}
 		return list, Place{}, nil
 	}
+	if f.Oldest {
+		return list[:limit], Place{}, nil
+	}
 	last := list[limit-1]
 	return list[:limit], Place{last.Place, last.stream, int64(last.Boot), int64(last.Seq)}, nil
+}
+
+// disorder is by how much the order of arrival and the clock of several workers may differ.
+const disorder = time.Minute
+
+// times bounds the list by when the fleet learnt of it; the bounds of place, 0 for none, keep the database from looking at
+// all the rest.
+func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (low, high int64, err error) {
+	if !f.Since.IsZero() {
+		if low, err = s.placeAt(ctx, f.Since.Add(-disorder)); err != nil {
+			return 0, 0, err
+		}
+		add("place >= ? AND received >= ?", low, millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		if high, err = s.placeAt(ctx, f.Until.Add(disorder)); err != nil {
+			return 0, 0, err
+		}
+		add("place <= ? AND received <= ?", high, millis(f.Until))
+	}
+	return low, high, nil
 }
 
 // Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
@@ -235,6 +278,8 @@ type Terminal struct {
 	StateAt   time.Time       `json:"state_at,omitzero"`
 	FirstSeen time.Time       `json:"first_seen,omitzero"`
 	LastSeen  time.Time       `json:"last_seen,omitzero"`
+	Good      time.Time       `json:"last_approved,omitzero"` // end of the last hour with an approved sale
+	Failed    time.Time       `json:"last_failed,omitzero"`
 	Scheme    string          `json:"scheme"`
 	Rejected  int64           `json:"rejected"` // documents
 	Limited   int64           `json:"limited"`  // of these, beyond what one terminal may send
@@ -253,16 +298,20 @@ type Reply struct {
 	Body     json.RawMessage `json:"reply"`
 }
 
-const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited"
+const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited, good_at, failed_at"
 
 // A TerminalFilter chooses terminals; an empty field does not restrict.
 type TerminalFilter struct {
 	In     Estates
 	Estate string
-	Text   string         // part of the terminal's name
-	State  string         // online offline
-	After  report.Address // in the order of the addresses
-	Limit  int            // 1 to MaxRows, 0 means 50
+	Text   string            // part of the terminal's name
+	State  string            // online offline
+	Quiet  string            // offline unheard unsold: a way of not being heard, as CountQuiet counts them
+	Place  map[string]string // what the terminal shares, by dimension
+	Sort   string            // name (in pages by After); heard, state, failed: longest not heard, longest offline, failed last first (in pages by Skip)
+	After  report.Address    // in the order of the addresses
+	Skip   int               // rows to leave out
+	Limit  int               // 1 to MaxRows, 0 means 50
 }
 
 // Rows is how many terminals are listed at most.
@@ -282,13 +331,26 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 	}
 	if f.Text != "" {
 		q += " AND lower(terminal) LIKE ? ESCAPE '!'"
-		args = append(args, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(clean(f.Text)))+"%")
+		args = append(args, like(f.Text))
+	}
+	if cond, a := within("terminals", f.Place); cond != "" {
+		q += " AND " + cond
+		args = append(args, a...)
+	}
+	if cond, ok := quiet[f.Quiet]; ok {
+		back := 24 * time.Hour
+		if f.Quiet == "offline" {
+			back = time.Hour
+		}
+		q += " AND " + cond
+		args = append(args, millis(time.Now().Add(-back)))
 	}
 	if f.State != "" {
 		q += " AND state = ?"
 		args = append(args, clean(f.State))
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY estate, terminal LIMIT %d", q, f.Rows())), args...)
+	order := map[string]string{"heard": "last_seen, estate, terminal", "failed": "failed_at DESC, estate, terminal", "state": "CASE WHEN state = 'offline' THEN 0 ELSE 1 END, state_at, estate, terminal"}[f.Sort]
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", q, cmp.Or(order, "estate, terminal"), f.Rows(), max(0, f.Skip))), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
 	}
@@ -306,8 +368,9 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 
 func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
 	var t Terminal
-	var stateAt, first, last int64
-	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited}, more...)...)
+	var stateAt, first, last, good, failed int64
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited, &good, &failed}, more...)...)
+	t.Good, t.Failed = fromMillis(good), fromMillis(failed)
 	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
 	return t, err
 }

@@ -58,6 +58,7 @@ func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 		{"DELETE FROM incident_log WHERE incident NOT IN (SELECT no FROM incidents)", nil},
 		{"DELETE FROM asked WHERE no <= (SELECT max(no) FROM asked) - ?", []any{maxAsked}},
 		{"DELETE FROM commands WHERE no <= (SELECT max(no) FROM commands) - ?", []any{maxCommands}},
+		{"DELETE FROM changes WHERE no IN (SELECT no FROM changes WHERE at < ? LIMIT ?)", []any{millis(now.Add(-seasonAge)), sweepRows}},
 		{"DELETE FROM tallies WHERE hour < ?", []any{hour(now.Add(-tallyAge))}},
 		{"DELETE FROM seasons WHERE hour < ?", []any{hour(now.Add(-seasonAge))}},
 	} {

@@ -19,8 +19,7 @@ const (
 )
 
 var (
-	wordHead    = codes.Text{ZH: "交易诊断", EN: "SALE NOT COMPLETED"}
-	wordGood    = codes.Text{ZH: "交易诊断", EN: "SALE CHECKED"}
+	wordHead    = codes.Text{ZH: "交易诊断", EN: "ABOUT THIS SALE"}
 	wordCode    = codes.Text{ZH: "应答码", EN: "Code"}
 	wordCause   = codes.Text{ZH: "原因", EN: "Cause"}
 	wordUnclear = codes.Text{ZH: "还无法判断", EN: "cannot tell yet"}
@@ -59,9 +58,6 @@ func Receipt(d report.Diagnosis, cols int) (lines []string) {
 		}
 	}
 	head := wordHead.In(lang)
-	if d.Money.State == report.MoneyApproved {
-		head = wordGood.In(lang)
-	}
 	lines = append(lines, rule, strings.Repeat(" ", max(0, cols-text.Width(head))/2)+head, d.Event.Time.Local().Format("2006-01-02 15:04"))
 	add(wordCode, d.Event.Code+"  "+d.Code.Meaning)
 	lines = append(lines, "")

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,15 +116,10 @@ type members struct {
 	warnings []string
 }
 
-// get takes a member; of several with one name the last counts. It is false if there is none, or null.
+// get takes a member. It is false if there is none, or null.
 func (m *members) get(name string) (value []byte, ok bool) {
-	for i := len(m.raw) - 1; i >= 0; i-- {
-		if string(m.raw[i].name) != name {
-			continue
-		}
-		if value == nil {
-			value = m.raw[i].value
-		}
+	if i := slices.IndexFunc(m.raw, func(p pair) bool { return string(p.name) == name }); i >= 0 {
+		value = m.raw[i].value
 		m.raw = slices.Delete(m.raw, i, i+1)
 	}
 	return value, value != nil && string(value) != "null"
@@ -270,9 +266,12 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	}
 	a.V = protocol
 	m := &members{}
-	ok := false
+	ambiguous, ok := report.CheckNames(line), false
 	if m.raw, ok = pairs(line); !ok {
 		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
+	}
+	if p := (*report.JSONProblem)(nil); errors.As(ambiguous, &p) {
+		return refuse(p.Member, p.What+"; send each member once")
 	}
 	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return source.Word(s, 32) })
 	a.Ref = q.ref
