@@ -31,6 +31,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/ecr"
+	"posdx/drivers/network"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -104,7 +105,7 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.runner = probe.NewRunner(sensed.probes)
 	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
-	d.sale.runner = d.runner
+	d.sale.runner, d.net = d.runner, sensed.net
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
 		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
@@ -155,7 +156,14 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
-		d.wire.Tags = tags
+		d.wire.Tags, d.wire.Ours = tags, network.IsOurs
+		d.wire.Wire = func(w source.Wire) {
+			if h := w.Hello; h != nil {
+				sensed.net.Opens(w.Target, probe.FormOf(h.Size, h.Version, h.Name))
+			} else {
+				sensed.net.Opened(w.Host, w.Local, time.Now())
+			}
+		}
 		tasks = append(tasks, task{"capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) }})
 	}
 	tasks = append(tasks, sensed.tasks...)

@@ -92,9 +92,9 @@ func (p *parser) checks() {
 	seen := lines{}
 	kinds := map[string]string{}
 	for _, b := range p.blocks("checks.txt", "check") {
-		b.only("zh", "en", "fact")
+		b.only("zh", "en", "touches", "fact")
 		r := b.head.parts("fresh", "depth", "hook")
-		c := Check{r.once(seen, "check"), r.number("fresh", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), b.text()}
+		c := Check{r.once(seen, "check"), r.number("fresh", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), b.text(), b.say("touches").str("touches")}
 		p.k.Checks = append(p.k.Checks, c)
 		own := lines{}
 		for _, e := range b.body {

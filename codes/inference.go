@@ -31,7 +31,8 @@ type Settings struct {
 	Family                                 float64 // share that the weaker findings of one family keep
 	Brought                                float64 // share of a finding's weight that deeper causes which bring it about have
 	Company                                float64 // what two faults at once weigh beyond both apart, decibans
-	Spare0, Spare1, Spare2, Spare3         float64 // kept for unexplained with so many independent witnesses
+	Spare0, Spare1, Spare2, Spare3         float64 // certainty taken back with so many independent witnesses
+	SpareOthers                            float64 // share of it that goes to the other causes; the rest goes to unexplained
 	SetAbove                               float64 // causes at least so probable belong to the set that holds the true one with 95 %
 
 	AbstainBelow float64 // probability below which no act is named as the answer
@@ -297,7 +298,7 @@ func (s *Settings) fields() []setting {
 	return []setting{{"hint", &s.Hint}, {"moderate", &s.Moderate}, {"strong", &s.Strong}, {"decisive", &s.Decisive},
 		{"often", &s.Often}, {"sometimes", &s.Sometimes}, {"seldom", &s.Seldom}, {"rare", &s.Rare}, {"remote", &s.Remote},
 		{"unexplained", &s.Unexplained}, {"family", &s.Family}, {"brought", &s.Brought}, {"company", &s.Company},
-		{"spare_0", &s.Spare0}, {"spare_1", &s.Spare1}, {"spare_2", &s.Spare2}, {"spare_3", &s.Spare3}, {"set_above", &s.SetAbove},
+		{"spare_0", &s.Spare0}, {"spare_1", &s.Spare1}, {"spare_2", &s.Spare2}, {"spare_3", &s.Spare3}, {"spare_others", &s.SpareOthers}, {"set_above", &s.SetAbove},
 		{"abstain_below", &s.AbstainBelow}, {"stale_floor", &s.StaleFloor}, {"likely", &s.Likely}, {"confirmed", &s.Confirmed}}
 }
 

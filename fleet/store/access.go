@@ -41,6 +41,10 @@ var accessTables = []string{
 		worked BIGINT NOT NULL DEFAULT 0, revoked BIGINT NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '')`,
 	`CREATE INDEX IF NOT EXISTS certificates_terminal ON certificates (estate, terminal)`,
 	`CREATE INDEX IF NOT EXISTS certificates_end ON certificates (not_after)`,
+	// What was told of an incident by each way.
+	`CREATE TABLE IF NOT EXISTS notices (
+		way TEXT NOT NULL, incident BIGINT NOT NULL, told TEXT NOT NULL, at BIGINT NOT NULL,
+		PRIMARY KEY (way, incident))`,
 }
 
 // ErrTaken says that something of that name is there already.
@@ -52,7 +56,7 @@ type Account struct {
 	Password string    `json:"-"` // argon2id in PHC form; empty: signs in by OpenID only
 	Subject  string    `json:"subject,omitempty"`
 	Role     string    `json:"role"`
-	Estates  []string  `json:"estates"` // nil: all
+	Estates  Estates   `json:"estates"` // nil: all
 	Disabled bool      `json:"disabled"`
 	Created  time.Time `json:"created"`
 	Changed  time.Time `json:"changed"`
@@ -60,7 +64,7 @@ type Account struct {
 
 const accountColumns = "name, password, subject, role, estates, disabled, created, changed"
 
-func estatesText(list []string) string {
+func estatesText(list Estates) string {
 	if list == nil {
 		return ""
 	}
@@ -194,7 +198,7 @@ type Token struct {
 	Owner   string    `json:"owner"`
 	Role    string    `json:"role"`
 	Scope   string    `json:"scope"`
-	Estates []string  `json:"estates"` // nil: all
+	Estates Estates   `json:"estates"` // nil: all
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 	Used    time.Time `json:"used,omitzero"`
@@ -313,6 +317,7 @@ func (s *Store) Audit(ctx context.Context, e AuditEntry) error {
 
 // An AuditFilter chooses entries; an empty field does not restrict.
 type AuditFilter struct {
+	In        Estates
 	Who, What string
 	Before    int64 // entries with a lower number
 	Limit     int   // 1 to MaxRows, 0 means 50
@@ -321,6 +326,9 @@ type AuditFilter struct {
 // Audits lists entries, newest first.
 func (s *Store) Audits(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
 	q, args := "SELECT no, at, who, source, what, estate, object, detail, sum FROM audit WHERE 1 = 1", []any{}
+	if cond, a := f.In.only("estate"); cond != "" {
+		q, args = q+" AND "+cond, append(args, a...)
+	}
 	if f.Who != "" {
 		q, args = q+" AND who = ?", append(args, clean(f.Who))
 	}
@@ -374,12 +382,39 @@ func (s *Store) VerifyAudit(ctx context.Context) (last AuditEntry, err error) {
 	return last, err
 }
 
-// SweepAccess deletes sessions and one-time tokens that are over.
+// Notices returns what was told of incidents by one way.
+func (s *Store) Notices(ctx context.Context, way string) (map[int64]string, error) {
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT incident, told FROM notices WHERE way = ?"), way)
+	if err != nil {
+		return nil, fmt.Errorf("read notices: %w", err)
+	}
+	defer rows.Close()
+	told := map[int64]string{}
+	for rows.Next() {
+		var no int64
+		var what string
+		if err := rows.Scan(&no, &what); err != nil {
+			return nil, fmt.Errorf("read notices: %w", err)
+		}
+		told[no] = what
+	}
+	return told, rows.Err()
+}
+
+// Notice notes that something was told of an incident.
+func (s *Store) Notice(ctx context.Context, way string, incident int64, told string, at time.Time) error {
+	_, err := s.write.ExecContext(ctx, s.sql(`INSERT INTO notices (way, incident, told, at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (way, incident) DO UPDATE SET told = excluded.told, at = excluded.at`), way, incident, told, millis(at))
+	return wrap(err, "note notice")
+}
+
+// SweepAccess deletes sessions and one-time tokens that are over, and what was told of incidents long ago.
 func (s *Store) SweepAccess(ctx context.Context, sessionsBefore, now time.Time) error {
 	for _, d := range []struct {
 		stmt string
 		at   time.Time
-	}{{"DELETE FROM sessions WHERE begun < ?", sessionsBefore}, {"DELETE FROM enrolments WHERE expires < ?", now.Add(-30 * 24 * time.Hour)}} {
+	}{{"DELETE FROM sessions WHERE begun < ?", sessionsBefore}, {"DELETE FROM enrolments WHERE expires < ?", now.Add(-30 * 24 * time.Hour)},
+		{"DELETE FROM notices WHERE at < ?", now.Add(-180 * 24 * time.Hour)}} {
 		if _, err := s.write.ExecContext(ctx, s.sql(d.stmt), millis(d.at)); err != nil {
 			return fmt.Errorf("sweep access: %w", err)
 		}

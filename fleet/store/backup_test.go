@@ -84,8 +84,8 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	for file, says := range map[string]string{
 		filepath.Join(dir, "none"):                               "no such file",
 		at("text", strings.Repeat("not a database at all ", 99)): "not a database",
-		at("empty", ""):                                          "not one of posdx-fleet",
-		at("cut", string(whole[:len(whole)/2])):                  "",
+		at("empty", ""):                         "not one of posdx-fleet",
+		at("cut", string(whole[:len(whole)/2])): "",
 	} {
 		if _, err := Check(t.Context(), file); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", file, err, says)

@@ -72,6 +72,7 @@ func hour(t time.Time) int64 { return t.Unix() / 3600 }
 type seen struct {
 	at       time.Time // zero if only the broker's memory spoke
 	good     time.Time // an hour with an approved sale was told
+	failed   time.Time // a failed sale was told
 	scheme   string
 	rejected int
 	limited  int
@@ -309,6 +310,9 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		if s := schemeOf(d.Diagnosis); s != "" {
 			t.scheme = s
 		}
+		if !d.Historical {
+			t.failed = d.Received
+		}
 		b.diagnosis(d)
 	case d.Tally != nil:
 		b.tally(d, t)
@@ -452,16 +456,17 @@ func (b *batch) flush(ctx context.Context) error {
 	now := millis(time.Now())
 	var rows [][]any
 	for at, t := range b.terminals {
-		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited})
+		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited, millis(t.failed)})
 	}
 	slices.SortFunc(rows, byFirst)
-	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited) VALUES ", rows,
+	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited, failed_at) VALUES ", rows,
 		` ON CONFLICT (estate, terminal) DO UPDATE SET
 			first_seen = CASE WHEN terminals.first_seen = 0 THEN excluded.first_seen ELSE terminals.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > terminals.last_seen THEN excluded.last_seen ELSE terminals.last_seen END,
 			scheme = CASE WHEN excluded.scheme <> '' THEN excluded.scheme ELSE terminals.scheme END,
 			rejected = terminals.rejected + excluded.rejected, limited = terminals.limited + excluded.limited,
-			good_at = CASE WHEN excluded.good_at > terminals.good_at THEN excluded.good_at ELSE terminals.good_at END`)
+			good_at = CASE WHEN excluded.good_at > terminals.good_at THEN excluded.good_at ELSE terminals.good_at END,
+			failed_at = CASE WHEN excluded.failed_at > terminals.failed_at THEN excluded.failed_at ELSE terminals.failed_at END`)
 	if err != nil {
 		return err
 	}

@@ -73,14 +73,19 @@ func (s *Store) Causes(ctx context.Context, in Estates, from time.Time, steps, h
 
 // A Tallied is what diagnoses of one code or cause come to.
 type Tallied struct {
-	Code, Scheme string
-	Cause        string
-	Diagnoses    int
-	Sales        int // that failed: a code that came again while its diagnosis was open counts each time
-	Terminals    int
+	Code      string `json:"code,omitempty"`
+	Scheme    string `json:"scheme,omitempty"`
+	Cause     string `json:"cause,omitempty"`
+	Diagnoses int    `json:"diagnoses"`
+	Sales     int    `json:"failed_sales"` // a code that came again while its diagnosis was open counts each time
+	Terminals int    `json:"terminals"`
 }
 
-// CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first.
+// sample bounds how many diagnoses one count reads.
+const sample = 5000
+
+// CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of the
+// newest 5 000 diagnoses with it.
 func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, since time.Time) ([]Tallied, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
@@ -89,16 +94,16 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 	cond, args := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1") + " AND place >= ?"
 	args = append(args, low)
-	group := "cause"
+	columns, group := "'', '', cause", "cause"
 	if code != "" {
 		cond, args = cond+" AND code = ?", append(args, clean(code))
 	}
 	if cause != "" {
 		cond, args = cond+" AND cause = ?", append(args, clean(cause))
-		group = "scheme, code"
+		columns, group = "code, scheme, ''", "scheme, code"
 	}
-	columns := map[string]string{"cause": "'', '', cause", "scheme, code": "code, scheme, ''"}[group]
-	rows, err := s.read.QueryContext(ctx, s.sql("SELECT "+columns+", count(*), sum(repeats + 1), count(DISTINCT terminal) FROM diagnoses WHERE "+cond+" GROUP BY "+group+" ORDER BY count(*) DESC LIMIT 50"), args...)
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
+		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)
 	}

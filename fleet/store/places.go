@@ -153,15 +153,10 @@ func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since 
 		cond += ` AND lower(p.value) LIKE ? ESCAPE '!'`
 		args = append(args, like(text))
 	}
-	place, err := s.placeAt(ctx, since)
-	if err != nil {
-		return nil, fmt.Errorf("list values: %w", err)
-	}
-	all := slices.Concat([]any{place, clean(dim)}, args)
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN d.terminal IS NULL THEN 0 ELSE 1 END)
+	all := slices.Concat([]any{millis(since), clean(dim)}, args)
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
 		FROM places AS p
-		LEFT JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
-		LEFT JOIN (SELECT DISTINCT estate, terminal FROM diagnoses WHERE place >= ?) AS d ON d.estate = p.estate AND d.terminal = p.terminal
+		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
 		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
 	if err != nil {
 		return nil, fmt.Errorf("list values: %w", err)

@@ -52,6 +52,7 @@ type Filter struct {
 	Since, Until     time.Time         // when the fleet learnt of it
 	Limit            int               // 1 to MaxRows, 0 means 50
 	Before           Place             // older than this
+	Oldest           bool              // the oldest first; then nothing goes on after the limit
 }
 
 // A Place is a position in a list, to read on from.
@@ -126,6 +127,9 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	} else if f.Before != (Place{}) {
 		add("place < ?", f.Before.Place)
 	}
+	if f.Oldest {
+		order = "place"
+	}
 	var bottom int64 // where a search ends for now
 	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme != "") {
 		top := f.Before.Place
@@ -166,6 +170,9 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 			return list, Place{Place: bottom}, nil
 		}
 		return list, Place{}, nil
+	}
+	if f.Oldest {
+		return list[:limit], Place{}, nil
 	}
 	last := list[limit-1]
 	return list[:limit], Place{last.Place, last.stream, int64(last.Boot), int64(last.Seq)}, nil
@@ -271,6 +278,8 @@ type Terminal struct {
 	StateAt   time.Time       `json:"state_at,omitzero"`
 	FirstSeen time.Time       `json:"first_seen,omitzero"`
 	LastSeen  time.Time       `json:"last_seen,omitzero"`
+	Good      time.Time       `json:"last_approved,omitzero"` // end of the last hour with an approved sale
+	Failed    time.Time       `json:"last_failed,omitzero"`
 	Scheme    string          `json:"scheme"`
 	Rejected  int64           `json:"rejected"` // documents
 	Limited   int64           `json:"limited"`  // of these, beyond what one terminal may send
@@ -289,7 +298,7 @@ type Reply struct {
 	Body     json.RawMessage `json:"reply"`
 }
 
-const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited"
+const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited, good_at, failed_at"
 
 // A TerminalFilter chooses terminals; an empty field does not restrict.
 type TerminalFilter struct {
@@ -299,7 +308,7 @@ type TerminalFilter struct {
 	State  string            // online offline
 	Quiet  string            // offline unheard unsold: a way of not being heard, as CountQuiet counts them
 	Place  map[string]string // what the terminal shares, by dimension
-	Sort   string            // name (in pages by After), heard, state: the longest not heard, or offline, first (in pages by Skip)
+	Sort   string            // name (in pages by After); heard, state, failed: longest not heard, longest offline, failed last first (in pages by Skip)
 	After  report.Address    // in the order of the addresses
 	Skip   int               // rows to leave out
 	Limit  int               // 1 to MaxRows, 0 means 50
@@ -340,7 +349,7 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 		q += " AND state = ?"
 		args = append(args, clean(f.State))
 	}
-	order := map[string]string{"heard": "last_seen, estate, terminal", "state": "CASE WHEN state = 'offline' THEN 0 ELSE 1 END, state_at, estate, terminal"}[f.Sort]
+	order := map[string]string{"heard": "last_seen, estate, terminal", "failed": "failed_at DESC, estate, terminal", "state": "CASE WHEN state = 'offline' THEN 0 ELSE 1 END, state_at, estate, terminal"}[f.Sort]
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", q, cmp.Or(order, "estate, terminal"), f.Rows(), max(0, f.Skip))), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
@@ -359,8 +368,9 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 
 func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
 	var t Terminal
-	var stateAt, first, last int64
-	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited}, more...)...)
+	var stateAt, first, last, good, failed int64
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited, &good, &failed}, more...)...)
+	t.Good, t.Failed = fromMillis(good), fromMillis(failed)
 	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
 	return t, err
 }

@@ -107,10 +107,16 @@ var migrations = map[int][]string{
 	2: slices.Concat([]string{
 		`ALTER TABLE diagnoses ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE diagnoses ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE terminals ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0`,
+		`DROP INDEX diagnoses_received`,
+		diagnosesReceived,
 		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
 	}, desk, accessTables),
 }
+
+// diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
+const diagnosesReceived = `CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received, estate)`
 
 // desk is what people do at the pages, and what pages ask by beside the documents.
 var desk = []string{
@@ -245,6 +251,7 @@ var tables = append([]string{
 		rejected BIGINT NOT NULL DEFAULT 0,
 		good_at BIGINT NOT NULL DEFAULT 0,
 		limited BIGINT NOT NULL DEFAULT 0,
+		failed_at BIGINT NOT NULL DEFAULT 0,
 		PRIMARY KEY (estate, terminal))`,
 
 	`CREATE TABLE IF NOT EXISTS streams (
@@ -267,7 +274,7 @@ var tables = append([]string{
 		packed BYTES, entry TEXT NOT NULL DEFAULT '',
 		p DOUBLE PRECISION NOT NULL DEFAULT 0, repeats BIGINT NOT NULL DEFAULT 0,
 		UNIQUE (estate, terminal, boot_id, id))`,
-	`CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received)`,
+	diagnosesReceived,
 	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,

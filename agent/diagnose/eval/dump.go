@@ -77,11 +77,14 @@ func dump(file string, n int, seed uint64, k *codes.Knowledge) error {
 			}
 		}
 		sort.Strings(fs)
+		signs := map[string]float64{}
+		pf, _ := k.Profile("unionpay")
+		diagnose.Read(t.ev, t.evidence, k, pf).Findings(func(n string, s float64) { signs[n] = s })
 		ok := append([]string{t.fault.cause}, t.fault.also...)
 		if t.second != nil {
 			ok = append(ok, t.second.cause)
 		}
-		if err := enc.Encode(map[string]any{"f": fs, "y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
+		if err := enc.Encode(map[string]any{"f": fs, "signs": signs, "y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
 			"top": d.Causes[0].ID, "p": d.Causes[0].Probability, "abst": d.Abstained, "told": t.told, "wit": witnesses(&d.Causes[0])}); err != nil {
 			return err
 		}

@@ -65,6 +65,11 @@ func main() {
 	rounds := flag.Int("rounds", 9, "of fitting")
 	dumpTo := flag.String("dump", "", "")
 	flag.Parse()
+	if *dumpTo == "w" {
+		k, _ := knowledge(*data)
+		wdump(k)
+		return
+	}
 	if *dumpTo != "" {
 		k, _ := knowledge(*data)
 		if err := dump(*dumpTo, *n, *seed, k); err != nil {

@@ -239,6 +239,7 @@ var faults = []fault{
 	{name: "resolver-lies-to-a-page", causes: []string{"wan.dns", "terminal.config"}, breaks: named("PLACE"), mends: named("HOST")},
 
 	{name: "host-gone", causes: []string{"host.unreachable"}, breaks: hostAddress(false), mends: hostAddress(true)},
+	{name: "host-unrouted", causes: []string{"host.unreachable"}, breaks: run("ip -n i route add unreachable HOST"), mends: run("ip -n i route del unreachable HOST")},
 	{name: "host-silent", causes: []string{"host.unreachable"}, breaks: func(w *world) error { return nft("x", chain("input", w.say("FAM daddr HOST drop"))) }, mends: clean("x")},
 	{name: "port-closed", causes: []string{"host.port-closed"}, breaks: closeHost, mends: openHost},
 	{name: "host-resets", causes: []string{"host.port-closed", "host.malfunction", "host.overloaded", "lan.firewall"}, breaks: manner(reset), mends: usual},
