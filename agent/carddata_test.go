@@ -77,7 +77,10 @@ type cardHouse struct {
 	person  *os.File            // the far end of the console's line
 	reader  *os.File
 	host    net.Listener
+	web     string // where the hook listens over HTTP
 }
+
+const webToken = "the-token-of-this-house"
 
 func (h *cardHouse) must(err error) {
 	h.t.Helper()
@@ -127,8 +130,13 @@ func (h *cardHouse) start() {
 	_, hostPort, _ := net.SplitHostPort(h.host.Addr().String())
 	brokerPort := h.startBroker()
 
-	text := least + fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\n[broker]\nurl = [\"tcp://127.0.0.1:%s\"]\ndelivery = \"broker\"\n",
-		h.dir+"/state", h.dir+"/hook.sock", brokerPort)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	h.must(err)
+	h.web = l.Addr().String()
+	l.Close()
+	h.must(os.WriteFile(h.dir+"/token", []byte(webToken), 0o600))
+	text := least + fmt.Sprintf("language = \"en\"\nstate_dir = %q\n[hook]\nsocket = %q\nhttp = %q\ntoken_file = %q\n[broker]\nurl = [\"tcp://127.0.0.1:%s\"]\ndelivery = \"broker\"\n",
+		h.dir+"/state", h.dir+"/hook.sock", h.web, h.dir+"/token", brokerPort)
 	text += fmt.Sprintf("[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = %s\n", hostPort)
 	const groups = `RC=(?P<code>\S+)(?: stan=(?P<stan>\S+) tid=(?P<tid>\S+) at=(?P<time>\S+))?`
 	text += fmt.Sprintf("[[log]]\npath = %q\npatterns = ['%s']\ntime_layout = \"15:04:05\"\n", h.logs[0], groups)
@@ -224,7 +232,7 @@ func (h *cardHouse) cuts(b []byte, some int) (at []int) {
 func (h *cardHouse) everywhere() {
 	start := time.Now()
 	var all sync.WaitGroup
-	for _, f := range []func(){h.plantHook, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader, h.plantConsole, h.plantRelay} {
+	for _, f := range []func(){h.plantHook, h.plantHTTP, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader, h.plantConsole, h.plantRelay} {
 		all.Go(f)
 	}
 	all.Wait()
@@ -295,6 +303,47 @@ func (h *cardHouse) plantHook() {
 		fmt.Fprintf(stopped, `{"type":"code","code":"96","pan":"%s`, p.track1)
 		h.t.Cleanup(func() { stopped.Close() })
 		h.ask(c, fmt.Appendf(nil, `{"type":"code","code":"T-9%d","pan":"%s","wait":"final","full":true}`+"\n", i, p.pan))
+	}
+}
+
+// plantHTTP sends cards over HTTP: in bodies, whole and cut, in addresses, in headers, and in requests that never end.
+func (h *cardHouse) plantHTTP() {
+	send := func(pieces ...[]byte) {
+		c, err := net.Dial("tcp", h.web)
+		h.must(err)
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		for _, p := range pieces {
+			c.Write(p)
+		}
+		b, _ := io.ReadAll(c)
+		h.said.Write(append(b, '\n'))
+	}
+	head := func(path, more string, length int) []byte {
+		return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n", path, h.web, webToken, more, length)
+	}
+	for i, p := range h.plants {
+		for k, form := range p.forms() {
+			for _, line := range p.requests(h.t, form) {
+				if len(line) > 8000 || !h.long && k%4 != 0 {
+					continue
+				}
+				cuts := []int{len(line) / 2}
+				if i == 0 && k == 0 {
+					cuts = h.cuts(line, 8)
+				}
+				for _, at := range cuts {
+					send(head("/v1/hook", "", len(line)), line[:at], line[at:])
+				}
+			}
+		}
+		body := fmt.Appendf(nil, `{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Payment","MessageType":"Request","SaleID":"%s","POIID":"p"},"PaymentRequest":{"PaymentData":{"CardData":{"PAN":"%s","TrackData":[{"TrackValue":"%s"}]}}}}}`, p.pan, p.pan, p.track2)
+		send(head("/v1/nexo", "", len(body)), body)
+		send(head("/v1/hook?pan="+p.pan, "X-Track: "+p.track2+"\r\n", 2), []byte("{}"))
+		stopped, err := net.Dial("tcp", h.web)
+		h.must(err)
+		h.t.Cleanup(func() { stopped.Close() })
+		stopped.Write(append(head("/v1/hook", "", 500), `{"type":"code","code":"96","pan":"`+p.pan...))
 	}
 }
 

@@ -20,6 +20,7 @@ type senses struct {
 	probes  []probe.Probe
 	metered func() bool
 	failed  func() // takes in that a device failed
+	net     *probe.Network
 	tasks   []task
 }
 
@@ -56,7 +57,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		}
 	}
 	metal := probe.NewBoard(board)
-	s := senses{metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
+	s := senses{metered: net.Metered, failed: metal.DeviceFailed, net: net, tasks: []task{
 		{"network", net.Run},
 		{"kernel log", func(ctx context.Context) error {
 			err := metal.Run(ctx)

@@ -4,22 +4,22 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849d2cb3b8b33eb0ca612ce11c2caf530fb1d1254592cd5d", Schemes: []Scheme{
-	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list0},
-	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list1},
-	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list2},
-	Scheme{Name: "channel-cn", Title: Text{ZH: "国内某渠道应答码", EN: "Response codes of one Chinese channel"}, Writers: list2},
-	Scheme{Name: "emv-arc", Title: Text{ZH: "终端或芯片代主机作出的授权应答码", EN: "Authorisation answers the terminal or chip gave itself"}, Writers: list3},
-	Scheme{Name: "gicc-de", Title: Text{ZH: "德国GICC主机应答码", EN: "German GICC host response codes"}, Writers: list4},
-	Scheme{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 应答码", EN: "ISO 8583:1987 response codes"}, Writers: list2},
-	Scheme{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 动作码", EN: "ISO 8583:1993 action codes"}, Writers: list2},
-	Scheme{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003/2023 动作码", EN: "ISO 8583:2003/2023 action codes"}, Writers: list2},
-	Scheme{Name: "mastercard", Title: Text{ZH: "Mastercard 应答码", EN: "Mastercard response codes"}, Writers: list5},
-	Scheme{Name: "reversal-reason", Title: Text{ZH: "冲正请求中的冲正原因（终端写入）", EN: "Reason in a reversal request, written by the terminal"}, Writers: list3},
-	Scheme{Name: "terminal-local", Title: Text{ZH: "终端本机错误码", EN: "Errors of the terminal itself"}, Writers: list3},
-	Scheme{Name: "unionpay", Title: Text{ZH: "银联应答码（39域）", EN: "UnionPay response codes (field 39)"}, Writers: list2},
-	Scheme{Name: "unionpay-reject", Title: Text{ZH: "银联报文拒绝码", EN: "UnionPay message reject codes"}, Writers: list6},
-	Scheme{Name: "visa", Title: Text{ZH: "Visa 应答码", EN: "Visa response codes"}, Writers: list5},
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc9988c17674d07ac11d91d666b1c7a352906444c509a26da6", Schemes: []Scheme{
+	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
+	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
+	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
+	Scheme{Name: "channel-cn", Title: Text{ZH: "国内某渠道应答码", EN: "Response codes of one Chinese channel"}, Writers: list77829af9},
+	Scheme{Name: "emv-arc", Title: Text{ZH: "终端或芯片代主机作出的授权应答码", EN: "Authorisation answers the terminal or chip gave itself"}, Writers: listce05eff4},
+	Scheme{Name: "gicc-de", Title: Text{ZH: "德国GICC主机应答码", EN: "German GICC host response codes"}, Writers: list4435361d},
+	Scheme{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 应答码", EN: "ISO 8583:1987 response codes"}, Writers: list77829af9},
+	Scheme{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 动作码", EN: "ISO 8583:1993 action codes"}, Writers: list77829af9},
+	Scheme{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003/2023 动作码", EN: "ISO 8583:2003/2023 action codes"}, Writers: list77829af9},
+	Scheme{Name: "mastercard", Title: Text{ZH: "Mastercard 应答码", EN: "Mastercard response codes"}, Writers: lista5c08383},
+	Scheme{Name: "reversal-reason", Title: Text{ZH: "冲正请求中的冲正原因（终端写入）", EN: "Reason in a reversal request, written by the terminal"}, Writers: listce05eff4},
+	Scheme{Name: "terminal-local", Title: Text{ZH: "终端本机错误码", EN: "Errors of the terminal itself"}, Writers: listce05eff4},
+	Scheme{Name: "unionpay", Title: Text{ZH: "银联应答码（39域）", EN: "UnionPay response codes (field 39)"}, Writers: list77829af9},
+	Scheme{Name: "unionpay-reject", Title: Text{ZH: "银联报文拒绝码", EN: "UnionPay message reject codes"}, Writers: list3e8b016c},
+	Scheme{Name: "visa", Title: Text{ZH: "Visa 应答码", EN: "Visa response codes"}, Writers: lista5c08383},
 }, Sources: []Source{
 	Source{Key: "ABECS", What: "abecs-rust, protocolo ABECS 2.20"},
 	Source{Key: "ACCEL", What: "developer.paypal.com, network response codes"},
@@ -100,22 +100,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Check{Name: "app.journal", Fresh: 900, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "交易流水和待冲正", EN: "Journal and waiting reversals"}},
 	Check{Name: "app.keys", Fresh: 3600, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "密钥状态", EN: "State of the keys"}},
 	Check{Name: "app.operator", Fresh: 900, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "操作员权限", EN: "Rights of the operator"}},
-	Check{Name: "app.process", Fresh: 1800, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "支付应用是否运行", EN: "Whether the payment application runs"}},
+	Check{Name: "app.process", Fresh: 1800, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "支付应用是否运行", EN: "Whether the payment application runs"}, Touches: "/proc"},
 	Check{Name: "app.session", Fresh: 900, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "签到状态", EN: "Sign-in state"}},
 	Check{Name: "app.version", Fresh: 86400, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "支付应用版本", EN: "Version of the payment application"}},
-	Check{Name: "board.clock", Fresh: 3600, Depth: "internal", Hook: "system", Title: Text{ZH: "系统时钟", EN: "System clock"}},
-	Check{Name: "board.cpu", Fresh: 300, Depth: "internal", Title: Text{ZH: "处理器负载", EN: "Processor load"}},
-	Check{Name: "board.flash", Fresh: 86400, Depth: "internal", Title: Text{ZH: "存储芯片寿命", EN: "Wear of the flash memory"}},
-	Check{Name: "board.kernel", Fresh: 3600, Depth: "internal", Title: Text{ZH: "系统内核告警", EN: "Kernel warnings"}},
-	Check{Name: "board.memory", Fresh: 600, Depth: "internal", Title: Text{ZH: "内存", EN: "Memory"}},
-	Check{Name: "board.power", Fresh: 600, Depth: "internal", Title: Text{ZH: "供电和电池", EN: "Power supply and battery"}},
-	Check{Name: "board.reboots", Fresh: 86400, Depth: "internal", Title: Text{ZH: "重启次数和原因", EN: "Restarts and their reason"}},
-	Check{Name: "board.storage", Fresh: 1200, Depth: "internal", Title: Text{ZH: "存储空间", EN: "Storage space"}},
-	Check{Name: "board.thermal", Fresh: 600, Depth: "internal", Title: Text{ZH: "温度", EN: "Temperature"}},
+	Check{Name: "board.clock", Fresh: 3600, Depth: "internal", Hook: "system", Title: Text{ZH: "系统时钟", EN: "System clock"}, Touches: "adjtimex, /sys/class/rtc"},
+	Check{Name: "board.cpu", Fresh: 300, Depth: "internal", Title: Text{ZH: "处理器负载", EN: "Processor load"}, Touches: "/proc/loadavg, pressure"},
+	Check{Name: "board.flash", Fresh: 86400, Depth: "internal", Title: Text{ZH: "存储芯片寿命", EN: "Wear of the flash memory"}, Touches: "/sys/block, /sys/class/ubi, mtd, mmc_host; /proc/self/mountinfo"},
+	Check{Name: "board.kernel", Fresh: 3600, Depth: "internal", Title: Text{ZH: "系统内核告警", EN: "Kernel warnings"}, Touches: "/dev/kmsg, as it comes; /proc/self/mountinfo, /sys/block, mmc_host"},
+	Check{Name: "board.memory", Fresh: 600, Depth: "internal", Title: Text{ZH: "内存", EN: "Memory"}, Touches: "/proc/meminfo, vmstat, pressure"},
+	Check{Name: "board.power", Fresh: 600, Depth: "internal", Title: Text{ZH: "供电和电池", EN: "Power supply and battery"}, Touches: "/sys/class/power_supply, hwmon; a low voltage three times"},
+	Check{Name: "board.reboots", Fresh: 86400, Depth: "internal", Title: Text{ZH: "重启次数和原因", EN: "Restarts and their reason"}, Touches: "pstore, power_on_reason, /proc/bootconfig, cmdline, watchdog's bootstatus; never /dev/watchdog"},
+	Check{Name: "board.storage", Fresh: 1200, Depth: "internal", Title: Text{ZH: "存储空间", EN: "Storage space"}, Touches: "statfs, /proc/mounts"},
+	Check{Name: "board.thermal", Fresh: 600, Depth: "internal", Title: Text{ZH: "温度", EN: "Temperature"}, Touches: "/sys/class/thermal, hwmon; a high reading three times"},
 	Check{Name: "fleet.advisory", Fresh: 900, Depth: "internal", Title: Text{ZH: "其他终端是否也这样", EN: "Whether other terminals see it too"}},
 	Check{Name: "modem.bearer", Fresh: 120, Depth: "internal", Title: Text{ZH: "移动数据连接", EN: "Mobile data connection"}},
 	Check{Name: "modem.line", Fresh: 300, Depth: "internal", Title: Text{ZH: "电话线", EN: "Telephone line"}},
-	Check{Name: "modem.port", Fresh: 300, Depth: "internal", Title: Text{ZH: "通信模块是否应答", EN: "Whether the modem answers"}},
+	Check{Name: "modem.port", Fresh: 300, Depth: "internal", Title: Text{ZH: "通信模块是否应答", EN: "Whether the modem answers"}, Touches: "the AT port, if nobody holds it: queries only, nothing is written"},
 	Check{Name: "modem.registration", Fresh: 120, Depth: "internal", Title: Text{ZH: "移动网络注册", EN: "Registration in the mobile network"}},
 	Check{Name: "modem.signal", Fresh: 120, Depth: "internal", Title: Text{ZH: "移动信号强度", EN: "Mobile signal"}},
 	Check{Name: "modem.sim", Fresh: 600, Depth: "internal", Title: Text{ZH: "SIM卡状态", EN: "State of the SIM card"}},
@@ -123,19 +123,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Check{Name: "net.bearer", Fresh: 300, Depth: "internal", Title: Text{ZH: "正在使用的网络", EN: "The network in use"}},
 	Check{Name: "net.dns", Fresh: 120, Depth: "external", Title: Text{ZH: "域名解析", EN: "Name resolution (DNS)"}},
 	Check{Name: "net.errors", Fresh: 900, Depth: "internal", Title: Text{ZH: "网络接口错误计数", EN: "Error counters of the interface"}},
-	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}},
-	Check{Name: "net.internet", Fresh: 120, Depth: "external", Title: Text{ZH: "另一个独立的外网目标", EN: "A second, independent place on the internet"}},
-	Check{Name: "net.link", Fresh: 120, Depth: "internal", Title: Text{ZH: "网络接口和连线", EN: "Network interface and cable"}},
-	Check{Name: "net.mtu", Fresh: 3600, Depth: "external", Title: Text{ZH: "大数据包能否通过", EN: "Whether large packets pass"}},
-	Check{Name: "net.path", Fresh: 120, Depth: "external", Title: Text{ZH: "到目标的丢包和时延", EN: "Loss and delay on the way"}},
-	Check{Name: "net.tcp", Fresh: 120, Depth: "external", Title: Text{ZH: "到主机的连接", EN: "Connection to the host"}},
+	Check{Name: "net.gateway", Fresh: 120, Depth: "external", Title: Text{ZH: "店内路由器", EN: "The shop's router"}, Touches: "the router: ARP and up to 20 echoes, on the site's own network"},
+	Check{Name: "net.internet", Fresh: 120, Depth: "external", Title: Text{ZH: "另一个独立的外网目标", EN: "A second, independent place on the internet"}, Touches: "resolver and the second place: as for the host"},
+	Check{Name: "net.link", Fresh: 120, Depth: "internal", Title: Text{ZH: "网络接口和连线", EN: "Network interface and cable"}, Touches: "the kernel's tables, by netlink; /sys, /proc"},
+	Check{Name: "net.mtu", Fresh: 3600, Depth: "external", Title: Text{ZH: "大数据包能否通过", EN: "Whether large packets pass"}, Touches: "echoes of up to the interface's size, not to be fragmented"},
+	Check{Name: "net.path", Fresh: 120, Depth: "external", Title: Text{ZH: "到目标的丢包和时延", EN: "Loss and delay on the way"}, Touches: "20 echoes; where none is answered, five connects"},
+	Check{Name: "net.tcp", Fresh: 120, Depth: "external", Title: Text{ZH: "到主机的连接", EN: "Connection to the host"}, Touches: "resolver and host: two questions, a connect, the TLS handshake where there is one; no application byte"},
 	Check{Name: "net.tls", Fresh: 300, Depth: "external", Title: Text{ZH: "加密连接和证书", EN: "Encrypted connection and certificate"}},
 	Check{Name: "net.wifi", Fresh: 120, Depth: "internal", Title: Text{ZH: "Wi-Fi连接和信号", EN: "Wi-Fi connection and signal"}},
-	Check{Name: "pinpad.port", Fresh: 900, Depth: "internal", Hook: "pinpad", Title: Text{ZH: "密码键盘是否应答", EN: "Whether the PIN pad answers"}},
-	Check{Name: "printer.status", Fresh: 600, Depth: "internal", Hook: "printer", Title: Text{ZH: "打印机状态", EN: "State of the printer"}},
-	Check{Name: "reader.line", Fresh: 600, Depth: "internal", Title: Text{ZH: "读卡器连接线错误", EN: "Errors on the reader's line"}},
-	Check{Name: "reader.port", Fresh: 300, Depth: "internal", Title: Text{ZH: "读卡器是否应答", EN: "Whether the card reader answers"}},
-	Check{Name: "reader.reads", Fresh: 1800, Depth: "internal", Hook: "reader0", Title: Text{ZH: "读卡成功率", EN: "Share of cards that could be read"}},
+	Check{Name: "pinpad.port", Fresh: 900, Depth: "internal", Hook: "pinpad", Title: Text{ZH: "密码键盘是否应答", EN: "Whether the PIN pad answers"}, Touches: "the PIN pad's port, if nobody holds it: identity and which keys are there, nothing is opened, shown or aborted"},
+	Check{Name: "printer.status", Fresh: 600, Depth: "internal", Hook: "printer", Title: Text{ZH: "打印机状态", EN: "State of the printer"}, Touches: "the printer's port, if nobody holds it: its real-time status, nothing is printed"},
+	Check{Name: "reader.line", Fresh: 600, Depth: "internal", Title: Text{ZH: "读卡器连接线错误", EN: "Errors on the reader's line"}, Touches: "the kernel's error counters, /sys/bus/usb"},
+	Check{Name: "reader.port", Fresh: 300, Depth: "internal", Title: Text{ZH: "读卡器是否应答", EN: "Whether the card reader answers"}, Touches: "the reader's port, if nobody holds it: status and identity, no card is powered"},
+	Check{Name: "reader.reads", Fresh: 1800, Depth: "internal", Hook: "reader0", Title: Text{ZH: "读卡成功率", EN: "Share of cards that could be read"}, Touches: "nothing: what the payment application told, and what was overheard on the reader's line"},
 	Check{Name: "reader.selftest", Fresh: 3600, Depth: "internal", Title: Text{ZH: "读卡器自检", EN: "Self-test of the card reader"}},
 	Check{Name: "reader.slot", Fresh: 60, Depth: "internal", Title: Text{ZH: "卡槽里的卡", EN: "Card in the slot"}},
 	Check{Name: "reader.usb", Fresh: 1800, Depth: "internal", Title: Text{ZH: "读卡器USB断开次数", EN: "USB disconnects of the reader"}},
@@ -144,7 +144,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Check{Name: "txn.history", Fresh: 600, Depth: "internal", Title: Text{ZH: "近期交易成败", EN: "Recent payments, good and bad"}},
 }, Facts: []Fact{
 	Fact{Check: "app.config", Name: "apn_ok", Type: "bool", Hook: true},
-	Fact{Check: "app.config", Name: "changed_since_approval", Type: "list", Words: list7, Hook: true},
+	Fact{Check: "app.config", Name: "changed_since_approval", Type: "list", Words: list5cb500b3, Hook: true},
 	Fact{Check: "app.config", Name: "client_cert_days_left", Type: "int", Unit: "days", Low: -100000, High: 100000, Hook: true},
 	Fact{Check: "app.config", Name: "client_cert_refused", Type: "bool", Hook: true},
 	Fact{Check: "app.config", Name: "host_ok", Type: "bool", Hook: true},
@@ -157,7 +157,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "app.journal", Name: "unsettled", Type: "int", Unit: "count", High: 1e+09, Display: true, Hook: true, Why: "sales wait for their settlement every day; a full journal is a code of its own"},
 	Fact{Check: "app.keys", Name: "backup_cell_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.keys", Name: "missing", Type: "list", Display: true, Why: "state says it; these are the places for whoever loads keys"},
-	Fact{Check: "app.keys", Name: "state", Type: "word", Words: list8, Hook: true},
+	Fact{Check: "app.keys", Name: "state", Type: "word", Words: list85739dd4, Hook: true},
 	Fact{Check: "app.operator", Name: "menu_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.operator", Name: "role_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.process", Name: "crashes_24h", Type: "int", Unit: "count", High: 1e+06, Hook: true},
@@ -172,7 +172,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "board.clock", Name: "before_build", Type: "bool"},
 	Fact{Check: "board.clock", Name: "offset_s", Type: "float", Unit: "s", Low: -1e+10, High: 1e+10, Hook: true},
 	Fact{Check: "board.clock", Name: "rtc_cell_flat", Type: "bool"},
-	Fact{Check: "board.clock", Name: "source", Type: "word", Words: list9, Display: true, Why: "trusted is the judgement of the source"},
+	Fact{Check: "board.clock", Name: "source", Type: "word", Words: list8a31e2dd, Display: true, Why: "trusted is the judgement of the source"},
 	Fact{Check: "board.clock", Name: "trusted", Type: "bool"},
 	Fact{Check: "board.cpu", Name: "load1", Type: "float", High: 1e+06},
 	Fact{Check: "board.cpu", Name: "pressure_avg10", Type: "float", Unit: "pct", High: 100},
@@ -180,7 +180,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "board.flash", Name: "failures", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.flash", Name: "io_errors_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.flash", Name: "life_used_pct", Type: "float", Unit: "pct", High: 300},
-	Fact{Check: "board.flash", Name: "pre_eol", Type: "word", Words: list10},
+	Fact{Check: "board.flash", Name: "pre_eol", Type: "word", Words: list6d4afd56},
 	Fact{Check: "board.kernel", Name: "hung_tasks_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "io_errors_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.kernel", Name: "io_errors_other_24h", Type: "int", Unit: "count", High: 1e+09, Display: true, Why: "they are of disks that carry nothing of the terminal: a stick, an empty slot"},
@@ -197,15 +197,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "board.memory", Name: "oom_kills_24h", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "board.memory", Name: "pressure_avg10", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "board.memory", Name: "total_mb", Type: "float", Unit: "mb", High: 1e+07},
-	Fact{Check: "board.power", Name: "battery_health", Type: "word", Words: list11},
+	Fact{Check: "board.power", Name: "battery_health", Type: "word", Words: list97b9bb6f},
 	Fact{Check: "board.power", Name: "battery_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "board.power", Name: "dips_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "board.power", Name: "dips_with_errors_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "board.power", Name: "millivolts", Type: "int", Unit: "mv", High: 1e+06},
-	Fact{Check: "board.power", Name: "source", Type: "word", Words: list12},
+	Fact{Check: "board.power", Name: "source", Type: "word", Words: list32e02723},
 	Fact{Check: "board.power", Name: "under_voltage", Type: "bool"},
 	Fact{Check: "board.reboots", Name: "count_24h", Type: "int", Unit: "count", High: 1e+06},
-	Fact{Check: "board.reboots", Name: "last_reason", Type: "word", Words: list13},
+	Fact{Check: "board.reboots", Name: "last_reason", Type: "word", Words: listfb4b95f9},
 	Fact{Check: "board.storage", Name: "free_kb", Type: "int", Unit: "kb", High: 1e+15},
 	Fact{Check: "board.storage", Name: "free_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "board.storage", Name: "inodes_free_pct", Type: "float", Unit: "pct", High: 100},
@@ -216,7 +216,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "board.thermal", Name: "throttled", Type: "bool"},
 	Fact{Check: "fleet.advisory", Name: "age_s", Type: "float", Unit: "s", High: 1e+10},
 	Fact{Check: "fleet.advisory", Name: "code", Type: "code"},
-	Fact{Check: "fleet.advisory", Name: "scope", Type: "word", Words: list14},
+	Fact{Check: "fleet.advisory", Name: "scope", Type: "word", Words: list8a3c79f6},
 	Fact{Check: "fleet.advisory", Name: "share_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "fleet.advisory", Name: "terminals", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "modem.bearer", Name: "address", Type: "name", Display: true, Why: "context_active is the judgement"},
@@ -225,17 +225,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "modem.bearer", Name: "cause", Type: "cause"},
 	Fact{Check: "modem.bearer", Name: "context_active", Type: "bool"},
 	Fact{Check: "modem.bearer", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
-	Fact{Check: "modem.line", Name: "outcome", Type: "word", Words: list15},
+	Fact{Check: "modem.line", Name: "outcome", Type: "word", Words: list3df0a747},
 	Fact{Check: "modem.line", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
 	Fact{Check: "modem.line", Name: "volts", Type: "float", Unit: "v", High: 400},
 	Fact{Check: "modem.port", Name: "firmware", Type: "text", Display: true, Why: "no judgement hangs on a version; that it changed does, in app.config"},
 	Fact{Check: "modem.port", Name: "model", Type: "text", Display: true, Why: "no judgement hangs on a model"},
-	Fact{Check: "modem.port", Name: "outcome", Type: "word", Words: list16},
+	Fact{Check: "modem.port", Name: "outcome", Type: "word", Words: listda249a01},
 	Fact{Check: "modem.port", Name: "unanswered", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "modem.port", Name: "via", Type: "name", Display: true, Why: "who was asked instead of the modem"},
-	Fact{Check: "modem.registration", Name: "radio", Type: "word", Words: list17},
-	Fact{Check: "modem.registration", Name: "state", Type: "word", Words: list18},
-	Fact{Check: "modem.registration", Name: "tech", Type: "word", Words: list19, Display: true, Why: "modem.signal carries it for its limits"},
+	Fact{Check: "modem.registration", Name: "radio", Type: "word", Words: listd77336e4},
+	Fact{Check: "modem.registration", Name: "state", Type: "word", Words: list5b021091},
+	Fact{Check: "modem.registration", Name: "tech", Type: "word", Words: listd18c9a60, Display: true, Why: "modem.signal carries it for its limits"},
 	Fact{Check: "modem.registration", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
 	Fact{Check: "modem.signal", Name: "ber_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "modem.signal", Name: "rsrp_dbm", Type: "float", Unit: "dbm", Low: -157},
@@ -243,9 +243,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "modem.signal", Name: "rssi_dbm", Type: "float", Unit: "dbm", Low: -130},
 	Fact{Check: "modem.signal", Name: "samples", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "modem.signal", Name: "sinr_db", Type: "float", Unit: "db", Low: -30, High: 50},
-	Fact{Check: "modem.signal", Name: "tech", Type: "word", Words: list19},
+	Fact{Check: "modem.signal", Name: "tech", Type: "word", Words: listd18c9a60},
 	Fact{Check: "modem.signal", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
-	Fact{Check: "modem.sim", Name: "state", Type: "word", Words: list20},
+	Fact{Check: "modem.sim", Name: "state", Type: "word", Words: liste59fb580},
 	Fact{Check: "modem.sim", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
 	Fact{Check: "net.address", Name: "address", Type: "name"},
 	Fact{Check: "net.address", Name: "conflict", Type: "bool"},
@@ -257,7 +257,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "net.address", Name: "gateway_on_link", Type: "bool"},
 	Fact{Check: "net.address", Name: "iface", Type: "name"},
 	Fact{Check: "net.address", Name: "prefix", Type: "int", Unit: "bits", High: 128, Display: true, Why: "gateway_in_subnet is what a wrong prefix does"},
-	Fact{Check: "net.bearer", Name: "active", Type: "word", Words: list21},
+	Fact{Check: "net.bearer", Name: "active", Type: "word", Words: list8b68f7c0},
 	Fact{Check: "net.bearer", Name: "changes_1h", Type: "int", Unit: "count", High: 100000},
 	Fact{Check: "net.bearer", Name: "iface", Type: "name", Display: true, Why: "the kind is what counts; the name is for a technician"},
 	Fact{Check: "net.bearer", Name: "watched_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "as net.link's"},
@@ -265,9 +265,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "net.dns", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.dns", Name: "name", Type: "name", Display: true, Why: "names the host in the text"},
 	Fact{Check: "net.dns", Name: "no_address", Type: "bool"},
-	Fact{Check: "net.dns", Name: "outcome", Type: "word", Words: list22},
+	Fact{Check: "net.dns", Name: "outcome", Type: "word", Words: list07a578ef},
 	Fact{Check: "net.dns", Name: "resolvers_failed", Type: "int", Unit: "count", High: 100},
-	Fact{Check: "net.dns", Name: "source", Type: "word", Words: list23},
+	Fact{Check: "net.dns", Name: "source", Type: "word", Words: listaa89795d},
 	Fact{Check: "net.errors", Name: "crc_errors", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "net.errors", Name: "drops", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "net.errors", Name: "iface", Type: "name"},
@@ -276,11 +276,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "net.errors", Name: "window_s", Type: "int", Unit: "s", High: 1e+10},
 	Fact{Check: "net.gateway", Name: "ip", Type: "name", Display: true, Why: "names the router in the text"},
 	Fact{Check: "net.gateway", Name: "loss_pct", Type: "float", Unit: "pct", High: 100},
-	Fact{Check: "net.gateway", Name: "neighbour", Type: "word", Words: list24},
+	Fact{Check: "net.gateway", Name: "neighbour", Type: "word", Words: list5f38b6d9},
 	Fact{Check: "net.gateway", Name: "rtt_ms", Type: "float", Unit: "ms", High: 1e+07},
-	Fact{Check: "net.internet", Name: "by", Type: "word", Words: list25, Display: true, Why: "as net.tcp's"},
+	Fact{Check: "net.internet", Name: "by", Type: "word", Words: listd81d5d08, Display: true, Why: "as net.tcp's"},
 	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "one connect to a place that is not the host says nothing of the host's delay; net.path measures it"},
-	Fact{Check: "net.internet", Name: "outcome", Type: "word", Words: list26},
+	Fact{Check: "net.internet", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.internet", Name: "portal", Type: "bool"},
 	Fact{Check: "net.internet", Name: "retrans", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "net.internet", Name: "target", Type: "name", Display: true, Why: "any place that is not the host serves"},
@@ -288,41 +288,41 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "net.link", Name: "enabled", Type: "bool"},
 	Fact{Check: "net.link", Name: "flaps_1h", Type: "int", Unit: "count", High: 100000},
 	Fact{Check: "net.link", Name: "iface", Type: "name"},
-	Fact{Check: "net.link", Name: "kind", Type: "word", Words: list27},
-	Fact{Check: "net.link", Name: "outcome", Type: "word", Words: list28},
+	Fact{Check: "net.link", Name: "kind", Type: "word", Words: list0e963c8e},
+	Fact{Check: "net.link", Name: "outcome", Type: "word", Words: listf431010b},
 	Fact{Check: "net.link", Name: "speed_mbps", Type: "int", Unit: "mbps", High: 1e+06},
 	Fact{Check: "net.link", Name: "watched_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "says how much of the hour flaps_1h speaks of; a short watch can only count too few"},
 	Fact{Check: "net.mtu", Name: "largest_ok_bytes", Type: "int", Unit: "bytes", High: 1e+06, Display: true, Why: "the outcome is the judgement; the size is for whoever sets an MTU"},
-	Fact{Check: "net.mtu", Name: "outcome", Type: "word", Words: list29},
+	Fact{Check: "net.mtu", Name: "outcome", Type: "word", Words: list056ad5a9},
 	Fact{Check: "net.mtu", Name: "target", Type: "name", Display: true, Why: "what swallows large packets on the way to one place does so on the way to all"},
-	Fact{Check: "net.path", Name: "by", Type: "word", Words: list30, Display: true, Why: "how the loss was measured; the limits are the same for all"},
+	Fact{Check: "net.path", Name: "by", Type: "word", Words: list617d3a3b, Display: true, Why: "how the loss was measured; the limits are the same for all"},
 	Fact{Check: "net.path", Name: "jitter_ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.path", Name: "loss_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "net.path", Name: "retrans_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "net.path", Name: "rtt_ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.path", Name: "samples", Type: "int", Unit: "count", High: 1e+09},
 	Fact{Check: "net.path", Name: "target", Type: "name"},
-	Fact{Check: "net.tcp", Name: "by", Type: "word", Words: list25, Display: true, Why: "the application's own connection was seen to work, and none was made"},
+	Fact{Check: "net.tcp", Name: "by", Type: "word", Words: listd81d5d08, Display: true, Why: "the application's own connection was seen to work, and none was made"},
 	Fact{Check: "net.tcp", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
-	Fact{Check: "net.tcp", Name: "outcome", Type: "word", Words: list26},
+	Fact{Check: "net.tcp", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.tcp", Name: "retrans", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "net.tcp", Name: "target", Type: "name"},
 	Fact{Check: "net.tls", Name: "alert", Type: "int", High: 255, Display: true, Why: "an answer to our hello, which need not be that to the application's"},
 	Fact{Check: "net.tls", Name: "cn_only", Type: "bool", Display: true, Why: "what payment applications use accepts a name in the subject alone; newer libraries do not"},
 	Fact{Check: "net.tls", Name: "days_left", Type: "int", Unit: "days", Low: -100000, High: 100000},
-	Fact{Check: "net.tls", Name: "hello", Type: "word", Words: list31, Display: true, Why: "which form of the first message was answered; for whoever sets up a client"},
-	Fact{Check: "net.tls", Name: "large_hello", Type: "word", Words: list32},
+	Fact{Check: "net.tls", Name: "hello", Type: "word", Words: list820e953a, Display: true, Why: "which form of the first message was answered; for whoever sets up a client"},
+	Fact{Check: "net.tls", Name: "large_hello", Type: "word", Words: list9aa69f6a},
 	Fact{Check: "net.tls", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "the handshake's delay is that of the path, which net.path and net.tcp judge"},
 	Fact{Check: "net.tls", Name: "old_version", Type: "bool"},
-	Fact{Check: "net.tls", Name: "outcome", Type: "word", Words: list33},
+	Fact{Check: "net.tls", Name: "outcome", Type: "word", Words: listf76dfe9e},
 	Fact{Check: "net.tls", Name: "reset", Type: "bool"},
 	Fact{Check: "net.tls", Name: "sha1", Type: "bool", Display: true, Why: "as cn_only: accepted by what is in use, refused by newer libraries"},
 	Fact{Check: "net.tls", Name: "target", Type: "name"},
 	Fact{Check: "net.tls", Name: "tlcp", Type: "bool", Display: true, Why: "the host speaks the national protocol, which cannot be judged here"},
 	Fact{Check: "net.tls", Name: "wants_certificate", Type: "bool", Display: true, Why: "only the application has the certificate that is asked for"},
-	Fact{Check: "net.tls", Name: "which", Type: "word", Words: list34},
+	Fact{Check: "net.tls", Name: "which", Type: "word", Words: list49d103f9},
 	Fact{Check: "net.wifi", Name: "associated", Type: "bool"},
-	Fact{Check: "net.wifi", Name: "auth", Type: "word", Words: list35},
+	Fact{Check: "net.wifi", Name: "auth", Type: "word", Words: list1a2e3485},
 	Fact{Check: "net.wifi", Name: "rssi_dbm", Type: "float", Unit: "dbm", Low: -130},
 	Fact{Check: "net.wifi", Name: "ssid_ok", Type: "bool"},
 	Fact{Check: "pinpad.port", Name: "code", Type: "name", Display: true, Why: "the pad's own number of the fault, for its workshop"},
@@ -330,10 +330,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "pinpad.port", Name: "keys_loaded", Type: "counts", Display: true, Why: "app.keys judges which must be there"},
 	Fact{Check: "pinpad.port", Name: "maker", Type: "text", Display: true, Why: "as model"},
 	Fact{Check: "pinpad.port", Name: "model", Type: "text", Display: true, Why: "no judgement hangs on a model"},
-	Fact{Check: "pinpad.port", Name: "outcome", Type: "word", Words: list36, Hook: true},
+	Fact{Check: "pinpad.port", Name: "outcome", Type: "word", Words: list2edf52aa, Hook: true},
 	Fact{Check: "pinpad.port", Name: "spec", Type: "text", Display: true, Why: "as model"},
 	Fact{Check: "printer.status", Name: "offline", Type: "bool", Display: true, Why: "a key was pressed or it knows no other status: neither fault nor health"},
-	Fact{Check: "printer.status", Name: "outcome", Type: "word", Words: list36, Hook: true},
+	Fact{Check: "printer.status", Name: "outcome", Type: "word", Words: list2edf52aa, Hook: true},
 	Fact{Check: "reader.line", Name: "chars", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "reader.line", Name: "crc", Type: "int", Unit: "count", High: 1e+15},
 	Fact{Check: "reader.line", Name: "crc_swapped", Type: "int", Unit: "count", High: 1e+09, Display: true, Why: "a harmless habit of one maker's firmware"},
@@ -346,7 +346,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "reader.line", Name: "window_s", Type: "int", Unit: "s", High: 1e+10},
 	Fact{Check: "reader.port", Name: "firmware", Type: "text", Display: true, Why: "as modem.port's"},
 	Fact{Check: "reader.port", Name: "model", Type: "text", Display: true, Why: "no judgement hangs on a model"},
-	Fact{Check: "reader.port", Name: "outcome", Type: "word", Words: list16},
+	Fact{Check: "reader.port", Name: "outcome", Type: "word", Words: listda249a01},
 	Fact{Check: "reader.reads", Name: "cards", Type: "int", Unit: "count", High: 1e+09, Hook: true},
 	Fact{Check: "reader.reads", Name: "cards_failed", Type: "int", Unit: "count", High: 1e+09, Hook: true},
 	Fact{Check: "reader.reads", Name: "cards_retried", Type: "int", Unit: "count", High: 1e+09, Display: true, Why: "wear is judged from trouble_pct, which counts them"},
@@ -355,20 +355,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Fact{Check: "reader.reads", Name: "failed_low_pct", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "reader.reads", Name: "failed_low_pct_by", Type: "counts", Unit: "pct", Display: true, Why: "which track or step fails, for the workshop; the whole is judged by failed_low_pct"},
 	Fact{Check: "reader.reads", Name: "good", Type: "int", Unit: "count", High: 1e+09, Display: true, Hook: true, Why: "cards and cards_failed count by card, which tells one bad card from a bad reader"},
-	Fact{Check: "reader.reads", Name: "head", Type: "word", Words: list37, Display: true, Why: "the head that the counts are of, for the text and the workshop"},
+	Fact{Check: "reader.reads", Name: "head", Type: "word", Words: list9e53393e, Display: true, Why: "the head that the counts are of, for the text and the workshop"},
 	Fact{Check: "reader.reads", Name: "statistics", Type: "counts", Display: true, Why: "UnifiedPOS device statistics, for the estate's own tools"},
 	Fact{Check: "reader.reads", Name: "trouble_before_pct", Type: "float", Unit: "pct", High: 100, Display: true, Why: "wearing says that trouble_pct has grown; this is what it was"},
 	Fact{Check: "reader.reads", Name: "trouble_pct", Type: "float", Unit: "pct", High: 100},
-	Fact{Check: "reader.reads", Name: "wearing", Type: "word", Words: list38},
+	Fact{Check: "reader.reads", Name: "wearing", Type: "word", Words: listc0a4bad2},
 	Fact{Check: "reader.reads", Name: "window_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Hook: true, Why: "a share of cards needs no window"},
 	Fact{Check: "reader.selftest", Name: "code", Type: "name", Display: true, Why: "the maker's own number of the fault, for its workshop"},
 	Fact{Check: "reader.selftest", Name: "note", Type: "text", Display: true, Why: "what the maker's table says of the code"},
-	Fact{Check: "reader.selftest", Name: "outcome", Type: "word", Words: list39},
-	Fact{Check: "reader.slot", Name: "card", Type: "word", Words: list40},
+	Fact{Check: "reader.selftest", Name: "outcome", Type: "word", Words: list165842a5},
+	Fact{Check: "reader.slot", Name: "card", Type: "word", Words: list8e506325},
 	Fact{Check: "reader.usb", Name: "disconnects_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "reader.usb", Name: "present", Type: "bool"},
 	Fact{Check: "source.readable", Name: "bytes", Type: "int", Unit: "bytes", High: 1e+15, Display: true, Why: "how much passed unread"},
-	Fact{Check: "source.readable", Name: "first", Type: "word", Words: list41, Display: true, Why: "class of the first byte, for whoever configures the dialect"},
+	Fact{Check: "source.readable", Name: "first", Type: "word", Words: listf7494dbc, Display: true, Why: "class of the first byte, for whoever configures the dialect"},
 	Fact{Check: "source.readable", Name: "messages_read", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "says how much was read; what was not is told to the person at the terminal, it breaks no sale"},
 	Fact{Check: "source.readable", Name: "messages_unread", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "a source that cannot be read is a gap in what is known, never a cause of a failed sale"},
 	Fact{Check: "source.readable", Name: "not_in_encoding", Type: "int", Unit: "count", High: 1e+12, Display: true, Why: "lines of a log whose encoding is set wrongly, for whoever configures it"},
@@ -463,7 +463,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "stan_reused", Op: "not"},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "keys.bad", Check: "app.keys", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list42},
+		Cond{Fact: "state", Op: "eq", Words: list2e98fc46},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "keys.bad", Check: "app.keys", When: []Cond{
 		Cond{Op: "claimed"},
@@ -482,12 +482,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "app.down", Check: "app.process", When: []Cond{
 		Cond{Fact: "running", Op: "not"},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "app.crashing", Check: "app.process", Fact: "crashes_24h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
-	Limit{Finding: "app.crashed-some", Check: "app.process", Fact: "crashes_24h", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
-	Limit{Finding: "app.restarting", Check: "app.process", Fact: "restarts_24h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "app.down", Check: "app.process", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "app.crashing", Check: "app.process", Fact: "crashes_24h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
+	Limit{Finding: "app.crashed-some", Check: "app.process", Fact: "crashes_24h", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
+	Limit{Finding: "app.restarting", Check: "app.process", Fact: "restarts_24h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "app.fine", Check: "app.process", Full: 1, News: "good"},
 	Limit{Finding: "session.out", Check: "app.session", When: []Cond{
 		Cond{Op: "joined"},
@@ -574,6 +574,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "clock.off", Check: "board.clock", Fact: "offset_abs_s", Poor: 5, Bad: 60, Full: 300, News: "bad"},
+	Limit{Finding: "clock.off", Check: "board.clock", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", Fact: "offset_abs_s", Poor: 300, Bad: 3600, Full: 3600, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", When: []Cond{
 		Cond{Fact: "before_build", Op: "is"},
@@ -589,9 +592,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "trusted", Op: "not"},
 		Cond{Fact: "offset_s", Op: "unknown"},
 	}, Full: 0.6, News: "note"},
-	Limit{Finding: "clock.off", Check: "board.clock", When: []Cond{
-		Cond{Op: "claimed"},
-	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "clock.ok", Check: "board.clock", When: []Cond{
 		Cond{Fact: "offset_s", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -599,36 +599,36 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "trusted", Op: "is"},
 		Cond{Fact: "offset_s", Op: "unknown"},
 	}, Full: 0.6, News: "good"},
+	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "cpu.high", Check: "board.cpu", Fact: "pressure_avg10", Poor: 40, Bad: 50, Full: 60, News: "bad"},
 	Limit{Finding: "cpu.high", Check: "board.cpu", When: []Cond{
 		Cond{Fact: "pressure_avg10", Op: "unknown"},
 	}, Fact: "load_each", Poor: 3, Bad: 4, Full: 5, News: "bad"},
-	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "pressure_avg10", Poor: 20, Bad: 3.4028234663852886e+38, Full: 50, News: "poor"},
-	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "load_each", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "cpu.high", Check: "board.cpu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
-	Limit{Finding: "load.ok", Check: "board.cpu", Full: 1, News: "good", Joined: true},
+	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "pressure_avg10", Poor: 20, Bad: 3.4028234663852886e+38, Full: 50, News: "poor"},
+	Limit{Finding: "cpu.raised", Check: "board.cpu", Fact: "load_each", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
-		Cond{Fact: "pre_eol", Op: "eq", Words: list43},
+		Cond{Fact: "pre_eol", Op: "eq", Words: listecc40f59},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "life_used_pct", Poor: 96, Bad: 100, Full: 102, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "io_errors_24h", Poor: 1, Bad: 3, Full: 3, News: "bad"},
 	Limit{Finding: "flash.bad", Check: "board.flash", Fact: "failures", Poor: 1, Bad: 3, Full: 3, News: "bad"},
+	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
+		Cond{Op: "claimed"},
+	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "flash.worn", Check: "board.flash", When: []Cond{
-		Cond{Fact: "pre_eol", Op: "eq", Words: list44},
+		Cond{Fact: "pre_eol", Op: "eq", Words: list88735b2e},
 	}, Full: 1, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "life_used_pct", Poor: 85, Bad: 3.4028234663852886e+38, Full: 95, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "io_errors_24h", Bad: 3.4028234663852886e+38, Full: 1, News: "poor"},
 	Limit{Finding: "flash.worn", Check: "board.flash", Fact: "failures", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
-	Limit{Finding: "flash.bad", Check: "board.flash", When: []Cond{
-		Cond{Op: "claimed"},
-	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "flash.ok", Check: "board.flash", Full: 1, News: "good"},
+	Limit{Finding: "memory.low", Check: "board.kernel", Fact: "oom_24h", Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "kernel.io", Check: "board.kernel", Fact: "io_errors_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "power.under-voltage", Check: "board.kernel", Fact: "under_voltage_24h", Bad: 1, Full: 4, News: "bad"},
 	Limit{Finding: "kernel.hung", Check: "board.kernel", Fact: "hung_tasks_24h", Bad: 1, Full: 2, News: "bad"},
-	Limit{Finding: "memory.low", Check: "board.kernel", Fact: "oom_24h", Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "kernel.overheat", Check: "board.kernel", Fact: "overheat_24h", Bad: 1, Full: 6, News: "bad"},
 	Limit{Finding: "usb.disconnects", Check: "board.kernel", Fact: "usb_disconnects_24h", Bad: 3, Full: 3, News: "bad"},
 	Limit{Finding: "usb.errors", Check: "board.kernel", Fact: "usb_errors_24h", Bad: 3, Full: 5, News: "bad"},
@@ -642,55 +642,55 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "available_mb", Poor: 16, Bad: 8, Full: 6, News: "bad"},
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "available_pct", Poor: 6, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "memory.low", Check: "board.memory", Fact: "pressure_avg10", Poor: 15, Bad: 25, Full: 40, News: "bad"},
-	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "pressure_avg10", Poor: 10, Bad: 3.4028234663852886e+38, Full: 25, News: "poor"},
-	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "available_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "memory.low", Check: "board.memory", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "pressure_avg10", Poor: 10, Bad: 3.4028234663852886e+38, Full: 25, News: "poor"},
+	Limit{Finding: "memory.tight", Check: "board.memory", Fact: "available_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 4, News: "poor"},
 	Limit{Finding: "load.ok", Check: "board.memory", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "load.ok", Check: "board.memory", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "power.battery", Check: "board.power", When: []Cond{
-		Cond{Fact: "source", Op: "eq", Words: list45},
+		Cond{Fact: "source", Op: "eq", Words: listf32d6bcb},
 	}, Fact: "battery_pct", Poor: 20, Bad: 10, Full: 6, News: "bad"},
 	Limit{Finding: "power.battery-sick", Check: "board.power", When: []Cond{
-		Cond{Fact: "battery_health", Op: "eq", Words: list46},
+		Cond{Fact: "battery_health", Op: "eq", Words: list5a2b865e},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", When: []Cond{
-		Cond{Fact: "source", Op: "ne", Words: list45},
+		Cond{Fact: "source", Op: "ne", Words: listf32d6bcb},
 		Cond{Fact: "millivolts", Op: "ge", Number: 4000},
 	}, Fact: "millivolts", Poor: 4850, Bad: 4700, Full: 4550, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", When: []Cond{
 		Cond{Fact: "under_voltage", Op: "is"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", Fact: "dips_1h", Poor: 2, Bad: 3, Full: 4, News: "bad"},
-	Limit{Finding: "power.some-dips", Check: "board.power", Fact: "dips_1h", Bad: 3, Full: 3, News: "bad"},
-	Limit{Finding: "power.dips-hurt", Check: "board.power", Fact: "dips_with_errors_1h", Bad: 2, Full: 2, News: "bad"},
 	Limit{Finding: "power.bad", Check: "board.power", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "power.some-dips", Check: "board.power", Fact: "dips_1h", Bad: 3, Full: 3, News: "bad"},
+	Limit{Finding: "power.dips-hurt", Check: "board.power", Fact: "dips_with_errors_1h", Bad: 2, Full: 2, News: "bad"},
 	Limit{Finding: "power.ok", Check: "board.power", Full: 1, News: "good"},
 	Limit{Finding: "power.brownout", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list47},
+		Cond{Fact: "last_reason", Op: "eq", Words: list576cd35d},
 	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "power.brownout", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list47},
+		Cond{Fact: "last_reason", Op: "eq", Words: list576cd35d},
 	}, Fact: "count_24h", Poor: -1, Bad: 1, Full: 2, News: "bad"},
 	Limit{Finding: "reboots.crash", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list48},
+		Cond{Fact: "last_reason", Op: "eq", Words: list1cdb1cba},
 	}, Full: 0.5, News: "bad"},
 	Limit{Finding: "reboots.crash", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list49},
+		Cond{Fact: "last_reason", Op: "eq", Words: list5748065d},
 	}, Full: 0.3, News: "poor"},
 	Limit{Finding: "reboots.crash", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list50},
+		Cond{Fact: "last_reason", Op: "eq", Words: list9bcc8b09},
 	}, Fact: "count_24h", Bad: 2, Full: 2, News: "bad"},
 	Limit{Finding: "reboots.many", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "ne", Words: list51},
+		Cond{Fact: "last_reason", Op: "ne", Words: list74cadc00},
 	}, Fact: "count_24h", Poor: 2, Bad: 4, Full: 6, News: "bad"},
 	Limit{Finding: "reboots.many", Check: "board.reboots", When: []Cond{
-		Cond{Fact: "last_reason", Op: "eq", Words: list51},
+		Cond{Fact: "last_reason", Op: "eq", Words: list74cadc00},
 	}, Fact: "count_24h", Poor: 3, Bad: 3.4028234663852886e+38, Full: 8, News: "poor"},
 	Limit{Finding: "reboots.many", Check: "board.reboots", When: []Cond{
 		Cond{Op: "claimed"},
@@ -701,11 +701,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_pct", Poor: 4, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "inodes_free_pct", Poor: 4, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_kb", Poor: 1024, Bad: 512, Full: 256, News: "bad"},
-	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
-	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.full", Check: "board.storage", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.3, News: "bad"},
+	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
+	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good", Joined: true},
 	Limit{Finding: "storage.ok", Check: "board.storage", When: []Cond{
 		Cond{Op: "joined"},
@@ -715,10 +715,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", Fact: "celsius", Poor: 80, Bad: 85, Full: 90, News: "bad"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", Fact: "below_critical", Poor: 10, Bad: 5, Full: 2, News: "bad"},
-	Limit{Finding: "heat.warm", Check: "board.thermal", Fact: "celsius", Poor: 74, Bad: 3.4028234663852886e+38, Full: 84, News: "poor"},
 	Limit{Finding: "heat.bad", Check: "board.thermal", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "heat.warm", Check: "board.thermal", Fact: "celsius", Poor: 74, Bad: 3.4028234663852886e+38, Full: 84, News: "poor"},
 	Limit{Finding: "heat.ok", Check: "board.thermal", When: []Cond{
 		Cond{Fact: "celsius", Op: "known"},
 	}, Full: 1, News: "good"},
@@ -749,92 +749,98 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
 		Cond{Fact: "context_active", Op: "is"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "apn.bad", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "apn.none", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "apn.detached", Check: "modem.bearer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "apn.barred", Check: "modem.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "apn.ok", Check: "modem.bearer", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "phone.no-tone", Check: "modem.line", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list52},
+		Cond{Fact: "outcome", Op: "eq", Words: list897687a6},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "phone.no-tone", Check: "modem.line", Fact: "volts", Poor: 5, Bad: 3, Full: 1, News: "bad"},
 	Limit{Finding: "phone.fails", Check: "modem.line", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list53},
+		Cond{Fact: "outcome", Op: "eq", Words: list15188127},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "phone.fails", Check: "modem.line", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "phone.thin", Check: "modem.line", Fact: "volts", Poor: 25, Bad: -3.4028234663852886e+38, Full: 8, News: "poor"},
 	Limit{Finding: "phone.ok", Check: "modem.line", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "modem.gone", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list28},
+		Cond{Fact: "outcome", Op: "eq", Words: listf431010b},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "modem.silent", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list55},
-	}, Full: 1, News: "bad"},
-	Limit{Finding: "modem.garbled", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list56},
+		Cond{Fact: "outcome", Op: "eq", Words: list0749d615},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "modem.silent", Check: "modem.port", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "modem.garbled", Check: "modem.port", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listd4e599cf},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "modem.patchy", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "unanswered", Bad: 3.4028234663852886e+38, Full: 6, News: "poor"},
+	Limit{Finding: "modem.unheard", Check: "modem.port", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "modem.ok", Check: "modem.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "reg.off", Check: "modem.registration", When: []Cond{
-		Cond{Fact: "radio", Op: "eq", Words: list17},
+		Cond{Fact: "radio", Op: "eq", Words: listd77336e4},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reg.denied", Check: "modem.registration", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list57},
+		Cond{Fact: "state", Op: "eq", Words: list6b3f53eb},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list58},
+		Cond{Fact: "state", Op: "eq", Words: list7c12161e},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "reg.idle", Check: "modem.registration", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list59},
+		Cond{Fact: "state", Op: "eq", Words: list47e98a76},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reg.idle", Check: "modem.registration", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "reg.ok", Check: "modem.registration", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list60},
+		Cond{Fact: "state", Op: "eq", Words: list93762884},
 	}, Full: 1, News: "good"},
-	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "reg.searching-good", Check: "modem.registration", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "rsrp_dbm", Poor: -105, Bad: -3.4028234663852886e+38, Full: -113, News: "poor"},
-	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "rsrp_dbm", Grades: true, Fair: -95, Poor: -112, Bad: -115, Full: -121, News: "bad"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "sinr_db", Poor: 1, Bad: -3.4028234663852886e+38, Full: -3, News: "poor"},
-	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "sinr_db", Grades: true, Fair: 13, Poor: -2, Bad: -3, Full: -6, News: "bad"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", Fact: "rsrq_db", Grades: true, Fair: -10, Poor: -15, Bad: -3.4028234663852886e+38, Full: -20, News: "poor"},
 	Limit{Finding: "signal.poor", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "unknown"},
 		Cond{Fact: "sinr_db", Op: "unknown"},
 	}, Fact: "rssi_dbm", Grades: true, Fair: -80, Poor: -90, Bad: -3.4028234663852886e+38, Full: -103, News: "poor"},
+	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "rsrp_dbm", Grades: true, Fair: -95, Poor: -112, Bad: -115, Full: -121, News: "bad"},
+	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "sinr_db", Grades: true, Fair: 13, Poor: -2, Bad: -3, Full: -6, News: "bad"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "unknown"},
 		Cond{Fact: "sinr_db", Op: "unknown"},
-		Cond{Fact: "tech", Op: "eq", Words: list61},
+		Cond{Fact: "tech", Op: "eq", Words: listd7de244b},
 	}, Fact: "rssi_dbm", Poor: -101, Bad: -104, Full: -109, News: "bad"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
 		Cond{Fact: "rsrp_dbm", Op: "unknown"},
 		Cond{Fact: "sinr_db", Op: "unknown"},
-		Cond{Fact: "tech", Op: "ne", Words: list61},
+		Cond{Fact: "tech", Op: "ne", Words: listd7de244b},
 	}, Fact: "rssi_dbm", Poor: -103, Bad: -106, Full: -109, News: "bad"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", Fact: "ber_pct", Poor: 3, Bad: 5, Full: 10, News: "bad"},
 	Limit{Finding: "signal.bad", Check: "modem.signal", When: []Cond{
@@ -853,10 +859,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "sinr_db", Op: "known"},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "sim.ok", Check: "modem.sim", When: []Cond{
-		Cond{Fact: "state", Op: "eq", Words: list62},
+		Cond{Fact: "state", Op: "eq", Words: listd7b01d0d},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "sim.bad", Check: "modem.sim", When: []Cond{
-		Cond{Fact: "state", Op: "ne", Words: list62},
+		Cond{Fact: "state", Op: "ne", Words: listd7b01d0d},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "sim.bad", Check: "modem.sim", When: []Cond{
 		Cond{Op: "claimed"},
@@ -883,14 +889,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 5, Full: 8, News: "bad"},
-	Limit{Finding: "bearer.some", Check: "net.bearer", Fact: "changes_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
-	Limit{Finding: "bearer.steady", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 3, Full: 1, News: "good"},
-	Limit{Finding: "bearer.none", Check: "net.bearer", When: []Cond{
-		Cond{Fact: "active", Op: "eq", Words: list63},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "bearer.changes", Check: "net.bearer", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad"},
+	Limit{Finding: "bearer.some", Check: "net.bearer", Fact: "changes_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor"},
+	Limit{Finding: "bearer.steady", Check: "net.bearer", Fact: "changes_1h", Poor: 3, Bad: 3, Full: 1, News: "good"},
+	Limit{Finding: "bearer.none", Check: "net.bearer", When: []Cond{
+		Cond{Fact: "active", Op: "eq", Words: list88d7b912},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "bearer.dial", Check: "net.bearer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
@@ -904,10 +910,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "dns.degraded", Check: "net.dns", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "resolvers_failed", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
 	Limit{Finding: "dns.blocked", Check: "net.dns", When: []Cond{
 		Cond{Fact: "blocked", Op: "is"},
@@ -916,13 +922,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "no_address", Op: "is"},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.pinned", Check: "net.dns", When: []Cond{
-		Cond{Fact: "source", Op: "eq", Words: list23},
+		Cond{Fact: "source", Op: "eq", Words: listaa89795d},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "dns.fail", Check: "net.dns", When: []Cond{
-		Cond{Fact: "outcome", Op: "ne", Words: list54},
+		Cond{Fact: "outcome", Op: "ne", Words: listc76192ee},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "dns.fail", Check: "net.dns", When: []Cond{
 		Cond{Op: "joined"},
@@ -936,93 +945,90 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "dns.only-host", Check: "net.dns", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "dns.ok", Check: "net.dns", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "errors.high", Check: "net.errors", Fact: "errors_1h", Grades: true, Poor: 20, Bad: 100, Full: 300, News: "bad"},
-	Limit{Finding: "errors.drops", Check: "net.errors", Fact: "drops_1h", Poor: 1500, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "errors.high", Check: "net.errors", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "errors.drops", Check: "net.errors", Fact: "drops_1h", Poor: 1500, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
 	Limit{Finding: "errors.ok", Check: "net.errors", Fact: "errors_1h", Poor: 20, Bad: 20, Full: 5, News: "good"},
 	Limit{Finding: "gateway.flaky", Check: "net.gateway", Fact: "loss_pct", Poor: 4, Bad: 9, Full: 25, News: "bad", Joined: true},
+	Limit{Finding: "gateway.flaky", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.slow", Check: "net.gateway", Fact: "rtt_ms", Poor: 100, Bad: 3.4028234663852886e+38, Full: 400, News: "poor", Joined: true},
+	Limit{Finding: "gateway.slow", Check: "net.gateway", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "gateway.dead", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.dead-blind", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "gateway.flaky", Check: "net.gateway", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "gateway.flaky-wifi", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "gateway.slow", Check: "net.gateway", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "gateway.ok", Check: "net.gateway", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tcp.syn-lost", Check: "net.internet", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list64},
+		Cond{Fact: "outcome", Op: "eq", Words: list1f325994},
 		Cond{Fact: "portal", Op: "not"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list64},
+		Cond{Fact: "outcome", Op: "eq", Words: list1f325994},
 		Cond{Fact: "portal", Op: "unknown"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list65},
+		Cond{Fact: "outcome", Op: "eq", Words: list7a6c8dda},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "internet.portal", Check: "net.internet", When: []Cond{
 		Cond{Fact: "portal", Op: "is"},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "tcp.syn-lost", Check: "net.internet", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "internet.refused", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
-	Limit{Finding: "internet.fail", Check: "net.internet", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "internet.fail-beyond", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "internet.ok", Check: "net.internet", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "not"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.flaps", Check: "net.link", Fact: "flaps_1h", Grades: true, Poor: 3, Bad: 5, Full: 6, News: "bad", Joined: true},
+	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.some-flaps", Check: "net.link", Fact: "flaps_1h", Poor: 2, Bad: 3.4028234663852886e+38, Full: 4, News: "poor", Joined: true},
+	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "link.slow", Check: "net.link", When: []Cond{
 		Cond{Fact: "carrier", Op: "is"},
-		Cond{Fact: "kind", Op: "eq", Words: list66},
+		Cond{Fact: "kind", Op: "eq", Words: lista03c286b},
 		Cond{Fact: "speed_mbps", Op: "le", Number: 10},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "link.disabled", Check: "net.link", When: []Cond{
 		Cond{Fact: "enabled", Op: "not"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "link.gone", Check: "net.link", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list28},
+		Cond{Fact: "outcome", Op: "eq", Words: listf431010b},
 	}, Full: 1, News: "bad"},
-	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.wifi-down", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.cellular-down", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "link.flaps", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "link.some-flaps", Check: "net.link", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "link.wifi-flaps", Check: "net.link", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1039,37 +1045,40 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "mtu.ok", Check: "net.mtu", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "mtu.blackhole", Check: "net.mtu", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list67},
+		Cond{Fact: "outcome", Op: "eq", Words: listfd97077b},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "mtu.blackhole", Check: "net.mtu", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "path.loss", Check: "net.path", Fact: "loss_pct", Grades: true, Poor: 4, Bad: 8, Full: 25, News: "bad", Joined: true},
-	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
-	Limit{Finding: "path.retrans", Check: "net.path", Fact: "retrans_pct", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "path.loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", Fact: "rtt_ms", Grades: true, Fair: 200, Poor: 700, Bad: 1000, Full: 1300, News: "bad", Joined: true},
+	Limit{Finding: "path.slow", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "rtt_ms", Poor: 350, Bad: 3.4028234663852886e+38, Full: 700, News: "poor", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", Fact: "jitter_ms", Poor: 50, Bad: 3.4028234663852886e+38, Full: 900, News: "poor", Joined: true},
+	Limit{Finding: "path.slow-some", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
+	Limit{Finding: "path.retrans", Check: "net.path", Fact: "retrans_pct", Poor: 2, Bad: 3.4028234663852886e+38, Full: 10, News: "poor"},
 	Limit{Finding: "path.loss-all", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "path.loss-host", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "path.host-alive", Check: "net.path", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "path.gateway-loss", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "path.slow", Check: "net.path", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "path.slow-some", Check: "net.path", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "path.ok", Check: "net.path", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1077,14 +1086,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
+	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
-		Cond{Fact: "outcome", Op: "ne", Words: list54},
+		Cond{Fact: "outcome", Op: "ne", Words: listc76192ee},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 3000, News: "poor", Joined: true},
+	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "tcp.syn-lost", Check: "net.tcp", Fact: "retrans", Bad: 3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "tcp.refused", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
@@ -1093,9 +1111,6 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.refused-all", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tcp.timeout", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.host-alone", Check: "net.tcp", When: []Cond{
@@ -1125,20 +1140,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tcp.slow", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "poor", Joined: true},
-	Limit{Finding: "tcp.ok", Check: "net.tcp", When: []Cond{
-		Cond{Op: "joined"},
+	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
-		Cond{Fact: "outcome", Op: "ne", Words: list54},
+		Cond{Fact: "outcome", Op: "ne", Words: listc76192ee},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tls.expiring", Check: "net.tls", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "days_left", Grades: true, Fair: 90, Poor: 30, Bad: -3.4028234663852886e+38, Full: 7, News: "poor"},
 	Limit{Finding: "tls.reset", Check: "net.tls", When: []Cond{
 		Cond{Fact: "reset", Op: "is"},
@@ -1147,7 +1162,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Fact: "old_version", Op: "is"},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "tls.large-hello", Check: "net.tls", When: []Cond{
-		Cond{Fact: "large_hello", Op: "eq", Words: list68},
+		Cond{Fact: "large_hello", Op: "eq", Words: list85a0a524},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "tls.expired", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
@@ -1182,27 +1197,21 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "tls.timeout", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tls.broken", Check: "net.tls", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "bad", Joined: true},
-	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
-		Cond{Op: "joined"},
-	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "wifi.auth", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "ssid_ok", Op: "not"},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.auth", Check: "net.wifi", When: []Cond{
-		Cond{Fact: "auth", Op: "eq", Words: list69},
+		Cond{Fact: "auth", Op: "eq", Words: listfd94a4c5},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.off", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "associated", Op: "not"},
-		Cond{Fact: "auth", Op: "ne", Words: list69},
+		Cond{Fact: "auth", Op: "ne", Words: listfd94a4c5},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "wifi.weak", Check: "net.wifi", Fact: "rssi_dbm", Grades: true, Fair: -64, Poor: -76, Bad: -80, Full: -86, News: "bad"},
-	Limit{Finding: "wifi.fair", Check: "net.wifi", Fact: "rssi_dbm", Poor: -70, Bad: -3.4028234663852886e+38, Full: -77, News: "poor"},
 	Limit{Finding: "wifi.weak", Check: "net.wifi", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.8, News: "bad"},
+	Limit{Finding: "wifi.fair", Check: "net.wifi", Fact: "rssi_dbm", Poor: -70, Bad: -3.4028234663852886e+38, Full: -77, News: "poor"},
 	Limit{Finding: "wifi.ok", Check: "net.wifi", When: []Cond{
 		Cond{Fact: "associated", Op: "is"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1210,25 +1219,25 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "pinpad.ok", Check: "pinpad.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list70},
+		Cond{Fact: "outcome", Op: "eq", Words: listb15c6a1d},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "pinpad.bad", Check: "pinpad.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list71},
+		Cond{Fact: "outcome", Op: "eq", Words: list246ddb63},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "pinpad.bad", Check: "pinpad.port", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "printer.ok", Check: "printer.status", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list70},
+		Cond{Fact: "outcome", Op: "eq", Words: listb15c6a1d},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "printer.low", Check: "printer.status", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list72},
+		Cond{Fact: "outcome", Op: "eq", Words: list8d244c0b},
 	}, Full: 0.3, News: "poor"},
 	Limit{Finding: "printer.waiting", Check: "printer.status", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list73},
+		Cond{Fact: "outcome", Op: "eq", Words: lista7405682},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "printer.bad", Check: "printer.status", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list74},
+		Cond{Fact: "outcome", Op: "eq", Words: listc7aadd49},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "printer.bad", Check: "printer.status", When: []Cond{
 		Cond{Op: "claimed"},
@@ -1251,30 +1260,30 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "line.some", Check: "reader.line", Fact: "spoiled", Bad: 3.4028234663852886e+38, Full: 5, News: "poor"},
 	Limit{Finding: "line.clean", Check: "reader.line", Fact: "spoiled", Poor: 5, Bad: 5, News: "good"},
 	Limit{Finding: "reader.gone", Check: "reader.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list28},
+		Cond{Fact: "outcome", Op: "eq", Words: listf431010b},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.silent", Check: "reader.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list55},
-	}, Full: 1, News: "bad"},
-	Limit{Finding: "reader.garbled", Check: "reader.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list56},
+		Cond{Fact: "outcome", Op: "eq", Words: list0749d615},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.silent", Check: "reader.port", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.garbled", Check: "reader.port", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: listd4e599cf},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.ok", Check: "reader.port", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", Fact: "failed_low_pct", Grades: true, Poor: 5, Bad: 20, Full: 35, News: "bad", Joined: true},
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.5, News: "bad", Joined: true},
-	Limit{Finding: "reads.wearing", Check: "reader.reads", When: []Cond{
-		Cond{Fact: "wearing", Op: "known"},
-	}, Fact: "trouble_pct", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
 	Limit{Finding: "reads.many-fail", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "reads.wearing", Check: "reader.reads", When: []Cond{
+		Cond{Fact: "wearing", Op: "known"},
+	}, Fact: "trouble_pct", Bad: 3.4028234663852886e+38, Full: 20, News: "poor"},
 	Limit{Finding: "reads.one-fails", Check: "reader.reads", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1282,33 +1291,33 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
 	Limit{Finding: "reader.fault", Check: "reader.selftest", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list75},
-	}, Full: 1, News: "bad"},
-	Limit{Finding: "reader.tamper", Check: "reader.selftest", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list76},
+		Cond{Fact: "outcome", Op: "eq", Words: list765e5f6e},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.fault", Check: "reader.selftest", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.tamper", Check: "reader.selftest", When: []Cond{
+		Cond{Fact: "outcome", Op: "eq", Words: list0f98a169},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.tested", Check: "reader.selftest", When: []Cond{
-		Cond{Fact: "outcome", Op: "eq", Words: list54},
+		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "slot.mute", Check: "reader.slot", When: []Cond{
-		Cond{Fact: "card", Op: "eq", Words: list77},
+		Cond{Fact: "card", Op: "eq", Words: listfc83ed95},
 	}, Full: 1, News: "bad"},
 	Limit{Finding: "slot.mute", Check: "reader.slot", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
 	Limit{Finding: "slot.active", Check: "reader.slot", When: []Cond{
-		Cond{Fact: "card", Op: "eq", Words: list78},
+		Cond{Fact: "card", Op: "eq", Words: list9b4b1b6e},
 	}, Full: 1, News: "good"},
 	Limit{Finding: "reader.usb-flaky", Check: "reader.usb", Fact: "disconnects_1h", Bad: 2, Full: 3, News: "bad"},
-	Limit{Finding: "reader.usb-gone", Check: "reader.usb", When: []Cond{
-		Cond{Fact: "present", Op: "not"},
-	}, Full: 1, News: "bad"},
 	Limit{Finding: "reader.usb-flaky", Check: "reader.usb", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "reader.usb-gone", Check: "reader.usb", When: []Cond{
+		Cond{Fact: "present", Op: "not"},
+	}, Full: 1, News: "bad"},
 	Limit{Finding: "answer.seen", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
@@ -1327,6 +1336,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Limit{Finding: "connect.made", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "good", Joined: true},
+	Limit{Finding: "connect.unused", Check: "txn.answer", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "connect.slow", Check: "txn.answer", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1370,6 +1382,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.all-fail", Check: "txn.history", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.all-fail-local", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "hist.others-ok", Check: "txn.history", When: []Cond{
@@ -1427,6 +1442,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "answer.slow", News: "bad"},
 	FindingNews{Finding: "apn.bad", News: "bad"},
 	FindingNews{Finding: "apn.barred", News: "bad"},
+	FindingNews{Finding: "apn.detached", News: "bad"},
 	FindingNews{Finding: "apn.none", News: "bad"},
 	FindingNews{Finding: "apn.ok", News: "good"},
 	FindingNews{Finding: "app.crashed-some", News: "poor"},
@@ -1481,6 +1497,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "config.phone", News: "bad"},
 	FindingNews{Finding: "connect.made", News: "good"},
 	FindingNews{Finding: "connect.slow", News: "bad"},
+	FindingNews{Finding: "connect.unused", News: "note"},
 	FindingNews{Finding: "cpu.high", News: "bad"},
 	FindingNews{Finding: "cpu.raised", News: "poor"},
 	FindingNews{Finding: "dns.blocked", News: "note"},
@@ -1515,6 +1532,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "heat.warm", News: "poor"},
 	FindingNews{Finding: "hist.after-update", News: "bad"},
 	FindingNews{Finding: "hist.all-fail", News: "bad"},
+	FindingNews{Finding: "hist.all-fail-local", News: "bad"},
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
@@ -1573,6 +1591,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "modem.ok", News: "good"},
 	FindingNews{Finding: "modem.patchy", News: "poor"},
 	FindingNews{Finding: "modem.silent", News: "bad"},
+	FindingNews{Finding: "modem.unheard", News: "bad"},
 	FindingNews{Finding: "mtu.blackhole", News: "bad"},
 	FindingNews{Finding: "mtu.ok", News: "good"},
 	FindingNews{Finding: "no.answer", News: "bad"},
@@ -1583,6 +1602,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "operator.role", News: "bad"},
 	FindingNews{Finding: "path.fast", News: "good"},
 	FindingNews{Finding: "path.gateway-loss", News: "bad"},
+	FindingNews{Finding: "path.host-alive", News: "good"},
 	FindingNews{Finding: "path.loss", News: "bad"},
 	FindingNews{Finding: "path.loss-all", News: "bad"},
 	FindingNews{Finding: "path.loss-host", News: "bad"},
@@ -1694,1245 +1714,1245 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	FindingNews{Finding: "wifi.ok", News: "good"},
 	FindingNews{Finding: "wifi.weak", News: "bad"},
 }, Meanings: []Meaning{
-	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "成功（几乎各家相同）", EN: "Success (almost every 4-digit family)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list79, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "正常", EN: "Normal"}, Domain: "none", Retry: "no", Sources: list80, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "0008", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Network connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "0012", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Socket connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1000", Text: Text{ZH: "认证失败", EN: "Authentication failed"}, Domain: "merchant-config", Retry: "no", Sources: list80},
-	Meaning{Scheme: "acquirer-4", Code: "1001", Text: Text{ZH: "参数不正确，请联系客户经理重置参数", EN: "Parameters illegal, ask to reset parameters"}, Domain: "terminal-config", Retry: "no", Sources: list81, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "1001", Text: Text{ZH: "授权失败", EN: "Authorisation failed"}, Domain: "merchant-config", Retry: "no", Sources: list80, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "1002", Text: Text{ZH: "参数不完整，请联系客户经理重置参数", EN: "Parameters incomplete, ask to reset parameters"}, Domain: "terminal-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1003", Text: Text{ZH: "商户信息未生效", EN: "Merchant information not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1005", Text: Text{ZH: "原订单不存在", EN: "Original order not found"}, Domain: "operator", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1007", Text: Text{ZH: "交易正在处理中", EN: "Transaction in progress"}, Domain: "acquirer-host", Retry: "unknown", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1009", Text: Text{ZH: "操作超时，请重试", EN: "Operation timed out (session expired)"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1011", Text: Text{ZH: "MAC错误，请签到后重试", EN: "MAC error: device working key wrong, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1202", Text: Text{ZH: "商户已停用", EN: "Merchant disabled"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1302", Text: Text{ZH: "门店已关闭", EN: "Store closed"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1401", Text: Text{ZH: "终端不存在（非法终端）", EN: "Terminal does not exist (illegal terminal)"}, Domain: "terminal-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1402", Text: Text{ZH: "设备重复绑定", EN: "Device bound twice"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1403", Text: Text{ZH: "终端号非法（未激活）", EN: "Terminal number illegal (not activated)"}, Domain: "terminal-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1404", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1405", Text: Text{ZH: "应用参数不完整，请签到后重试", EN: "Application parameters incomplete, sign in and retry"}, Domain: "terminal-config", Retry: "after-signin", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1407", Text: Text{ZH: "风险冻结", EN: "Risk freeze"}, Domain: "risk", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1502", Text: Text{ZH: "应用未激活", EN: "Application not activated"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "1503", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key for terminal, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "20xx", Pattern: true, Text: Text{ZH: "20后接39域应答码：2097即97，20A7即A7；A0不变", EN: "Pattern: 20 followed by the DE39 value (2097 = DE39 97, 2096 = 96, 2077 = 77, 20A7 = A7); A0 stays A0"}, Domain: "unknown", Retry: "unknown", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "2101", Text: Text{ZH: "渠道签到失败，请签到后重试", EN: "Channel sign-in failed, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "2102", Text: Text{ZH: "原交易信息不匹配，交易失败", EN: "Answer does not match the original"}, Domain: "acquirer-host", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "2301", Text: Text{ZH: "渠道信息不存在", EN: "Channel information missing"}, Domain: "acquirer-host", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "3001", Text: Text{ZH: "渠道商户信息未生效", EN: "Channel merchant not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "3002", Text: Text{ZH: "渠道终端信息未生效", EN: "Channel terminal not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "4001", Text: Text{ZH: "卡号段不支持，请换卡", EN: "Card BIN not found, use another card"}, Domain: "card-medium", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "5003", Text: Text{ZH: "交易失败，机构异常", EN: "Institution abnormal"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "6001", Text: Text{ZH: "该设备已绑定", EN: "Device already bound"}, Domain: "merchant-config", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "6004", Text: Text{ZH: "该设备秘钥未同步", EN: "Device key not synchronised"}, Domain: "terminal-keys", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "6006", Text: Text{ZH: "该终端秘钥未同步", EN: "Terminal key not synchronised"}, Domain: "terminal-keys", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "9001", Text: Text{ZH: "参数校验失败", EN: "Parameter check failed"}, Domain: "terminal-config", Retry: "no", Sources: list80},
-	Meaning{Scheme: "acquirer-4", Code: "9022", Text: Text{ZH: "第三方秘钥信息校验出错", EN: "Third-party key check failed"}, Domain: "acquirer-host", Retry: "no", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "9912", Text: Text{ZH: "发卡行不可用（Redsys）", EN: "Issuer not available (Redsys, Spain)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list82},
-	Meaning{Scheme: "acquirer-4", Code: "9913", Text: Text{ZH: "商户确认失败（Redsys）", EN: "Merchant confirmation to gateway failed (Redsys)"}, Class: "error", Domain: "merchant-config", Retry: "yes", Sources: list82},
-	Meaning{Scheme: "acquirer-4", Code: "9914", Text: Text{ZH: "商户回复KO（Redsys）", EN: "Merchant answered KO (Redsys)"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list82},
-	Meaning{Scheme: "acquirer-4", Code: "9915", Text: Text{ZH: "用户取消（Redsys）", EN: "Cancelled by user (Redsys)"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list83},
-	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "交易失败（卡券平台）", EN: "Transaction failed (voucher platform)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list84, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "连接后线库超时", EN: "Back-end database connection timed out"}, Domain: "acquirer-host", Retry: "yes", Sources: list81, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9991", Text: Text{ZH: "mac错误（优惠券平台）", EN: "MAC error (coupon platform)"}, Class: "error", Domain: "terminal-keys", Retry: "unknown", Sources: list85},
-	Meaning{Scheme: "acquirer-4", Code: "9992", Text: Text{ZH: "参数不足（优惠券平台）", EN: "Missing parameters (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list85},
-	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "报文异常（优惠券平台）", EN: "Message abnormal (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list85, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "授权失败（跨境支付平台）", EN: "Authorisation failed (cross-border PSP)"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list86, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "其它错误（优惠券平台）", EN: "Other error (coupon platform)"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list85, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "请求频次过高（跨境支付平台）", EN: "Requests too frequent (cross-border PSP)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list86, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "交易已退汇（代付接口）", EN: "Transaction returned by bank (payout API)"}, Class: "error", Domain: "issuer", Retry: "no", Sources: list87, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "请求被第三方拒绝（跨境支付平台）", EN: "Refused by third party risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list86, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "未在配置文件配置交易类型（收单POS前置）", EN: "Transaction type not configured (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list88, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "参数值出错（优惠券平台）", EN: "Parameter value wrong (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list85, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "交易已退货（代付接口）", EN: "Already refunded (payout API)"}, Class: "error", Domain: "operator", Retry: "no", Sources: list87, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "请求拒绝（跨境支付平台）", EN: "Request refused by processor risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list86, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "载入配置文件出错（收单POS前置）", EN: "Failed to load configuration file (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list88, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易结果未知（支付接口）", EN: "Transaction result unknown (payment API)"}, Class: "unknown", Domain: "acquirer-host", Retry: "unknown", Sources: list89, Disputed: true, Note: "two copies from one company family"},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易代码不存在（优惠券平台）", EN: "Transaction code does not exist (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list85, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "参数校验错误（信贷平台）", EN: "Parameter check error (lending platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list90, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "运行时异常（票据网关）", EN: "Runtime exception (invoice gateway)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list91, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "系统异常（应用框架）", EN: "System exception with text (application framework)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list92, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "插入数据出错（商户应用）", EN: "Insert into database failed (merchant app)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list93, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "同一张卡有另一笔交易在处理（西班牙Redsys）", EN: "Another transaction is in progress with the same card (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "yes", Sources: list83, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "成功；或无法验证（软文）", EN: "SEO articles: success; or unable to verify"}, Domain: "unknown", Retry: "unknown", Sources: list94, Disputed: true, Note: "no real source supports either"},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统未知状态（收单POS前置）", EN: "System unknown state (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list88, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "失败（支付接口）", EN: "Failed (payment API)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list89, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "接口超时（卡券平台）", EN: "Interface timeout (voucher platform)"}, Class: "timeout", Domain: "acquirer-host", Retry: "unknown", Sources: list84, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "第三方连接出错（优惠券平台）", EN: "Third-party connection error (coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list85, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统异常（信贷平台）", EN: "System exception (lending platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list90, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "正在请求卡数据（Redsys）", EN: "Card data being requested (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "unknown", Sources: list83, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误（收单POS前置、优惠券平台）", EN: "System error (acquirer POS front end, coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list95, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统异常（支付接口）", EN: "System exception (payment API)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list96, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "参数无效，如终端未找到（Tinkoff）", EN: "Invalid parameters, for example terminal not found (Tinkoff, Russia)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list97, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "已转发卡行认证（Redsys）", EN: "Redirected to issuer for authentication (Redsys, Spain)"}, Class: "pending", Domain: "issuer", Retry: "unknown", Sources: list83, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "一般拒绝（jPOS）", EN: "General decline (jPOS CMF)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list98, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "未授权、无效卡（软文）", EN: "SEO article: unauthorised, invalid card"}, Domain: "unknown", Retry: "unknown", Sources: list99, Disputed: true, Note: "unreliable"},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统繁忙，请重试", EN: "System busy, unknown"}, Domain: "acquirer-host", Retry: "yes", Sources: list81, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误", EN: "System error"}, Domain: "acquirer-host", Retry: "yes", Sources: list80, Disputed: true},
-	Meaning{Scheme: "acquirer-4", Code: "999A", Text: Text{ZH: "渠道交易达到限流值", EN: "Channel rate limit reached"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "999B", Text: Text{ZH: "触发渠道熔断", EN: "Channel circuit breaker open"}, Domain: "acquirer-host", Retry: "yes", Sources: list81},
-	Meaning{Scheme: "acquirer-4", Code: "A000", Text: Text{ZH: "超过此卡单笔预警金额限制", EN: "Card single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A001", Text: Text{ZH: "原交易失败，请联系发卡行", EN: "Original failed, contact issuer"}, Class: "C", Domain: "issuer", Retry: "no", Maps: "01", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A003", Text: Text{ZH: "商户不存在", EN: "Merchant does not exist"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A012", Text: Text{ZH: "不支持此交易", EN: "Transaction not supported"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "12", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A014", Text: Text{ZH: "撤销卡号与原交易不匹配", EN: "Void card number differs from original"}, Class: "B", Domain: "operator", Retry: "no", Maps: "14", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A015", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "C", Domain: "issuer", Retry: "no", Maps: "15", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A022", Text: Text{ZH: "超过交易允许时间", EN: "Beyond allowed transaction time"}, Class: "C", Domain: "operator", Retry: "no", Maps: "22", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A025", Text: Text{ZH: "原交易不存在", EN: "Original does not exist"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A030", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "30", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A040", Text: Text{ZH: "不允许机构做此交易", EN: "Institution may not do this transaction"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "40", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A058", Text: Text{ZH: "无效终端", EN: "Invalid terminal"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A061", Text: Text{ZH: "超过此卡单笔最大金额", EN: "Card single limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A062", Text: Text{ZH: "该卡号在黑名单中", EN: "Card blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "62", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A064", Text: Text{ZH: "退货金额不正确", EN: "Refund amount incorrect"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A077", Text: Text{ZH: "POS批次与网络中心不一致，请重新签到", EN: "Batch number differs, sign in again"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A094", Text: Text{ZH: "交易流水重复，请重新操作", EN: "Trace number repeated"}, Class: "C", Domain: "terminal-config", Retry: "yes", Maps: "94", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A096", Text: Text{ZH: "系统流程引擎异常", EN: "Flow engine exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A097", Text: Text{ZH: "终端未在中心或银行登记", EN: "Terminal not registered at centre or bank"}, Class: "D", Domain: "terminal-config", Retry: "no", Maps: "97", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A098", Text: Text{ZH: "银联返回超时", EN: "UnionPay returned timeout"}, Class: "E", Domain: "scheme-switch", Retry: "no", Maps: "98", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A099", Text: Text{ZH: "PIN转加密失败", EN: "PIN translation failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", Maps: "99", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A0A0", Text: Text{ZH: "MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", Maps: "A0", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A100", Text: Text{ZH: "超过终端单笔预警金额限制", EN: "Terminal single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A103", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A112", Text: Text{ZH: "分期付款，不允许退货", EN: "Instalment transaction cannot be refunded"}, Class: "C", Domain: "operator", Retry: "no", Maps: "12", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A125", Text: Text{ZH: "原交易已经冲正", EN: "Original already reversed"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A130", Text: Text{ZH: "磁道解密失败", EN: "Track decryption failed"}, Class: "C", Domain: "terminal-keys", Retry: "after-signin", Maps: "30", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A140", Text: Text{ZH: "请求的功能尚不支持", EN: "Function not supported"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "40", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A158", Text: Text{ZH: "主叫号码与系统登记号码不一致", EN: "Caller number differs from registered number (dial-up)"}, Class: "C", Domain: "network-path", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A161", Text: Text{ZH: "超过终端单笔最大金额", EN: "Terminal single limit exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A164", Text: Text{ZH: "冲正交易与原交易金额不匹配", EN: "Reversal amount differs from original"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "64", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A177", Text: Text{ZH: "终端未签到，请签到后再签退", EN: "Terminal not signed in, sign in before sign off"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A196", Text: Text{ZH: "银联域转化异常", EN: "UnionPay field conversion exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A200", Text: Text{ZH: "超过商户单笔预警金额限制", EN: "Merchant single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A203", Text: Text{ZH: "无效第三方机构", EN: "Invalid third-party institution"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A212", Text: Text{ZH: "第三方平台接入只支持公网交易", EN: "Third-party access allows public network only"}, Class: "C", Domain: "network-path", Retry: "no", Maps: "12", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A225", Text: Text{ZH: "原交易非正常状态", EN: "Original not in normal state"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A258", Text: Text{ZH: "该商户终端已注销", EN: "Merchant terminal has been cancelled"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A261", Text: Text{ZH: "超过商户单笔最大金额", EN: "Merchant single limit exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A264", Text: Text{ZH: "撤销金额不等于原交易金额", EN: "Void amount differs from original"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A277", Text: Text{ZH: "终端未签到", EN: "Terminal not signed in"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A296", Text: Text{ZH: "银联域返回转化异常", EN: "UnionPay answer conversion exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A325", Text: Text{ZH: "不支持隔日冲正", EN: "Reversal on another day not supported"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A358", Text: Text{ZH: "商户不支持该类型卡", EN: "Merchant does not support this card type"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A361", Text: Text{ZH: "退货金额大于原始或剩余金额", EN: "Refund above original or remaining amount"}, Class: "C", Domain: "operator", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A364", Text: Text{ZH: "预授权完成金额错误", EN: "Pre-authorisation completion amount wrong"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A396", Text: Text{ZH: "调用银联过程异常", EN: "Exception while calling UnionPay"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A425", Text: Text{ZH: "写卡通知-无原始交易", EN: "Card-write notice without original"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A458", Text: Text{ZH: "不允许商户做此交易", EN: "Merchant may not do this transaction"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A461", Text: Text{ZH: "超过卡日累计金额", EN: "Card daily total exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A496", Text: Text{ZH: "交易控制出现故障", EN: "Transaction control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A525", Text: Text{ZH: "原交易日期不正确", EN: "Original date wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A558", Text: Text{ZH: "不允许终端做此交易", EN: "Terminal may not do this transaction"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A561", Text: Text{ZH: "超过终端日累计金额", EN: "Terminal daily total exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A596", Text: Text{ZH: "机构交易控制出现故障", EN: "Institution transaction control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A625", Text: Text{ZH: "批上送通知查找原始交易失败", EN: "Batch upload notice cannot find original"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A658", Text: Text{ZH: "该商户在黑名单中", EN: "Merchant blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A661", Text: Text{ZH: "超过商户日累计金额", EN: "Merchant daily total exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A696", Text: Text{ZH: "商户黑名单控制出现故障", EN: "Merchant blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A725", Text: Text{ZH: "原交易类型不正确", EN: "Original type wrong"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A758", Text: Text{ZH: "该终端在黑名单中", EN: "Terminal blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "58", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A796", Text: Text{ZH: "终端黑名单控制出现故障", EN: "Terminal blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A825", Text: Text{ZH: "不支持隔日撤销", EN: "Void on another day not supported"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A896", Text: Text{ZH: "卡号黑名单控制出现故障", EN: "Card blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "A996", Text: Text{ZH: "计算原交易时间间隔异常", EN: "Interval to original cannot be computed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "AA96", Text: Text{ZH: "系统异常", EN: "System exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B096", Text: Text{ZH: "PIN转加密异常", EN: "PIN translation exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B196", Text: Text{ZH: "预计流水操作失败", EN: "Journal pre-insert failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B296", Text: Text{ZH: "更新当前流水操作失败", EN: "Journal update failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B396", Text: Text{ZH: "更新银联超时流水失败", EN: "Updating UnionPay-timeout journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B496", Text: Text{ZH: "更新原流水失败", EN: "Updating original journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B596", Text: Text{ZH: "更新管理类流水失败", EN: "Updating management journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B696", Text: Text{ZH: "失败时插入预计流水操作失败", EN: "Journal insert on failure path failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B796", Text: Text{ZH: "签到获取TPK,TAK时加密机出现异常", EN: "HSM exception while fetching TPK and TAK at sign-in"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B896", Text: Text{ZH: "加密机没有录入终端商户信息", EN: "HSM holds no entry for this terminal and merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "B996", Text: Text{ZH: "签到60域数据组合失败", EN: "Sign-in field 60 assembly failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C096", Text: Text{ZH: "签到时更新终端或签到表失败", EN: "Sign-in could not update terminal or sign-in table"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C196", Text: Text{ZH: "签退时更新终端或签到表失败", EN: "Sign-off could not update terminal or sign-in table"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C296", Text: Text{ZH: "IC卡参数下载异常", EN: "IC parameter download exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C396", Text: Text{ZH: "IC卡参数查询异常", EN: "IC parameter query exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C496", Text: Text{ZH: "CA公钥查询异常", EN: "CA public key query exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C596", Text: Text{ZH: "CA公钥下载异常", EN: "CA public key download exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C696", Text: Text{ZH: "批上送，更新批结算状态失败", EN: "Batch upload: settlement state update failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C796", Text: Text{ZH: "批上送脱机消费交易异常", EN: "Batch upload of offline sale failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C896", Text: Text{ZH: "批结算交易检查异常", EN: "Batch settlement check exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-4", Code: "C996", Text: Text{ZH: "批上送插入批上送表失败", EN: "Batch upload table insert failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list100, Note: "last two characters are the DE39 value"},
-	Meaning{Scheme: "acquirer-ext", Code: "BF", Text: Text{ZH: "支付号/授权码与银行卡号不匹配", EN: "Payment number and card do not match"}, Domain: "cardholder-account", Retry: "no", SentBy: list1, Sources: list101},
-	Meaning{Scheme: "acquirer-ext", Code: "E1", Text: Text{ZH: "程序异常", EN: "Gateway: program exception"}, Class: "E", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list102},
-	Meaning{Scheme: "acquirer-ext", Code: "E2", Text: Text{ZH: "配置错误", EN: "Gateway: configuration error"}, Class: "E", Domain: "acquirer-host", Retry: "no", SentBy: list1, Sources: list102},
-	Meaning{Scheme: "acquirer-ext", Code: "ER", Text: Text{ZH: "参见具体返回信息（银联商务）", EN: "See the returned text (ChinaUMS API)"}, Domain: "unknown", Retry: "unknown", SentBy: list1, Sources: list80},
-	Meaning{Scheme: "acquirer-ext", Code: "FF", Text: Text{ZH: "查不到交易信息（银联商务）", EN: "Transaction information not found (ChinaUMS API)"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list80, Disputed: true, Note: "POS-RC17 uses FF locally for network failure"},
-	Meaning{Scheme: "acquirer-ext", Code: "H3", Text: Text{ZH: "上送产品码或业务代码有误", EN: "Product or business code wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list103},
-	Meaning{Scheme: "acquirer-ext", Code: "J0", Text: Text{ZH: "系统忙，请稍后重试", EN: "System busy"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list103},
-	Meaning{Scheme: "acquirer-ext", Code: "J1", Text: Text{ZH: "非法的激活码", EN: "Illegal activation code"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list103},
-	Meaning{Scheme: "acquirer-ext", Code: "J2", Text: Text{ZH: "交易已冲正", EN: "Transaction already reversed"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list1, Sources: list103},
-	Meaning{Scheme: "acquirer-ext", Code: "L1", Text: Text{ZH: "交易额度超限请联系客服", EN: "Amount limit exceeded, call service"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list104},
-	Meaning{Scheme: "acquirer-ext", Code: "T1", Text: Text{ZH: "T+1商户不允许做T+0交易", EN: "T+1 merchant may not do T+0"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list105},
-	Meaning{Scheme: "acquirer-ext", Code: "T2", Text: Text{ZH: "T+0商户未结算过T+1交易", EN: "T+0 merchant has not settled any T+1 yet"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list105},
-	Meaning{Scheme: "acquirer-ext", Code: "T3", Text: Text{ZH: "银行卡片未经T+0卡验证", EN: "Card not verified for T+0"}, Class: "C", Domain: "risk", Retry: "no", SentBy: list1, Sources: list105},
-	Meaning{Scheme: "acquirer-ext", Code: "TS", Text: Text{ZH: "商户结算表无商户设置", EN: "No settlement entry for merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list105},
-	Meaning{Scheme: "acquirer-ext", Code: "XX", Text: Text{ZH: "超时已冲正", EN: "Timed out and reversed"}, Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list101},
-	Meaning{Scheme: "acquirer-ext", Code: "Y1", Text: Text{ZH: "商户密钥错误", EN: "Merchant key wrong"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list102, Note: "collides with EMV ARC Y1 (an approval)"},
-	Meaning{Scheme: "acquirer-ext", Code: "Y3", Text: Text{ZH: "订单不存在", EN: "Order does not exist"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list1, Sources: list102, Note: "collides with EMV ARC Y3 (an approval)"},
-	Meaning{Scheme: "acquirer-ext", Code: "YQ", Text: Text{ZH: "软件版本过低，请升级", EN: "Software version too low, upgrade"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list106},
-	Meaning{Scheme: "acquirer-ext", Code: "YZ", Text: Text{ZH: "渠道商户秘钥未配置或配置错误", EN: "Channel merchant key missing or wrong"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list102},
-	Meaning{Scheme: "acquirer-ext", Code: "Z3", Text: Text{ZH: "接入渠道IP验证异常", EN: "Access IP not allowed by channel"}, Class: "D", Domain: "acquirer-host", Retry: "no", SentBy: list1, Sources: list102, Note: "collides with EMV ARC Z3"},
-	Meaning{Scheme: "acquirer-ext", Code: "ZB", Text: Text{ZH: "内部系统操作超时", EN: "Internal operation timeout"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list1, Sources: list102},
-	Meaning{Scheme: "acquirer-ext", Code: "ZC", Text: Text{ZH: "渠道验签错误", EN: "Channel signature verification failed"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list1, Sources: list102},
-	Meaning{Scheme: "cb2a-fr", Code: "31", Text: Text{ZH: "收单机构号未知", EN: "Acquirer id unknown"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list107},
-	Meaning{Scheme: "cb2a-fr", Code: "58", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Transaction forbidden to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list107},
-	Meaning{Scheme: "cb2a-fr", Code: "68", Text: Text{ZH: "应答未到或过迟", EN: "Response missing or too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "after-reversal", Sources: list108, Note: "LEMONWAY: 168"},
-	Meaning{Scheme: "cb2a-fr", Code: "90", Text: Text{ZH: "系统暂停", EN: "System temporarily stopped"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list108, Note: "LEMONWAY: 190"},
-	Meaning{Scheme: "cb2a-fr", Code: "91", Text: Text{ZH: "发卡行不可达", EN: "Issuer not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list107},
-	Meaning{Scheme: "cb2a-fr", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list107},
-	Meaning{Scheme: "cb2a-fr", Code: "97", Text: Text{ZH: "全局监控定时器超时", EN: "Global supervision timer expired (a timeout)"}, Class: "timeout", Domain: "scheme-switch", Retry: "yes", Sources: list107, Note: "different from UnionPay 97"},
-	Meaning{Scheme: "cb2a-fr", Code: "98", Text: Text{ZH: "服务器不可用，重新请求路由", EN: "Server unavailable, network routing requested again"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list107},
-	Meaning{Scheme: "cb2a-fr", Code: "99", Text: Text{ZH: "发起方域故障", EN: "Initiator domain incident"}, Class: "error", Domain: "terminal-config", Retry: "unknown", Sources: list107},
-	Meaning{Scheme: "channel-cn", Code: "00", Text: Text{ZH: "交易成功", EN: "Success"}, Domain: "none", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "01", Text: Text{ZH: "请联系发卡行", EN: "Contact issuer"}, Domain: "issuer", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "02", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "differs from UnionPay (there 02 special condition)"},
-	Meaning{Scheme: "channel-cn", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "04", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "05", Text: Text{ZH: "持卡人认证失败", EN: "Cardholder authentication failed"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "06", Text: Text{ZH: "交易金额超限", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "07", Text: Text{ZH: "暂时不能退货", EN: "Refund not possible now"}, Domain: "operator", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "08", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "09", Text: Text{ZH: "撤销只允许当日操作", EN: "Void only on the same day"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "10", Text: Text{ZH: "无参数需下载", EN: "No parameters to download"}, Domain: "none", Retry: "no", Sources: list109, Note: "differs from UnionPay (there 10 approval)"},
-	Meaning{Scheme: "channel-cn", Code: "11", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list109, Note: "differs from UnionPay (there 11 approval)"},
-	Meaning{Scheme: "channel-cn", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Domain: "operator", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Domain: "operator", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Domain: "issuer", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "16", Text: Text{ZH: "无此账户", EN: "No such account"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "17", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "18", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "19", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "20", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "21", Text: Text{ZH: "该卡未初始化或睡眠卡", EN: "Card not initialised or dormant"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "same as CUP15"},
-	Meaning{Scheme: "channel-cn", Code: "22", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: list109, Note: "same as CUP15"},
-	Meaning{Scheme: "channel-cn", Code: "23", Text: Text{ZH: "非法交易", EN: "Illegal transaction"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "24", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "25", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "26", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "27", Text: Text{ZH: "没收卡", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "28", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "29", Text: Text{ZH: "止付卡", EN: "Stopped card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "30", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "31", Text: Text{ZH: "交易拒绝", EN: "Refused"}, Domain: "issuer", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "32", Text: Text{ZH: "卡已作废", EN: "Card void"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "33", Text: Text{ZH: "重做交易或电话授权", EN: "Redo or phone authorisation"}, Domain: "issuer", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "34", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "35", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "36", Text: Text{ZH: "不匹配的交易", EN: "Mismatched transaction"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "37", Text: Text{ZH: "有效期错", EN: "Expiry date wrong"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "38", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "39", Text: Text{ZH: "手输卡号不允许做该交易", EN: "Manual entry not allowed"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "40", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "nearly as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "42", Text: Text{ZH: "不批准交易", EN: "Not approved"}, Domain: "issuer", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "44", Text: Text{ZH: "不做任何处理", EN: "No action"}, Domain: "unknown", Retry: "unknown", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "45", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: list109, Note: "same as CUP15"},
-	Meaning{Scheme: "channel-cn", Code: "46", Text: Text{ZH: "拨号电话非法", EN: "Dial-up caller number illegal"}, Domain: "network-path", Retry: "no", Sources: list109, Note: "differs from UnionPay; local line check"},
-	Meaning{Scheme: "channel-cn", Code: "47", Text: Text{ZH: "退货金额超限", EN: "Refund amount over limit"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "48", Text: Text{ZH: "当日不许退货", EN: "No refund on the same day"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "49", Text: Text{ZH: "30天内退货", EN: "Refund within 30 days"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "50", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "52", Text: Text{ZH: "格式错误", EN: "Format error"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "53", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "55", Text: Text{ZH: "密码错", EN: "Wrong PIN"}, Domain: "cardholder-account", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "56", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer withdrawal count exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "57", Text: Text{ZH: "该卡不允许做此交易", EN: "Card may not do this"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "58", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "nearly as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "59", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "60", Text: Text{ZH: "银行MAC校验错", EN: "Bank MAC check error"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "62", Text: Text{ZH: "受限制卡", EN: "Restricted card"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "63", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "64", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "65", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer count limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "66", Text: Text{ZH: "发卡方不允许该卡在本终端进行此交易", EN: "Issuer does not allow this card on this terminal"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "67", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "68", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "69", Text: Text{ZH: "发卡方状态不正常，请稍后重试", EN: "Issuer state abnormal, retry later"}, Domain: "issuer", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "70", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "71", Text: Text{ZH: "银联交换中心异常", EN: "UnionPay switch abnormal"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "72", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "differs from UnionPay; same meaning as 97"},
-	Meaning{Scheme: "channel-cn", Code: "73", Text: Text{ZH: "请先签到", EN: "Sign in first"}, Domain: "terminal-config", Retry: "after-signin", Sources: list109, Note: "differs from UnionPay; same family as 77"},
-	Meaning{Scheme: "channel-cn", Code: "74", Text: Text{ZH: "请联系收单机构手工退货", EN: "Contact acquirer for manual refund"}, Domain: "acquirer-host", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "75", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "76", Text: Text{ZH: "上批未结，请先结完上批", EN: "Previous batch not settled, settle first"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "77", Text: Text{ZH: "不支持该卡种", EN: "Card type not supported"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "differs from UnionPay 77, sign in again"},
-	Meaning{Scheme: "channel-cn", Code: "78", Text: Text{ZH: "完成通知交易不能撤销", EN: "Completion notice cannot be voided"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "79", Text: Text{ZH: "请使用同一类型终端做完成交易", EN: "Use the same terminal type for completion"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "80", Text: Text{ZH: "请使用刷卡方式进行交易", EN: "Use magnetic swipe"}, Domain: "card-medium", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "81", Text: Text{ZH: "请先进行结账", EN: "Settle first"}, Domain: "operator", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "82", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "83", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "90", Text: Text{ZH: "系统日切，请稍后重试", EN: "Cut-over, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "91", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Domain: "unknown", Retry: "unknown", Sources: list109, Note: "nearly as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "92", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "94", Text: Text{ZH: "重复交易", EN: "Duplicate transaction"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "96", Text: Text{ZH: "处理中心系统异常，请稍后重试", EN: "Processing centre abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "97", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "98", Text: Text{ZH: "发卡方超时", EN: "Issuer timeout"}, Domain: "issuer", Retry: "no", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "99", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "A0", Text: Text{ZH: "MAC校验错，请重新签到", EN: "MAC error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "A1", Text: Text{ZH: "其他错误", EN: "Other error"}, Domain: "unknown", Retry: "unknown", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "A7", Text: Text{ZH: "安全处理失败", EN: "Security processing failed"}, Domain: "scheme-switch", Retry: "yes", Sources: list109, Note: "as in UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "B0", Text: Text{ZH: "数据校验错误", EN: "Data check error"}, Domain: "terminal-config", Retry: "unknown", Sources: list109, Note: "differs from UnionPay"},
-	Meaning{Scheme: "channel-cn", Code: "M1", Text: Text{ZH: "POS中心异常，请稍后重试", EN: "POS centre abnormal, retry later"}, Domain: "acquirer-host", Retry: "yes", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M2", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M3", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M4", Text: Text{ZH: "POS中心异常，请稍后重试", EN: "POS centre abnormal, retry later"}, Domain: "acquirer-host", Retry: "yes", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M5", Text: Text{ZH: "批次号错误", EN: "Batch number wrong"}, Domain: "terminal-config", Retry: "after-signin", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M6", Text: Text{ZH: "商户信息错误", EN: "Merchant information wrong"}, Domain: "merchant-config", Retry: "no", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M7", Text: Text{ZH: "请重新签到", EN: "Sign in again"}, Domain: "terminal-config", Retry: "after-signin", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M8", Text: Text{ZH: "重传脱机数据", EN: "Resend offline data"}, Domain: "terminal-config", Retry: "yes", Sources: list109, Note: "channel addition"},
-	Meaning{Scheme: "channel-cn", Code: "M9", Text: Text{ZH: "机构不存在", EN: "Institution does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: list109, Note: "channel addition; an SEO page calls M9 PIN format error"},
-	Meaning{Scheme: "emv-arc", Code: "Y1", Text: Text{ZH: "脱机批准", EN: "Offline approved"}, Class: "approve", Domain: "none", Retry: "no", SentBy: list3, Sources: list110},
-	Meaning{Scheme: "emv-arc", Code: "Y2", Text: Text{ZH: "参考后批准（旧EMV）", EN: "Approved after card-initiated referral (old EMV, withdrawn)"}, Class: "approve", Domain: "none", Retry: "no", SentBy: list3, Sources: list111},
-	Meaning{Scheme: "emv-arc", Code: "Y3", Text: Text{ZH: "无法联机，脱机批准", EN: "Unable to go online, offline approved"}, Class: "approve", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list110, Note: "approved, yet proves the online leg failed"},
-	Meaning{Scheme: "emv-arc", Code: "Z1", Text: Text{ZH: "脱机拒绝", EN: "Offline declined"}, Class: "decline", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list112},
-	Meaning{Scheme: "emv-arc", Code: "Z2", Text: Text{ZH: "参考后拒绝（旧EMV）", EN: "Declined after card-initiated referral (old EMV, withdrawn)"}, Class: "decline", Domain: "issuer", Retry: "no", SentBy: list3, Sources: list111},
-	Meaning{Scheme: "emv-arc", Code: "Z3", Text: Text{ZH: "无法联机，脱机拒绝", EN: "Unable to go online, offline declined"}, Class: "decline", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list112, Note: "terminal-generated: the online leg failed"},
-	Meaning{Scheme: "gicc-de", Code: "00", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "02", Text: Text{ZH: "致电语音授权", EN: "Call voice authorisation"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "03", Text: Text{ZH: "商户号无效", EN: "Invalid merchant number"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "04", Text: Text{ZH: "没收卡", EN: "Retain card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "05", Text: Text{ZH: "授权被拒", EN: "Authorisation declined"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "06", Text: Text{ZH: "序号错，终端须做诊断或对账", EN: "Sequence number error: terminal must run diagnosis or reconciliation"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list114},
-	Meaning{Scheme: "gicc-de", Code: "09", Text: Text{ZH: "请等待，最多再等30秒", EN: "Wait message, up to 30 s more"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list114},
-	Meaning{Scheme: "gicc-de", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "56", Text: Text{ZH: "卡不在授权库", EN: "Card not in authoriser database"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list113},
-	Meaning{Scheme: "gicc-de", Code: "58", Text: Text{ZH: "终端号未知", EN: "Terminal id unknown"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list113, Note: "the German counterpart of UnionPay 97"},
-	Meaning{Scheme: "gicc-de", Code: "64", Text: Text{ZH: "关联交易金额高于原交易", EN: "Amount of referencing transaction higher than original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list114},
-	Meaning{Scheme: "gicc-de", Code: "76", Text: Text{ZH: "密钥索引不允许", EN: "Key index not allowed"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list115},
-	Meaning{Scheme: "gicc-de", Code: "77", Text: Text{ZH: "需要输入密码", EN: "PIN entry necessary"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list115},
-	Meaning{Scheme: "gicc-de", Code: "78", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list116},
-	Meaning{Scheme: "gicc-de", Code: "79", Text: Text{ZH: "持卡人撤销了授权指令", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list116},
-	Meaning{Scheme: "gicc-de", Code: "80", Text: Text{ZH: "金额不再可用", EN: "Amount no longer available"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list116},
-	Meaning{Scheme: "gicc-de", Code: "81", Text: Text{ZH: "报文流程错误", EN: "Message-flow error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list116},
-	Meaning{Scheme: "gicc-de", Code: "82", Text: Text{ZH: "发卡行系统超时（另一说：不允许预初始化，终端被封）", EN: "Timeout at issuer system (IPAY: pre-initialisation not allowed, terminal blocked)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list117, Disputed: true, Note: "conflict"},
-	Meaning{Scheme: "gicc-de", Code: "86", Text: Text{ZH: "商户未知", EN: "Merchant unknown"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list118},
-	Meaning{Scheme: "gicc-de", Code: "87", Text: Text{ZH: "终端或密码键盘未知（另一说：仅限消费）", EN: "Unknown terminal or PIN pad (elsewhere: purchase only)"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list119, Disputed: true, Note: "conflict"},
-	Meaning{Scheme: "gicc-de", Code: "89", Text: Text{ZH: "CRC错误", EN: "CRC wrong"}, Class: "error", Domain: "terminal-config", Retry: "yes", Sources: list120},
-	Meaning{Scheme: "gicc-de", Code: "91", Text: Text{ZH: "发卡行暂时不可达", EN: "Issuer temporarily not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list121},
-	Meaning{Scheme: "gicc-de", Code: "92", Text: Text{ZH: "授权中心不处理该卡种", EN: "Card type not processed by authorisation centre"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list121},
-	Meaning{Scheme: "gicc-de", Code: "96", Text: Text{ZH: "暂时无法处理", EN: "Processing temporarily not possible"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list121},
-	Meaning{Scheme: "gicc-de", Code: "97", Text: Text{ZH: "安全校验不通过：报文MAC错误", EN: "Security breach: MAC check indicates an error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list122, Note: "different from UnionPay 97"},
-	Meaning{Scheme: "gicc-de", Code: "98", Text: Text{ZH: "日期时间不合理，终端须取主机时间（另一说：流水号不连续）", EN: "Date and time not plausible (terminal must take host time); IPAY: trace number not sequential"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list122, Disputed: true, Note: "different from UnionPay 98"},
-	Meaning{Scheme: "gicc-de", Code: "99", Text: Text{ZH: "PIN加密错误", EN: "Error in PAC (PIN encryption)"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list121},
-	Meaning{Scheme: "iso8583-1987", Code: "00", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "01", Text: Text{ZH: "与发卡行联系", EN: "Refer to card issuer"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "02", Text: Text{ZH: "与发卡行联系，特殊条件", EN: "Refer to card issuer, special condition"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "04", Text: Text{ZH: "没收卡", EN: "Pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "05", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "06", Text: Text{ZH: "出错", EN: "Error"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list124},
-	Meaning{Scheme: "iso8583-1987", Code: "07", Text: Text{ZH: "特殊条件下没收卡", EN: "Pick up card, special condition"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "08", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "09", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list125, Note: "German GICC: wait message"},
-	Meaning{Scheme: "iso8583-1987", Code: "10", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "11", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "16", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3"}, Class: "approve", Domain: "none", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "17", Text: Text{ZH: "客户取消", EN: "Customer cancellation"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "18", Text: Text{ZH: "客户争议", EN: "Customer dispute"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "unknown", Retry: "yes", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Network addition: strong customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list126},
-	Meaning{Scheme: "iso8583-1987", Code: "20", Text: Text{ZH: "无效响应", EN: "Invalid response"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "21", Text: Text{ZH: "未采取行动", EN: "No action taken"}, Class: "decline", Domain: "scheme-switch", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "22", Text: Text{ZH: "怀疑故障", EN: "Suspected malfunction"}, Class: "error", Domain: "unknown", Retry: "after-reversal", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "23", Text: Text{ZH: "不可接受的交易费", EN: "Unacceptable transaction fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "24", Text: Text{ZH: "接收方不支持文件更新", EN: "File update not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "25", Text: Text{ZH: "找不到记录", EN: "Unable to locate record on file"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "26", Text: Text{ZH: "重复的文件更新记录", EN: "Duplicate file update record, old record replaced"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "27", Text: Text{ZH: "文件更新字段编辑错", EN: "File update field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "28", Text: Text{ZH: "文件被锁，或暂时不可用", EN: "File update file locked out (also: file temporarily unavailable)"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list127},
-	Meaning{Scheme: "iso8583-1987", Code: "29", Text: Text{ZH: "文件更新失败，请联系收单行", EN: "File update not successful, contact acquirer"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "31", Text: Text{ZH: "交换中心不支持的银行", EN: "Bank not supported by switch"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list123, Note: "CREDORAX: issuer signed off"},
-	Meaning{Scheme: "iso8583-1987", Code: "32", Text: Text{ZH: "部分完成", EN: "Completed partially"}, Class: "partial", Domain: "scheme-switch", Retry: "unknown", Sources: list128},
-	Meaning{Scheme: "iso8583-1987", Code: "33", Text: Text{ZH: "过期卡（没收）", EN: "Expired card (pick up)"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "34", Text: Text{ZH: "疑似欺诈（没收）", EN: "Suspected fraud (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123, Note: "CREDORAX: implausible card data"},
-	Meaning{Scheme: "iso8583-1987", Code: "35", Text: Text{ZH: "受卡方联系收单行（没收）", EN: "Card acceptor contact acquirer (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "36", Text: Text{ZH: "受限制的卡（没收）", EN: "Restricted card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "37", Text: Text{ZH: "受卡方联系收单行安全部门（没收）", EN: "Card acceptor call acquirer security (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "38", Text: Text{ZH: "密码次数超限（没收）", EN: "Allowable PIN tries exceeded (pick up)"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list123},
-	Meaning{Scheme: "iso8583-1987", Code: "39", Text: Text{ZH: "无贷记账户", EN: "No credit account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "40", Text: Text{ZH: "请求的功能不支持", EN: "Requested function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "42", Text: Text{ZH: "无通用账户", EN: "No universal account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "44", Text: Text{ZH: "无投资账户", EN: "No investment account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "45", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭", EN: "Reserved for ISO use; networks: account closed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list129, Note: "NEAPAY: 45-50 reserved"},
-	Meaning{Scheme: "iso8583-1987", Code: "46", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭或需核实身份", EN: "Reserved for ISO use; networks: closed account or identification required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list130, Disputed: true, Note: "CREDORAX and NORTH closed account vs TXP identification required"},
-	Meaning{Scheme: "iso8583-1987", Code: "51", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "52", Text: Text{ZH: "无支票账户", EN: "No chequing account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "53", Text: Text{ZH: "无储蓄账户", EN: "No savings account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "55", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "56", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list125},
-	Meaning{Scheme: "iso8583-1987", Code: "57", Text: Text{ZH: "不允许持卡人进行的交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "58", Text: Text{ZH: "不允许终端进行的交易", EN: "Transaction not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Network addition (Visa): not supported or blocked by issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list132},
-	Meaning{Scheme: "iso8583-1987", Code: "60", Text: Text{ZH: "受卡方联系收单行", EN: "Card acceptor contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds withdrawal amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list131, Disputed: true, Note: "one bank host uses 63 for MAC error (HOST-MM)"},
-	Meaning{Scheme: "iso8583-1987", Code: "64", Text: Text{ZH: "原始金额错", EN: "Original amount incorrect"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds withdrawal frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "66", Text: Text{ZH: "受卡方联系收单行安全部门", EN: "Card acceptor call acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "67", Text: Text{ZH: "强行没收", EN: "Hard capture"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "68", Text: Text{ZH: "响应过迟", EN: "Response received too late"}, Class: "timeout", Domain: "issuer", Retry: "after-reversal", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "69", Text: Text{ZH: "保留；有的网络用作通知收到太迟", EN: "Reserved; one network: advice received too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "unknown", Sources: list133, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Network addition (Visa): cardholder identity verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list134},
-	Meaning{Scheme: "iso8583-1987", Code: "70", Text: Text{ZH: "需要密码或联系发卡行（网络扩展）", EN: "Network addition: PIN data required or contact issuer"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list135},
-	Meaning{Scheme: "iso8583-1987", Code: "71", Text: Text{ZH: "密码未修改（网络扩展）", EN: "Network addition: PIN not changed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list136},
-	Meaning{Scheme: "iso8583-1987", Code: "72", Text: Text{ZH: "账户未激活（网络扩展）", EN: "Network addition: account not yet activated"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list134},
-	Meaning{Scheme: "iso8583-1987", Code: "75", Text: Text{ZH: "密码次数超限", EN: "Allowable PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list131},
-	Meaning{Scheme: "iso8583-1987", Code: "76", Text: Text{ZH: "私有保留，各网络含义不同", EN: "Reserved for private use (networks differ)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list137, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "77", Text: Text{ZH: "私有保留：有的作重发不一致，万事达作转出账户无效，银联作重新签到", EN: "Reserved for private use: Zone and TXP say intervene or inconsistent repeat, Mastercard invalid from account, UnionPay sign in again"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list138, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "78", Text: Text{ZH: "私有保留：新卡首次使用被封、账户无效或部分批准需处理", EN: "Reserved for private use: blocked at first use, invalid account, or partial approval needs intervention"}, Class: "decline", Domain: "cardholder-account", Retry: "unknown", Sources: list139, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "79", Text: Text{ZH: "生命周期拒绝或已冲正（网络扩展）", EN: "Network addition: lifecycle decline or already reversed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list140, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "80", Text: Text{ZH: "网络错误或无资金影响（网络扩展）", EN: "Network addition: network error or no financial impact"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list140, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "81", Text: Text{ZH: "密码加密错（网络扩展）", EN: "Network addition: PIN cryptographic error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list140, Disputed: true, Note: "Mastercard 81 differs"},
-	Meaning{Scheme: "iso8583-1987", Code: "82", Text: Text{ZH: "CVV或CAM校验失败（网络扩展）", EN: "Network addition: CVV, CAM or dCVV failure, or policy decline"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list141, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "83", Text: Text{ZH: "无法验证密码或安全拒绝（网络扩展）", EN: "Network addition: unable to verify PIN, or fraud and security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list142, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "84", Text: Text{ZH: "授权生命周期无效，或预授权已超时（网络扩展）", EN: "Network addition: invalid authorisation life cycle or pre-authorisation timed out"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list143, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "85", Text: Text{ZH: "无拒绝理由（账户验证）", EN: "Network addition: no reason to decline (account verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list144},
-	Meaning{Scheme: "iso8583-1987", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Network addition: cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list143},
-	Meaning{Scheme: "iso8583-1987", Code: "87", Text: Text{ZH: "仅批准消费，不允许返现", EN: "Network addition: purchase amount only, no cash back"}, Class: "partial", Domain: "issuer", Retry: "no", Sources: list136},
-	Meaning{Scheme: "iso8583-1987", Code: "88", Text: Text{ZH: "加密处理失败（网络扩展）", EN: "Network addition: cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list136},
-	Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "鉴权失败或密码不可接受（部分主机：终端号无效）", EN: "Network addition: authentication failure or unacceptable PIN; some hosts: bad terminal id"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list145, Disputed: true, Note: "conflict: HOST-MM and MPT use 89 for invalid terminal id"},
-	Meaning{Scheme: "iso8583-1987", Code: "90", Text: Text{ZH: "日切处理中", EN: "Cut-off in progress"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list146},
-	Meaning{Scheme: "iso8583-1987", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list147},
-	Meaning{Scheme: "iso8583-1987", Code: "92", Text: Text{ZH: "找不到对方机构或中间网络，无法路由", EN: "Financial institution or intermediate network cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list147},
-	Meaning{Scheme: "iso8583-1987", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list147},
-	Meaning{Scheme: "iso8583-1987", Code: "94", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list147},
-	Meaning{Scheme: "iso8583-1987", Code: "95", Text: Text{ZH: "对账错误", EN: "Reconcile error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list140},
-	Meaning{Scheme: "iso8583-1987", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list147},
-	Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "ISO未分配，各国自定：见unionpay、gicc-de、cb2a-fr表", EN: "Not assigned by ISO (national use); meaning is local: see unionpay, gicc-de, cb2a-fr"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list148, Disputed: true, Note: "CREDORAX declined by processor; CKO reconciliation totals reset; HOST-MM account currency error; not checked against the ISO text; POSTILION: reserved; TXP: reserved"},
-	Meaning{Scheme: "iso8583-1987", Code: "98", Text: Text{ZH: "ISO未分配（Postilion：超现金限额；Checkout.com：MAC错）", EN: "Not assigned by ISO; Postilion family: exceeds cash limit; Checkout.com: MAC error"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list149, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "99", Text: Text{ZH: "ISO未分配（银联：PIN格式错；Checkout.com：其他）", EN: "Not assigned by ISO; UnionPay: PIN format error; Checkout.com: other"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list150, Disputed: true, Note: "POSTILION: reserved"},
-	Meaning{Scheme: "iso8583-1987", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Network addition (Visa): blocked by cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list132},
-	Meaning{Scheme: "iso8583-1987", Code: "A1", Text: Text{ZH: "芯片交易计数器（ATC）未递增", EN: "Postilion family: ATC not incremented"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list151, Note: "collides with UnionPay A1"},
-	Meaning{Scheme: "iso8583-1987", Code: "A2", Text: Text{ZH: "芯片交易计数器（ATC）超限", EN: "Postilion family: ATC limit exceeded"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list151, Note: "collides with UnionPay A2, which is a success"},
-	Meaning{Scheme: "iso8583-1987", Code: "A4", Text: Text{ZH: "CVR检查失败", EN: "Postilion family: CVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list151, Note: "collides with UnionPay A4, which is a success"},
-	Meaning{Scheme: "iso8583-1987", Code: "A6", Text: Text{ZH: "TVR检查失败", EN: "Postilion family: TVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list151, Note: "collides with UnionPay A6, which is a success"},
-	Meaning{Scheme: "iso8583-1987", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Network addition: surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list152},
-	Meaning{Scheme: "iso8583-1987", Code: "B2", Text: Text{ZH: "借记网络不支持加收费用", EN: "Network addition: surcharge not supported by debit network"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "C0", Text: Text{ZH: "不可接受的密码", EN: "Postilion family: unacceptable PIN (TXP prints it as C1)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list153, Disputed: true},
-	Meaning{Scheme: "iso8583-1987", Code: "D1", Text: Text{ZH: "MAC错误", EN: "Postilion family: MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list151},
-	Meaning{Scheme: "iso8583-1987", Code: "E1", Text: Text{ZH: "预付错误", EN: "Postilion family: prepay error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list151},
-	Meaning{Scheme: "iso8583-1987", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Network addition: force stand-in processing"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list154},
-	Meaning{Scheme: "iso8583-1987", Code: "N1", Text: Text{ZH: "网关平台网络错误", EN: "Gateway addition: network error inside the gateway platform"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "N3", Text: Text{ZH: "取现服务不可用", EN: "Network addition: cash service not available"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list140},
-	Meaning{Scheme: "iso8583-1987", Code: "N4", Text: Text{ZH: "取现超限", EN: "Network addition: cash request exceeds issuer limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list140},
-	Meaning{Scheme: "iso8583-1987", Code: "N5", Text: Text{ZH: "这笔交易不可再次提交", EN: "Network addition: ineligible for resubmission"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "Network addition: CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list141},
-	Meaning{Scheme: "iso8583-1987", Code: "N8", Text: Text{ZH: "金额超过预授权金额", EN: "Network addition: amount exceeds pre-authorised amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "P0", Text: Text{ZH: "批准（PVID缺失或过期）", EN: "Network addition: approved, PVID missing, invalid or expired"}, Class: "approve", Domain: "none", Retry: "no", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "P1", Text: Text{ZH: "拒绝：PVID缺失或过期（另一说：超日限额）", EN: "Network addition: declined, PVID missing or expired; elsewhere over daily limit"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list154, Disputed: true, Note: "conflict"},
-	Meaning{Scheme: "iso8583-1987", Code: "P2", Text: Text{ZH: "账单信息无效", EN: "Network addition: invalid biller information"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "P9", Text: Text{ZH: "超限，请减小金额", EN: "Gateway addition: limit exceeded, enter a lesser value"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list134},
-	Meaning{Scheme: "iso8583-1987", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Network addition: card authentication failed"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list155, Disputed: true, Note: "PayWay uses Q1 for unknown buyer"},
-	Meaning{Scheme: "iso8583-1987", Code: "R0", Text: Text{ZH: "止付指令", EN: "Network addition: stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list156},
-	Meaning{Scheme: "iso8583-1987", Code: "R1", Text: Text{ZH: "撤销授权指令", EN: "Network addition: revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list156},
-	Meaning{Scheme: "iso8583-1987", Code: "R3", Text: Text{ZH: "撤销全部授权指令", EN: "Network addition: revocation of all authorisation orders"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list157},
-	Meaning{Scheme: "iso8583-1987", Code: "T2", Text: Text{ZH: "交易日期无效", EN: "Host addition: invalid transaction date"}, Class: "decline", Domain: "terminal-config", Retry: "yes", Sources: list134},
-	Meaning{Scheme: "iso8583-1987", Code: "XA", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "XD", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list133},
-	Meaning{Scheme: "iso8583-1987", Code: "Z5", Text: Text{ZH: "账户有效但金额不支持", EN: "Network addition (Visa): valid account, amount not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list111},
-	Meaning{Scheme: "iso8583-1993", Code: "000", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list159},
-	Meaning{Scheme: "iso8583-1993", Code: "002", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list159},
-	Meaning{Scheme: "iso8583-1993", Code: "003", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list159},
-	Meaning{Scheme: "iso8583-1993", Code: "004", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3"}, Class: "approve", Domain: "none", Retry: "no", Sources: list160},
-	Meaning{Scheme: "iso8583-1993", Code: "005", Text: Text{ZH: "批准，账户类型由发卡行指定", EN: "Approved, account type specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list160},
-	Meaning{Scheme: "iso8583-1993", Code: "006", Text: Text{ZH: "部分批准，账户类型由发卡行指定", EN: "Approved for partial amount, account type specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list160},
-	Meaning{Scheme: "iso8583-1993", Code: "007", Text: Text{ZH: "批准，更新IC卡", EN: "Approved, update ICC"}, Class: "approve", Domain: "none", Retry: "no", Sources: list160},
-	Meaning{Scheme: "iso8583-1993", Code: "100", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "101", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "102", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "103", Text: Text{ZH: "受卡方联系收单行", EN: "Card acceptor contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "104", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "105", Text: Text{ZH: "受卡方联系收单行安全部门", EN: "Card acceptor call acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "106", Text: Text{ZH: "密码次数超限", EN: "Allowable PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list158},
-	Meaning{Scheme: "iso8583-1993", Code: "107", Text: Text{ZH: "联系发卡行", EN: "Refer to card issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "108", Text: Text{ZH: "联系发卡行，特殊条件", EN: "Refer to card issuer, special conditions"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "109", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "110", Text: Text{ZH: "无效金额（另一说：原始金额错）", EN: "Invalid amount (UTCODEC: original amount incorrect)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list161, Disputed: true},
-	Meaning{Scheme: "iso8583-1993", Code: "111", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "112", Text: Text{ZH: "需要输入密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "113", Text: Text{ZH: "不可接受的费用", EN: "Unacceptable fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "114", Text: Text{ZH: "无该类型账户", EN: "No account of type requested"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "115", Text: Text{ZH: "请求的功能不支持", EN: "Requested function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "116", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "117", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "118", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "119", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "120", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "121", Text: Text{ZH: "超出金额限制", EN: "Exceeds withdrawal amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "122", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "123", Text: Text{ZH: "超出次数限制", EN: "Exceeds withdrawal frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "124", Text: Text{ZH: "违法", EN: "Violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "125", Text: Text{ZH: "卡未生效", EN: "Card not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list162},
-	Meaning{Scheme: "iso8583-1993", Code: "126", Text: Text{ZH: "PIN块无效", EN: "Invalid PIN block"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "127", Text: Text{ZH: "密码长度错", EN: "PIN length error"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "128", Text: Text{ZH: "PIN密钥不同步", EN: "PIN key synchronisation error"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "129", Text: Text{ZH: "疑似伪卡", EN: "Suspected counterfeit card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list161},
-	Meaning{Scheme: "iso8583-1993", Code: "200", Text: Text{ZH: "不予承兑，没收", EN: "Do not honour, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list162},
-	Meaning{Scheme: "iso8583-1993", Code: "201", Text: Text{ZH: "过期卡，没收", EN: "Expired card, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list162},
-	Meaning{Scheme: "iso8583-1993", Code: "202", Text: Text{ZH: "疑似欺诈，没收", EN: "Suspected fraud, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list162},
-	Meaning{Scheme: "iso8583-1993", Code: "203", Text: Text{ZH: "联系收单行，没收", EN: "Contact acquirer, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list162},
-	Meaning{Scheme: "iso8583-1993", Code: "204", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "205", Text: Text{ZH: "联系收单行安全部门，没收", EN: "Call acquirer security, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "206", Text: Text{ZH: "密码次数超限，没收", EN: "PIN tries exceeded, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "207", Text: Text{ZH: "特殊条件，没收", EN: "Special conditions, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "208", Text: Text{ZH: "挂失卡，没收", EN: "Lost card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "209", Text: Text{ZH: "被窃卡，没收", EN: "Stolen card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "210", Text: Text{ZH: "疑似伪卡，没收", EN: "Suspected counterfeit card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "300", Text: Text{ZH: "文件操作成功", EN: "File action successful"}, Class: "file", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "301", Text: Text{ZH: "接收方不支持", EN: "File action not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "302", Text: Text{ZH: "找不到记录", EN: "Unable to locate record on file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "303", Text: Text{ZH: "重复记录，已替换旧记录", EN: "Duplicate record, old record replaced"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "304", Text: Text{ZH: "字段编辑错", EN: "Field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "305", Text: Text{ZH: "文件锁定", EN: "File locked out"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "306", Text: Text{ZH: "文件操作失败", EN: "File action not successful"}, Class: "file", Domain: "acquirer-host", Retry: "unknown", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "307", Text: Text{ZH: "文件数据格式错", EN: "File data format error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "308", Text: Text{ZH: "重复记录，新记录被拒", EN: "Duplicate record, new record rejected"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "309", Text: Text{ZH: "未知文件", EN: "Unknown file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "400", Text: Text{ZH: "冲正已接受", EN: "Reversal accepted"}, Class: "reversal", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "500", Text: Text{ZH: "对账平", EN: "Reconciled, in balance"}, Class: "recon", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "501", Text: Text{ZH: "对账不平", EN: "Reconciled, out of balance"}, Class: "recon", Domain: "terminal-config", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "502", Text: Text{ZH: "金额未对平，已提供总额", EN: "Amount not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "503", Text: Text{ZH: "总额不可用", EN: "Totals not available"}, Class: "recon", Domain: "acquirer-host", Retry: "yes", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "504", Text: Text{ZH: "未对账，已提供总额", EN: "Not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "600", Text: Text{ZH: "管理报文已接受", EN: "Administrative message accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "601", Text: Text{ZH: "无法追溯原交易", EN: "Cannot trace back original"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "602", Text: Text{ZH: "交易参考号无效", EN: "Invalid transaction reference"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "603", Text: Text{ZH: "参考号与卡号不符", EN: "Reference and PAN incompatible"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "604", Text: Text{ZH: "无POS影像", EN: "POS photograph not available"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "605", Text: Text{ZH: "已提供所请求的资料", EN: "Requested item supplied"}, Class: "admin", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "606", Text: Text{ZH: "缺少资料，无法满足", EN: "Request cannot be fulfilled, documentation not available"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "700", Text: Text{ZH: "收费已接受", EN: "Fee collection accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "800", Text: Text{ZH: "网络管理已接受", EN: "Network management accepted"}, Class: "network", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "900", Text: Text{ZH: "通知已确认，不承担责任", EN: "Advice acknowledged, no financial liability"}, Class: "advice", Domain: "none", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "901", Text: Text{ZH: "通知已确认，承担责任", EN: "Advice acknowledged, liability accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "902", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "903", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "904", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "905", Text: Text{ZH: "交换中心不支持该收单行", EN: "Acquirer not supported by switch"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "906", Text: Text{ZH: "日切处理中", EN: "Cutover in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "907", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Card issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "908", Text: Text{ZH: "无法路由到目的地", EN: "Destination cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "909", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "910", Text: Text{ZH: "发卡行签退", EN: "Card issuer signed off"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "911", Text: Text{ZH: "发卡行超时", EN: "Card issuer timed out"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "912", Text: Text{ZH: "发卡行不可用", EN: "Card issuer unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "913", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "914", Text: Text{ZH: "无法追溯原交易", EN: "Cannot trace back to original"}, Class: "error", Domain: "operator", Retry: "no", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "915", Text: Text{ZH: "对账日切或检查点错误", EN: "Reconciliation cutover or checkpoint error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "916", Text: Text{ZH: "MAC错误", EN: "MAC incorrect"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "917", Text: Text{ZH: "MAC密钥不同步", EN: "MAC key synchronisation error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "918", Text: Text{ZH: "无可用通讯密钥", EN: "No communication keys available"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "919", Text: Text{ZH: "加密密钥不同步", EN: "Encryption key synchronisation error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "920", Text: Text{ZH: "安全软硬件错误，可重试", EN: "Security software or hardware error, try again"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list164},
-	Meaning{Scheme: "iso8583-1993", Code: "921", Text: Text{ZH: "安全软硬件错误，不处理", EN: "Security software or hardware error, no action"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "922", Text: Text{ZH: "报文序号错", EN: "Message number out of sequence"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "923", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list163},
-	Meaning{Scheme: "iso8583-1993", Code: "940", Text: Text{ZH: "被风控拦截（网关扩展）", EN: "Gateway addition: blocked by fraud filter"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list163, Note: "gateway or later addition"},
-	Meaning{Scheme: "iso8583-1993", Code: "950", Text: Text{ZH: "违反业务约定", EN: "Violation of business arrangement"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list163, Note: "gateway or later addition"},
-	Meaning{Scheme: "iso8583-2003", Code: "0000", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "0001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "0002", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "0003", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "0004", Text: Text{ZH: "批准，更新第三磁道（另一说：仅消费，不返现）", EN: "Approved, update track 3 (jPOS-CMF document: purchase only, no cash back)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list165, Disputed: true},
-	Meaning{Scheme: "iso8583-2003", Code: "0005", Text: Text{ZH: "批准，账户由发卡行指定", EN: "Approved, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0006", Text: Text{ZH: "部分批准，账户由发卡行指定", EN: "Partial approval, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0007", Text: Text{ZH: "姓名格式错", EN: "jPOS: name format error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0008", Text: Text{ZH: "批准，费用有争议", EN: "Approved, fees disputed"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0009", Text: Text{ZH: "透支批准", EN: "Approved with overdraft"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0010", Text: Text{ZH: "批准，客户已重新激活", EN: "Approved, customer reactivated"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0011", Text: Text{ZH: "批准，终端无法联机", EN: "Approved, terminal unable to process online"}, Class: "approve", Domain: "network-path", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0012", Text: Text{ZH: "脱机批准", EN: "Approved offline"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0013", Text: Text{ZH: "参考后脱机批准", EN: "Approved offline after referral"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "0085", Text: Text{ZH: "无拒绝理由", EN: "No reason to decline (2023 edition; earlier private 0885)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "1000", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1001", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1002", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1003", Text: Text{ZH: "联系收单行", EN: "Contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1004", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1005", Text: Text{ZH: "联系收单行安全部门", EN: "Contact acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1006", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1007", Text: Text{ZH: "联系发卡行", EN: "Refer to issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1008", Text: Text{ZH: "联系发卡行，特殊条件", EN: "Refer to issuer, special conditions"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1009", Text: Text{ZH: "无效商户", EN: "Invalid card acceptor"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1010", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1011", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1012", Text: Text{ZH: "需要密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1013", Text: Text{ZH: "不可接受的费用", EN: "Unacceptable fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1014", Text: Text{ZH: "无该类型账户", EN: "No account of that type"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1015", Text: Text{ZH: "功能不支持", EN: "Function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1016", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1017", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1018", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1019", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1020", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1021", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1022", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1023", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1024", Text: Text{ZH: "违法", EN: "Violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1025", Text: Text{ZH: "卡未生效", EN: "Card not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1026", Text: Text{ZH: "PIN块无效", EN: "Invalid PIN block"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1027", Text: Text{ZH: "密码长度错", EN: "PIN length error"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1028", Text: Text{ZH: "PIN密钥不同步", EN: "PIN key synchronisation error"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1029", Text: Text{ZH: "疑似伪卡", EN: "Suspected counterfeit card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1030", Text: Text{ZH: "发卡行不接受该币种", EN: "Currency unacceptable to issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1031", Text: Text{ZH: "拒绝，费用有争议", EN: "Declined, fees disputed"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1032", Text: Text{ZH: "挂失或被窃卡", EN: "Lost or stolen card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1033", Text: Text{ZH: "授权生命周期不可接受", EN: "Authorisation life cycle unacceptable"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1034", Text: Text{ZH: "授权生命周期过期", EN: "Authorisation life cycle expired"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1035", Text: Text{ZH: "账户已关闭", EN: "Closed account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1036", Text: Text{ZH: "储蓄账户关闭或受限", EN: "Closed or restricted savings account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1037", Text: Text{ZH: "贷记账户关闭或受限", EN: "Closed or restricted credit account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1038", Text: Text{ZH: "该类型账户关闭", EN: "Closed account of that type"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1039", Text: Text{ZH: "支票账户关闭或受限", EN: "Closed or restricted cheque account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1040", Text: Text{ZH: "坏账", EN: "Bad debt"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1041", Text: Text{ZH: "转出账户状态异常", EN: "From account bad status"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1042", Text: Text{ZH: "转入账户状态异常", EN: "To account bad status"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1043", Text: Text{ZH: "支票已入账", EN: "Cheque already posted"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1044", Text: Text{ZH: "资料不存在", EN: "Information not on file"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1045", Text: Text{ZH: "卡验证数据失败", EN: "Card verification data failed"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1046", Text: Text{ZH: "金额不存在", EN: "Amount not found"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1047", Text: Text{ZH: "需要修改密码", EN: "PIN change required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1048", Text: Text{ZH: "新密码无效", EN: "New PIN invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1049", Text: Text{ZH: "找不到银行", EN: "Bank not found"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1050", Text: Text{ZH: "银行未生效", EN: "Bank not effective"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1051", Text: Text{ZH: "客户供应商不存在", EN: "Customer vendor not found"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1052", Text: Text{ZH: "客户供应商未生效", EN: "Customer vendor not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1053", Text: Text{ZH: "客户供应商账户无效", EN: "Customer vendor account invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1054", Text: Text{ZH: "供应商不存在", EN: "Vendor not found"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1055", Text: Text{ZH: "供应商未生效", EN: "Vendor not effective"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1056", Text: Text{ZH: "供应商数据无效", EN: "Vendor data invalid"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1057", Text: Text{ZH: "付款日期无效", EN: "Payment date invalid"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1058", Text: Text{ZH: "个人证件不存在", EN: "Personal id not found"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1059", Text: Text{ZH: "已有计划交易", EN: "Scheduled transaction exists"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1060", Text: Text{ZH: "在终端中止", EN: "Aborted at terminal"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1061", Text: Text{ZH: "发卡行不支持该交易", EN: "Transaction not supported by issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1062", Text: Text{ZH: "不允许返现", EN: "Cash back not allowed"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1063", Text: Text{ZH: "返现金额超限", EN: "Cash back amount exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1064", Text: Text{ZH: "终端脱机拒绝", EN: "Declined, processed offline by terminal"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1065", Text: Text{ZH: "终端无法处理而拒绝", EN: "Declined, terminal unable to process"}, Class: "decline", Domain: "network-path", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1066", Text: Text{ZH: "参考后脱机拒绝", EN: "Declined offline after referral"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1067", Text: Text{ZH: "需要附加认证", EN: "Additional authentication required (2023)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1068", Text: Text{ZH: "证件号无效", EN: "Id number invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1069", Text: Text{ZH: "驾驶证号无效", EN: "Driver number invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1070", Text: Text{ZH: "车辆号无效", EN: "Vehicle id invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1071", Text: Text{ZH: "数字证书过期", EN: "Digital certificate expired"}, Class: "decline", Domain: "terminal-keys", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1079", Text: Text{ZH: "超出取现限制", EN: "Exceeds withdrawal limit (2023)"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1080", Text: Text{ZH: "不允许输入密码", EN: "PIN not allowed (2023)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1081", Text: Text{ZH: "报文序号错", EN: "Message number out of sequence (2023)"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1082", Text: Text{ZH: "原交易已被拒绝", EN: "Original transaction declined (2023)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1500", Text: Text{ZH: "IC卡应用无法处理", EN: "ICC application unable to process"}, Class: "icc", Domain: "card-medium", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1503", Text: Text{ZH: "终端随机选择", EN: "Terminal random selection"}, Class: "icc", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1504", Text: Text{ZH: "终端无法处理IC卡", EN: "Terminal not able to process ICC"}, Class: "icc", Domain: "terminal-hardware", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1508", Text: Text{ZH: "终端强制联机", EN: "Online forced by terminal"}, Class: "icc", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1510", Text: Text{ZH: "超过限额", EN: "Over floor limit"}, Class: "icc", Domain: "none", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1802", Text: Text{ZH: "缺少域（jPOS私有）", EN: "jPOS private: missing field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1803", Text: Text{ZH: "多余域（jPOS私有）", EN: "jPOS private: extra field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1804", Text: Text{ZH: "卡无效（jPOS私有）", EN: "jPOS private: invalid card"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1806", Text: Text{ZH: "卡未激活（jPOS私有）", EN: "jPOS private: card not active"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1808", Text: Text{ZH: "卡未配置（jPOS私有）", EN: "jPOS private: card not configured"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1811", Text: Text{ZH: "数据库错误（jPOS私有）", EN: "jPOS private: database error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1812", Text: Text{ZH: "系统错误（jPOS私有）", EN: "jPOS private: transaction system error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1816", Text: Text{ZH: "原交易不存在（jPOS私有）", EN: "jPOS private: original not found"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1817", Text: Text{ZH: "使用次数超限（jPOS私有）", EN: "jPOS private: usage limit reached"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1818", Text: Text{ZH: "配置错误（jPOS私有）", EN: "jPOS private: configuration error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1819", Text: Text{ZH: "终端无效（jPOS私有）", EN: "jPOS private: invalid terminal"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1820", Text: Text{ZH: "终端未启用（jPOS私有）", EN: "jPOS private: inactive terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1821", Text: Text{ZH: "商户无效（jPOS私有）", EN: "jPOS private: invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1822", Text: Text{ZH: "重复实体（jPOS私有）", EN: "jPOS private: duplicate entity"}, Class: "error", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1823", Text: Text{ZH: "收单行无效（jPOS私有）", EN: "jPOS private: invalid acquirer"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1824", Text: Text{ZH: "已冲正（jPOS私有）", EN: "jPOS private: previously reversed"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1827", Text: Text{ZH: "原交易已撤销（jPOS私有）", EN: "jPOS private: original voided"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1830", Text: Text{ZH: "域无效（jPOS私有）", EN: "jPOS private: invalid field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1831", Text: Text{ZH: "端点配置错误（jPOS私有）", EN: "jPOS private: misconfigured endpoint"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1832", Text: Text{ZH: "请求无效（jPOS私有）", EN: "jPOS private: invalid request"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "1833", Text: Text{ZH: "主机不可达（jPOS私有）", EN: "jPOS private: host unreachable"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "2000", Text: Text{ZH: "不予承兑，没收", EN: "Do not honour, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2001", Text: Text{ZH: "过期卡，没收", EN: "Expired, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2002", Text: Text{ZH: "疑似欺诈，没收", EN: "Suspected fraud, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2003", Text: Text{ZH: "联系收单行，没收", EN: "Contact acquirer, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2004", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2005", Text: Text{ZH: "联系收单行安全部门，没收", EN: "Contact acquirer security, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2006", Text: Text{ZH: "密码次数超限，没收", EN: "PIN tries exceeded, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2007", Text: Text{ZH: "特殊条件，没收", EN: "Special conditions, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2008", Text: Text{ZH: "挂失卡，没收", EN: "Lost card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2009", Text: Text{ZH: "被窃卡，没收", EN: "Stolen card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "2010", Text: Text{ZH: "疑似伪卡，没收", EN: "Suspected counterfeit, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3000", Text: Text{ZH: "文件操作成功", EN: "File action successful"}, Class: "file", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3001", Text: Text{ZH: "接收方不支持", EN: "Not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3002", Text: Text{ZH: "找不到记录", EN: "Unable to locate record"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3003", Text: Text{ZH: "记录已更新", EN: "Record updated (old replaced)"}, Class: "file", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3004", Text: Text{ZH: "字段编辑错", EN: "Field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3005", Text: Text{ZH: "文件锁定", EN: "File locked out"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3006", Text: Text{ZH: "不成功", EN: "Not successful"}, Class: "file", Domain: "acquirer-host", Retry: "unknown", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3007", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "file", Domain: "terminal-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3008", Text: Text{ZH: "重复", EN: "Duplicate"}, Class: "file", Domain: "operator", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3009", Text: Text{ZH: "未知文件", EN: "Unknown file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "3010", Text: Text{ZH: "卡号或持卡人号无效", EN: "Invalid card or cardholder number"}, Class: "file", Domain: "cardholder-account", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4000", Text: Text{ZH: "冲正已接受", EN: "Reversal accepted"}, Class: "reversal", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4002", Text: Text{ZH: "冲正：怀疑故障", EN: "Reversal reason: suspected malfunction"}, Class: "reversal", Domain: "terminal-hardware", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4003", Text: Text{ZH: "冲正：格式错误", EN: "Reversal reason: format error"}, Class: "reversal", Domain: "terminal-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4006", Text: Text{ZH: "冲正：响应过迟", EN: "Reversal reason: response received too late"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4007", Text: Text{ZH: "冲正：设备无法完成", EN: "Reversal reason: device unable to complete"}, Class: "reversal", Domain: "terminal-hardware", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4013", Text: Text{ZH: "冲正：报文无法送达终端", EN: "Reversal reason: unable to deliver message to terminal"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4020", Text: Text{ZH: "冲正：应答无效", EN: "Reversal reason: invalid response"}, Class: "reversal", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "4021", Text: Text{ZH: "冲正：等待应答超时", EN: "Reversal reason: timeout waiting for response"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "5000", Text: Text{ZH: "对账平", EN: "Reconciled in balance"}, Class: "recon", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "5001", Text: Text{ZH: "对账不平", EN: "Reconciled out of balance"}, Class: "recon", Domain: "terminal-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "5002", Text: Text{ZH: "金额未对平，已提供总额", EN: "Amount not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "5003", Text: Text{ZH: "总额不可用", EN: "Totals not available"}, Class: "recon", Domain: "acquirer-host", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "5004", Text: Text{ZH: "未对账，已提供总额", EN: "Not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "6000", Text: Text{ZH: "管理报文已接受", EN: "Administrative message accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "7000", Text: Text{ZH: "收费已接受", EN: "Fee collection accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "8000", Text: Text{ZH: "网络管理已接受", EN: "Network management accepted"}, Class: "network", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "8001", Text: Text{ZH: "网络管理：重试", EN: "Network management: retry"}, Class: "network", Domain: "acquirer-host", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "8002", Text: Text{ZH: "密钥验证失败", EN: "Key verification failed"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "8101", Text: Text{ZH: "密钥激活不同步", EN: "Key exchange: activation out of sync"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "8105", Text: Text{ZH: "密钥验证不同步", EN: "Key exchange: verification out of sync"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9000", Text: Text{ZH: "通知已确认，不承担责任", EN: "Advice acknowledged, no financial liability"}, Class: "advice", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9001", Text: Text{ZH: "通知已接受", EN: "Advice accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9100", Text: Text{ZH: "报文错误", EN: "Message error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9102", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "9103", Text: Text{ZH: "请重新提交交易", EN: "Retry transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9105", Text: Text{ZH: "不支持该收单行", EN: "Acquirer not supported"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9106", Text: Text{ZH: "日切处理中", EN: "Cut-over in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9107", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list165},
-	Meaning{Scheme: "iso8583-2003", Code: "9108", Text: Text{ZH: "路由错误", EN: "Routing error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9109", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9110", Text: Text{ZH: "发卡行签退", EN: "Issuer signed off"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9111", Text: Text{ZH: "发卡行超时", EN: "Issuer timeout"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9112", Text: Text{ZH: "发卡行不可用", EN: "Issuer unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9113", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9114", Text: Text{ZH: "找不到原交易", EN: "Original not found"}, Class: "error", Domain: "operator", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9115", Text: Text{ZH: "对账错误", EN: "Reconciliation error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9116", Text: Text{ZH: "MAC错误", EN: "MAC incorrect"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9117", Text: Text{ZH: "MAC密钥不同步", EN: "MAC key sync error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9118", Text: Text{ZH: "区域主密钥不可用", EN: "Zone master key not available"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9119", Text: Text{ZH: "加密错误", EN: "Crypto error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9120", Text: Text{ZH: "加密机错误，可重试", EN: "HSM error, retry"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9121", Text: Text{ZH: "加密机错误", EN: "HSM error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9122", Text: Text{ZH: "序号错", EN: "Out of sequence"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9123", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9124", Text: Text{ZH: "安全码无效", EN: "Invalid security code"}, Class: "error", Domain: "cardholder-account", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9125", Text: Text{ZH: "数据库错误", EN: "Database error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9126", Text: Text{ZH: "发卡行标识无效", EN: "Invalid issuer identification number"}, Class: "error", Domain: "issuer", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9128", Text: Text{ZH: "客户供应商格式错", EN: "Customer vendor format error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9132", Text: Text{ZH: "循环交易数据错", EN: "Recurring data error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9133", Text: Text{ZH: "不允许更新", EN: "Update not allowed"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9350", Text: Text{ZH: "违反协议", EN: "Agreement violation"}, Class: "error", Domain: "merchant-config", Retry: "no", Sources: list98},
-	Meaning{Scheme: "iso8583-2003", Code: "9999", Text: Text{ZH: "一般拒绝（jPOS）", EN: "jPOS: general decline"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list98, Disputed: true, Note: "collides with acquirer 9999"},
-	Meaning{Scheme: "mastercard", Code: "01", Text: Text{ZH: "联系发卡行", EN: "Refer to issuer (additional data may carry a phone number)"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "08", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list167},
-	Meaning{Scheme: "mastercard", Code: "10", Text: Text{ZH: "部分批准", EN: "Partial approval"}, Class: "approve", Domain: "none", Retry: "no", Sources: list167},
-	Meaning{Scheme: "mastercard", Code: "30", Text: Text{ZH: "格式错误（附加数据指明域）", EN: "Format error; additional response data names the element and subfield"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "70", Text: Text{ZH: "联系发卡行", EN: "Contact card issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "71", Text: Text{ZH: "密码未修改", EN: "PIN not changed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "76", Text: Text{ZH: "转入账户无效", EN: "Invalid or nonexistent to-account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "77", Text: Text{ZH: "转出账户无效", EN: "Invalid or nonexistent from-account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list166, Note: "collides with UnionPay 77"},
-	Meaning{Scheme: "mastercard", Code: "78", Text: Text{ZH: "账户无效", EN: "Invalid or nonexistent account (general)"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list168},
-	Meaning{Scheme: "mastercard", Code: "79", Text: Text{ZH: "生命周期拒绝", EN: "Lifecycle decline"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list169, Note: "CKO: 20179"},
-	Meaning{Scheme: "mastercard", Code: "81", Text: Text{ZH: "不允许境内借记交易", EN: "Domestic debit transaction not allowed (regional)"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "82", Text: Text{ZH: "因发卡行政策拒绝", EN: "Policy decline"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list169, Note: "CKO: 20182"},
-	Meaning{Scheme: "mastercard", Code: "83", Text: Text{ZH: "安全拒绝", EN: "Fraud or security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list134, Note: "CKO: 20183"},
-	Meaning{Scheme: "mastercard", Code: "84", Text: Text{ZH: "授权生命周期无效", EN: "Invalid authorisation life cycle"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list168},
-	Meaning{Scheme: "mastercard", Code: "85", Text: Text{ZH: "未拒绝（零金额验证）", EN: "Not declined (zero amount verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "86", Text: Text{ZH: "无法验证密码", EN: "PIN validation not possible"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "87", Text: Text{ZH: "仅消费，不返现", EN: "Purchase amount only, no cash back"}, Class: "partial", Domain: "issuer", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "88", Text: Text{ZH: "加密失败", EN: "Cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "89", Text: Text{ZH: "密码不可接受，可重试", EN: "Unacceptable PIN, retry"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "91", Text: Text{ZH: "授权系统或发卡行系统不可用", EN: "Authorisation system or issuer system inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "92", Text: Text{ZH: "无法路由", EN: "Unable to route transaction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "94", Text: Text{ZH: "检测到重复传送", EN: "Duplicate transmission detected"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list166},
-	Meaning{Scheme: "mastercard", Code: "96", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list166},
-	Meaning{Scheme: "reversal-reason", Code: "06", Text: Text{ZH: "终端因其他原因冲正", EN: "The terminal reverses the sale for another reason"}, Domain: "unknown", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "reversal-reason", Code: "96", Text: Text{ZH: "终端未能完成交易，正在冲正", EN: "The terminal could not complete the sale and reverses it"}, Domain: "unknown", Retry: "after-reversal", SentBy: list3, Sources: list171, Note: "one program only; its reason is not explained"},
-	Meaning{Scheme: "reversal-reason", Code: "98", Text: Text{ZH: "终端未在规定时间内收到应答，正在冲正", EN: "The terminal received no answer in time and reverses the sale"}, Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list170, Note: "written after a receive failure; seen before any host verdict"},
-	Meaning{Scheme: "reversal-reason", Code: "A0", Text: Text{ZH: "应答报文MAC校验不符，终端正在冲正", EN: "The MAC of the answer was wrong, so the terminal reverses the sale"}, Domain: "terminal-keys", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "abecs:003", Text: Text{ZH: "安全通道未建立", EN: "Secure channel not established"}, Class: "keys", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:009", Text: Text{ZH: "安全报文解码错误", EN: "Secure packet decode error"}, Class: "keys", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:012", Text: Text{ZH: "操作超时", EN: "Operation timed out"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:013", Text: Text{ZH: "持卡人取消", EN: "Cancelled by cardholder"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:020", Text: Text{ZH: "EMV参数表版本不符", EN: "EMV table version differs"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:021", Text: Text{ZH: "写表失败（空间不足）", EN: "Cannot write tables (no space)"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:040", Text: Text{ZH: "密码键盘内部错误", EN: "PIN pad internal error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:041", Text: Text{ZH: "磁卡读取错误", EN: "Magnetic card read error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:042", Text: Text{ZH: "主密钥或DUKPT不存在", EN: "Master key or DUKPT not present"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:043", Text: Text{ZH: "无卡", EN: "No card present"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:044", Text: Text{ZH: "暂不能输入密码", EN: "PIN capture temporarily refused"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:047", Text: Text{ZH: "因安全原因结束", EN: "Ended for security reasons"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:060", Text: Text{ZH: "芯片卡无响应", EN: "Chip card mute"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:061", Text: Text{ZH: "与芯片卡或非接卡通讯错误", EN: "Communication error with chip or contactless card"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:067", Text: Text{ZH: "卡已失效", EN: "Card invalidated"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:068", Text: Text{ZH: "芯片卡异常", EN: "Chip card problem"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:076", Text: Text{ZH: "芯片错误，可降级", EN: "Chip error, fallback allowed"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:079", Text: Text{ZH: "卡已锁", EN: "Card blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:080", Text: Text{ZH: "多张非接卡", EN: "More than one contactless card"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "abecs:081", Text: Text{ZH: "非接通讯错误", EN: "Contactless communication error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list172},
-	Meaning{Scheme: "terminal-local", Code: "ecr17:01", Text: Text{ZH: "交易失败或被拒绝（终端未区分）", EN: "Transaction failed or declined (the terminal does not say which)"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list173},
-	Meaning{Scheme: "terminal-local", Code: "ecr17:09", Text: Text{ZH: "终端收到未知标签", EN: "Terminal received an unknown tag"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list173},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list174},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list174},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5906", Text: Text{ZH: "密码键盘连接超时", EN: "PIN pad connection timed out (merchant internet)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list174},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5907", Text: Text{ZH: "交易中密码键盘断开", EN: "PIN pad disconnected during transaction"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list174},
-	Meaning{Scheme: "terminal-local", Code: "moneris-go:5908", Text: Text{ZH: "密码键盘无法连接云", EN: "PIN pad cannot reach cloud service"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list174},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x03", Text: Text{ZH: "驱动错误", EN: "Driver error"}, Class: "driver", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x04", Text: Text{ZH: "读写卡错误", EN: "Card read or write error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x05", Text: Text{ZH: "系统函数错误", EN: "OS function error"}, Class: "software", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x09", Text: Text{ZH: "拨号出错", EN: "Dial error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误（再看主机应答码）", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x0E", Text: Text{ZH: "交易流水满，请结算", EN: "Journal full, settle first"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x10", Text: Text{ZH: "GPRS拨号出错", EN: "GPRS dial error (constant named invalid PSAM)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x11", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x12", Text: Text{ZH: "请先初始化", EN: "Not initialised"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x16", Text: Text{ZH: "终端号比较出错", EN: "Terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x1A", Text: Text{ZH: "流水号不连续", EN: "Trace number not continuous"}, Class: "message", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x2D", Text: Text{ZH: "PSAM卡检测出错", EN: "PSAM card detection error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x31", Text: Text{ZH: "等待超时", EN: "Waiting timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x41", Text: Text{ZH: "读内存错", EN: "Memory read error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x42", Text: Text{ZH: "写内存错", EN: "Memory write error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x43", Text: Text{ZH: "认证密钥错", EN: "Key authentication error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x55", Text: Text{ZH: "密钥未找到", EN: "Key not found"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x56", Text: Text{ZH: "MAC错误", EN: "MAC error"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x6A", Text: Text{ZH: "PINPAD版本错", EN: "PIN pad version wrong"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x80", Text: Text{ZH: "8583报文错误", EN: "ISO 8583 pack or unpack error (0x80-0x8E)"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x8D", Text: Text{ZH: "报文MAC错", EN: "MAC error on message"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0x90", Text: Text{ZH: "功能未开通", EN: "Function not enabled"}, Class: "config", Domain: "merchant-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xC0", Text: Text{ZH: "磁轨信息出错", EN: "Magnetic track data error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD0", Text: Text{ZH: "数据发送出错", EN: "Send error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD1", Text: Text{ZH: "数据接收出错", EN: "Receive error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD2", Text: Text{ZH: "协议出错", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD3", Text: Text{ZH: "接收数据超限", EN: "Received data over limit"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD4", Text: Text{ZH: "接收超时", EN: "Receive timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD5", Text: Text{ZH: "包校验位错", EN: "Packet check (LRC) error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD6", Text: Text{ZH: "TPDU出错", EN: "TPDU error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xD7", Text: Text{ZH: "没有MAC", EN: "No MAC in message"}, Class: "keys", Domain: "acquirer-host", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE6", Text: Text{ZH: "交易流水为空", EN: "Journal empty"}, Class: "journal", Domain: "none", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE7", Text: Text{ZH: "请先结算", EN: "Settle first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:0xE9", Text: Text{ZH: "记录终端不一致", EN: "Record terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-icc", Text: Text{ZH: "卡槽驱动出错", EN: "Chip slot driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-key", Text: Text{ZH: "按键错误", EN: "Key driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-mag", Text: Text{ZH: "磁条驱动错误", EN: "Magnetic stripe driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:drv-nfc", Text: Text{ZH: "非接驱动出错", EN: "Contactless driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-full", Text: Text{ZH: "文件索引满", EN: "File index full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-nomem", Text: Text{ZH: "内存不足请先结算", EN: "Out of storage, settle first"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-system", Text: Text{ZH: "文件系统出错", EN: "File system error"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:file-write", Text: Text{ZH: "写文件失败", EN: "File write failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:host-62", Text: Text{ZH: "主机62：MAC无效", EN: "Host DE39=62 shown as invalid MAC"}, Class: "host", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:host-89", Text: Text{ZH: "主机89：终端号无效", EN: "Host DE39=89 shown as invalid terminal id"}, Class: "host", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-check", Text: Text{ZH: "数据较验错误", EN: "Data check error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-connect", Text: Text{ZH: "会话连接错误", EN: "Session connect error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-noanswer", Text: Text{ZH: "数据无应答", EN: "No answer to data"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-reject", Text: Text{ZH: "会话连接拒绝", EN: "Session connect rejected"}, Class: "comm", Domain: "acquirer-host", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:net-timeout", Text: Text{ZH: "网络连接超时", EN: "Network connect timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "mpt:sqlite", Text: Text{ZH: "本地数据库出错", EN: "Local database error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list175},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3072", Text: Text{ZH: "设备异常", EN: "Modem device error"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3073", Text: Text{ZH: "设备忙", EN: "Modem busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3074", Text: Text{ZH: "无拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3075", Text: Text{ZH: "线路载波丢失", EN: "Carrier lost"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3076", Text: Text{ZH: "请接好电话线", EN: "No line: plug in the telephone line"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3077", Text: Text{ZH: "拨号无应答", EN: "Dial no answer"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3078", Text: Text{ZH: "请先挂机", EN: "Off hook: hang up first"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3079", Text: Text{ZH: "被叫线路忙", EN: "Called line busy"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3080", Text: Text{ZH: "线路不可到达", EN: "Number unobtainable"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3081", Text: Text{ZH: "线路反转", EN: "Line reversal"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3082", Text: Text{ZH: "旁置电话占用", EN: "Extension phone in use"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:22", Text: Text{ZH: "参数错误", EN: "Invalid argument"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:host-timeout", Text: Text{ZH: "连接主机超时", EN: "Connecting to host timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-modem:modem-init", Text: Text{ZH: "初始化设备失败", EN: "Modem initialisation failed"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1024", Text: Text{ZH: "无应答，检查模块", EN: "Radio module gives no answer"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1025", Text: Text{ZH: "SIM卡不存在", EN: "No SIM card"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1026", Text: Text{ZH: "需要输入PIN码", EN: "SIM PIN required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1027", Text: Text{ZH: "需要输入PUK码", EN: "SIM PUK required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1028", Text: Text{ZH: "PIN码错误", EN: "SIM PIN wrong"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1029", Text: Text{ZH: "SIM卡错误", EN: "SIM card fault"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1030", Text: Text{ZH: "信号太弱", EN: "Signal too weak"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1031", Text: Text{ZH: "网络无载波", EN: "Link closed, no carrier"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1033", Text: Text{ZH: "已断开无线网络", EN: "Detached from mobile network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1034", Text: Text{ZH: "正在查找网络", EN: "Searching for network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "SIM卡受限，请检查SIM卡（多为欠费或停机）", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1037", Text: Text{ZH: "正在通讯中", EN: "Call in progress"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1038", Text: Text{ZH: "模块正在拨号", EN: "Module is dialling"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "通信模块类型未知", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "通信模块异常错误", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list176},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1041", Text: Text{ZH: "无通信模块", EN: "No radio module in unit"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1042", Text: Text{ZH: "需要复位模块", EN: "Modem needs reset"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1045", Text: Text{ZH: "SIM忙", EN: "SIM busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1046", Text: Text{ZH: "网络注册被禁止", EN: "Network registration forbidden"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-net:1047", Text: Text{ZH: "服务器拒绝", EN: "Server rejects"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x01", Text: Text{ZH: "密码键盘已锁（被拆动或自我保护）", EN: "PIN entry device locked (tamper or self-protection)"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x02", Text: Text{ZH: "密码键盘其他错误", EN: "PIN entry device other error"}, Class: "keys", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x03", Text: Text{ZH: "与密码键盘通讯失败", EN: "Communication with PIN entry device failed"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x04", Text: Text{ZH: "密码键盘需要授权，或授权已过期", EN: "Authentication needed or expired"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x08", Text: Text{ZH: "密钥索引错误", EN: "Key index incorrect"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x09", Text: Text{ZH: "无指定密钥", EN: "Designated key not present"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0A", Text: Text{ZH: "密钥空间满", EN: "Key space full"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0B", Text: Text{ZH: "密钥属于其他应用", EN: "Key belongs to another application"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0C", Text: Text{ZH: "密钥长度错", EN: "Key length error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0F", Text: Text{ZH: "输入密码超时", EN: "PIN entry timeout"}, Class: "keys", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x11", Text: Text{ZH: "DUKPT密钥溢出", EN: "DUKPT key overflow"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x12", Text: Text{ZH: "无IC卡", EN: "No IC card"}, Class: "keys", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x14", Text: Text{ZH: "密钥奇偶校验错", EN: "Key parity error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x01", Text: Text{ZH: "发送缓冲区满", EN: "Send buffer full"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x02", Text: Text{ZH: "无效端口号", EN: "Illegal port number"}, Class: "serial", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x03", Text: Text{ZH: "端口未打开", EN: "Port not open"}, Class: "serial", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x05", Text: Text{ZH: "无可用端口", EN: "No port resource"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xF0", Text: Text{ZH: "端口被占用", EN: "Port occupied by modem"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xFE", Text: Text{ZH: "无效通讯参数", EN: "Invalid port parameters"}, Class: "serial", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xFF", Text: Text{ZH: "串口超时", EN: "Serial timeout"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x01", Text: Text{ZH: "打印机忙", EN: "Printer busy"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x02", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x03", Text: Text{ZH: "打印数据包格式错", EN: "Print data packet format error"}, Class: "printer", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x04", Text: Text{ZH: "打印机故障", EN: "Printer fault"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x08", Text: Text{ZH: "打印机过热", EN: "Printer overheated"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xF0", Text: Text{ZH: "打印未完成", EN: "Print not finished"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xFC", Text: Text{ZH: "打印机未装字库", EN: "No font library"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xFE", Text: Text{ZH: "数据包过长", EN: "Print data too long"}, Class: "printer", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E1", Text: Text{ZH: "交易取消", EN: "Transaction cancelled"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E10", Text: Text{ZH: "原交易不存在", EN: "Original transaction not found locally"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E11", Text: Text{ZH: "原交易已撤销", EN: "Original already voided"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E12", Text: Text{ZH: "刷卡错误", EN: "Card swipe error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E13", Text: Text{ZH: "文件操作失败", EN: "File operation failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E14", Text: Text{ZH: "密码键盘或密钥错误", EN: "PIN pad or key error (text: key error)"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E18", Text: Text{ZH: "打开文件错", EN: "Open file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E19", Text: Text{ZH: "定位文件错", EN: "Seek file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E2", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E20", Text: Text{ZH: "读文件错", EN: "Read file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E21", Text: Text{ZH: "写文件错", EN: "Write file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E22", Text: Text{ZH: "应答MAC校验错误（终端将以A0冲正）", EN: "Answer MAC check failed; terminal marks the reversal with DE39=A0"}, Class: "keys", Domain: "terminal-keys", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E23", Text: Text{ZH: "卡被锁定（显示：非芯片卡）", EN: "Card blocked (text: not a chip card)"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E25", Text: Text{ZH: "交易拒绝", EN: "Transaction refused by card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E3", Text: Text{ZH: "无交易", EN: "No transaction"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E4", Text: Text{ZH: "打包错误", EN: "Request packing error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E5", Text: Text{ZH: "联接失败", EN: "Connect failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E6", Text: Text{ZH: "数据发送失败", EN: "Data send failed"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E7", Text: Text{ZH: "数据接收失败：超时或报文不完整（终端将以98冲正）", EN: "Data receive failed (timeout or short packet); terminal marks the reversal with DE39=98"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E8", Text: Text{ZH: "解包错误", EN: "Answer unpack error"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:E9", Text: Text{ZH: "冲正失败", EN: "Reversal failed"}, Class: "reversal", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:battery", Text: Text{ZH: "电量低，请充电", EN: "Battery low, charge"}, Class: "power", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:comm-big", Text: Text{ZH: "数据包太大", EN: "Packet too big"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:comm-param", Text: Text{ZH: "参数错误", EN: "Communication parameter error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:comm-timeout", Text: Text{ZH: "通讯超时", EN: "Communication timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:comm-type", Text: Text{ZH: "无效通讯类型", EN: "Invalid communication type"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:emv-para", Text: Text{ZH: "IC卡参数下载失败", EN: "IC card parameter download failed"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:keyverify", Text: Text{ZH: "解包密钥验证不符", EN: "Key check value mismatch after sign-in"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:not-signed-in", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:para", Text: Text{ZH: "参数下载失败", EN: "Parameter download failed"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:reversal-fail", Text: Text{ZH: "冲正不成功，请与客服联系", EN: "Automatic reversal not successful, contact service"}, Class: "reversal", Domain: "network-path", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "应答码不在本机码表，显示“交易失败”加两位码", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "newpos:workkey", Text: Text{ZH: "下载工作密钥失败，请确认主密钥下载", EN: "Working key download failed, check master key"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list170},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: list3, Sources: list177},
-	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list177},
-	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "应答码不在本机码表，显示应答码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list177},
-	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名，最接近本机的通讯超时）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list178, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:ConnectError", Text: Text{ZH: "连接失败（通用异常名）", EN: "Generic exception name; no POS vendor table found uses it"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list178, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:DataTransferError", Text: Text{ZH: "数据传输错误（通用异常名）", EN: "Generic exception name (mobile and cloud libraries)"}, Class: "string", Domain: "network-path", Retry: "unknown", SentBy: list3, Sources: list178, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名，最接近39域的94）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list178, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "seed:TransactionFailed", Text: Text{ZH: "交易失败（通用异常名）", EN: "Generic exception name; says nothing about cause"}, Class: "string", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list178, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
-	Meaning{Scheme: "terminal-local", Code: "transbank:01", Text: Text{ZH: "交易被拒绝（终端未说明由谁拒绝）", EN: "Declined (the terminal does not say by whom)"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:02", Text: Text{ZH: "主机无应答", EN: "Host does not answer"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:03", Text: Text{ZH: "连接失败", EN: "Connection failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:04", Text: Text{ZH: "该交易已撤销", EN: "Transaction already cancelled"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:05", Text: Text{ZH: "没有可撤销的交易", EN: "No transaction to cancel"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:06", Text: Text{ZH: "不支持该卡", EN: "Card not supported"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:07", Text: Text{ZH: "在终端上取消", EN: "Cancelled at the terminal"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:08", Text: Text{ZH: "借记卡交易不能撤销", EN: "Debit transaction cannot be cancelled"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:09", Text: Text{ZH: "读卡错误", EN: "Card read error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:10", Text: Text{ZH: "金额低于最小值", EN: "Amount below the minimum"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:11", Text: Text{ZH: "没有该笔消费", EN: "No such sale"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:12", Text: Text{ZH: "不支持该交易", EN: "Transaction not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:13", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:14", Text: Text{ZH: "没有拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:15", Text: Text{ZH: "找不到BITMAP.DAT文件，请下载", EN: "File BITMAP.DAT not found, load it"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:16", Text: Text{ZH: "主机应答格式错误", EN: "Host's answer has a wrong format"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:17", Text: Text{ZH: "卡号后四位输入错误", EN: "Last four digits of the card entered wrongly"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:18", Text: Text{ZH: "菜单无效", EN: "Invalid menu"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:19", Text: Text{ZH: "与之前不是同一张卡", EN: "Another card than before"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:20", Text: Text{ZH: "无效卡", EN: "Invalid card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:21", Text: Text{ZH: "不允许撤销", EN: "Cancellation not permitted"}, Class: "user", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:22", Text: Text{ZH: "超时", EN: "Timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:24", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:25", Text: Text{ZH: "日期无效", EN: "Invalid date"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:26", Text: Text{ZH: "必须下载密钥", EN: "Keys must be loaded"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:27", Text: Text{ZH: "必须更新", EN: "Update required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:60", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:61", Text: Text{ZH: "请求打包错误", EN: "Request could not be packed"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:62", Text: Text{ZH: "内置密码键盘故障", EN: "Internal PIN pad has a fault"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:65", Text: Text{ZH: "处理主机应答出错", EN: "Host's answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:67", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:68", Text: Text{ZH: "输入金额失败", EN: "Amounts could not be entered"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:70", Text: Text{ZH: "小票号过长", EN: "Receipt number too long"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:71", Text: Text{ZH: "打印字段长度错误", EN: "Print field has a wrong length"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:72", Text: Text{ZH: "金额必须大于零", EN: "Amount must be more than zero"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:73", Text: Text{ZH: "未配置终端号", EN: "Terminal id not configured"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:74", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:75", Text: Text{ZH: "该商户没有配置卡种", EN: "No cards configured for this merchant"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:76", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:77", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:88", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:93", Text: Text{ZH: "交易被拒绝", EN: "Declined"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "transbank:94", Text: Text{ZH: "处理应答出错", EN: "Answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: list3, Sources: list179},
-	Meaning{Scheme: "terminal-local", Code: "windcave:E1", Text: Text{ZH: "卡应用已锁", EN: "Card application blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: list3, Sources: list180},
-	Meaning{Scheme: "terminal-local", Code: "windcave:E2", Text: Text{ZH: "芯片卡被拔出", EN: "Chip card removed"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list180},
-	Meaning{Scheme: "terminal-local", Code: "windcave:P0", Text: Text{ZH: "无打印机", EN: "Printer not present"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list180},
-	Meaning{Scheme: "terminal-local", Code: "windcave:P1", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list180},
-	Meaning{Scheme: "terminal-local", Code: "windcave:V0", Text: Text{ZH: "协议版本不符", EN: "Protocol version mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list180},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡读不出（LRC或奇偶校验错）", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x65", Text: Text{ZH: "无卡数据", EN: "Card data not present"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x66", Text: Text{ZH: "处理错误（含读卡机构）", EN: "Processing error, also reader mechanism"}, Class: "card", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6A", Text: Text{ZH: "交易文件满", EN: "Turnover file full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "功能停用，终端未在收银机登记", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x6C", Text: Text{ZH: "超时或取消", EN: "Abort by timeout or abort key"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x72", Text: Text{ZH: "芯片错误", EN: "Chip error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x74", Text: Text{ZH: "DUKPT耗尽", EN: "DUKPT engine exhausted"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x77", Text: Text{ZH: "无法日结", EN: "End-of-day not possible"}, Class: "journal", Domain: "operator", Retry: "unknown", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通信模块无应答或缺失", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x85", Text: Text{ZH: "密钥缺失", EN: "Key missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x89", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x9A", Text: Text{ZH: "协议错误", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0x9B", Text: Text{ZH: "拨号或通讯故障", EN: "Dial-up or communication fault"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA0", Text: Text{ZH: "接收方未就绪", EN: "Receiver not ready"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA1", Text: Text{ZH: "远端无响应", EN: "Remote station does not respond"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xA3", Text: Text{ZH: "无连接", EN: "No connection"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xB1", Text: Text{ZH: "存储满", EN: "Memory full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xB2", Text: Text{ZH: "商户流水满", EN: "Merchant journal full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xBF", Text: Text{ZH: "供电电压过低", EN: "Supply voltage too low"}, Class: "power", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC0", Text: Text{ZH: "锁卡机构故障", EN: "Card locking mechanism defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC2", Text: Text{ZH: "需要诊断", EN: "Diagnosis required"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xC4", Text: Text{ZH: "卡参数无效", EN: "Card profile invalid, load profiles"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xCC", Text: Text{ZH: "打印机未就绪", EN: "Printer not ready"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE0", Text: Text{ZH: "远程维护中", EN: "Remote maintenance active"}, Class: "session", Domain: "none", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE2", Text: Text{ZH: "读卡器无应答或故障", EN: "Card reader does not answer or is defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xE4", Text: Text{ZH: "需要激活终端", EN: "Terminal activation required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xED", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xF0", Text: Text{ZH: "存在未完成日结", EN: "Open end-of-day batch present"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xF6", Text: Text{ZH: "缺少个人化数据", EN: "Personalisation data missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFA", Text: Text{ZH: "脱机交易上送错误", EN: "Error transmitting offline transactions"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFB", Text: Text{ZH: "交易数据损坏", EN: "Turnover data set defective"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFC", Text: Text{ZH: "所需设备缺失或故障", EN: "Necessary device absent or defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFD", Text: Text{ZH: "波特率不支持", EN: "Baud rate not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "terminal-local", Code: "zvt:0xFF", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "software", Domain: "unknown", Retry: "unknown", SentBy: list3, Sources: list181},
-	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "交易成功", EN: "Approved"}, Class: "A", Domain: "none", Retry: "no", Sources: list182},
-	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "请持卡人联系发卡行", EN: "Refer to the card's issuing bank"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "请联系发卡行，有特殊情况（旧表）", EN: "Refer to the issuing bank, special condition (older table)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list184, Note: "absent from CUP15 and the newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "商户无效：商户类别异常、不允许受理此卡或被列入黑名单", EN: "Invalid merchant: wrong category, not allowed for this card, or blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list183, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
-	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "发卡行要求没收此卡", EN: "The issuing bank wants the card retained"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list185, Sources: list183, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
-	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "持卡人身份认证失败（旧义：发卡行不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list183, Disputed: true, Note: "meaning changed between table generations"},
-	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "交易出错（旧义：发卡行故障）", EN: "Error (older meaning: fault at the issuing bank)"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list186, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C; terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊情况，没收此卡", EN: "Retain the card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理，请稍候", EN: "The request is still being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: list184, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
-	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "只批准了部分金额", EN: "Approved for part of the amount"}, Class: "A", Domain: "none", Retry: "no", Sources: list187},
-	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "交易成功（贵宾客户）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: list187},
-	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "关联交易无效：原交易未成功，或类型、日期不允许（旧义：发卡行不支持此交易）", EN: "Invalid related transaction: the original was not approved, or its type or day does not allow it (older meaning: not supported by the issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list183, Disputed: true, Note: "older display says retry while class is C"},
-	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "金额无效：为零、非法，或超出小费、比例限制", EN: "Invalid amount: zero, illegal, or above the limit for tip or ratio"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "卡号无效：无此账号、校验位错，或与原交易卡号不同", EN: "Invalid card number: no such account, wrong check digit, or not the card of the original"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "找不到发卡行：这种卡无法转接", EN: "No such issuer: the card's number cannot be routed"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准，并更新第三磁道（保留）", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list188, Note: "reserved, no class given"},
-	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝，但不没收卡", EN: "Refused, do not retain the card"}, Domain: "issuer", Retry: "no", Sources: list189, Note: "not in the POS tables"},
-	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "卡信息没读好，请重新刷卡", EN: "The card was read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: list184, Note: "class C but the stated remedy is to swipe again"},
-	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "应答无效", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化、未改初始密码或为睡眠卡（旧义：未作处理）", EN: "Card not initialised, first PIN not changed, or dormant (older meaning: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list183, Disputed: true, Note: "meaning changed completely between generations"},
-	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "关联交易错误：原交易已冲正、已撤销或时间太久（旧义：终端与中心状态不符，可重新签到）", EN: "Wrong related transaction: already reversed, voided or too old (older meaning: terminal and centre differ, sign in again)"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list2, Sources: list183, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
-	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "手续费不被接受", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原交易，无法撤销、冲正或完成", EN: "Original transaction not found: void, reversal or completion cannot be matched"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误：缺少必填域、含非法字符，或位图、磁道有误", EN: "Message format error: mandatory field missing, illegal character, bitmap or track wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list2, Sources: list183, Note: "display says retry, class says no"},
-	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "转接中心不支持这家银行", EN: "The switch does not support this bank"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list190, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "只完成了一部分", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list191, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "卡已过期，没收", EN: "Expired card, retain it"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15, which uses 54"},
-	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有欺诈嫌疑，没收卡（含芯片验证失败）", EN: "Suspected fraud, retain the card (includes failed chip cryptogram)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list185, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "没收卡，请联系收单机构安全部门", EN: "Retain the card and contact the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, retain it"}, Class: "D", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "没收卡，请致电收单机构安全部门", EN: "Retain the card and call the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "密码输错次数过多，账户已锁", EN: "Too many wrong PINs, the account is locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list185, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "没有信用账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能不支持：发卡行未开通，或受理方无权限", EN: "Function not supported: not enabled at the issuer, or the receiver has no right to it"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list5, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "此卡已挂失", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list185, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "没有这个账户", EN: "No such account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "此卡为被盗卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list185, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "没有投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "芯片卡不能刷磁条，请插芯片", EN: "A chip card may not be swiped, insert the chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: list192, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
-	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "余额或可用额度不足", EN: "Not enough funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list185, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "没有支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "没有储蓄账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "卡已过期，或有效期不对", EN: "Expired card, or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list185, Sources: list183, Note: "POS-RC17 gives class D"},
-	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list183, Note: "class C, but older display asks to retry with the right PIN"},
-	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "没有这张卡的记录", EN: "No record of this card"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "这张卡不能做这笔交易（卡种、地区、币种、疑似套现或黑名单）", EN: "Not permitted to this cardholder (card type, region, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "这台终端不能做这笔交易，或与原交易终端不符（旧义：终端无效）", EN: "Not permitted to this terminal, or not the terminal of the original (older meaning: invalid terminal)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list2, Sources: list193, Note: "older text tells operator to call acquirer"},
-	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "卡片安全码（CVN）校验失败", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list183, Disputed: true, Note: "older tables leave the reason empty"},
-	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "请联系收单机构安全部门，不没收卡", EN: "Contact the acquirer's security department, do not retain the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡（地区等限制），不没收", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list5, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "金额与原交易不符", EN: "The amount differs from the original"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list2, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出交易次数限制", EN: "Too many transactions"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "请致电收单机构安全部门", EN: "Call the acquirer's security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "没收卡", EN: "Capture the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list185, Sources: list183, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
-	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list189, Note: "not in POS tables"},
-	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list1, Sources: list194, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: only in a comment"},
-	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "终端无效（仅一家收单机构使用）", EN: "Invalid terminal (one acquirer only)"}, Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list101, Note: "not UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list1, Sources: list195, Note: "absent from CUP15 and newer POS tables"},
-	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list5, Sources: list183},
-	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡行不可用：停机、签退、被关闭、线路故障或内部超时", EN: "The issuing bank is not available: down, signed off, closed by the switch, line fault or internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list5, Sources: list183, Note: "older text adds: or UnionPay"},
-	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "找不到或连不上对方机构：转接中心与成员机构之间的线路不通", EN: "Institution not found or not reachable: the line between switch and member is down"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list183, Note: "this is the switch-to-member line, not the terminal line"},
-	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法，不能完成", EN: "Against the law, cannot be completed"}, Class: "C", Domain: "risk", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易，或流水号重复", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list2, Sources: list183, Note: "older: may sign in again; newer: may already have succeeded, query first"},
-	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "对账有误", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: list184, Note: "absent from CUP15"},
-	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常或维护", EN: "The UnionPay processing centre is at fault or in maintenance"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list183, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
-	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "终端未登记：中心或银行找不到这个终端号", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list196, Sources: list197, Note: "never sent by the issuer; CIL-V2: check configuration"},
-	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心没有收到发卡行应答", EN: "The UnionPay processing centre received no answer from the issuing bank"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list6, Sources: list183, Note: "display varies: issuer timeout or timeout please retry; terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "密码格式错误，无法处理密码数据", EN: "PIN format error, the PIN block cannot be processed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list183, Note: "CIL-V2 says call service instead of sign in"},
-	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "报文MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list2, Sources: list183, Note: "terminals write it into a reversal too: see reversal-reason"},
-	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账币种不一致", EN: "Transfer currencies differ"}, Class: "C", Domain: "operator", Retry: "no", Sources: list198, Note: "BOCOM older name R5"},
-	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功：已转发，但没有收到发卡行应答", EN: "Defective success: forwarded, but the issuing bank did not answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list6, Sources: list199, Note: "confirm with receiving bank; BOCOM older name R4"},
-	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "收款银行没有这个账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list198, Note: "BOCOM older name R6"},
-	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功：确认已受理，但没有收到原交易", EN: "Defective success: confirmation accepted, the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list198, Note: "BOCOM older name R1"},
-	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易被拒绝", EN: "Defective success: confirmation accepted, the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list198, Note: "BOCOM older name R2"},
-	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易没有发卡行应答", EN: "Defective success: confirmation accepted, the original had no answer from the issuing bank"}, Class: "A", Domain: "none", Retry: "no", Sources: list198, Note: "BOCOM older name R3"},
-	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败（加密机、密码转换或密钥）", EN: "Security processing failed (HSM, PIN translation or keys)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list2, Sources: list187, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
-	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "缺少转入卡归属地信息（交通银行：密码密钥错）", EN: "Region of the receiving card is missing (BOCOM: PIN key error)"}, Domain: "acquirer-host", Retry: "no", Sources: list188, Disputed: true, Note: "direct contradiction"},
-	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错误（仅一家银行）", EN: "MAC key error (one bank only)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "B0", Text: Text{ZH: "无效帐户（缴费）", EN: "Invalid account (bill payment)"}, Domain: "cardholder-account", Retry: "no", Sources: list191, Note: "GO-MYG: risk black card"},
-	Meaning{Scheme: "unionpay", Code: "B1", Text: Text{ZH: "无欠费（收据未打）", EN: "No arrears, receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list200, Disputed: true, Note: "four meanings: BOCOM request too frequent, GO-MYG risk blacklist, CIL-V3 card abnormal"},
-	Meaning{Scheme: "unionpay", Code: "B2", Text: Text{ZH: "费用未缴或无欠费", EN: "Fee not due or receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "B3", Text: Text{ZH: "交易的发卡行无效", EN: "Issuer invalid (bill payment)"}, Domain: "issuer", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "B4", Text: Text{ZH: "交易的受理行无效", EN: "Acquirer invalid (bill payment)"}, Domain: "acquirer-host", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态不合法：已签退、未签到或无效", EN: "Acquirer state illegal: signed off, not signed in or invalid"}, Domain: "acquirer-host", Retry: "unknown", Sources: list201, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
-	Meaning{Scheme: "unionpay", Code: "C3", Text: Text{ZH: "隔日冲正", EN: "Reversal on another day"}, Domain: "operator", Retry: "no", Sources: list191, Disputed: true, Note: "CIL-V2 uses C3 for an invalid coupon"},
-	Meaning{Scheme: "unionpay", Code: "D1", Text: Text{ZH: "机构代码错误", EN: "Institution code error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D2", Text: Text{ZH: "日期错误", EN: "Date error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D3", Text: Text{ZH: "无效的文件类型", EN: "Invalid file type"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D4", Text: Text{ZH: "已经处理过的文件", EN: "File already processed"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D5", Text: Text{ZH: "无此文件", EN: "No such file"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D6", Text: Text{ZH: "接收者不支持", EN: "Receiver does not support it"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D7", Text: Text{ZH: "文件锁定", EN: "File locked"}, Domain: "acquirer-host", Retry: "unknown", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D8", Text: Text{ZH: "未成功", EN: "Not successful (file)"}, Domain: "acquirer-host", Retry: "unknown", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "D9", Text: Text{ZH: "文件长度不符", EN: "File length mismatch"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "DA", Text: Text{ZH: "文件解压缩错", EN: "File decompression error"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "DB", Text: Text{ZH: "文件名称错", EN: "File name error"}, Domain: "acquirer-host", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "DC", Text: Text{ZH: "无法接收文件", EN: "File cannot be received"}, Domain: "acquirer-host", Retry: "unknown", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "F1", Text: Text{ZH: "文件记录格式错误", EN: "File record format error"}, Domain: "acquirer-host", Retry: "no", Sources: list202},
-	Meaning{Scheme: "unionpay", Code: "F2", Text: Text{ZH: "文件记录重复", EN: "File record duplicated"}, Domain: "acquirer-host", Retry: "no", Sources: list203},
-	Meaning{Scheme: "unionpay", Code: "F3", Text: Text{ZH: "文件记录不存在", EN: "File record does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: list202},
-	Meaning{Scheme: "unionpay", Code: "F4", Text: Text{ZH: "文件记录错误", EN: "File record error"}, Domain: "acquirer-host", Retry: "no", Sources: list202},
-	Meaning{Scheme: "unionpay", Code: "F5", Text: Text{ZH: "文件批量转联机未完成", EN: "Batch-to-online conversion not finished"}, Domain: "acquirer-host", Retry: "unknown", Sources: list202},
-	Meaning{Scheme: "unionpay", Code: "N1", Text: Text{ZH: "未登折帐目已超限", EN: "Unposted passbook items over limit"}, Domain: "cardholder-account", Retry: "no", Sources: list188},
-	Meaning{Scheme: "unionpay", Code: "N2", Text: Text{ZH: "交易金额超出最高限额", EN: "Amount above highest limit"}, Domain: "cardholder-account", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list204, Note: "single source, acquirer addition"},
-	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡行没有留存手机号", EN: "The issuing bank has no phone number on file"}, Domain: "cardholder-account", Retry: "no", Sources: list202},
-	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed"}, Domain: "card-medium", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R1", Text: Text{ZH: "有缺陷的成功（旧A4）", EN: "Defective success, original not received (older name of A4)"}, Domain: "none", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R2", Text: Text{ZH: "有缺陷的成功（旧A5）", EN: "Defective success, original refused (older name of A5)"}, Domain: "none", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R3", Text: Text{ZH: "有缺陷的成功（旧A6）", EN: "Defective success, no issuer answer, confirmation accepted (older name of A6)"}, Domain: "none", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R4", Text: Text{ZH: "有缺陷的成功（旧A2）", EN: "Defective success, no issuer answer (older name of A2)"}, Domain: "none", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R5", Text: Text{ZH: "转账货币不一致（旧A1）", EN: "Transfer currency mismatch (older name of A1)"}, Domain: "operator", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "R6", Text: Text{ZH: "转入行无此账户（旧A3）", EN: "No such account at receiving bank (older name of A3)"}, Domain: "cardholder-account", Retry: "no", Sources: list191},
-	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "跳转到短信验证码输入", EN: "Continue with the code sent by text message"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list205, Note: "single source"},
-	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list205, Note: "single source"},
-	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list202, Note: "CUP15 table A.34"},
-	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list202, Note: "CUP15 table A.34"},
-	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn域出错，t为错误类型：1总长度，2位图不允许，3长度含非法字符，4长度超限，5内容非法，6缺必填域", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list202, Note: "CUP15 A.4.1 (pattern)"},
-	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t含义同上（例：10352为第35域不允许出现）", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list6, Sources: list202, Note: "CUP15 A.4.1 (pattern)"},
-	Meaning{Scheme: "unionpay-reject", Code: "20000", Text: Text{ZH: "银联处理中心系统忙，请求未被处理", EN: "Processing centre busy, request not processed"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list202, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "unionpay-reject", Code: "20001", Text: Text{ZH: "银联处理中心出错，交易被拒绝", EN: "Processing centre error, transaction refused"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list202, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "unionpay-reject", Code: "20002", Text: Text{ZH: "银联处理中心处于灾备切换状态", EN: "Processing centre switching to disaster recovery"}, Domain: "scheme-switch", Retry: "yes", SentBy: list6, Sources: list202, Note: "CUP15 table A.33"},
-	Meaning{Scheme: "visa", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "04", Text: Text{ZH: "没收卡（非欺诈）", EN: "Pick up card, no fraud"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list207, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "07", Text: Text{ZH: "没收卡（欺诈账户）", EN: "Pick up card, special condition, fraud account"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list207, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list206, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "14", Text: Text{ZH: "账号无效", EN: "Invalid account number"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list206, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list206, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Additional customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list126, Note: "category not confirmed"},
-	Meaning{Scheme: "visa", Code: "28", Text: Text{ZH: "文件暂时不可用", EN: "File temporarily unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list167},
-	Meaning{Scheme: "visa", Code: "34", Text: Text{ZH: "请致电发卡行（网络显示）", EN: "Call (network display)"}, Class: "refer", Domain: "risk", Retry: "no", Sources: list167, Note: "single source"},
-	Meaning{Scheme: "visa", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list207, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list207, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "46", Text: Text{ZH: "账户已关闭", EN: "Closed account, or deactivated token"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list208, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list209, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: list210, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Cardholder verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list134, Note: "category not confirmed"},
-	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "挥卡交易需要联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list180},
-	Meaning{Scheme: "visa", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "76", Text: Text{ZH: "找不到先前报文", EN: "Unable to locate previous message"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133},
-	Meaning{Scheme: "visa", Code: "77", Text: Text{ZH: "重发或冲正与原交易不一致", EN: "Repeat or reversal inconsistent with original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133, Note: "collides with UnionPay 77"},
-	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡首次使用，尚未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "79", Text: Text{ZH: "已冲正", EN: "Already reversed at switch"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133},
-	Meaning{Scheme: "visa", Code: "80", Text: Text{ZH: "没有资金影响（另一说：发卡行不可用）", EN: "No financial impact; elsewhere issuer unavailable"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list133, Disputed: true},
-	Meaning{Scheme: "visa", Code: "81", Text: Text{ZH: "密码加密错", EN: "PIN cryptographic error found by security module"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list154},
-	Meaning{Scheme: "visa", Code: "82", Text: Text{ZH: "CAM或CVV校验失败", EN: "Negative online CAM, dCVV, iCVV or CVV result"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list211},
-	Meaning{Scheme: "visa", Code: "83", Text: Text{ZH: "安全拒绝（Visa专用）", EN: "Fraud or security, Visa use only (from 2026-10-25)"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list212, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "84", Text: Text{ZH: "检测到重复交易", EN: "Duplicate transaction detected"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list133},
-	Meaning{Scheme: "visa", Code: "85", Text: Text{ZH: "无拒绝理由", EN: "No reason to decline (verification request)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list133},
-	Meaning{Scheme: "visa", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list133},
-	Meaning{Scheme: "visa", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list206, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list210, Note: "Visa category 2: may be retried within the network's limits"},
-	Meaning{Scheme: "visa", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list152},
-	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list211},
-	Meaning{Scheme: "visa", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list213},
-	Meaning{Scheme: "visa", Code: "R0", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list212, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "R1", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list209, Note: "Visa category 1: never retry"},
-	Meaning{Scheme: "visa", Code: "R3", Text: Text{ZH: "撤销全部授权", EN: "Revocation of all authorisations"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list209, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "成功（几乎各家相同）", EN: "Success (almost every 4-digit family)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list607d915e, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "0000", Text: Text{ZH: "正常", EN: "Normal"}, Domain: "none", Retry: "no", Sources: list21321bac, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "0008", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Network connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "0012", Text: Text{ZH: "渠道系统异常，请稍后重试", EN: "Socket connection failed inside the acquirer platform"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1000", Text: Text{ZH: "认证失败", EN: "Authentication failed"}, Domain: "merchant-config", Retry: "no", Sources: list21321bac},
+	Meaning{Scheme: "acquirer-4", Code: "1001", Text: Text{ZH: "参数不正确，请联系客户经理重置参数", EN: "Parameters illegal, ask to reset parameters"}, Domain: "terminal-config", Retry: "no", Sources: list6c6cbbb8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "1001", Text: Text{ZH: "授权失败", EN: "Authorisation failed"}, Domain: "merchant-config", Retry: "no", Sources: list21321bac, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "1002", Text: Text{ZH: "参数不完整，请联系客户经理重置参数", EN: "Parameters incomplete, ask to reset parameters"}, Domain: "terminal-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1003", Text: Text{ZH: "商户信息未生效", EN: "Merchant information not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1005", Text: Text{ZH: "原订单不存在", EN: "Original order not found"}, Domain: "operator", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1007", Text: Text{ZH: "交易正在处理中", EN: "Transaction in progress"}, Domain: "acquirer-host", Retry: "unknown", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1009", Text: Text{ZH: "操作超时，请重试", EN: "Operation timed out (session expired)"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1011", Text: Text{ZH: "MAC错误，请签到后重试", EN: "MAC error: device working key wrong, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1202", Text: Text{ZH: "商户已停用", EN: "Merchant disabled"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1302", Text: Text{ZH: "门店已关闭", EN: "Store closed"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1401", Text: Text{ZH: "终端不存在（非法终端）", EN: "Terminal does not exist (illegal terminal)"}, Domain: "terminal-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1402", Text: Text{ZH: "设备重复绑定", EN: "Device bound twice"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1403", Text: Text{ZH: "终端号非法（未激活）", EN: "Terminal number illegal (not activated)"}, Domain: "terminal-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1404", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1405", Text: Text{ZH: "应用参数不完整，请签到后重试", EN: "Application parameters incomplete, sign in and retry"}, Domain: "terminal-config", Retry: "after-signin", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1407", Text: Text{ZH: "风险冻结", EN: "Risk freeze"}, Domain: "risk", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1502", Text: Text{ZH: "应用未激活", EN: "Application not activated"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "1503", Text: Text{ZH: "无工作密钥，请签到后重试", EN: "No working key for terminal, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "20xx", Pattern: true, Text: Text{ZH: "20后接39域应答码：2097即97，20A7即A7；A0不变", EN: "Pattern: 20 followed by the DE39 value (2097 = DE39 97, 2096 = 96, 2077 = 77, 20A7 = A7); A0 stays A0"}, Domain: "unknown", Retry: "unknown", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "2101", Text: Text{ZH: "渠道签到失败，请签到后重试", EN: "Channel sign-in failed, sign in and retry"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "2102", Text: Text{ZH: "原交易信息不匹配，交易失败", EN: "Answer does not match the original"}, Domain: "acquirer-host", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "2301", Text: Text{ZH: "渠道信息不存在", EN: "Channel information missing"}, Domain: "acquirer-host", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "3001", Text: Text{ZH: "渠道商户信息未生效", EN: "Channel merchant not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "3002", Text: Text{ZH: "渠道终端信息未生效", EN: "Channel terminal not in effect"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "4001", Text: Text{ZH: "卡号段不支持，请换卡", EN: "Card BIN not found, use another card"}, Domain: "card-medium", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "5003", Text: Text{ZH: "交易失败，机构异常", EN: "Institution abnormal"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "6001", Text: Text{ZH: "该设备已绑定", EN: "Device already bound"}, Domain: "merchant-config", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "6004", Text: Text{ZH: "该设备秘钥未同步", EN: "Device key not synchronised"}, Domain: "terminal-keys", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "6006", Text: Text{ZH: "该终端秘钥未同步", EN: "Terminal key not synchronised"}, Domain: "terminal-keys", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "9001", Text: Text{ZH: "参数校验失败", EN: "Parameter check failed"}, Domain: "terminal-config", Retry: "no", Sources: list21321bac},
+	Meaning{Scheme: "acquirer-4", Code: "9022", Text: Text{ZH: "第三方秘钥信息校验出错", EN: "Third-party key check failed"}, Domain: "acquirer-host", Retry: "no", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "9912", Text: Text{ZH: "发卡行不可用（Redsys）", EN: "Issuer not available (Redsys, Spain)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: listb91fed3d},
+	Meaning{Scheme: "acquirer-4", Code: "9913", Text: Text{ZH: "商户确认失败（Redsys）", EN: "Merchant confirmation to gateway failed (Redsys)"}, Class: "error", Domain: "merchant-config", Retry: "yes", Sources: listb91fed3d},
+	Meaning{Scheme: "acquirer-4", Code: "9914", Text: Text{ZH: "商户回复KO（Redsys）", EN: "Merchant answered KO (Redsys)"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: listb91fed3d},
+	Meaning{Scheme: "acquirer-4", Code: "9915", Text: Text{ZH: "用户取消（Redsys）", EN: "Cancelled by user (Redsys)"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list8fbf50d8},
+	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "交易失败（卡券平台）", EN: "Transaction failed (voucher platform)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: listefc497f8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9990", Text: Text{ZH: "连接后线库超时", EN: "Back-end database connection timed out"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9991", Text: Text{ZH: "mac错误（优惠券平台）", EN: "MAC error (coupon platform)"}, Class: "error", Domain: "terminal-keys", Retry: "unknown", Sources: list4fbe5ed2},
+	Meaning{Scheme: "acquirer-4", Code: "9992", Text: Text{ZH: "参数不足（优惠券平台）", EN: "Missing parameters (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list4fbe5ed2},
+	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "报文异常（优惠券平台）", EN: "Message abnormal (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list4fbe5ed2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9993", Text: Text{ZH: "授权失败（跨境支付平台）", EN: "Authorisation failed (cross-border PSP)"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list12ecec25, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "其它错误（优惠券平台）", EN: "Other error (coupon platform)"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list4fbe5ed2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9994", Text: Text{ZH: "请求频次过高（跨境支付平台）", EN: "Requests too frequent (cross-border PSP)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list12ecec25, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "交易已退汇（代付接口）", EN: "Transaction returned by bank (payout API)"}, Class: "error", Domain: "issuer", Retry: "no", Sources: lista89158bd, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9995", Text: Text{ZH: "请求被第三方拒绝（跨境支付平台）", EN: "Refused by third party risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list12ecec25, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "未在配置文件配置交易类型（收单POS前置）", EN: "Transaction type not configured (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: listaac8771c, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "参数值出错（优惠券平台）", EN: "Parameter value wrong (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list4fbe5ed2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "交易已退货（代付接口）", EN: "Already refunded (payout API)"}, Class: "error", Domain: "operator", Retry: "no", Sources: lista89158bd, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9996", Text: Text{ZH: "请求拒绝（跨境支付平台）", EN: "Request refused by processor risk control (cross-border PSP)"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list12ecec25, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "载入配置文件出错（收单POS前置）", EN: "Failed to load configuration file (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: listaac8771c, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易结果未知（支付接口）", EN: "Transaction result unknown (payment API)"}, Class: "unknown", Domain: "acquirer-host", Retry: "unknown", Sources: listbe9f5a6a, Disputed: true, Note: "two copies from one company family"},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "交易代码不存在（优惠券平台）", EN: "Transaction code does not exist (coupon platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list4fbe5ed2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "参数校验错误（信贷平台）", EN: "Parameter check error (lending platform)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: listbee958ba, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "运行时异常（票据网关）", EN: "Runtime exception (invoice gateway)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list6a152e6c, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "系统异常（应用框架）", EN: "System exception with text (application framework)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list36bc1c54, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "插入数据出错（商户应用）", EN: "Insert into database failed (merchant app)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: listd8215ff3, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "同一张卡有另一笔交易在处理（西班牙Redsys）", EN: "Another transaction is in progress with the same card (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "yes", Sources: list8fbf50d8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9997", Text: Text{ZH: "成功；或无法验证（软文）", EN: "SEO articles: success; or unable to verify"}, Domain: "unknown", Retry: "unknown", Sources: list82c0e202, Disputed: true, Note: "no real source supports either"},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统未知状态（收单POS前置）", EN: "System unknown state (acquirer POS front end)"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: listaac8771c, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "失败（支付接口）", EN: "Failed (payment API)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: listbe9f5a6a, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "接口超时（卡券平台）", EN: "Interface timeout (voucher platform)"}, Class: "timeout", Domain: "acquirer-host", Retry: "unknown", Sources: listefc497f8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "第三方连接出错（优惠券平台）", EN: "Third-party connection error (coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list4fbe5ed2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "系统异常（信贷平台）", EN: "System exception (lending platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: listbee958ba, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9998", Text: Text{ZH: "正在请求卡数据（Redsys）", EN: "Card data being requested (Redsys, Spain)"}, Class: "pending", Domain: "acquirer-host", Retry: "unknown", Sources: list8fbf50d8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误（收单POS前置、优惠券平台）", EN: "System error (acquirer POS front end, coupon platform)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list237edfc2, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统异常（支付接口）", EN: "System exception (payment API)"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list7c3cf060, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "参数无效，如终端未找到（Tinkoff）", EN: "Invalid parameters, for example terminal not found (Tinkoff, Russia)"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: listef4141d3, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "已转发卡行认证（Redsys）", EN: "Redirected to issuer for authentication (Redsys, Spain)"}, Class: "pending", Domain: "issuer", Retry: "unknown", Sources: list8fbf50d8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "一般拒绝（jPOS）", EN: "General decline (jPOS CMF)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list034b59e4, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "未授权、无效卡（软文）", EN: "SEO article: unauthorised, invalid card"}, Domain: "unknown", Retry: "unknown", Sources: listcbddc9a5, Disputed: true, Note: "unreliable"},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统繁忙，请重试", EN: "System busy, unknown"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "9999", Text: Text{ZH: "系统错误", EN: "System error"}, Domain: "acquirer-host", Retry: "yes", Sources: list21321bac, Disputed: true},
+	Meaning{Scheme: "acquirer-4", Code: "999A", Text: Text{ZH: "渠道交易达到限流值", EN: "Channel rate limit reached"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "999B", Text: Text{ZH: "触发渠道熔断", EN: "Channel circuit breaker open"}, Domain: "acquirer-host", Retry: "yes", Sources: list6c6cbbb8},
+	Meaning{Scheme: "acquirer-4", Code: "A000", Text: Text{ZH: "超过此卡单笔预警金额限制", EN: "Card single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A001", Text: Text{ZH: "原交易失败，请联系发卡行", EN: "Original failed, contact issuer"}, Class: "C", Domain: "issuer", Retry: "no", Maps: "01", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A003", Text: Text{ZH: "商户不存在", EN: "Merchant does not exist"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A012", Text: Text{ZH: "不支持此交易", EN: "Transaction not supported"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "12", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A014", Text: Text{ZH: "撤销卡号与原交易不匹配", EN: "Void card number differs from original"}, Class: "B", Domain: "operator", Retry: "no", Maps: "14", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A015", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "C", Domain: "issuer", Retry: "no", Maps: "15", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A022", Text: Text{ZH: "超过交易允许时间", EN: "Beyond allowed transaction time"}, Class: "C", Domain: "operator", Retry: "no", Maps: "22", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A025", Text: Text{ZH: "原交易不存在", EN: "Original does not exist"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A030", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "30", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A040", Text: Text{ZH: "不允许机构做此交易", EN: "Institution may not do this transaction"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "40", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A058", Text: Text{ZH: "无效终端", EN: "Invalid terminal"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A061", Text: Text{ZH: "超过此卡单笔最大金额", EN: "Card single limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A062", Text: Text{ZH: "该卡号在黑名单中", EN: "Card blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "62", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A064", Text: Text{ZH: "退货金额不正确", EN: "Refund amount incorrect"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A077", Text: Text{ZH: "POS批次与网络中心不一致，请重新签到", EN: "Batch number differs, sign in again"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A094", Text: Text{ZH: "交易流水重复，请重新操作", EN: "Trace number repeated"}, Class: "C", Domain: "terminal-config", Retry: "yes", Maps: "94", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A096", Text: Text{ZH: "系统流程引擎异常", EN: "Flow engine exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A097", Text: Text{ZH: "终端未在中心或银行登记", EN: "Terminal not registered at centre or bank"}, Class: "D", Domain: "terminal-config", Retry: "no", Maps: "97", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A098", Text: Text{ZH: "银联返回超时", EN: "UnionPay returned timeout"}, Class: "E", Domain: "scheme-switch", Retry: "no", Maps: "98", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A099", Text: Text{ZH: "PIN转加密失败", EN: "PIN translation failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", Maps: "99", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A0A0", Text: Text{ZH: "MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", Maps: "A0", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A100", Text: Text{ZH: "超过终端单笔预警金额限制", EN: "Terminal single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A103", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A112", Text: Text{ZH: "分期付款，不允许退货", EN: "Instalment transaction cannot be refunded"}, Class: "C", Domain: "operator", Retry: "no", Maps: "12", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A125", Text: Text{ZH: "原交易已经冲正", EN: "Original already reversed"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A130", Text: Text{ZH: "磁道解密失败", EN: "Track decryption failed"}, Class: "C", Domain: "terminal-keys", Retry: "after-signin", Maps: "30", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A140", Text: Text{ZH: "请求的功能尚不支持", EN: "Function not supported"}, Class: "C", Domain: "acquirer-host", Retry: "no", Maps: "40", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A158", Text: Text{ZH: "主叫号码与系统登记号码不一致", EN: "Caller number differs from registered number (dial-up)"}, Class: "C", Domain: "network-path", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A161", Text: Text{ZH: "超过终端单笔最大金额", EN: "Terminal single limit exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A164", Text: Text{ZH: "冲正交易与原交易金额不匹配", EN: "Reversal amount differs from original"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "64", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A177", Text: Text{ZH: "终端未签到，请签到后再签退", EN: "Terminal not signed in, sign in before sign off"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A196", Text: Text{ZH: "银联域转化异常", EN: "UnionPay field conversion exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A200", Text: Text{ZH: "超过商户单笔预警金额限制", EN: "Merchant single-amount warning limit exceeded"}, Class: "A", Domain: "risk", Retry: "no", Maps: "00", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A203", Text: Text{ZH: "无效第三方机构", EN: "Invalid third-party institution"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "03", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A212", Text: Text{ZH: "第三方平台接入只支持公网交易", EN: "Third-party access allows public network only"}, Class: "C", Domain: "network-path", Retry: "no", Maps: "12", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A225", Text: Text{ZH: "原交易非正常状态", EN: "Original not in normal state"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A258", Text: Text{ZH: "该商户终端已注销", EN: "Merchant terminal has been cancelled"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A261", Text: Text{ZH: "超过商户单笔最大金额", EN: "Merchant single limit exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A264", Text: Text{ZH: "撤销金额不等于原交易金额", EN: "Void amount differs from original"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A277", Text: Text{ZH: "终端未签到", EN: "Terminal not signed in"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", Maps: "77", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A296", Text: Text{ZH: "银联域返回转化异常", EN: "UnionPay answer conversion exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A325", Text: Text{ZH: "不支持隔日冲正", EN: "Reversal on another day not supported"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A358", Text: Text{ZH: "商户不支持该类型卡", EN: "Merchant does not support this card type"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A361", Text: Text{ZH: "退货金额大于原始或剩余金额", EN: "Refund above original or remaining amount"}, Class: "C", Domain: "operator", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A364", Text: Text{ZH: "预授权完成金额错误", EN: "Pre-authorisation completion amount wrong"}, Class: "C", Domain: "operator", Retry: "no", Maps: "64", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A396", Text: Text{ZH: "调用银联过程异常", EN: "Exception while calling UnionPay"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A425", Text: Text{ZH: "写卡通知-无原始交易", EN: "Card-write notice without original"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A458", Text: Text{ZH: "不允许商户做此交易", EN: "Merchant may not do this transaction"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A461", Text: Text{ZH: "超过卡日累计金额", EN: "Card daily total exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A496", Text: Text{ZH: "交易控制出现故障", EN: "Transaction control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A525", Text: Text{ZH: "原交易日期不正确", EN: "Original date wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A558", Text: Text{ZH: "不允许终端做此交易", EN: "Terminal may not do this transaction"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A561", Text: Text{ZH: "超过终端日累计金额", EN: "Terminal daily total exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A596", Text: Text{ZH: "机构交易控制出现故障", EN: "Institution transaction control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A625", Text: Text{ZH: "批上送通知查找原始交易失败", EN: "Batch upload notice cannot find original"}, Class: "C", Domain: "terminal-config", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A658", Text: Text{ZH: "该商户在黑名单中", EN: "Merchant blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A661", Text: Text{ZH: "超过商户日累计金额", EN: "Merchant daily total exceeded"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "61", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A696", Text: Text{ZH: "商户黑名单控制出现故障", EN: "Merchant blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A725", Text: Text{ZH: "原交易类型不正确", EN: "Original type wrong"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A758", Text: Text{ZH: "该终端在黑名单中", EN: "Terminal blacklisted"}, Class: "C", Domain: "risk", Retry: "no", Maps: "58", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A796", Text: Text{ZH: "终端黑名单控制出现故障", EN: "Terminal blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A825", Text: Text{ZH: "不支持隔日撤销", EN: "Void on another day not supported"}, Class: "C", Domain: "operator", Retry: "no", Maps: "25", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A896", Text: Text{ZH: "卡号黑名单控制出现故障", EN: "Card blacklist control fault"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "A996", Text: Text{ZH: "计算原交易时间间隔异常", EN: "Interval to original cannot be computed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "AA96", Text: Text{ZH: "系统异常", EN: "System exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B096", Text: Text{ZH: "PIN转加密异常", EN: "PIN translation exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B196", Text: Text{ZH: "预计流水操作失败", EN: "Journal pre-insert failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B296", Text: Text{ZH: "更新当前流水操作失败", EN: "Journal update failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B396", Text: Text{ZH: "更新银联超时流水失败", EN: "Updating UnionPay-timeout journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B496", Text: Text{ZH: "更新原流水失败", EN: "Updating original journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B596", Text: Text{ZH: "更新管理类流水失败", EN: "Updating management journal failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B696", Text: Text{ZH: "失败时插入预计流水操作失败", EN: "Journal insert on failure path failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B796", Text: Text{ZH: "签到获取TPK,TAK时加密机出现异常", EN: "HSM exception while fetching TPK and TAK at sign-in"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B896", Text: Text{ZH: "加密机没有录入终端商户信息", EN: "HSM holds no entry for this terminal and merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "B996", Text: Text{ZH: "签到60域数据组合失败", EN: "Sign-in field 60 assembly failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C096", Text: Text{ZH: "签到时更新终端或签到表失败", EN: "Sign-in could not update terminal or sign-in table"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C196", Text: Text{ZH: "签退时更新终端或签到表失败", EN: "Sign-off could not update terminal or sign-in table"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C296", Text: Text{ZH: "IC卡参数下载异常", EN: "IC parameter download exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C396", Text: Text{ZH: "IC卡参数查询异常", EN: "IC parameter query exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C496", Text: Text{ZH: "CA公钥查询异常", EN: "CA public key query exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C596", Text: Text{ZH: "CA公钥下载异常", EN: "CA public key download exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C696", Text: Text{ZH: "批上送，更新批结算状态失败", EN: "Batch upload: settlement state update failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C796", Text: Text{ZH: "批上送脱机消费交易异常", EN: "Batch upload of offline sale failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C896", Text: Text{ZH: "批结算交易检查异常", EN: "Batch settlement check exception"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-4", Code: "C996", Text: Text{ZH: "批上送插入批上送表失败", EN: "Batch upload table insert failed"}, Class: "C", Domain: "acquirer-host", Retry: "yes", Maps: "96", Sources: list8f3158ee, Note: "last two characters are the DE39 value"},
+	Meaning{Scheme: "acquirer-ext", Code: "BF", Text: Text{ZH: "支付号/授权码与银行卡号不匹配", EN: "Payment number and card do not match"}, Domain: "cardholder-account", Retry: "no", SentBy: list38b5ee8a, Sources: list8a43ab55},
+	Meaning{Scheme: "acquirer-ext", Code: "E1", Text: Text{ZH: "程序异常", EN: "Gateway: program exception"}, Class: "E", Domain: "acquirer-host", Retry: "yes", SentBy: list38b5ee8a, Sources: listdb82f073},
+	Meaning{Scheme: "acquirer-ext", Code: "E2", Text: Text{ZH: "配置错误", EN: "Gateway: configuration error"}, Class: "E", Domain: "acquirer-host", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073},
+	Meaning{Scheme: "acquirer-ext", Code: "ER", Text: Text{ZH: "参见具体返回信息（银联商务）", EN: "See the returned text (ChinaUMS API)"}, Domain: "unknown", Retry: "unknown", SentBy: list38b5ee8a, Sources: list21321bac},
+	Meaning{Scheme: "acquirer-ext", Code: "FF", Text: Text{ZH: "查不到交易信息（银联商务）", EN: "Transaction information not found (ChinaUMS API)"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list38b5ee8a, Sources: list21321bac, Disputed: true, Note: "POS-RC17 uses FF locally for network failure"},
+	Meaning{Scheme: "acquirer-ext", Code: "H3", Text: Text{ZH: "上送产品码或业务代码有误", EN: "Product or business code wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list38b5ee8a, Sources: listafc7c8f4},
+	Meaning{Scheme: "acquirer-ext", Code: "J0", Text: Text{ZH: "系统忙，请稍后重试", EN: "System busy"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list38b5ee8a, Sources: listafc7c8f4},
+	Meaning{Scheme: "acquirer-ext", Code: "J1", Text: Text{ZH: "非法的激活码", EN: "Illegal activation code"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list38b5ee8a, Sources: listafc7c8f4},
+	Meaning{Scheme: "acquirer-ext", Code: "J2", Text: Text{ZH: "交易已冲正", EN: "Transaction already reversed"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list38b5ee8a, Sources: listafc7c8f4},
+	Meaning{Scheme: "acquirer-ext", Code: "L1", Text: Text{ZH: "交易额度超限请联系客服", EN: "Amount limit exceeded, call service"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: list0c16e6c4},
+	Meaning{Scheme: "acquirer-ext", Code: "T1", Text: Text{ZH: "T+1商户不允许做T+0交易", EN: "T+1 merchant may not do T+0"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: list8098b384},
+	Meaning{Scheme: "acquirer-ext", Code: "T2", Text: Text{ZH: "T+0商户未结算过T+1交易", EN: "T+0 merchant has not settled any T+1 yet"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: list8098b384},
+	Meaning{Scheme: "acquirer-ext", Code: "T3", Text: Text{ZH: "银行卡片未经T+0卡验证", EN: "Card not verified for T+0"}, Class: "C", Domain: "risk", Retry: "no", SentBy: list38b5ee8a, Sources: list8098b384},
+	Meaning{Scheme: "acquirer-ext", Code: "TS", Text: Text{ZH: "商户结算表无商户设置", EN: "No settlement entry for merchant"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: list8098b384},
+	Meaning{Scheme: "acquirer-ext", Code: "XX", Text: Text{ZH: "超时已冲正", EN: "Timed out and reversed"}, Domain: "acquirer-host", Retry: "yes", SentBy: list38b5ee8a, Sources: list8a43ab55},
+	Meaning{Scheme: "acquirer-ext", Code: "Y1", Text: Text{ZH: "商户密钥错误", EN: "Merchant key wrong"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073, Note: "collides with EMV ARC Y1 (an approval)"},
+	Meaning{Scheme: "acquirer-ext", Code: "Y3", Text: Text{ZH: "订单不存在", EN: "Order does not exist"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073, Note: "collides with EMV ARC Y3 (an approval)"},
+	Meaning{Scheme: "acquirer-ext", Code: "YQ", Text: Text{ZH: "软件版本过低，请升级", EN: "Software version too low, upgrade"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list38b5ee8a, Sources: listdcf4448b},
+	Meaning{Scheme: "acquirer-ext", Code: "YZ", Text: Text{ZH: "渠道商户秘钥未配置或配置错误", EN: "Channel merchant key missing or wrong"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073},
+	Meaning{Scheme: "acquirer-ext", Code: "Z3", Text: Text{ZH: "接入渠道IP验证异常", EN: "Access IP not allowed by channel"}, Class: "D", Domain: "acquirer-host", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073, Note: "collides with EMV ARC Z3"},
+	Meaning{Scheme: "acquirer-ext", Code: "ZB", Text: Text{ZH: "内部系统操作超时", EN: "Internal operation timeout"}, Class: "B", Domain: "acquirer-host", Retry: "yes", SentBy: list38b5ee8a, Sources: listdb82f073},
+	Meaning{Scheme: "acquirer-ext", Code: "ZC", Text: Text{ZH: "渠道验签错误", EN: "Channel signature verification failed"}, Class: "D", Domain: "merchant-config", Retry: "no", SentBy: list38b5ee8a, Sources: listdb82f073},
+	Meaning{Scheme: "cb2a-fr", Code: "31", Text: Text{ZH: "收单机构号未知", EN: "Acquirer id unknown"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list96f41395},
+	Meaning{Scheme: "cb2a-fr", Code: "58", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Transaction forbidden to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list96f41395},
+	Meaning{Scheme: "cb2a-fr", Code: "68", Text: Text{ZH: "应答未到或过迟", EN: "Response missing or too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "after-reversal", Sources: list2cf1f853, Note: "LEMONWAY: 168"},
+	Meaning{Scheme: "cb2a-fr", Code: "90", Text: Text{ZH: "系统暂停", EN: "System temporarily stopped"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list2cf1f853, Note: "LEMONWAY: 190"},
+	Meaning{Scheme: "cb2a-fr", Code: "91", Text: Text{ZH: "发卡行不可达", EN: "Issuer not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list96f41395},
+	Meaning{Scheme: "cb2a-fr", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list96f41395},
+	Meaning{Scheme: "cb2a-fr", Code: "97", Text: Text{ZH: "全局监控定时器超时", EN: "Global supervision timer expired (a timeout)"}, Class: "timeout", Domain: "scheme-switch", Retry: "yes", Sources: list96f41395, Note: "different from UnionPay 97"},
+	Meaning{Scheme: "cb2a-fr", Code: "98", Text: Text{ZH: "服务器不可用，重新请求路由", EN: "Server unavailable, network routing requested again"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list96f41395},
+	Meaning{Scheme: "cb2a-fr", Code: "99", Text: Text{ZH: "发起方域故障", EN: "Initiator domain incident"}, Class: "error", Domain: "terminal-config", Retry: "unknown", Sources: list96f41395},
+	Meaning{Scheme: "channel-cn", Code: "00", Text: Text{ZH: "交易成功", EN: "Success"}, Domain: "none", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "01", Text: Text{ZH: "请联系发卡行", EN: "Contact issuer"}, Domain: "issuer", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "02", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay (there 02 special condition)"},
+	Meaning{Scheme: "channel-cn", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "04", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "05", Text: Text{ZH: "持卡人认证失败", EN: "Cardholder authentication failed"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "06", Text: Text{ZH: "交易金额超限", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "07", Text: Text{ZH: "暂时不能退货", EN: "Refund not possible now"}, Domain: "operator", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "08", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "09", Text: Text{ZH: "撤销只允许当日操作", EN: "Void only on the same day"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "10", Text: Text{ZH: "无参数需下载", EN: "No parameters to download"}, Domain: "none", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay (there 10 approval)"},
+	Meaning{Scheme: "channel-cn", Code: "11", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay (there 11 approval)"},
+	Meaning{Scheme: "channel-cn", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Domain: "operator", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Domain: "issuer", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "16", Text: Text{ZH: "无此账户", EN: "No such account"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "17", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "18", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "19", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "20", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "21", Text: Text{ZH: "该卡未初始化或睡眠卡", EN: "Card not initialised or dormant"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "same as CUP15"},
+	Meaning{Scheme: "channel-cn", Code: "22", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "same as CUP15"},
+	Meaning{Scheme: "channel-cn", Code: "23", Text: Text{ZH: "非法交易", EN: "Illegal transaction"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "24", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "25", Text: Text{ZH: "没有原交易", EN: "No original transaction"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "26", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "27", Text: Text{ZH: "没收卡", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "28", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "29", Text: Text{ZH: "止付卡", EN: "Stopped card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "30", Text: Text{ZH: "报文格式错误", EN: "Message format error"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "31", Text: Text{ZH: "交易拒绝", EN: "Refused"}, Domain: "issuer", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "32", Text: Text{ZH: "卡已作废", EN: "Card void"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "33", Text: Text{ZH: "重做交易或电话授权", EN: "Redo or phone authorisation"}, Domain: "issuer", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "34", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "35", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "36", Text: Text{ZH: "不匹配的交易", EN: "Mismatched transaction"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "37", Text: Text{ZH: "有效期错", EN: "Expiry date wrong"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "38", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "39", Text: Text{ZH: "手输卡号不允许做该交易", EN: "Manual entry not allowed"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "40", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "42", Text: Text{ZH: "不批准交易", EN: "Not approved"}, Domain: "issuer", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "44", Text: Text{ZH: "不做任何处理", EN: "No action"}, Domain: "unknown", Retry: "unknown", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "45", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: lista3ca23d3, Note: "same as CUP15"},
+	Meaning{Scheme: "channel-cn", Code: "46", Text: Text{ZH: "拨号电话非法", EN: "Dial-up caller number illegal"}, Domain: "network-path", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay; local line check"},
+	Meaning{Scheme: "channel-cn", Code: "47", Text: Text{ZH: "退货金额超限", EN: "Refund amount over limit"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "48", Text: Text{ZH: "当日不许退货", EN: "No refund on the same day"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "49", Text: Text{ZH: "30天内退货", EN: "Refund within 30 days"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "50", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "52", Text: Text{ZH: "格式错误", EN: "Format error"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "53", Text: Text{ZH: "没收卡，请与发卡行联系", EN: "Pick up card"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "55", Text: Text{ZH: "密码错", EN: "Wrong PIN"}, Domain: "cardholder-account", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "56", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer withdrawal count exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "57", Text: Text{ZH: "该卡不允许做此交易", EN: "Card may not do this"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "58", Text: Text{ZH: "商户不支持此交易", EN: "Merchant does not support this"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "59", Text: Text{ZH: "有作弊嫌疑", EN: "Suspected fraud"}, Domain: "risk", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "60", Text: Text{ZH: "银行MAC校验错", EN: "Bank MAC check error"}, Domain: "terminal-keys", Retry: "after-signin", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "62", Text: Text{ZH: "受限制卡", EN: "Restricted card"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "63", Text: Text{ZH: "操作有误，或超出交易允许天数", EN: "Wrong operation or too old"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "64", Text: Text{ZH: "无效原金额", EN: "Invalid original amount"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "65", Text: Text{ZH: "超出发卡行取款次数限制", EN: "Issuer count limit exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "66", Text: Text{ZH: "发卡方不允许该卡在本终端进行此交易", EN: "Issuer does not allow this card on this terminal"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "67", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "68", Text: Text{ZH: "发卡行响应超时", EN: "Issuer response timeout"}, Domain: "issuer", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "69", Text: Text{ZH: "发卡方状态不正常，请稍后重试", EN: "Issuer state abnormal, retry later"}, Domain: "issuer", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "70", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "71", Text: Text{ZH: "银联交换中心异常", EN: "UnionPay switch abnormal"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "72", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay; same meaning as 97"},
+	Meaning{Scheme: "channel-cn", Code: "73", Text: Text{ZH: "请先签到", EN: "Sign in first"}, Domain: "terminal-config", Retry: "after-signin", Sources: lista3ca23d3, Note: "differs from UnionPay; same family as 77"},
+	Meaning{Scheme: "channel-cn", Code: "74", Text: Text{ZH: "请联系收单机构手工退货", EN: "Contact acquirer for manual refund"}, Domain: "acquirer-host", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "75", Text: Text{ZH: "PIN输入超过次数", EN: "PIN tries exceeded"}, Domain: "cardholder-account", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "76", Text: Text{ZH: "上批未结，请先结完上批", EN: "Previous batch not settled, settle first"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "77", Text: Text{ZH: "不支持该卡种", EN: "Card type not supported"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay 77, sign in again"},
+	Meaning{Scheme: "channel-cn", Code: "78", Text: Text{ZH: "完成通知交易不能撤销", EN: "Completion notice cannot be voided"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "79", Text: Text{ZH: "请使用同一类型终端做完成交易", EN: "Use the same terminal type for completion"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "80", Text: Text{ZH: "请使用刷卡方式进行交易", EN: "Use magnetic swipe"}, Domain: "card-medium", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "81", Text: Text{ZH: "请先进行结账", EN: "Settle first"}, Domain: "operator", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "82", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Domain: "card-medium", Retry: "no", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "83", Text: Text{ZH: "降级交易", EN: "Fallback transaction"}, Domain: "card-medium", Retry: "yes", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "90", Text: Text{ZH: "系统日切，请稍后重试", EN: "Cut-over, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "91", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Domain: "unknown", Retry: "unknown", Sources: lista3ca23d3, Note: "nearly as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "92", Text: Text{ZH: "发卡方线路异常，请稍后重试", EN: "Issuer line abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "94", Text: Text{ZH: "重复交易", EN: "Duplicate transaction"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "96", Text: Text{ZH: "处理中心系统异常，请稍后重试", EN: "Processing centre abnormal, retry later"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "97", Text: Text{ZH: "终端号未登记", EN: "Terminal not registered"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "98", Text: Text{ZH: "发卡方超时", EN: "Issuer timeout"}, Domain: "issuer", Retry: "no", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "99", Text: Text{ZH: "PIN格式错，请重新签到", EN: "PIN format error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A0", Text: Text{ZH: "MAC校验错，请重新签到", EN: "MAC error, sign in again"}, Domain: "terminal-keys", Retry: "after-signin", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A1", Text: Text{ZH: "其他错误", EN: "Other error"}, Domain: "unknown", Retry: "unknown", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "A7", Text: Text{ZH: "安全处理失败", EN: "Security processing failed"}, Domain: "scheme-switch", Retry: "yes", Sources: lista3ca23d3, Note: "as in UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "B0", Text: Text{ZH: "数据校验错误", EN: "Data check error"}, Domain: "terminal-config", Retry: "unknown", Sources: lista3ca23d3, Note: "differs from UnionPay"},
+	Meaning{Scheme: "channel-cn", Code: "M1", Text: Text{ZH: "POS中心异常，请稍后重试", EN: "POS centre abnormal, retry later"}, Domain: "acquirer-host", Retry: "yes", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M2", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M3", Text: Text{ZH: "软件版本错误", EN: "Software version error"}, Domain: "terminal-config", Retry: "no", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M4", Text: Text{ZH: "POS中心异常，请稍后重试", EN: "POS centre abnormal, retry later"}, Domain: "acquirer-host", Retry: "yes", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M5", Text: Text{ZH: "批次号错误", EN: "Batch number wrong"}, Domain: "terminal-config", Retry: "after-signin", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M6", Text: Text{ZH: "商户信息错误", EN: "Merchant information wrong"}, Domain: "merchant-config", Retry: "no", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M7", Text: Text{ZH: "请重新签到", EN: "Sign in again"}, Domain: "terminal-config", Retry: "after-signin", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M8", Text: Text{ZH: "重传脱机数据", EN: "Resend offline data"}, Domain: "terminal-config", Retry: "yes", Sources: lista3ca23d3, Note: "channel addition"},
+	Meaning{Scheme: "channel-cn", Code: "M9", Text: Text{ZH: "机构不存在", EN: "Institution does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: lista3ca23d3, Note: "channel addition; an SEO page calls M9 PIN format error"},
+	Meaning{Scheme: "emv-arc", Code: "Y1", Text: Text{ZH: "脱机批准", EN: "Offline approved"}, Class: "approve", Domain: "none", Retry: "no", SentBy: listce05eff4, Sources: listc163525e},
+	Meaning{Scheme: "emv-arc", Code: "Y2", Text: Text{ZH: "参考后批准（旧EMV）", EN: "Approved after card-initiated referral (old EMV, withdrawn)"}, Class: "approve", Domain: "none", Retry: "no", SentBy: listce05eff4, Sources: list3f529e32},
+	Meaning{Scheme: "emv-arc", Code: "Y3", Text: Text{ZH: "无法联机，脱机批准", EN: "Unable to go online, offline approved"}, Class: "approve", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: listc163525e, Note: "approved, yet proves the online leg failed"},
+	Meaning{Scheme: "emv-arc", Code: "Z1", Text: Text{ZH: "脱机拒绝", EN: "Offline declined"}, Class: "decline", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: liste29045a1},
+	Meaning{Scheme: "emv-arc", Code: "Z2", Text: Text{ZH: "参考后拒绝（旧EMV）", EN: "Declined after card-initiated referral (old EMV, withdrawn)"}, Class: "decline", Domain: "issuer", Retry: "no", SentBy: listce05eff4, Sources: list3f529e32},
+	Meaning{Scheme: "emv-arc", Code: "Z3", Text: Text{ZH: "无法联机，脱机拒绝", EN: "Unable to go online, offline declined"}, Class: "decline", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: liste29045a1, Note: "terminal-generated: the online leg failed"},
+	Meaning{Scheme: "gicc-de", Code: "00", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "02", Text: Text{ZH: "致电语音授权", EN: "Call voice authorisation"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "03", Text: Text{ZH: "商户号无效", EN: "Invalid merchant number"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "04", Text: Text{ZH: "没收卡", EN: "Retain card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "05", Text: Text{ZH: "授权被拒", EN: "Authorisation declined"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "06", Text: Text{ZH: "序号错，终端须做诊断或对账", EN: "Sequence number error: terminal must run diagnosis or reconciliation"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list2dde1e21},
+	Meaning{Scheme: "gicc-de", Code: "09", Text: Text{ZH: "请等待，最多再等30秒", EN: "Wait message, up to 30 s more"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list2dde1e21},
+	Meaning{Scheme: "gicc-de", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "56", Text: Text{ZH: "卡不在授权库", EN: "Card not in authoriser database"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listf32331e6},
+	Meaning{Scheme: "gicc-de", Code: "58", Text: Text{ZH: "终端号未知", EN: "Terminal id unknown"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: listf32331e6, Note: "the German counterpart of UnionPay 97"},
+	Meaning{Scheme: "gicc-de", Code: "64", Text: Text{ZH: "关联交易金额高于原交易", EN: "Amount of referencing transaction higher than original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list2dde1e21},
+	Meaning{Scheme: "gicc-de", Code: "76", Text: Text{ZH: "密钥索引不允许", EN: "Key index not allowed"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list52918fa7},
+	Meaning{Scheme: "gicc-de", Code: "77", Text: Text{ZH: "需要输入密码", EN: "PIN entry necessary"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list52918fa7},
+	Meaning{Scheme: "gicc-de", Code: "78", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listffe45931},
+	Meaning{Scheme: "gicc-de", Code: "79", Text: Text{ZH: "持卡人撤销了授权指令", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listffe45931},
+	Meaning{Scheme: "gicc-de", Code: "80", Text: Text{ZH: "金额不再可用", EN: "Amount no longer available"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listffe45931},
+	Meaning{Scheme: "gicc-de", Code: "81", Text: Text{ZH: "报文流程错误", EN: "Message-flow error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: listffe45931},
+	Meaning{Scheme: "gicc-de", Code: "82", Text: Text{ZH: "发卡行系统超时（另一说：不允许预初始化，终端被封）", EN: "Timeout at issuer system (IPAY: pre-initialisation not allowed, terminal blocked)"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: listf07e54ed, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "gicc-de", Code: "86", Text: Text{ZH: "商户未知", EN: "Merchant unknown"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list2933e49d},
+	Meaning{Scheme: "gicc-de", Code: "87", Text: Text{ZH: "终端或密码键盘未知（另一说：仅限消费）", EN: "Unknown terminal or PIN pad (elsewhere: purchase only)"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: liste819c401, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "gicc-de", Code: "89", Text: Text{ZH: "CRC错误", EN: "CRC wrong"}, Class: "error", Domain: "terminal-config", Retry: "yes", Sources: listdbfaada6},
+	Meaning{Scheme: "gicc-de", Code: "91", Text: Text{ZH: "发卡行暂时不可达", EN: "Issuer temporarily not reachable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list8799e8f5},
+	Meaning{Scheme: "gicc-de", Code: "92", Text: Text{ZH: "授权中心不处理该卡种", EN: "Card type not processed by authorisation centre"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list8799e8f5},
+	Meaning{Scheme: "gicc-de", Code: "96", Text: Text{ZH: "暂时无法处理", EN: "Processing temporarily not possible"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list8799e8f5},
+	Meaning{Scheme: "gicc-de", Code: "97", Text: Text{ZH: "安全校验不通过：报文MAC错误", EN: "Security breach: MAC check indicates an error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list9147bcb7, Note: "different from UnionPay 97"},
+	Meaning{Scheme: "gicc-de", Code: "98", Text: Text{ZH: "日期时间不合理，终端须取主机时间（另一说：流水号不连续）", EN: "Date and time not plausible (terminal must take host time); IPAY: trace number not sequential"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list9147bcb7, Disputed: true, Note: "different from UnionPay 98"},
+	Meaning{Scheme: "gicc-de", Code: "99", Text: Text{ZH: "PIN加密错误", EN: "Error in PAC (PIN encryption)"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list8799e8f5},
+	Meaning{Scheme: "iso8583-1987", Code: "00", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "01", Text: Text{ZH: "与发卡行联系", EN: "Refer to card issuer"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "02", Text: Text{ZH: "与发卡行联系，特殊条件", EN: "Refer to card issuer, special condition"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "04", Text: Text{ZH: "没收卡", EN: "Pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "05", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "06", Text: Text{ZH: "出错", EN: "Error"}, Class: "error", Domain: "unknown", Retry: "unknown", Sources: list600d8008},
+	Meaning{Scheme: "iso8583-1987", Code: "07", Text: Text{ZH: "特殊条件下没收卡", EN: "Pick up card, special condition"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "08", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "09", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: listbf26b98a, Note: "German GICC: wait message"},
+	Meaning{Scheme: "iso8583-1987", Code: "10", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "11", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "13", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "14", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "16", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3"}, Class: "approve", Domain: "none", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "17", Text: Text{ZH: "客户取消", EN: "Customer cancellation"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "18", Text: Text{ZH: "客户争议", EN: "Customer dispute"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "unknown", Retry: "yes", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Network addition: strong customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listad51f1ac},
+	Meaning{Scheme: "iso8583-1987", Code: "20", Text: Text{ZH: "无效响应", EN: "Invalid response"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "21", Text: Text{ZH: "未采取行动", EN: "No action taken"}, Class: "decline", Domain: "scheme-switch", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "22", Text: Text{ZH: "怀疑故障", EN: "Suspected malfunction"}, Class: "error", Domain: "unknown", Retry: "after-reversal", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "23", Text: Text{ZH: "不可接受的交易费", EN: "Unacceptable transaction fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "24", Text: Text{ZH: "接收方不支持文件更新", EN: "File update not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "25", Text: Text{ZH: "找不到记录", EN: "Unable to locate record on file"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "26", Text: Text{ZH: "重复的文件更新记录", EN: "Duplicate file update record, old record replaced"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "27", Text: Text{ZH: "文件更新字段编辑错", EN: "File update field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "28", Text: Text{ZH: "文件被锁，或暂时不可用", EN: "File update file locked out (also: file temporarily unavailable)"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: listdf0c2702},
+	Meaning{Scheme: "iso8583-1987", Code: "29", Text: Text{ZH: "文件更新失败，请联系收单行", EN: "File update not successful, contact acquirer"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "30", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "31", Text: Text{ZH: "交换中心不支持的银行", EN: "Bank not supported by switch"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list7a700cc9, Note: "CREDORAX: issuer signed off"},
+	Meaning{Scheme: "iso8583-1987", Code: "32", Text: Text{ZH: "部分完成", EN: "Completed partially"}, Class: "partial", Domain: "scheme-switch", Retry: "unknown", Sources: list582768eb},
+	Meaning{Scheme: "iso8583-1987", Code: "33", Text: Text{ZH: "过期卡（没收）", EN: "Expired card (pick up)"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "34", Text: Text{ZH: "疑似欺诈（没收）", EN: "Suspected fraud (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9, Note: "CREDORAX: implausible card data"},
+	Meaning{Scheme: "iso8583-1987", Code: "35", Text: Text{ZH: "受卡方联系收单行（没收）", EN: "Card acceptor contact acquirer (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "36", Text: Text{ZH: "受限制的卡（没收）", EN: "Restricted card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "37", Text: Text{ZH: "受卡方联系收单行安全部门（没收）", EN: "Card acceptor call acquirer security (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "38", Text: Text{ZH: "密码次数超限（没收）", EN: "Allowable PIN tries exceeded (pick up)"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list7a700cc9},
+	Meaning{Scheme: "iso8583-1987", Code: "39", Text: Text{ZH: "无贷记账户", EN: "No credit account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "40", Text: Text{ZH: "请求的功能不支持", EN: "Requested function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "42", Text: Text{ZH: "无通用账户", EN: "No universal account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card (pick up)"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "44", Text: Text{ZH: "无投资账户", EN: "No investment account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "45", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭", EN: "Reserved for ISO use; networks: account closed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44cd4298, Note: "NEAPAY: 45-50 reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "46", Text: Text{ZH: "ISO保留；有的网络用作账户已关闭或需核实身份", EN: "Reserved for ISO use; networks: closed account or identification required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listf8574269, Disputed: true, Note: "CREDORAX and NORTH closed account vs TXP identification required"},
+	Meaning{Scheme: "iso8583-1987", Code: "51", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "52", Text: Text{ZH: "无支票账户", EN: "No chequing account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "53", Text: Text{ZH: "无储蓄账户", EN: "No savings account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "54", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "55", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "56", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listbf26b98a},
+	Meaning{Scheme: "iso8583-1987", Code: "57", Text: Text{ZH: "不允许持卡人进行的交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "58", Text: Text{ZH: "不允许终端进行的交易", EN: "Transaction not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Network addition (Visa): not supported or blocked by issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list960098b1},
+	Meaning{Scheme: "iso8583-1987", Code: "60", Text: Text{ZH: "受卡方联系收单行", EN: "Card acceptor contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds withdrawal amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listb5208e38, Disputed: true, Note: "one bank host uses 63 for MAC error (HOST-MM)"},
+	Meaning{Scheme: "iso8583-1987", Code: "64", Text: Text{ZH: "原始金额错", EN: "Original amount incorrect"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds withdrawal frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "66", Text: Text{ZH: "受卡方联系收单行安全部门", EN: "Card acceptor call acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "67", Text: Text{ZH: "强行没收", EN: "Hard capture"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "68", Text: Text{ZH: "响应过迟", EN: "Response received too late"}, Class: "timeout", Domain: "issuer", Retry: "after-reversal", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "69", Text: Text{ZH: "保留；有的网络用作通知收到太迟", EN: "Reserved; one network: advice received too late"}, Class: "timeout", Domain: "scheme-switch", Retry: "unknown", Sources: listf1cb79da, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Network addition (Visa): cardholder identity verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list2966672d},
+	Meaning{Scheme: "iso8583-1987", Code: "70", Text: Text{ZH: "需要密码或联系发卡行（网络扩展）", EN: "Network addition: PIN data required or contact issuer"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listd379e2b2},
+	Meaning{Scheme: "iso8583-1987", Code: "71", Text: Text{ZH: "密码未修改（网络扩展）", EN: "Network addition: PIN not changed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: liste8b080a7},
+	Meaning{Scheme: "iso8583-1987", Code: "72", Text: Text{ZH: "账户未激活（网络扩展）", EN: "Network addition: account not yet activated"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list2966672d},
+	Meaning{Scheme: "iso8583-1987", Code: "75", Text: Text{ZH: "密码次数超限", EN: "Allowable PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listb5208e38},
+	Meaning{Scheme: "iso8583-1987", Code: "76", Text: Text{ZH: "私有保留，各网络含义不同", EN: "Reserved for private use (networks differ)"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list31f1bb4e, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "77", Text: Text{ZH: "私有保留：有的作重发不一致，万事达作转出账户无效，银联作重新签到", EN: "Reserved for private use: Zone and TXP say intervene or inconsistent repeat, Mastercard invalid from account, UnionPay sign in again"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list64478338, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "78", Text: Text{ZH: "私有保留：新卡首次使用被封、账户无效或部分批准需处理", EN: "Reserved for private use: blocked at first use, invalid account, or partial approval needs intervention"}, Class: "decline", Domain: "cardholder-account", Retry: "unknown", Sources: list09887bbc, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "79", Text: Text{ZH: "生命周期拒绝或已冲正（网络扩展）", EN: "Network addition: lifecycle decline or already reversed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list54a0fa5a, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "80", Text: Text{ZH: "网络错误或无资金影响（网络扩展）", EN: "Network addition: network error or no financial impact"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list54a0fa5a, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "81", Text: Text{ZH: "密码加密错（网络扩展）", EN: "Network addition: PIN cryptographic error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list54a0fa5a, Disputed: true, Note: "Mastercard 81 differs"},
+	Meaning{Scheme: "iso8583-1987", Code: "82", Text: Text{ZH: "CVV或CAM校验失败（网络扩展）", EN: "Network addition: CVV, CAM or dCVV failure, or policy decline"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list9844a9cb, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "83", Text: Text{ZH: "无法验证密码或安全拒绝（网络扩展）", EN: "Network addition: unable to verify PIN, or fraud and security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list48f2eb0c, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "84", Text: Text{ZH: "授权生命周期无效，或预授权已超时（网络扩展）", EN: "Network addition: invalid authorisation life cycle or pre-authorisation timed out"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list71311a65, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "85", Text: Text{ZH: "无拒绝理由（账户验证）", EN: "Network addition: no reason to decline (account verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list29007f76},
+	Meaning{Scheme: "iso8583-1987", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Network addition: cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list71311a65},
+	Meaning{Scheme: "iso8583-1987", Code: "87", Text: Text{ZH: "仅批准消费，不允许返现", EN: "Network addition: purchase amount only, no cash back"}, Class: "partial", Domain: "issuer", Retry: "no", Sources: liste8b080a7},
+	Meaning{Scheme: "iso8583-1987", Code: "88", Text: Text{ZH: "加密处理失败（网络扩展）", EN: "Network addition: cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: liste8b080a7},
+	Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "鉴权失败或密码不可接受（部分主机：终端号无效）", EN: "Network addition: authentication failure or unacceptable PIN; some hosts: bad terminal id"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: lista88630a9, Disputed: true, Note: "conflict: HOST-MM and MPT use 89 for invalid terminal id"},
+	Meaning{Scheme: "iso8583-1987", Code: "90", Text: Text{ZH: "日切处理中", EN: "Cut-off in progress"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list69ae27ba},
+	Meaning{Scheme: "iso8583-1987", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list45739888},
+	Meaning{Scheme: "iso8583-1987", Code: "92", Text: Text{ZH: "找不到对方机构或中间网络，无法路由", EN: "Financial institution or intermediate network cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list45739888},
+	Meaning{Scheme: "iso8583-1987", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list45739888},
+	Meaning{Scheme: "iso8583-1987", Code: "94", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list45739888},
+	Meaning{Scheme: "iso8583-1987", Code: "95", Text: Text{ZH: "对账错误", EN: "Reconcile error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list54a0fa5a},
+	Meaning{Scheme: "iso8583-1987", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list45739888},
+	Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "ISO未分配，各国自定：见unionpay、gicc-de、cb2a-fr表", EN: "Not assigned by ISO (national use); meaning is local: see unionpay, gicc-de, cb2a-fr"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list2c37f039, Disputed: true, Note: "CREDORAX declined by processor; CKO reconciliation totals reset; HOST-MM account currency error; not checked against the ISO text; POSTILION: reserved; TXP: reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "98", Text: Text{ZH: "ISO未分配（Postilion：超现金限额；Checkout.com：MAC错）", EN: "Not assigned by ISO; Postilion family: exceeds cash limit; Checkout.com: MAC error"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list667d6def, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "99", Text: Text{ZH: "ISO未分配（银联：PIN格式错；Checkout.com：其他）", EN: "Not assigned by ISO; UnionPay: PIN format error; Checkout.com: other"}, Class: "local", Domain: "unknown", Retry: "unknown", Sources: list09bc73fa, Disputed: true, Note: "POSTILION: reserved"},
+	Meaning{Scheme: "iso8583-1987", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Network addition (Visa): blocked by cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list960098b1},
+	Meaning{Scheme: "iso8583-1987", Code: "A1", Text: Text{ZH: "芯片交易计数器（ATC）未递增", EN: "Postilion family: ATC not incremented"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: listb581390f, Note: "collides with UnionPay A1"},
+	Meaning{Scheme: "iso8583-1987", Code: "A2", Text: Text{ZH: "芯片交易计数器（ATC）超限", EN: "Postilion family: ATC limit exceeded"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: listb581390f, Note: "collides with UnionPay A2, which is a success"},
+	Meaning{Scheme: "iso8583-1987", Code: "A4", Text: Text{ZH: "CVR检查失败", EN: "Postilion family: CVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: listb581390f, Note: "collides with UnionPay A4, which is a success"},
+	Meaning{Scheme: "iso8583-1987", Code: "A6", Text: Text{ZH: "TVR检查失败", EN: "Postilion family: TVR check failure"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: listb581390f, Note: "collides with UnionPay A6, which is a success"},
+	Meaning{Scheme: "iso8583-1987", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Network addition: surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list1de87bfd},
+	Meaning{Scheme: "iso8583-1987", Code: "B2", Text: Text{ZH: "借记网络不支持加收费用", EN: "Network addition: surcharge not supported by debit network"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "C0", Text: Text{ZH: "不可接受的密码", EN: "Postilion family: unacceptable PIN (TXP prints it as C1)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list4171dced, Disputed: true},
+	Meaning{Scheme: "iso8583-1987", Code: "D1", Text: Text{ZH: "MAC错误", EN: "Postilion family: MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: listb581390f},
+	Meaning{Scheme: "iso8583-1987", Code: "E1", Text: Text{ZH: "预付错误", EN: "Postilion family: prepay error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: listb581390f},
+	Meaning{Scheme: "iso8583-1987", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Network addition: force stand-in processing"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list4c41ac4b},
+	Meaning{Scheme: "iso8583-1987", Code: "N1", Text: Text{ZH: "网关平台网络错误", EN: "Gateway addition: network error inside the gateway platform"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "N3", Text: Text{ZH: "取现服务不可用", EN: "Network addition: cash service not available"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list54a0fa5a},
+	Meaning{Scheme: "iso8583-1987", Code: "N4", Text: Text{ZH: "取现超限", EN: "Network addition: cash request exceeds issuer limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list54a0fa5a},
+	Meaning{Scheme: "iso8583-1987", Code: "N5", Text: Text{ZH: "这笔交易不可再次提交", EN: "Network addition: ineligible for resubmission"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "Network addition: CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9844a9cb},
+	Meaning{Scheme: "iso8583-1987", Code: "N8", Text: Text{ZH: "金额超过预授权金额", EN: "Network addition: amount exceeds pre-authorised amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "P0", Text: Text{ZH: "批准（PVID缺失或过期）", EN: "Network addition: approved, PVID missing, invalid or expired"}, Class: "approve", Domain: "none", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "P1", Text: Text{ZH: "拒绝：PVID缺失或过期（另一说：超日限额）", EN: "Network addition: declined, PVID missing or expired; elsewhere over daily limit"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list4c41ac4b, Disputed: true, Note: "conflict"},
+	Meaning{Scheme: "iso8583-1987", Code: "P2", Text: Text{ZH: "账单信息无效", EN: "Network addition: invalid biller information"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "P9", Text: Text{ZH: "超限，请减小金额", EN: "Gateway addition: limit exceeded, enter a lesser value"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list2966672d},
+	Meaning{Scheme: "iso8583-1987", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Network addition: card authentication failed"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list94fab48f, Disputed: true, Note: "PayWay uses Q1 for unknown buyer"},
+	Meaning{Scheme: "iso8583-1987", Code: "R0", Text: Text{ZH: "止付指令", EN: "Network addition: stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44d1b97c},
+	Meaning{Scheme: "iso8583-1987", Code: "R1", Text: Text{ZH: "撤销授权指令", EN: "Network addition: revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list44d1b97c},
+	Meaning{Scheme: "iso8583-1987", Code: "R3", Text: Text{ZH: "撤销全部授权指令", EN: "Network addition: revocation of all authorisation orders"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listd63690e1},
+	Meaning{Scheme: "iso8583-1987", Code: "T2", Text: Text{ZH: "交易日期无效", EN: "Host addition: invalid transaction date"}, Class: "decline", Domain: "terminal-config", Retry: "yes", Sources: list2966672d},
+	Meaning{Scheme: "iso8583-1987", Code: "XA", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "XD", Text: Text{ZH: "请转发卡行处理", EN: "Network addition: forward to issuer"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: listf1cb79da},
+	Meaning{Scheme: "iso8583-1987", Code: "Z5", Text: Text{ZH: "账户有效但金额不支持", EN: "Network addition (Visa): valid account, amount not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list3f529e32},
+	Meaning{Scheme: "iso8583-1993", Code: "000", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list994aa385},
+	Meaning{Scheme: "iso8583-1993", Code: "002", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list994aa385},
+	Meaning{Scheme: "iso8583-1993", Code: "003", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list994aa385},
+	Meaning{Scheme: "iso8583-1993", Code: "004", Text: Text{ZH: "批准，更新第三磁道", EN: "Approved, update track 3"}, Class: "approve", Domain: "none", Retry: "no", Sources: list2b7313c5},
+	Meaning{Scheme: "iso8583-1993", Code: "005", Text: Text{ZH: "批准，账户类型由发卡行指定", EN: "Approved, account type specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list2b7313c5},
+	Meaning{Scheme: "iso8583-1993", Code: "006", Text: Text{ZH: "部分批准，账户类型由发卡行指定", EN: "Approved for partial amount, account type specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list2b7313c5},
+	Meaning{Scheme: "iso8583-1993", Code: "007", Text: Text{ZH: "批准，更新IC卡", EN: "Approved, update ICC"}, Class: "approve", Domain: "none", Retry: "no", Sources: list2b7313c5},
+	Meaning{Scheme: "iso8583-1993", Code: "100", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "101", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "102", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "103", Text: Text{ZH: "受卡方联系收单行", EN: "Card acceptor contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "104", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "105", Text: Text{ZH: "受卡方联系收单行安全部门", EN: "Card acceptor call acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "106", Text: Text{ZH: "密码次数超限", EN: "Allowable PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listea0a55de},
+	Meaning{Scheme: "iso8583-1993", Code: "107", Text: Text{ZH: "联系发卡行", EN: "Refer to card issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "108", Text: Text{ZH: "联系发卡行，特殊条件", EN: "Refer to card issuer, special conditions"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "109", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "110", Text: Text{ZH: "无效金额（另一说：原始金额错）", EN: "Invalid amount (UTCODEC: original amount incorrect)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list910d3cc6, Disputed: true},
+	Meaning{Scheme: "iso8583-1993", Code: "111", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "112", Text: Text{ZH: "需要输入密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "113", Text: Text{ZH: "不可接受的费用", EN: "Unacceptable fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "114", Text: Text{ZH: "无该类型账户", EN: "No account of type requested"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "115", Text: Text{ZH: "请求的功能不支持", EN: "Requested function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "116", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "117", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "118", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "119", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "120", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "121", Text: Text{ZH: "超出金额限制", EN: "Exceeds withdrawal amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "122", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "123", Text: Text{ZH: "超出次数限制", EN: "Exceeds withdrawal frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "124", Text: Text{ZH: "违法", EN: "Violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "125", Text: Text{ZH: "卡未生效", EN: "Card not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list58c85e50},
+	Meaning{Scheme: "iso8583-1993", Code: "126", Text: Text{ZH: "PIN块无效", EN: "Invalid PIN block"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "127", Text: Text{ZH: "密码长度错", EN: "PIN length error"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "128", Text: Text{ZH: "PIN密钥不同步", EN: "PIN key synchronisation error"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "129", Text: Text{ZH: "疑似伪卡", EN: "Suspected counterfeit card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list910d3cc6},
+	Meaning{Scheme: "iso8583-1993", Code: "200", Text: Text{ZH: "不予承兑，没收", EN: "Do not honour, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list58c85e50},
+	Meaning{Scheme: "iso8583-1993", Code: "201", Text: Text{ZH: "过期卡，没收", EN: "Expired card, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list58c85e50},
+	Meaning{Scheme: "iso8583-1993", Code: "202", Text: Text{ZH: "疑似欺诈，没收", EN: "Suspected fraud, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list58c85e50},
+	Meaning{Scheme: "iso8583-1993", Code: "203", Text: Text{ZH: "联系收单行，没收", EN: "Contact acquirer, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list58c85e50},
+	Meaning{Scheme: "iso8583-1993", Code: "204", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "205", Text: Text{ZH: "联系收单行安全部门，没收", EN: "Call acquirer security, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "206", Text: Text{ZH: "密码次数超限，没收", EN: "PIN tries exceeded, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "207", Text: Text{ZH: "特殊条件，没收", EN: "Special conditions, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "208", Text: Text{ZH: "挂失卡，没收", EN: "Lost card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "209", Text: Text{ZH: "被窃卡，没收", EN: "Stolen card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "210", Text: Text{ZH: "疑似伪卡，没收", EN: "Suspected counterfeit card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "300", Text: Text{ZH: "文件操作成功", EN: "File action successful"}, Class: "file", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "301", Text: Text{ZH: "接收方不支持", EN: "File action not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "302", Text: Text{ZH: "找不到记录", EN: "Unable to locate record on file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "303", Text: Text{ZH: "重复记录，已替换旧记录", EN: "Duplicate record, old record replaced"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "304", Text: Text{ZH: "字段编辑错", EN: "Field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "305", Text: Text{ZH: "文件锁定", EN: "File locked out"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "306", Text: Text{ZH: "文件操作失败", EN: "File action not successful"}, Class: "file", Domain: "acquirer-host", Retry: "unknown", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "307", Text: Text{ZH: "文件数据格式错", EN: "File data format error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "308", Text: Text{ZH: "重复记录，新记录被拒", EN: "Duplicate record, new record rejected"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "309", Text: Text{ZH: "未知文件", EN: "Unknown file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "400", Text: Text{ZH: "冲正已接受", EN: "Reversal accepted"}, Class: "reversal", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "500", Text: Text{ZH: "对账平", EN: "Reconciled, in balance"}, Class: "recon", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "501", Text: Text{ZH: "对账不平", EN: "Reconciled, out of balance"}, Class: "recon", Domain: "terminal-config", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "502", Text: Text{ZH: "金额未对平，已提供总额", EN: "Amount not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "503", Text: Text{ZH: "总额不可用", EN: "Totals not available"}, Class: "recon", Domain: "acquirer-host", Retry: "yes", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "504", Text: Text{ZH: "未对账，已提供总额", EN: "Not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "600", Text: Text{ZH: "管理报文已接受", EN: "Administrative message accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "601", Text: Text{ZH: "无法追溯原交易", EN: "Cannot trace back original"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "602", Text: Text{ZH: "交易参考号无效", EN: "Invalid transaction reference"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "603", Text: Text{ZH: "参考号与卡号不符", EN: "Reference and PAN incompatible"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "604", Text: Text{ZH: "无POS影像", EN: "POS photograph not available"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "605", Text: Text{ZH: "已提供所请求的资料", EN: "Requested item supplied"}, Class: "admin", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "606", Text: Text{ZH: "缺少资料，无法满足", EN: "Request cannot be fulfilled, documentation not available"}, Class: "admin", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "700", Text: Text{ZH: "收费已接受", EN: "Fee collection accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "800", Text: Text{ZH: "网络管理已接受", EN: "Network management accepted"}, Class: "network", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "900", Text: Text{ZH: "通知已确认，不承担责任", EN: "Advice acknowledged, no financial liability"}, Class: "advice", Domain: "none", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "901", Text: Text{ZH: "通知已确认，承担责任", EN: "Advice acknowledged, liability accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "902", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "903", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "904", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "905", Text: Text{ZH: "交换中心不支持该收单行", EN: "Acquirer not supported by switch"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "906", Text: Text{ZH: "日切处理中", EN: "Cutover in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "907", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Card issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "908", Text: Text{ZH: "无法路由到目的地", EN: "Destination cannot be found for routing"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "909", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "910", Text: Text{ZH: "发卡行签退", EN: "Card issuer signed off"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "911", Text: Text{ZH: "发卡行超时", EN: "Card issuer timed out"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "912", Text: Text{ZH: "发卡行不可用", EN: "Card issuer unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "913", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "914", Text: Text{ZH: "无法追溯原交易", EN: "Cannot trace back to original"}, Class: "error", Domain: "operator", Retry: "no", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "915", Text: Text{ZH: "对账日切或检查点错误", EN: "Reconciliation cutover or checkpoint error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "916", Text: Text{ZH: "MAC错误", EN: "MAC incorrect"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "917", Text: Text{ZH: "MAC密钥不同步", EN: "MAC key synchronisation error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "918", Text: Text{ZH: "无可用通讯密钥", EN: "No communication keys available"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "919", Text: Text{ZH: "加密密钥不同步", EN: "Encryption key synchronisation error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "920", Text: Text{ZH: "安全软硬件错误，可重试", EN: "Security software or hardware error, try again"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list15dae459},
+	Meaning{Scheme: "iso8583-1993", Code: "921", Text: Text{ZH: "安全软硬件错误，不处理", EN: "Security software or hardware error, no action"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "922", Text: Text{ZH: "报文序号错", EN: "Message number out of sequence"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "923", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list1f22324d},
+	Meaning{Scheme: "iso8583-1993", Code: "940", Text: Text{ZH: "被风控拦截（网关扩展）", EN: "Gateway addition: blocked by fraud filter"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list1f22324d, Note: "gateway or later addition"},
+	Meaning{Scheme: "iso8583-1993", Code: "950", Text: Text{ZH: "违反业务约定", EN: "Violation of business arrangement"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list1f22324d, Note: "gateway or later addition"},
+	Meaning{Scheme: "iso8583-2003", Code: "0000", Text: Text{ZH: "批准", EN: "Approved"}, Class: "approve", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "0001", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "0002", Text: Text{ZH: "部分金额批准", EN: "Approved for partial amount"}, Class: "approve", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "0003", Text: Text{ZH: "批准（VIP）", EN: "Approved (VIP)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "0004", Text: Text{ZH: "批准，更新第三磁道（另一说：仅消费，不返现）", EN: "Approved, update track 3 (jPOS-CMF document: purchase only, no cash back)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list219eb918, Disputed: true},
+	Meaning{Scheme: "iso8583-2003", Code: "0005", Text: Text{ZH: "批准，账户由发卡行指定", EN: "Approved, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0006", Text: Text{ZH: "部分批准，账户由发卡行指定", EN: "Partial approval, account specified by issuer"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0007", Text: Text{ZH: "姓名格式错", EN: "jPOS: name format error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0008", Text: Text{ZH: "批准，费用有争议", EN: "Approved, fees disputed"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0009", Text: Text{ZH: "透支批准", EN: "Approved with overdraft"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0010", Text: Text{ZH: "批准，客户已重新激活", EN: "Approved, customer reactivated"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0011", Text: Text{ZH: "批准，终端无法联机", EN: "Approved, terminal unable to process online"}, Class: "approve", Domain: "network-path", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0012", Text: Text{ZH: "脱机批准", EN: "Approved offline"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0013", Text: Text{ZH: "参考后脱机批准", EN: "Approved offline after referral"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "0085", Text: Text{ZH: "无拒绝理由", EN: "No reason to decline (2023 edition; earlier private 0885)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "1000", Text: Text{ZH: "不予承兑", EN: "Do not honour"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1001", Text: Text{ZH: "过期卡", EN: "Expired card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1002", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1003", Text: Text{ZH: "联系收单行", EN: "Contact acquirer"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1004", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1005", Text: Text{ZH: "联系收单行安全部门", EN: "Contact acquirer security"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1006", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1007", Text: Text{ZH: "联系发卡行", EN: "Refer to issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1008", Text: Text{ZH: "联系发卡行，特殊条件", EN: "Refer to issuer, special conditions"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1009", Text: Text{ZH: "无效商户", EN: "Invalid card acceptor"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1010", Text: Text{ZH: "无效金额", EN: "Invalid amount"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1011", Text: Text{ZH: "无效卡号", EN: "Invalid card number"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1012", Text: Text{ZH: "需要密码", EN: "PIN data required"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1013", Text: Text{ZH: "不可接受的费用", EN: "Unacceptable fee"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1014", Text: Text{ZH: "无该类型账户", EN: "No account of that type"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1015", Text: Text{ZH: "功能不支持", EN: "Function not supported"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1016", Text: Text{ZH: "余额不足", EN: "Not sufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1017", Text: Text{ZH: "密码错", EN: "Incorrect PIN"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1018", Text: Text{ZH: "无此卡记录", EN: "No card record"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1019", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1020", Text: Text{ZH: "不允许这台终端做这笔交易", EN: "Not permitted to terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1021", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1022", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1023", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1024", Text: Text{ZH: "违法", EN: "Violation of law"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1025", Text: Text{ZH: "卡未生效", EN: "Card not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1026", Text: Text{ZH: "PIN块无效", EN: "Invalid PIN block"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1027", Text: Text{ZH: "密码长度错", EN: "PIN length error"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1028", Text: Text{ZH: "PIN密钥不同步", EN: "PIN key synchronisation error"}, Class: "decline", Domain: "terminal-keys", Retry: "after-signin", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1029", Text: Text{ZH: "疑似伪卡", EN: "Suspected counterfeit card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1030", Text: Text{ZH: "发卡行不接受该币种", EN: "Currency unacceptable to issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1031", Text: Text{ZH: "拒绝，费用有争议", EN: "Declined, fees disputed"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1032", Text: Text{ZH: "挂失或被窃卡", EN: "Lost or stolen card"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1033", Text: Text{ZH: "授权生命周期不可接受", EN: "Authorisation life cycle unacceptable"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1034", Text: Text{ZH: "授权生命周期过期", EN: "Authorisation life cycle expired"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1035", Text: Text{ZH: "账户已关闭", EN: "Closed account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1036", Text: Text{ZH: "储蓄账户关闭或受限", EN: "Closed or restricted savings account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1037", Text: Text{ZH: "贷记账户关闭或受限", EN: "Closed or restricted credit account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1038", Text: Text{ZH: "该类型账户关闭", EN: "Closed account of that type"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1039", Text: Text{ZH: "支票账户关闭或受限", EN: "Closed or restricted cheque account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1040", Text: Text{ZH: "坏账", EN: "Bad debt"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1041", Text: Text{ZH: "转出账户状态异常", EN: "From account bad status"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1042", Text: Text{ZH: "转入账户状态异常", EN: "To account bad status"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1043", Text: Text{ZH: "支票已入账", EN: "Cheque already posted"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1044", Text: Text{ZH: "资料不存在", EN: "Information not on file"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1045", Text: Text{ZH: "卡验证数据失败", EN: "Card verification data failed"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1046", Text: Text{ZH: "金额不存在", EN: "Amount not found"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1047", Text: Text{ZH: "需要修改密码", EN: "PIN change required"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1048", Text: Text{ZH: "新密码无效", EN: "New PIN invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1049", Text: Text{ZH: "找不到银行", EN: "Bank not found"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1050", Text: Text{ZH: "银行未生效", EN: "Bank not effective"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1051", Text: Text{ZH: "客户供应商不存在", EN: "Customer vendor not found"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1052", Text: Text{ZH: "客户供应商未生效", EN: "Customer vendor not effective"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1053", Text: Text{ZH: "客户供应商账户无效", EN: "Customer vendor account invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1054", Text: Text{ZH: "供应商不存在", EN: "Vendor not found"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1055", Text: Text{ZH: "供应商未生效", EN: "Vendor not effective"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1056", Text: Text{ZH: "供应商数据无效", EN: "Vendor data invalid"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1057", Text: Text{ZH: "付款日期无效", EN: "Payment date invalid"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1058", Text: Text{ZH: "个人证件不存在", EN: "Personal id not found"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1059", Text: Text{ZH: "已有计划交易", EN: "Scheduled transaction exists"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1060", Text: Text{ZH: "在终端中止", EN: "Aborted at terminal"}, Class: "decline", Domain: "operator", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1061", Text: Text{ZH: "发卡行不支持该交易", EN: "Transaction not supported by issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1062", Text: Text{ZH: "不允许返现", EN: "Cash back not allowed"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1063", Text: Text{ZH: "返现金额超限", EN: "Cash back amount exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1064", Text: Text{ZH: "终端脱机拒绝", EN: "Declined, processed offline by terminal"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1065", Text: Text{ZH: "终端无法处理而拒绝", EN: "Declined, terminal unable to process"}, Class: "decline", Domain: "network-path", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1066", Text: Text{ZH: "参考后脱机拒绝", EN: "Declined offline after referral"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1067", Text: Text{ZH: "需要附加认证", EN: "Additional authentication required (2023)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1068", Text: Text{ZH: "证件号无效", EN: "Id number invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1069", Text: Text{ZH: "驾驶证号无效", EN: "Driver number invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1070", Text: Text{ZH: "车辆号无效", EN: "Vehicle id invalid"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1071", Text: Text{ZH: "数字证书过期", EN: "Digital certificate expired"}, Class: "decline", Domain: "terminal-keys", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1079", Text: Text{ZH: "超出取现限制", EN: "Exceeds withdrawal limit (2023)"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1080", Text: Text{ZH: "不允许输入密码", EN: "PIN not allowed (2023)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1081", Text: Text{ZH: "报文序号错", EN: "Message number out of sequence (2023)"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1082", Text: Text{ZH: "原交易已被拒绝", EN: "Original transaction declined (2023)"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1500", Text: Text{ZH: "IC卡应用无法处理", EN: "ICC application unable to process"}, Class: "icc", Domain: "card-medium", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1503", Text: Text{ZH: "终端随机选择", EN: "Terminal random selection"}, Class: "icc", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1504", Text: Text{ZH: "终端无法处理IC卡", EN: "Terminal not able to process ICC"}, Class: "icc", Domain: "terminal-hardware", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1508", Text: Text{ZH: "终端强制联机", EN: "Online forced by terminal"}, Class: "icc", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1510", Text: Text{ZH: "超过限额", EN: "Over floor limit"}, Class: "icc", Domain: "none", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1802", Text: Text{ZH: "缺少域（jPOS私有）", EN: "jPOS private: missing field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1803", Text: Text{ZH: "多余域（jPOS私有）", EN: "jPOS private: extra field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1804", Text: Text{ZH: "卡无效（jPOS私有）", EN: "jPOS private: invalid card"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1806", Text: Text{ZH: "卡未激活（jPOS私有）", EN: "jPOS private: card not active"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1808", Text: Text{ZH: "卡未配置（jPOS私有）", EN: "jPOS private: card not configured"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1811", Text: Text{ZH: "数据库错误（jPOS私有）", EN: "jPOS private: database error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1812", Text: Text{ZH: "系统错误（jPOS私有）", EN: "jPOS private: transaction system error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1816", Text: Text{ZH: "原交易不存在（jPOS私有）", EN: "jPOS private: original not found"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1817", Text: Text{ZH: "使用次数超限（jPOS私有）", EN: "jPOS private: usage limit reached"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1818", Text: Text{ZH: "配置错误（jPOS私有）", EN: "jPOS private: configuration error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1819", Text: Text{ZH: "终端无效（jPOS私有）", EN: "jPOS private: invalid terminal"}, Class: "decline", Domain: "terminal-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1820", Text: Text{ZH: "终端未启用（jPOS私有）", EN: "jPOS private: inactive terminal"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1821", Text: Text{ZH: "商户无效（jPOS私有）", EN: "jPOS private: invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1822", Text: Text{ZH: "重复实体（jPOS私有）", EN: "jPOS private: duplicate entity"}, Class: "error", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1823", Text: Text{ZH: "收单行无效（jPOS私有）", EN: "jPOS private: invalid acquirer"}, Class: "decline", Domain: "acquirer-host", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1824", Text: Text{ZH: "已冲正（jPOS私有）", EN: "jPOS private: previously reversed"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1827", Text: Text{ZH: "原交易已撤销（jPOS私有）", EN: "jPOS private: original voided"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1830", Text: Text{ZH: "域无效（jPOS私有）", EN: "jPOS private: invalid field"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1831", Text: Text{ZH: "端点配置错误（jPOS私有）", EN: "jPOS private: misconfigured endpoint"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1832", Text: Text{ZH: "请求无效（jPOS私有）", EN: "jPOS private: invalid request"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "1833", Text: Text{ZH: "主机不可达（jPOS私有）", EN: "jPOS private: host unreachable"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "2000", Text: Text{ZH: "不予承兑，没收", EN: "Do not honour, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2001", Text: Text{ZH: "过期卡，没收", EN: "Expired, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2002", Text: Text{ZH: "疑似欺诈，没收", EN: "Suspected fraud, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2003", Text: Text{ZH: "联系收单行，没收", EN: "Contact acquirer, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2004", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2005", Text: Text{ZH: "联系收单行安全部门，没收", EN: "Contact acquirer security, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2006", Text: Text{ZH: "密码次数超限，没收", EN: "PIN tries exceeded, pick up"}, Class: "pick-up", Domain: "cardholder-account", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2007", Text: Text{ZH: "特殊条件，没收", EN: "Special conditions, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2008", Text: Text{ZH: "挂失卡，没收", EN: "Lost card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2009", Text: Text{ZH: "被窃卡，没收", EN: "Stolen card, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "2010", Text: Text{ZH: "疑似伪卡，没收", EN: "Suspected counterfeit, pick up"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3000", Text: Text{ZH: "文件操作成功", EN: "File action successful"}, Class: "file", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3001", Text: Text{ZH: "接收方不支持", EN: "Not supported by receiver"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3002", Text: Text{ZH: "找不到记录", EN: "Unable to locate record"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3003", Text: Text{ZH: "记录已更新", EN: "Record updated (old replaced)"}, Class: "file", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3004", Text: Text{ZH: "字段编辑错", EN: "Field edit error"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3005", Text: Text{ZH: "文件锁定", EN: "File locked out"}, Class: "file", Domain: "acquirer-host", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3006", Text: Text{ZH: "不成功", EN: "Not successful"}, Class: "file", Domain: "acquirer-host", Retry: "unknown", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3007", Text: Text{ZH: "格式错误", EN: "Format error"}, Class: "file", Domain: "terminal-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3008", Text: Text{ZH: "重复", EN: "Duplicate"}, Class: "file", Domain: "operator", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3009", Text: Text{ZH: "未知文件", EN: "Unknown file"}, Class: "file", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "3010", Text: Text{ZH: "卡号或持卡人号无效", EN: "Invalid card or cardholder number"}, Class: "file", Domain: "cardholder-account", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4000", Text: Text{ZH: "冲正已接受", EN: "Reversal accepted"}, Class: "reversal", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4002", Text: Text{ZH: "冲正：怀疑故障", EN: "Reversal reason: suspected malfunction"}, Class: "reversal", Domain: "terminal-hardware", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4003", Text: Text{ZH: "冲正：格式错误", EN: "Reversal reason: format error"}, Class: "reversal", Domain: "terminal-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4006", Text: Text{ZH: "冲正：响应过迟", EN: "Reversal reason: response received too late"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4007", Text: Text{ZH: "冲正：设备无法完成", EN: "Reversal reason: device unable to complete"}, Class: "reversal", Domain: "terminal-hardware", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4013", Text: Text{ZH: "冲正：报文无法送达终端", EN: "Reversal reason: unable to deliver message to terminal"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4020", Text: Text{ZH: "冲正：应答无效", EN: "Reversal reason: invalid response"}, Class: "reversal", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "4021", Text: Text{ZH: "冲正：等待应答超时", EN: "Reversal reason: timeout waiting for response"}, Class: "reversal", Domain: "network-path", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "5000", Text: Text{ZH: "对账平", EN: "Reconciled in balance"}, Class: "recon", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "5001", Text: Text{ZH: "对账不平", EN: "Reconciled out of balance"}, Class: "recon", Domain: "terminal-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "5002", Text: Text{ZH: "金额未对平，已提供总额", EN: "Amount not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "5003", Text: Text{ZH: "总额不可用", EN: "Totals not available"}, Class: "recon", Domain: "acquirer-host", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "5004", Text: Text{ZH: "未对账，已提供总额", EN: "Not reconciled, totals provided"}, Class: "recon", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "6000", Text: Text{ZH: "管理报文已接受", EN: "Administrative message accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "7000", Text: Text{ZH: "收费已接受", EN: "Fee collection accepted"}, Class: "admin", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "8000", Text: Text{ZH: "网络管理已接受", EN: "Network management accepted"}, Class: "network", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "8001", Text: Text{ZH: "网络管理：重试", EN: "Network management: retry"}, Class: "network", Domain: "acquirer-host", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "8002", Text: Text{ZH: "密钥验证失败", EN: "Key verification failed"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "8101", Text: Text{ZH: "密钥激活不同步", EN: "Key exchange: activation out of sync"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "8105", Text: Text{ZH: "密钥验证不同步", EN: "Key exchange: verification out of sync"}, Class: "network", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9000", Text: Text{ZH: "通知已确认，不承担责任", EN: "Advice acknowledged, no financial liability"}, Class: "advice", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9001", Text: Text{ZH: "通知已接受", EN: "Advice accepted"}, Class: "advice", Domain: "none", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9100", Text: Text{ZH: "报文错误", EN: "Message error"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9102", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "error", Domain: "unknown", Retry: "no", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "9103", Text: Text{ZH: "请重新提交交易", EN: "Retry transaction"}, Class: "error", Domain: "unknown", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9105", Text: Text{ZH: "不支持该收单行", EN: "Acquirer not supported"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9106", Text: Text{ZH: "日切处理中", EN: "Cut-over in process"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9107", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list219eb918},
+	Meaning{Scheme: "iso8583-2003", Code: "9108", Text: Text{ZH: "路由错误", EN: "Routing error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9109", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9110", Text: Text{ZH: "发卡行签退", EN: "Issuer signed off"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9111", Text: Text{ZH: "发卡行超时", EN: "Issuer timeout"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9112", Text: Text{ZH: "发卡行不可用", EN: "Issuer unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9113", Text: Text{ZH: "重复传送", EN: "Duplicate transmission"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9114", Text: Text{ZH: "找不到原交易", EN: "Original not found"}, Class: "error", Domain: "operator", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9115", Text: Text{ZH: "对账错误", EN: "Reconciliation error"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9116", Text: Text{ZH: "MAC错误", EN: "MAC incorrect"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9117", Text: Text{ZH: "MAC密钥不同步", EN: "MAC key sync error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9118", Text: Text{ZH: "区域主密钥不可用", EN: "Zone master key not available"}, Class: "error", Domain: "acquirer-host", Retry: "unknown", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9119", Text: Text{ZH: "加密错误", EN: "Crypto error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9120", Text: Text{ZH: "加密机错误，可重试", EN: "HSM error, retry"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9121", Text: Text{ZH: "加密机错误", EN: "HSM error"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9122", Text: Text{ZH: "序号错", EN: "Out of sequence"}, Class: "error", Domain: "terminal-config", Retry: "after-signin", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9123", Text: Text{ZH: "请求处理中", EN: "Request in progress"}, Class: "pending", Domain: "scheme-switch", Retry: "unknown", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9124", Text: Text{ZH: "安全码无效", EN: "Invalid security code"}, Class: "error", Domain: "cardholder-account", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9125", Text: Text{ZH: "数据库错误", EN: "Database error"}, Class: "error", Domain: "acquirer-host", Retry: "yes", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9126", Text: Text{ZH: "发卡行标识无效", EN: "Invalid issuer identification number"}, Class: "error", Domain: "issuer", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9128", Text: Text{ZH: "客户供应商格式错", EN: "Customer vendor format error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9132", Text: Text{ZH: "循环交易数据错", EN: "Recurring data error"}, Class: "error", Domain: "operator", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9133", Text: Text{ZH: "不允许更新", EN: "Update not allowed"}, Class: "error", Domain: "acquirer-host", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9350", Text: Text{ZH: "违反协议", EN: "Agreement violation"}, Class: "error", Domain: "merchant-config", Retry: "no", Sources: list034b59e4},
+	Meaning{Scheme: "iso8583-2003", Code: "9999", Text: Text{ZH: "一般拒绝（jPOS）", EN: "jPOS: general decline"}, Class: "decline", Domain: "unknown", Retry: "unknown", Sources: list034b59e4, Disputed: true, Note: "collides with acquirer 9999"},
+	Meaning{Scheme: "mastercard", Code: "01", Text: Text{ZH: "联系发卡行", EN: "Refer to issuer (additional data may carry a phone number)"}, Class: "refer", Domain: "issuer", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "08", Text: Text{ZH: "验证身份后承兑", EN: "Honour with identification"}, Class: "approve", Domain: "none", Retry: "no", Sources: list31769285},
+	Meaning{Scheme: "mastercard", Code: "10", Text: Text{ZH: "部分批准", EN: "Partial approval"}, Class: "approve", Domain: "none", Retry: "no", Sources: list31769285},
+	Meaning{Scheme: "mastercard", Code: "30", Text: Text{ZH: "格式错误（附加数据指明域）", EN: "Format error; additional response data names the element and subfield"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "70", Text: Text{ZH: "联系发卡行", EN: "Contact card issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "71", Text: Text{ZH: "密码未修改", EN: "PIN not changed"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "76", Text: Text{ZH: "转入账户无效", EN: "Invalid or nonexistent to-account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "77", Text: Text{ZH: "转出账户无效", EN: "Invalid or nonexistent from-account"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9ee1cc27, Note: "collides with UnionPay 77"},
+	Meaning{Scheme: "mastercard", Code: "78", Text: Text{ZH: "账户无效", EN: "Invalid or nonexistent account (general)"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list30d5e5ef},
+	Meaning{Scheme: "mastercard", Code: "79", Text: Text{ZH: "生命周期拒绝", EN: "Lifecycle decline"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list8c3be7ad, Note: "CKO: 20179"},
+	Meaning{Scheme: "mastercard", Code: "81", Text: Text{ZH: "不允许境内借记交易", EN: "Domestic debit transaction not allowed (regional)"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "82", Text: Text{ZH: "因发卡行政策拒绝", EN: "Policy decline"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: list8c3be7ad, Note: "CKO: 20182"},
+	Meaning{Scheme: "mastercard", Code: "83", Text: Text{ZH: "安全拒绝", EN: "Fraud or security decline"}, Class: "decline", Domain: "risk", Retry: "no", Sources: list2966672d, Note: "CKO: 20183"},
+	Meaning{Scheme: "mastercard", Code: "84", Text: Text{ZH: "授权生命周期无效", EN: "Invalid authorisation life cycle"}, Class: "decline", Domain: "operator", Retry: "no", Sources: list30d5e5ef},
+	Meaning{Scheme: "mastercard", Code: "85", Text: Text{ZH: "未拒绝（零金额验证）", EN: "Not declined (zero amount verification)"}, Class: "approve", Domain: "none", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "86", Text: Text{ZH: "无法验证密码", EN: "PIN validation not possible"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "87", Text: Text{ZH: "仅消费，不返现", EN: "Purchase amount only, no cash back"}, Class: "partial", Domain: "issuer", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "88", Text: Text{ZH: "加密失败", EN: "Cryptographic failure"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "89", Text: Text{ZH: "密码不可接受，可重试", EN: "Unacceptable PIN, retry"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "91", Text: Text{ZH: "授权系统或发卡行系统不可用", EN: "Authorisation system or issuer system inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "92", Text: Text{ZH: "无法路由", EN: "Unable to route transaction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "94", Text: Text{ZH: "检测到重复传送", EN: "Duplicate transmission detected"}, Class: "error", Domain: "terminal-config", Retry: "no", Sources: list9ee1cc27},
+	Meaning{Scheme: "mastercard", Code: "96", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: list9ee1cc27},
+	Meaning{Scheme: "reversal-reason", Code: "06", Text: Text{ZH: "终端因其他原因冲正", EN: "The terminal reverses the sale for another reason"}, Domain: "unknown", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "reversal-reason", Code: "96", Text: Text{ZH: "终端未能完成交易，正在冲正", EN: "The terminal could not complete the sale and reverses it"}, Domain: "unknown", Retry: "after-reversal", SentBy: listce05eff4, Sources: list98481174, Note: "one program only; its reason is not explained"},
+	Meaning{Scheme: "reversal-reason", Code: "98", Text: Text{ZH: "终端未在规定时间内收到应答，正在冲正", EN: "The terminal received no answer in time and reverses the sale"}, Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b, Note: "written after a receive failure; seen before any host verdict"},
+	Meaning{Scheme: "reversal-reason", Code: "A0", Text: Text{ZH: "应答报文MAC校验不符，终端正在冲正", EN: "The MAC of the answer was wrong, so the terminal reverses the sale"}, Domain: "terminal-keys", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "abecs:003", Text: Text{ZH: "安全通道未建立", EN: "Secure channel not established"}, Class: "keys", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:009", Text: Text{ZH: "安全报文解码错误", EN: "Secure packet decode error"}, Class: "keys", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:012", Text: Text{ZH: "操作超时", EN: "Operation timed out"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:013", Text: Text{ZH: "持卡人取消", EN: "Cancelled by cardholder"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:020", Text: Text{ZH: "EMV参数表版本不符", EN: "EMV table version differs"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:021", Text: Text{ZH: "写表失败（空间不足）", EN: "Cannot write tables (no space)"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:040", Text: Text{ZH: "密码键盘内部错误", EN: "PIN pad internal error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:041", Text: Text{ZH: "磁卡读取错误", EN: "Magnetic card read error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:042", Text: Text{ZH: "主密钥或DUKPT不存在", EN: "Master key or DUKPT not present"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:043", Text: Text{ZH: "无卡", EN: "No card present"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:044", Text: Text{ZH: "暂不能输入密码", EN: "PIN capture temporarily refused"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:047", Text: Text{ZH: "因安全原因结束", EN: "Ended for security reasons"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:060", Text: Text{ZH: "芯片卡无响应", EN: "Chip card mute"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:061", Text: Text{ZH: "与芯片卡或非接卡通讯错误", EN: "Communication error with chip or contactless card"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:067", Text: Text{ZH: "卡已失效", EN: "Card invalidated"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:068", Text: Text{ZH: "芯片卡异常", EN: "Chip card problem"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:076", Text: Text{ZH: "芯片错误，可降级", EN: "Chip error, fallback allowed"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:079", Text: Text{ZH: "卡已锁", EN: "Card blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:080", Text: Text{ZH: "多张非接卡", EN: "More than one contactless card"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "abecs:081", Text: Text{ZH: "非接通讯错误", EN: "Contactless communication error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list4b4f0802},
+	Meaning{Scheme: "terminal-local", Code: "ecr17:01", Text: Text{ZH: "交易失败或被拒绝（终端未区分）", EN: "Transaction failed or declined (the terminal does not say which)"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: listadb76276},
+	Meaning{Scheme: "terminal-local", Code: "ecr17:09", Text: Text{ZH: "终端收到未知标签", EN: "Terminal received an unknown tag"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listadb76276},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5903", Text: Text{ZH: "找不到密码键盘", EN: "PIN pad not found (disconnected or disabled)"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5904", Text: Text{ZH: "密码键盘正在处理另一笔交易", EN: "PIN pad busy with another transaction"}, Class: "session", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5906", Text: Text{ZH: "密码键盘连接超时", EN: "PIN pad connection timed out (merchant internet)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5907", Text: Text{ZH: "交易中密码键盘断开", EN: "PIN pad disconnected during transaction"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list256f2c05},
+	Meaning{Scheme: "terminal-local", Code: "moneris-go:5908", Text: Text{ZH: "密码键盘无法连接云", EN: "PIN pad cannot reach cloud service"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list256f2c05},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x03", Text: Text{ZH: "驱动错误", EN: "Driver error"}, Class: "driver", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x04", Text: Text{ZH: "读写卡错误", EN: "Card read or write error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x05", Text: Text{ZH: "系统函数错误", EN: "OS function error"}, Class: "software", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x09", Text: Text{ZH: "拨号出错", EN: "Dial error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x0A", Text: Text{ZH: "主机返回错误（再看主机应答码）", EN: "Host returned an error (then show the host code)"}, Class: "host", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x0E", Text: Text{ZH: "交易流水满，请结算", EN: "Journal full, settle first"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x10", Text: Text{ZH: "GPRS拨号出错", EN: "GPRS dial error (constant named invalid PSAM)"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x11", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x12", Text: Text{ZH: "请先初始化", EN: "Not initialised"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x16", Text: Text{ZH: "终端号比较出错", EN: "Terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x1A", Text: Text{ZH: "流水号不连续", EN: "Trace number not continuous"}, Class: "message", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x2D", Text: Text{ZH: "PSAM卡检测出错", EN: "PSAM card detection error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x31", Text: Text{ZH: "等待超时", EN: "Waiting timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x41", Text: Text{ZH: "读内存错", EN: "Memory read error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x42", Text: Text{ZH: "写内存错", EN: "Memory write error"}, Class: "hw", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x43", Text: Text{ZH: "认证密钥错", EN: "Key authentication error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x55", Text: Text{ZH: "密钥未找到", EN: "Key not found"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x56", Text: Text{ZH: "MAC错误", EN: "MAC error"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x6A", Text: Text{ZH: "PINPAD版本错", EN: "PIN pad version wrong"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x80", Text: Text{ZH: "8583报文错误", EN: "ISO 8583 pack or unpack error (0x80-0x8E)"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x8D", Text: Text{ZH: "报文MAC错", EN: "MAC error on message"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0x90", Text: Text{ZH: "功能未开通", EN: "Function not enabled"}, Class: "config", Domain: "merchant-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xC0", Text: Text{ZH: "磁轨信息出错", EN: "Magnetic track data error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD0", Text: Text{ZH: "数据发送出错", EN: "Send error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD1", Text: Text{ZH: "数据接收出错", EN: "Receive error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD2", Text: Text{ZH: "协议出错", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD3", Text: Text{ZH: "接收数据超限", EN: "Received data over limit"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD4", Text: Text{ZH: "接收超时", EN: "Receive timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD5", Text: Text{ZH: "包校验位错", EN: "Packet check (LRC) error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD6", Text: Text{ZH: "TPDU出错", EN: "TPDU error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xD7", Text: Text{ZH: "没有MAC", EN: "No MAC in message"}, Class: "keys", Domain: "acquirer-host", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE6", Text: Text{ZH: "交易流水为空", EN: "Journal empty"}, Class: "journal", Domain: "none", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE7", Text: Text{ZH: "请先结算", EN: "Settle first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:0xE9", Text: Text{ZH: "记录终端不一致", EN: "Record terminal id mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-icc", Text: Text{ZH: "卡槽驱动出错", EN: "Chip slot driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-key", Text: Text{ZH: "按键错误", EN: "Key driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-mag", Text: Text{ZH: "磁条驱动错误", EN: "Magnetic stripe driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:drv-nfc", Text: Text{ZH: "非接驱动出错", EN: "Contactless driver error"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-full", Text: Text{ZH: "文件索引满", EN: "File index full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-nomem", Text: Text{ZH: "内存不足请先结算", EN: "Out of storage, settle first"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-system", Text: Text{ZH: "文件系统出错", EN: "File system error"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:file-write", Text: Text{ZH: "写文件失败", EN: "File write failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:host-62", Text: Text{ZH: "主机62：MAC无效", EN: "Host DE39=62 shown as invalid MAC"}, Class: "host", Domain: "terminal-keys", Retry: "after-signin", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:host-89", Text: Text{ZH: "主机89：终端号无效", EN: "Host DE39=89 shown as invalid terminal id"}, Class: "host", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-check", Text: Text{ZH: "数据较验错误", EN: "Data check error"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-connect", Text: Text{ZH: "会话连接错误", EN: "Session connect error"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-noanswer", Text: Text{ZH: "数据无应答", EN: "No answer to data"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-reject", Text: Text{ZH: "会话连接拒绝", EN: "Session connect rejected"}, Class: "comm", Domain: "acquirer-host", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:net-timeout", Text: Text{ZH: "网络连接超时", EN: "Network connect timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "mpt:sqlite", Text: Text{ZH: "本地数据库出错", EN: "Local database error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list660a53dd},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3072", Text: Text{ZH: "设备异常", EN: "Modem device error"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3073", Text: Text{ZH: "设备忙", EN: "Modem busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3074", Text: Text{ZH: "无拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3075", Text: Text{ZH: "线路载波丢失", EN: "Carrier lost"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3076", Text: Text{ZH: "请接好电话线", EN: "No line: plug in the telephone line"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3077", Text: Text{ZH: "拨号无应答", EN: "Dial no answer"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3078", Text: Text{ZH: "请先挂机", EN: "Off hook: hang up first"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3079", Text: Text{ZH: "被叫线路忙", EN: "Called line busy"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3080", Text: Text{ZH: "线路不可到达", EN: "Number unobtainable"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3081", Text: Text{ZH: "线路反转", EN: "Line reversal"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:-3082", Text: Text{ZH: "旁置电话占用", EN: "Extension phone in use"}, Class: "comm", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:22", Text: Text{ZH: "参数错误", EN: "Invalid argument"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:host-timeout", Text: Text{ZH: "连接主机超时", EN: "Connecting to host timed out"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-modem:modem-init", Text: Text{ZH: "初始化设备失败", EN: "Modem initialisation failed"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1024", Text: Text{ZH: "无应答，检查模块", EN: "Radio module gives no answer"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1025", Text: Text{ZH: "SIM卡不存在", EN: "No SIM card"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1026", Text: Text{ZH: "需要输入PIN码", EN: "SIM PIN required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1027", Text: Text{ZH: "需要输入PUK码", EN: "SIM PUK required"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1028", Text: Text{ZH: "PIN码错误", EN: "SIM PIN wrong"}, Class: "comm", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1029", Text: Text{ZH: "SIM卡错误", EN: "SIM card fault"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1030", Text: Text{ZH: "信号太弱", EN: "Signal too weak"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1031", Text: Text{ZH: "网络无载波", EN: "Link closed, no carrier"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1033", Text: Text{ZH: "已断开无线网络", EN: "Detached from mobile network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1034", Text: Text{ZH: "正在查找网络", EN: "Searching for network"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1035", Text: Text{ZH: "SIM卡受限，请检查SIM卡（多为欠费或停机）", EN: "SIM in emergency state (unpaid or barred SIM is a usual cause)"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1037", Text: Text{ZH: "正在通讯中", EN: "Call in progress"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1038", Text: Text{ZH: "模块正在拨号", EN: "Module is dialling"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1039", Text: Text{ZH: "通信模块类型未知", EN: "Unknown module type"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1040", Text: Text{ZH: "通信模块异常错误", EN: "Abnormal error"}, Class: "comm", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list0e138716},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1041", Text: Text{ZH: "无通信模块", EN: "No radio module in unit"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1042", Text: Text{ZH: "需要复位模块", EN: "Modem needs reset"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1045", Text: Text{ZH: "SIM忙", EN: "SIM busy"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1046", Text: Text{ZH: "网络注册被禁止", EN: "Network registration forbidden"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-net:1047", Text: Text{ZH: "服务器拒绝", EN: "Server rejects"}, Class: "comm", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x01", Text: Text{ZH: "密码键盘已锁（被拆动或自我保护）", EN: "PIN entry device locked (tamper or self-protection)"}, Class: "keys", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x02", Text: Text{ZH: "密码键盘其他错误", EN: "PIN entry device other error"}, Class: "keys", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x03", Text: Text{ZH: "与密码键盘通讯失败", EN: "Communication with PIN entry device failed"}, Class: "keys", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x04", Text: Text{ZH: "密码键盘需要授权，或授权已过期", EN: "Authentication needed or expired"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x08", Text: Text{ZH: "密钥索引错误", EN: "Key index incorrect"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x09", Text: Text{ZH: "无指定密钥", EN: "Designated key not present"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0A", Text: Text{ZH: "密钥空间满", EN: "Key space full"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0B", Text: Text{ZH: "密钥属于其他应用", EN: "Key belongs to another application"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0C", Text: Text{ZH: "密钥长度错", EN: "Key length error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x0F", Text: Text{ZH: "输入密码超时", EN: "PIN entry timeout"}, Class: "keys", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x11", Text: Text{ZH: "DUKPT密钥溢出", EN: "DUKPT key overflow"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x12", Text: Text{ZH: "无IC卡", EN: "No IC card"}, Class: "keys", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-ped:0x14", Text: Text{ZH: "密钥奇偶校验错", EN: "Key parity error"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x01", Text: Text{ZH: "发送缓冲区满", EN: "Send buffer full"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x02", Text: Text{ZH: "无效端口号", EN: "Illegal port number"}, Class: "serial", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x03", Text: Text{ZH: "端口未打开", EN: "Port not open"}, Class: "serial", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0x05", Text: Text{ZH: "无可用端口", EN: "No port resource"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xF0", Text: Text{ZH: "端口被占用", EN: "Port occupied by modem"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xFE", Text: Text{ZH: "无效通讯参数", EN: "Invalid port parameters"}, Class: "serial", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-port:0xFF", Text: Text{ZH: "串口超时", EN: "Serial timeout"}, Class: "serial", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x01", Text: Text{ZH: "打印机忙", EN: "Printer busy"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x02", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x03", Text: Text{ZH: "打印数据包格式错", EN: "Print data packet format error"}, Class: "printer", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x04", Text: Text{ZH: "打印机故障", EN: "Printer fault"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0x08", Text: Text{ZH: "打印机过热", EN: "Printer overheated"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xF0", Text: Text{ZH: "打印未完成", EN: "Print not finished"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xFC", Text: Text{ZH: "打印机未装字库", EN: "No font library"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos-prn:0xFE", Text: Text{ZH: "数据包过长", EN: "Print data too long"}, Class: "printer", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E1", Text: Text{ZH: "交易取消", EN: "Transaction cancelled"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E10", Text: Text{ZH: "原交易不存在", EN: "Original transaction not found locally"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E11", Text: Text{ZH: "原交易已撤销", EN: "Original already voided"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E12", Text: Text{ZH: "刷卡错误", EN: "Card swipe error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E13", Text: Text{ZH: "文件操作失败", EN: "File operation failed"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E14", Text: Text{ZH: "密码键盘或密钥错误", EN: "PIN pad or key error (text: key error)"}, Class: "keys", Domain: "terminal-keys", Retry: "after-signin", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E18", Text: Text{ZH: "打开文件错", EN: "Open file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E19", Text: Text{ZH: "定位文件错", EN: "Seek file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E2", Text: Text{ZH: "交易失败", EN: "Transaction failed"}, Class: "generic", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E20", Text: Text{ZH: "读文件错", EN: "Read file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E21", Text: Text{ZH: "写文件错", EN: "Write file error"}, Class: "storage", Domain: "terminal-hardware", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E22", Text: Text{ZH: "应答MAC校验错误（终端将以A0冲正）", EN: "Answer MAC check failed; terminal marks the reversal with DE39=A0"}, Class: "keys", Domain: "terminal-keys", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E23", Text: Text{ZH: "卡被锁定（显示：非芯片卡）", EN: "Card blocked (text: not a chip card)"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E25", Text: Text{ZH: "交易拒绝", EN: "Transaction refused by card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E3", Text: Text{ZH: "无交易", EN: "No transaction"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E4", Text: Text{ZH: "打包错误", EN: "Request packing error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E5", Text: Text{ZH: "联接失败", EN: "Connect failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E6", Text: Text{ZH: "数据发送失败", EN: "Data send failed"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E7", Text: Text{ZH: "数据接收失败：超时或报文不完整（终端将以98冲正）", EN: "Data receive failed (timeout or short packet); terminal marks the reversal with DE39=98"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E8", Text: Text{ZH: "解包错误", EN: "Answer unpack error"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:E9", Text: Text{ZH: "冲正失败", EN: "Reversal failed"}, Class: "reversal", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:battery", Text: Text{ZH: "电量低，请充电", EN: "Battery low, charge"}, Class: "power", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:comm-big", Text: Text{ZH: "数据包太大", EN: "Packet too big"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:comm-param", Text: Text{ZH: "参数错误", EN: "Communication parameter error"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:comm-timeout", Text: Text{ZH: "通讯超时", EN: "Communication timeout"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:comm-type", Text: Text{ZH: "无效通讯类型", EN: "Invalid communication type"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:emv-para", Text: Text{ZH: "IC卡参数下载失败", EN: "IC card parameter download failed"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:keyverify", Text: Text{ZH: "解包密钥验证不符", EN: "Key check value mismatch after sign-in"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:not-signed-in", Text: Text{ZH: "未签到", EN: "Not signed in"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:para", Text: Text{ZH: "参数下载失败", EN: "Parameter download failed"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:reversal-fail", Text: Text{ZH: "冲正不成功，请与客服联系", EN: "Automatic reversal not successful, contact service"}, Class: "reversal", Domain: "network-path", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:unknown", Text: Text{ZH: "应答码不在本机码表，显示“交易失败”加两位码", EN: "Code absent from local table: shows transaction failed plus the two characters"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "newpos:workkey", Text: Text{ZH: "下载工作密钥失败，请确认主密钥下载", EN: "Working key download failed, check master key"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list552c214b},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FE", Text: Text{ZH: "应答码长度异常（按交易失败处理）", EN: "Answer code of wrong length (falls to transaction failed)"}, Class: "message", Domain: "acquirer-host", Retry: "unknown", SentBy: listce05eff4, Sources: list7af75cba},
+	Meaning{Scheme: "terminal-local", Code: "rc17:FF", Text: Text{ZH: "应答码为空：应用显示“网络连接故障”", EN: "Answer code empty: terminal application shows network connection failure"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: list7af75cba},
+	Meaning{Scheme: "terminal-local", Code: "rc17:unknown", Text: Text{ZH: "应答码不在本机码表，显示应答码加“交易失败”", EN: "Code absent from local table: shows code plus transaction failed"}, Class: "display", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list7af75cba},
+	Meaning{Scheme: "terminal-local", Code: "seed:CommunicationError", Text: Text{ZH: "通信错误（通用异常名，最接近本机的通讯超时）", EN: "Generic exception name; nearest local code is communication timeout"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0fca9da0, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:ConnectError", Text: Text{ZH: "连接失败（通用异常名）", EN: "Generic exception name; no POS vendor table found uses it"}, Class: "string", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list0fca9da0, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:DataTransferError", Text: Text{ZH: "数据传输错误（通用异常名）", EN: "Generic exception name (mobile and cloud libraries)"}, Class: "string", Domain: "network-path", Retry: "unknown", SentBy: listce05eff4, Sources: list0fca9da0, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:DuplicateTransactionError", Text: Text{ZH: "重复交易（通用异常名，最接近39域的94）", EN: "Generic exception name (ledger and payment libraries); nearest code is DE39 94"}, Class: "string", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list0fca9da0, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "seed:TransactionFailed", Text: Text{ZH: "交易失败（通用异常名）", EN: "Generic exception name; says nothing about cause"}, Class: "string", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list0fca9da0, Note: "not evidenced in any POS source; FS-EXC for the name in unrelated code"},
+	Meaning{Scheme: "terminal-local", Code: "transbank:01", Text: Text{ZH: "交易被拒绝（终端未说明由谁拒绝）", EN: "Declined (the terminal does not say by whom)"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:02", Text: Text{ZH: "主机无应答", EN: "Host does not answer"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:03", Text: Text{ZH: "连接失败", EN: "Connection failed"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:04", Text: Text{ZH: "该交易已撤销", EN: "Transaction already cancelled"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:05", Text: Text{ZH: "没有可撤销的交易", EN: "No transaction to cancel"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:06", Text: Text{ZH: "不支持该卡", EN: "Card not supported"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:07", Text: Text{ZH: "在终端上取消", EN: "Cancelled at the terminal"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:08", Text: Text{ZH: "借记卡交易不能撤销", EN: "Debit transaction cannot be cancelled"}, Class: "user", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:09", Text: Text{ZH: "读卡错误", EN: "Card read error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:10", Text: Text{ZH: "金额低于最小值", EN: "Amount below the minimum"}, Class: "user", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:11", Text: Text{ZH: "没有该笔消费", EN: "No such sale"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:12", Text: Text{ZH: "不支持该交易", EN: "Transaction not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:13", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:14", Text: Text{ZH: "没有拨号音", EN: "No dial tone"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:15", Text: Text{ZH: "找不到BITMAP.DAT文件，请下载", EN: "File BITMAP.DAT not found, load it"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:16", Text: Text{ZH: "主机应答格式错误", EN: "Host's answer has a wrong format"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:17", Text: Text{ZH: "卡号后四位输入错误", EN: "Last four digits of the card entered wrongly"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:18", Text: Text{ZH: "菜单无效", EN: "Invalid menu"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:19", Text: Text{ZH: "与之前不是同一张卡", EN: "Another card than before"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:20", Text: Text{ZH: "无效卡", EN: "Invalid card"}, Class: "card", Domain: "card-medium", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:21", Text: Text{ZH: "不允许撤销", EN: "Cancellation not permitted"}, Class: "user", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:22", Text: Text{ZH: "超时", EN: "Timeout"}, Class: "comm", Domain: "network-path", Retry: "after-reversal", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:24", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:25", Text: Text{ZH: "日期无效", EN: "Invalid date"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:26", Text: Text{ZH: "必须下载密钥", EN: "Keys must be loaded"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:27", Text: Text{ZH: "必须更新", EN: "Update required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:60", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:61", Text: Text{ZH: "请求打包错误", EN: "Request could not be packed"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:62", Text: Text{ZH: "内置密码键盘故障", EN: "Internal PIN pad has a fault"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:65", Text: Text{ZH: "处理主机应答出错", EN: "Host's answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:67", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:68", Text: Text{ZH: "输入金额失败", EN: "Amounts could not be entered"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:70", Text: Text{ZH: "小票号过长", EN: "Receipt number too long"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:71", Text: Text{ZH: "打印字段长度错误", EN: "Print field has a wrong length"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:72", Text: Text{ZH: "金额必须大于零", EN: "Amount must be more than zero"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:73", Text: Text{ZH: "未配置终端号", EN: "Terminal id not configured"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:74", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:75", Text: Text{ZH: "该商户没有配置卡种", EN: "No cards configured for this merchant"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:76", Text: Text{ZH: "超过最大交易笔数，必须日结", EN: "Too many sales, close the day"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:77", Text: Text{ZH: "必须先做日结", EN: "Close the day first"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:88", Text: Text{ZH: "分期数错误", EN: "Wrong number of instalments"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:93", Text: Text{ZH: "交易被拒绝", EN: "Declined"}, Class: "host", Domain: "unknown", Retry: "no", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "transbank:94", Text: Text{ZH: "处理应答出错", EN: "Answer could not be processed"}, Class: "message", Domain: "acquirer-host", Retry: "after-reversal", SentBy: listce05eff4, Sources: listf7b26b79},
+	Meaning{Scheme: "terminal-local", Code: "windcave:E1", Text: Text{ZH: "卡应用已锁", EN: "Card application blocked"}, Class: "card", Domain: "cardholder-account", Retry: "no", SentBy: listce05eff4, Sources: listee9c0b17},
+	Meaning{Scheme: "terminal-local", Code: "windcave:E2", Text: Text{ZH: "芯片卡被拔出", EN: "Chip card removed"}, Class: "card", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: listee9c0b17},
+	Meaning{Scheme: "terminal-local", Code: "windcave:P0", Text: Text{ZH: "无打印机", EN: "Printer not present"}, Class: "printer", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: listee9c0b17},
+	Meaning{Scheme: "terminal-local", Code: "windcave:P1", Text: Text{ZH: "打印机缺纸", EN: "Printer out of paper"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: listee9c0b17},
+	Meaning{Scheme: "terminal-local", Code: "windcave:V0", Text: Text{ZH: "协议版本不符", EN: "Protocol version mismatch"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: listee9c0b17},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x64", Text: Text{ZH: "卡读不出（LRC或奇偶校验错）", EN: "Card not readable (LRC or parity error)"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x65", Text: Text{ZH: "无卡数据", EN: "Card data not present"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x66", Text: Text{ZH: "处理错误（含读卡机构）", EN: "Processing error, also reader mechanism"}, Class: "card", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6A", Text: Text{ZH: "交易文件满", EN: "Turnover file full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6B", Text: Text{ZH: "功能停用，终端未在收银机登记", EN: "Function deactivated, terminal not registered with cash register"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x6C", Text: Text{ZH: "超时或取消", EN: "Abort by timeout or abort key"}, Class: "user", Domain: "operator", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x72", Text: Text{ZH: "芯片错误", EN: "Chip error"}, Class: "card", Domain: "card-medium", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x74", Text: Text{ZH: "DUKPT耗尽", EN: "DUKPT engine exhausted"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x77", Text: Text{ZH: "无法日结", EN: "End-of-day not possible"}, Class: "journal", Domain: "operator", Retry: "unknown", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x7D", Text: Text{ZH: "通信模块无应答或缺失", EN: "Communication module does not answer or is absent"}, Class: "comm", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x85", Text: Text{ZH: "密钥缺失", EN: "Key missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x89", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x9A", Text: Text{ZH: "协议错误", EN: "Protocol error"}, Class: "message", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0x9B", Text: Text{ZH: "拨号或通讯故障", EN: "Dial-up or communication fault"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA0", Text: Text{ZH: "接收方未就绪", EN: "Receiver not ready"}, Class: "comm", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA1", Text: Text{ZH: "远端无响应", EN: "Remote station does not respond"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xA3", Text: Text{ZH: "无连接", EN: "No connection"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xB1", Text: Text{ZH: "存储满", EN: "Memory full"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xB2", Text: Text{ZH: "商户流水满", EN: "Merchant journal full"}, Class: "storage", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xBF", Text: Text{ZH: "供电电压过低", EN: "Supply voltage too low"}, Class: "power", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC0", Text: Text{ZH: "锁卡机构故障", EN: "Card locking mechanism defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC2", Text: Text{ZH: "需要诊断", EN: "Diagnosis required"}, Class: "session", Domain: "terminal-config", Retry: "after-signin", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xC4", Text: Text{ZH: "卡参数无效", EN: "Card profile invalid, load profiles"}, Class: "config", Domain: "terminal-config", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xCC", Text: Text{ZH: "打印机未就绪", EN: "Printer not ready"}, Class: "printer", Domain: "terminal-hardware", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE0", Text: Text{ZH: "远程维护中", EN: "Remote maintenance active"}, Class: "session", Domain: "none", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE2", Text: Text{ZH: "读卡器无应答或故障", EN: "Card reader does not answer or is defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xE4", Text: Text{ZH: "需要激活终端", EN: "Terminal activation required"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xED", Text: Text{ZH: "密码键盘故障", EN: "PIN pad defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xF0", Text: Text{ZH: "存在未完成日结", EN: "Open end-of-day batch present"}, Class: "journal", Domain: "operator", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xF6", Text: Text{ZH: "缺少个人化数据", EN: "Personalisation data missing"}, Class: "keys", Domain: "terminal-keys", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFA", Text: Text{ZH: "脱机交易上送错误", EN: "Error transmitting offline transactions"}, Class: "comm", Domain: "network-path", Retry: "yes", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFB", Text: Text{ZH: "交易数据损坏", EN: "Turnover data set defective"}, Class: "storage", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFC", Text: Text{ZH: "所需设备缺失或故障", EN: "Necessary device absent or defective"}, Class: "hw", Domain: "terminal-hardware", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFD", Text: Text{ZH: "波特率不支持", EN: "Baud rate not supported"}, Class: "config", Domain: "terminal-config", Retry: "no", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "terminal-local", Code: "zvt:0xFF", Text: Text{ZH: "系统错误", EN: "System error"}, Class: "software", Domain: "unknown", Retry: "unknown", SentBy: listce05eff4, Sources: list94096d8e},
+	Meaning{Scheme: "unionpay", Code: "00", Text: Text{ZH: "交易成功", EN: "Approved"}, Class: "A", Domain: "none", Retry: "no", Sources: listf5f4961c},
+	Meaning{Scheme: "unionpay", Code: "01", Text: Text{ZH: "请持卡人联系发卡行", EN: "Refer to the card's issuing bank"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "02", Text: Text{ZH: "请联系发卡行，有特殊情况（旧表）", EN: "Refer to the issuing bank, special condition (older table)"}, Class: "C", Domain: "issuer", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15 and the newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "03", Text: Text{ZH: "商户无效：商户类别异常、不允许受理此卡或被列入黑名单", EN: "Invalid merchant: wrong category, not allowed for this card, or blacklisted"}, Class: "C", Domain: "merchant-config", Retry: "no", Sources: list18fa741e, Note: "POS-HAL prints class D and the text of 04 here: a shifted row, not a real difference"},
+	Meaning{Scheme: "unionpay", Code: "04", Text: Text{ZH: "发卡行要求没收此卡", EN: "The issuing bank wants the card retained"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list15387c43, Sources: list18fa741e, Note: "POS-HAL prints class A and the text of 00 here: shifted row"},
+	Meaning{Scheme: "unionpay", Code: "05", Text: Text{ZH: "持卡人身份认证失败（旧义：发卡行不予承兑）", EN: "Cardholder authentication failed (older meaning: do not honour)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list18fa741e, Disputed: true, Note: "meaning changed between table generations"},
+	Meaning{Scheme: "unionpay", Code: "06", Text: Text{ZH: "交易出错（旧义：发卡行故障）", EN: "Error (older meaning: fault at the issuing bank)"}, Class: "E", Domain: "issuer", Retry: "no", Sources: list0a008c80, Disputed: true, Note: "absent from CUP15; LY-FW firmware writes it locally; POS-RC17 gives class C; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "07", Text: Text{ZH: "特殊情况，没收此卡", EN: "Retain the card, special condition"}, Class: "D", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "09", Text: Text{ZH: "请求正在处理，请稍候", EN: "The request is still being processed"}, Class: "B", Domain: "scheme-switch", Retry: "yes", Sources: listaeaaacba, Disputed: true, Note: "absent from CUP15; CIL-V2 reuses 09 for wallet payment pending"},
+	Meaning{Scheme: "unionpay", Code: "10", Text: Text{ZH: "只批准了部分金额", EN: "Approved for part of the amount"}, Class: "A", Domain: "none", Retry: "no", Sources: liste8668dc2},
+	Meaning{Scheme: "unionpay", Code: "11", Text: Text{ZH: "交易成功（贵宾客户）", EN: "Approved (VIP)"}, Class: "A", Domain: "none", Retry: "no", Sources: liste8668dc2},
+	Meaning{Scheme: "unionpay", Code: "12", Text: Text{ZH: "关联交易无效：原交易未成功，或类型、日期不允许（旧义：发卡行不支持此交易）", EN: "Invalid related transaction: the original was not approved, or its type or day does not allow it (older meaning: not supported by the issuer)"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list77829af9, Sources: list18fa741e, Disputed: true, Note: "older display says retry while class is C"},
+	Meaning{Scheme: "unionpay", Code: "13", Text: Text{ZH: "金额无效：为零、非法，或超出小费、比例限制", EN: "Invalid amount: zero, illegal, or above the limit for tip or ratio"}, Class: "B", Domain: "operator", Retry: "yes", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "14", Text: Text{ZH: "卡号无效：无此账号、校验位错，或与原交易卡号不同", EN: "Invalid card number: no such account, wrong check digit, or not the card of the original"}, Class: "B", Domain: "card-medium", Retry: "yes", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "15", Text: Text{ZH: "找不到发卡行：这种卡无法转接", EN: "No such issuer: the card's number cannot be routed"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: list3e8b016c, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "16", Text: Text{ZH: "批准，并更新第三磁道（保留）", EN: "Approved, update track 3 (reserved)"}, Domain: "none", Retry: "no", Sources: list7e02bd22, Note: "reserved, no class given"},
+	Meaning{Scheme: "unionpay", Code: "17", Text: Text{ZH: "拒绝，但不没收卡", EN: "Refused, do not retain the card"}, Domain: "issuer", Retry: "no", Sources: list568f823b, Note: "not in the POS tables"},
+	Meaning{Scheme: "unionpay", Code: "19", Text: Text{ZH: "卡信息没读好，请重新刷卡", EN: "The card was read wrongly, swipe again"}, Class: "C", Domain: "card-medium", Retry: "yes", Sources: listaeaaacba, Note: "class C but the stated remedy is to swipe again"},
+	Meaning{Scheme: "unionpay", Code: "20", Text: Text{ZH: "应答无效", EN: "Invalid response"}, Class: "C", Domain: "scheme-switch", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "21", Text: Text{ZH: "卡未初始化、未改初始密码或为睡眠卡（旧义：未作处理）", EN: "Card not initialised, first PIN not changed, or dormant (older meaning: no action taken)"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list18fa741e, Disputed: true, Note: "meaning changed completely between generations"},
+	Meaning{Scheme: "unionpay", Code: "22", Text: Text{ZH: "关联交易错误：原交易已冲正、已撤销或时间太久（旧义：终端与中心状态不符，可重新签到）", EN: "Wrong related transaction: already reversed, voided or too old (older meaning: terminal and centre differ, sign in again)"}, Class: "C", Domain: "operator", Retry: "after-signin", SentBy: list77829af9, Sources: list18fa741e, Disputed: true, Note: "POS-IOS shows the text of 21 for 22 (copy error)"},
+	Meaning{Scheme: "unionpay", Code: "23", Text: Text{ZH: "手续费不被接受", EN: "Unacceptable transaction fee"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "25", Text: Text{ZH: "找不到原交易，无法撤销、冲正或完成", EN: "Original transaction not found: void, reversal or completion cannot be matched"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "30", Text: Text{ZH: "报文格式错误：缺少必填域、含非法字符，或位图、磁道有误", EN: "Message format error: mandatory field missing, illegal character, bitmap or track wrong"}, Class: "C", Domain: "terminal-config", Retry: "no", SentBy: list77829af9, Sources: list18fa741e, Note: "display says retry, class says no"},
+	Meaning{Scheme: "unionpay", Code: "31", Text: Text{ZH: "转接中心不支持这家银行", EN: "The switch does not support this bank"}, Class: "C", Domain: "issuer", Retry: "no", Sources: list7664b7f6, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "32", Text: Text{ZH: "只完成了一部分", EN: "Completed partially"}, Domain: "scheme-switch", Retry: "unknown", Sources: list8e483156, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "33", Text: Text{ZH: "卡已过期，没收", EN: "Expired card, retain it"}, Class: "D", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15, which uses 54"},
+	Meaning{Scheme: "unionpay", Code: "34", Text: Text{ZH: "有欺诈嫌疑，没收卡（含芯片验证失败）", EN: "Suspected fraud, retain the card (includes failed chip cryptogram)"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list15387c43, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "35", Text: Text{ZH: "没收卡，请联系收单机构安全部门", EN: "Retain the card and contact the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "36", Text: Text{ZH: "受限制的卡，没收", EN: "Restricted card, retain it"}, Class: "D", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "37", Text: Text{ZH: "没收卡，请致电收单机构安全部门", EN: "Retain the card and call the acquirer's security department"}, Class: "D", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "38", Text: Text{ZH: "密码输错次数过多，账户已锁", EN: "Too many wrong PINs, the account is locked"}, Class: "D", Domain: "cardholder-account", Retry: "no", SentBy: list15387c43, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "39", Text: Text{ZH: "没有信用账户", EN: "No credit account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "40", Text: Text{ZH: "请求的功能不支持：发卡行未开通，或受理方无权限", EN: "Function not supported: not enabled at the issuer, or the receiver has no right to it"}, Class: "C", Domain: "issuer", Retry: "no", SentBy: lista5c08383, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "41", Text: Text{ZH: "此卡已挂失", EN: "Lost card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list15387c43, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "42", Text: Text{ZH: "没有这个账户", EN: "No such account"}, Class: "B", Domain: "cardholder-account", Retry: "yes", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "43", Text: Text{ZH: "此卡为被盗卡", EN: "Stolen card"}, Class: "D", Domain: "risk", Retry: "no", SentBy: list15387c43, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "44", Text: Text{ZH: "没有投资账户", EN: "No investment account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "45", Text: Text{ZH: "芯片卡不能刷磁条，请插芯片", EN: "A chip card may not be swiped, insert the chip"}, Class: "D", Domain: "card-medium", Retry: "yes", Sources: listee49e693, Note: "absent from POS-HAL, POS-LY and the older tables; class from POS-IOS only"},
+	Meaning{Scheme: "unionpay", Code: "51", Text: Text{ZH: "余额或可用额度不足", EN: "Not enough funds or credit"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list15387c43, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "52", Text: Text{ZH: "没有支票账户", EN: "No cheque account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "53", Text: Text{ZH: "没有储蓄账户", EN: "No savings account"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "54", Text: Text{ZH: "卡已过期，或有效期不对", EN: "Expired card, or expiry date wrong or missing"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list15387c43, Sources: list18fa741e, Note: "POS-RC17 gives class D"},
+	Meaning{Scheme: "unionpay", Code: "55", Text: Text{ZH: "密码错误", EN: "Wrong PIN"}, Class: "C", Domain: "cardholder-account", Retry: "yes", Sources: list18fa741e, Note: "class C, but older display asks to retry with the right PIN"},
+	Meaning{Scheme: "unionpay", Code: "56", Text: Text{ZH: "没有这张卡的记录", EN: "No record of this card"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "57", Text: Text{ZH: "这张卡不能做这笔交易（卡种、地区、币种、疑似套现或黑名单）", EN: "Not permitted to this cardholder (card type, region, currency, suspected cash-out, blacklist)"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "58", Text: Text{ZH: "这台终端不能做这笔交易，或与原交易终端不符（旧义：终端无效）", EN: "Not permitted to this terminal, or not the terminal of the original (older meaning: invalid terminal)"}, Class: "C", Domain: "merchant-config", Retry: "no", SentBy: list77829af9, Sources: list4fed30dc, Note: "older text tells operator to call acquirer"},
+	Meaning{Scheme: "unionpay", Code: "59", Text: Text{ZH: "卡片安全码（CVN）校验失败", EN: "Card verification (CVN) failed"}, Class: "C", Domain: "card-medium", Retry: "no", Sources: list18fa741e, Disputed: true, Note: "older tables leave the reason empty"},
+	Meaning{Scheme: "unionpay", Code: "60", Text: Text{ZH: "请联系收单机构安全部门，不没收卡", EN: "Contact the acquirer's security department, do not retain the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Amount limit exceeded"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "62", Text: Text{ZH: "受限制的卡（地区等限制），不没收", EN: "Restricted card (region and similar), not retained"}, Class: "C", Domain: "cardholder-account", Retry: "no", SentBy: lista5c08383, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "63", Text: Text{ZH: "违反安全规定", EN: "Security violation"}, Class: "C", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "64", Text: Text{ZH: "金额与原交易不符", EN: "The amount differs from the original"}, Class: "C", Domain: "operator", Retry: "no", SentBy: list77829af9, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "65", Text: Text{ZH: "超出交易次数限制", EN: "Too many transactions"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "66", Text: Text{ZH: "请致电收单机构安全部门", EN: "Call the acquirer's security department"}, Class: "C", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "67", Text: Text{ZH: "没收卡", EN: "Capture the card"}, Class: "C", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "68", Text: Text{ZH: "发卡行应答太晚，已超时", EN: "The issuing bank answered too late"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: list15387c43, Sources: list18fa741e, Note: "CUP15 role column: IS side; display asks to retry though class is C"},
+	Meaning{Scheme: "unionpay", Code: "75", Text: Text{ZH: "密码输错次数过多", EN: "Too many wrong PINs"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "76", Text: Text{ZH: "账户无效", EN: "Invalid account"}, Domain: "cardholder-account", Retry: "no", Sources: list568f823b, Note: "not in POS tables"},
+	Meaning{Scheme: "unionpay", Code: "77", Text: Text{ZH: "需要重新签到：批次号与中心不一致", EN: "Sign-in required: the batch number differs from the centre's"}, Class: "D", Domain: "terminal-config", Retry: "after-signin", SentBy: list38b5ee8a, Sources: list09f53c5a, Disputed: true, Note: "absent from CUP15 (terminal-to-centre leg only); GNETE instead: PIN required; POS-RC17 gives class B; POS-LY has no entry and shows it as unknown; POS-HAL: only in a comment"},
+	Meaning{Scheme: "unionpay", Code: "78", Text: Text{ZH: "终端无效（仅一家收单机构使用）", EN: "Invalid terminal (one acquirer only)"}, Domain: "terminal-config", Retry: "no", SentBy: list38b5ee8a, Sources: list8a43ab55, Note: "not UnionPay"},
+	Meaning{Scheme: "unionpay", Code: "79", Text: Text{ZH: "脱机交易对不平，终端须重传脱机数据", EN: "Offline transactions do not reconcile, the terminal must send them again"}, Class: "C", Domain: "terminal-config", Retry: "yes", SentBy: list38b5ee8a, Sources: list1c520cd2, Note: "absent from CUP15 and newer POS tables"},
+	Meaning{Scheme: "unionpay", Code: "90", Text: Text{ZH: "正在日切处理，请稍后重试", EN: "The day is being closed, try again later"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: lista5c08383, Sources: list18fa741e},
+	Meaning{Scheme: "unionpay", Code: "91", Text: Text{ZH: "发卡行不可用：停机、签退、被关闭、线路故障或内部超时", EN: "The issuing bank is not available: down, signed off, closed by the switch, line fault or internal timeout"}, Class: "C", Domain: "issuer", Retry: "yes", SentBy: lista5c08383, Sources: list18fa741e, Note: "older text adds: or UnionPay"},
+	Meaning{Scheme: "unionpay", Code: "92", Text: Text{ZH: "找不到或连不上对方机构：转接中心与成员机构之间的线路不通", EN: "Institution not found or not reachable: the line between switch and member is down"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list77829af9, Sources: list18fa741e, Note: "this is the switch-to-member line, not the terminal line"},
+	Meaning{Scheme: "unionpay", Code: "93", Text: Text{ZH: "交易违法，不能完成", EN: "Against the law, cannot be completed"}, Class: "C", Domain: "risk", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "94", Text: Text{ZH: "重复交易，或流水号重复", EN: "Duplicate transaction or repeated trace number"}, Class: "C", Domain: "terminal-config", Retry: "after-signin", SentBy: list77829af9, Sources: list18fa741e, Note: "older: may sign in again; newer: may already have succeeded, query first"},
+	Meaning{Scheme: "unionpay", Code: "95", Text: Text{ZH: "对账有误", EN: "Reconciliation error"}, Class: "C", Domain: "acquirer-host", Retry: "no", Sources: listaeaaacba, Note: "absent from CUP15"},
+	Meaning{Scheme: "unionpay", Code: "96", Text: Text{ZH: "银联处理中心系统异常或维护", EN: "The UnionPay processing centre is at fault or in maintenance"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list3e8b016c, Sources: list18fa741e, Note: "older text: issuer or network centre fault; acquirer front ends reuse it for 31 internal faults (BESTPAY)"},
+	Meaning{Scheme: "unionpay", Code: "97", Text: Text{ZH: "终端未登记：中心或银行找不到这个终端号", EN: "Terminal not registered: centre or bank does not know this terminal number"}, Class: "D", Domain: "terminal-config", Retry: "no", SentBy: list03ad344e, Sources: lista43da01f, Note: "never sent by the issuer; CIL-V2: check configuration"},
+	Meaning{Scheme: "unionpay", Code: "98", Text: Text{ZH: "银联处理中心没有收到发卡行应答", EN: "The UnionPay processing centre received no answer from the issuing bank"}, Class: "E", Domain: "issuer", Retry: "no", SentBy: list3e8b016c, Sources: list18fa741e, Note: "display varies: issuer timeout or timeout please retry; terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "99", Text: Text{ZH: "密码格式错误，无法处理密码数据", EN: "PIN format error, the PIN block cannot be processed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list77829af9, Sources: list18fa741e, Note: "CIL-V2 says call service instead of sign in"},
+	Meaning{Scheme: "unionpay", Code: "A0", Text: Text{ZH: "报文MAC校验失败", EN: "MAC check failed"}, Class: "B", Domain: "terminal-keys", Retry: "after-signin", SentBy: list77829af9, Sources: list18fa741e, Note: "terminals write it into a reversal too: see reversal-reason"},
+	Meaning{Scheme: "unionpay", Code: "A1", Text: Text{ZH: "转账币种不一致", EN: "Transfer currencies differ"}, Class: "C", Domain: "operator", Retry: "no", Sources: list5fd6bcf0, Note: "BOCOM older name R5"},
+	Meaning{Scheme: "unionpay", Code: "A2", Text: Text{ZH: "有缺陷的成功：已转发，但没有收到发卡行应答", EN: "Defective success: forwarded, but the issuing bank did not answer"}, Class: "A", Domain: "none", Retry: "no", SentBy: list3e8b016c, Sources: list53ed0121, Note: "confirm with receiving bank; BOCOM older name R4"},
+	Meaning{Scheme: "unionpay", Code: "A3", Text: Text{ZH: "收款银行没有这个账户", EN: "No such account at the receiving bank"}, Class: "C", Domain: "cardholder-account", Retry: "no", Sources: list5fd6bcf0, Note: "BOCOM older name R6"},
+	Meaning{Scheme: "unionpay", Code: "A4", Text: Text{ZH: "有缺陷的成功：确认已受理，但没有收到原交易", EN: "Defective success: confirmation accepted, the original was never received"}, Class: "A", Domain: "none", Retry: "no", Sources: list5fd6bcf0, Note: "BOCOM older name R1"},
+	Meaning{Scheme: "unionpay", Code: "A5", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易被拒绝", EN: "Defective success: confirmation accepted, the original was refused"}, Class: "A", Domain: "none", Retry: "no", Sources: list5fd6bcf0, Note: "BOCOM older name R2"},
+	Meaning{Scheme: "unionpay", Code: "A6", Text: Text{ZH: "有缺陷的成功：确认已受理，但原交易没有发卡行应答", EN: "Defective success: confirmation accepted, the original had no answer from the issuing bank"}, Class: "A", Domain: "none", Retry: "no", Sources: list5fd6bcf0, Note: "BOCOM older name R3"},
+	Meaning{Scheme: "unionpay", Code: "A7", Text: Text{ZH: "安全处理失败（加密机、密码转换或密钥）", EN: "Security processing failed (HSM, PIN translation or keys)"}, Class: "C", Domain: "scheme-switch", Retry: "yes", SentBy: list77829af9, Sources: liste8668dc2, Note: "usually an HSM fault upstream, so a second attempt later is reasonable"},
+	Meaning{Scheme: "unionpay", Code: "A8", Text: Text{ZH: "缺少转入卡归属地信息（交通银行：密码密钥错）", EN: "Region of the receiving card is missing (BOCOM: PIN key error)"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22, Disputed: true, Note: "direct contradiction"},
+	Meaning{Scheme: "unionpay", Code: "A9", Text: Text{ZH: "MAC密钥错误（仅一家银行）", EN: "MAC key error (one bank only)"}, Domain: "terminal-keys", Retry: "after-signin", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "B0", Text: Text{ZH: "无效帐户（缴费）", EN: "Invalid account (bill payment)"}, Domain: "cardholder-account", Retry: "no", Sources: list8e483156, Note: "GO-MYG: risk black card"},
+	Meaning{Scheme: "unionpay", Code: "B1", Text: Text{ZH: "无欠费（收据未打）", EN: "No arrears, receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list4e43da8a, Disputed: true, Note: "four meanings: BOCOM request too frequent, GO-MYG risk blacklist, CIL-V3 card abnormal"},
+	Meaning{Scheme: "unionpay", Code: "B2", Text: Text{ZH: "费用未缴或无欠费", EN: "Fee not due or receipt not printed (bill payment)"}, Domain: "none", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "B3", Text: Text{ZH: "交易的发卡行无效", EN: "Issuer invalid (bill payment)"}, Domain: "issuer", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "B4", Text: Text{ZH: "交易的受理行无效", EN: "Acquirer invalid (bill payment)"}, Domain: "acquirer-host", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "C1", Text: Text{ZH: "受理方状态不合法：已签退、未签到或无效", EN: "Acquirer state illegal: signed off, not signed in or invalid"}, Domain: "acquirer-host", Retry: "unknown", Sources: list2ee9b7ce, Disputed: true, Note: "CIL-V2 uses C1 for a redeemed coupon; GO-MYG: not signed in"},
+	Meaning{Scheme: "unionpay", Code: "C3", Text: Text{ZH: "隔日冲正", EN: "Reversal on another day"}, Domain: "operator", Retry: "no", Sources: list8e483156, Disputed: true, Note: "CIL-V2 uses C3 for an invalid coupon"},
+	Meaning{Scheme: "unionpay", Code: "D1", Text: Text{ZH: "机构代码错误", EN: "Institution code error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D2", Text: Text{ZH: "日期错误", EN: "Date error (file transfer)"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D3", Text: Text{ZH: "无效的文件类型", EN: "Invalid file type"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D4", Text: Text{ZH: "已经处理过的文件", EN: "File already processed"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D5", Text: Text{ZH: "无此文件", EN: "No such file"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D6", Text: Text{ZH: "接收者不支持", EN: "Receiver does not support it"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D7", Text: Text{ZH: "文件锁定", EN: "File locked"}, Domain: "acquirer-host", Retry: "unknown", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D8", Text: Text{ZH: "未成功", EN: "Not successful (file)"}, Domain: "acquirer-host", Retry: "unknown", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "D9", Text: Text{ZH: "文件长度不符", EN: "File length mismatch"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "DA", Text: Text{ZH: "文件解压缩错", EN: "File decompression error"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "DB", Text: Text{ZH: "文件名称错", EN: "File name error"}, Domain: "acquirer-host", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "DC", Text: Text{ZH: "无法接收文件", EN: "File cannot be received"}, Domain: "acquirer-host", Retry: "unknown", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "F1", Text: Text{ZH: "文件记录格式错误", EN: "File record format error"}, Domain: "acquirer-host", Retry: "no", Sources: list3dd2cc90},
+	Meaning{Scheme: "unionpay", Code: "F2", Text: Text{ZH: "文件记录重复", EN: "File record duplicated"}, Domain: "acquirer-host", Retry: "no", Sources: list49f7539e},
+	Meaning{Scheme: "unionpay", Code: "F3", Text: Text{ZH: "文件记录不存在", EN: "File record does not exist"}, Domain: "acquirer-host", Retry: "no", Sources: list3dd2cc90},
+	Meaning{Scheme: "unionpay", Code: "F4", Text: Text{ZH: "文件记录错误", EN: "File record error"}, Domain: "acquirer-host", Retry: "no", Sources: list3dd2cc90},
+	Meaning{Scheme: "unionpay", Code: "F5", Text: Text{ZH: "文件批量转联机未完成", EN: "Batch-to-online conversion not finished"}, Domain: "acquirer-host", Retry: "unknown", Sources: list3dd2cc90},
+	Meaning{Scheme: "unionpay", Code: "N1", Text: Text{ZH: "未登折帐目已超限", EN: "Unposted passbook items over limit"}, Domain: "cardholder-account", Retry: "no", Sources: list7e02bd22},
+	Meaning{Scheme: "unionpay", Code: "N2", Text: Text{ZH: "交易金额超出最高限额", EN: "Amount above highest limit"}, Domain: "cardholder-account", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "OT", Text: Text{ZH: "金额过小", EN: "Amount too small"}, Class: "B", Domain: "operator", Retry: "yes", Sources: list96426440, Note: "single source, acquirer addition"},
+	Meaning{Scheme: "unionpay", Code: "P1", Text: Text{ZH: "发卡行没有留存手机号", EN: "The issuing bank has no phone number on file"}, Domain: "cardholder-account", Retry: "no", Sources: list3dd2cc90},
+	Meaning{Scheme: "unionpay", Code: "Q1", Text: Text{ZH: "卡片认证失败", EN: "Card authentication failed"}, Domain: "card-medium", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R1", Text: Text{ZH: "有缺陷的成功（旧A4）", EN: "Defective success, original not received (older name of A4)"}, Domain: "none", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R2", Text: Text{ZH: "有缺陷的成功（旧A5）", EN: "Defective success, original refused (older name of A5)"}, Domain: "none", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R3", Text: Text{ZH: "有缺陷的成功（旧A6）", EN: "Defective success, no issuer answer, confirmation accepted (older name of A6)"}, Domain: "none", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R4", Text: Text{ZH: "有缺陷的成功（旧A2）", EN: "Defective success, no issuer answer (older name of A2)"}, Domain: "none", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R5", Text: Text{ZH: "转账货币不一致（旧A1）", EN: "Transfer currency mismatch (older name of A1)"}, Domain: "operator", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "R6", Text: Text{ZH: "转入行无此账户（旧A3）", EN: "No such account at receiving bank (older name of A3)"}, Domain: "cardholder-account", Retry: "no", Sources: list8e483156},
+	Meaning{Scheme: "unionpay", Code: "YM", Text: Text{ZH: "跳转到短信验证码输入", EN: "Continue with the code sent by text message"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list521c1bac, Note: "single source"},
+	Meaning{Scheme: "unionpay", Code: "YT", Text: Text{ZH: "跳转到支付开通", EN: "Continue with activating payment"}, Class: "C", Domain: "none", Retry: "unknown", Sources: list521c1bac, Note: "single source"},
+	Meaning{Scheme: "unionpay-reject", Code: "09990", Text: Text{ZH: "无法拆包或无法识别交易类型", EN: "Centre cannot unpack message or cannot recognise transaction type"}, Domain: "terminal-config", Retry: "no", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 table A.34"},
+	Meaning{Scheme: "unionpay-reject", Code: "09991", Text: Text{ZH: "无法识别IC卡、磁条卡或Fallback", EN: "Centre cannot tell IC, magnetic or fallback card"}, Domain: "terminal-config", Retry: "no", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 table A.34"},
+	Meaning{Scheme: "unionpay-reject", Code: "0nnnt", Pattern: true, Text: Text{ZH: "报文头第nnn域出错，t为错误类型：1总长度，2位图不允许，3长度含非法字符，4长度超限，5内容非法，6缺必填域", EN: "Header field nnn rejected, t = error type (1 total length, 2 field not allowed by bitmap, 3 illegal character in length, 4 length above maximum, 5 illegal content, 6 mandatory field missing)"}, Domain: "terminal-config", Retry: "no", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "1nnnt", Pattern: true, Text: Text{ZH: "报文体第nnn域出错，t含义同上（例：10352为第35域不允许出现）", EN: "Body field nnn rejected, t as above (for example 10352 = field 35 not allowed)"}, Domain: "terminal-config", Retry: "no", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 A.4.1 (pattern)"},
+	Meaning{Scheme: "unionpay-reject", Code: "20000", Text: Text{ZH: "银联处理中心系统忙，请求未被处理", EN: "Processing centre busy, request not processed"}, Domain: "scheme-switch", Retry: "yes", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "unionpay-reject", Code: "20001", Text: Text{ZH: "银联处理中心出错，交易被拒绝", EN: "Processing centre error, transaction refused"}, Domain: "scheme-switch", Retry: "yes", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "unionpay-reject", Code: "20002", Text: Text{ZH: "银联处理中心处于灾备切换状态", EN: "Processing centre switching to disaster recovery"}, Domain: "scheme-switch", Retry: "yes", SentBy: list3e8b016c, Sources: list3dd2cc90, Note: "CUP15 table A.33"},
+	Meaning{Scheme: "visa", Code: "03", Text: Text{ZH: "无效商户", EN: "Invalid merchant"}, Class: "decline", Domain: "merchant-config", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "04", Text: Text{ZH: "没收卡（非欺诈）", EN: "Pick up card, no fraud"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listb43c850c, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "07", Text: Text{ZH: "没收卡（欺诈账户）", EN: "Pick up card, special condition, fraud account"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listb43c850c, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "12", Text: Text{ZH: "无效交易", EN: "Invalid transaction"}, Class: "decline", Domain: "unknown", Retry: "no", Sources: listf465c38b, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "14", Text: Text{ZH: "账号无效", EN: "Invalid account number"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listf465c38b, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "15", Text: Text{ZH: "无此发卡行", EN: "No such issuer"}, Class: "decline", Domain: "issuer", Retry: "no", Sources: listf465c38b, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "19", Text: Text{ZH: "请重新提交交易", EN: "Re-enter transaction"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "1A", Text: Text{ZH: "需要强客户认证", EN: "Additional customer authentication required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listad51f1ac, Note: "category not confirmed"},
+	Meaning{Scheme: "visa", Code: "28", Text: Text{ZH: "文件暂时不可用", EN: "File temporarily unavailable"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: list31769285},
+	Meaning{Scheme: "visa", Code: "34", Text: Text{ZH: "请致电发卡行（网络显示）", EN: "Call (network display)"}, Class: "refer", Domain: "risk", Retry: "no", Sources: list31769285, Note: "single source"},
+	Meaning{Scheme: "visa", Code: "41", Text: Text{ZH: "挂失卡", EN: "Lost card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listb43c850c, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "43", Text: Text{ZH: "被窃卡", EN: "Stolen card"}, Class: "pick-up", Domain: "risk", Retry: "no", Sources: listb43c850c, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "46", Text: Text{ZH: "账户已关闭", EN: "Closed account, or deactivated token"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: lista088b906, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "51", Text: Text{ZH: "余额不足", EN: "Insufficient funds"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "57", Text: Text{ZH: "不允许持卡人做这笔交易", EN: "Transaction not permitted to cardholder"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9a9cbf2f, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "59", Text: Text{ZH: "疑似欺诈", EN: "Suspected fraud"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "5C", Text: Text{ZH: "发卡行不支持或已封锁", EN: "Not supported or blocked by issuer (since 2025-04-11)"}, Class: "decline", Domain: "issuer", Retry: "yes", Sources: lista1450a7d, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "61", Text: Text{ZH: "超出金额限制", EN: "Exceeds amount limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "62", Text: Text{ZH: "受限制的卡", EN: "Restricted card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "65", Text: Text{ZH: "超出次数限制", EN: "Exceeds frequency limit"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "6P", Text: Text{ZH: "持卡人身份验证失败", EN: "Cardholder verification failed"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: list2966672d, Note: "category not confirmed"},
+	Meaning{Scheme: "visa", Code: "70", Text: Text{ZH: "挥卡交易需要联机密码", EN: "Contactless: online PIN required"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listee9c0b17},
+	Meaning{Scheme: "visa", Code: "75", Text: Text{ZH: "密码次数超限", EN: "PIN tries exceeded"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "76", Text: Text{ZH: "找不到先前报文", EN: "Unable to locate previous message"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "visa", Code: "77", Text: Text{ZH: "重发或冲正与原交易不一致", EN: "Repeat or reversal inconsistent with original"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da, Note: "collides with UnionPay 77"},
+	Meaning{Scheme: "visa", Code: "78", Text: Text{ZH: "新卡首次使用，尚未启用", EN: "Blocked, first use of new card"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "79", Text: Text{ZH: "已冲正", EN: "Already reversed at switch"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "visa", Code: "80", Text: Text{ZH: "没有资金影响（另一说：发卡行不可用）", EN: "No financial impact; elsewhere issuer unavailable"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: listf1cb79da, Disputed: true},
+	Meaning{Scheme: "visa", Code: "81", Text: Text{ZH: "密码加密错", EN: "PIN cryptographic error found by security module"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", Sources: list4c41ac4b},
+	Meaning{Scheme: "visa", Code: "82", Text: Text{ZH: "CAM或CVV校验失败", EN: "Negative online CAM, dCVV, iCVV or CVV result"}, Class: "decline", Domain: "card-medium", Retry: "no", Sources: list3be93279},
+	Meaning{Scheme: "visa", Code: "83", Text: Text{ZH: "安全拒绝（Visa专用）", EN: "Fraud or security, Visa use only (from 2026-10-25)"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: listf84f4fe6, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "84", Text: Text{ZH: "检测到重复交易", EN: "Duplicate transaction detected"}, Class: "decline", Domain: "operator", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "visa", Code: "85", Text: Text{ZH: "无拒绝理由", EN: "No reason to decline (verification request)"}, Class: "approve", Domain: "none", Retry: "no", Sources: listf1cb79da},
+	Meaning{Scheme: "visa", Code: "86", Text: Text{ZH: "无法验证密码", EN: "Cannot verify PIN"}, Class: "decline", Domain: "issuer", Retry: "unknown", Sources: listf1cb79da},
+	Meaning{Scheme: "visa", Code: "91", Text: Text{ZH: "发卡行或交换中心不可用", EN: "Issuer or switch inoperative"}, Class: "error", Domain: "issuer", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "93", Text: Text{ZH: "违法，不能完成", EN: "Transaction cannot be completed, violation of law"}, Class: "decline", Domain: "risk", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "96", Text: Text{ZH: "系统故障", EN: "System malfunction"}, Class: "error", Domain: "scheme-switch", Retry: "yes", Sources: listf465c38b, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "9G", Text: Text{ZH: "持卡人自行封锁", EN: "Blocked by cardholder (since 2025-04-11)"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: lista1450a7d, Note: "Visa category 2: may be retried within the network's limits"},
+	Meaning{Scheme: "visa", Code: "B1", Text: Text{ZH: "不允许加收费用", EN: "Surcharge not permitted"}, Class: "decline", Domain: "merchant-config", Retry: "no", Sources: list1de87bfd},
+	Meaning{Scheme: "visa", Code: "N0", Text: Text{ZH: "强制由网络代授权", EN: "Force stand-in"}, Class: "error", Domain: "scheme-switch", Retry: "unknown", Sources: list3be93279},
+	Meaning{Scheme: "visa", Code: "N7", Text: Text{ZH: "CVV2校验失败", EN: "CVV2 failure"}, Class: "decline", Domain: "cardholder-account", Retry: "yes", Sources: listaf8231d1},
+	Meaning{Scheme: "visa", Code: "R0", Text: Text{ZH: "止付", EN: "Stop payment order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: listf84f4fe6, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "R1", Text: Text{ZH: "撤销授权", EN: "Revocation of authorisation order"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9a9cbf2f, Note: "Visa category 1: never retry"},
+	Meaning{Scheme: "visa", Code: "R3", Text: Text{ZH: "撤销全部授权", EN: "Revocation of all authorisations"}, Class: "decline", Domain: "cardholder-account", Retry: "no", Sources: list9a9cbf2f, Note: "Visa category 1: never retry"},
 }, Profiles: []Profile{
-	Profile{Name: "bestpay", Title: Text{ZH: "翼支付类前置：四位码末两位为39域", EN: "BESTPAY front end: the last two of four characters are field 39"}, Base: "unionpay", Also: list214, Source: "BESTPAY", Rules: []Rule{
+	Profile{Name: "bestpay", Title: Text{ZH: "翼支付类前置：四位码末两位为39域", EN: "BESTPAY front end: the last two of four characters are field 39"}, Base: "unionpay", Also: listd1e2d8c6, Source: "BESTPAY", Rules: []Rule{
 		Rule{Pattern: "??xx", Note: "the last two of four characters are the field 39 value: A097 is 97, A0A0 is A0, AA96 is 96"},
 	}},
-	Profile{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A主机", EN: "French CB2A host"}, Base: "cb2a-fr", Also: list215},
-	Profile{Name: "channel-cn", Title: Text{ZH: "国内某渠道", EN: "One Chinese channel"}, Base: "channel-cn", Also: list215},
-	Profile{Name: "cil", Title: Text{ZH: "讯联类网关扩展", EN: "CardInfoLink-type gateway"}, Base: "unionpay", Also: list216, Source: "CIL-V2"},
-	Profile{Name: "gicc-de", Title: Text{ZH: "德国GICC主机", EN: "German GICC host"}, Base: "gicc-de", Also: list215},
-	Profile{Name: "host-mm", Title: Text{ZH: "某银行主机（89为终端号无效）", EN: "One bank host (89 is an invalid terminal id)"}, Base: "iso8583-1987", Also: list215, Overrides: []Meaning{
-		Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list175, Note: "the terminal program shows host code 62 as invalid MAC"},
-		Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list1, Sources: list217},
-		Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "终端号无效", EN: "Invalid terminal id"}, Class: "error", Domain: "terminal-config", Retry: "no", SentBy: list1, Sources: list218},
-		Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "账户币种错误", EN: "Account currency error"}, Class: "decline", Domain: "cardholder-account", Retry: "no", SentBy: list1, Sources: list217},
+	Profile{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A主机", EN: "French CB2A host"}, Base: "cb2a-fr", Also: list1200f053},
+	Profile{Name: "channel-cn", Title: Text{ZH: "国内某渠道", EN: "One Chinese channel"}, Base: "channel-cn", Also: list1200f053},
+	Profile{Name: "cil", Title: Text{ZH: "讯联类网关扩展", EN: "CardInfoLink-type gateway"}, Base: "unionpay", Also: list7006434b, Source: "CIL-V2"},
+	Profile{Name: "gicc-de", Title: Text{ZH: "德国GICC主机", EN: "German GICC host"}, Base: "gicc-de", Also: list1200f053},
+	Profile{Name: "host-mm", Title: Text{ZH: "某银行主机（89为终端号无效）", EN: "One bank host (89 is an invalid terminal id)"}, Base: "iso8583-1987", Also: list1200f053, Overrides: []Meaning{
+		Meaning{Scheme: "iso8583-1987", Code: "62", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list38b5ee8a, Sources: list660a53dd, Note: "the terminal program shows host code 62 as invalid MAC"},
+		Meaning{Scheme: "iso8583-1987", Code: "63", Text: Text{ZH: "MAC校验错误", EN: "MAC error"}, Class: "error", Domain: "terminal-keys", Retry: "after-signin", SentBy: list38b5ee8a, Sources: list82be6ef5},
+		Meaning{Scheme: "iso8583-1987", Code: "89", Text: Text{ZH: "终端号无效", EN: "Invalid terminal id"}, Class: "error", Domain: "terminal-config", Retry: "no", SentBy: list38b5ee8a, Sources: liste8904336},
+		Meaning{Scheme: "iso8583-1987", Code: "97", Text: Text{ZH: "账户币种错误", EN: "Account currency error"}, Class: "decline", Domain: "cardholder-account", Retry: "no", SentBy: list38b5ee8a, Sources: list82be6ef5},
 	}},
-	Profile{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 通用", EN: "ISO 8583:1987, general"}, Base: "iso8583-1987", Also: list215},
-	Profile{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 通用", EN: "ISO 8583:1993, general"}, Base: "iso8583-1993", Also: list215},
-	Profile{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003 通用", EN: "ISO 8583:2003, general"}, Base: "iso8583-2003", Also: list215},
-	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: list219, Track1: true},
-	Profile{Name: "posp", Title: Text{ZH: "POSP前置", EN: "POSP front end"}, Base: "unionpay", Also: list215, Source: "POSP-RC"},
-	Profile{Name: "redsys", Title: Text{ZH: "西班牙Redsys", EN: "Redsys, Spain"}, Base: "iso8583-1987", Also: list215, Source: "REDSYS"},
-	Profile{Name: "starpos", Title: Text{ZH: "星POS类前置：20加39域", EN: "StarPOS front end: 20 before field 39"}, Base: "unionpay", Also: list215, Source: "STARPOS", Rules: []Rule{
+	Profile{Name: "iso8583-1987", Title: Text{ZH: "ISO 8583:1987 通用", EN: "ISO 8583:1987, general"}, Base: "iso8583-1987", Also: list1200f053},
+	Profile{Name: "iso8583-1993", Title: Text{ZH: "ISO 8583:1993 通用", EN: "ISO 8583:1993, general"}, Base: "iso8583-1993", Also: list1200f053},
+	Profile{Name: "iso8583-2003", Title: Text{ZH: "ISO 8583:2003 通用", EN: "ISO 8583:2003, general"}, Base: "iso8583-2003", Also: list1200f053},
+	Profile{Name: "mastercard", Title: Text{ZH: "Mastercard 直联", EN: "Mastercard"}, Base: "mastercard", Also: listaebb2984, Track1: true},
+	Profile{Name: "posp", Title: Text{ZH: "POSP前置", EN: "POSP front end"}, Base: "unionpay", Also: list1200f053, Source: "POSP-RC"},
+	Profile{Name: "redsys", Title: Text{ZH: "西班牙Redsys", EN: "Redsys, Spain"}, Base: "iso8583-1987", Also: list1200f053, Source: "REDSYS"},
+	Profile{Name: "starpos", Title: Text{ZH: "星POS类前置：20加39域", EN: "StarPOS front end: 20 before field 39"}, Base: "unionpay", Also: list1200f053, Source: "STARPOS", Rules: []Rule{
 		Rule{Pattern: "20xx", Note: "20 and the field 39 value: 2097 is 97, 20A7 is A7; a bare A0 stays A0"},
 	}},
-	Profile{Name: "ums", Title: Text{ZH: "银联商务接口", EN: "ChinaUMS interface"}, Base: "unionpay", Also: list216, Source: "UMSAPI", Overrides: []Meaning{
-		Meaning{Scheme: "unionpay", Code: "FF", Text: Text{ZH: "查不到交易信息", EN: "Transaction information not found"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list1, Sources: list80},
+	Profile{Name: "ums", Title: Text{ZH: "银联商务接口", EN: "ChinaUMS interface"}, Base: "unionpay", Also: list7006434b, Source: "UMSAPI", Overrides: []Meaning{
+		Meaning{Scheme: "unionpay", Code: "FF", Text: Text{ZH: "查不到交易信息", EN: "Transaction information not found"}, Domain: "acquirer-host", Retry: "unknown", SentBy: list38b5ee8a, Sources: list21321bac},
 	}},
-	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: list214},
-	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: list219, Track1: true},
+	Profile{Name: "unionpay", Title: Text{ZH: "银联直联，通用", EN: "UnionPay, general"}, Base: "unionpay", Also: listd1e2d8c6},
+	Profile{Name: "visa", Title: Text{ZH: "Visa 直联", EN: "Visa"}, Base: "visa", Also: listaebb2984, Track1: true},
 }, Words: []Word{
 	Word{Kind: "actor", ID: "acquirer", Text: Text{ZH: "收单机构", EN: "acquirer"}},
 	Word{Kind: "actor", ID: "cardholder", Text: Text{ZH: "持卡人", EN: "cardholder"}},
@@ -3080,6 +3100,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
 	Word{Kind: "money", ID: "sign-in", Text: Text{ZH: "这是签到等管理报文，不涉及扣款", EN: "this was a sign-in or another management message; no money moves in it"}},
 	Word{Kind: "money", ID: "unknown", Text: Text{ZH: "不清楚顾客是否已被扣款", EN: "it is not known whether the customer was charged"}},
+	Word{Kind: "money.display", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
+	Word{Kind: "money.display", ID: "declined", Text: Text{ZH: "未成交，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "not-sent", Text: Text{ZH: "未发出，未扣款", EN: "not charged"}},
+	Word{Kind: "money.display", ID: "sent-no-answer", Text: Text{ZH: "可能已扣款", EN: "maybe charged"}},
+	Word{Kind: "money.display", ID: "unknown", Text: Text{ZH: "是否扣款不清楚", EN: "charged? unknown"}},
 	Word{Kind: "money.short", ID: "approved", Text: Text{ZH: "已批准", EN: "approved"}},
 	Word{Kind: "money.short", ID: "declined", Text: Text{ZH: "未成交", EN: "declined"}},
 	Word{Kind: "money.short", ID: "not-sent", Text: Text{ZH: "没有发出", EN: "not sent"}},
@@ -3148,673 +3173,713 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Word{Kind: "visit", ID: "no", Text: Text{ZH: "不用上门", EN: "no visit"}},
 	Word{Kind: "visit", ID: "yes", Text: Text{ZH: "需要上门", EN: "a visit is needed"}},
 }, Causes: []Cause{
-	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: list220, Writers: list221, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
-		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list223},
-		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list223},
-	}, Remedies: list224},
-	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: list220, Writers: list221, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
-		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list223},
+	Cause{ID: "account.funds", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "余额或可用额度不足", EN: "Not enough money or credit on the account"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客查余额，充值或减小金额后再付。", EN: "Ask the customer to check the balance and top up or pay a smaller amount."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "也可换卡或换付款方式。", EN: "Or use another card or another way to pay."}, When: list0960ce4c},
+	}, Remedies: listfef2564b},
+	Cause{ID: "account.limit", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "超过这张卡的金额或次数限制", EN: "The card's limit for amount or number of payments is exceeded"}, Steps: []Step{
+		Step{Text: Text{ZH: "减小金额，或换一张卡。", EN: "Use a smaller amount or another card."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "顾客可请发卡行调整限额。", EN: "The customer can ask the bank to raise the limit."}},
-	}, Remedies: list225},
-	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: list220, Writers: list221, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
-		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: list226},
-		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list223},
-	}, Remedies: list227},
-	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: list228, Writers: list229, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list223},
+	}, Remedies: listcf791768},
+	Cause{ID: "account.pin", Segment: "issuer", Act: "cardholder", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "密码错误或密码已锁", EN: "The PIN was wrong or is locked"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "请顾客遮挡键盘，慢慢重输一次密码；不要连续猜。", EN: "Ask the customer to cover the keypad and enter the PIN once more, slowly, without guessing."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "密码已锁就换卡，由顾客找发卡行解锁。", EN: "If the PIN is locked use another card; the customer's bank unlocks it."}, When: list0960ce4c},
+	}, Remedies: listba118f71},
+	Cause{ID: "account.state", Segment: "issuer", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "账户不能用（冻结、挂失、未激活、睡眠或受限）", EN: "The account cannot be used (blocked, lost, not activated, dormant or restricted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡。", EN: "Ask the customer for another card."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "请顾客打卡背面的电话，问发卡行账户状态。", EN: "The customer can call the number on the back of the card and ask about the account."}},
-	}, Remedies: list230},
-	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
+	}, Remedies: list54bddc63},
+	Cause{ID: "bearer.flapping", Segment: "wan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "终端频繁切换网络", EN: "The terminal changes network too often"}, Steps: []Step{
 		Step{Text: Text{ZH: "固定使用最稳的一种网络，关掉其他的。", EN: "Stay on the steadiest network and switch the others off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员调整网络切换设置或天线。", EN: "Call the service provider with the terminal number; a technician adjusts switching or the antenna."}},
-	}, Remedies: list232},
-	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list233, Writers: list3, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list223},
+	}, Remedies: list5a0c472d},
+	Cause{ID: "card.damaged", Segment: "card", Act: "cardholder", Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "这张卡读不出来，其他卡正常", EN: "This card cannot be read, other cards can"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask the customer for another card or another way to pay."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "告诉顾客：本机读其他卡正常，这张卡请找发卡行更换。", EN: "Tell the customer that this terminal reads other cards and that the bank can replace this one."}},
-	}, Remedies: list234},
-	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: list228, Writers: list229, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
-		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: list226},
+	}, Remedies: listb37d51b9},
+	Cause{ID: "card.data-mistyped", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡号、有效期或安全码输错", EN: "The card number, expiry date or security code was typed wrongly"}, Steps: []Step{
+		Step{Text: Text{ZH: "对照卡面逐位核对卡号、有效期和安全码，再输一次。", EN: "Compare number, expiry date and security code with the card digit by digit and enter them again."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "能插卡或挥卡就不要手工输入。", EN: "If the card can be inserted or tapped, do not type."}},
-	}, Remedies: list235},
-	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: list228, Writers: list229, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
+	}, Remedies: list96439541},
+	Cause{ID: "card.expired", Segment: "card", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "卡片已过有效期", EN: "The card has expired"}, Steps: []Step{
 		Step{Text: Text{ZH: "和顾客一起看卡面有效期。", EN: "Look at the expiry date on the card together."}},
-		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list223},
-	}, Remedies: list230},
-	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: list228, Writers: list229, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
-		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: list226},
-		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: list226},
-		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask for another card or another way to pay."}, When: list236},
-	}, Remedies: list237},
-	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: list238, Writers: list239, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
-		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: list226},
+		Step{Text: Text{ZH: "请顾客换一张卡，并找发卡行换新卡。", EN: "Ask for another card; the customer's bank replaces this one."}, When: list0960ce4c},
+	}, Remedies: list54bddc63},
+	Cause{ID: "card.wrong-method", Segment: "card", Act: "staff", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "用卡方式不对（应插芯片，或本机不受理此类卡）", EN: "The card was used the wrong way (the chip is required, or this card type is not accepted)"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "卡上有芯片就插芯片，不要刷磁条。", EN: "If the card has a chip, insert the chip instead of swiping."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "仍不行就挥卡，或请顾客换卡、换付款方式。", EN: "If that fails, tap the card, or ask for another card or way to pay."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "请顾客换一张卡，或换一种付款方式。", EN: "Ask for another card or another way to pay."}, When: list943ac380},
+	}, Remedies: listf045ea4c},
+	Cause{ID: "host.malfunction", Segment: "acquirer", Act: "acquirer", Stages: listf667e4a5, Writers: list3e3a31e6, Title: Text{ZH: "收单机构处理中心故障或维护", EN: "The acquirer's processing centre is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等几分钟再试，期间可用其他付款方式。", EN: "Wait some minutes and try again; use another way to pay meanwhile."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "持续出现就打收单机构客服，报应答码、终端号和时间，问是否在维护。", EN: "If it goes on, call the acquirer, give the code, the terminal number and the time, and ask about maintenance."}},
-	}, Remedies: list240},
-	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list241, Writers: list239, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
-		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: list226},
-		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: list222},
+	}, Remedies: liste645cd46},
+	Cause{ID: "host.overloaded", Segment: "acquirer", Act: "acquirer", Stages: list5c38b34d, Writers: list3e3a31e6, Title: Text{ZH: "收单主机应答明显变慢，可能过载", EN: "The acquirer's host answers far slower than usual, probably overloaded"}, Steps: []Step{
+		Step{Text: Text{ZH: "隔几分钟再试，不要连续重试。", EN: "Try again in some minutes, not at once and not repeatedly."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "超时的交易先查结果再重做。", EN: "Look up payments that timed out before repeating them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说主机应答变慢。", EN: "Call the acquirer, give the terminal number and the time, and say that the host answers slowly."}},
-	}, Remedies: list242},
-	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list243, Writers: list3, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
+	}, Remedies: list9d70aeda},
+	Cause{ID: "host.port-closed", Segment: "acquirer", Act: "acquirer", Stages: list74156434, Writers: listce05eff4, Title: Text{ZH: "收单主机拒绝连接，服务端口未开", EN: "The acquirer's host refuses the connection, its port is closed"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机拒绝连接”，请对方核对地址和端口。", EN: "Call the acquirer, give the terminal number and the time, say that the host refuses connections, and have address and port checked."}},
-		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list244},
-	}, Remedies: list245},
-	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list231, Writers: list3, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
+		Step{Text: Text{ZH: "对方确认端口已开放后再试一笔。", EN: "Once they confirm that the port is open, try one payment."}, When: list12d08bdb},
+	}, Remedies: list8878e10a},
+	Cause{ID: "host.tls", Segment: "acquirer", Act: "acquirer", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "收单主机的加密连接或证书有问题", EN: "The acquirer's host fails at encryption or its certificate is not valid"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“主机证书或加密连接有问题”。", EN: "Call the acquirer, give the terminal number and the time, and say: the host's certificate or encryption fails."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list246},
-	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list231, Writers: list3, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: list222},
+	}, Remedies: lista52770f5},
+	Cause{ID: "host.unreachable", Segment: "acquirer", Act: "acquirer", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "上网正常，但收单主机没有响应", EN: "The internet works, but the acquirer's host does not respond"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要马上重刷。", EN: "Look up payments that timed out; do not repeat them at once."}, When: listb9769451},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号、时间，说“上网正常，连不上主机”。", EN: "Call the acquirer, give the terminal number and the time, and say: the internet works, the host does not answer."}},
-	}, Remedies: list247},
-	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: list228, Writers: list229, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
-		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list223},
+	}, Remedies: list8d4026d1},
+	Cause{ID: "issuer.declined", Segment: "issuer", Act: "cardholder", Stages: liste0cbae18, Writers: list103520d5, Title: Text{ZH: "发卡行拒绝，未说明原因", EN: "The issuing bank declined without giving a reason"}, Steps: []Step{
+		Step{Text: Text{ZH: "请顾客换一张卡或换付款方式。", EN: "Ask for another card or another way to pay."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "原因只有发卡行知道，请顾客打卡背面的电话询问。", EN: "Only the bank knows why; the customer can call the number on the card."}},
-	}, Remedies: list248},
-	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list249, Writers: list250, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: list222},
-		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: list226},
+	}, Remedies: listfe4d9c55},
+	Cause{ID: "issuer.unavailable", Segment: "issuer", Act: "none", Stages: list8f79e5bf, Writers: list9645a7b5, Title: Text{ZH: "发卡行系统没有及时应答", EN: "The issuing bank's system did not answer in time"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易结果，没有结果不要重刷。", EN: "First look up the result of this payment; do not repeat it without one."}, When: listb9769451},
+		Step{Text: Text{ZH: "过几分钟再试，或换其他银行的卡。", EN: "Try again in some minutes, or use a card of another bank."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list251},
-	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
+	}, Remedies: list4d95377f},
+	Cause{ID: "lan.address", Segment: "lan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "终端的IP地址、掩码或网关不对", EN: "The terminal's IP address, mask or gateway is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端设为自动获取地址，或按单据填写IP、掩码和网关。", EN: "Set the terminal to automatic addressing, or enter IP, mask and gateway as noted at installation."}},
 		Step{Text: Text{ZH: "重新连接网络；不行就找服务商，报终端号，由技术人员远程核对。", EN: "Connect again; if it fails, call the service provider with the terminal number for a remote check."}},
-	}, Remedies: list252},
-	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
+	}, Remedies: list43b17a1d},
+	Cause{ID: "lan.cable", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "网线没插好或时通时断", EN: "The network cable is unplugged or loose"}, Steps: []Step{
 		Step{Text: Text{ZH: "把网线两头拔下重插，听到“咔哒”声，看接口灯是否亮。", EN: "Unplug both ends of the network cable, plug them in until they click, and look for the light."}},
 		Step{Text: Text{ZH: "灯不亮就换一根网线，或换路由器上的另一个口。", EN: "If there is no light, try another cable or another socket of the router."}},
 		Step{Text: Text{ZH: "还不行就找服务商，报终端号，说“网口不亮”。", EN: "If that fails, call the service provider with the terminal number and say: no link light."}},
-	}, Remedies: list253},
-	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
+	}, Remedies: lista13e30cd},
+	Cause{ID: "lan.conflict", Segment: "lan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "IP地址冲突，或两个网络互相干扰", EN: "Duplicate IP address, or two networks in each other's way"}, Steps: []Step{
 		Step{Text: Text{ZH: "让终端自动获取地址，或换一个没人用的固定地址。", EN: "Let the terminal take an address automatically, or use a fixed one that is free."}},
 		Step{Text: Text{ZH: "只保留一个网络：用网线就关Wi-Fi。", EN: "Keep one network only: with a cable, switch Wi-Fi off."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员核对店内地址分配。", EN: "Call the service provider with the terminal number; a technician checks the addresses in the shop."}},
-	}, Remedies: list254},
-	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
+	}, Remedies: listb3e8810a},
+	Cause{ID: "lan.firewall", Segment: "lan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络拦住了到收单机构的连接", EN: "The shop's network blocks the way to the acquirer"}, Steps: []Step{
 		Step{Text: Text{ZH: "请管店内网络的人放行到收单主机的地址和端口。", EN: "Ask whoever runs the shop's network to allow the acquirer's address and port."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list255},
-	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
+	}, Remedies: listff646f35},
+	Cause{ID: "lan.gateway", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内路由器没有响应", EN: "The shop's router does not respond"}, Steps: []Step{
 		Step{Text: Text{ZH: "路由器断电十秒再通电，等两分钟。", EN: "Switch the router off for ten seconds, on again, and wait two minutes."}},
 		Step{Text: Text{ZH: "检查路由器指示灯和到终端的网线。", EN: "Look at the router's lights and at the cable to the terminal."}},
 		Step{Text: Text{ZH: "仍不通就改用移动网络，并找装路由器的人。", EN: "If it stays dead, use the mobile network and call whoever installed the router."}},
-	}, Remedies: list256},
-	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
+	}, Remedies: list5f74d9a5},
+	Cause{ID: "lan.noise", Segment: "lan", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网线有错误帧或丢包", EN: "The shop's network line has errors or loses packets"}, Steps: []Step{
 		Step{Text: Text{ZH: "换一根网线，离电源线远一些。", EN: "Replace the network cable and keep it away from power lines."}},
 		Step{Text: Text{ZH: "仍有错误就找服务商，报终端号，由技术人员检查布线、交换机和网口。", EN: "If errors remain, call the service provider with the terminal number; a technician checks wiring, switch and socket."}},
-	}, Remedies: list257},
-	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
+	}, Remedies: list1f2e5904},
+	Cause{ID: "lan.portal", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "店内网络要先在网页上登录才能上网", EN: "The shop's network wants a sign-in on a web page before it lets anything out"}, Steps: []Step{
 		Step{Text: Text{ZH: "用手机或电脑连到同一个网络，打开浏览器，按页面提示登录或同意条款。", EN: "With a phone or computer on the same network, open the browser and sign in or accept the terms on the page that appears."}},
 		Step{Text: Text{ZH: "终端自己登录不了：在此之前换用网线或移动网络收款。", EN: "If the terminal itself stays locked out, use a cable or the mobile network until then."}},
 		Step{Text: Text{ZH: "请管店内网络的人让终端免登录，否则过一阵又会断。", EN: "Ask whoever runs the shop's network to exempt the terminal from the sign-in; otherwise it returns after a while."}},
-	}, Remedies: list258},
-	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
+	}, Remedies: listf44edfc8},
+	Cause{ID: "lan.wifi", Segment: "lan", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "Wi-Fi没连上，或信号差、太拥挤", EN: "Wi-Fi is not connected, or weak or crowded"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对Wi-Fi名称和密码，重新连接。", EN: "Check the Wi-Fi name and password and connect again."}},
-		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: list226},
-	}, Remedies: list259},
-	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
-		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list223},
+		Step{Text: Text{ZH: "靠近路由器试一笔；人多时改用网线或移动网络。", EN: "Try one payment close to the router; if it is crowded, use a cable or the mobile network."}, When: listf08cbd48},
+	}, Remedies: list61f0a4ba},
+	Cause{ID: "merchant.not-permitted", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户或终端未开通这类交易或金额", EN: "The merchant or terminal may not do this type or amount"}, Steps: []Step{
+		Step{Text: Text{ZH: "换一种交易方式或减小金额。", EN: "Use another type of payment or a smaller amount."}, When: list0960ce4c},
 		Step{Text: Text{ZH: "确需开通就打收单机构客服，报应答码、商户号和交易类型。", EN: "If you need it, call the acquirer with the code, the merchant number and the type of payment."}},
-	}, Remedies: list260},
-	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
+	}, Remedies: listf3346517},
+	Cause{ID: "merchant.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "商户号未登记、停用或被限制", EN: "The merchant is not registered, closed or blocked"}, Steps: []Step{
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、商户号、终端号，请对方核实商户状态并重新开通。", EN: "Call the acquirer, give the code, merchant and terminal number, and have the merchant checked and opened again."}},
-		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list244},
-	}, Remedies: list261},
-	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
+		Step{Text: Text{ZH: "开通后签到并下载参数，再试一笔。", EN: "Then sign in, download the parameters and try one payment."}, When: list12d08bdb},
+	}, Remedies: listc1398fb6},
+	Cause{ID: "modem.absent", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "通信模块没有响应或不见了", EN: "The modem is silent or gone"}, Steps: []Step{
 		Step{Text: Text{ZH: "重启终端一次，看移动信号是否出现。", EN: "Restart the terminal once and see whether the mobile signal appears."}},
 		Step{Text: Text{ZH: "仍没有就找服务商，报终端号，说“通信模块无响应”，由技术人员更换。", EN: "If not, call the service provider with the terminal number, say modem silent; a technician replaces it."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list262},
-	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
+	}, Remedies: list38b21541},
+	Cause{ID: "modem.apn", Segment: "modem", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "已入网但上不了数据，APN或数据业务有问题", EN: "Registered but no data connection: APN or data service"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对终端的APN设置。", EN: "Have the service provider compare the terminal's APN."}},
 		Step{Text: Text{ZH: "设置无误就打运营商客服，报SIM卡号和时间，查数据业务是否开通。", EN: "If it is right, call the carrier with SIM number and time: is data enabled?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list263},
-	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
+	}, Remedies: listba7766b3},
+	Cause{ID: "modem.denied", Segment: "modem", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商拒绝入网（停机、欠费或未开通）", EN: "The carrier refuses the SIM (barred, unpaid or not subscribed)"}, Steps: []Step{
 		Step{Text: Text{ZH: "打运营商客服（多由服务商代办），报SIM卡号和时间，查是否停机、欠费或被限制。", EN: "Call the carrier, or the service provider who holds the contract, with SIM number and time: is it barred, unpaid or restricted?"}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list264},
-	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
+	}, Remedies: list79310f15},
+	Cause{ID: "modem.dial", Segment: "modem", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "拨号不通（占线、无应答或号码、前缀不对）", EN: "Dialling fails (busy, no answer, wrong number or prefix)"}, Steps: []Step{
 		Step{Text: Text{ZH: "请服务商核对接入号码和外线前缀，报终端号和时间。", EN: "Have the service provider compare the number and the prefix for an outside line; give terminal number and time."}},
-		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: list226},
-	}, Remedies: list265},
-	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
+		Step{Text: Text{ZH: "占线就过几分钟再拨。", EN: "If the line is busy, try again in some minutes."}, When: listf08cbd48},
+	}, Remedies: list4d1c0261},
+	Cause{ID: "modem.line", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "电话线没有拨号音", EN: "No dial tone on the telephone line"}, Steps: []Step{
 		Step{Text: Text{ZH: "检查电话线两头是否插紧，旁边的分机是否挂好。", EN: "Check that both ends of the telephone line are plugged in and that no extension is off the hook."}},
 		Step{Text: Text{ZH: "仍无拨号音就找服务商，报终端号，由技术人员检查线路。", EN: "If there is still no dial tone, call the service provider with the terminal number; a technician checks the line."}},
-	}, Remedies: list257},
-	Cause{ID: "modem.radio-off", Segment: "modem", Act: "staff", Stages: list231, Writers: list3, Title: Text{ZH: "终端的移动网络被关掉了（飞行模式）", EN: "The terminal's mobile radio is switched off (flight mode)"}, Steps: []Step{
+	}, Remedies: list1f2e5904},
+	Cause{ID: "modem.radio-off", Segment: "modem", Act: "staff", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "终端的移动网络被关掉了（飞行模式）", EN: "The terminal's mobile radio is switched off (flight mode)"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端设置里关闭飞行模式，或打开移动网络，等一分钟。", EN: "Switch flight mode off, or mobile data on, in the terminal's settings and wait a minute."}},
 		Step{Text: Text{ZH: "自己又关掉就找服务商，报终端号，说“移动网络被程序关闭”。", EN: "If it goes off again by itself, call the service provider with the terminal number and say: a program switches the radio off."}},
-	}, Remedies: list266},
-	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
+	}, Remedies: listfa68875f},
+	Cause{ID: "modem.signal-weak", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "移动信号太弱", EN: "The mobile signal is too weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到靠窗或开阔处，看信号是否变好。", EN: "Move the terminal near a window or into the open and watch the signal."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就改用它。", EN: "If there is a network cable or Wi-Fi, use it."}},
 		Step{Text: Text{ZH: "经常如此就找服务商，报终端号，由技术人员检查天线或换运营商。", EN: "If it is often weak, call the service provider with the terminal number; a technician checks the antenna or changes the carrier."}},
-	}, Remedies: list267},
-	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list231, Writers: list3, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
+	}, Remedies: list36099815},
+	Cause{ID: "modem.sim", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "SIM卡缺失、锁定或损坏", EN: "The SIM card is missing, locked or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "没有认到卡：关机后取出SIM卡，擦净触点重新插好，再开机。", EN: "If no SIM is seen: switch off, take it out, wipe its contacts, put it back and switch on."}},
 		Step{Text: Text{ZH: "要PIN或PUK码，或仍不认卡：找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM；不要自己试码。", EN: "If it asks for a PIN or PUK, or is still not seen: call the service provider with terminal and SIM number; a technician unlocks or replaces it. Do not try codes."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
-	}, Remedies: list268},
+	}, Remedies: list7e84e8c4},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
 	}},
-	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list269, Writers: list270, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
-		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list223},
-		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list223},
-	}, Remedies: list271},
-	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list269, Writers: list270, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: list222},
-		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list223},
-		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list223},
-	}, Remedies: list272},
-	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: list273, Writers: list3, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
+	Cause{ID: "operator.entry", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "金额或交易类型选错", EN: "Wrong amount or wrong menu item"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "核对金额、交易类型和原交易信息，重新操作一次。", EN: "Check amount, type and the original payment, then do it again."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "不确定就按菜单提示从头做。", EN: "If in doubt, start again and follow the menu."}, When: list0960ce4c},
+	}, Remedies: list1746c5c7},
+	Cause{ID: "operator.permission", Segment: "operator", Act: "staff", Stages: list77e2e03d, Writers: list3234d4d9, Title: Text{ZH: "当前操作员没有这项权限", EN: "This operator may not do this"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查这笔交易的结果，查清前不要重做。", EN: "First look up the result of this payment; do not repeat it before that is clear."}, When: listb9769451},
+		Step{Text: Text{ZH: "换有权限的操作员或主管登录后再做。", EN: "Have an operator or supervisor with the right log in and do it."}, When: list0960ce4c},
+		Step{Text: Text{ZH: "需要开权限就找店长或收单机构。", EN: "To get the right, ask the manager or the acquirer."}, When: list0960ce4c},
+	}, Remedies: listc798752b},
+	Cause{ID: "pinpad.fault", Segment: "pinpad", Act: "technician", Visit: true, Stages: listdd3979df, Writers: listce05eff4, Title: Text{ZH: "密码键盘没有响应或故障", EN: "The PIN pad is silent or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接密码键盘：重插连接线。", EN: "With an external PIN pad, plug its cable in again."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“密码键盘故障”，由技术人员更换。", EN: "If that fails, call the service provider with the terminal number, say PIN pad fault; a technician replaces it."}},
-	}, Remedies: list257},
-	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list274, Writers: list3, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
+	}, Remedies: list1f2e5904},
+	Cause{ID: "printer.fault", Segment: "printer", Act: "technician", Visit: true, Stages: list6823b871, Writers: listce05eff4, Title: Text{ZH: "打印机缺纸或故障", EN: "The printer is out of paper or faulty"}, Steps: []Step{
 		Step{Text: Text{ZH: "先装好热敏纸，光面朝外，合紧盖子。", EN: "First load thermal paper the right way round and close the cover."}},
-		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list275},
+		Step{Text: Text{ZH: "交易可能已成功：先查结果再补打，不要重刷。", EN: "The payment may have succeeded: look it up and reprint, do not repeat it."}, When: list556af3d6},
 		Step{Text: Text{ZH: "仍不能打印就找服务商，报终端号，由技术人员维修。", EN: "If it still does not print, call the service provider with the terminal number for a repair."}},
-	}, Remedies: list276},
-	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list233, Writers: list3, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
+	}, Remedies: listadce6183},
+	Cause{ID: "reader.dirty", Segment: "reader", Act: "staff", Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡头脏，多张卡都难读", EN: "The reader head is dirty, many cards are hard to read"}, Steps: []Step{
 		Step{Text: Text{ZH: "用读卡器专用清洁卡清洁卡槽两三次，再看两张不同的卡能不能读出来。", EN: "Clean the slot two or three times with a reader cleaning card, then see whether two different cards are read."}},
 		Step{Text: Text{ZH: "清洁后仍难读就找服务商，报终端号，更换读卡头。", EN: "If cards are still hard to read, call the service provider with the terminal number to replace the head."}},
-	}, Remedies: list277},
-	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
+	}, Remedies: list48400705},
+	Cause{ID: "reader.disconnected", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器断开或没有响应", EN: "The card reader is disconnected or silent"}, Steps: []Step{
 		Step{Text: Text{ZH: "外接读卡器：把数据线和电源线拔下重插，插紧。", EN: "With an external reader, unplug data and power cable and plug them in firmly."}},
 		Step{Text: Text{ZH: "仍不行就找服务商，报终端号，说“读卡器无响应”，由技术人员换线或读卡器。", EN: "If that fails, call the service provider with the terminal number, say reader silent; a technician replaces cable or reader."}},
-		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list223},
-	}, Remedies: list278},
-	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
+		Step{Text: Text{ZH: "等待期间可用扫码等其他方式收款。", EN: "Meanwhile take payments another way, such as a QR code."}, When: list0960ce4c},
+	}, Remedies: list78f5e1d9},
+	Cause{ID: "reader.fault", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器自检不通过", EN: "The card reader fails its self-test"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和自检代码，由技术人员更换读卡器。", EN: "Call the service provider with terminal number and self-test code; a technician replaces the reader."}},
-		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list223},
-	}, Remedies: list279},
-	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list233, Writers: list3, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
+		Step{Text: Text{ZH: "等待期间换其他读卡方式或扫码收款。", EN: "Meanwhile use another way of reading or a QR code."}, When: list0960ce4c},
+	}, Remedies: list4db87eed},
+	Cause{ID: "reader.line-noise", Segment: "reader", Act: "technician", Visit: true, Stages: list1123d3be, Writers: listce05eff4, Title: Text{ZH: "读卡器连接线受干扰或接触不良", EN: "The reader's cable suffers from noise or a bad contact"}, Steps: []Step{
 		Step{Text: Text{ZH: "插紧读卡器的线，让它远离电源线和电机。", EN: "Plug the reader cable in firmly and keep it away from power lines and motors."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“读卡器线路出错”，由技术人员换线并检查接地。", EN: "Call the service provider with the terminal number, say line errors at the reader; a technician replaces the cable and checks the earth."}},
-	}, Remedies: list257},
-	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: list220, Writers: list221, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
-		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list280},
+	}, Remedies: list1f2e5904},
+	Cause{ID: "risk.fraud", Segment: "issuer", Act: "staff", Stages: listcbb9d70e, Writers: liste83ea07d, Title: Text{ZH: "这张卡被列为风险卡，要求核实或留卡", EN: "The card is marked as a risk: verify or retain it"}, Steps: []Step{
+		Step{Text: Text{ZH: "不要再试这张卡；礼貌请顾客换付款方式。", EN: "Do not try this card again; politely ask for another way to pay."}, When: list4745a259},
 		Step{Text: Text{ZH: "按屏幕要求留卡或打收单机构授权电话，报应答码、终端号和时间；注意自身安全。", EN: "Retain the card or call the acquirer's authorisation line as the screen says, with code, terminal number and time; your safety comes first."}},
-	}, Remedies: list281},
-	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list249, Writers: list250, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
-		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: list226},
-		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: list222},
+	}, Remedies: list9ac0b504},
+	Cause{ID: "switch.malfunction", Segment: "switch", Act: "none", Stages: list8f79e5bf, Writers: list9645a7b5, Title: Text{ZH: "卡组织等转接网络故障或维护", EN: "The payment network is at fault or in maintenance"}, Steps: []Step{
+		Step{Text: Text{ZH: "等十分钟左右再试，期间可用现金或扫码。", EN: "Wait about ten minutes and try again; take cash or a QR payment meanwhile."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "重刷前先查上一笔结果。", EN: "Look up the last payment before repeating it."}, When: listb9769451},
 		Step{Text: Text{ZH: "终端和网络正常，不用重启，也不用报修。", EN: "Terminal and network are fine: no restart, no repair call."}},
-	}, Remedies: list251},
-	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
-		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: list222},
+	}, Remedies: list4d95377f},
+	Cause{ID: "terminal.app-crash", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "支付应用异常退出或无响应", EN: "The payment application crashes or hangs"}, Steps: []Step{
+		Step{Text: Text{ZH: "先查最后一笔交易的结果。", EN: "First look up the result of the last payment."}, When: listb9769451},
 		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
 		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术人员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
-	}, Remedies: list283},
-	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: list284, Writers: list239, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
+	}, Remedies: list8d0508bf},
+	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: listaa967c99, Writers: list3e3a31e6, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术人员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
-		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list244},
-	}, Remedies: list285},
-	Cause{ID: "terminal.client-cert", Segment: "terminal", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "终端自己的客户端证书过期或被主机拒绝", EN: "The terminal's own client certificate has expired or is refused"}, Steps: []Step{
+		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list12d08bdb},
+	}, Remedies: listad6671b5},
+	Cause{ID: "terminal.client-cert", Segment: "terminal", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "终端自己的客户端证书过期或被主机拒绝", EN: "The terminal's own client certificate has expired or is refused"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端的客户端证书过期”，请他们签发并安装新证书。", EN: "Call the service provider, give the terminal number, and say: its client certificate has ended, issue and install a new one."}},
 		Step{Text: Text{ZH: "不用重启，重启解决不了。", EN: "Do not restart, it changes nothing."}},
-	}, Remedies: list286},
-	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list287, Writers: list288, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
+	}, Remedies: list4191c935},
+	Cause{ID: "terminal.clock", Segment: "terminal", Act: "technician", Stages: list803e8d7c, Writers: list30755452, Title: Text{ZH: "终端时钟不准，证书和密钥因此失效", EN: "The terminal's clock is wrong, so certificates and keys fail"}, Steps: []Step{
 		Step{Text: Text{ZH: "联网校时，或请技术人员改正日期和时间。", EN: "Let the terminal take the time from the network, or have a technician correct date and time."}},
-		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list244},
+		Step{Text: Text{ZH: "校时后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list12d08bdb},
 		Step{Text: Text{ZH: "断电后又不准，就找服务商，报终端号，由技术人员更换时钟电池。", EN: "If it is wrong again after power-off, call the service provider with the terminal number; a technician replaces the clock battery."}},
-	}, Remedies: list289},
-	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list287, Writers: list239, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
+	}, Remedies: list451152e2},
+	Cause{ID: "terminal.config", Segment: "terminal", Act: "technician", Stages: list803e8d7c, Writers: list3e3a31e6, Title: Text{ZH: "终端参数不对（主机地址、TPDU、终端号、商户号或APN）", EN: "The terminal's settings are wrong (host address, TPDU, terminal or merchant number, APN)"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list244},
-	}, Remedies: list290},
-	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list12d08bdb},
+	}, Remedies: liste968418c},
+	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
 		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术人员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
-	}, Remedies: list277},
-	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list291, Writers: list292, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
+	}, Remedies: list48400705},
+	Cause{ID: "terminal.journal", Segment: "terminal", Act: "staff", Stages: list2a358077, Writers: list08319631, Title: Text{ZH: "流水不一致：重复流水、找不到原交易或有待冲正", EN: "Records differ: repeated trace number, original not found, or a reversal is waiting"}, Steps: []Step{
 		Step{Text: Text{ZH: "先按流水号查这笔交易，再看有没有待冲正；查清前不要重刷。", EN: "Look up the payment by its trace number and see whether a reversal waits; do not repeat before that."}},
 		Step{Text: Text{ZH: "等待冲正发送成功，或按提示重新签到。", EN: "Let the reversal go out, or sign in again if the terminal asks for it."}},
 		Step{Text: Text{ZH: "流水仍对不上就先结算；再打收单机构客服，报流水号、终端号和时间。", EN: "If records still differ, settle; then call the acquirer with trace number, terminal number and time."}},
-	}, Remedies: list293},
-	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list294, Writers: list292, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
-		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: list226},
-		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}, When: list226},
-		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "A technician must reload the master key on site and check key index and algorithm."}, When: list295},
+	}, Remedies: list6e9c2659},
+	Cause{ID: "terminal.keys", Segment: "terminal", Act: "technician", Visit: true, Stages: list6c815aed, Writers: list08319631, Title: Text{ZH: "终端密钥丢失或与主机不一致", EN: "The terminal's keys are lost or differ from the host's"}, Steps: []Step{
+		Step{Text: Text{ZH: "先重新签到，再试一笔。", EN: "Sign in again and try one payment."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "仍失败就找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "If it still fails, a technician must reload the master key on site and check key index and algorithm."}, When: listf08cbd48},
+		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "A technician must reload the master key on site and check key index and algorithm."}, When: list122fb9db},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
-	}, Remedies: list296},
-	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: list220, Writers: list2, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
+	}, Remedies: lista4a757e8},
+	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
-		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list244},
-	}, Remedies: list297},
-	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
+		Step{Text: Text{ZH: "登记后重新签到，再试一笔。", EN: "Then sign in again and try one payment."}, When: list12d08bdb},
+	}, Remedies: list38994cbe},
+	Cause{ID: "terminal.overloaded", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端处理器或内存不足", EN: "The terminal is short of processor time or memory"}, Steps: []Step{
 		Step{Text: Text{ZH: "关闭不用的应用，空闲时重启终端一次。", EN: "Close what is not needed and restart the terminal once in a quiet moment."}},
 		Step{Text: Text{ZH: "经常出现就找服务商，报终端号和时间，由技术人员检查应用或更换机型。", EN: "If it happens often, call the service provider with terminal number and time; a technician checks the applications or the model."}},
-	}, Remedies: list298},
-	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: list282, Writers: list3, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
+	}, Remedies: listac0d9ff8},
+	Cause{ID: "terminal.power", Segment: "terminal", Act: "technician", Visit: true, Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "供电不稳或电池不足", EN: "The power supply is unstable or the battery is weak"}, Steps: []Step{
 		Step{Text: Text{ZH: "用原装电源，直接插墙上插座，插紧；移动终端先充电。", EN: "Use the original power supply, plug it firmly into a wall socket; charge a mobile terminal."}},
 		Step{Text: Text{ZH: "仍然掉电就找服务商，报终端号和断电时间，安排技术人员更换电源或电池。", EN: "If it still drops, call the service provider with terminal number and times; a technician replaces supply or battery."}},
-	}, Remedies: list299},
-	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list300, Writers: list292, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
+	}, Remedies: listf82bd763},
+	Cause{ID: "terminal.protocol", Segment: "terminal", Act: "technician", Stages: list371e9daf, Writers: list08319631, Title: Text{ZH: "终端报文或协议版本与主机不符", EN: "The terminal's messages or protocol version do not suit the host"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号和应用版本，请技术人员核对报文格式和协议版本。", EN: "Call the service provider with the code, terminal number and application version; a technician checks message format and protocol version."}},
-		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list244},
+		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list12d08bdb},
 		Step{Text: Text{ZH: "需要时升级到服务商指定的版本。", EN: "If told so, install the version the provider names."}},
-	}, Remedies: list301},
-	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list302, Writers: list239, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
+	}, Remedies: list7891ab4f},
+	Cause{ID: "terminal.session", Segment: "terminal", Act: "staff", Stages: list38c8d134, Writers: list3e3a31e6, Title: Text{ZH: "终端未签到，或批次号与主机不一致", EN: "The terminal is not signed in, or its batch number differs from the host's"}, Steps: []Step{
 		Step{Text: Text{ZH: "在终端菜单做一次“签到”。", EN: "Choose sign-in in the terminal's menu."}},
 		Step{Text: Text{ZH: "提示批次不一致或未结算时，先结算再签到。", EN: "If it says that the batch differs or is open, settle first, then sign in."}},
 		Step{Text: Text{ZH: "还不行就打收单机构客服，报应答码、终端号和批次号。", EN: "If that fails, call the acquirer with the code, the terminal number and the batch number."}},
-	}, Remedies: list303},
-	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: list282, Writers: list3, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
+	}, Remedies: list179d9c4a},
+	Cause{ID: "terminal.storage-fault", Segment: "terminal", Act: "technician", Visit: true, Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端存储损坏或寿命将尽", EN: "The terminal's storage is failing or worn out"}, Steps: []Step{
 		Step{Text: Text{ZH: "能结算就先结算。", EN: "Settle while it still works."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，说“存储故障”，安排技术人员更换。", EN: "Call the service provider with the terminal number, say storage fault, and have it replaced."}},
-	}, Remedies: list304},
-	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: list282, Writers: list3, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
+	}, Remedies: list025e43af},
+	Cause{ID: "terminal.storage-full", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端存储空间已满", EN: "The terminal's storage is full"}, Steps: []Step{
 		Step{Text: Text{ZH: "先结算并上送本批交易，保住交易记录。", EN: "First settle and upload the batch, so that no record is lost."}},
 		Step{Text: Text{ZH: "找服务商，报终端号，由技术人员清理日志和无用文件；不要自行删除交易文件。", EN: "Call the service provider with the terminal number; a technician clears logs and unused files. Do not delete payment files yourself."}},
-	}, Remedies: list305},
-	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: list273, Writers: list3, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
+	}, Remedies: list3a76d299},
+	Cause{ID: "terminal.tamper", Segment: "terminal", Act: "technician", Visit: true, Stages: listdd3979df, Writers: listce05eff4, Title: Text{ZH: "安全模块报告被拆动或自锁", EN: "The security module reports tampering or has locked itself"}, Steps: []Step{
 		Step{Text: Text{ZH: "立即停用终端，不要拆开，保持原样。", EN: "Stop using the terminal at once, do not open it, leave it as it is."}},
 		Step{Text: Text{ZH: "打收单机构客服，报终端号和时间，说“安全模块报警”，由技术人员换机。", EN: "Call the acquirer with terminal number and time, say tamper alarm; a technician replaces it."}},
-	}, Remedies: list306},
-	Cause{ID: "terminal.trust-store", Segment: "terminal", Act: "technician", Stages: list243, Writers: list3, Title: Text{ZH: "终端证书库里的根证书已过期", EN: "A root certificate in the terminal's own store has expired"}, Steps: []Step{
+	}, Remedies: list40a55ac9},
+	Cause{ID: "terminal.trust-store", Segment: "terminal", Act: "technician", Stages: list74156434, Writers: listce05eff4, Title: Text{ZH: "终端证书库里的根证书已过期", EN: "A root certificate in the terminal's own store has expired"}, Steps: []Step{
 		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端的根证书过期”，请他们更新。", EN: "Call the service provider, give the terminal number, and say: a root certificate on the terminal has expired, install the new one."}},
 		Step{Text: Text{ZH: "不用找收单机构，主机的证书是好的；也不要关闭证书检查。", EN: "Do not call the acquirer, the host's certificate is good; and do not switch off certificate checks."}},
-	}, Remedies: list286},
+	}, Remedies: list4191c935},
 	Cause{ID: "unexplained", Segment: "unknown", Act: "none", Title: Text{ZH: "原因不明，现有证据解释不了", EN: "Cause unknown, the evidence does not explain it"}, Steps: []Step{
 		Step{Text: Text{ZH: "记下屏幕上的应答码、终端号和时间。", EN: "Note the code on the screen, the terminal number and the time."}},
-		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: list222},
+		Step{Text: Text{ZH: "先查这笔交易结果，再决定是否重做。", EN: "Look up the result of this payment before doing it again."}, When: listb9769451},
 		Step{Text: Text{ZH: "再次出现就打收单机构客服，报以上三项和本机的交接码。", EN: "If it comes again, call the acquirer with those three and this terminal's hand-off code."}},
-	}, Remedies: list307},
-	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
+	}, Remedies: list52359181},
+	Cause{ID: "wan.dns", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "域名解析不了", EN: "Names cannot be resolved (DNS)"}, Steps: []Step{
 		Step{Text: Text{ZH: "有路由器就重启一次。", EN: "If there is a router, restart it once."}},
 		Step{Text: Text{ZH: "不行就打宽带运营商，说“域名解析不了”，报宽带账号和时间。", EN: "If it fails, tell the internet carrier that names do not resolve, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可在终端上改用备用DNS。", EN: "A technician can set another DNS server on the terminal."}},
-	}, Remedies: list308},
-	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list222},
+	}, Remedies: list83050812},
+	Cause{ID: "wan.loss", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路丢包严重", EN: "The internet line loses many packets"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
 		Step{Text: Text{ZH: "打宽带运营商报障，说“丢包严重”，报宽带账号和时间。", EN: "Report heavy packet loss to the internet carrier, with account number and time."}},
 		Step{Text: Text{ZH: "在此之前改用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list309},
-	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
+	}, Remedies: lista46d1cb1},
+	Cause{ID: "wan.mtu", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网线路上大数据包过不去", EN: "Large packets vanish on the internet line"}, Steps: []Step{
 		Step{Text: Text{ZH: "打宽带运营商，说“大包不通，小包正常”，报宽带账号和时间。", EN: "Tell the internet carrier that large packets vanish while small ones pass, with account number and time."}},
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list263},
-	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
+	}, Remedies: listba7766b3},
+	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
-	}, Remedies: list310},
-	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
-		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: list222},
+	}, Remedies: list846eccd6},
+	Cause{ID: "wan.slow", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网太慢，超过终端等待时间", EN: "The internet line is slower than the terminal waits"}, Steps: []Step{
+		Step{Text: Text{ZH: "超时的交易先查结果，不要重刷。", EN: "Look up payments that timed out; do not repeat them."}, When: listb9769451},
 		Step{Text: Text{ZH: "停掉店内的下载和视频。", EN: "Stop downloads and videos in the shop."}},
 		Step{Text: Text{ZH: "仍慢就打宽带运营商，报宽带账号和时间，或改用移动网络。", EN: "If it stays slow, call the internet carrier with account number and time, or use the mobile network."}},
-	}, Remedies: list311},
-	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list231, Writers: list3, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
-		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: list226},
+	}, Remedies: listbfb12e8e},
+	Cause{ID: "wan.tls", Segment: "wan", Act: "technician", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "加密连接被中途拦截，或终端的信任证书过旧", EN: "The encrypted connection is intercepted, or the terminal's trusted certificates are old"}, Steps: []Step{
+		Step{Text: Text{ZH: "换移动网络试一笔：若成功，是店内网络拦截了加密连接。", EN: "Try one payment over the mobile network: if it works, the shop's network intercepts."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "都失败就找服务商，报终端号，由技术人员更新信任证书。", EN: "If both fail, call the service provider with the terminal number to renew the trusted certificates."}},
 		Step{Text: Text{ZH: "不要在终端上关闭证书检查。", EN: "Do not switch off certificate checks on the terminal."}},
-	}, Remedies: list312},
-	Cause{ID: "wan.tls-large-hello", Segment: "wan", Act: "carrier", Stages: list231, Writers: list3, Title: Text{ZH: "线路吞掉较大的TLS握手首包，较小的能过", EN: "The line swallows large first messages of TLS, small ones get through"}, Steps: []Step{
-		Step{Text: Text{ZH: "换另一个网络（移动网络或店内网络）再试一笔。", EN: "Try one payment over the other network, mobile or the shop's."}, When: list226},
+	}, Remedies: list159cfa55},
+	Cause{ID: "wan.tls-large-hello", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "线路吞掉较大的TLS握手首包，较小的能过", EN: "The line swallows large first messages of TLS, small ones get through"}, Steps: []Step{
+		Step{Text: Text{ZH: "换另一个网络（移动网络或店内网络）再试一笔。", EN: "Try one payment over the other network, mobile or the shop's."}, When: listf08cbd48},
 		Step{Text: Text{ZH: "请服务商更新终端设置：TLS握手不带后量子密钥，首包小于一个数据包。", EN: "Have the service provider set the terminal's TLS to send no post-quantum key share, so that its first message fits into one packet."}},
 		Step{Text: Text{ZH: "打运营商报障，说“超过一个包的TLS首包被丢弃”。", EN: "Report it to the carrier: first messages of TLS that exceed one packet are dropped."}},
 		Step{Text: Text{ZH: "不用重启终端或路由器，重启解决不了。", EN: "Do not restart terminal or router, it changes nothing."}},
-	}, Remedies: list313},
+	}, Remedies: liste0f614ca},
 }, Coverage: []Coverage{
-	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: list314, Causes: list315, Checks: list316, Remedies: list317},
-	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: list318, Causes: list319, Checks: list320, Remedies: list321},
-	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list322, Causes: list323, Checks: list324, Remedies: list325},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list326, Causes: list327, Checks: list328, Remedies: list329},
-	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list330, Causes: list331, Checks: list332, Remedies: list311},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list333, Causes: list334, Checks: list335, Remedies: list336},
-	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list333, Causes: list337, Checks: list338, Remedies: list257, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
-	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list322, Causes: list339, Checks: list340, Remedies: list341},
-	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list333, Causes: list342, Checks: list343, Remedies: list344},
-	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list333, Causes: list345, Checks: list346, Remedies: list232},
-	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: list347, Causes: list348, Checks: list349, Remedies: list256},
-	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list333, Causes: list350, Checks: list351, Remedies: list254},
-	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: list352, Causes: list353, Checks: list354, Remedies: list355},
-	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: list352, Causes: list356, Checks: list357, Remedies: list358},
-	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list333, Causes: list359, Checks: list360, Remedies: list242},
-	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list333, Causes: list361, Checks: list362, Remedies: list242},
-	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list363, Causes: list364, Checks: list365, Remedies: list251},
-	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list330, Causes: list366, Checks: list360, Remedies: list240},
-	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list330, Causes: list367, Checks: list368, Remedies: list242},
-	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list363, Causes: list366, Checks: list369, Remedies: list240},
-	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list333, Causes: list370, Checks: list371, Remedies: list298, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
-	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: list352, Causes: list372, Checks: list373, Remedies: list260},
-	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: list374, Causes: list375, Checks: list376, Remedies: list377},
-	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: list378, Causes: list379, Checks: list380, Remedies: list381},
-	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list382, Causes: list383, Checks: list384, Remedies: list257},
-	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list363, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
-	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: list314, Causes: list385, Checks: list386, Remedies: list299},
-	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: list352, Causes: list387, Checks: list388, Remedies: list389},
-	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list390, Causes: list391, Checks: list392, Remedies: list277, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
-	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list382, Causes: list393, Checks: list394, Remedies: list395, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
-	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: list352, Causes: list396, Checks: list397, Remedies: list305},
-	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: list352, Causes: list398, Checks: list399, Remedies: list304},
-	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list333, Causes: list400, Checks: list401, Remedies: list402},
-	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: list374, Causes: list403, Checks: list404, Remedies: list405},
-	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list322, Causes: list406, Checks: list407, Remedies: list408},
-	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: list347, Causes: list409, Checks: list410, Remedies: list285},
-	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list390, Causes: list411, Checks: list412, Remedies: list413},
-	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list330, Causes: list414, Checks: list415, Remedies: list290},
-	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: list352, Causes: list416, Checks: list417, Remedies: list418},
-	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list382, Causes: list419, Checks: list420, Remedies: list301},
-	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: list421, Checks: list422, Remedies: list296},
-	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list423, Causes: list424, Checks: list425, Remedies: list234},
-	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list382, Causes: list426, Checks: list427, Remedies: list230},
-	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list382, Causes: list428, Checks: list373, Remedies: list230},
-	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list429, Causes: list430, Checks: list373, Remedies: list224},
-	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list382, Causes: list428, Checks: list373, Remedies: list230},
-	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: list352, Causes: list431, Checks: list432, Remedies: list235},
-	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list363, Causes: list433, Checks: list373, Remedies: list227},
-	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list423, Causes: list434, Checks: list435, Remedies: list237},
-	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list436, Causes: list431, Checks: list435, Remedies: list235},
-	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: list352, Causes: list437, Checks: list373, Remedies: list225},
-	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: list352, Causes: list438, Checks: list439, Remedies: list440},
-	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: list378, Causes: list441, Checks: list442, Remedies: list271},
-	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: list352, Causes: list443, Checks: list444, Remedies: list293},
-	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: list352, Causes: list445, Checks: list446, Remedies: list447},
-	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list448, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
-	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list390, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
-	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list330, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
-	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list333, Causes: list449, Checks: list450, Remedies: list297},
-	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list382, Causes: list434, Checks: list451, Remedies: list237},
-	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list333, Causes: list370, Checks: list452, Remedies: list298},
-	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: list352, Causes: list409, Checks: list453, Remedies: list285},
-	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: list314, Causes: list454, Checks: list455, Remedies: list456},
-	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list457, Causes: list458, Checks: list459, Remedies: list460},
-	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list461, Causes: list462, Checks: list463, Remedies: list464},
-	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list382, Checks: list465, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
-	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list429, Causes: list466, Checks: list467, Remedies: list468},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list429, Causes: list469, Checks: list470, Remedies: list471},
-	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list322, Causes: list472, Checks: list473, Remedies: list474},
-	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list333, Causes: list475, Checks: list476, Remedies: list477},
-	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: list352, Causes: list478, Checks: list479, Remedies: list480},
-	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: list352, Causes: list481, Checks: list482, Remedies: list483},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: list347, Causes: list484, Checks: list485, Remedies: list486},
-	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: list352, Causes: list419, Checks: list487, Remedies: list488},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: list374, Causes: list489, Checks: list490, Remedies: list491},
-	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: list318, Causes: list492, Checks: list493, Remedies: list494},
-	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list429, Causes: list396, Checks: list397, Remedies: list495},
-	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: list352, Causes: list398, Checks: list399, Remedies: list496},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list497, Causes: list406, Checks: list410, Remedies: list498},
-	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list390, Causes: list499, Checks: list412, Remedies: list286},
-	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list330, Causes: list398, Checks: list444, Remedies: list500},
-	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list501, Causes: list502, Checks: list503, Remedies: list504},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list461, Causes: list505, Checks: list506, Remedies: list246},
-	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list429, Causes: list507, Checks: list432, Remedies: list508},
-	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list382, Causes: list509, Checks: list451, Remedies: list510},
-	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list429, Causes: list430, Checks: list373, Remedies: list511},
-	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list436, Causes: list512, Checks: list435, Remedies: list235},
-	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: list352, Causes: list513, Checks: list373, Remedies: list514},
-	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: list352, Causes: list515, Checks: list516, Remedies: list517},
-	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: list352, Causes: list518, Checks: list519, Remedies: list520},
-	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: list352, Checks: list444, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
-	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: list352, Causes: list445, Checks: list521, Remedies: list522},
-	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list333, Checks: list368, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
-	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list448, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
-	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list382, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
-	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list363, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
-	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list448, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
-	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list390, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
-	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list523, Causes: list524, Checks: list373, Remedies: list525},
-	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: list352, Checks: list526, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
-	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list523, Checks: list444, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
-	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list527, Causes: list441, Checks: list528, Remedies: list529},
-	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list333, Checks: list401, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
-	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: list352, Checks: list388, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
-	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list333, Causes: list370, Checks: list452, Remedies: list530},
-	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list531, Checks: list532, Remedies: list533},
-	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: list421, Checks: list534, Remedies: list535},
-	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list536, Checks: list415, Remedies: list537},
-	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list538, Checks: list539, Remedies: list540},
-	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: list541, Checks: list519, Remedies: list542},
-	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list434, Checks: list526, Remedies: list543},
-	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: list544, Checks: list545, Remedies: list546},
-	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list547, Checks: list369, Remedies: list548},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list549, Checks: list526, Remedies: list550},
+	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: lista6d725c5, Causes: list366e14b5, Checks: list5f331649, Remedies: listb45a7fa3},
+	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: liste5e1aa1e, Causes: listb6ee3967, Checks: listd210214a, Remedies: listb1eccd52},
+	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list17cdd139, Causes: listbdc1e026, Checks: list248fcda4, Remedies: listbe43e376},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: list76028d77, Checks: list8f38c7db, Remedies: listbf1379d0},
+	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list758786ad, Causes: listfef86651, Checks: list702fe8aa, Remedies: listbfb12e8e},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list64aefbaf, Causes: list6be3ec67, Checks: list9cc36b86, Remedies: list1241eadf},
+	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list64aefbaf, Causes: list53be121b, Checks: listdd83295b, Remedies: list1f2e5904, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
+	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list17cdd139, Causes: list4e056360, Checks: lista70cb62c, Remedies: list3ccdfd67},
+	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list64aefbaf, Causes: lista56b1862, Checks: list010bf82f, Remedies: list7d354c50},
+	Coverage{ID: "C10", What: Text{ZH: "频繁切换网络", EN: "Frequent change of network"}, Seeds: list64aefbaf, Causes: listf0861010, Checks: lista34259f6, Remedies: list5a0c472d},
+	Coverage{ID: "C11", What: Text{ZH: "路由器或店内网络设备故障", EN: "Router or the merchant's network devices"}, Seeds: listbcb0164f, Causes: list13c729f5, Checks: listb9130925, Remedies: list5f74d9a5},
+	Coverage{ID: "C12", What: Text{ZH: "多个网络互相干扰", EN: "Several networks disturbing each other"}, Seeds: list64aefbaf, Causes: list48d28b69, Checks: list2908ccad, Remedies: listb3e8810a},
+	Coverage{ID: "C13", What: Text{ZH: "端口不对或没开", EN: "Port wrong or closed"}, Seeds: listce8b9a22, Causes: list15161691, Checks: listaf89afb2, Remedies: list096365ea},
+	Coverage{ID: "C14", What: Text{ZH: "网卡缺失或不工作", EN: "Network card missing or not working"}, Seeds: listce8b9a22, Causes: list766179f9, Checks: list737dd327, Remedies: listfb4d7706},
+	Coverage{ID: "C15", What: Text{ZH: "服务器繁忙", EN: "Server busy"}, Seeds: list64aefbaf, Causes: list52182975, Checks: lista8329a7b, Remedies: list9d70aeda},
+	Coverage{ID: "C16", What: Text{ZH: "服务器软硬件故障", EN: "Server hardware or software fault"}, Seeds: list64aefbaf, Causes: list1bb834fd, Checks: listc8daf44b, Remedies: list9d70aeda},
+	Coverage{ID: "C17", What: Text{ZH: "银行或机构技术故障", EN: "Technical fault at a bank or institution"}, Seeds: list46b301c0, Causes: list3eb9021f, Checks: list08a468db, Remedies: list4d95377f},
+	Coverage{ID: "C18", What: Text{ZH: "支付接口异常", EN: "Payment interface abnormal"}, Seeds: list758786ad, Causes: list7e793de6, Checks: lista8329a7b, Remedies: liste645cd46},
+	Coverage{ID: "C19", What: Text{ZH: "平台维护", EN: "Platform maintenance"}, Seeds: list758786ad, Causes: listd28f6c9a, Checks: list76e8857d, Remedies: list9d70aeda},
+	Coverage{ID: "C20", What: Text{ZH: "网关不稳、系统性问题", EN: "Unstable gateway, systemic problem"}, Seeds: list46b301c0, Causes: list7e793de6, Checks: list42d9a2f5, Remedies: liste645cd46},
+	Coverage{ID: "C21", What: Text{ZH: "商户自己的收银服务器过载", EN: "The merchant's own POS server overloaded"}, Seeds: list64aefbaf, Causes: listdcb1eea3, Checks: lista48ccfb8, Remedies: listac0d9ff8, Hidden: Text{ZH: "收银服务器不在终端内，看不到它的负载；只能排除终端自身和主机变慢", EN: "The POS server is not in the terminal and its load is not seen; only the terminal's own load and a slow host can be ruled out"}},
+	Coverage{ID: "C22", What: Text{ZH: "平台限制交易类型或金额", EN: "Platform limits type or amount"}, Seeds: listce8b9a22, Causes: list152a654a, Checks: list5e55f3a2, Remedies: listf3346517},
+	Coverage{ID: "C23", What: Text{ZH: "终端硬件故障（未指明）", EN: "Terminal hardware fault (unspecified)"}, Seeds: liste6860830, Causes: listc26e6ae5, Checks: listb5c40f7a, Remedies: list95edb4f4},
+	Coverage{ID: "C24", What: Text{ZH: "读卡器故障", EN: "Card reader fault"}, Seeds: listf1536075, Causes: listea59bf42, Checks: lista73036b3, Remedies: liste6ce9062},
+	Coverage{ID: "C25", What: Text{ZH: "键盘或密码键盘故障", EN: "Keypad or PIN pad fault"}, Seeds: list52607b16, Causes: list71517aae, Checks: listcad5bfe3, Remedies: list1f2e5904},
+	Coverage{ID: "C26", What: Text{ZH: "显示屏故障", EN: "Display fault"}, Seeds: list46b301c0, Hidden: Text{ZH: "终端看不见自己的屏幕亮不亮，只能靠人看", EN: "A terminal cannot see its own screen; a person must look"}},
+	Coverage{ID: "C27", What: Text{ZH: "供电不稳或断电", EN: "Power unstable or absent"}, Seeds: lista6d725c5, Causes: listc7386e63, Checks: listc76e66c1, Remedies: listf82bd763},
+	Coverage{ID: "C28", What: Text{ZH: "终端没开机或状态异常", EN: "Terminal not switched on or in an abnormal state"}, Seeds: listce8b9a22, Causes: list5edc051d, Checks: list74fdc221, Remedies: listada68883},
+	Coverage{ID: "C29", What: Text{ZH: "潮湿、脏污、通风差", EN: "Damp or dirty place, poor ventilation"}, Seeds: list41af7528, Causes: liste10f8507, Checks: list4aa60a8b, Remedies: list48400705, Hidden: Text{ZH: "没有湿度和灰尘传感器，只能看到过热和读卡变差", EN: "No sensor for damp or dirt; only heat and worse reads are seen"}},
+	Coverage{ID: "C30", What: Text{ZH: "灰尘、滤网、垃圾文件", EN: "Dust, filters, junk files"}, Seeds: list52607b16, Causes: list3907d533, Checks: list4c92fc68, Remedies: listf4e6f8e2, Hidden: Text{ZH: "灰尘和滤网看不到，只能看到温度和存储空间", EN: "Dust and filters are not seen, only temperature and storage"}},
+	Coverage{ID: "C31", What: Text{ZH: "存储已满", EN: "Storage full"}, Seeds: listce8b9a22, Causes: list0fb750a1, Checks: listd9a56405, Remedies: list3a76d299},
+	Coverage{ID: "C32", What: Text{ZH: "磁盘或闪存故障", EN: "Disk or flash fault"}, Seeds: listce8b9a22, Causes: listf78f8dda, Checks: list7bad5d58, Remedies: list025e43af},
+	Coverage{ID: "C33", What: Text{ZH: "长期未用", EN: "Long time unused"}, Seeds: list64aefbaf, Causes: listcdb537b2, Checks: listdca964a1, Remedies: listead13ea0},
+	Coverage{ID: "C34", What: Text{ZH: "软件缺陷、损坏或崩溃", EN: "Software bug, damage or crash"}, Seeds: liste6860830, Causes: list50c2fdbe, Checks: list8680b501, Remedies: listaefcee7c},
+	Coverage{ID: "C35", What: Text{ZH: "软件冲突或版本不兼容", EN: "Software conflict or incompatible version"}, Seeds: list17cdd139, Causes: lista5613a43, Checks: listc779c797, Remedies: listbb68b000},
+	Coverage{ID: "C36", What: Text{ZH: "旧版本有已知缺陷", EN: "Old version with known defects"}, Seeds: listbcb0164f, Causes: listc6275dfd, Checks: list2152d0b7, Remedies: listad6671b5},
+	Coverage{ID: "C37", What: Text{ZH: "缺少安全补丁", EN: "Security patch missing"}, Seeds: list41af7528, Causes: list4ce6a1ba, Checks: listeaa00f1b, Remedies: list6e189b15},
+	Coverage{ID: "C38", What: Text{ZH: "系统设置错误", EN: "System configuration error"}, Seeds: list758786ad, Causes: listfcbc1e3e, Checks: list00028749, Remedies: liste968418c},
+	Coverage{ID: "C39", What: Text{ZH: "传输协议配置错误或不兼容", EN: "Transfer protocol misconfigured or incompatible"}, Seeds: listce8b9a22, Causes: list6caa572d, Checks: list96fc0de1, Remedies: list9ce989c0},
+	Coverage{ID: "C40", What: Text{ZH: "收到错误的支付指令", EN: "Wrong payment instruction received"}, Seeds: list52607b16, Causes: list9da65c68, Checks: list09049411, Remedies: list7891ab4f},
+	Coverage{ID: "C41", What: Text{ZH: "交易密钥或MAC问题", EN: "Transaction key or MAC problem"}, Causes: listfd10d2e0, Checks: list6f6faa46, Remedies: lista4a757e8},
+	Coverage{ID: "C42", What: Text{ZH: "卡片损坏", EN: "Card damaged (stripe or chip)"}, Seeds: list93b38dc2, Causes: list41b07957, Checks: listc12d4409, Remedies: listb37d51b9},
+	Coverage{ID: "C43", What: Text{ZH: "卡片过期", EN: "Card expired"}, Seeds: list52607b16, Causes: list9cb969a1, Checks: listb77cccd4, Remedies: list54bddc63},
+	Coverage{ID: "C44", What: Text{ZH: "卡片未激活或睡眠", EN: "Card not activated or dormant"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list54bddc63},
+	Coverage{ID: "C45", What: Text{ZH: "余额不足", EN: "Insufficient balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfef2564b},
+	Coverage{ID: "C46", What: Text{ZH: "卡片冻结或无效", EN: "Card frozen or invalid"}, Seeds: list52607b16, Causes: list388b43fa, Checks: list5e55f3a2, Remedies: list54bddc63},
+	Coverage{ID: "C47", What: Text{ZH: "卡号不符", EN: "Card number mismatch"}, Seeds: listce8b9a22, Causes: listc21332e2, Checks: list601a6c38, Remedies: list96439541},
+	Coverage{ID: "C48", What: Text{ZH: "密码错误", EN: "Wrong PIN"}, Seeds: list46b301c0, Causes: list28cb9410, Checks: list5e55f3a2, Remedies: listba118f71},
+	Coverage{ID: "C49", What: Text{ZH: "付款方式或卡种选错", EN: "Wrong payment method or card type"}, Seeds: list93b38dc2, Causes: list7dd6f4e7, Checks: list29328d00, Remedies: listf045ea4c},
+	Coverage{ID: "C50", What: Text{ZH: "卡号、有效期或安全码输错", EN: "Number, expiry or CVV typed wrongly"}, Seeds: list47c3a083, Causes: listc21332e2, Checks: list29328d00, Remedies: list96439541},
+	Coverage{ID: "C51", What: Text{ZH: "超过卡片限额", EN: "Over the card's limit"}, Seeds: listce8b9a22, Causes: listaaf71cf8, Checks: list5e55f3a2, Remedies: listcf791768},
+	Coverage{ID: "C52", What: Text{ZH: "没有交易权限", EN: "No permission for the transaction"}, Seeds: listce8b9a22, Causes: list2a44d595, Checks: listc6ce5fa1, Remedies: list49d99b52},
+	Coverage{ID: "C53", What: Text{ZH: "操作失误、金额输错", EN: "Operator error, wrong amount"}, Seeds: listf1536075, Causes: listdd59a1ae, Checks: listccedf335, Remedies: list1746c5c7},
+	Coverage{ID: "C54", What: Text{ZH: "同一请求重复提交", EN: "The same request submitted twice"}, Seeds: listce8b9a22, Causes: liste4abd941, Checks: listca907d3c, Remedies: list6e9c2659},
+	Coverage{ID: "C55", What: Text{ZH: "疑似欺诈", EN: "Fraud suspected"}, Seeds: listce8b9a22, Causes: list2a0aa1e0, Checks: listc1f4b051, Remedies: list30ebc836},
+	Coverage{ID: "C56", What: Text{ZH: "员工未培训", EN: "Staff not trained"}, Seeds: list227cfe15, Hidden: Text{ZH: "是否受过培训无法观察；操作失误多只是线索，不下结论", EN: "Whether people are trained cannot be observed; many operator errors are a hint, no proof"}},
+	Coverage{ID: "C57", What: Text{ZH: "第三方渠道、低价机、杂牌", EN: "Third-party channel, cheap device, brand"}, Seeds: list41af7528, Hidden: Text{ZH: "购买渠道和品牌不在终端内，管理平台台账可查型号和序列号", EN: "Sales channel and brand are not in the terminal; the fleet's inventory knows model and serial number"}},
+	Coverage{ID: "C58", What: Text{ZH: "费率过高或过低", EN: "Fee too high or low"}, Seeds: list758786ad, Hidden: Text{ZH: "费率在收单机构侧，终端看不到", EN: "Fees live at the acquirer; the terminal does not see them"}},
+	Coverage{ID: "C59", What: Text{ZH: "入网不规范、假代理、安装不当", EN: "Irregular onboarding, fake provider, bad installation"}, Seeds: list64aefbaf, Causes: list58f75ca8, Checks: listf3dd5789, Remedies: list38994cbe},
+	Coverage{ID: "C60", What: Text{ZH: "卡技术多样、系统不完善", EN: "Many card technologies, imperfect system"}, Seeds: list52607b16, Causes: list7dd6f4e7, Checks: listd57c8e0b, Remedies: listf045ea4c},
+	Coverage{ID: "C61", What: Text{ZH: "产品性能不足、优化差", EN: "Product with too little power, poor optimisation"}, Seeds: list64aefbaf, Causes: listdcb1eea3, Checks: listda6e387f, Remedies: listac0d9ff8},
+	Coverage{ID: "C62", What: Text{ZH: "系统刚更新", EN: "Recent system update"}, Seeds: listce8b9a22, Causes: listc6275dfd, Checks: list951d05d6, Remedies: listad6671b5},
+	Coverage{ID: "R1", What: Text{ZH: "检查连线和电源", EN: "Check connection and power"}, Seeds: lista6d725c5, Causes: list7efc820f, Checks: list56451bc6, Remedies: listf5517e2d},
+	Coverage{ID: "R2", What: Text{ZH: "检查或重插线缆和插头", EN: "Check or reseat cables and plugs"}, Seeds: list1af1809b, Causes: list76d3f587, Checks: listc16f2164, Remedies: listc67cf940},
+	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list0af63ce8, Causes: list2ec7dee9, Checks: listdd9a6b36, Remedies: liste478f32f},
+	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list52607b16, Checks: listcf00cd1e, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
+	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list20bbb660, Causes: list2cfa987f, Checks: list868a3a4c, Remedies: listbd8f1419},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list965286a7, Checks: list5dc68800, Remedies: list2af2c30c},
+	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list17cdd139, Causes: listb110e487, Checks: list6c336628, Remedies: listd6d24bfb},
+	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list64aefbaf, Causes: listbd2d0335, Checks: list31256ee1, Remedies: list7abbec3e},
+	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: listce8b9a22, Causes: list18c74728, Checks: listae969ba4, Remedies: list28f38595},
+	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: listce8b9a22, Causes: list547d56fe, Checks: list231f4f54, Remedies: list22d215cd},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: listbcb0164f, Causes: list93df3d6a, Checks: list3f4c7f5d, Remedies: list8c5164b6},
+	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: listce8b9a22, Causes: list9da65c68, Checks: listfbdfd00c, Remedies: list89bd914f},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: liste6860830, Causes: list647337f2, Checks: list02ccbc28, Remedies: listf3fd90e0},
+	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: liste5e1aa1e, Causes: list5b76265d, Checks: listea3dd8a3, Remedies: listeb0fabb9},
+	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list20bbb660, Causes: list0fb750a1, Checks: listd9a56405, Remedies: list66f56842},
+	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: listce8b9a22, Causes: listf78f8dda, Checks: list7bad5d58, Remedies: listee335b1b},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list375dcc9e, Causes: lista5613a43, Checks: list2152d0b7, Remedies: liste656e9ac},
+	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list41af7528, Causes: list9cc580fe, Checks: listeaa00f1b, Remedies: list4191c935},
+	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list758786ad, Causes: listf78f8dda, Checks: listca907d3c, Remedies: list3621a5de},
+	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list22922229, Causes: list7f1f12ea, Checks: list619a4d88, Remedies: list99b5ba9e},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: lista72571d2, Checks: list51e638fd, Remedies: lista52770f5},
+	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list20bbb660, Causes: listafad46de, Checks: list601a6c38, Remedies: list7652ec08},
+	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list52607b16, Causes: list62771430, Checks: listd57c8e0b, Remedies: listbe6915d7},
+	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfe2b846a},
+	Coverage{ID: "R25", What: Text{ZH: "核对卡信息、金额和付款方式", EN: "Check card data, amount and way of paying"}, Seeds: list47c3a083, Causes: list788d7f9e, Checks: list29328d00, Remedies: list96439541},
+	Coverage{ID: "R26", What: Text{ZH: "核对限额", EN: "Check the limits"}, Seeds: listce8b9a22, Causes: list4c07ca26, Checks: list5e55f3a2, Remedies: list680ce114},
+	Coverage{ID: "R27", What: Text{ZH: "检查操作员权限", EN: "Check the operator's rights"}, Seeds: listce8b9a22, Causes: listb5dffa43, Checks: list6ab2115b, Remedies: listfb97b103},
+	Coverage{ID: "R28", What: Text{ZH: "重做前先确认上一笔、查流水", EN: "Confirm the last payment in the journal before repeating"}, Seeds: listce8b9a22, Causes: lista34ab4d5, Checks: list67794092, Remedies: listefe70c76},
+	Coverage{ID: "R29", What: Text{ZH: "软件里增加防重复机制", EN: "Add duplicate detection to the software"}, Seeds: listce8b9a22, Checks: listca907d3c, Hidden: Text{ZH: "这是应用开发者的事，终端内无法做；能看到的只有流水号是否重复", EN: "That is the application developer's work and cannot be done in a terminal; only repeated trace numbers are seen"}},
+	Coverage{ID: "R30", What: Text{ZH: "怀疑欺诈或拆机时停止并上报", EN: "Stop and report on suspected fraud or tampering"}, Seeds: listce8b9a22, Causes: list2a0aa1e0, Checks: list1cbd32c5, Remedies: list7ac6b43b},
+	Coverage{ID: "R31", What: Text{ZH: "升级服务器软硬件", EN: "Upgrade the server's hardware and software"}, Seeds: list64aefbaf, Checks: list76e8857d, Hidden: Text{ZH: "服务器不在终端内；只能由管理平台看到同一主机反复出错", EN: "The server is not in the terminal; only the fleet sees one host fail again and again"}},
+	Coverage{ID: "R32", What: Text{ZH: "定期保养检查", EN: "Regular maintenance and inspection"}, Seeds: list227cfe15, Hidden: Text{ZH: "保养是日常管理，不是某次故障的处理办法", EN: "Maintenance is routine, not an answer to one fault"}},
+	Coverage{ID: "R33", What: Text{ZH: "建立监控", EN: "Set up monitoring"}, Seeds: list52607b16, Hidden: Text{ZH: "本程序就是监控；是否在线由管理平台看心跳", EN: "This program is the monitoring; the fleet side sees its heartbeat"}},
+	Coverage{ID: "R34", What: Text{ZH: "应急预案", EN: "An emergency plan"}, Seeds: list46b301c0, Hidden: Text{ZH: "预案是商户和服务商的管理事项；终端只能提示备用网络（R6）和其他收款方式（R25）", EN: "A plan is for merchant and provider to make; the terminal can only point to another network (R6) or way to pay (R25)"}},
+	Coverage{ID: "R35", What: Text{ZH: "培训员工，向顾客说明", EN: "Train staff, explain to customers"}, Seeds: list227cfe15, Hidden: Text{ZH: "是否受过培训无法观察", EN: "Whether people are trained cannot be observed"}},
+	Coverage{ID: "R36", What: Text{ZH: "选正规渠道、知名品牌、安全产品", EN: "Choose official channels, known brands, secure products"}, Seeds: list41af7528, Hidden: Text{ZH: "购买渠道和品牌与应答码无关，终端内也看不到", EN: "Sales channel and brand have no bearing on a code and are not seen in a terminal"}},
+	Coverage{ID: "R37", What: Text{ZH: "看清屏幕上的应答码和含义", EN: "Read the code on the screen and learn its meaning"}, Seeds: list3dc532ae, Causes: list878a3bd1, Checks: list5e55f3a2, Remedies: list761edad6},
+	Coverage{ID: "R38", What: Text{ZH: "按是否重复出现判断是系统还是操作问题", EN: "Judge system or operator by repetition"}, Seeds: listce8b9a22, Checks: list31346482, Hidden: Text{ZH: "不是给人的步骤：重复次数只作为一项证据参与判断，原文的规则不成立", EN: "No step for people: repetition is one piece of evidence; the rule as the article gives it does not hold"}},
+	Coverage{ID: "R39", What: Text{ZH: "核对账目，追索损失", EN: "Check accounts, claim losses"}, Seeds: list3dc532ae, Checks: listca907d3c, Hidden: Text{ZH: "资金损失只有收单机构对账能确认；终端只提示待冲正和先查后做（S5）", EN: "Only the acquirer's reconciliation proves a loss; the terminal shows waiting reversals and says to query first (S5)"}},
+	Coverage{ID: "R40", What: Text{ZH: "按正确流程操作", EN: "Follow the correct transaction flow"}, Seeds: list7c191553, Causes: listdd59a1ae, Checks: list7e08b10b, Remedies: list66be3e34},
+	Coverage{ID: "R41", What: Text{ZH: "不要长期闲置终端", EN: "Do not leave the terminal unused"}, Seeds: list64aefbaf, Checks: listdca964a1, Hidden: Text{ZH: "这是预防，不是处理；闲置留下的后果（时钟不准、签到过期）各有原因项", EN: "Prevention, not an answer; what idleness leaves behind (clock, expired sign-in) has causes of its own"}},
+	Coverage{ID: "R42", What: Text{ZH: "确认终端已开机且状态正常", EN: "Check that the terminal is on and in a normal state"}, Seeds: listce8b9a22, Checks: list74fdc221, Hidden: Text{ZH: "终端自己报告时必定已开机；关机只有管理平台从遗嘱消息看到，其余状态由检查项代替", EN: "A terminal that reports is on; only the fleet sees it off, by the last will; the checks replace the rest"}},
+	Coverage{ID: "R43", What: Text{ZH: "选处理能力足够的产品", EN: "Pick a product with enough capacity"}, Seeds: list64aefbaf, Causes: listdcb1eea3, Checks: listda6e387f, Remedies: list963093e1},
+	Coverage{ID: "S1", What: Text{ZH: "重新签到", EN: "Sign in again"}, Causes: list713f11fe, Checks: list9673ad40, Remedies: list5e6b55c4},
+	Coverage{ID: "S2", What: Text{ZH: "重灌密钥，核对密钥索引", EN: "Reload the keys, check the key index"}, Causes: listfd10d2e0, Checks: listdee39d37, Remedies: list8d3fdab1},
+	Coverage{ID: "S3", What: Text{ZH: "下载参数，核对终端号和商户号", EN: "Download parameters, compare terminal and merchant number"}, Causes: list598785c2, Checks: list00028749, Remedies: list6a18cf1a},
+	Coverage{ID: "S4", What: Text{ZH: "结算或上送批次", EN: "Settle or upload the batch"}, Causes: list27ccfcbc, Checks: listf8b626f5, Remedies: list9ea80207},
+	Coverage{ID: "S5", What: Text{ZH: "重做前先查询或冲正", EN: "Query or reverse before repeating"}, Causes: listd48a3646, Checks: list67794092, Remedies: liste24036b8},
+	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list7dd6f4e7, Checks: list31346482, Remedies: list9c23b665},
+	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: listb0e361d0, Checks: list793c3292, Remedies: list05a3054e},
+	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list00fe1b12, Checks: list42d9a2f5, Remedies: list0f17ac0b},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list0b3606a8, Checks: list31346482, Remedies: listb5d9dc1c},
 }, Claims: []Claim{
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list552, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
-	Claim{Seed: "000", Codes: list551, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list553, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
-	Claim{Seed: "000", Codes: list554, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
-	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list556, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
-	Claim{Seed: "001", Codes: list555, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
-	Claim{Seed: "001", Codes: list557, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
-	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list558, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
-	Claim{Seed: "002", Codes: list559, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
-	Claim{Seed: "003", Codes: list553, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list560, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list561, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list562, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list563, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
-	Claim{Seed: "004", Codes: list564, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
-	Claim{Seed: "004", Codes: list565, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list566, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
-	Claim{Seed: "004", Codes: list567, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
-	Claim{Seed: "004", Codes: list555, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因网络差、信号弱、拥堵", EN: "97 comes from poor network, weak signal, congestion"}, Finding: Text{ZH: "能收到97说明网络刚才是通的", EN: "An answered 97 proves that the network worked"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因读卡器、键盘等硬件故障", EN: "97 comes from a reader, keypad or other hardware fault"}, Finding: Text{ZH: "硬件故障不会产生97；只有终端号或参数丢失才可能", EN: "No path leads there; only loss of the stored terminal id or parameters could"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因软件冲突或缺陷", EN: "97 comes from a software conflict or bug"}, Finding: Text{ZH: "仅当软件送出错误的终端号或商户号时", EN: "Only if the software sends a wrong terminal or merchant id"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因操作员输入错误", EN: "97 comes from wrong input by the operator"}, Finding: Text{ZH: "只有装机时终端号输错才会；金额错是13，卡号错是14", EN: "Only a terminal id set wrongly at installation; amounts give 13, card data 14"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: listad2db01c, Claim: Text{ZH: "97就是未知返回码", EN: "97 means an unknown return code"}, Finding: Text{ZH: "97有明确定义；“未知”只是本机码表里没有", EN: "97 is defined; unknown only means missing from the local table"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因收到错误的支付指令", EN: "97 comes from a wrong payment instruction"}, Finding: Text{ZH: "那会是30或12", EN: "That would be 30 or 12"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "复位或重新初始化能解决97", EN: "A reset or re-initialisation fixes 97"}, Finding: Text{ZH: "要重新激活或下载参数，通常还要收单机构登记", EN: "Only re-activation or a parameter download can, and usually registration at the host"}, Verdict: "partly"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97应联系发卡行", EN: "Contact the issuer for 97"}, Finding: Text{ZH: "应联系收单机构或服务商", EN: "The acquirer or service provider, not the issuer"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97应联系支付服务商", EN: "Contact the payment provider for 97"}, Finding: Text{ZH: "对，需要对方登记终端（D类）", EN: "Yes, class D"}, Verdict: "true"},
+	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "清洁滤网、清理垃圾文件可预防97", EN: "Cleaning filters and junk files prevents 97"}, Finding: Text{ZH: "两者无关", EN: "Unrelated"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: listeae9a4bb, Claim: Text{ZH: "96表示余额不足", EN: "96 means insufficient balance"}, Finding: Text{ZH: "96是系统故障，51才是余额不足", EN: "96 is a system malfunction; 51 is funds"}, Verdict: "false"},
+	Claim{Seed: "000", Codes: list3d0c7155, Claim: Text{ZH: "98表示卡被冻结", EN: "98 means that the card is frozen"}, Finding: Text{ZH: "98是发卡行没有应答；卡状态是21、62、57", EN: "98 is no answer from the issuer; card states are 21, 62, 57"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list7614f0fc, Claim: Text{ZH: "未知码表示终端不认识这个应答", EN: "An unknown code means the terminal cannot recognise the answer"}, Finding: Text{ZH: "对，码不在本机码表里", EN: "Yes: the code is not in the local table"}, Verdict: "true"},
+	Claim{Seed: "001", Codes: list7614f0fc, Claim: Text{ZH: "原因是硬件、网络、配置、软件或平台", EN: "Causes are hardware, network, configuration, software, platform"}, Finding: Text{ZH: "没有原始返回码无法判断；网络故障本身不带码", EN: "Undecidable without the raw code; network faults carry no code"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: listdfd14fed, Claim: Text{ZH: "金额或商品码输错产生未知码", EN: "A wrong amount or goods code gives an unknown code"}, Finding: Text{ZH: "13、64、30都有定义；卡交易报文里没有商品码", EN: "13, 64, 30 are defined; card messages hold no goods code"}, Verdict: "false"},
+	Claim{Seed: "001", Codes: list7614f0fc, Claim: Text{ZH: "正规渠道或品牌机未知码更少", EN: "Official channel or brand lowers unknown codes"}, Finding: Text{ZH: "没有证据；各应用的码表全不全确有差别", EN: "No evidence; how complete a table is does differ by application"}, Verdict: "unknowable"},
+	Claim{Seed: "001", Codes: lista14e165f, Claim: Text{ZH: "费率过高或过低产生未知码", EN: "A fee too high or low causes an unknown code"}, Finding: Text{ZH: "曾有23（费用不可接受），已取消；个别收单机构有费率未设置的码", EN: "23 existed (unacceptable fee) and was dropped; one acquirer has codes for a rate not set"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997表示交易成功", EN: "9997 means success"}, Finding: Text{ZH: "没有来源支持；各家都列为错误或未知", EN: "No source says so; all list an error or unknown"}, Verdict: "false"},
+	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997表示无法验证", EN: "9997 means cannot verify"}, Finding: Text{ZH: "没有来源", EN: "No source"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "9997是POS常见失败码", EN: "9997 is a common failure code of the POS"}, Finding: Text{ZH: "不在39域码表里，是软件层的码", EN: "Not in field 39 tables; a code of a software layer"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list25fae836, Claim: Text{ZH: "由卡、密码、网络、硬件、软件引起", EN: "Caused by card, PIN, network, hardware or software"}, Finding: Text{ZH: "说法太笼统；这些各有自己的码", EN: "Too vague; those have codes of their own"}, Verdict: "unknowable"},
+	Claim{Seed: "002", Codes: list8589fc7a, Claim: Text{ZH: "含义因行业和设备而异", EN: "The meaning depends on industry and device"}, Finding: Text{ZH: "对，四位码由各收单机构或软件自定", EN: "Yes: code spaces are per acquirer or software"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96表示通讯问题或系统故障", EN: "96 means a communication problem or system failure"}, Finding: Text{ZH: "系统故障对；与终端线路无关", EN: "System failure yes; the terminal's line no"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96在POS连接服务器时出现", EN: "96 appears when the POS tries to connect"}, Finding: Text{ZH: "收到96说明已经连上", EN: "An answered 96 proves that it connected"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96因服务器过载或故障", EN: "96 comes from server overload or fault"}, Finding: Text{ZH: "对，中心或收单前置故障", EN: "Yes: the centre's or acquirer's fault"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96因信号弱、拥堵或IP、掩码、网关错误", EN: "96 comes from weak signal, congestion, wrong IP, mask, gateway"}, Finding: Text{ZH: "那些是终端本机错误，不会有96", EN: "Those are errors of the terminal itself and carry no 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96因干扰、线路差、丢包", EN: "96 comes from interference, a bad line, packet loss"}, Finding: Text{ZH: "那些表现为本机接收超时或校验错", EN: "Those show as receive timeouts or checksum errors of the terminal"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96因硬件故障或软件旧", EN: "96 comes from a hardware fault or old software"}, Finding: Text{ZH: "没有这种途径，除非某收单机构把一切都归为96", EN: "No path, except at an acquirer that maps everything to 96"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96含义因支付系统而异", EN: "The meaning of 96 varies by payment system"}, Finding: Text{ZH: "一家收单机构下有31种内部原因，但都是“系统故障”", EN: "31 causes at one acquirer, but always system malfunction"}, Verdict: "partly"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "重启可解决96", EN: "A restart solves 96"}, Finding: Text{ZH: "有用的是等待：过十分钟再试", EN: "Waiting does: try again after ten minutes"}, Verdict: "false"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96应联系银行或服务商", EN: "Contact bank or provider for 96"}, Finding: Text{ZH: "对", EN: "Yes"}, Verdict: "true"},
+	Claim{Seed: "003", Codes: listeae9a4bb, Claim: Text{ZH: "96与终端品牌有关", EN: "The terminal's brand matters for 96"}, Finding: Text{ZH: "没有证据", EN: "No evidence"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list137bcc66, Claim: Text{ZH: "错误1是卡号无效", EN: "Error 1 is an invalid card number"}, Finding: Text{ZH: "ISO的01是查发卡方；某固件本机码1是交易取消", EN: "ISO 01 is refer to issuer; one firmware's own 1 is cancelled"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: list59541942, Claim: Text{ZH: "错误2是无权限或余额不足", EN: "Error 2 is no permission or no funds"}, Finding: Text{ZH: "ISO的02是特殊条件；某固件本机码2是交易失败", EN: "ISO 02 is special condition; one firmware's own 2 is failed"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: listb97d4d4e, Claim: Text{ZH: "错误3是网络问题", EN: "Error 3 is a network problem"}, Finding: Text{ZH: "ISO的03是无效商户；某固件本机码3是无交易", EN: "ISO 03 is invalid merchant; one firmware's own 3 is no transaction"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: listda578682, Claim: Text{ZH: "错误4是平台限制", EN: "Error 4 is a platform limit"}, Finding: Text{ZH: "ISO的04是没收卡；某固件本机码4是打包错误", EN: "ISO 04 is pick up card; one firmware's own 4 is a packing error"}, Verdict: "false"},
+	Claim{Seed: "004", Codes: listb7be4cbf, Claim: Text{ZH: "这些英文名是POS返回码", EN: "These names are POS codes"}, Finding: Text{ZH: "只是软件库里的通用异常名；字面意思可信", EN: "Generic exception names of software libraries; the words are plausible"}, Verdict: "unknowable"},
+	Claim{Seed: "004", Codes: list50b0e976, Claim: Text{ZH: "重复交易：先查流水再重发", EN: "Duplicate transaction: check the journal before resending"}, Finding: Text{ZH: "对，与94的新含义一致", EN: "Yes, as the newer text of 94"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list8b011a62, Claim: Text{ZH: "通信错误：查端口、网卡、网络", EN: "Communication error: check ports, network card, network"}, Finding: Text{ZH: "对，与本机通讯错误一致", EN: "Yes, as local communication errors"}, Verdict: "true"},
+	Claim{Seed: "004", Codes: list73228149, Claim: Text{ZH: "数据传输错误：查存储、磁盘、协议", EN: "Data transfer error: check storage, disk, protocol"}, Finding: Text{ZH: "存储错误另有自己的码", EN: "Storage errors have codes of their own"}, Verdict: "partly"},
+	Claim{Seed: "004", Codes: list7614f0fc, Claim: Text{ZH: "反复出现是系统问题，偶尔出现是操作问题", EN: "Persistent errors are the system, sporadic ones the operator"}, Finding: Text{ZH: "没有来源；偶发错误多半是网络或主机", EN: "No source; sporadic errors are mostly network or host"}, Verdict: "false"},
 }, Forbidden: []Forbidden{
-	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list464, Causes: list569, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
-	Forbidden{Scheme: "unionpay", Codes: list568, Origin: "host", Remedies: list508, Causes: list569, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
-	Forbidden{Scheme: "unionpay", Codes: list570, Origin: "host", Remedies: list511, Causes: list571, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
-	Forbidden{Scheme: "unionpay", Codes: list551, Origin: "host", Remedies: list494, Causes: list572, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
-	Forbidden{Origin: "host", Remedies: list573, Causes: list574, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
-}, Inference: Inference{Settings: Settings{Hint: 4.6, Moderate: 12, Strong: 20.75, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -22.5, Remote: -33, Unexplained: 2.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.19, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SetAbove: 0.0334, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
-	TopicRule{Topic: "funds", Schemes: list575, Codes: list576},
-	TopicRule{Topic: "limit", Schemes: list575, Codes: list577},
-	TopicRule{Topic: "limit", Schemes: list578, Codes: list579},
-	TopicRule{Topic: "state", Schemes: list578, Codes: list580},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list575, Codes: list581},
-	TopicRule{Topic: "cardholder-not-permitted", Schemes: list582, Codes: list583},
-	TopicRule{Topic: "pin", Schemes: list575, Codes: list584},
-	TopicRule{Topic: "pin-locked", Schemes: list575, Codes: list585},
-	TopicRule{Topic: "expired", Schemes: list575, Codes: list586},
-	TopicRule{Topic: "lost-card", Schemes: list575, Codes: list587},
-	TopicRule{Topic: "lost-card", Schemes: list582, Codes: list588},
-	TopicRule{Topic: "lost-card", Schemes: list589, Codes: list590},
-	TopicRule{Topic: "fraud", Schemes: list578, Codes: list591},
-	TopicRule{Topic: "do-not-honour", Schemes: list578, Codes: list592},
-	TopicRule{Topic: "do-not-honour", Schemes: list589, Codes: list592},
-	TopicRule{Topic: "error", Schemes: list578, Codes: list593},
-	TopicRule{Topic: "issuer-decline", Schemes: list578, Codes: list594},
-	TopicRule{Topic: "function-unsupported", Schemes: list575, Codes: list595},
-	TopicRule{Topic: "function-unsupported", Schemes: list582, Codes: list596},
-	TopicRule{Topic: "not-accepted", Schemes: list578, Codes: list597},
-	TopicRule{Topic: "issuer-down", Schemes: list578, Codes: list598},
-	TopicRule{Topic: "issuer-late", Schemes: list578, Codes: list599},
-	TopicRule{Topic: "cutover", Schemes: list578, Codes: list600},
-	TopicRule{Topic: "centre", Schemes: list578, Codes: list553},
-	TopicRule{Topic: "security", Schemes: list578, Codes: list601},
-	TopicRule{Topic: "switch", Schemes: list578, Codes: list602},
-	TopicRule{Topic: "pending", Schemes: list578, Codes: list603},
-	TopicRule{Topic: "busy", Schemes: list604, Codes: list605},
-	TopicRule{Topic: "centre", Schemes: list604, Codes: list606},
-	TopicRule{Topic: "merchant-unknown", Schemes: list578, Codes: list607},
-	TopicRule{Topic: "not-permitted", Schemes: list578, Codes: list608},
-	TopicRule{Topic: "terminal-unknown", Schemes: list578, Codes: list609},
-	TopicRule{Topic: "session", Schemes: list578, Codes: list610},
-	TopicRule{Topic: "duplicate", Schemes: list578, Codes: list611},
-	TopicRule{Topic: "journal", Schemes: list578, Codes: list612},
-	TopicRule{Topic: "original", Schemes: list578, Codes: list613},
-	TopicRule{Topic: "original-amount", Schemes: list614, Codes: list615},
-	TopicRule{Topic: "pending", Schemes: list616, Codes: list603},
-	TopicRule{Topic: "pending", Schemes: list582, Codes: list617},
-	TopicRule{Topic: "pending", Schemes: list618, Codes: list619},
-	TopicRule{Topic: "card-number", Schemes: list618, Codes: list620},
-	TopicRule{Topic: "card-refused", Schemes: list618, Codes: list621},
-	TopicRule{Topic: "wrong-method", Schemes: list618, Codes: list622},
-	TopicRule{Topic: "wrong-method", Schemes: list589, Codes: list623},
-	TopicRule{Topic: "config", Schemes: list624, Codes: list625},
-	TopicRule{Topic: "not-accepted", Schemes: list624, Codes: list626},
-	TopicRule{Topic: "reversal-failed", Schemes: list627, Codes: list628},
-	TopicRule{Topic: "printer", Schemes: list627, Codes: list629},
-	TopicRule{Topic: "original", Schemes: list616, Codes: list630},
-	TopicRule{Topic: "keys", Schemes: list578, Codes: list631},
-	TopicRule{Topic: "format", Schemes: list578, Codes: list632},
-	TopicRule{Topic: "entry", Schemes: list578, Codes: list633},
-	TopicRule{Topic: "wrong-method", Schemes: list578, Codes: list634},
-	TopicRule{Topic: "card-number", Schemes: list578, Codes: list635},
-	TopicRule{Topic: "swipe", Schemes: list578, Codes: list636},
-	TopicRule{Topic: "invalid", Schemes: list637, Codes: list638},
-	TopicRule{Topic: "invalid", Schemes: list582, Codes: list639},
-	TopicRule{Topic: "invalid", Schemes: list618, Codes: list640},
-	TopicRule{Topic: "invalid", Schemes: list589, Codes: list638},
-	TopicRule{Topic: "re-enter", Schemes: list637, Codes: list636},
-	TopicRule{Topic: "re-enter", Schemes: list582, Codes: list641},
-	TopicRule{Topic: "re-enter", Schemes: list618, Codes: list642},
-	TopicRule{Topic: "wrong-method", Schemes: list643, Codes: list644},
-	TopicRule{Topic: "wrong-method", Schemes: list645, Codes: list646},
-	TopicRule{Topic: "card-number", Schemes: list643, Codes: list647},
-	TopicRule{Topic: "card-number", Schemes: list645, Codes: list648},
-	TopicRule{Topic: "clock", Schemes: list649, Codes: list554},
-	TopicRule{Topic: "journal", Schemes: list649, Codes: list593},
-	TopicRule{Topic: "wrong-method", Schemes: list649, Codes: list610},
-	TopicRule{Topic: "duplicate", Schemes: list645, Codes: list650},
-	TopicRule{Topic: "issuer-line", Schemes: list589, Codes: list651},
-	TopicRule{Topic: "config", Schemes: list589, Codes: list652},
-	TopicRule{Topic: "config", Schemes: list624, Codes: list653},
-	TopicRule{Topic: "not-accepted", Schemes: list589, Codes: list610},
-	TopicRule{Topic: "security", Schemes: list582, Codes: list654},
-	TopicRule{Topic: "duplicate", Schemes: list582, Codes: list655},
-	TopicRule{Topic: "merchant-unknown", Schemes: list618, Codes: list656},
-	TopicRule{Topic: "terminal-unknown", Schemes: list618, Codes: list657},
-	TopicRule{Topic: "original", Schemes: list658, Codes: list659},
-	TopicRule{Topic: "not-permitted", Schemes: list658, Codes: list660},
-	TopicRule{Topic: "cutover", Schemes: list661, Codes: list600},
-	TopicRule{Topic: "issuer-decline", Schemes: list618, Codes: list662},
-	TopicRule{Topic: "registration", Schemes: list627, Codes: list663},
-	TopicRule{Topic: "phone-line", Schemes: list627, Codes: list664},
-	TopicRule{Topic: "config", Schemes: list627, Codes: list665},
-	TopicRule{Topic: "card-blocked", Schemes: list627, Codes: list666},
-	TopicRule{Topic: "success", Codes: list667, Domains: list63},
-	TopicRule{Topic: "uncertain-approval", Domains: list63, Words: list668},
-	TopicRule{Topic: "local-any", Schemes: list627, Domains: list63},
-	TopicRule{Topic: "success", Domains: list63},
-	TopicRule{Topic: "reversal-no-answer", Schemes: list669, Codes: list554},
-	TopicRule{Topic: "reversal-mac", Schemes: list669, Codes: list670},
-	TopicRule{Topic: "reversal-other", Schemes: list669},
-	TopicRule{Topic: "version", Schemes: list658, Codes: list671},
-	TopicRule{Topic: "no-answer", Schemes: list672, Codes: list673},
-	TopicRule{Topic: "no-answer", Schemes: list627, Codes: list674},
-	TopicRule{Topic: "offline", Schemes: list215, Codes: list675},
-	TopicRule{Topic: "card-refused", Schemes: list215, Codes: list676},
-	TopicRule{Topic: "data-transfer", Schemes: list627, Codes: list677},
-	TopicRule{Topic: "network", Schemes: list627, Codes: list678},
-	TopicRule{Topic: "duplicate", Schemes: list627, Codes: list679},
-	TopicRule{Topic: "settle", Schemes: list627, Codes: list680},
-	TopicRule{Topic: "serial", Schemes: list627, Codes: list681, Domains: list682},
-	TopicRule{Topic: "card-blocked", Schemes: list627, Domains: list683},
-	TopicRule{Topic: "funds", Domains: list683, Words: list684},
-	TopicRule{Topic: "state", Domains: list683, Words: list685},
-	TopicRule{Topic: "pin-locked", Domains: list683, Words: list686},
-	TopicRule{Topic: "pin", Domains: list683, Words: list687},
-	TopicRule{Topic: "expired", Domains: list683, Words: list688},
-	TopicRule{Topic: "limit", Domains: list683, Words: list689},
-	TopicRule{Topic: "state", Domains: list683},
-	TopicRule{Topic: "limit", Domains: list690, Words: list691},
-	TopicRule{Topic: "merchant-unknown", Domains: list690, Words: list692},
-	TopicRule{Topic: "terminal-unknown", Domains: list690, Words: list693},
-	TopicRule{Topic: "fraud", Domains: list690},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list694},
-	TopicRule{Topic: "issuer-late", Domains: list695, Words: list696},
-	TopicRule{Topic: "issuer-down", Domains: list185, Words: list697},
-	TopicRule{Topic: "not-accepted", Domains: list185, Words: list698},
-	TopicRule{Topic: "issuer-decline", Domains: list185},
-	TopicRule{Topic: "pending", Domains: list699, Words: list700},
-	TopicRule{Topic: "cutover", Domains: list701, Words: list702},
-	TopicRule{Topic: "switch", Domains: list701, Words: list703},
-	TopicRule{Topic: "centre", Domains: list701, Words: list704},
-	TopicRule{Topic: "security", Domains: list701, Words: list705},
-	TopicRule{Topic: "switch", Domains: list701},
-	TopicRule{Topic: "busy", Domains: list706, Words: list707},
-	TopicRule{Topic: "host-late", Domains: list706, Words: list708},
-	TopicRule{Topic: "refused", Schemes: list627, Domains: list706, Words: list709},
-	TopicRule{Topic: "answer-bad", Schemes: list627, Domains: list706},
-	TopicRule{Topic: "not-permitted", Domains: list706, Words: list710},
-	TopicRule{Topic: "journal", Domains: list706, Words: list711},
-	TopicRule{Topic: "host-fault", Domains: list706},
-	TopicRule{Topic: "terminal-unknown", Domains: list712, Words: list713},
-	TopicRule{Topic: "merchant-unknown", Domains: list712, Words: list714},
-	TopicRule{Topic: "not-permitted", Domains: list712},
-	TopicRule{Topic: "terminal-unknown", Domains: list715, Words: list716},
-	TopicRule{Topic: "version", Domains: list715, Words: list717},
-	TopicRule{Topic: "session", Domains: list715, Words: list718},
-	TopicRule{Topic: "duplicate", Domains: list715, Words: list719},
-	TopicRule{Topic: "journal", Domains: list715, Words: list720},
-	TopicRule{Topic: "clock", Domains: list715, Words: list721},
-	TopicRule{Topic: "identity", Domains: list715, Words: list722},
-	TopicRule{Topic: "sim", Domains: list715, Words: list723},
-	TopicRule{Topic: "dial", Domains: list715, Words: list724},
-	TopicRule{Topic: "format-local", Schemes: list627, Domains: list715, Words: list725},
-	TopicRule{Topic: "format", Domains: list715, Words: list726},
-	TopicRule{Topic: "config", Domains: list715},
-	TopicRule{Topic: "keys-local", Schemes: list627, Domains: list727},
-	TopicRule{Topic: "keys", Domains: list727},
-	TopicRule{Topic: "permission", Domains: list728, Words: list729},
-	TopicRule{Topic: "settle", Domains: list728, Words: list730},
-	TopicRule{Topic: "original-amount", Domains: list728, Words: list731},
-	TopicRule{Topic: "wrong-method", Domains: list728, Words: list732},
-	TopicRule{Topic: "original", Domains: list728, Words: list733},
-	TopicRule{Topic: "cancelled", Domains: list728, Words: list734},
-	TopicRule{Topic: "entry", Domains: list728},
-	TopicRule{Topic: "wrong-method", Domains: list735, Words: list736},
-	TopicRule{Topic: "card-number", Domains: list735, Words: list737},
-	TopicRule{Topic: "card-refused", Domains: list735, Words: list738},
-	TopicRule{Topic: "swipe", Domains: list735, Words: list739},
-	TopicRule{Topic: "contactless", Domains: list735, Words: list740},
-	TopicRule{Topic: "chip-read", Domains: list735},
-	TopicRule{Topic: "paper", Domains: list682, Words: list741},
-	TopicRule{Topic: "printer", Domains: list682, Words: list742},
-	TopicRule{Topic: "tamper", Domains: list682, Words: list743},
-	TopicRule{Topic: "pinpad", Domains: list682, Words: list744},
-	TopicRule{Topic: "sim", Domains: list682, Words: list723},
-	TopicRule{Topic: "modem", Domains: list682, Words: list745},
-	TopicRule{Topic: "reader", Domains: list682, Words: list746},
-	TopicRule{Topic: "power", Domains: list682, Words: list747},
-	TopicRule{Topic: "storage-full", Domains: list682, Words: list748},
-	TopicRule{Topic: "storage", Domains: list682, Words: list749},
-	TopicRule{Topic: "device", Domains: list682},
-	TopicRule{Topic: "signal", Domains: list750, Words: list751},
-	TopicRule{Topic: "phone-line", Domains: list750, Words: list752},
-	TopicRule{Topic: "dial", Domains: list750, Words: list753},
-	TopicRule{Topic: "registration", Domains: list750, Words: list754},
-	TopicRule{Topic: "refused", Domains: list750, Words: list709},
-	TopicRule{Topic: "connect", Domains: list750, Words: list755},
-	TopicRule{Topic: "send", Domains: list750, Words: list756},
-	TopicRule{Topic: "no-answer", Domains: list750, Words: list757},
-	TopicRule{Topic: "network", Domains: list750},
+	Forbidden{Scheme: "unionpay", Codes: list1fff8033, Origin: "host", Remedies: liste478f32f, Causes: liste579159f, Why: Text{ZH: "主机已明确答复，重启终端改变不了中心故障或登记状态", EN: "The host has answered; a restart changes neither a fault at the centre nor a registration"}},
+	Forbidden{Scheme: "unionpay", Codes: list1fff8033, Origin: "host", Remedies: list7652ec08, Causes: liste579159f, Why: Text{ZH: "发卡行不会发出96和97，也处理不了", EN: "The issuing bank never sends 96 or 97 and cannot help"}},
+	Forbidden{Scheme: "unionpay", Codes: list722ed06e, Origin: "host", Remedies: listfe2b846a, Causes: list98382782, Why: Text{ZH: "与余额无关，充值没有用", EN: "It has nothing to do with the balance"}},
+	Forbidden{Scheme: "unionpay", Codes: list3f0a1bcc, Origin: "host", Remedies: listeb0fabb9, Causes: list25a9006a, Why: Text{ZH: "终端没有登记，清洁没有用", EN: "The terminal is not registered; cleaning does not help"}},
+	Forbidden{Origin: "host", Remedies: liste89f24a6, Causes: listb5930ac0, Why: Text{ZH: "主机刚刚应答过，网络是通的，不用查网络", EN: "The host has just answered, so the network works and need not be checked"}},
+}, Sunsets: []Sunset{
+	Sunset{Country: "US", Operator: "AT&T", Networks: lista8017ab8, Techs: listd7de244b, Off: "2017-01-01", Source: "mobileworldlive.com 2017, sunrise-to-discontinue-2g-network"},
+	Sunset{Country: "US", Operator: "AT&T", Networks: lista8017ab8, Techs: list9dd8613e, Off: "2022-02-22", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "US", Operator: "T-Mobile", Networks: list99c9c2ac, Techs: list9dd8613e, Off: "2022-07-01", Source: "govtech.com 2021, at-t-3g-phase-out"},
+	Sunset{Country: "US", Operator: "Verizon", Networks: list0425638d, Techs: list117383b1, Off: "2022-12-31", Source: "wvlt.tv 2021-12-30"},
+	Sunset{Country: "US", Operator: "Sprint", Networks: list28d8e00f, Techs: list117383b1, Off: "2022-03-31", Source: "liliputing.com 2022-02-21"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list18fad0bf, Techs: listd7de244b, Off: "2016-12-01", Source: "lirneasia.net, 2g-3g"},
+	Sunset{Country: "AU", Operator: "Telstra", Networks: list18fad0bf, Techs: list9dd8613e, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list77ec2340, Techs: listd7de244b, Off: "2017-04-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Optus", Networks: list77ec2340, Techs: list9dd8613e, Off: "2024-10-28", Source: "techpartner.news 610672"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list95e81d2f, Techs: listd7de244b, Off: "2017-09-30", Source: "telko.in 2017, tajwan-juz-bez-2g"},
+	Sunset{Country: "AU", Operator: "Vodafone", Networks: list95e81d2f, Techs: list9dd8613e, Off: "2024-01-31", Source: "staffdomain.com 2024"},
+	Sunset{Country: "GB", Operator: "Vodafone", Networks: list26eaa82d, Techs: list9dd8613e, Off: "2024-02-28", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "EE", Networks: list8adc9bb3, Techs: list9dd8613e, Off: "2024-02-26", Source: "advanced-television.com 2024-02-26"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list8726c191, Techs: listd7de244b, Off: "never", Source: "newspointapp.com 2025, o2-confirms-exact-date"},
+	Sunset{Country: "GB", Operator: "Three", Networks: list8726c191, Techs: list9dd8613e, Off: "2024-12-31", Source: "telecoms.com 2024-02-28"},
+	Sunset{Country: "GB", Operator: "O2", Networks: list5b85a8b6, Techs: list9dd8613e, Off: "2025-12-31", Source: "ispreview.co.uk 42717"},
+	Sunset{Country: "DE", Operator: "Telekom", Networks: list1ac4fdcb, Techs: list9dd8613e, Off: "2021-07-01", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "Vodafone", Networks: list852fcf25, Techs: list9dd8613e, Off: "2021-07-07", Source: "winfuture.de 123849"},
+	Sunset{Country: "DE", Operator: "O2", Networks: listb1258a4e, Techs: list9dd8613e, Off: "2021-12-30", Source: "heise.de 6314751"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: listca0ebb85, Techs: listd7de244b, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Swisscom", Networks: listca0ebb85, Techs: list9dd8613e, Off: "2025-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list264ac458, Techs: listd7de244b, Off: "2022-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Sunrise", Networks: list264ac458, Techs: list9dd8613e, Off: "2026-12-31", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "CH", Operator: "Salt", Networks: liste3efc427, Techs: listd7de244b, Off: "2022-01-01", Source: "iamexpat.ch, switzerland-phase-out-2g"},
+	Sunset{Country: "SG", Operator: "Singtel", Networks: list3ab71eaf, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "M1", Networks: list7b7e66c1, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "SG", Operator: "StarHub", Networks: lista3a3e757, Techs: listd7de244b, Off: "2017-04-01", Source: "international.viettel.vn, singapore-to-shutter-2g"},
+	Sunset{Country: "TW", Operator: "Chunghwa Telecom", Networks: list96ba586d, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Taiwan Mobile", Networks: listefbe6be2, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "TW", Operator: "Far EasTone", Networks: listaaf9fd21, Techs: listd7de244b, Off: "2017-06-30", Source: "chinapost.nownews.com 20170701"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: listac8e5ab3, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "NTT Docomo", Networks: listac8e5ab3, Techs: list9dd8613e, Off: "2026-03-31", Source: "japannews.yomiuri.co.jp 2026-03-05"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: listc3d3679c, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "KDDI", Networks: listc3d3679c, Techs: list9dd8613e, Off: "2022-03-31", Source: "japannews.yomiuri.co.jp 2022-03-15"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: listed7e4448, Techs: listd7de244b, Off: "never", Source: "en.wikipedia.org, 2G (GSM was never in use in Japan)"},
+	Sunset{Country: "JP", Operator: "SoftBank", Networks: listed7e4448, Techs: list9dd8613e, Off: "2024-04-15", Source: "mobileworldlive.com 2024-01-17"},
+	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
+}, Inference: Inference{Settings: Settings{Hint: 5.1, Moderate: 12.5, Strong: 26, Decisive: 36, Often: -4.75, Sometimes: -12, Seldom: -20, Rare: -24.75, Remote: -34, Unexplained: 4, Family: 0.4, Brought: 0.9, Company: -22, Spare0: 0.22, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.7, SetAbove: 0.0419, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
+	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
+	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
+	TopicRule{Topic: "state", Schemes: list02c9d0a7, Codes: list5d00f493},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: listf681ae17, Codes: list7403c750},
+	TopicRule{Topic: "cardholder-not-permitted", Schemes: list0d012b00, Codes: list4665b65f},
+	TopicRule{Topic: "pin", Schemes: listf681ae17, Codes: list81e4de26},
+	TopicRule{Topic: "pin-locked", Schemes: listf681ae17, Codes: listf939d6af},
+	TopicRule{Topic: "expired", Schemes: listf681ae17, Codes: list84ae31d3},
+	TopicRule{Topic: "lost-card", Schemes: listf681ae17, Codes: list11c950ee},
+	TopicRule{Topic: "lost-card", Schemes: list0d012b00, Codes: list5c1b5583},
+	TopicRule{Topic: "lost-card", Schemes: list4e035c2f, Codes: list6e5c4d53},
+	TopicRule{Topic: "fraud", Schemes: list02c9d0a7, Codes: listdf47600b},
+	TopicRule{Topic: "do-not-honour", Schemes: list02c9d0a7, Codes: list0e675063},
+	TopicRule{Topic: "do-not-honour", Schemes: list4e035c2f, Codes: list0e675063},
+	TopicRule{Topic: "error", Schemes: list02c9d0a7, Codes: listfc18cfca},
+	TopicRule{Topic: "issuer-decline", Schemes: list02c9d0a7, Codes: list8702fde9},
+	TopicRule{Topic: "function-unsupported", Schemes: listf681ae17, Codes: listdb76070c},
+	TopicRule{Topic: "function-unsupported", Schemes: list0d012b00, Codes: list540c5d93},
+	TopicRule{Topic: "not-accepted", Schemes: list02c9d0a7, Codes: lista9f227f1},
+	TopicRule{Topic: "issuer-down", Schemes: list02c9d0a7, Codes: liste641cb56},
+	TopicRule{Topic: "issuer-late", Schemes: list02c9d0a7, Codes: listb8125f7b},
+	TopicRule{Topic: "cutover", Schemes: list02c9d0a7, Codes: list096a69ed},
+	TopicRule{Topic: "centre", Schemes: list02c9d0a7, Codes: listeae9a4bb},
+	TopicRule{Topic: "security", Schemes: list02c9d0a7, Codes: listf2c3fa54},
+	TopicRule{Topic: "switch", Schemes: list02c9d0a7, Codes: listc509644d},
+	TopicRule{Topic: "pending", Schemes: list02c9d0a7, Codes: lista0a4b3ba},
+	TopicRule{Topic: "busy", Schemes: list8497697b, Codes: listb0e2ef58},
+	TopicRule{Topic: "centre", Schemes: list8497697b, Codes: listb7182183},
+	TopicRule{Topic: "merchant-unknown", Schemes: list02c9d0a7, Codes: listb7f71055},
+	TopicRule{Topic: "not-permitted", Schemes: list02c9d0a7, Codes: list3dc31eb1},
+	TopicRule{Topic: "terminal-unknown", Schemes: list02c9d0a7, Codes: listcd6dfa77},
+	TopicRule{Topic: "session", Schemes: list02c9d0a7, Codes: list0aba602a},
+	TopicRule{Topic: "duplicate", Schemes: list02c9d0a7, Codes: listd1a7ffd9},
+	TopicRule{Topic: "journal", Schemes: list02c9d0a7, Codes: list2e442f66},
+	TopicRule{Topic: "original", Schemes: list02c9d0a7, Codes: list3ce0aa5a},
+	TopicRule{Topic: "original-amount", Schemes: list2958c766, Codes: list19bbf10e},
+	TopicRule{Topic: "pending", Schemes: list3c48ca89, Codes: lista0a4b3ba},
+	TopicRule{Topic: "pending", Schemes: list0d012b00, Codes: listd448ae22},
+	TopicRule{Topic: "pending", Schemes: list013ee421, Codes: list49586b0d},
+	TopicRule{Topic: "card-number", Schemes: list013ee421, Codes: list0cdd3eec},
+	TopicRule{Topic: "card-refused", Schemes: list013ee421, Codes: list388950a3},
+	TopicRule{Topic: "wrong-method", Schemes: list013ee421, Codes: list263ad00a},
+	TopicRule{Topic: "wrong-method", Schemes: list4e035c2f, Codes: list2d6c157c},
+	TopicRule{Topic: "config", Schemes: list64ea8757, Codes: list9789cabd},
+	TopicRule{Topic: "not-accepted", Schemes: list64ea8757, Codes: list901628c3},
+	TopicRule{Topic: "reversal-failed", Schemes: list65e3ba9e, Codes: listfccdc109},
+	TopicRule{Topic: "printer", Schemes: list65e3ba9e, Codes: list9af26110},
+	TopicRule{Topic: "original", Schemes: list3c48ca89, Codes: listf79e8779},
+	TopicRule{Topic: "keys", Schemes: list02c9d0a7, Codes: list93aab121},
+	TopicRule{Topic: "format", Schemes: list02c9d0a7, Codes: listbb8ab453},
+	TopicRule{Topic: "entry", Schemes: list02c9d0a7, Codes: listef72e79d},
+	TopicRule{Topic: "wrong-method", Schemes: list02c9d0a7, Codes: list94fc372f},
+	TopicRule{Topic: "card-number", Schemes: list02c9d0a7, Codes: listab9eedb7},
+	TopicRule{Topic: "swipe", Schemes: list02c9d0a7, Codes: list606524e6},
+	TopicRule{Topic: "invalid", Schemes: list3a791ec0, Codes: list2dab8cc7},
+	TopicRule{Topic: "invalid", Schemes: list0d012b00, Codes: list6bbab28f},
+	TopicRule{Topic: "invalid", Schemes: list013ee421, Codes: list7a257458},
+	TopicRule{Topic: "invalid", Schemes: list4e035c2f, Codes: list2dab8cc7},
+	TopicRule{Topic: "re-enter", Schemes: list3a791ec0, Codes: list606524e6},
+	TopicRule{Topic: "re-enter", Schemes: list0d012b00, Codes: listd5fc4520},
+	TopicRule{Topic: "re-enter", Schemes: list013ee421, Codes: list37ca7427},
+	TopicRule{Topic: "wrong-method", Schemes: listed0a98e8, Codes: list4bd3d27e},
+	TopicRule{Topic: "wrong-method", Schemes: listc928b131, Codes: listcaf7f197},
+	TopicRule{Topic: "card-number", Schemes: listed0a98e8, Codes: list2eb9147f},
+	TopicRule{Topic: "card-number", Schemes: listc928b131, Codes: list1c436571},
+	TopicRule{Topic: "clock", Schemes: list78091948, Codes: list3d0c7155},
+	TopicRule{Topic: "journal", Schemes: list78091948, Codes: listfc18cfca},
+	TopicRule{Topic: "wrong-method", Schemes: list78091948, Codes: list0aba602a},
+	TopicRule{Topic: "duplicate", Schemes: listc928b131, Codes: listb281767c},
+	TopicRule{Topic: "issuer-line", Schemes: list4e035c2f, Codes: liste6eb183c},
+	TopicRule{Topic: "config", Schemes: list4e035c2f, Codes: list82adb696},
+	TopicRule{Topic: "config", Schemes: list64ea8757, Codes: list160a836f},
+	TopicRule{Topic: "not-accepted", Schemes: list4e035c2f, Codes: list0aba602a},
+	TopicRule{Topic: "security", Schemes: list0d012b00, Codes: listb9730e7d},
+	TopicRule{Topic: "duplicate", Schemes: list0d012b00, Codes: list43823099},
+	TopicRule{Topic: "merchant-unknown", Schemes: list013ee421, Codes: list0fcca8ad},
+	TopicRule{Topic: "terminal-unknown", Schemes: list013ee421, Codes: list6067382b},
+	TopicRule{Topic: "original", Schemes: list046528e4, Codes: listd51e89a0},
+	TopicRule{Topic: "not-permitted", Schemes: list046528e4, Codes: list689afcb9},
+	TopicRule{Topic: "cutover", Schemes: listb33ce781, Codes: list096a69ed},
+	TopicRule{Topic: "issuer-decline", Schemes: list013ee421, Codes: listb3448ba8},
+	TopicRule{Topic: "registration", Schemes: list65e3ba9e, Codes: list47bbde02},
+	TopicRule{Topic: "phone-line", Schemes: list65e3ba9e, Codes: list3f08b315},
+	TopicRule{Topic: "config", Schemes: list65e3ba9e, Codes: listb6a35fd3},
+	TopicRule{Topic: "card-blocked", Schemes: list65e3ba9e, Codes: list94cd15a1},
+	TopicRule{Topic: "success", Codes: list908de514, Domains: list88d7b912},
+	TopicRule{Topic: "uncertain-approval", Domains: list88d7b912, Words: list262b0a9c},
+	TopicRule{Topic: "local-any", Schemes: list65e3ba9e, Domains: list88d7b912},
+	TopicRule{Topic: "success", Domains: list88d7b912},
+	TopicRule{Topic: "reversal-no-answer", Schemes: list52f30eb7, Codes: list3d0c7155},
+	TopicRule{Topic: "reversal-mac", Schemes: list52f30eb7, Codes: list2fdcf735},
+	TopicRule{Topic: "reversal-other", Schemes: list52f30eb7},
+	TopicRule{Topic: "version", Schemes: list046528e4, Codes: list87c4a916},
+	TopicRule{Topic: "no-answer", Schemes: list54990773, Codes: list4b286518},
+	TopicRule{Topic: "no-answer", Schemes: list65e3ba9e, Codes: lista065940d},
+	TopicRule{Topic: "offline", Schemes: list1200f053, Codes: list25afe3cb},
+	TopicRule{Topic: "card-refused", Schemes: list1200f053, Codes: list68ea8e01},
+	TopicRule{Topic: "data-transfer", Schemes: list65e3ba9e, Codes: list98df8cb0},
+	TopicRule{Topic: "network", Schemes: list65e3ba9e, Codes: list64425eed},
+	TopicRule{Topic: "duplicate", Schemes: list65e3ba9e, Codes: list5c1a8464},
+	TopicRule{Topic: "settle", Schemes: list65e3ba9e, Codes: listc8f77f9a},
+	TopicRule{Topic: "serial", Schemes: list65e3ba9e, Codes: list52659baa, Domains: list59c09c75},
+	TopicRule{Topic: "card-blocked", Schemes: list65e3ba9e, Domains: list6f370ca2},
+	TopicRule{Topic: "funds", Domains: list6f370ca2, Words: list8a719da9},
+	TopicRule{Topic: "state", Domains: list6f370ca2, Words: liste2177db1},
+	TopicRule{Topic: "pin-locked", Domains: list6f370ca2, Words: list64d83e3e},
+	TopicRule{Topic: "pin", Domains: list6f370ca2, Words: listd763d930},
+	TopicRule{Topic: "expired", Domains: list6f370ca2, Words: list3c58c77a},
+	TopicRule{Topic: "limit", Domains: list6f370ca2, Words: list78de7061},
+	TopicRule{Topic: "state", Domains: list6f370ca2},
+	TopicRule{Topic: "limit", Domains: list77b923a7, Words: lista6e944cb},
+	TopicRule{Topic: "merchant-unknown", Domains: list77b923a7, Words: list758c2759},
+	TopicRule{Topic: "terminal-unknown", Domains: list77b923a7, Words: listb1e2e843},
+	TopicRule{Topic: "fraud", Domains: list77b923a7},
+	TopicRule{Topic: "issuer-down", Domains: list15387c43, Words: list4c1df70b},
+	TopicRule{Topic: "issuer-late", Domains: list5785705d, Words: list94adf52d},
+	TopicRule{Topic: "issuer-down", Domains: list15387c43, Words: listfcc26069},
+	TopicRule{Topic: "not-accepted", Domains: list15387c43, Words: list25178d29},
+	TopicRule{Topic: "issuer-decline", Domains: list15387c43},
+	TopicRule{Topic: "pending", Domains: listb705f0f5, Words: list76a78d98},
+	TopicRule{Topic: "cutover", Domains: list773d836c, Words: listcf31264b},
+	TopicRule{Topic: "switch", Domains: list773d836c, Words: list19470cec},
+	TopicRule{Topic: "centre", Domains: list773d836c, Words: list979cd875},
+	TopicRule{Topic: "security", Domains: list773d836c, Words: list4d46898f},
+	TopicRule{Topic: "switch", Domains: list773d836c},
+	TopicRule{Topic: "busy", Domains: lista3765235, Words: listdcd3c31f},
+	TopicRule{Topic: "host-late", Domains: lista3765235, Words: list3eef8be5},
+	TopicRule{Topic: "refused", Schemes: list65e3ba9e, Domains: lista3765235, Words: list56ac8a6b},
+	TopicRule{Topic: "answer-bad", Schemes: list65e3ba9e, Domains: lista3765235},
+	TopicRule{Topic: "not-permitted", Domains: lista3765235, Words: list7e78cee3},
+	TopicRule{Topic: "journal", Domains: lista3765235, Words: list6fffc771},
+	TopicRule{Topic: "host-fault", Domains: lista3765235},
+	TopicRule{Topic: "terminal-unknown", Domains: list89f9b4b3, Words: list736f084a},
+	TopicRule{Topic: "merchant-unknown", Domains: list89f9b4b3, Words: list50a664d1},
+	TopicRule{Topic: "not-permitted", Domains: list89f9b4b3},
+	TopicRule{Topic: "terminal-unknown", Domains: list7334c707, Words: list53b28225},
+	TopicRule{Topic: "version", Domains: list7334c707, Words: list95f2a9c6},
+	TopicRule{Topic: "session", Domains: list7334c707, Words: list8e7c2b0c},
+	TopicRule{Topic: "duplicate", Domains: list7334c707, Words: listf0bce312},
+	TopicRule{Topic: "journal", Domains: list7334c707, Words: list38d0c7af},
+	TopicRule{Topic: "clock", Domains: list7334c707, Words: list77d69370},
+	TopicRule{Topic: "identity", Domains: list7334c707, Words: listce654969},
+	TopicRule{Topic: "sim", Domains: list7334c707, Words: list973da0aa},
+	TopicRule{Topic: "dial", Domains: list7334c707, Words: list3773e042},
+	TopicRule{Topic: "format-local", Schemes: list65e3ba9e, Domains: list7334c707, Words: list7b334af6},
+	TopicRule{Topic: "format", Domains: list7334c707, Words: listaf6deb4c},
+	TopicRule{Topic: "config", Domains: list7334c707},
+	TopicRule{Topic: "keys-local", Schemes: list65e3ba9e, Domains: liste95f42d1},
+	TopicRule{Topic: "keys", Domains: liste95f42d1},
+	TopicRule{Topic: "permission", Domains: listb027c7e8, Words: list2649b015},
+	TopicRule{Topic: "settle", Domains: listb027c7e8, Words: list1aa93966},
+	TopicRule{Topic: "original-amount", Domains: listb027c7e8, Words: listaec5ec74},
+	TopicRule{Topic: "wrong-method", Domains: listb027c7e8, Words: list2d8e2f2a},
+	TopicRule{Topic: "original", Domains: listb027c7e8, Words: listf241737e},
+	TopicRule{Topic: "cancelled", Domains: listb027c7e8, Words: list71b97c74},
+	TopicRule{Topic: "entry", Domains: listb027c7e8},
+	TopicRule{Topic: "wrong-method", Domains: list8ed1dc28, Words: listb6fbce4e},
+	TopicRule{Topic: "card-number", Domains: list8ed1dc28, Words: list40a2233d},
+	TopicRule{Topic: "card-refused", Domains: list8ed1dc28, Words: listf5a703db},
+	TopicRule{Topic: "swipe", Domains: list8ed1dc28, Words: list08d43704},
+	TopicRule{Topic: "contactless", Domains: list8ed1dc28, Words: list56b54f4b},
+	TopicRule{Topic: "chip-read", Domains: list8ed1dc28},
+	TopicRule{Topic: "paper", Domains: list59c09c75, Words: list19a7d714},
+	TopicRule{Topic: "printer", Domains: list59c09c75, Words: list9af25908},
+	TopicRule{Topic: "tamper", Domains: list59c09c75, Words: list753c69e6},
+	TopicRule{Topic: "pinpad", Domains: list59c09c75, Words: list5009f505},
+	TopicRule{Topic: "sim", Domains: list59c09c75, Words: list973da0aa},
+	TopicRule{Topic: "modem", Domains: list59c09c75, Words: list0f1190dd},
+	TopicRule{Topic: "reader", Domains: list59c09c75, Words: list4cd6b561},
+	TopicRule{Topic: "power", Domains: list59c09c75, Words: list93a72bb0},
+	TopicRule{Topic: "storage-full", Domains: list59c09c75, Words: list077401c6},
+	TopicRule{Topic: "storage", Domains: list59c09c75, Words: listea3e1da8},
+	TopicRule{Topic: "device", Domains: list59c09c75},
+	TopicRule{Topic: "signal", Domains: listfbccd5ce, Words: listca62483c},
+	TopicRule{Topic: "phone-line", Domains: listfbccd5ce, Words: list730afaf4},
+	TopicRule{Topic: "dial", Domains: listfbccd5ce, Words: list88b92ed9},
+	TopicRule{Topic: "registration", Domains: listfbccd5ce, Words: list758338a7},
+	TopicRule{Topic: "refused", Domains: listfbccd5ce, Words: list56ac8a6b},
+	TopicRule{Topic: "connect", Domains: listfbccd5ce, Words: list766e6a50},
+	TopicRule{Topic: "send", Domains: listfbccd5ce, Words: listd5751b35},
+	TopicRule{Topic: "no-answer", Domains: listfbccd5ce, Words: liste853c18f},
+	TopicRule{Topic: "network", Domains: listfbccd5ce},
 	TopicRule{Topic: "any"},
 }, Priors: []Prior{
-	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list758, Causes: []Named{
+	Prior{Topic: "answer-bad", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: listb9e6f2a4, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
@@ -3870,26 +3935,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 1},
 	}, Text: Text{ZH: "这个代码在查过的表里没有确定的意义", EN: "no table gives this code a meaning that can be relied on"}},
-	Prior{Topic: "busy", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "busy", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "主机说太忙", EN: "the host says it is too busy"}},
-	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: list273, Causes: []Named{
+	Prior{Topic: "cancelled", Unexplained: 1, Rest: 5, Retry: "safe", Stages: listdd3979df, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "reader.fault", Often: 3},
 		Named{Cause: "terminal.overloaded", Often: 4},
 	}, Text: Text{ZH: "操作被取消或等待太久", EN: "the operation was cancelled or waited too long"}},
-	Prior{Topic: "card-blocked", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list228, Causes: []Named{
+	Prior{Topic: "card-blocked", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 2},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片或卡上的应用已被锁定", EN: "the card, or the application on it, is blocked"}},
-	Prior{Topic: "card-number", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list228, Causes: []Named{
+	Prior{Topic: "card-number", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "account.state"},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.data-mistyped", Often: 1},
@@ -3899,14 +3964,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不认卡号或卡片校验值", EN: "the issuer does not accept the card's number or check value"}},
-	Prior{Topic: "card-refused", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list233, Causes: []Named{
+	Prior{Topic: "card-refused", Unexplained: 2, Rest: 5, Retry: "other-means", Settled: true, Stages: list1123d3be, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.damaged", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
-	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.state"},
 		Named{Cause: "card.wrong-method", Often: 2},
@@ -3914,7 +3979,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "merchant.not-permitted", Often: 2},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "这张卡不允许做这种交易", EN: "this card may not do this kind of sale"}},
-	Prior{Topic: "centre", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "centre", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "issuer.unavailable", Often: 4},
@@ -3922,7 +3987,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.keys", Often: 4},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "中心说自己的系统有故障或正在维护", EN: "the centre says that its own system fails or is being maintained"}},
-	Prior{Topic: "chip-read", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list233, Causes: []Named{
+	Prior{Topic: "chip-read", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list1123d3be, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -3931,20 +3996,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "reader.line-noise", Often: 2},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
-	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
+	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list803e8d7c, Causes: []Named{
 		Named{Cause: "terminal.clock"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
-	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
+	Prior{Topic: "config", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list803e8d7c, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "代码说的是终端参数", EN: "the code speaks of the terminal's parameters"}},
-	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "connect", Rest: 4, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -3952,7 +4017,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "host.unreachable"},
 		Named{Cause: "lan.address", Often: 1},
 		Named{Cause: "lan.cable"},
-		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway"},
 		Named{Cause: "lan.noise", Often: 2},
@@ -3967,7 +4032,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
-		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
@@ -3975,10 +4040,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 2},
-		Named{Cause: "wan.tls", Often: 2},
+		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "没有连上主机，哪一段断了要看检查", EN: "no connection to the host; where it broke only checks can tell"}},
-	Prior{Topic: "contactless", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list233, Causes: []Named{
+	Prior{Topic: "contactless", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list1123d3be, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
@@ -3987,7 +4052,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "reader.fault", Often: 1},
 		Named{Cause: "reader.line-noise", Often: 2},
 	}, Text: Text{ZH: "非接没有读好", EN: "the contactless card was not read well"}},
-	Prior{Topic: "cutover", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "cutover", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "issuer.unavailable", Often: 4},
 		Named{Cause: "switch.malfunction"},
@@ -4029,7 +4094,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.storage-full", Often: 2},
 		Named{Cause: "terminal.tamper", Often: 2},
 	}, Text: Text{ZH: "程序说有一个部件不工作", EN: "the program reports a part that does not work"}},
-	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "dial", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
@@ -4040,7 +4105,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "modem.sim", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说拨号没有接通", EN: "the program reports that the call was not completed"}},
-	Prior{Topic: "do-not-honour", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "do-not-honour", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.funds", Often: 3},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.pin", Often: 2},
@@ -4048,13 +4113,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
-	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 4},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "流水号重复，前一笔可能已经成功", EN: "the trace number was used before; the earlier sale may stand"}},
-	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list269, Causes: []Named{
+	Prior{Topic: "entry", Unexplained: 2, Rest: 5, Retry: "safe", Settled: true, Stages: list77e2e03d, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry"},
@@ -4062,7 +4127,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 3},
 	}, Text: Text{ZH: "金额、菜单或操作不对", EN: "amount, menu or operation is wrong"}},
-	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "error", Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "issuer.unavailable", Often: 2},
@@ -4070,14 +4135,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "应答只说出错，没有说哪里错", EN: "the answer only says error, not where"}},
-	Prior{Topic: "expired", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list228, Causes: []Named{
+	Prior{Topic: "expired", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "card.data-mistyped", Often: 3},
 		Named{Cause: "card.expired"},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.clock", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
-	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
@@ -4087,7 +4152,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
-	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list759, Causes: []Named{
+	Prior{Topic: "format-local", Unexplained: 2, Rest: 5, Retry: "no", Stages: list7e0ec3f4, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
@@ -4096,12 +4161,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.storage-full", Often: 4},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "终端自己打包或解包报文出错", EN: "the terminal could not pack or unpack a message"}},
-	Prior{Topic: "fraud", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "fraud", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 3},
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
-	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -4109,13 +4174,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "不支持这种交易", EN: "this kind of transaction is not supported"}},
-	Prior{Topic: "funds", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "funds", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.funds"},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 	}, Text: Text{ZH: "发卡行说余额不足，只有发卡行知道余额", EN: "the issuer says there is not enough money, and only the issuer can know"}},
-	Prior{Topic: "host-any", Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "host-any", Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "issuer.declined", Often: 1},
@@ -4133,25 +4198,25 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.protocol", Often: 1},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "主机应答了一个表里没有的代码", EN: "the host answered with a code that is in no table"}},
-	Prior{Topic: "host-fault", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "host-fault", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded", Often: 2},
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "收单主机说自己内部有故障", EN: "the acquirer's host says that something failed inside it"}},
-	Prior{Topic: "host-late", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "host-late", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "issuer.unavailable", Often: 1},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "主机内部超时，结果可能未知", EN: "the host timed out inside; the result may be unknown"}},
-	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "identity", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "terminal.config"},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 2},
 	}, Text: Text{ZH: "终端号或参数对不上", EN: "terminal id or parameters do not agree"}},
-	Prior{Topic: "invalid", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "invalid", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined", Often: 1},
 		Named{Cause: "merchant.not-permitted"},
@@ -4160,7 +4225,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 1},
 	}, Text: Text{ZH: "主机说这是无效交易", EN: "the host calls the transaction invalid"}},
-	Prior{Topic: "issuer-decline", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "issuer-decline", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.funds", Often: 4},
 		Named{Cause: "account.limit", Often: 3},
 		Named{Cause: "account.pin", Often: 3},
@@ -4171,45 +4236,45 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "risk.fraud", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 4},
 	}, Text: Text{ZH: "发卡行拒绝了，没有说明原因", EN: "the issuer declined and gives no reason"}},
-	Prior{Topic: "issuer-down", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "issuer-down", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "host.overloaded", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 3},
 	}, Text: Text{ZH: "中心说发卡行系统不可用", EN: "the centre says the issuer's system is not available"}},
-	Prior{Topic: "issuer-late", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "issuer-late", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "wan.slow", Often: 4},
 	}, Text: Text{ZH: "中心没有按时等到发卡行应答", EN: "the centre did not hear from the issuer in time"}},
-	Prior{Topic: "issuer-line", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "issuer-line", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction", Often: 1},
 	}, Text: Text{ZH: "中心到发卡行的线路异常", EN: "the line from the centre to the issuer is disturbed"}},
-	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "journal", Unexplained: 2, Rest: 5, Retry: "query-first", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "终端和主机的流水对不上", EN: "the journals of terminal and host differ"}},
-	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list760, Causes: []Named{
+	Prior{Topic: "keys", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: listc39d21b6, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.protocol", Often: 4},
 		Named{Cause: "terminal.session", Often: 2},
 	}, Text: Text{ZH: "密钥或MAC对不上", EN: "keys or MAC do not agree"}},
-	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: list761, Causes: []Named{
+	Prior{Topic: "keys-local", Unexplained: 2, Rest: 5, Retry: "after-signin", Stages: listec74a66f, Causes: []Named{
 		Named{Cause: "pinpad.fault", Often: 3},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "密码键盘或程序说密钥有问题", EN: "the PIN pad or the program reports a key problem"}},
-	Prior{Topic: "limit", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "limit", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.funds", Often: 4},
 		Named{Cause: "account.limit"},
 		Named{Cause: "account.state", Often: 4},
@@ -4262,19 +4327,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 1},
 	}, Text: Text{ZH: "终端自己写的代码，没有公认的意义", EN: "the terminal wrote this code itself; it has no agreed meaning"}},
-	Prior{Topic: "lost-card", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "lost-card", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
 	}, Text: Text{ZH: "发卡行说这张卡已挂失或被盗，要求留卡", EN: "the issuer says the card is lost or stolen and wants it kept"}},
-	Prior{Topic: "merchant-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "merchant-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "merchant.not-registered"},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
-	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent"},
 		Named{Cause: "modem.dial", Often: 3},
 		Named{Cause: "modem.line", Often: 3},
@@ -4284,7 +4349,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
-	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list241, Causes: []Named{
+	Prior{Topic: "network", Rest: 4, Retry: "query-first", Stages: list5c38b34d, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -4292,8 +4357,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "host.unreachable"},
 		Named{Cause: "lan.address", Often: 1},
 		Named{Cause: "lan.cable"},
-		Named{Cause: "lan.conflict", Often: 2},
-		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
+		Named{Cause: "lan.firewall", Often: 1},
 		Named{Cause: "lan.gateway", Often: 1},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.portal", Often: 3},
@@ -4307,7 +4372,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
 		Named{Cause: "terminal.client-cert", Often: 2},
-		Named{Cause: "terminal.clock", Often: 2},
+		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
@@ -4315,10 +4380,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.mtu", Often: 1},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
-		Named{Cause: "wan.tls", Often: 2},
+		Named{Cause: "wan.tls", Often: 1},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "程序说通信出错", EN: "the program reports a communication error"}},
-	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list762, Causes: []Named{
+	Prior{Topic: "no-answer", Rest: 4, Retry: "query-first", Stages: list12849977, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4327,7 +4392,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "issuer.unavailable", Often: 2},
 		Named{Cause: "lan.address", Often: 2},
 		Named{Cause: "lan.cable", Often: 1},
-		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.gateway", Often: 2},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.portal", Often: 3},
@@ -4344,7 +4409,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.outage", Often: 1},
 		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "发出后没有按时收到应答", EN: "the request went out and no answer came in time"}},
-	Prior{Topic: "not-accepted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "not-accepted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "card.data-mistyped", Often: 2},
 		Named{Cause: "card.wrong-method"},
@@ -4353,7 +4418,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 2},
 	}, Text: Text{ZH: "中心找不到或不支持这张卡的发卡行", EN: "the centre knows no way to the issuer of this card"}},
-	Prior{Topic: "not-permitted", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "not-permitted", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "issuer.declined", Often: 4},
@@ -4363,7 +4428,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
-	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list231, Causes: []Named{
+	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list425c30cf, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.port-closed", Often: 1},
@@ -4390,53 +4455,53 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.tls", Often: 2},
 		Named{Cause: "wan.tls-large-hello", Often: 2},
 	}, Text: Text{ZH: "卡片联机不成，原因在通信", EN: "the card could not go online; the cause lies in the communication"}},
-	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "original", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry", Often: 1},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 	}, Text: Text{ZH: "找不到原交易，或与原交易不符", EN: "the original sale is not found or does not match"}},
-	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "original-amount", Unexplained: 2, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "operator.entry"},
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "金额与原交易不符", EN: "the amount does not agree with the original sale"}},
-	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list274, Causes: []Named{
+	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list6823b871, Causes: []Named{
 		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
-	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
 		Named{Cause: "issuer.unavailable"},
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.journal", Often: 2},
 	}, Text: Text{ZH: "交易仍在处理，结果未知", EN: "the sale is still being processed; its result is not known"}},
-	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list269, Causes: []Named{
+	Prior{Topic: "permission", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list77e2e03d, Causes: []Named{
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "operator.permission"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "这个操作员没有权限", EN: "the operator is not allowed to do this"}},
-	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "phone-line", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.dial", Often: 2},
 		Named{Cause: "modem.line"},
 	}, Text: Text{ZH: "程序说电话线没有拨号音", EN: "the program reports no dial tone"}},
-	Prior{Topic: "pin", Unexplained: 4, Rest: 5, Retry: "safe", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "pin", Unexplained: 4, Rest: 5, Retry: "safe", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.pin"},
 		Named{Cause: "account.state", Often: 4},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "pinpad.fault", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码不对", EN: "the issuer says the PIN is wrong"}},
-	Prior{Topic: "pin-locked", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "pin-locked", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.pin"},
 		Named{Cause: "account.state", Often: 3},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "发卡行说密码输错次数太多", EN: "the issuer says the PIN was wrong too often"}},
-	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list763, Causes: []Named{
+	Prior{Topic: "pinpad", Unexplained: 2, Rest: 5, Retry: "safe", Stages: listc9549d4d, Causes: []Named{
 		Named{Cause: "pinpad.fault"},
 		Named{Cause: "reader.line-noise", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
@@ -4447,13 +4512,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power"},
 	}, Text: Text{ZH: "程序说电压或电量不足", EN: "the program reports low voltage or battery"}},
-	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list274, Causes: []Named{
+	Prior{Topic: "printer", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list6823b871, Causes: []Named{
 		Named{Cause: "printer.fault"},
 		Named{Cause: "terminal.app-crash", Often: 4},
 		Named{Cause: "terminal.heat", Often: 4},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "程序说打印机有问题", EN: "the program reports a printer problem"}},
-	Prior{Topic: "re-enter", Unexplained: 1, Rest: 5, Retry: "safe", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "re-enter", Unexplained: 1, Rest: 5, Retry: "safe", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "issuer.declined", Often: 1},
 		Named{Cause: "operator.entry", Often: 1},
@@ -4461,7 +4526,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "主机要求重新送入交易", EN: "the host asks to enter the sale again"}},
-	Prior{Topic: "reader", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list233, Causes: []Named{
+	Prior{Topic: "reader", Unexplained: 2, Rest: 5, Retry: "other-means", Stages: list1123d3be, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 3},
 		Named{Cause: "reader.dirty", Often: 3},
 		Named{Cause: "reader.disconnected"},
@@ -4472,7 +4537,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.power", Often: 3},
 		Named{Cause: "terminal.tamper", Often: 3},
 	}, Text: Text{ZH: "程序说读卡器有问题", EN: "the program reports a problem with the reader"}},
-	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "refused", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 3},
 		Named{Cause: "host.port-closed"},
@@ -4480,7 +4545,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "lan.firewall", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
-	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.apn", Often: 2},
 		Named{Cause: "modem.denied"},
@@ -4489,7 +4554,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
-	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list241, Causes: []Named{
+	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list5c38b34d, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 1},
@@ -4510,14 +4575,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "wan.outage", Often: 2},
 		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "自动冲正没有成功", EN: "the automatic reversal did not get through"}},
-	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list764, Causes: []Named{
+	Prior{Topic: "reversal-mac", Unexplained: 2, Rest: 5, Retry: "query-first", Stages: list7bb4a10a, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 3},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.keys"},
 		Named{Cause: "terminal.session", Often: 2},
 		Named{Cause: "wan.loss", Often: 4},
 	}, Text: Text{ZH: "冲正里的A0是终端自己写的：应答的MAC不对", EN: "A0 in a reversal is the terminal's own reason: the answer's MAC was wrong"}},
-	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list765, Causes: []Named{
+	Prior{Topic: "reversal-no-answer", Rest: 4, Retry: "query-first", Stages: list8ab8e945, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "host.overloaded"},
@@ -4525,6 +4590,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "host.unreachable", Often: 1},
 		Named{Cause: "issuer.unavailable", Often: 2},
 		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.conflict", Often: 1},
 		Named{Cause: "lan.gateway", Often: 2},
 		Named{Cause: "lan.noise", Often: 1},
 		Named{Cause: "lan.wifi", Often: 1},
@@ -4539,11 +4605,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "bearer.flapping", Often: 2},
 		Named{Cause: "card.damaged", Often: 1},
 		Named{Cause: "host.malfunction", Often: 2},
-		Named{Cause: "host.overloaded", Often: 2},
-		Named{Cause: "lan.cable", Often: 2},
-		Named{Cause: "lan.noise", Often: 3},
-		Named{Cause: "lan.wifi", Often: 3},
-		Named{Cause: "modem.signal-weak", Often: 2},
+		Named{Cause: "host.overloaded", Often: 1},
+		Named{Cause: "host.unreachable", Often: 2},
+		Named{Cause: "lan.cable", Often: 1},
+		Named{Cause: "lan.conflict", Often: 2},
+		Named{Cause: "lan.noise", Often: 2},
+		Named{Cause: "lan.wifi", Often: 1},
+		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "operator.entry", Often: 2},
 		Named{Cause: "pinpad.fault", Often: 2},
 		Named{Cause: "printer.fault", Often: 1},
@@ -4560,16 +4628,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.storage-fault", Often: 1},
 		Named{Cause: "terminal.storage-full", Often: 1},
 		Named{Cause: "wan.loss", Often: 1},
+		Named{Cause: "wan.mtu", Often: 2},
 		Named{Cause: "wan.outage", Often: 2},
-		Named{Cause: "wan.slow", Often: 2},
+		Named{Cause: "wan.slow", Often: 1},
 	}, Text: Text{ZH: "冲正里的原因是终端自己写的：其他原因", EN: "the reason in a reversal is the terminal's own: something else"}},
-	Prior{Topic: "security", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "security", Unexplained: 2, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
-	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: list766, Causes: []Named{
+	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: listc3bbd856, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
 		Named{Cause: "host.overloaded", Often: 1},
 		Named{Cause: "host.tls", Often: 1},
@@ -4603,20 +4672,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.overloaded", Often: 2},
 		Named{Cause: "terminal.power", Often: 2},
 	}, Text: Text{ZH: "程序说串口不通", EN: "the program reports a serial port that does not work"}},
-	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list302, Causes: []Named{
+	Prior{Topic: "session", Unexplained: 3, Rest: 5, Retry: "after-signin", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "terminal.config", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 4},
 		Named{Cause: "terminal.session"},
 	}, Text: Text{ZH: "要求重新签到", EN: "a new sign-in is asked for"}},
-	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list767, Causes: []Named{
+	Prior{Topic: "settle", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listf964aba1, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.journal"},
 		Named{Cause: "terminal.session", Often: 3},
 		Named{Cause: "terminal.storage-full", Often: 3},
 	}, Text: Text{ZH: "需要先结算", EN: "the batch must be settled first"}},
-	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "signal", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 3},
 		Named{Cause: "lan.wifi", Often: 2},
 		Named{Cause: "modem.denied", Often: 3},
@@ -4624,13 +4693,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
-	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list243, Causes: []Named{
+	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.sim"},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说SIM卡有问题", EN: "the program reports a SIM problem"}},
-	Prior{Topic: "state", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "state", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.limit", Often: 4},
 		Named{Cause: "account.pin", Often: 4},
 		Named{Cause: "account.state"},
@@ -4654,7 +4723,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Prior{Topic: "success", Unexplained: 5, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机（或卡片）已批准这笔交易", EN: "the sale was approved"}},
-	Prior{Topic: "swipe", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list228, Causes: []Named{
+	Prior{Topic: "swipe", Unexplained: 2, Rest: 5, Retry: "safe", Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "card.damaged"},
 		Named{Cause: "card.wrong-method", Often: 3},
 		Named{Cause: "reader.dirty", Often: 1},
@@ -4662,7 +4731,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "reader.fault", Often: 2},
 		Named{Cause: "reader.line-noise", Often: 3},
 	}, Text: Text{ZH: "磁条没有读好", EN: "the stripe was not read well"}},
-	Prior{Topic: "switch", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "switch", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 2},
 		Named{Cause: "host.overloaded", Often: 4},
 		Named{Cause: "issuer.unavailable", Often: 3},
@@ -4674,7 +4743,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.tamper"},
 	}, Text: Text{ZH: "安全模块锁定或报告拆机", EN: "the secure module is locked or reports tampering"}},
-	Prior{Topic: "terminal-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list220, Causes: []Named{
+	Prior{Topic: "terminal-unknown", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "merchant.not-registered", Often: 3},
 		Named{Cause: "terminal.config", Often: 2},
@@ -4685,12 +4754,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "none"},
 	}, Text: Text{ZH: "主机批准了，但上游没有等到发卡行应答", EN: "approved, though upstream never heard the issuer"}},
-	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list287, Causes: []Named{
+	Prior{Topic: "version", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list803e8d7c, Causes: []Named{
 		Named{Cause: "terminal.app-old"},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 2},
 	}, Text: Text{ZH: "程序版本太旧或不对", EN: "the version of the program is too old or wrong"}},
-	Prior{Topic: "wrong-method", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: list228, Causes: []Named{
+	Prior{Topic: "wrong-method", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: liste0cbae18, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
 		Named{Cause: "card.wrong-method"},
 		Named{Cause: "operator.entry", Often: 3},
@@ -4703,7 +4772,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "地址{address}和别的设备冲突", EN: "another device uses the address {address}"}},
 	Sign{Name: "address.none", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 4},
-	}, Brought: list768, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
+	}, Brought: listfee661f0, Text: Text{ZH: "{iface}没有地址或没有路由", EN: "{iface} has no address or route"}},
 	Sign{Name: "address.none-blind", Check: "net.address", Family: "link", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 3},
@@ -4774,7 +4843,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "wan.tls-large-hello", Word: -1},
 	}, Text: Text{ZH: "同一收单机构有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this acquirer see the same"}},
 	Sign{Name: "adv.alone-acquirer", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.malfunction", Word: -3},
+		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -2},
@@ -4957,8 +5026,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "wan.tls-large-hello", Word: -4},
 	}, Text: Text{ZH: "主机刚刚应答过，说明网络是通的", EN: "the host answered just now, so the path to it works"}},
 	Sign{Name: "answer.slow", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
-		Weight{Cause: "host.overloaded", Word: 3},
-		Weight{Cause: "issuer.unavailable", Word: 1},
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 2},
+		Weight{Cause: "issuer.unavailable", Word: 2},
+		Weight{Cause: "switch.malfunction", Word: 1},
 	}, Text: Text{ZH: "这次等待{response_ms}毫秒，平时约{normal_response_ms}毫秒", EN: "this wait was {response_ms} ms, normally about {normal_response_ms} ms"}},
 	Sign{Name: "apn.bad", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 4},
@@ -4967,9 +5038,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "modem.apn", Word: 3},
 		Weight{Cause: "modem.denied", Word: 4},
 	}, Text: Text{ZH: "运营商停了这张卡的业务（{cause}）", EN: "the carrier has barred this subscription ({cause})"}},
+	Sign{Name: "apn.detached", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list769, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list6b92995c, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -4977,14 +5056,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "modem.sim", Word: -2},
 	}, Text: Text{ZH: "移动数据连接正常", EN: "the mobile data connection is up"}},
 	Sign{Name: "app.crashed-some", Check: "app.process", Family: "app", Weights: []Weight{
-		Weight{Cause: "terminal.app-crash", Word: 1},
-	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+		Weight{Cause: "terminal.app-crash", Word: 2},
+	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.crashing", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 3},
-	}, Brought: list770, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
+	}, Brought: list14a7d15d, Text: Text{ZH: "收款程序24小时内崩溃{crashes_24h}次", EN: "the payment program crashed {crashes_24h} times in 24 hours"}},
 	Sign{Name: "app.down", Check: "app.process", Family: "app", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 4},
-	}, Brought: list771, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
+	}, Brought: list242972b3, Text: Text{ZH: "收款程序没有在运行", EN: "the payment program is not running"}},
 	Sign{Name: "app.fine", Check: "app.process", Family: "app", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: -3},
 	}, Text: Text{ZH: "收款程序运行正常", EN: "the payment program runs well"}},
@@ -5157,8 +5236,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.noise", Word: -4},
 		Weight{Cause: "lan.portal", Word: -4},
 		Weight{Cause: "lan.wifi", Word: -4},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.dial", Word: -3},
 		Weight{Cause: "modem.line", Word: -4},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "这笔交易走移动网络", EN: "this sale goes over the mobile network"}},
 	Sign{Name: "bearer.changes", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 4},
@@ -5174,6 +5260,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.wifi", Word: -4},
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: 2},
+		Weight{Cause: "modem.line", Word: 2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
@@ -5199,13 +5287,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.wifi", Word: 1},
 	}, Text: Text{ZH: "终端没有通往外面的网络", EN: "no network of the terminal leads out"}},
 	Sign{Name: "bearer.some", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
-	}, Brought: list772, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
+		Weight{Cause: "bearer.flapping", Word: 2},
+	}, Brought: list0f3a9cf9, Text: Text{ZH: "一小时内网络切换了{changes_1h}次", EN: "the network changed {changes_1h} times in an hour"}},
 	Sign{Name: "bearer.steady", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -3},
 	}, Text: Text{ZH: "网络没有来回切换", EN: "the network did not change"}},
 	Sign{Name: "bearer.wifi", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: -3},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "modem.absent", Word: -4},
 		Weight{Cause: "modem.apn", Word: -4},
 		Weight{Cause: "modem.denied", Word: -4},
@@ -5250,9 +5339,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "terminal.app-old", Word: 1},
 	}, Text: Text{ZH: "上次成功以后系统内核更新过", EN: "the kernel was updated since the last approval"}},
 	Sign{Name: "changed.none", Check: "app.config", Family: "settings", Tells: true, Weights: []Weight{
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.protocol", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.protocol", Word: -2},
 	}, Text: Text{ZH: "上次成功以后什么都没有改过", EN: "nothing was changed since the last approval"}},
 	Sign{Name: "changed.phone", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 2},
@@ -5265,7 +5354,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "terminal.clock", Word: 1},
 	}, Text: Text{ZH: "时钟电池没电，断电时忘了时间", EN: "the clock's battery is flat: it forgot the time while the power was off"}},
 	Sign{Name: "clock.off", Check: "board.clock", Family: "clock", Weights: []Weight{
-		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 2},
 	}, Text: Text{ZH: "时钟差{offset_s}秒", EN: "the clock is off by {offset_s} s"}},
 	Sign{Name: "clock.ok", Check: "board.clock", Family: "clock", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: -3},
@@ -5316,47 +5405,66 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "建立连接用了{connect_ms}毫秒，太慢", EN: "connecting took {connect_ms} ms, far too long"}},
+	Sign{Name: "connect.unused", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "terminal.client-cert", Word: 2},
+		Weight{Cause: "terminal.clock", Word: 2},
+		Weight{Cause: "terminal.trust-store", Word: 2},
+		Weight{Cause: "wan.mtu", Word: 2},
+		Weight{Cause: "wan.tls", Word: 2},
+		Weight{Cause: "wan.tls-large-hello", Word: 2},
+	}, Text: Text{ZH: "连接建立了，却什么也没有发出去：多半停在加密握手", EN: "the connection was made and nothing was sent over it: it stopped at the handshake, most likely"}},
 	Sign{Name: "cpu.high", Check: "board.cpu", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 4},
-	}, Brought: list773, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
+	}, Brought: list0a90615a, Text: Text{ZH: "处理器太忙，压力{pressure_avg10}%", EN: "the processor is too busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "cpu.raised", Check: "board.cpu", Family: "load", Weights: []Weight{
+		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
-	}, Brought: list773, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list775, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: listb9151e2e, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-		Weight{Cause: "wan.outage", Word: 2},
-	}, Brought: list776, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+		Weight{Cause: "wan.outage", Word: 4},
+	}, Brought: list02bdb80c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.dns", Word: -4},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "名字解析正常", EN: "names resolve"}},
 	Sign{Name: "dns.only-host", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "terminal.config", Word: 2},
 		Weight{Cause: "wan.dns", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "只有主机的名字解析不了（{outcome}）", EN: "only the host's name does not resolve ({outcome})"}},
 	Sign{Name: "dns.pinned", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: list777, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: listd3644c5e, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -5406,7 +5514,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: list778, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: listbd84bffd, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
@@ -5418,12 +5526,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.conflict", Word: 1},
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 2},
-	}, Brought: list779, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list1373b08d, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.flaky-wifi", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 4},
-	}, Brought: list780, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
+	}, Brought: list9675b987, Text: Text{ZH: "到路由器就丢包{loss_pct}%", EN: "{loss_pct} % lost on the way to the router already"}},
 	Sign{Name: "gateway.ok", Check: "net.gateway", Family: "net.gateway", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5436,7 +5544,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.gateway", Word: 1},
 		Weight{Cause: "lan.noise", Word: 1},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Brought: list780, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
+	}, Brought: list9675b987, Text: Text{ZH: "路由器应答要{rtt_ms}毫秒", EN: "the router takes {rtt_ms} ms to answer"}},
 	Sign{Name: "heat.bad", Check: "board.thermal", Family: "heat", Weights: []Weight{
 		Weight{Cause: "terminal.heat", Word: 4},
 	}, Text: Text{ZH: "温度{celsius}度，已经降速", EN: "{celsius} degrees, throttled"}},
@@ -5462,10 +5570,65 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "switch.malfunction", Word: 1},
+		Weight{Cause: "terminal.app-old", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.protocol", Word: 1},
+		Weight{Cause: "terminal.session", Word: 1},
+	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
+	Sign{Name: "hist.all-fail-local", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
+		Weight{Cause: "account.funds", Word: -1},
+		Weight{Cause: "account.limit", Word: -1},
+		Weight{Cause: "account.pin", Word: -1},
+		Weight{Cause: "account.state", Word: -1},
+		Weight{Cause: "card.damaged", Word: -1},
+		Weight{Cause: "card.data-mistyped", Word: -1},
+		Weight{Cause: "card.expired", Word: -1},
+		Weight{Cause: "card.wrong-method", Word: -1},
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "issuer.declined", Word: -1},
+		Weight{Cause: "lan.address", Word: 1},
+		Weight{Cause: "lan.cable", Word: 1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.portal", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
+		Weight{Cause: "modem.absent", Word: 1},
+		Weight{Cause: "modem.apn", Word: 1},
+		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.dial", Word: 1},
+		Weight{Cause: "modem.line", Word: 1},
+		Weight{Cause: "modem.radio-off", Word: 1},
+		Weight{Cause: "modem.signal-weak", Word: 1},
+		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "pinpad.fault", Word: 1},
+		Weight{Cause: "printer.fault", Word: 1},
+		Weight{Cause: "reader.disconnected", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
+		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.clock", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.overloaded", Word: 1},
+		Weight{Cause: "terminal.storage-fault", Word: 1},
+		Weight{Cause: "terminal.storage-full", Word: 1},
+		Weight{Cause: "terminal.tamper", Word: 1},
+		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.outage", Word: 1},
+		Weight{Cause: "wan.slow", Word: 1},
+		Weight{Cause: "wan.tls", Word: 1},
+		Weight{Cause: "wan.tls-large-hello", Word: 1},
 	}, Text: Text{ZH: "这个代码出现以来没有一笔成功", EN: "nothing was approved since this code appeared"}},
 	Sign{Name: "hist.entry-only", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "reader.dirty", Word: 1},
@@ -5522,7 +5685,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "reader.dirty", Word: 2},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "reader.line-noise", Word: 1},
-	}, Brought: list781, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
+	}, Brought: listb66930b2, Text: Text{ZH: "{cards_failed_1h}张不同的卡读不出来", EN: "{cards_failed_1h} different cards could not be read"}},
 	Sign{Name: "hist.mode-all", Check: "txn.history", Family: "reads", Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -2},
 		Weight{Cause: "reader.dirty", Word: -2},
@@ -5539,7 +5702,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "issuer.declined", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "这台终端还没有成功过一笔", EN: "this terminal has never had an approval"}},
@@ -5603,13 +5766,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "host.tls", Word: -1},
 		Weight{Cause: "host.unreachable", Word: -1},
+		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.firewall", Word: -1},
+		Weight{Cause: "lan.gateway", Word: -1},
 		Weight{Cause: "merchant.not-registered", Word: -2},
-		Weight{Cause: "terminal.app-old", Word: -1},
-		Weight{Cause: "terminal.config", Word: -1},
-		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "modem.apn", Word: -1},
+		Weight{Cause: "modem.denied", Word: -1},
+		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "switch.malfunction", Word: -1},
+		Weight{Cause: "terminal.app-old", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "terminal.keys", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
-		Weight{Cause: "terminal.protocol", Word: -1},
-		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "terminal.protocol", Word: -2},
+		Weight{Cause: "terminal.session", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
@@ -5627,7 +5800,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list782, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: list45659b02, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -5636,7 +5809,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list783, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: liste2a96619, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5703,6 +5876,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "reader.line-noise", Word: 1},
 	}, Text: Text{ZH: "读卡器线路有少量错误：帧{frame}，校验{parity}，CRC {crc}", EN: "a few errors on the reader line: {frame} frame, {parity} parity, {crc} CRC"}},
 	Sign{Name: "link.cellular-down", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.address", Word: -3},
 		Weight{Cause: "lan.cable", Word: -3},
 		Weight{Cause: "lan.conflict", Word: -3},
@@ -5711,14 +5887,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.noise", Word: -3},
 		Weight{Cause: "lan.portal", Word: -3},
 		Weight{Cause: "lan.wifi", Word: -3},
-		Weight{Cause: "modem.absent", Word: 1},
-		Weight{Cause: "modem.apn", Word: 1},
-		Weight{Cause: "modem.denied", Word: 1},
-		Weight{Cause: "modem.signal-weak", Word: 1},
-		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
 	Sign{Name: "link.cellular-flaps", Check: "net.link", Family: "net.link", Weights: []Weight{
-		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.cellular-ok", Check: "net.link", Family: "net.link", Tells: true, Weights: []Weight{
@@ -5759,9 +5938,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.cable", Word: 1},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-down", Check: "net.link", Family: "wifi", Weights: []Weight{
-		Weight{Cause: "lan.wifi", Word: 4},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "lan.wifi", Word: 3},
 	}, Text: Text{ZH: "无线网没有连上（{iface}）", EN: "{iface} is not connected"}},
 	Sign{Name: "link.wifi-flaps", Check: "net.link", Family: "wifi", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 2},
 		Weight{Cause: "lan.wifi", Word: 2},
 	}, Text: Text{ZH: "{iface}一小时内断了{flaps_1h}次", EN: "{iface} went down {flaps_1h} times in an hour"}},
 	Sign{Name: "link.wifi-ok", Check: "net.link", Family: "wifi", Tells: true, Weights: []Weight{
@@ -5782,7 +5963,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
 	Sign{Name: "modem.gone", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
-	}, Brought: list385, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "通信模块不见了", EN: "the modem is gone"}},
 	Sign{Name: "modem.ok", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -4},
 	}, Text: Text{ZH: "通信模块有应答", EN: "the modem answers"}},
@@ -5791,10 +5972,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "通信模块有{unanswered}个问题没有回答", EN: "the modem left {unanswered} questions unanswered"}},
 	Sign{Name: "modem.silent", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 4},
-	}, Brought: list385, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "通信模块不应答", EN: "the modem does not answer"}},
+	Sign{Name: "modem.unheard", Check: "modem.port", Family: "modem.port", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: 2},
+	}, Text: Text{ZH: "向通信模块提的问题都没有结果", EN: "none of what was asked of the modem was answered"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -5811,17 +5995,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "account.limit", Word: -4},
 		Weight{Cause: "account.pin", Word: -4},
 		Weight{Cause: "account.state", Word: -4},
+		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "card.expired", Word: -4},
 		Weight{Cause: "host.malfunction", Word: -4},
 		Weight{Cause: "host.overloaded", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -4},
 		Weight{Cause: "issuer.unavailable", Word: -4},
+		Weight{Cause: "lan.conflict", Word: -1},
+		Weight{Cause: "lan.noise", Word: -1},
 		Weight{Cause: "merchant.not-permitted", Word: -4},
 		Weight{Cause: "merchant.not-registered", Word: -4},
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "risk.fraud", Word: -4},
 		Weight{Cause: "switch.malfunction", Word: -4},
 		Weight{Cause: "terminal.not-registered", Word: -4},
+		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.slow", Word: -1},
 	}, Text: Text{ZH: "请求没有发出去", EN: "the request never left the terminal"}},
 	Sign{Name: "not.sent-card", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -4},
@@ -5850,32 +6039,49 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Sign{Name: "path.gateway-loss", Check: "net.path", Family: "quality", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: -2},
 	}, Text: Text{ZH: "丢包从到路由器就开始", EN: "the loss begins on the way to the router"}},
+	Sign{Name: "path.host-alive", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: 1},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: list784, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: listbb3baf19, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: list784, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: listbb3baf19, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
-		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "host.unreachable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list783, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: liste2a96619, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
-		Weight{Cause: "lan.noise", Word: -1},
+		Weight{Cause: "bearer.flapping", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.conflict", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.noise", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
+		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "wan.loss", Word: -3},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.slow", Word: -3},
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list776, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list02bdb80c, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list783, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -5949,7 +6155,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Sign{Name: "reader.silent", Check: "reader.port", Family: "reader.port", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-	}, Brought: list785, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
+	}, Brought: liste54337d4, Text: Text{ZH: "读卡器不应答", EN: "the reader does not answer"}},
 	Sign{Name: "reader.tamper", Check: "reader.selftest", Family: "reader.selftest", Weights: []Weight{
 		Weight{Cause: "terminal.tamper", Word: 4},
 	}, Text: Text{ZH: "读卡器报告被拆过", EN: "the reader reports tampering"}},
@@ -5960,7 +6166,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "读卡器自检通过", EN: "the reader passes its self-test"}},
 	Sign{Name: "reader.usb-flaky", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
-	}, Brought: list385, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "读卡器一小时内断开{disconnects_1h}次", EN: "the reader dropped off {disconnects_1h} times in an hour"}},
 	Sign{Name: "reader.usb-gone", Check: "reader.usb", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 2},
 	}, Text: Text{ZH: "读卡器不在USB上了", EN: "the reader is not on USB any more"}},
@@ -5975,7 +6181,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "reader.dirty", Word: 3},
 		Weight{Cause: "reader.fault", Word: 2},
-		Weight{Cause: "reader.line-noise", Word: 1},
+		Weight{Cause: "reader.line-noise", Word: 2},
 	}, Text: Text{ZH: "{cards}张卡里有{cards_failed}张读不出来", EN: "{cards_failed} of {cards} cards could not be read"}},
 	Sign{Name: "reads.one-fails", Check: "reader.reads", Family: "reads", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: 3},
@@ -5992,32 +6198,36 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "terminal.app-crash", Word: 2},
 		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 2},
-	}, Brought: list385, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "上次重启原因：{last_reason}", EN: "reason of the last restart: {last_reason}"}},
 	Sign{Name: "reboots.many", Check: "board.reboots", Family: "board.reboots", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
-	}, Brought: list773, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
+	}, Brought: list0a90615a, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list786, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list117d5d8e, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
-	}, Brought: list786, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+		Weight{Cause: "modem.radio-off", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+	}, Brought: list91499e3d, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
-	}, Brought: list786, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
+	}, Brought: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
 	Sign{Name: "reg.ok", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.signal-weak", Word: 2},
-	}, Brought: list787, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+		Weight{Cause: "modem.sim", Word: 1},
+	}, Brought: list8738212e, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list786, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list117d5d8e, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6032,6 +6242,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.port-closed", Word: -3},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "lan.address", Word: -1},
+		Weight{Cause: "lan.conflict", Word: 1},
+		Weight{Cause: "lan.noise", Word: 1},
+		Weight{Cause: "lan.wifi", Word: 1},
 		Weight{Cause: "merchant.not-permitted", Word: -3},
 		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.apn", Word: -2},
@@ -6056,10 +6269,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.malfunction", Word: -1},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "issuer.unavailable", Word: -3},
-		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "merchant.not-registered", Word: 2},
 		Weight{Cause: "switch.malfunction", Word: -2},
 		Weight{Cause: "terminal.keys", Word: 1},
-		Weight{Cause: "terminal.not-registered", Word: 3},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "只有这台终端签到不成：多半是中心没有它的登记或密钥", EN: "only this terminal cannot sign in: the centre probably lacks its entry or keys"}},
 	Sign{Name: "session.fresh", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.keys", Word: 2},
@@ -6075,6 +6288,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "terminal.session", Word: 2},
 	}, Text: Text{ZH: "上次签到是{signin_age_s}秒以前", EN: "the last good sign-in was {signin_age_s} s ago"}},
 	Sign{Name: "session.out", Check: "app.session", Family: "session", Weights: []Weight{
+		Weight{Cause: "merchant.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.session", Word: 3},
 	}, Text: Text{ZH: "程序自己知道没有签到", EN: "the program itself knows that it is not signed in"}},
 	Sign{Name: "session.refused", Check: "app.session", Family: "session", Weights: []Weight{
@@ -6092,8 +6307,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.malfunction", Word: 2},
 		Weight{Cause: "issuer.declined", Word: -3},
 		Weight{Cause: "issuer.unavailable", Word: -3},
+		Weight{Cause: "merchant.not-registered", Word: 1},
 		Weight{Cause: "switch.malfunction", Word: -1},
-		Weight{Cause: "terminal.not-registered", Word: 1},
+		Weight{Cause: "terminal.not-registered", Word: 2},
 	}, Text: Text{ZH: "签到也得到同一个代码，而签到不经过发卡行", EN: "the sign-in got the same code, and a sign-in never goes to an issuer"}},
 	Sign{Name: "signal.bad", Check: "modem.signal", Family: "modem.signal", Weights: []Weight{
 		Weight{Cause: "modem.signal-weak", Word: 4},
@@ -6121,7 +6337,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "这是签到等管理报文，不经过发卡行", EN: "this was a sign-in or another management message, which never goes to an issuer"}},
 	Sign{Name: "sim.bad", Check: "modem.sim", Family: "modem.sim", Weights: []Weight{
 		Weight{Cause: "modem.sim", Word: 4},
-	}, Brought: list788, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
+	}, Brought: list91499e3d, Text: Text{ZH: "SIM卡状态：{state}", EN: "SIM: {state}"}},
 	Sign{Name: "sim.ok", Check: "modem.sim", Family: "modem.sim", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.sim", Word: -4},
@@ -6131,7 +6347,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "reader.disconnected", Word: -2},
 	}, Text: Text{ZH: "插着的卡有反应", EN: "the card in the slot answers"}},
 	Sign{Name: "slot.mute", Check: "reader.slot", Family: "reader.slot", Weights: []Weight{
-		Weight{Cause: "card.damaged", Word: 1},
+		Weight{Cause: "card.damaged", Word: 2},
+		Weight{Cause: "reader.dirty", Word: 1},
+		Weight{Cause: "reader.fault", Word: 1},
 	}, Text: Text{ZH: "插着的卡没有反应", EN: "the card in the slot is mute"}},
 	Sign{Name: "storage.full", Check: "board.storage", Family: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", Word: 4},
@@ -6143,7 +6361,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "terminal.storage-fault", Word: 4},
 	}, Text: Text{ZH: "存储变成只读", EN: "the storage has become read-only"}},
 	Sign{Name: "storage.tight", Check: "board.storage", Family: "board.storage", Weights: []Weight{
-		Weight{Cause: "terminal.storage-full", Word: 2},
+		Weight{Cause: "terminal.storage-full", Word: 1},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
@@ -6160,8 +6378,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Sign{Name: "tcp.host-alone", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
-		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+		Weight{Cause: "terminal.config", Word: 2},
+	}, Brought: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -6192,6 +6410,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	Sign{Name: "tcp.ping-only", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.config", Word: 1},
 	}, Text: Text{ZH: "主机地址有应答，但端口连不上", EN: "the host's address answers, its port does not"}},
 	Sign{Name: "tcp.refused", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: 4},
@@ -6200,7 +6419,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: list774, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6220,67 +6439,99 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list789, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-		Weight{Cause: "wan.slow", Word: 1},
-	}, Brought: list790, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+		Weight{Cause: "wan.slow", Word: 2},
+	}, Brought: list18034059, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list791, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
-	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Brought: list792, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+		Weight{Cause: "terminal.config", Word: 1},
+	}, Brought: listdb09e897, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "bearer.flapping", Word: 1},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: 1},
+		Weight{Cause: "lan.address", Word: 2},
+		Weight{Cause: "lan.cable", Word: 2},
+		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "lan.gateway", Word: 2},
+		Weight{Cause: "lan.wifi", Word: 2},
+		Weight{Cause: "modem.absent", Word: 2},
+		Weight{Cause: "modem.apn", Word: 2},
+		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.signal-weak", Word: 2},
+		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "terminal.clock", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: 2},
+		Weight{Cause: "wan.tls", Word: -2},
+	}, Brought: list00717916, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "不相干的两处证书都不对：中间有人截取，或本机证书库太旧", EN: "the certificates of two unrelated places are wrong: interception, or our trust store is old"}},
 	Sign{Name: "tls.both-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "terminal.clock", Word: 4},
-	}, Brought: list774, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "两个不相干的证书日期都不对，只有时钟错才会这样", EN: "two unrelated certificates have wrong dates: only a wrong clock explains both"}},
 	Sign{Name: "tls.broken", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list793, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: liste2001e65, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
 	Sign{Name: "tls.elsewhere-dates", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书日期也不对", EN: "the dates of another place's certificate are wrong"}},
 	Sign{Name: "tls.expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 4},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
-	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: list774, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
+	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
 	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: list774, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},
-		Weight{Cause: "terminal.clock", Word: -2},
-		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -2},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "modem.absent", Word: -2},
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.dial", Word: -2},
+		Weight{Cause: "modem.line", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "terminal.clock", Word: -1},
+		Weight{Cause: "terminal.config", Word: -2},
+		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
 		Weight{Cause: "wan.tls", Word: -4},
 	}, Text: Text{ZH: "加密连接正常", EN: "TLS works"}},
 	Sign{Name: "tls.old-version", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机只会旧版加密协议", EN: "the host speaks an old TLS version only"}},
 	Sign{Name: "tls.others-ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: -2},
@@ -6288,7 +6539,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 	}, Text: Text{ZH: "别处的证书都是好的", EN: "certificates of other places are fine"}},
 	Sign{Name: "tls.reset", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 1},
-	}, Brought: list774, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "加密握手被重置", EN: "the TLS handshake was reset"}},
 	Sign{Name: "tls.root-expired", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
@@ -6298,14 +6549,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: list794, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: listd85a17f2, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: list774, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: listc8e34591, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
-	}, Brought: list385, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
+	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
 	Sign{Name: "usb.errors", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 1},
 		Weight{Cause: "reader.disconnected", Word: 1},
@@ -6639,799 +6890,830 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:767aac4080852f87849
 
 // Lists of words that stand in many places, once.
 var (
-	list0   = []string{"acquirer", "cashier"}
-	list1   = []string{"acquirer"}
-	list2   = []string{"acquirer", "switch", "issuer"}
-	list3   = []string{"terminal"}
-	list4   = []string{"acquirer", "issuer"}
-	list5   = []string{"switch", "issuer"}
-	list6   = []string{"switch"}
-	list7   = []string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn", "phone_number", "certificate", "ip_config", "reader_firmware", "parameters"}
-	list8   = []string{"ok", "missing", "mismatch"}
-	list9   = []string{"ntp", "host", "rtc", "none"}
-	list10  = []string{"normal", "warning", "urgent"}
-	list11  = []string{"good", "overheat", "dead", "over-voltage", "cold", "warm", "cool", "unspecified", "other"}
-	list12  = []string{"mains", "battery"}
-	list13  = []string{"PowerOnReset", "BrownOutReset", "HardwareWatchdog", "SoftwareWatchdog", "KernelPanic", "UserReset", "unknown"}
-	list14  = []string{"acquirer", "carrier", "site", "model"}
-	list15  = []string{"ok", "no-dialtone", "busy", "no-carrier", "no-answer"}
-	list16  = []string{"ok", "silent", "garbled", "gone"}
-	list17  = []string{"off", "deregistered"}
-	list18  = []string{"home", "roaming", "searching", "denied", "idle", "unknown"}
-	list19  = []string{"2g", "3g", "4g", "5g"}
-	list20  = []string{"ready", "missing", "pin", "puk", "failure", "device-lock"}
-	list21  = []string{"ethernet", "wifi", "cellular", "ppp", "none"}
-	list22  = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
-	list23  = []string{"hosts"}
-	list24  = []string{"reachable", "stale", "failed"}
-	list25  = []string{"application"}
-	list26  = []string{"ok", "refused", "timeout", "reset", "unreachable"}
-	list27  = []string{"ethernet", "wifi", "cellular", "ppp"}
-	list28  = []string{"gone"}
-	list29  = []string{"ok", "blackhole"}
-	list30  = []string{"echo", "connect", "sales"}
-	list31  = []string{"small", "plain", "old", "large", "tlcp"}
-	list32  = []string{"ok", "swallowed"}
-	list33  = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
-	list34  = []string{"leaf", "intermediate", "root"}
-	list35  = []string{"ok", "failed", "unknown"}
-	list36  = []string{"ok", "silent", "fault", "gone", "no-paper", "paper-low", "jam", "cover-open", "over-heat"}
-	list37  = []string{"stripe", "chip", "contactless"}
-	list38  = []string{"stripe", "chip", "contactless", "unknown"}
-	list39  = []string{"ok", "fault", "tamper"}
-	list40  = []string{"absent", "present", "active", "mute"}
-	list41  = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
-	list42  = []string{"missing", "mismatch"}
-	list43  = []string{"urgent"}
-	list44  = []string{"warning"}
-	list45  = []string{"battery"}
-	list46  = []string{"overheat", "dead", "over-voltage", "cold", "unspecified", "other"}
-	list47  = []string{"BrownOutReset"}
-	list48  = []string{"KernelPanic"}
-	list49  = []string{"HardwareWatchdog", "SoftwareWatchdog"}
-	list50  = []string{"HardwareWatchdog", "SoftwareWatchdog", "KernelPanic"}
-	list51  = []string{"UserReset"}
-	list52  = []string{"no-dialtone"}
-	list53  = []string{"busy", "no-carrier", "no-answer"}
-	list54  = []string{"ok"}
-	list55  = []string{"silent"}
-	list56  = []string{"garbled"}
-	list57  = []string{"denied"}
-	list58  = []string{"searching"}
-	list59  = []string{"idle", "unknown"}
-	list60  = []string{"home", "roaming"}
-	list61  = []string{"2g"}
-	list62  = []string{"ready"}
-	list63  = []string{"none"}
-	list64  = []string{"ok", "refused"}
-	list65  = []string{"timeout", "reset", "unreachable"}
-	list66  = []string{"ethernet"}
-	list67  = []string{"blackhole"}
-	list68  = []string{"swallowed"}
-	list69  = []string{"failed"}
-	list70  = []string{"ok", "paper-low"}
-	list71  = []string{"silent", "fault", "gone", "no-paper", "jam", "cover-open", "over-heat"}
-	list72  = []string{"paper-low"}
-	list73  = []string{"no-paper", "cover-open"}
-	list74  = []string{"silent", "fault", "gone", "jam", "over-heat"}
-	list75  = []string{"fault"}
-	list76  = []string{"tamper"}
-	list77  = []string{"mute"}
-	list78  = []string{"active"}
-	list79  = []string{"POSP-RC", "ZMPAY", "COUPON", "WANGCAI", "PAYERMAX"}
-	list80  = []string{"UMSAPI", "UMSAPI2"}
-	list81  = []string{"STARPOS"}
-	list82  = []string{"REDSYS-ES"}
-	list83  = []string{"REDSYS"}
-	list84  = []string{"WANGCAI"}
-	list85  = []string{"COUPON"}
-	list86  = []string{"PAYERMAX"}
-	list87  = []string{"ZMPAY2"}
-	list88  = []string{"POSP-RC"}
-	list89  = []string{"ZMPAY", "ZMPAY2"}
-	list90  = []string{"LOAN"}
-	list91  = []string{"GATEWAY"}
-	list92  = []string{"ORGGY"}
-	list93  = []string{"MCHAPP"}
-	list94  = []string{"SEED-002"}
-	list95  = []string{"POSP-RC", "COUPON"}
-	list96  = []string{"ZMPAY", "ZMPAY2", "LOAN"}
-	list97  = []string{"TINKOFF"}
-	list98  = []string{"JPOS"}
-	list99  = []string{"SOUPOS"}
-	list100 = []string{"BESTPAY"}
-	list101 = []string{"GNETE"}
-	list102 = []string{"CIL-V2"}
-	list103 = []string{"GO-MYG"}
-	list104 = []string{"CIL-V3"}
-	list105 = []string{"POS-IOS"}
-	list106 = []string{"CIL-V2", "CIL-V3"}
-	list107 = []string{"OSB-PF"}
-	list108 = []string{"OSB-PF", "LEMONWAY"}
-	list109 = []string{"TANGDI"}
-	list110 = []string{"CUP15", "BOCOM", "CNBLOGS"}
-	list111 = []string{"GENERAL"}
-	list112 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
-	list113 = []string{"GICC-LYRA", "GICC-NEXI"}
-	list114 = []string{"GICC-NEXI"}
-	list115 = []string{"IPAY"}
-	list116 = []string{"GICC-LYRA"}
-	list117 = []string{"GICC-MD", "IPAY"}
-	list118 = []string{"ZVT-IPS"}
-	list119 = []string{"ZVT-IPS", "GICC-MD"}
-	list120 = []string{"ZVT-IPS", "IPAY"}
-	list121 = []string{"GICC-LYRA", "GICC-MD"}
-	list122 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
-	list123 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP", "UTCODEC"}
-	list124 = []string{"NEAPAY", "CREDORAX", "TXP"}
-	list125 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP"}
-	list126 = []string{"CREDORAX"}
-	list127 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP", "UTCODEC", "NORTH"}
-	list128 = []string{"ZONE", "NEAPAY", "CREDORAX", "UTCODEC"}
-	list129 = []string{"NEAPAY", "TXP"}
-	list130 = []string{"NEAPAY", "CREDORAX", "TXP", "NORTH"}
-	list131 = []string{"ZONE", "CREDORAX", "TXP"}
-	list132 = []string{"CIELO", "CKO"}
-	list133 = []string{"TXP"}
-	list134 = []string{"CKO"}
-	list135 = []string{"CREDORAX", "WINDCAVE", "MC-GO"}
-	list136 = []string{"CREDORAX", "MC-GO"}
-	list137 = []string{"TXP", "CREDORAX", "MC-GO", "CKO"}
-	list138 = []string{"ZONE", "TXP", "MC-GO", "POS-CIL"}
-	list139 = []string{"ZONE", "TXP", "CKO", "MC-GO"}
-	list140 = []string{"CREDORAX", "TXP"}
-	list141 = []string{"CREDORAX", "TXP", "CKO"}
-	list142 = []string{"TXP", "CREDORAX", "TABAPAY"}
-	list143 = []string{"TXP", "CREDORAX", "MC-GO"}
-	list144 = []string{"TXP", "CREDORAX", "JPOS"}
-	list145 = []string{"CREDORAX", "MC-GO", "HOST-MM", "MPT"}
-	list146 = []string{"ZONE", "TXP", "EWAY"}
-	list147 = []string{"CREDORAX", "TXP", "EWAY"}
-	list148 = []string{"POSTILION", "TXP"}
-	list149 = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
-	list150 = []string{"POSTILION", "CKO", "CUP15"}
-	list151 = []string{"TXP", "POSTILION"}
-	list152 = []string{"TXP", "MONERIS"}
-	list153 = []string{"POSTILION"}
-	list154 = []string{"TXP", "CKO"}
-	list155 = []string{"TXP", "BOCOM", "MONERIS"}
-	list156 = []string{"CREDORAX", "TXP", "TABAPAY"}
-	list157 = []string{"CREDORAX", "CKO", "TABAPAY"}
-	list158 = []string{"AM-FDL", "SAP93", "UTCODEC", "ACCEL"}
-	list159 = []string{"AM-FDL", "SAP93", "ACCEL"}
-	list160 = []string{"AM-FDL", "SAP93"}
-	list161 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
-	list162 = []string{"AM-FDL", "UTCODEC"}
-	list163 = []string{"AM-FDL"}
-	list164 = []string{"AM-FDL", "FDL-MD"}
-	list165 = []string{"JPOS", "JPOSCMF"}
-	list166 = []string{"MC-GO"}
-	list167 = []string{"NORTH"}
-	list168 = []string{"MC-GO", "TXP"}
-	list169 = []string{"CREDORAX", "CKO"}
-	list170 = []string{"LY-FW"}
-	list171 = []string{"UMS-SAMPLE"}
-	list172 = []string{"ABECS"}
-	list173 = []string{"NEXI"}
-	list174 = []string{"MONERISGO"}
-	list175 = []string{"MPT"}
-	list176 = []string{"LY-FW", "LY-FW2"}
-	list177 = []string{"POS-RC17"}
-	list178 = []string{"SEED-004"}
-	list179 = []string{"TBK"}
-	list180 = []string{"WINDCAVE"}
-	list181 = []string{"ZVT"}
-	list182 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list183 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list184 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list185 = []string{"issuer"}
-	list186 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
-	list187 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}
-	list188 = []string{"CUP15", "BOCOM"}
-	list189 = []string{"BOCOM", "GNETE"}
-	list190 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG"}
-	list191 = []string{"BOCOM"}
-	list192 = []string{"CUP15", "POS-IOS", "CIL-V2", "GO-MYG"}
-	list193 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "BESTPAY"}
-	list194 = []string{"POS-IOS", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "GNETE", "BESTPAY", "POS-HAL"}
-	list195 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
-	list196 = []string{"acquirer", "switch"}
-	list197 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG", "BESTPAY", "CIL-V2"}
-	list198 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
-	list199 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "GNETE"}
-	list200 = []string{"CUP15", "BOCOM", "GO-MYG", "CIL-V3"}
-	list201 = []string{"CUP15", "BOCOM", "GO-MYG"}
-	list202 = []string{"CUP15"}
-	list203 = []string{"CUP15", "POS-RC17"}
-	list204 = []string{"POS-KOOL"}
-	list205 = []string{"POS-HAL"}
-	list206 = []string{"CKO-VISA"}
-	list207 = []string{"CKO-VISA", "NORTH"}
-	list208 = []string{"CKO-VISA", "NORTH", "TABAPAY"}
-	list209 = []string{"CKO-VISA", "TABAPAY"}
-	list210 = []string{"CKO-VISA", "CIELO"}
-	list211 = []string{"CKO", "TXP"}
-	list212 = []string{"TABAPAY"}
-	list213 = []string{"CKO", "CREDORAX"}
-	list214 = []string{"unionpay-reject", "emv-arc"}
-	list215 = []string{"emv-arc"}
-	list216 = []string{"acquirer-ext", "emv-arc"}
-	list217 = []string{"HOST-MM"}
-	list218 = []string{"HOST-MM", "MPT"}
-	list219 = []string{"iso8583-1987", "emv-arc"}
-	list220 = []string{"answer"}
-	list221 = []string{"issuer", "switch", "acquirer"}
-	list222 = []string{"query-first"}
-	list223 = []string{"safe", "later", "after-signin", "other-means", "no"}
-	list224 = []string{"R24", "R25", "S5"}
-	list225 = []string{"R22", "R26"}
-	list226 = []string{"safe", "later", "after-signin"}
-	list227 = []string{"R22", "R25", "S5"}
-	list228 = []string{"card", "answer"}
-	list229 = []string{"terminal", "issuer", "switch", "acquirer"}
-	list230 = []string{"R22", "R23"}
-	list231 = []string{"connect", "send", "wait"}
-	list232 = []string{"R7", "R8"}
-	list233 = []string{"card"}
-	list234 = []string{"R20", "R23"}
-	list235 = []string{"R25"}
-	list236 = []string{"other-means", "no"}
-	list237 = []string{"R25", "S5", "S6"}
-	list238 = []string{"connect", "wait", "answer", "unpack"}
-	list239 = []string{"terminal", "acquirer", "switch"}
-	list240 = []string{"R21", "S8"}
-	list241 = []string{"connect", "send", "wait", "answer"}
-	list242 = []string{"R21", "S5", "S8"}
-	list243 = []string{"connect"}
-	list244 = []string{"safe", "later", "after-signin", "no"}
-	list245 = []string{"R9", "R21"}
-	list246 = []string{"R21"}
-	list247 = []string{"R21", "S5"}
-	list248 = []string{"R22", "R25"}
-	list249 = []string{"wait", "answer"}
-	list250 = []string{"terminal", "switch", "acquirer", "issuer"}
-	list251 = []string{"S5", "S8"}
-	list252 = []string{"R5", "R11"}
-	list253 = []string{"R2", "R10", "R20"}
-	list254 = []string{"R8", "R11", "R20"}
-	list255 = []string{"R6", "R9"}
-	list256 = []string{"R2", "R5", "R6"}
-	list257 = []string{"R2", "R13"}
-	list258 = []string{"R5", "R6", "R9"}
-	list259 = []string{"R5", "R7"}
-	list260 = []string{"R21", "R26"}
-	list261 = []string{"S3", "S9"}
-	list262 = []string{"R3", "R6", "R13"}
-	list263 = []string{"R6", "R11", "R21"}
-	list264 = []string{"R6", "R21"}
-	list265 = []string{"R11", "S8"}
-	list266 = []string{"R5", "R13"}
-	list267 = []string{"R6", "R7", "R13"}
-	list268 = []string{"R2", "R6", "R13"}
-	list269 = []string{"card", "pin", "build", "answer"}
-	list270 = []string{"terminal", "acquirer", "issuer", "switch"}
-	list271 = []string{"R25", "R40", "S5"}
-	list272 = []string{"R27", "S5"}
-	list273 = []string{"card", "pin", "build"}
-	list274 = []string{"print"}
-	list275 = []string{"query-first", "no"}
-	list276 = []string{"R1", "R13", "R28"}
-	list277 = []string{"R13", "R14"}
-	list278 = []string{"R2", "R13", "R25"}
-	list279 = []string{"R13", "R25"}
-	list280 = []string{"later", "after-signin", "other-means", "no"}
-	list281 = []string{"R21", "R30"}
-	list282 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
-	list283 = []string{"R3", "R20", "S5"}
-	list284 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
-	list285 = []string{"R17", "R18"}
-	list286 = []string{"R18"}
-	list287 = []string{"build", "connect", "answer"}
-	list288 = []string{"terminal", "acquirer"}
-	list289 = []string{"R13", "S1", "S7"}
-	list290 = []string{"R11", "S3"}
-	list291 = []string{"build", "send", "wait", "answer"}
-	list292 = []string{"terminal", "acquirer", "switch", "issuer"}
-	list293 = []string{"R28", "S4", "S5"}
-	list294 = []string{"pin", "build", "unpack", "answer"}
-	list295 = []string{"query-first", "other-means", "no"}
-	list296 = []string{"R21", "S1", "S2"}
-	list297 = []string{"S1", "S3", "S9"}
-	list298 = []string{"R3", "R43"}
-	list299 = []string{"R1", "R13"}
-	list300 = []string{"build", "unpack", "answer", "wait"}
-	list301 = []string{"R12", "R17", "S3"}
-	list302 = []string{"build", "answer"}
-	list303 = []string{"R21", "S1", "S4"}
-	list304 = []string{"R16", "R19"}
-	list305 = []string{"R15", "S4"}
-	list306 = []string{"R20", "R30"}
-	list307 = []string{"R21", "R37", "S5"}
-	list308 = []string{"R5", "R11", "R21"}
-	list309 = []string{"R6", "R21", "S5"}
-	list310 = []string{"R5", "R6", "R21"}
-	list311 = []string{"R5", "R21", "S5"}
-	list312 = []string{"R6", "R18"}
-	list313 = []string{"R6", "R18", "R21"}
-	list314 = []string{"000", "003", "004"}
-	list315 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
-	list316 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
-	list317 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
-	list318 = []string{"000", "001", "003"}
-	list319 = []string{"modem.signal-weak", "lan.wifi"}
-	list320 = []string{"modem.signal", "net.wifi"}
-	list321 = []string{"R5", "R6", "R7", "R13"}
-	list322 = []string{"000", "003"}
-	list323 = []string{"wan.slow", "wan.loss"}
-	list324 = []string{"net.path"}
-	list325 = []string{"R5", "R6", "R21", "S5"}
-	list326 = []string{"001", "002", "003", "004"}
-	list327 = []string{"lan.cable", "lan.wifi", "wan.outage"}
-	list328 = []string{"net.link", "net.wifi", "net.internet"}
-	list329 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
-	list330 = []string{"001"}
-	list331 = []string{"wan.slow"}
-	list332 = []string{"net.path", "txn.answer"}
-	list333 = []string{"003"}
-	list334 = []string{"lan.address", "terminal.config"}
-	list335 = []string{"net.address", "app.config"}
-	list336 = []string{"R5", "R11", "S3"}
-	list337 = []string{"lan.noise", "reader.line-noise"}
-	list338 = []string{"net.errors", "reader.line"}
-	list339 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
-	list340 = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	list341 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
-	list342 = []string{"wan.loss", "wan.mtu", "wan.tls-large-hello", "lan.noise"}
-	list343 = []string{"net.path", "net.mtu", "net.errors"}
-	list344 = []string{"R2", "R6", "R11", "R13", "R18", "R21", "S5"}
-	list345 = []string{"bearer.flapping"}
-	list346 = []string{"net.bearer"}
-	list347 = []string{"003", "004"}
-	list348 = []string{"lan.gateway"}
-	list349 = []string{"net.gateway"}
-	list350 = []string{"lan.conflict"}
-	list351 = []string{"net.address", "net.wifi"}
-	list352 = []string{"004"}
-	list353 = []string{"host.port-closed", "lan.firewall"}
-	list354 = []string{"net.tcp", "net.internet"}
-	list355 = []string{"R6", "R9", "R21"}
-	list356 = []string{"modem.absent", "lan.cable"}
-	list357 = []string{"modem.port", "net.link", "board.kernel"}
-	list358 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
-	list359 = []string{"host.overloaded"}
-	list360 = []string{"txn.answer", "fleet.advisory"}
-	list361 = []string{"host.malfunction", "host.unreachable", "host.tls"}
-	list362 = []string{"net.tcp", "net.tls", "fleet.advisory"}
-	list363 = []string{"002"}
-	list364 = []string{"issuer.unavailable", "switch.malfunction"}
-	list365 = []string{"txn.history", "fleet.advisory"}
-	list366 = []string{"host.malfunction"}
-	list367 = []string{"host.malfunction", "switch.malfunction"}
-	list368 = []string{"fleet.advisory"}
-	list369 = []string{"fleet.advisory", "txn.history"}
-	list370 = []string{"terminal.overloaded"}
-	list371 = []string{"board.cpu", "txn.answer"}
-	list372 = []string{"merchant.not-permitted"}
-	list373 = []string{"txn.answer"}
-	list374 = []string{"000", "001", "002", "003"}
-	list375 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	list376 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
-	list377 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
-	list378 = []string{"000", "001", "002"}
-	list379 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
-	list380 = []string{"reader.selftest", "reader.reads", "reader.port"}
-	list381 = []string{"R2", "R13", "R14", "R25"}
-	list382 = []string{"000"}
-	list383 = []string{"pinpad.fault"}
-	list384 = []string{"pinpad.port"}
-	list385 = []string{"terminal.power"}
-	list386 = []string{"board.power", "board.reboots"}
-	list387 = []string{"terminal.app-crash", "terminal.session"}
-	list388 = []string{"app.process", "app.session"}
-	list389 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
-	list390 = []string{"001", "003"}
-	list391 = []string{"terminal.heat", "reader.dirty"}
-	list392 = []string{"board.thermal", "reader.reads"}
-	list393 = []string{"terminal.heat", "terminal.storage-full"}
-	list394 = []string{"board.thermal", "board.storage"}
-	list395 = []string{"R13", "R14", "R15", "S4"}
-	list396 = []string{"terminal.storage-full"}
-	list397 = []string{"board.storage"}
-	list398 = []string{"terminal.storage-fault"}
-	list399 = []string{"board.flash", "board.storage", "board.kernel"}
-	list400 = []string{"terminal.clock", "terminal.session"}
-	list401 = []string{"board.clock", "app.session"}
-	list402 = []string{"R13", "R21", "S1", "S4", "S7"}
-	list403 = []string{"terminal.app-crash", "terminal.app-old"}
-	list404 = []string{"app.process", "app.version"}
-	list405 = []string{"R3", "R17", "R18", "R20", "S5"}
-	list406 = []string{"terminal.app-old", "terminal.protocol"}
-	list407 = []string{"app.version", "app.process"}
-	list408 = []string{"R12", "R17", "R18", "S3"}
-	list409 = []string{"terminal.app-old"}
-	list410 = []string{"app.version"}
-	list411 = []string{"terminal.app-old", "wan.tls", "terminal.trust-store", "terminal.client-cert"}
-	list412 = []string{"app.version", "net.tls"}
-	list413 = []string{"R6", "R17", "R18"}
-	list414 = []string{"terminal.config"}
-	list415 = []string{"app.config"}
-	list416 = []string{"terminal.protocol", "host.tls"}
-	list417 = []string{"app.version", "net.tls", "txn.answer"}
-	list418 = []string{"R12", "R17", "R21", "S3"}
-	list419 = []string{"terminal.protocol"}
-	list420 = []string{"txn.answer", "app.version"}
-	list421 = []string{"terminal.keys"}
-	list422 = []string{"app.keys", "app.session"}
-	list423 = []string{"000", "002"}
-	list424 = []string{"card.damaged"}
-	list425 = []string{"reader.reads", "reader.slot", "txn.history"}
-	list426 = []string{"card.expired"}
-	list427 = []string{"txn.answer", "board.clock"}
-	list428 = []string{"account.state"}
-	list429 = []string{"000", "004"}
-	list430 = []string{"account.funds"}
-	list431 = []string{"card.data-mistyped"}
-	list432 = []string{"txn.answer", "txn.history"}
-	list433 = []string{"account.pin"}
-	list434 = []string{"card.wrong-method"}
-	list435 = []string{"txn.history", "txn.answer"}
-	list436 = []string{"000", "001", "004"}
-	list437 = []string{"account.limit"}
-	list438 = []string{"operator.permission", "merchant.not-permitted"}
-	list439 = []string{"app.operator", "txn.answer"}
-	list440 = []string{"R21", "R26", "R27", "S5"}
-	list441 = []string{"operator.entry"}
-	list442 = []string{"txn.history", "app.operator"}
-	list443 = []string{"terminal.journal"}
-	list444 = []string{"app.journal"}
-	list445 = []string{"risk.fraud", "terminal.tamper"}
-	list446 = []string{"txn.answer", "reader.selftest"}
-	list447 = []string{"R20", "R21", "R30"}
-	list448 = []string{"000", "002", "003"}
-	list449 = []string{"terminal.not-registered", "merchant.not-registered"}
-	list450 = []string{"app.config", "txn.history"}
-	list451 = []string{"txn.history", "reader.slot"}
-	list452 = []string{"board.cpu", "board.memory"}
-	list453 = []string{"app.version", "app.config"}
-	list454 = []string{"printer.fault", "terminal.power"}
-	list455 = []string{"board.power", "net.link", "printer.status"}
-	list456 = []string{"R1"}
-	list457 = []string{"000", "001"}
-	list458 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
-	list459 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
-	list460 = []string{"R2"}
-	list461 = []string{"000", "001", "003", "004"}
-	list462 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
-	list463 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
-	list464 = []string{"R3"}
-	list465 = []string{"app.session", "app.config"}
-	list466 = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
-	list467 = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
-	list468 = []string{"R5"}
-	list469 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
-	list470 = []string{"net.bearer", "net.tcp", "net.internet"}
-	list471 = []string{"R6"}
-	list472 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
-	list473 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
-	list474 = []string{"R7"}
-	list475 = []string{"bearer.flapping", "lan.conflict"}
-	list476 = []string{"net.bearer", "net.address"}
-	list477 = []string{"R8"}
-	list478 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
-	list479 = []string{"net.tcp"}
-	list480 = []string{"R9"}
-	list481 = []string{"lan.cable"}
-	list482 = []string{"net.link", "board.kernel"}
-	list483 = []string{"R10"}
-	list484 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
-	list485 = []string{"net.address", "app.config", "net.dns", "net.mtu"}
-	list486 = []string{"R11"}
-	list487 = []string{"app.version", "app.config", "net.tls"}
-	list488 = []string{"R12"}
-	list489 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
-	list490 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
-	list491 = []string{"R13"}
-	list492 = []string{"reader.dirty", "terminal.heat"}
-	list493 = []string{"reader.reads", "board.thermal"}
-	list494 = []string{"R14"}
-	list495 = []string{"R15"}
-	list496 = []string{"R16"}
-	list497 = []string{"000", "001", "002", "003", "004"}
-	list498 = []string{"R17"}
-	list499 = []string{"terminal.app-old", "terminal.client-cert", "terminal.trust-store", "wan.tls", "wan.tls-large-hello"}
-	list500 = []string{"R19"}
-	list501 = []string{"000", "002", "003", "004"}
-	list502 = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
-	list503 = []string{"reader.selftest", "app.process", "net.link"}
-	list504 = []string{"R20"}
-	list505 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
-	list506 = []string{"txn.answer", "net.internet", "fleet.advisory"}
-	list507 = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
-	list508 = []string{"R22"}
-	list509 = []string{"account.state", "card.damaged", "card.expired"}
-	list510 = []string{"R23"}
-	list511 = []string{"R24"}
-	list512 = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
-	list513 = []string{"account.limit", "merchant.not-permitted"}
-	list514 = []string{"R26"}
-	list515 = []string{"operator.permission"}
-	list516 = []string{"app.operator"}
-	list517 = []string{"R27"}
-	list518 = []string{"printer.fault", "terminal.journal"}
-	list519 = []string{"app.journal", "txn.answer"}
-	list520 = []string{"R28"}
-	list521 = []string{"reader.selftest", "txn.answer"}
-	list522 = []string{"R30"}
-	list523 = []string{"002", "004"}
-	list524 = []string{"unexplained"}
-	list525 = []string{"R37"}
-	list526 = []string{"txn.history"}
-	list527 = []string{"002", "003"}
-	list528 = []string{"app.operator", "txn.history"}
-	list529 = []string{"R40"}
-	list530 = []string{"R43"}
-	list531 = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
-	list532 = []string{"app.session", "app.keys"}
-	list533 = []string{"S1"}
-	list534 = []string{"app.keys"}
-	list535 = []string{"S2"}
-	list536 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
-	list537 = []string{"S3"}
-	list538 = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
-	list539 = []string{"app.journal", "board.storage"}
-	list540 = []string{"S4"}
-	list541 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
-	list542 = []string{"S5"}
-	list543 = []string{"S6"}
-	list544 = []string{"terminal.clock"}
-	list545 = []string{"board.clock"}
-	list546 = []string{"S7"}
-	list547 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
-	list548 = []string{"S8"}
-	list549 = []string{"merchant.not-registered", "terminal.not-registered"}
-	list550 = []string{"S9"}
-	list551 = []string{"97"}
-	list552 = []string{"97", "unknown"}
-	list553 = []string{"96"}
-	list554 = []string{"98"}
-	list555 = []string{"unknown"}
-	list556 = []string{"unknown", "13", "64", "30"}
-	list557 = []string{"unknown", "23"}
-	list558 = []string{"9997"}
-	list559 = []string{"9997", "unknown"}
-	list560 = []string{"1", "01"}
-	list561 = []string{"2", "02"}
-	list562 = []string{"3", "03"}
-	list563 = []string{"4", "04"}
-	list564 = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
-	list565 = []string{"94", "DuplicateTransactionError"}
-	list566 = []string{"CommunicationError"}
-	list567 = []string{"DataTransferError"}
-	list568 = []string{"96", "97"}
-	list569 = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list570 = []string{"96", "97", "98"}
-	list571 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
-	list572 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
-	list573 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
-	list574 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
-	list575 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	list576 = []string{"51"}
-	list577 = []string{"61", "65"}
-	list578 = []string{"unionpay"}
-	list579 = []string{"N1", "N2"}
-	list580 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
-	list581 = []string{"57"}
-	list582 = []string{"iso8583-1993"}
-	list583 = []string{"119"}
-	list584 = []string{"55"}
-	list585 = []string{"38", "75"}
-	list586 = []string{"33", "54"}
-	list587 = []string{"41", "43"}
-	list588 = []string{"208", "209"}
-	list589 = []string{"channel-cn"}
-	list590 = []string{"17", "18", "41", "43"}
-	list591 = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
-	list592 = []string{"05"}
-	list593 = []string{"06"}
-	list594 = []string{"01", "02", "17"}
-	list595 = []string{"40"}
-	list596 = []string{"115"}
-	list597 = []string{"15", "31", "B3"}
-	list598 = []string{"91"}
-	list599 = []string{"68", "98"}
-	list600 = []string{"90"}
-	list601 = []string{"A7"}
-	list602 = []string{"20", "92"}
-	list603 = []string{"09", "32"}
-	list604 = []string{"unionpay-reject"}
-	list605 = []string{"20000"}
-	list606 = []string{"20001", "20002"}
-	list607 = []string{"03"}
-	list608 = []string{"58"}
-	list609 = []string{"78", "97"}
-	list610 = []string{"77"}
-	list611 = []string{"94"}
-	list612 = []string{"79", "95"}
-	list613 = []string{"12", "22", "25"}
-	list614 = []string{"unionpay", "iso8583-1987"}
-	list615 = []string{"64"}
-	list616 = []string{"iso8583-1987"}
-	list617 = []string{"923"}
-	list618 = []string{"iso8583-2003"}
-	list619 = []string{"9123"}
-	list620 = []string{"9124"}
-	list621 = []string{"1064"}
-	list622 = []string{"1067"}
-	list623 = []string{"39"}
-	list624 = []string{"acquirer-4"}
-	list625 = []string{"1001", "1002"}
-	list626 = []string{"4001"}
-	list627 = []string{"terminal-local"}
-	list628 = []string{"newpos:E9", "newpos:reversal-fail"}
-	list629 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
-	list630 = []string{"25"}
-	list631 = []string{"99", "A0", "A9"}
-	list632 = []string{"30"}
-	list633 = []string{"13", "A1", "OT"}
-	list634 = []string{"45"}
-	list635 = []string{"14", "59"}
-	list636 = []string{"19"}
-	list637 = []string{"iso8583-1987", "visa"}
-	list638 = []string{"12"}
-	list639 = []string{"902"}
-	list640 = []string{"9102"}
-	list641 = []string{"903"}
-	list642 = []string{"9103"}
-	list643 = []string{"visa", "iso8583-1987"}
-	list644 = []string{"1A"}
-	list645 = []string{"visa"}
-	list646 = []string{"70"}
-	list647 = []string{"N7"}
-	list648 = []string{"14"}
-	list649 = []string{"gicc-de"}
-	list650 = []string{"84"}
-	list651 = []string{"70", "92"}
-	list652 = []string{"46"}
-	list653 = []string{"A158"}
-	list654 = []string{"920", "921"}
-	list655 = []string{"922"}
-	list656 = []string{"1009", "1054", "1055"}
-	list657 = []string{"1820"}
-	list658 = []string{"acquirer-ext"}
-	list659 = []string{"Y3"}
-	list660 = []string{"T3"}
-	list661 = []string{"cb2a-fr"}
-	list662 = []string{"1061"}
-	list663 = []string{"mpt:0x10"}
-	list664 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
-	list665 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
-	list666 = []string{"newpos:E23", "abecs:067"}
-	list667 = []string{"00", "0000"}
-	list668 = []string{"defective success"}
-	list669 = []string{"reversal-reason"}
-	list670 = []string{"A0"}
-	list671 = []string{"YQ"}
-	list672 = []string{"rc17:*"}
-	list673 = []string{"FF"}
-	list674 = []string{"rc17:FF"}
-	list675 = []string{"Z3", "Y3"}
-	list676 = []string{"Z1", "Z2"}
-	list677 = []string{"seed:DataTransferError"}
-	list678 = []string{"seed:CommunicationError"}
-	list679 = []string{"seed:DuplicateTransactionError"}
-	list680 = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
-	list681 = []string{"newpos-port:*"}
-	list682 = []string{"terminal-hardware"}
-	list683 = []string{"cardholder-account"}
-	list684 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
-	list685 = []string{"initial pin", "pin not changed", "pin unchanged"}
-	list686 = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
-	list687 = []string{"pin", "password"}
-	list688 = []string{"expir"}
-	list689 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
-	list690 = []string{"risk"}
-	list691 = []string{"amount warning", "amount limit", "limit exceeded"}
-	list692 = []string{"merchant blacklist", "merchant on blacklist"}
-	list693 = []string{"terminal blacklist"}
-	list694 = []string{"inoperative", "signed off"}
-	list695 = []string{"issuer", "scheme-switch"}
-	list696 = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
-	list697 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
-	list698 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
-	list699 = []string{"scheme-switch", "acquirer-host"}
-	list700 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
-	list701 = []string{"scheme-switch"}
-	list702 = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
-	list703 = []string{"switch abnormal", "switch malfunction", "switch fault"}
-	list704 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
-	list705 = []string{"security processing"}
-	list706 = []string{"acquirer-host"}
-	list707 = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
-	list708 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
-	list709 = []string{"reject", "refused"}
-	list710 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
-	list711 = []string{"original", "reconcil", "not found"}
-	list712 = []string{"merchant-config"}
-	list713 = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
-	list714 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
-	list715 = []string{"terminal-config"}
-	list716 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
-	list717 = []string{"version"}
-	list718 = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
-	list719 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
-	list720 = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
-	list721 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
-	list722 = []string{"id mismatch", "mismatch"}
-	list723 = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
-	list724 = []string{"number unobtainable", "called"}
-	list725 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
-	list726 = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
-	list727 = []string{"terminal-keys"}
-	list728 = []string{"operator"}
-	list729 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
-	list730 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
-	list731 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
-	list732 = []string{"pin data required", "pin entry necessary"}
-	list733 = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
-	list734 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
-	list735 = []string{"card-medium"}
-	list736 = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
-	list737 = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
-	list738 = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
-	list739 = []string{"swipe", "stripe", "magnetic", "track"}
-	list740 = []string{"contactless"}
-	list741 = []string{"paper"}
-	list742 = []string{"print", "font"}
-	list743 = []string{"tamper", "for security reasons", "security violation"}
-	list744 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
-	list745 = []string{"radio module", "modem", "module", "dial"}
-	list746 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
-	list747 = []string{"battery", "voltage", "power"}
-	list748 = []string{"no space", "out of storage", "index full", "memory full"}
-	list749 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
-	list750 = []string{"network-path"}
-	list751 = []string{"signal"}
-	list752 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
-	list753 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
-	list754 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
-	list755 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
-	list756 = []string{"send failed", "send error", "transmitting"}
-	list757 = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
-	list758 = []string{"unpack", "answer"}
-	list759 = []string{"build", "unpack"}
-	list760 = []string{"build", "unpack", "answer"}
-	list761 = []string{"pin", "build", "unpack"}
-	list762 = []string{"send", "wait", "answer", "unpack"}
-	list763 = []string{"pin", "build"}
-	list764 = []string{"unpack"}
-	list765 = []string{"send", "wait", "unpack"}
-	list766 = []string{"connect", "send"}
-	list767 = []string{"build", "print", "answer"}
-	list768 = []string{"lan.cable", "lan.wifi"}
-	list769 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
-	list770 = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
-	list771 = []string{"terminal.storage-fault", "terminal.storage-full"}
-	list772 = []string{"modem.signal-weak"}
-	list773 = []string{"terminal.heat"}
-	list774 = []string{"lan.portal"}
-	list775 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
-	list776 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
-	list777 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
-	list778 = []string{"lan.address", "lan.cable", "lan.wifi"}
-	list779 = []string{"lan.address", "lan.wifi"}
-	list780 = []string{"lan.address", "lan.cable"}
-	list781 = []string{"reader.disconnected"}
-	list782 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list783 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list784 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
-	list785 = []string{"reader.line-noise"}
-	list786 = []string{"modem.absent", "modem.sim"}
-	list787 = []string{"modem.absent", "modem.sim", "terminal.power"}
-	list788 = []string{"modem.absent"}
-	list789 = []string{"lan.conflict", "lan.portal"}
-	list790 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns"}
-	list791 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
-	list792 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "terminal.power", "wan.dns", "wan.outage"}
-	list793 = []string{"lan.portal", "wan.mtu"}
-	list794 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
+	list00028749 = []string{"app.config"}
+	list00717916 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "terminal.power", "wan.dns"}
+	list00de65b0 = []string{"61", "65"}
+	list00fe1b12 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
+	list010bf82f = []string{"net.path", "net.mtu", "net.errors"}
+	list013ee421 = []string{"iso8583-2003"}
+	list025e43af = []string{"R16", "R19"}
+	list02bdb80c = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
+	list02c9d0a7 = []string{"unionpay"}
+	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
+	list034b59e4 = []string{"JPOS"}
+	list03ad344e = []string{"acquirer", "switch"}
+	list0425638d = []string{"310004", "310012", "311480", "311481", "311482", "311489"}
+	list046528e4 = []string{"acquirer-ext"}
+	list056ad5a9 = []string{"ok", "blackhole"}
+	list05a3054e = []string{"S7"}
+	list0749d615 = []string{"silent"}
+	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
+	list07a578ef = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
+	list08319631 = []string{"terminal", "acquirer", "switch", "issuer"}
+	list08a468db = []string{"txn.history", "fleet.advisory"}
+	list08d43704 = []string{"swipe", "stripe", "magnetic", "track"}
+	list09049411 = []string{"txn.answer", "app.version"}
+	list0960ce4c = []string{"safe", "later", "after-signin", "other-means", "no"}
+	list096365ea = []string{"R6", "R9", "R21"}
+	list096a69ed = []string{"90"}
+	list09887bbc = []string{"ZONE", "TXP", "CKO", "MC-GO"}
+	list09bc73fa = []string{"POSTILION", "CKO", "CUP15"}
+	list09f53c5a = []string{"POS-IOS", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "GNETE", "BESTPAY", "POS-HAL"}
+	list0a008c80 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list0a90615a = []string{"terminal.heat"}
+	list0aba602a = []string{"77"}
+	list0af63ce8 = []string{"000", "001", "003", "004"}
+	list0b3606a8 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list0c16e6c4 = []string{"CIL-V3"}
+	list0cdd3eec = []string{"9124"}
+	list0d012b00 = []string{"iso8583-1993"}
+	list0e138716 = []string{"LY-FW", "LY-FW2"}
+	list0e675063 = []string{"05"}
+	list0e963c8e = []string{"ethernet", "wifi", "cellular", "ppp"}
+	list0f1190dd = []string{"radio module", "modem", "module", "dial"}
+	list0f17ac0b = []string{"S8"}
+	list0f3a9cf9 = []string{"modem.signal-weak"}
+	list0f98a169 = []string{"tamper"}
+	list0fb750a1 = []string{"terminal.storage-full"}
+	list0fca9da0 = []string{"SEED-004"}
+	list0fcca8ad = []string{"1009", "1054", "1055"}
+	list103520d5 = []string{"terminal", "issuer", "switch", "acquirer"}
+	list1123d3be = []string{"card"}
+	list117383b1 = []string{"2g", "3g"}
+	list117d5d8e = []string{"modem.absent", "modem.sim"}
+	list11c950ee = []string{"41", "43"}
+	list1200f053 = []string{"emv-arc"}
+	list122fb9db = []string{"query-first", "other-means", "no"}
+	list1241eadf = []string{"R5", "R11", "S3"}
+	list12849977 = []string{"send", "wait", "answer", "unpack"}
+	list12d08bdb = []string{"safe", "later", "after-signin", "no"}
+	list12ecec25 = []string{"PAYERMAX"}
+	list1373b08d = []string{"lan.address", "lan.wifi"}
+	list137bcc66 = []string{"1", "01"}
+	list13c729f5 = []string{"lan.gateway"}
+	list14a7d15d = []string{"terminal.heat", "terminal.overloaded", "terminal.power", "terminal.storage-fault", "terminal.storage-full"}
+	list15161691 = []string{"host.port-closed", "lan.firewall"}
+	list15188127 = []string{"busy", "no-carrier", "no-answer"}
+	list152a654a = []string{"merchant.not-permitted"}
+	list15387c43 = []string{"issuer"}
+	list159cfa55 = []string{"R6", "R18"}
+	list15dae459 = []string{"AM-FDL", "FDL-MD"}
+	list160a836f = []string{"A158"}
+	list165842a5 = []string{"ok", "fault", "tamper"}
+	list1746c5c7 = []string{"R25", "R40", "S5"}
+	list179d9c4a = []string{"R21", "S1", "S4"}
+	list17cdd139 = []string{"000", "003"}
+	list18034059 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.outage"}
+	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
+	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	list18fad0bf = []string{"50501", "50511"}
+	list19470cec = []string{"switch abnormal", "switch malfunction", "switch fault"}
+	list19a7d714 = []string{"paper"}
+	list19bbf10e = []string{"64"}
+	list1a2e3485 = []string{"ok", "failed", "unknown"}
+	list1aa93966 = []string{"settle", "journal full", "turnover", "previous batch", "end-of-day", "batch present"}
+	list1ac4fdcb = []string{"26201", "26206"}
+	list1af1809b = []string{"000", "001"}
+	list1bb834fd = []string{"host.malfunction", "host.unreachable", "host.tls"}
+	list1c436571 = []string{"14"}
+	list1c520cd2 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "CIL-V2"}
+	list1cbd32c5 = []string{"reader.selftest", "txn.answer"}
+	list1cdb1cba = []string{"KernelPanic"}
+	list1de87bfd = []string{"TXP", "MONERIS"}
+	list1f22324d = []string{"AM-FDL"}
+	list1f2e5904 = []string{"R2", "R13"}
+	list1f325994 = []string{"ok", "refused"}
+	list1fff8033 = []string{"96", "97"}
+	list20bbb660 = []string{"000", "004"}
+	list21321bac = []string{"UMSAPI", "UMSAPI2"}
+	list2152d0b7 = []string{"app.version"}
+	list219eb918 = []string{"JPOS", "JPOSCMF"}
+	list227cfe15 = []string{"000", "002", "003"}
+	list22922229 = []string{"000", "002", "003", "004"}
+	list22d215cd = []string{"R10"}
+	list231f4f54 = []string{"net.link", "board.kernel"}
+	list237edfc2 = []string{"POSP-RC", "COUPON"}
+	list242972b3 = []string{"terminal.storage-fault", "terminal.storage-full"}
+	list246ddb63 = []string{"silent", "fault", "gone", "no-paper", "jam", "cover-open", "over-heat"}
+	list248fcda4 = []string{"net.path"}
+	list25178d29 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list256f2c05 = []string{"MONERISGO"}
+	list25a9006a = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
+	list25afe3cb = []string{"Z3", "Y3"}
+	list25fae836 = []string{"9997"}
+	list262b0a9c = []string{"defective success"}
+	list263ad00a = []string{"1067"}
+	list2649b015 = []string{"not permitted", "permission", "rights", "not authorised", "not authorized", "operator not", "manual entry not allowed", "deactivated", "supervisor", "password"}
+	list264ac458 = []string{"22802"}
+	list26eaa82d = []string{"23415"}
+	list27ccfcbc = []string{"terminal.journal", "terminal.session", "terminal.storage-full"}
+	list28cb9410 = []string{"account.pin"}
+	list28d8e00f = []string{"310120", "311490", "312530"}
+	list28f38595 = []string{"R9"}
+	list29007f76 = []string{"TXP", "CREDORAX", "JPOS"}
+	list2908ccad = []string{"net.address", "net.wifi"}
+	list29328d00 = []string{"txn.history", "txn.answer"}
+	list2933e49d = []string{"ZVT-IPS"}
+	list2958c766 = []string{"unionpay", "iso8583-1987"}
+	list2966672d = []string{"CKO"}
+	list2a0aa1e0 = []string{"risk.fraud", "terminal.tamper"}
+	list2a358077 = []string{"build", "send", "wait", "answer"}
+	list2a44d595 = []string{"operator.permission", "merchant.not-permitted"}
+	list2af2c30c = []string{"R6"}
+	list2b7313c5 = []string{"AM-FDL", "SAP93"}
+	list2c37f039 = []string{"POSTILION", "TXP"}
+	list2cf1f853 = []string{"OSB-PF", "LEMONWAY"}
+	list2cfa987f = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
+	list2d6c157c = []string{"39"}
+	list2d8e2f2a = []string{"pin data required", "pin entry necessary"}
+	list2dab8cc7 = []string{"12"}
+	list2dde1e21 = []string{"GICC-NEXI"}
+	list2e442f66 = []string{"79", "95"}
+	list2e98fc46 = []string{"missing", "mismatch"}
+	list2eb9147f = []string{"N7"}
+	list2ec7dee9 = []string{"modem.absent", "terminal.app-crash", "terminal.overloaded"}
+	list2edf52aa = []string{"ok", "silent", "fault", "gone", "no-paper", "paper-low", "jam", "cover-open", "over-heat"}
+	list2ee9b7ce = []string{"CUP15", "BOCOM", "GO-MYG"}
+	list2fdcf735 = []string{"A0"}
+	list30755452 = []string{"terminal", "acquirer"}
+	list30d5e5ef = []string{"MC-GO", "TXP"}
+	list30ebc836 = []string{"R20", "R21", "R30"}
+	list31256ee1 = []string{"net.bearer", "net.address"}
+	list31346482 = []string{"txn.history"}
+	list31769285 = []string{"NORTH"}
+	list31f1bb4e = []string{"TXP", "CREDORAX", "MC-GO", "CKO"}
+	list3234d4d9 = []string{"terminal", "acquirer", "issuer", "switch"}
+	list32e02723 = []string{"mains", "battery"}
+	list36099815 = []string{"R6", "R7", "R13"}
+	list3621a5de = []string{"R19"}
+	list366e14b5 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
+	list36bc1c54 = []string{"ORGGY"}
+	list371e9daf = []string{"build", "unpack", "answer", "wait"}
+	list375dcc9e = []string{"000", "001", "002", "003", "004"}
+	list3773e042 = []string{"number unobtainable", "called"}
+	list37ca7427 = []string{"9103"}
+	list388950a3 = []string{"1064"}
+	list388b43fa = []string{"account.state"}
+	list38994cbe = []string{"S1", "S3", "S9"}
+	list38b21541 = []string{"R3", "R6", "R13"}
+	list38b5ee8a = []string{"acquirer"}
+	list38c8d134 = []string{"build", "answer"}
+	list38d0c7af = []string{"offline data", "reconcil", "settle", "original", "batch upload", "end-of-day", "life cycle"}
+	list3907d533 = []string{"terminal.heat", "terminal.storage-full"}
+	list3a76d299 = []string{"R15", "S4"}
+	list3a791ec0 = []string{"iso8583-1987", "visa"}
+	list3ab71eaf = []string{"52501", "52502"}
+	list3be93279 = []string{"CKO", "TXP"}
+	list3c48ca89 = []string{"iso8583-1987"}
+	list3c58c77a = []string{"expir"}
+	list3ccdfd67 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
+	list3ce0aa5a = []string{"12", "22", "25"}
+	list3d0c7155 = []string{"98"}
+	list3dc31eb1 = []string{"58"}
+	list3dc532ae = []string{"002", "004"}
+	list3dd2cc90 = []string{"CUP15"}
+	list3df0a747 = []string{"ok", "no-dialtone", "busy", "no-carrier", "no-answer"}
+	list3e3a31e6 = []string{"terminal", "acquirer", "switch"}
+	list3e8b016c = []string{"switch"}
+	list3eb9021f = []string{"issuer.unavailable", "switch.malfunction"}
+	list3eef8be5 = []string{"timed out", "timeout", "time-out", "internal operation timeout"}
+	list3f08b315 = []string{"newpos-modem:-3078", "newpos-modem:-3082"}
+	list3f0a1bcc = []string{"97"}
+	list3f4c7f5d = []string{"net.address", "app.config", "net.dns", "net.mtu"}
+	list3f529e32 = []string{"GENERAL"}
+	list40a2233d = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
+	list40a55ac9 = []string{"R20", "R30"}
+	list4171dced = []string{"POSTILION"}
+	list4191c935 = []string{"R18"}
+	list41af7528 = []string{"001", "003"}
+	list41b07957 = []string{"card.damaged"}
+	list425c30cf = []string{"connect", "send", "wait"}
+	list42d9a2f5 = []string{"fleet.advisory", "txn.history"}
+	list43823099 = []string{"922"}
+	list43b17a1d = []string{"R5", "R11"}
+	list4435361d = []string{"acquirer", "issuer"}
+	list44cd4298 = []string{"NEAPAY", "TXP"}
+	list44d1b97c = []string{"CREDORAX", "TXP", "TABAPAY"}
+	list451152e2 = []string{"R13", "S1", "S7"}
+	list45659b02 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
+	list4665b65f = []string{"119"}
+	list46b301c0 = []string{"002"}
+	list4745a259 = []string{"later", "after-signin", "other-means", "no"}
+	list47bbde02 = []string{"mpt:0x10"}
+	list47c3a083 = []string{"000", "001", "004"}
+	list47e98a76 = []string{"idle", "unknown"}
+	list48400705 = []string{"R13", "R14"}
+	list48d28b69 = []string{"lan.conflict"}
+	list48f2eb0c = []string{"TXP", "CREDORAX", "TABAPAY"}
+	list49586b0d = []string{"9123"}
+	list49d103f9 = []string{"leaf", "intermediate", "root"}
+	list49d99b52 = []string{"R21", "R26", "R27", "S5"}
+	list49f7539e = []string{"CUP15", "POS-RC17"}
+	list4aa60a8b = []string{"board.thermal", "reader.reads"}
+	list4b286518 = []string{"FF"}
+	list4b4f0802 = []string{"ABECS"}
+	list4bd3d27e = []string{"1A"}
+	list4c07ca26 = []string{"account.limit", "merchant.not-permitted"}
+	list4c1df70b = []string{"inoperative", "signed off"}
+	list4c41ac4b = []string{"TXP", "CKO"}
+	list4c92fc68 = []string{"board.thermal", "board.storage"}
+	list4cd6b561 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
+	list4ce6a1ba = []string{"terminal.app-old", "wan.tls", "terminal.trust-store", "terminal.client-cert"}
+	list4d1c0261 = []string{"R11", "S8"}
+	list4d46898f = []string{"security processing"}
+	list4d95377f = []string{"S5", "S8"}
+	list4db87eed = []string{"R13", "R25"}
+	list4e035c2f = []string{"channel-cn"}
+	list4e056360 = []string{"lan.cable", "reader.disconnected", "reader.line-noise", "modem.dial", "modem.line"}
+	list4e43da8a = []string{"CUP15", "BOCOM", "GO-MYG", "CIL-V3"}
+	list4fbe5ed2 = []string{"COUPON"}
+	list4fed30dc = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "BESTPAY"}
+	list5009f505 = []string{"pin pad", "pin entry", "keypad", "key driver", "pin capture"}
+	list50a664d1 = []string{"invalid merchant", "merchant unknown", "merchant does not exist", "not exist", "no such merchant", "merchant number", "merchant disabled", "merchant invalid", "not registered", "disabled", "cancelled", "closed", "not in effect", "blacklist", "merchant information", "authentication failed", "not active", "not activated", "unknown merchant", "merchant not"}
+	list50b0e976 = []string{"94", "DuplicateTransactionError"}
+	list50c2fdbe = []string{"terminal.app-crash", "terminal.app-old"}
+	list51e638fd = []string{"txn.answer", "net.internet", "fleet.advisory"}
+	list52182975 = []string{"host.overloaded"}
+	list521c1bac = []string{"POS-HAL"}
+	list52359181 = []string{"R21", "R37", "S5"}
+	list52607b16 = []string{"000"}
+	list52659baa = []string{"newpos-port:*"}
+	list52918fa7 = []string{"IPAY"}
+	list52f30eb7 = []string{"reversal-reason"}
+	list53b28225 = []string{"not registered", "not found: terminal", "terminal id not found", "terminal id unknown", "unknown terminal", "terminal does not exist", "illegal terminal", "not activated", "activation", "terminal number", "invalid terminal", "terminal unknown", "terminal not found", "terminal id not"}
+	list53be121b = []string{"lan.noise", "reader.line-noise"}
+	list53ed0121 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "GNETE"}
+	list540c5d93 = []string{"115"}
+	list547d56fe = []string{"lan.cable"}
+	list54990773 = []string{"rc17:*"}
+	list54a0fa5a = []string{"CREDORAX", "TXP"}
+	list54bddc63 = []string{"R22", "R23"}
+	list552c214b = []string{"LY-FW"}
+	list556af3d6 = []string{"query-first", "no"}
+	list56451bc6 = []string{"board.power", "net.link", "printer.status"}
+	list568f823b = []string{"BOCOM", "GNETE"}
+	list56ac8a6b = []string{"reject", "refused"}
+	list56b54f4b = []string{"contactless"}
+	list5748065d = []string{"HardwareWatchdog", "SoftwareWatchdog"}
+	list576cd35d = []string{"BrownOutReset"}
+	list5785705d = []string{"issuer", "scheme-switch"}
+	list582768eb = []string{"ZONE", "NEAPAY", "CREDORAX", "UTCODEC"}
+	list58c85e50 = []string{"AM-FDL", "UTCODEC"}
+	list58f75ca8 = []string{"terminal.not-registered", "merchant.not-registered"}
+	list59541942 = []string{"2", "02"}
+	list598785c2 = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered", "terminal.protocol"}
+	list59c09c75 = []string{"terminal-hardware"}
+	list5a0c472d = []string{"R7", "R8"}
+	list5a2b865e = []string{"overheat", "dead", "over-voltage", "cold", "unspecified", "other"}
+	list5b021091 = []string{"home", "roaming", "searching", "denied", "idle", "unknown"}
+	list5b480ddc = []string{"001", "002", "003", "004"}
+	list5b76265d = []string{"reader.dirty", "terminal.heat"}
+	list5b85a8b6 = []string{"23402", "23410", "23411"}
+	list5c1a8464 = []string{"seed:DuplicateTransactionError"}
+	list5c1b5583 = []string{"208", "209"}
+	list5c38b34d = []string{"connect", "send", "wait", "answer"}
+	list5cb500b3 = []string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn", "phone_number", "certificate", "ip_config", "reader_firmware", "parameters"}
+	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
+	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list5e55f3a2 = []string{"txn.answer"}
+	list5e6b55c4 = []string{"S1"}
+	list5edc051d = []string{"terminal.app-crash", "terminal.session"}
+	list5f331649 = []string{"txn.answer", "net.tcp", "net.dns", "net.internet", "modem.bearer", "modem.registration", "modem.sim"}
+	list5f38b6d9 = []string{"reachable", "stale", "failed"}
+	list5f74d9a5 = []string{"R2", "R5", "R6"}
+	list5fd6bcf0 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
+	list600d8008 = []string{"NEAPAY", "CREDORAX", "TXP"}
+	list601a6c38 = []string{"txn.answer", "txn.history"}
+	list606524e6 = []string{"19"}
+	list6067382b = []string{"1820"}
+	list607d915e = []string{"POSP-RC", "ZMPAY", "COUPON", "WANGCAI", "PAYERMAX"}
+	list617d3a3b = []string{"echo", "connect", "sales"}
+	list619a4d88 = []string{"reader.selftest", "app.process", "net.link"}
+	list61f0a4ba = []string{"R5", "R7"}
+	list62771430 = []string{"account.state", "card.damaged", "card.expired"}
+	list64425eed = []string{"seed:CommunicationError"}
+	list64478338 = []string{"ZONE", "TXP", "MC-GO", "POS-CIL"}
+	list647337f2 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
+	list64aefbaf = []string{"003"}
+	list64d83e3e = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
+	list64ea8757 = []string{"acquirer-4"}
+	list65e3ba9e = []string{"terminal-local"}
+	list660a53dd = []string{"MPT"}
+	list667d6def = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
+	list66be3e34 = []string{"R40"}
+	list66f56842 = []string{"R15"}
+	list67794092 = []string{"app.journal", "txn.answer"}
+	list680ce114 = []string{"R26"}
+	list6823b871 = []string{"print"}
+	list689afcb9 = []string{"T3"}
+	list68ea8e01 = []string{"Z1", "Z2"}
+	list69ae27ba = []string{"ZONE", "TXP", "EWAY"}
+	list6a152e6c = []string{"GATEWAY"}
+	list6a18cf1a = []string{"S3"}
+	list6ab2115b = []string{"app.operator"}
+	list6b3f53eb = []string{"denied"}
+	list6b92995c = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
+	list6bbab28f = []string{"902"}
+	list6be3ec67 = []string{"lan.address", "terminal.config"}
+	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
+	list6c6cbbb8 = []string{"STARPOS"}
+	list6c815aed = []string{"pin", "build", "unpack", "answer"}
+	list6caa572d = []string{"terminal.protocol", "host.tls"}
+	list6d4afd56 = []string{"normal", "warning", "urgent"}
+	list6e189b15 = []string{"R6", "R17", "R18"}
+	list6e5c4d53 = []string{"17", "18", "41", "43"}
+	list6e9c2659 = []string{"R28", "S4", "S5"}
+	list6f370ca2 = []string{"cardholder-account"}
+	list6f6faa46 = []string{"app.keys", "app.session"}
+	list6fffc771 = []string{"original", "reconcil", "not found"}
+	list7006434b = []string{"acquirer-ext", "emv-arc"}
+	list702fe8aa = []string{"net.path", "txn.answer"}
+	list71311a65 = []string{"TXP", "CREDORAX", "MC-GO"}
+	list713f11fe = []string{"terminal.clock", "terminal.keys", "terminal.not-registered", "terminal.session"}
+	list71517aae = []string{"pinpad.fault"}
+	list71b97c74 = []string{"cancel", "abort", "timeout", "timed out", "no card present", "removed"}
+	list722ed06e = []string{"96", "97", "98"}
+	list730afaf4 = []string{"dial tone", "telephone line", "line reversal", "extension", "off hook", "no line"}
+	list73228149 = []string{"DataTransferError"}
+	list7334c707 = []string{"terminal-config"}
+	list736f084a = []string{"terminal has been cancelled", "holds no entry for this terminal", "bound", "channel terminal", "terminal invalid", "invalid terminal"}
+	list737dd327 = []string{"modem.port", "net.link", "board.kernel"}
+	list7390825a = []string{"50210", "50216"}
+	list7403c750 = []string{"57"}
+	list74156434 = []string{"connect"}
+	list74cadc00 = []string{"UserReset"}
+	list74fdc221 = []string{"app.process", "app.session"}
+	list753c69e6 = []string{"tamper", "for security reasons", "security violation"}
+	list758338a7 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
+	list758786ad = []string{"001"}
+	list758c2759 = []string{"merchant blacklist", "merchant on blacklist"}
+	list76028d77 = []string{"lan.cable", "lan.wifi", "wan.outage"}
+	list7614f0fc = []string{"unknown"}
+	list761edad6 = []string{"R37"}
+	list7652ec08 = []string{"R22"}
+	list765e5f6e = []string{"fault"}
+	list766179f9 = []string{"modem.absent", "lan.cable"}
+	list7664b7f6 = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG"}
+	list766e6a50 = []string{"connect failed", "connect error", "connection error", "connecting", "cannot connect", "not connected", "connect timeout", "no connection", "connection exception", "link closed", "generic exception", "unable to go online", "cannot reach"}
+	list76a78d98 = []string{"being processed", "request in progress", "transaction in progress", "in progress with", "wait message", "result unknown", "state unknown", "unknown state", "pending"}
+	list76d3f587 = []string{"lan.cable", "lan.gateway", "lan.noise", "modem.line", "modem.sim", "pinpad.fault", "reader.disconnected", "reader.line-noise"}
+	list76e8857d = []string{"fleet.advisory"}
+	list773d836c = []string{"scheme-switch"}
+	list77829af9 = []string{"acquirer", "switch", "issuer"}
+	list77b923a7 = []string{"risk"}
+	list77d69370 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
+	list77e2e03d = []string{"card", "pin", "build", "answer"}
+	list77ec2340 = []string{"50502"}
+	list78091948 = []string{"gicc-de"}
+	list788d7f9e = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
+	list7891ab4f = []string{"R12", "R17", "S3"}
+	list78de7061 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
+	list78f5e1d9 = []string{"R2", "R13", "R25"}
+	list79310f15 = []string{"R6", "R21"}
+	list793c3292 = []string{"board.clock"}
+	list7a257458 = []string{"9102"}
+	list7a6c8dda = []string{"timeout", "reset", "unreachable"}
+	list7a700cc9 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP", "UTCODEC"}
+	list7abbec3e = []string{"R8"}
+	list7ac6b43b = []string{"R30"}
+	list7af75cba = []string{"POS-RC17"}
+	list7b334af6 = []string{"format", "parse", "unpack", "pack", "decode", "protocol", "field", "message", "too big", "data too long"}
+	list7b7e66c1 = []string{"52503"}
+	list7bad5d58 = []string{"board.flash", "board.storage", "board.kernel"}
+	list7bb4a10a = []string{"unpack"}
+	list7c12161e = []string{"searching"}
+	list7c191553 = []string{"002", "003"}
+	list7c3cf060 = []string{"ZMPAY", "ZMPAY2", "LOAN"}
+	list7d354c50 = []string{"R2", "R6", "R11", "R13", "R18", "R21", "S5"}
+	list7dd6f4e7 = []string{"card.wrong-method"}
+	list7e02bd22 = []string{"CUP15", "BOCOM"}
+	list7e08b10b = []string{"app.operator", "txn.history"}
+	list7e0ec3f4 = []string{"build", "unpack"}
+	list7e78cee3 = []string{"not supported", "may not", "not configured", "not processed", "not allowed", "ip not allowed", "public network"}
+	list7e793de6 = []string{"host.malfunction"}
+	list7e84e8c4 = []string{"R2", "R6", "R13"}
+	list7efc820f = []string{"printer.fault", "terminal.power"}
+	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
+	list7fb4d7cc = []string{"50213", "50219"}
+	list80252f40 = []string{"lan.conflict", "lan.portal"}
+	list803e8d7c = []string{"build", "connect", "answer"}
+	list8098b384 = []string{"POS-IOS"}
+	list81e4de26 = []string{"55"}
+	list820e953a = []string{"small", "plain", "old", "large", "tlcp"}
+	list82adb696 = []string{"46"}
+	list82be6ef5 = []string{"HOST-MM"}
+	list82c0e202 = []string{"SEED-002"}
+	list83050812 = []string{"R5", "R11", "R21"}
+	list846eccd6 = []string{"R5", "R6", "R21"}
+	list8497697b = []string{"unionpay-reject"}
+	list84ae31d3 = []string{"33", "54"}
+	list8508a809 = []string{"N1", "N2"}
+	list852fcf25 = []string{"26202", "26204", "26209"}
+	list85739dd4 = []string{"ok", "missing", "mismatch"}
+	list8589fc7a = []string{"9997", "unknown"}
+	list85a0a524 = []string{"swallowed"}
+	list8680b501 = []string{"app.process", "app.version"}
+	list868a3a4c = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
+	list8702fde9 = []string{"01", "02", "17"}
+	list8726c191 = []string{"23420"}
+	list8738212e = []string{"modem.absent", "terminal.power"}
+	list878a3bd1 = []string{"unexplained"}
+	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
+	list87c4a916 = []string{"YQ"}
+	list88735b2e = []string{"warning"}
+	list8878e10a = []string{"R9", "R21"}
+	list88b92ed9 = []string{"dial", "called", "carrier lost", "caller number", "calling"}
+	list88d7b912 = []string{"none"}
+	list897687a6 = []string{"no-dialtone"}
+	list89bd914f = []string{"R12"}
+	list89f9b4b3 = []string{"merchant-config"}
+	list8a31e2dd = []string{"ntp", "host", "rtc", "none"}
+	list8a3c79f6 = []string{"acquirer", "carrier", "site", "model"}
+	list8a43ab55 = []string{"GNETE"}
+	list8a719da9 = []string{"insufficient", "not sufficient", "funds", "no longer available", "credit limit", "over credit", "not enough"}
+	list8ab8e945 = []string{"send", "wait", "unpack"}
+	list8adc9bb3 = []string{"23430", "23433", "23434"}
+	list8b011a62 = []string{"CommunicationError"}
+	list8b68f7c0 = []string{"ethernet", "wifi", "cellular", "ppp", "none"}
+	list8c3be7ad = []string{"CREDORAX", "CKO"}
+	list8c5164b6 = []string{"R11"}
+	list8d0508bf = []string{"R3", "R20", "S5"}
+	list8d244c0b = []string{"paper-low"}
+	list8d3fdab1 = []string{"S2"}
+	list8d4026d1 = []string{"R21", "S5"}
+	list8e483156 = []string{"BOCOM"}
+	list8e506325 = []string{"absent", "present", "active", "mute"}
+	list8e7c2b0c = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
+	list8ed1dc28 = []string{"card-medium"}
+	list8f3158ee = []string{"BESTPAY"}
+	list8f38c7db = []string{"net.link", "net.wifi", "net.internet"}
+	list8f79e5bf = []string{"wait", "answer"}
+	list8fbf50d8 = []string{"REDSYS"}
+	list901628c3 = []string{"4001"}
+	list908de514 = []string{"00", "0000"}
+	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
+	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
+	list91499e3d = []string{"modem.absent"}
+	list93762884 = []string{"home", "roaming"}
+	list93a72bb0 = []string{"battery", "voltage", "power"}
+	list93aab121 = []string{"99", "A0", "A9"}
+	list93b38dc2 = []string{"000", "002"}
+	list93df3d6a = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
+	list94096d8e = []string{"ZVT"}
+	list943ac380 = []string{"other-means", "no"}
+	list94adf52d = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
+	list94cd15a1 = []string{"newpos:E23", "abecs:067"}
+	list94fab48f = []string{"TXP", "BOCOM", "MONERIS"}
+	list94fc372f = []string{"45"}
+	list951d05d6 = []string{"app.version", "app.config"}
+	list95e81d2f = []string{"50503"}
+	list95edb4f4 = []string{"R1", "R2", "R3", "R6", "R13", "R16", "R19", "R25", "R28"}
+	list95f2a9c6 = []string{"version"}
+	list960098b1 = []string{"CIELO", "CKO"}
+	list963093e1 = []string{"R43"}
+	list96426440 = []string{"POS-KOOL"}
+	list96439541 = []string{"R25"}
+	list9645a7b5 = []string{"terminal", "switch", "acquirer", "issuer"}
+	list965286a7 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
+	list9673ad40 = []string{"app.session", "app.keys"}
+	list9675b987 = []string{"lan.address", "lan.cable"}
+	list96ba586d = []string{"46692"}
+	list96f41395 = []string{"OSB-PF"}
+	list96fc0de1 = []string{"app.version", "net.tls", "txn.answer"}
+	list973da0aa = []string{"no sim", "sim card", "sim pin", "sim puk", "sim busy", "sim in"}
+	list9789cabd = []string{"1001", "1002"}
+	list979cd875 = []string{"malfunction", "processing centre error", "processing centre abnormal", "system error", "system malfunction", "system exception", "processing centre busy", "disaster recovery", "abnormal"}
+	list97b9bb6f = []string{"good", "overheat", "dead", "over-voltage", "cold", "warm", "cool", "unspecified", "other"}
+	list981d7a25 = []string{"acquirer", "cashier"}
+	list98382782 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	list9844a9cb = []string{"CREDORAX", "TXP", "CKO"}
+	list98481174 = []string{"UMS-SAMPLE"}
+	list98df8cb0 = []string{"seed:DataTransferError"}
+	list994aa385 = []string{"AM-FDL", "SAP93", "ACCEL"}
+	list99b5ba9e = []string{"R20"}
+	list99c9c2ac = []string{"310160", "310240", "310250", "310260", "310310"}
+	list9a9cbf2f = []string{"CKO-VISA", "TABAPAY"}
+	list9aa69f6a = []string{"ok", "swallowed"}
+	list9ac0b504 = []string{"R21", "R30"}
+	list9af25908 = []string{"print", "font"}
+	list9af26110 = []string{"newpos-prn:0x03", "newpos-prn:0xFE"}
+	list9b4b1b6e = []string{"active"}
+	list9bcc8b09 = []string{"HardwareWatchdog", "SoftwareWatchdog", "KernelPanic"}
+	list9c23b665 = []string{"S6"}
+	list9cb969a1 = []string{"card.expired"}
+	list9cc36b86 = []string{"net.address", "app.config"}
+	list9cc580fe = []string{"terminal.app-old", "terminal.client-cert", "terminal.trust-store", "wan.tls", "wan.tls-large-hello"}
+	list9ce989c0 = []string{"R12", "R17", "R21", "S3"}
+	list9d70aeda = []string{"R21", "S5", "S8"}
+	list9da65c68 = []string{"terminal.protocol"}
+	list9dd8613e = []string{"3g"}
+	list9e53393e = []string{"stripe", "chip", "contactless"}
+	list9ea80207 = []string{"S4"}
+	list9ee1cc27 = []string{"MC-GO"}
+	lista03c286b = []string{"ethernet"}
+	lista065940d = []string{"rc17:FF"}
+	lista088b906 = []string{"CKO-VISA", "NORTH", "TABAPAY"}
+	lista0a4b3ba = []string{"09", "32"}
+	lista0d600b9 = []string{"card", "pin", "build", "connect", "send", "wait", "unpack", "print"}
+	lista13e30cd = []string{"R2", "R10", "R20"}
+	lista1450a7d = []string{"CKO-VISA", "CIELO"}
+	lista14e165f = []string{"unknown", "23"}
+	lista34259f6 = []string{"net.bearer"}
+	lista34ab4d5 = []string{"printer.fault", "terminal.journal"}
+	lista3765235 = []string{"acquirer-host"}
+	lista3a3e757 = []string{"52505"}
+	lista3ca23d3 = []string{"TANGDI"}
+	lista43da01f = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE", "GO-MYG", "BESTPAY", "CIL-V2"}
+	lista46d1cb1 = []string{"R6", "R21", "S5"}
+	lista48ccfb8 = []string{"board.cpu", "txn.answer"}
+	lista4a757e8 = []string{"R21", "S1", "S2"}
+	lista52770f5 = []string{"R21"}
+	lista5613a43 = []string{"terminal.app-old", "terminal.protocol"}
+	lista56b1862 = []string{"wan.loss", "wan.mtu", "wan.tls-large-hello", "lan.noise"}
+	lista5c08383 = []string{"switch", "issuer"}
+	lista6d725c5 = []string{"000", "003", "004"}
+	lista6e944cb = []string{"amount warning", "amount limit", "limit exceeded"}
+	lista70cb62c = []string{"net.link", "reader.port", "reader.line", "modem.line"}
+	lista72571d2 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
+	lista73036b3 = []string{"reader.selftest", "reader.reads", "reader.port"}
+	lista7405682 = []string{"no-paper", "cover-open"}
+	lista8017ab8 = []string{"310030", "310150", "310170", "310280", "310410", "311180"}
+	lista8329a7b = []string{"txn.answer", "fleet.advisory"}
+	lista88630a9 = []string{"CREDORAX", "MC-GO", "HOST-MM", "MPT"}
+	lista89158bd = []string{"ZMPAY2"}
+	lista9f227f1 = []string{"15", "31", "B3"}
+	listaa89795d = []string{"hosts"}
+	listaa967c99 = []string{"card", "pin", "build", "connect", "unpack", "answer"}
+	listaac8771c = []string{"POSP-RC"}
+	listaaf71cf8 = []string{"account.limit"}
+	listaaf9fd21 = []string{"46601"}
+	listab66400f = []string{"account.funds"}
+	listab9eedb7 = []string{"14", "59"}
+	listac0d9ff8 = []string{"R3", "R43"}
+	listac8e5ab3 = []string{"44010"}
+	listad2db01c = []string{"97", "unknown"}
+	listad51f1ac = []string{"CREDORAX"}
+	listad6671b5 = []string{"R17", "R18"}
+	listada68883 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
+	listadb76276 = []string{"NEXI"}
+	listadce6183 = []string{"R1", "R13", "R28"}
+	listae969ba4 = []string{"net.tcp"}
+	listaeaaacba = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	listaebb2984 = []string{"iso8583-1987", "emv-arc"}
+	listaec5ec74 = []string{"original amount", "amount differs from original", "above original", "higher than original"}
+	listaefcee7c = []string{"R3", "R17", "R18", "R20", "S5"}
+	listaf6deb4c = []string{"format", "parse", "unpack", "pack", "bitmap", "illegal character", "protocol", "field", "message", "tables", "mandatory", "missing", "parameter", "element", "crc", "illegal", "recognise"}
+	listaf8231d1 = []string{"CKO", "CREDORAX"}
+	listaf89afb2 = []string{"net.tcp", "net.internet"}
+	listafad46de = []string{"account.limit", "account.pin", "account.state", "card.expired", "issuer.declined"}
+	listafc7c8f4 = []string{"GO-MYG"}
+	listb027c7e8 = []string{"operator"}
+	listb0e2ef58 = []string{"20000"}
+	listb0e361d0 = []string{"terminal.clock"}
+	listb110e487 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
+	listb1258a4e = []string{"26203", "26207", "26208"}
+	listb15c6a1d = []string{"ok", "paper-low"}
+	listb1e2e843 = []string{"terminal blacklist"}
+	listb1eccd52 = []string{"R5", "R6", "R7", "R13"}
+	listb281767c = []string{"84"}
+	listb33ce781 = []string{"cb2a-fr"}
+	listb3448ba8 = []string{"1061"}
+	listb37d51b9 = []string{"R20", "R23"}
+	listb3e8810a = []string{"R8", "R11", "R20"}
+	listb43c850c = []string{"CKO-VISA", "NORTH"}
+	listb45a7fa3 = []string{"R2", "R5", "R6", "R11", "R13", "R21", "S5", "S8"}
+	listb5208e38 = []string{"ZONE", "CREDORAX", "TXP"}
+	listb581390f = []string{"TXP", "POSTILION"}
+	listb5930ac0 = []string{"account.funds", "account.limit", "account.pin", "account.state", "card.damaged", "card.data-mistyped", "card.expired", "card.wrong-method", "host.malfunction", "host.overloaded", "issuer.declined", "issuer.unavailable", "merchant.not-permitted", "merchant.not-registered", "operator.entry", "operator.permission", "risk.fraud", "switch.malfunction", "terminal.config", "terminal.journal", "terminal.keys", "terminal.not-registered", "terminal.protocol", "terminal.session"}
+	listb5c40f7a = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.flash", "board.power"}
+	listb5d9dc1c = []string{"S9"}
+	listb5dffa43 = []string{"operator.permission"}
+	listb66930b2 = []string{"reader.disconnected"}
+	listb6a35fd3 = []string{"zvt:0x6B", "newpos:comm-param", "newpos:comm-type", "newpos-port:0x02", "newpos-port:0xFE", "newpos:para", "newpos:emv-para"}
+	listb6ee3967 = []string{"modem.signal-weak", "lan.wifi"}
+	listb6fbce4e = []string{"fallback", "must be read", "use magnetic", "use chip", "insert", "chip required", "not a chip", "no ic card", "contact interface", "technology"}
+	listb705f0f5 = []string{"scheme-switch", "acquirer-host"}
+	listb7182183 = []string{"20001", "20002"}
+	listb77cccd4 = []string{"txn.answer", "board.clock"}
+	listb7be4cbf = []string{"ConnectError", "TransactionFailed", "DuplicateTransactionError", "CommunicationError", "DataTransferError"}
+	listb7f71055 = []string{"03"}
+	listb8125f7b = []string{"68", "98"}
+	listb9130925 = []string{"net.gateway"}
+	listb9151e2e = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
+	listb91fed3d = []string{"REDSYS-ES"}
+	listb9730e7d = []string{"920", "921"}
+	listb9769451 = []string{"query-first"}
+	listb97d4d4e = []string{"3", "03"}
+	listb9e6f2a4 = []string{"unpack", "answer"}
+	listba118f71 = []string{"R22", "R25", "S5"}
+	listba7766b3 = []string{"R6", "R11", "R21"}
+	listbb3baf19 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
+	listbb8ab453 = []string{"30"}
+	listbcb0164f = []string{"003", "004"}
+	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
+	listbd84bffd = []string{"lan.address", "lan.cable", "lan.wifi"}
+	listbd8f1419 = []string{"R5"}
+	listbdc1e026 = []string{"wan.slow", "wan.loss"}
+	listbe43e376 = []string{"R5", "R6", "R21", "S5"}
+	listbe6915d7 = []string{"R23"}
+	listbe9f5a6a = []string{"ZMPAY", "ZMPAY2"}
+	listbee958ba = []string{"LOAN"}
+	listbf1379d0 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
+	listbf26b98a = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP"}
+	listbfb12e8e = []string{"R5", "R21", "S5"}
+	listc0a4bad2 = []string{"stripe", "chip", "contactless", "unknown"}
+	listc12d4409 = []string{"reader.reads", "reader.slot", "txn.history"}
+	listc1398fb6 = []string{"S3", "S9"}
+	listc163525e = []string{"CUP15", "BOCOM", "CNBLOGS"}
+	listc16f2164 = []string{"net.link", "reader.port", "reader.usb", "pinpad.port", "modem.sim", "net.errors"}
+	listc1f4b051 = []string{"txn.answer", "reader.selftest"}
+	listc21332e2 = []string{"card.data-mistyped"}
+	listc26e6ae5 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
+	listc39d21b6 = []string{"build", "unpack", "answer"}
+	listc3bbd856 = []string{"connect", "send"}
+	listc3d3679c = []string{"44050", "44051", "44054"}
+	listc509644d = []string{"20", "92"}
+	listc6275dfd = []string{"terminal.app-old"}
+	listc67cf940 = []string{"R2"}
+	listc6ce5fa1 = []string{"app.operator", "txn.answer"}
+	listc7386e63 = []string{"terminal.power"}
+	listc76192ee = []string{"ok"}
+	listc76e66c1 = []string{"board.power", "board.reboots"}
+	listc779c797 = []string{"app.version", "app.process"}
+	listc798752b = []string{"R27", "S5"}
+	listc7aadd49 = []string{"silent", "fault", "gone", "jam", "over-heat"}
+	listc8daf44b = []string{"net.tcp", "net.tls", "fleet.advisory"}
+	listc8e34591 = []string{"lan.portal"}
+	listc8f77f9a = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
+	listc928b131 = []string{"visa"}
+	listc9549d4d = []string{"pin", "build"}
+	listca0ebb85 = []string{"22801"}
+	listca62483c = []string{"signal"}
+	listca907d3c = []string{"app.journal"}
+	listcad5bfe3 = []string{"pinpad.port"}
+	listcaf7f197 = []string{"70"}
+	listcbb9d70e = []string{"answer"}
+	listcbddc9a5 = []string{"SOUPOS"}
+	listccedf335 = []string{"txn.history", "app.operator"}
+	listcd6dfa77 = []string{"78", "97"}
+	listcdb537b2 = []string{"terminal.clock", "terminal.session"}
+	listce05eff4 = []string{"terminal"}
+	listce654969 = []string{"id mismatch", "mismatch"}
+	listce8b9a22 = []string{"004"}
+	listcf00cd1e = []string{"app.session", "app.config"}
+	listcf31264b = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
+	listcf791768 = []string{"R22", "R26"}
+	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
+	listd1a7ffd9 = []string{"94"}
+	listd1e2d8c6 = []string{"unionpay-reject", "emv-arc"}
+	listd210214a = []string{"modem.signal", "net.wifi"}
+	listd28f6c9a = []string{"host.malfunction", "switch.malfunction"}
+	listd3644c5e = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
+	listd379e2b2 = []string{"CREDORAX", "WINDCAVE", "MC-GO"}
+	listd448ae22 = []string{"923"}
+	listd48a3646 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
+	listd4e599cf = []string{"garbled"}
+	listd51e89a0 = []string{"Y3"}
+	listd5751b35 = []string{"send failed", "send error", "transmitting"}
+	listd57c8e0b = []string{"txn.history", "reader.slot"}
+	listd5fc4520 = []string{"903"}
+	listd63690e1 = []string{"CREDORAX", "CKO", "TABAPAY"}
+	listd6d24bfb = []string{"R7"}
+	listd763d930 = []string{"pin", "password"}
+	listd77336e4 = []string{"off", "deregistered"}
+	listd7b01d0d = []string{"ready"}
+	listd7de244b = []string{"2g"}
+	listd81d5d08 = []string{"application"}
+	listd8215ff3 = []string{"MCHAPP"}
+	listd85a17f2 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
+	listd9a56405 = []string{"board.storage"}
+	listda249a01 = []string{"ok", "silent", "garbled", "gone"}
+	listda578682 = []string{"4", "04"}
+	listda6e387f = []string{"board.cpu", "board.memory"}
+	listdb09e897 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
+	listdb76070c = []string{"40"}
+	listdb82f073 = []string{"CIL-V2"}
+	listdbfaada6 = []string{"ZVT-IPS", "IPAY"}
+	listdca964a1 = []string{"board.clock", "app.session"}
+	listdcb1eea3 = []string{"terminal.overloaded"}
+	listdcd3c31f = []string{"busy", "rate limit", "too frequent", "overload", "circuit breaker", "requests too"}
+	listdcf4448b = []string{"CIL-V2", "CIL-V3"}
+	listdd3979df = []string{"card", "pin", "build"}
+	listdd59a1ae = []string{"operator.entry"}
+	listdd83295b = []string{"net.errors", "reader.line"}
+	listdd9a6b36 = []string{"board.reboots", "app.process", "board.memory", "modem.port"}
+	listdda173ef = []string{"50212", "50217"}
+	listdee39d37 = []string{"app.keys"}
+	listdf0c2702 = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP", "UTCODEC", "NORTH"}
+	listdf47600b = []string{"04", "07", "34", "35", "36", "37", "60", "63", "66", "67", "93"}
+	listdfd14fed = []string{"unknown", "13", "64", "30"}
+	liste0cbae18 = []string{"card", "answer"}
+	liste0f614ca = []string{"R6", "R18", "R21"}
+	liste10f8507 = []string{"terminal.heat", "reader.dirty"}
+	liste2001e65 = []string{"lan.portal", "wan.mtu"}
+	liste2177db1 = []string{"initial pin", "pin not changed", "pin unchanged"}
+	liste24036b8 = []string{"S5"}
+	liste29045a1 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
+	liste2a96619 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	liste3efc427 = []string{"22803"}
+	liste478f32f = []string{"R3"}
+	liste4abd941 = []string{"terminal.journal"}
+	liste54337d4 = []string{"reader.line-noise"}
+	liste579159f = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
+	liste59fb580 = []string{"ready", "missing", "pin", "puk", "failure", "device-lock"}
+	liste5e1aa1e = []string{"000", "001", "003"}
+	liste641cb56 = []string{"91"}
+	liste645cd46 = []string{"R21", "S8"}
+	liste656e9ac = []string{"R17"}
+	liste6860830 = []string{"000", "001", "002", "003"}
+	liste6ce9062 = []string{"R2", "R13", "R14", "R25"}
+	liste6eb183c = []string{"70", "92"}
+	liste6fa0bb2 = []string{"51"}
+	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
+	liste83ea07d = []string{"issuer", "switch", "acquirer"}
+	liste853c18f = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
+	liste8668dc2 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "BOCOM"}
+	liste8904336 = []string{"HOST-MM", "MPT"}
+	liste89f24a6 = []string{"R5", "R6", "R7", "R8", "R9", "R10"}
+	liste8b080a7 = []string{"CREDORAX", "MC-GO"}
+	liste95f42d1 = []string{"terminal-keys"}
+	liste968418c = []string{"R11", "S3"}
+	listea0a55de = []string{"AM-FDL", "SAP93", "UTCODEC", "ACCEL"}
+	listea3dd8a3 = []string{"reader.reads", "board.thermal"}
+	listea3e1da8 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	listea59bf42 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
+	listeaa00f1b = []string{"app.version", "net.tls"}
+	listead13ea0 = []string{"R13", "R21", "S1", "S4", "S7"}
+	listeae9a4bb = []string{"96"}
+	listeb0fabb9 = []string{"R14"}
+	listec74a66f = []string{"pin", "build", "unpack"}
+	listecc40f59 = []string{"urgent"}
+	listed0a98e8 = []string{"visa", "iso8583-1987"}
+	listed7e4448 = []string{"44020"}
+	listee335b1b = []string{"R16"}
+	listee49e693 = []string{"CUP15", "POS-IOS", "CIL-V2", "GO-MYG"}
+	listee9c0b17 = []string{"WINDCAVE"}
+	listef4141d3 = []string{"TINKOFF"}
+	listef72e79d = []string{"13", "A1", "OT"}
+	listefbe6be2 = []string{"46697"}
+	listefc497f8 = []string{"WANGCAI"}
+	listefe70c76 = []string{"R28"}
+	listf045ea4c = []string{"R25", "S5", "S6"}
+	listf07e54ed = []string{"GICC-MD", "IPAY"}
+	listf0861010 = []string{"bearer.flapping"}
+	listf08cbd48 = []string{"safe", "later", "after-signin"}
+	listf0bce312 = []string{"out of sequence", "duplicate", "trace number", "repeated", "sequence number", "sequential"}
+	listf1536075 = []string{"000", "001", "002"}
+	listf1cb79da = []string{"TXP"}
+	listf241737e = []string{"previously reversed", "trace back", "original", "related", "already void", "already reversed", "already refunded", "beyond allowed", "too old", "record"}
+	listf2c3fa54 = []string{"A7"}
+	listf32331e6 = []string{"GICC-LYRA", "GICC-NEXI"}
+	listf32d6bcb = []string{"battery"}
+	listf3346517 = []string{"R21", "R26"}
+	listf3dd5789 = []string{"app.config", "txn.history"}
+	listf3fd90e0 = []string{"R13"}
+	listf431010b = []string{"gone"}
+	listf44edfc8 = []string{"R5", "R6", "R9"}
+	listf465c38b = []string{"CKO-VISA"}
+	listf4e6f8e2 = []string{"R13", "R14", "R15", "S4"}
+	listf5517e2d = []string{"R1"}
+	listf5a703db = []string{"refused by card", "declined by card", "offline declined", "invalidated", "authentication failed", "blocked", "authentication fail"}
+	listf5eb87a2 = []string{"ok", "refused", "timeout", "reset", "unreachable"}
+	listf5f4961c = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
+	listf667e4a5 = []string{"connect", "wait", "answer", "unpack"}
+	listf681ae17 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	listf7494dbc = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
+	listf76dfe9e = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
+	listf78f8dda = []string{"terminal.storage-fault"}
+	listf79e8779 = []string{"25"}
+	listf7b26b79 = []string{"TBK"}
+	listf82bd763 = []string{"R1", "R13"}
+	listf84f4fe6 = []string{"TABAPAY"}
+	listf8574269 = []string{"NEAPAY", "CREDORAX", "TXP", "NORTH"}
+	listf8b626f5 = []string{"app.journal", "board.storage"}
+	listf939d6af = []string{"38", "75"}
+	listf964aba1 = []string{"build", "print", "answer"}
+	listfa68875f = []string{"R5", "R13"}
+	listfb4b95f9 = []string{"PowerOnReset", "BrownOutReset", "HardwareWatchdog", "SoftwareWatchdog", "KernelPanic", "UserReset", "unknown"}
+	listfb4d7706 = []string{"R2", "R3", "R6", "R10", "R13", "R20"}
+	listfb97b103 = []string{"R27"}
+	listfbccd5ce = []string{"network-path"}
+	listfbdfd00c = []string{"app.version", "app.config", "net.tls"}
+	listfc18cfca = []string{"06"}
+	listfc83ed95 = []string{"mute"}
+	listfcbc1e3e = []string{"terminal.config"}
+	listfcc26069 = []string{"inoperative", "not available", "unavailable", "not reachable", "unreachable", "temporarily", "signed off", "not operat", "down", "abnormal", "line"}
+	listfccdc109 = []string{"newpos:E9", "newpos:reversal-fail"}
+	listfd10d2e0 = []string{"terminal.keys"}
+	listfd94a4c5 = []string{"failed"}
+	listfd97077b = []string{"blackhole"}
+	listfe2b846a = []string{"R24"}
+	listfe4d9c55 = []string{"R22", "R25"}
+	listfee661f0 = []string{"lan.cable", "lan.wifi"}
+	listfef2564b = []string{"R24", "R25", "S5"}
+	listfef86651 = []string{"wan.slow"}
+	listff646f35 = []string{"R6", "R9"}
+	listffe45931 = []string{"GICC-LYRA"}
 )

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -21,27 +22,35 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/pelletier/go-toml/v2"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/access"
 	"posdx/fleet/broker"
+	"posdx/fleet/digest"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
+	"posdx/fleet/metrics"
+	"posdx/fleet/notify"
+	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
 )
 
 // serveConfig is what the flags of serve say.
 type serveConfig struct {
-	listen, tokenFile, webCert, webKey string
-	data, store                        string
-	limits                             store.Limits
-	inventory, advisoryKey             string
-	mqtt                               broker.Config
-	ingest                             ingest.Config
+	listen, webCert, webKey string
+	open, oidc              string
+	proxy                   bool
+	notify                  string
+	data, store             string
+	limits                  store.Limits
+	inventory, advisoryKey  string
+	sunsets, sbom           string
+	mqtt                    broker.Config
+	ingest                  ingest.Config
 }
 
 const (
@@ -52,18 +61,24 @@ const (
 func runServe(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "serve", "[OPTIONS]",
 		"Takes in what terminals report over MQTT, keeps it and shows it. With no options it runs whole on this machine: its\n"+
-			"own broker, a SQLite store, and pages that only this machine can open.",
+			"own broker, a SQLite store, and pages that only this machine can open. The first start prints a link that makes the\n"+
+			"first account; posdx-fleet account makes more.",
 		"posdx-fleet serve\nposdx-fleet serve --broker ssl://mqtt.example.com:8883 --ca ca.pem --cert fleet.pem --key fleet.key --store postgres://fleet@db/fleet")
 	var c serveConfig
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the pages; other than loopback needs --token-file")
-	f.StringVar(&c.tokenFile, "token-file", "", "`FILE` with the token that readers must show, as bearer token or as password")
+	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the pages; other than loopback needs --web-cert and --web-key")
+	f.StringVar(&c.open, "open", "", "nobody signs in: whoever reaches the pages has this `ROLE` (viewer technician operator admin); on loopback only")
+	f.StringVar(&c.oidc, "oidc", "", "TOML `FILE`: issuer, client_id, client_secret, redirect, name, role_claim; people may sign in at this OpenID provider too")
+	f.BoolVar(&c.proxy, "behind-proxy", false, "a proxy on this machine ends TLS for the pages: cookies are for https only, and addresses are taken from its X-Forwarded-For")
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
+	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
 	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
+	f.StringVar(&c.sunsets, "sunsets", "", "CSV `FILE`: carrier, tech (2g 3g 4g 5g), date: when networks are switched off, for the pages' radar; an empty carrier is all")
+	f.StringVar(&c.sbom, "sbom", "", "`DIR` with what programs are made of: CycloneDX documents (JSON), one for each version of a terminal's software, for the page of versions")
 	f.StringVar(&c.advisoryKey, "advisory-key", "", "`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
 	f.StringVar(&c.ingest.URL, "broker", "embedded", "`URL` of the broker: tcp://host:1883, ssl://host:8883, or embedded")
 	f.StringVar(&c.ingest.ClientID, "client-id", "", "MQTT client `ID`; the broker keeps its session while the fleet is away (default: one made for --data)")
@@ -100,15 +115,20 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if c.limits.Rows < 1 || c.limits.Age <= 0 {
 		return errors.New("--keep-rows and --keep-days: want 1 or more")
 	}
-	token, err := readToken(c.tokenFile)
+	role, err := c.safe()
 	if err != nil {
 		return err
 	}
-	if token == "" && !loopback(c.listen) {
-		return fmt.Errorf("--listen %s: anyone who reaches this address could read the fleet; give --token-file, or listen on 127.0.0.1", c.listen)
-	}
 	inventory := &incident.InventoryFile{Path: c.inventory}
 	if _, err := inventory.Load(true); err != nil {
+		return err
+	}
+	sunsets, err := readSunsets(c.sunsets)
+	if err != nil {
+		return err
+	}
+	bills, err := sbom.ReadDir(c.sbom)
+	if err != nil {
 		return err
 	}
 	var key ed25519.PrivateKey
@@ -118,7 +138,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 	}
 	if c.store == "" {
-		c.store = "sqlite:" + filepath.Join(c.data, "fleet.db")
+		c.store = "sqlite:" + storeFile(c.data)
 	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
@@ -145,19 +165,35 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
 	reload := make(chan struct{}, 1)
 	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
+	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
+
+	teller := &notify.Teller{}
+	if c.notify != "" {
+		nc, err := notify.Read(c.notify)
+		if err != nil {
+			return err
+		}
+		if teller, err = notify.New(nc, db, codes.Builtin(), registry, log); err != nil {
+			return err
+		}
+	}
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
-		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Token: token, Log: log, Stop: ctx,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role,
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
+	}
+	if role == 0 {
+		if err := letIn(ctx, c, db, site); err != nil {
+			return err
+		}
 	}
 	handler, err := site.Handler()
 	if err != nil {
@@ -168,7 +204,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"
@@ -197,6 +233,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()
 			both.Go(func() { sweep(ctx, db, c.limits, log) })
+			both.Go(func() { kept.Run(ctx) })
+			both.Go(func() { teller.Run(ctx) })
 			return watch.Run(ctx)
 		}, func(err error) { log.Warn("does not lead", "reason", err) })
 	})
@@ -219,6 +257,14 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 		return err
 	})
+	if site.Access != nil {
+		link, err := site.Access.First(ctx)
+		if err != nil {
+			stop(err)
+		} else if link != "" {
+			log.Warn("nobody can sign in yet: this link makes the first account, within an hour", "link", scheme+"://"+l.Addr().String()+"/first?link="+link)
+		}
+	}
 	log.Info("fleet view ready", "page", scheme+"://"+l.Addr().String()+"/", "store", where(c.store))
 
 	<-ctx.Done()
@@ -229,12 +275,70 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	return nil
 }
 
+// safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people sign in.
+func (c serveConfig) safe() (web.Role, error) {
+	if (c.webCert == "") != (c.webKey == "") {
+		return 0, errors.New("--web-cert and --web-key belong together")
+	}
+	if !loopback(c.listen) {
+		switch {
+		case c.open != "":
+			return 0, fmt.Errorf("--listen %s with --open: anyone who reaches this address could read the fleet; leave --open out, so that people sign in, or listen on 127.0.0.1", c.listen)
+		case c.webCert == "":
+			return 0, fmt.Errorf("--listen %s: passwords would cross the network in the clear; give a certificate (--web-cert, --web-key), or listen on 127.0.0.1 and let a proxy on this machine end TLS (--behind-proxy)", c.listen)
+		}
+	}
+	if c.open == "" {
+		return 0, nil
+	}
+	r, err := access.ParseRole(c.open)
+	if err != nil {
+		return 0, fmt.Errorf("--open: %w", err)
+	}
+	return web.Role(r), nil
+}
+
+// letIn makes the site one that people sign in to.
+func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) error {
+	keeper := &access.Keeper{Store: db}
+	site.Access = keeper
+	site.Audit = func(ctx context.Context, v web.Viewer, d web.Deed, refused error) error {
+		what, object := d.Name, d.Subject
+		if refused != nil {
+			what += ".refused"
+		}
+		if object == "" {
+			object = d.At.Terminal
+		}
+		return keeper.Note(ctx, v.User(), what, d.At.Estate, object, d.Detail)
+	}
+	if c.oidc == "" {
+		return nil
+	}
+	b, err := os.ReadFile(c.oidc)
+	if err != nil {
+		return fmt.Errorf("read OpenID configuration: %w", err)
+	}
+	var o access.OIDCConfig
+	d := toml.NewDecoder(bytes.NewReader(b))
+	if err := d.DisallowUnknownFields().Decode(&o); err != nil {
+		return fmt.Errorf("read OpenID configuration %s: %w", c.oidc, err)
+	}
+	if site.OIDC, err = access.NewOIDC(o, keeper); err != nil {
+		return fmt.Errorf("%s: %w", c.oidc, err)
+	}
+	return nil
+}
+
 // sweep keeps the store within its limits.
 func sweep(ctx context.Context, db *store.Store, l store.Limits, log *slog.Logger) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		gone, err := db.Sweep(ctx, l, time.Now())
+		if err == nil {
+			err = db.SweepAccess(ctx, time.Now().Add(-access.SessionLife), time.Now())
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -288,6 +392,22 @@ func readAdvisoryKey(file string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("read advisory key %s: not an ed25519 key", file)
 	}
 	return key, nil
+}
+
+func readSunsets(file string) ([]digest.Sunset, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read sunsets: %w", err)
+	}
+	defer f.Close()
+	list, err := digest.ReadSunsets(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return list, nil
 }
 
 // clientID is the name of this process's session with the broker, made once for its data directory: two fleets with one

@@ -53,7 +53,7 @@ type fleet struct {
 func start(t testing.TB, dir string, args ...string) *fleet {
 	t.Helper()
 	f := &fleet{dir: dir, done: make(chan struct{})}
-	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	f.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--open", "admin"}, args...)...)
 	f.cmd.Env = append(os.Environ(), asFleet+"=1")
 	out, err := f.cmd.StderrPipe()
 	if err != nil {
@@ -468,7 +468,9 @@ func TestUsage(t *testing.T) {
 		{"serve --help", 0, "example:"}, {"list --help", 0, "example:"}, {"show --help", 0, "example:"}, {"version --help", 0, "example:"},
 		{"version", 0, "posdx-fleet dev"}, {"version --json", 0, `"knowledge"`},
 		{"serve --port 1", 2, "flag provided but not defined"}, {"serve now", 2, "1 arguments, want 0"}, {"show", 2, "want 1"}, {"show a", 2, "ESTATE/TERMINAL"},
-		{"serve --listen 0.0.0.0:0", 1, "--token-file"}, {"serve --token-file /no/such", 1, "no such file"}, {"serve --token-file " + token, 1, "at least 16"},
+		{"serve --listen 0.0.0.0:0", 1, "--web-cert"}, {"serve --listen 0.0.0.0:0 --open viewer", 1, "anyone who reaches"}, {"serve --open god", 1, "viewer, technician"},
+		{"serve --web-cert x", 1, "belong together"}, {"serve --oidc /no/such --data " + t.TempDir() + " --broker tcp://127.0.0.1:1", 1, "no such file"},
+		{"list --token-file /no/such", 1, "no such file"}, {"list --token-file " + token, 1, "at least 16"},
 		{"serve --store mysql:x --data " + t.TempDir(), 1, "want sqlite:PATH"}, {"serve --mqtt-listen nowhere --data " + t.TempDir(), 1, "broker address"},
 		{"serve --inventory /no/such", 1, "read inventory"}, {"serve --keep-rows 0", 1, "--keep-rows"}, {"list --url http://127.0.0.1:1", 1, "refused"},
 	} {

@@ -46,8 +46,8 @@ func (r *Reading) history() {
 	case !approvalsKnown:
 	case approvals == 0 && !lastKnown && same > 0:
 		r.add("hist.never-approved", it, 1)
-	case (approvals == 0 || since) && same >= 2 && answered:
-		r.add("hist.all-fail", it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
+	case (approvals == 0 || since) && same >= 2:
+		r.add(pick(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:
 	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
 		r.add("hist.others-ok", it, 1)

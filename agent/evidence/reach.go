@@ -6,7 +6,7 @@ type reachability struct {
 	internetOK, internetFail               *Item
 	otherBearerHost, otherBearerAll        *Item   // the same target over another bearer worked
 	hostPing                               float64 // how surely the host's address answers pings
-	hostRTT                                float64
+	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
 }
 
 // A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is not so.
@@ -54,11 +54,13 @@ func (r *Reading) reach() reachability {
 		loss, known := it.num(LossPct)
 		rtt, _ := it.num(RTTMS)
 		through := choose(known, ramp(loss, pingNone, pingDoubt), 0)
+		if it.Target != "gateway" && through > 0 && !(it.Bearer != "" && r.Other(kindOf(it.Bearer))) {
+			n.farRTT = max(n.farRTT, rtt)
+		}
 		switch {
 		case it.Bearer != "" && r.Other(kindOf(it.Bearer)) || through == 0:
 		case it.IsHost():
 			n.hostPing = max(n.hostPing, through)
-			n.hostRTT = max(n.hostRTT, rtt)
 		case it.Target != "gateway" && through > 0.5:
 			n.internet(it)
 		}
@@ -102,13 +104,14 @@ func (r *Reading) beyond() {
 		}
 	}
 	r.names(n)
-	r.paths()
+	r.paths(n)
 	r.connections(n)
 	r.certificates()
 }
 
-// A refusal within nearMS from a host that is at least farMS away was sent by something near.
-const nearMS, farMS = 2, 8
+// A refusal within nearMS, where another place on the internet is at least farMS away, was sent by something near; where no
+// distance is known it probably was: few lines of shops reach a host in so short a time.
+const nearMS, farMS, nearProbably = 2, 8, 0.6
 
 // localMS is the time below which "unreachable" comes from the terminal's own routes.
 const localMS = 0.9
@@ -147,8 +150,8 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 	clear := choose(n.hostOK, 0.5, 1)
 	switch it.str(Outcome) {
 	case "refused":
-		if it.atMost(MS, nearMS) && n.hostRTT >= farMS {
-			r.add("tcp.refused-near", it, clear)
+		if it.atMost(MS, nearMS) && (n.farRTT == 0 || n.farRTT >= farMS) {
+			r.add("tcp.refused-near", it, clear*choose(n.farRTT == 0, nearProbably, 1))
 		}
 		if elsewhere {
 			r.add("tcp.refused-all", it, clear)

@@ -60,8 +60,38 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 			r.Missing = append(r.Missing, e)
 		}
 	}
+	r.doubt()
 	r.Kind = r.activeBearer()
 	return r
+}
+
+// doubted is what is left of a look that found all well, where another at the same moment found the same thing broken: what
+// comes and goes is broken.
+const doubted = 0.3
+
+// doubt weighs two looks that contradict each other.
+func (r *Reading) doubt() {
+	for i := range r.Items {
+		for j := i + 1; j < len(r.Items); j++ {
+			a, b := &r.Items[i], &r.Items[j]
+			if a.Check != b.Check || a.Subject != b.Subject {
+				break
+			}
+			if a.AgeMS != b.AgeMS || a.Bad() == b.Bad() || Check(a.Check) == FleetAdvisory {
+				continue
+			}
+			if good := pickItem(a.Bad(), b, a); good.Fresh == max(a.Fresh, b.Fresh) {
+				good.Fresh *= doubted
+			}
+		}
+	}
+}
+
+func pickItem(b bool, x, y *Item) *Item {
+	if b {
+		return x
+	}
+	return y
 }
 
 // trim keeps the freshest pieces of evidence when there are too many.

@@ -50,6 +50,7 @@ func (r *Reading) transaction() {
 	}
 	if !s.Answered && s.ConnectMS != nil {
 		say("connect.made", 1)
+		say("connect.unused", choose(no(s.Sent) && !s.Clash, 1, 0))
 		say("connect.slow", ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
 	}
 	if s.ResponseMS != nil && *s.ResponseMS > 0 {

@@ -113,6 +113,9 @@ func twoG(maker, model string) bool {
 	if strings.Contains(maker, "WAVECOM") || strings.Contains(model, "MULTIBAND") || strings.Contains(model, "900E") {
 		return true
 	}
+	if strings.HasPrefix(model, "SIM70") && len(model) > 6 && model[6] == '0' { // SIM7000, 7020, 7070, 7080: LTE-M and NB-IoT
+		return false
+	}
 	for _, p := range []string{
 		"SIM300", "SIM340", "SIM508", "SIM700", "SIM800", "SIM808", "SIM840", "SIM868", "SIM900", "SIM908", // SIMCom
 		"M10", "M26", "M35", "M56", "M60", "M65", "M66", "M72", "M80", "M85", "M95", "MC20", "MC25", "MC60", "MC90", // Quectel

@@ -80,7 +80,7 @@ func TestCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, sent := server(t, c.conf)
-			h := TryTLS(t.Context(), w, c.trust, anyNumber)
+			h := TryTLS(t.Context(), w, c.trust, Form{}, anyNumber)
 			if h.Outcome != OK || h.TLS != c.want || h.DaysLeft != c.daysLeft || !h.Known {
 				t.Errorf("got %+v, want %s with %d days", h, c.want, c.daysLeft)
 			}
@@ -161,7 +161,7 @@ func TestBrokenHandshakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime}, anyNumber)
+			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime}, Form{}, anyNumber)
 			if h.Outcome != OK || h.TLS != c.want || h.Reset != c.reset {
 				t.Errorf("got %+v, want %s", h, c.want)
 			}

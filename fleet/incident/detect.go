@@ -66,6 +66,7 @@ type Look struct {
 	Slow   []store.Sighting // within SlowWindow; nil: not looked at this time
 	Season *Season
 	Sales  float64 // how busy the estate is, against the same hour of other days; 0: not known
+	Rate   float64 // sales of one terminal in the last full hour; 0: not known
 }
 
 // A Finding is a cause and a place that rose at this moment.

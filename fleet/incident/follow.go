@@ -2,6 +2,7 @@ package incident
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -44,6 +45,7 @@ func Follow(l Look, found []Finding, list []store.Incident, members map[string]M
 		if i.Closed.IsZero() && !i.touched {
 			f.quiet(i)
 		}
+		f.lose(i)
 		if i.touched {
 			out = append(out, i.Incident)
 		}
@@ -126,6 +128,11 @@ func (f *follower) enter(v Finding) {
 			}
 		}
 	}
+	if best == nil || !best.Closed.IsZero() {
+		if into := f.explained(v); into != nil {
+			best = into
+		}
+	}
 	if best == nil {
 		best = &following{Incident: store.Incident{Estate: f.l.Estate, Opened: f.l.Now, Cause: v.Cause, Segment: v.Segment}}
 		best.Kind = v.Kind
@@ -165,6 +172,42 @@ func (f *follower) enter(v Finding) {
 	best.Terminals = len(best.seen)
 	best.Of = max(best.Of, best.Terminals)
 	best.Peak = max(best.Peak, best.Terminals)
+}
+
+// explained is the open incident that a person, or a look before, said explains such a finding.
+func (f *follower) explained(v Finding) *following {
+	for _, i := range f.list {
+		if i.MergedIn == 0 || !maps.Equal(i.Place, v.Place) || !of(&i.Incident, v.Kind, v.Cause) {
+			continue
+		}
+		for _, into := range f.list {
+			if into.No == i.MergedIn && into.Closed.IsZero() {
+				return into
+			}
+		}
+	}
+	return nil
+}
+
+// steady is how much of the sales lost an hour must change to be told anew.
+const steady = 0.1
+
+// lose reckons the sales that fail in an hour as things stand: those told of in the window; of terminals that fell silent,
+// what they would sell.
+func (f *follower) lose(i *following) {
+	lost := 0.0
+	if i.Closed.IsZero() && i.Kind == KindSilence {
+		lost = float64(i.Terminals) * f.l.Rate
+	} else if i.Closed.IsZero() {
+		for _, v := range f.l.Recent {
+			if v.At.Estate == i.Estate && v.Segment != SegmentSilence && of(&i.Incident, KindSurge, v.Cause) && Place(i.Place).Holds(f.l.Places[v.At.Terminal]) {
+				lost += float64(max(1, v.Sales)) * float64(time.Hour/Window)
+			}
+		}
+	}
+	if math.Abs(lost-i.Lost) > steady*max(lost, i.Lost) {
+		i.Lost, i.touched = lost, true
+	}
 }
 
 // merge closes an open incident whose terminals another, found now, explains: four acquirers are one firmware.

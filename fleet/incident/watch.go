@@ -186,6 +186,9 @@ func (w *Watch) Look(ctx context.Context, now time.Time) error {
 	changed := false
 	for _, estate := range slices.Sorted(maps.Keys(estates)) {
 		l := Look{Now: now, Estate: estate, Places: w.places[estate], Recent: recent, Season: w.season, Sales: busy(w.sales[estate], hourOf(now))}
+		if n := len(l.Places); n > 0 {
+			l.Rate = w.sales[estate][hourOf(now)-1] / float64(n)
+		}
 		if slowNow {
 			l.Slow = w.slow
 		}

@@ -57,6 +57,7 @@ var filters = []string{
 	"pos/v1/+/+/" + report.KindTally,
 	"pos/v1/+/+/" + report.KindDropped,
 	"pos/v1/+/+/" + report.KindOutcome,
+	"pos/v1/+/+/" + report.KindAsked,
 	"pos/v1/+/+/reply/#",
 }
 
@@ -67,6 +68,7 @@ var shared = map[string]bool{
 	"pos/v1/+/+/" + report.KindTally:     true,
 	"pos/v1/+/+/" + report.KindDropped:   true,
 	"pos/v1/+/+/" + report.KindOutcome:   true,
+	"pos/v1/+/+/" + report.KindAsked:     true,
 	"pos/v1/+/+/reply/#":                 true,
 }
 
@@ -81,7 +83,7 @@ func Decode(topic string, payload []byte, received time.Time) store.Document {
 	d.At, d.Kind = at, kind
 	base, name, isReply := strings.Cut(kind, "/")
 	switch base {
-	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped, report.KindOutcome:
+	case report.KindStatus, report.KindBirth, report.KindDiagnosis, report.KindHealth, report.KindTally, report.KindDropped, report.KindOutcome, report.KindAsked:
 		isReply = false
 	case "reply":
 		if !isWord(name) {
@@ -230,7 +232,7 @@ func open(d *store.Document, kind string, payload []byte) string {
 			d.Health, d.Body = &k.doc, k.text
 			ok = short(d.Health.BootID, d.Health.Agent.Version, d.Health.Agent.Knowledge) && goodEvidence(d.Health.Evidence) && len(d.Health.Self) <= maxCounts
 		}
-	case report.KindDiagnosis:
+	case report.KindDiagnosis, report.KindAsked:
 		var x *diagnosis
 		if x, reason = document[diagnosis](d, kind, payload); reason == "" {
 			d.Diagnosis = &x.Diagnosis

@@ -191,13 +191,22 @@ func (in *Ingest) Connected() bool {
 
 // Publish hands a retained message to the broker and waits until it has taken it. An empty payload clears the topic.
 func (in *Ingest) Publish(ctx context.Context, topic string, payload []byte) error {
+	return in.publish(ctx, topic, true, payload)
+}
+
+// Send hands a message to the broker, for whoever listens now, and waits until it has taken it.
+func (in *Ingest) Send(ctx context.Context, topic string, payload []byte) error {
+	return in.publish(ctx, topic, false, payload)
+}
+
+func (in *Ingest) publish(ctx context.Context, topic string, retain bool, payload []byte) error {
 	in.mu.Lock()
 	c := in.client
 	in.mu.Unlock()
 	if c == nil {
 		return errNotConnected
 	}
-	t := c.Publish(topic, 1, true, payload)
+	t := c.Publish(topic, 1, retain, payload)
 	if !waitFor(ctx, t, publishWait) {
 		return fmt.Errorf("publish %s: no answer in time", topic)
 	}

@@ -72,6 +72,7 @@ func hour(t time.Time) int64 { return t.Unix() / 3600 }
 type seen struct {
 	at       time.Time // zero if only the broker's memory spoke
 	good     time.Time // an hour with an approved sale was told
+	failed   time.Time // a failed sale was told
 	scheme   string
 	rejected int
 	limited  int
@@ -298,9 +299,19 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		return b.update(ctx, d.At, "birth = ?, birth_at = ?", "AND birth <> ?", string(d.Body), millis(d.Received), string(d.Body))
 	case d.Health != nil:
 		return b.update(ctx, d.At, "health = ?, health_at = ?", "AND health <> ?", string(d.Body), millis(d.Received), string(d.Body))
+	case d.Diagnosis != nil && d.Kind == report.KindAsked:
+		_, err := b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO asked (estate, terminal, id, received, packed) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (estate, terminal, id) DO UPDATE SET received = excluded.received, packed = excluded.packed`),
+			d.At.Estate, d.At.Terminal, d.Diagnosis.ID, millis(d.Received), d.Packed)
+		if err != nil {
+			return fmt.Errorf("keep what was asked: %w", err)
+		}
 	case d.Diagnosis != nil:
 		if s := schemeOf(d.Diagnosis); s != "" {
 			t.scheme = s
+		}
+		if !d.Historical {
+			t.failed = d.Received
 		}
 		b.diagnosis(d)
 	case d.Tally != nil:
@@ -319,9 +330,13 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 		b.streams[streamKey{d.At, d.Epoch}].Dropped(d.Dropped.First, d.Dropped.Last, n, d.Dropped.Reason, d.Received)
 	case d.Outcome != nil:
 		o := d.Outcome
-		_, err := b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, received = excluded.received
-			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause), millis(o.Time), millis(d.Received))
+		p, code, err := b.said(ctx, d.At, clean(o.Diagnosis))
+		if err != nil {
+			return fmt.Errorf("keep outcome: %w", err)
+		}
+		_, err = b.tx.ExecContext(ctx, b.s.sql(`INSERT INTO outcomes (estate, terminal, diagnosis, outcome, cause, at, received, p, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, received = excluded.received, p = excluded.p, code = excluded.code
+			WHERE outcomes.at <= excluded.at`), d.At.Estate, d.At.Terminal, clean(o.Diagnosis), clean(o.Outcome), clean(o.Cause), millis(o.Time), millis(d.Received), p, code)
 		if err != nil {
 			return fmt.Errorf("keep outcome: %w", err)
 		}
@@ -331,6 +346,26 @@ func (b *batch) keep(ctx context.Context, d *Document, t *seen) error {
 	}
 	return nil
 }
+
+// said is how probable a diagnosis called its first cause, and of which code; zero if it is not here.
+func (b *batch) said(ctx context.Context, at report.Address, id string) (p float64, code string, err error) {
+	for k, row := range b.diagnoses { // in this very batch
+		if k.at == at && k.id == id {
+			return row[rowP].(float64), row[rowCode].(string), nil
+		}
+	}
+	err = b.tx.QueryRowContext(ctx, b.s.sql("SELECT p, code FROM diagnoses WHERE estate = ? AND terminal = ? AND id = ? ORDER BY place DESC LIMIT 1"), at.Estate, at.Terminal, id).Scan(&p, &code)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return p, code, err
+}
+
+// Columns of a diagnosis in a batch.
+const (
+	rowCode = 12
+	rowP    = 20
+)
 
 func schemeOf(d *report.Diagnosis) string {
 	if d.Code.Scheme != "" {
@@ -359,7 +394,7 @@ func (b *batch) diagnosis(d *Document) {
 	row := []any{
 		d.At.Estate, d.At.Terminal, k.bootID, dx.ID, dx.Revision, flag(dx.Final),
 		b.streams[streamKey{d.At, d.Epoch}].No, d.Epoch, int64(d.Boot), int64(d.Seq), flag(d.Historical), millis(d.Received),
-		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed, entryOf(dx),
+		clean(dx.Event.Code), schemeOf(dx), clean(c.ID), clean(c.Segment), words(d.At, dx), string(d.Body), d.Packed, entryOf(dx), c.Probability, dx.Repeats,
 	}
 	if again {
 		copy(row[6:12], b.diagnoses[k][6:12]) // its place in the stream and time of arrival are the first revision's
@@ -421,16 +456,17 @@ func (b *batch) flush(ctx context.Context) error {
 	now := millis(time.Now())
 	var rows [][]any
 	for at, t := range b.terminals {
-		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited})
+		rows = append(rows, []any{at.Estate, at.Terminal, now, millis(t.at), t.scheme, t.rejected, millis(t.good), t.limited, millis(t.failed)})
 	}
 	slices.SortFunc(rows, byFirst)
-	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited) VALUES ", rows,
+	err := b.insert(ctx, "INSERT INTO terminals (estate, terminal, first_seen, last_seen, scheme, rejected, good_at, limited, failed_at) VALUES ", rows,
 		` ON CONFLICT (estate, terminal) DO UPDATE SET
 			first_seen = CASE WHEN terminals.first_seen = 0 THEN excluded.first_seen ELSE terminals.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > terminals.last_seen THEN excluded.last_seen ELSE terminals.last_seen END,
 			scheme = CASE WHEN excluded.scheme <> '' THEN excluded.scheme ELSE terminals.scheme END,
 			rejected = terminals.rejected + excluded.rejected, limited = terminals.limited + excluded.limited,
-			good_at = CASE WHEN excluded.good_at > terminals.good_at THEN excluded.good_at ELSE terminals.good_at END`)
+			good_at = CASE WHEN excluded.good_at > terminals.good_at THEN excluded.good_at ELSE terminals.good_at END,
+			failed_at = CASE WHEN excluded.failed_at > terminals.failed_at THEN excluded.failed_at ELSE terminals.failed_at END`)
 	if err != nil {
 		return err
 	}
@@ -457,10 +493,11 @@ func (b *batch) flush(ctx context.Context) error {
 		rows = append(rows, b.diagnoses[k])
 	}
 	err = b.insert(ctx, `INSERT INTO diagnoses (estate, terminal, boot_id, id, revision, final, stream, epoch, boot, seq, historical, received,
-		code, scheme, cause, segment, words, body, packed, entry) VALUES `, rows,
+		code, scheme, cause, segment, words, body, packed, entry, p, repeats) VALUES `, rows,
 		` ON CONFLICT (estate, terminal, boot_id, id) DO UPDATE SET revision = excluded.revision, final = excluded.final,
 			code = excluded.code, scheme = excluded.scheme, cause = excluded.cause, segment = excluded.segment,
-			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry WHERE excluded.revision > diagnoses.revision`)
+			words = excluded.words, body = excluded.body, packed = excluded.packed, entry = excluded.entry,
+			p = excluded.p, repeats = excluded.repeats WHERE excluded.revision > diagnoses.revision`)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -13,6 +15,7 @@ import (
 type Sighting struct {
 	At             report.Address
 	Received       time.Time
+	Sales          int // that failed with it, 1 or more
 	Scheme, Code   string
 	Entry          string
 	Cause, Segment string
@@ -24,7 +27,7 @@ const maxSightings = 200_000
 // Sightings lists what arrived since a moment, newest first. Documents that waited at the terminal tell of the past and
 // are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, received, scheme, code, entry, cause, segment FROM diagnoses
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -34,7 +37,7 @@ func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, err
 	for rows.Next() {
 		var v Sighting
 		var received int64
-		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Scheme, &v.Code, &v.Entry, &v.Cause, &v.Segment); err != nil {
+		if err := rows.Scan(&v.At.Estate, &v.At.Terminal, &received, &v.Sales, &v.Scheme, &v.Code, &v.Entry, &v.Cause, &v.Segment); err != nil {
 			return nil, fmt.Errorf("list sightings: %w", err)
 		}
 		v.Received = fromMillis(received)
@@ -187,6 +190,8 @@ type Incident struct {
 	Of        int       `json:"of_terminals"`    // in scope and active
 	Peak      int       `json:"peak_terminals"`  // the most that saw it at one time
 	Detail
+
+	read time.Time // Closed as it was read: what a person ended meanwhile is not written over
 }
 
 // Detail is what an incident is known by beyond its columns.
@@ -195,22 +200,63 @@ type Detail struct {
 	Place     map[string]string `json:"place,omitempty"` // dimensions and their values; none: outside of what is recorded
 	P         float64           `json:"p,omitempty"`     // that this is the place, among those the reports cannot separate
 	Expected  float64           `json:"expected,omitempty"`
-	Witnesses int               `json:"witnesses,omitempty"`   // terminals that told when the place was chosen
-	Also      []string          `json:"also,omitempty"`        // other causes that the same terminals report
-	Codes     []string          `json:"codes,omitempty"`       // the most frequent first
-	Entry     string            `json:"entry,omitempty"`       // if nearly all came by one way of reading the card
-	Quiet     time.Time         `json:"quiet_since,omitzero"`  // no report beyond the base rate since
-	Proof     string            `json:"proof,omitempty"`       // how it ended: sales sessions none
-	Reopened  int               `json:"reopened,omitempty"`    // how often it came back
-	MergedIn  int64             `json:"merged_into,omitempty"` // closed since another incident explains it
+	Witnesses int               `json:"witnesses,omitempty"`     // terminals that told when the place was chosen
+	Also      []string          `json:"also,omitempty"`          // other causes that the same terminals report
+	Codes     []string          `json:"codes,omitempty"`         // the most frequent first
+	Entry     string            `json:"entry,omitempty"`         // if nearly all came by one way of reading the card
+	Quiet     time.Time         `json:"quiet_since,omitzero"`    // no report beyond the base rate since
+	Proof     string            `json:"proof,omitempty"`         // how it ended: sales sessions none
+	Reopened  int               `json:"reopened,omitempty"`      // how often it came back
+	MergedIn  int64             `json:"merged_into,omitempty"`   // closed since another incident explains it
+	Lost      float64           `json:"lost_per_hour,omitempty"` // sales that fail in an hour as things stand
 }
 
 const incidentColumns = "estate, scope, scope_key, cause, segment, code, opened, seen, closed, terminals, of_terminals, peak, detail"
 
-// Incidents lists the open incidents, then the closed ones, the newest first.
+// An IncidentFilter chooses incidents; an empty field does not restrict.
+type IncidentFilter struct {
+	In           Estates
+	No           int64
+	Estate       string
+	Cause        string
+	State        string    // open over; empty: both
+	Since, Until time.Time // that lasted at some moment between
+	Limit        int       // 1 to MaxRows, 0 means 50
+}
+
+// Incidents lists the open incidents of all estates, then the closed ones, the newest first.
 func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
+	return s.FindIncidents(ctx, IncidentFilter{Limit: limit})
+}
+
+// FindIncidents lists the incidents that a filter chooses: the open ones, then the closed ones, the newest first.
+func (s *Store) FindIncidents(ctx context.Context, f IncidentFilter) ([]Incident, error) {
+	cond, args := f.In.only("estate")
+	cond = cmp.Or(cond, "1 = 1")
+	if f.No != 0 {
+		cond, args = cond+" AND no = ?", append(args, f.No)
+	}
+	add := func(c string, a ...any) { cond, args = cond+" AND "+c, append(args, a...) }
+	if f.Estate != "" {
+		add("estate = ?", clean(f.Estate))
+	}
+	if f.Cause != "" {
+		add("cause = ?", clean(f.Cause))
+	}
+	switch f.State {
+	case "open":
+		add("closed = 0")
+	case "over":
+		add("closed > 0")
+	}
+	if !f.Since.IsZero() {
+		add("(closed = 0 OR closed >= ?)", millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		add("opened <= ?", millis(f.Until))
+	}
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, %s
-		FROM incidents ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, incidentColumns, Filter{Limit: limit}.limit())))
+		FROM incidents WHERE %s ORDER BY CASE WHEN closed = 0 THEN 0 ELSE 1 END, no DESC LIMIT %d`, incidentColumns, cond, Filter{Limit: f.Limit}.limit())), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list incidents: %w", err)
 	}
@@ -224,6 +270,7 @@ func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
 			return nil, fmt.Errorf("list incidents: %w", err)
 		}
 		i.Opened, i.Seen, i.Closed = fromMillis(opened), fromMillis(seen), fromMillis(closed)
+		i.read = i.Closed
 		if detail != "" {
 			if err := json.Unmarshal([]byte(detail), &i.Detail); err != nil {
 				return nil, fmt.Errorf("list incidents: number %d: %w", i.No, err)
@@ -234,21 +281,32 @@ func (s *Store) Incidents(ctx context.Context, limit int) ([]Incident, error) {
 	return list, rows.Err()
 }
 
-// SaveIncident writes an incident; with No 0 a new one, whose number it sets.
+// SaveIncident writes an incident; with No 0 a new one, whose number it sets. One that somebody ended, or merged, since it
+// was read stays as it is: the next look reads it anew.
 func (s *Store) SaveIncident(ctx context.Context, i *Incident) error {
+	return s.saveIncident(ctx, s.write, i)
+}
+
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func (s *Store) saveIncident(ctx context.Context, tx execer, i *Incident) error {
 	detail, err := json.Marshal(i.Detail)
 	if err != nil {
 		return fmt.Errorf("save incident: %w", err)
 	}
 	args := []any{i.Estate, clean(i.Scope), clean(i.Key), i.Cause, i.Segment, i.Code, millis(i.Opened), millis(i.Seen), millis(i.Closed), i.Terminals, i.Of, i.Peak, string(detail)}
 	if i.No == 0 {
-		err = s.write.QueryRowContext(ctx, s.sql("INSERT INTO incidents ("+incidentColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"), args...).Scan(&i.No)
+		err = tx.QueryRowContext(ctx, s.sql("INSERT INTO incidents ("+incidentColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"), args...).Scan(&i.No)
 	} else {
-		_, err = s.write.ExecContext(ctx, s.sql(`UPDATE incidents SET estate = ?, scope = ?, scope_key = ?, cause = ?, segment = ?, code = ?, opened = ?, seen = ?, closed = ?,
-			terminals = ?, of_terminals = ?, peak = ?, detail = ? WHERE no = ?`), append(args, i.No)...)
+		_, err = tx.ExecContext(ctx, s.sql(`UPDATE incidents SET estate = ?, scope = ?, scope_key = ?, cause = ?, segment = ?, code = ?, opened = ?, seen = ?, closed = ?,
+			terminals = ?, of_terminals = ?, peak = ?, detail = ? WHERE no = ? AND closed = ?`), append(args, i.No, millis(i.read))...)
 	}
 	if err != nil {
 		return fmt.Errorf("save incident: %w", err)
 	}
+	i.read = i.Closed
 	return nil
 }

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,13 +41,18 @@ type Row struct {
 
 // A Filter chooses diagnoses; an empty field does not restrict.
 type Filter struct {
+	In               Estates
 	Estate, Terminal string
 	Cause            string // of the leading explanation
 	Segment          string
 	Code             string
-	Text             string // every word must occur in the codes, titles and sentences
-	Limit            int    // 1 to MaxRows, 0 means 50
-	Before           Place  // older than this
+	Scheme           string            // of the code
+	Text             string            // every word must occur in the codes, titles and sentences
+	Place            map[string]string // what the terminal shares, by dimension
+	Since, Until     time.Time         // when the fleet learnt of it
+	Limit            int               // 1 to MaxRows, 0 means 50
+	Before           Place             // older than this
+	Oldest           bool              // the oldest first; then nothing goes on after the limit
 }
 
 // A Place is a position in a list, to read on from.
@@ -91,15 +98,25 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		where = append(where, cond)
 		args = append(args, a...)
 	}
+	if cond, a := f.In.only("estate"); cond != "" {
+		add(cond, a...)
+	}
 	for _, c := range []struct{ column, value string }{
-		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code},
+		{"estate", f.Estate}, {"terminal", f.Terminal}, {"cause", f.Cause}, {"segment", f.Segment}, {"code", f.Code}, {"scheme", f.Scheme},
 	} {
 		if c.value != "" {
 			add(c.column+" = ?", clean(c.value))
 		}
 	}
-	for _, w := range strings.Fields(strings.ToLower(clean(f.Text))) {
-		add(`words LIKE ? ESCAPE '!'`, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(w)+"%")
+	for _, w := range strings.Fields(clean(f.Text)) {
+		add(`words LIKE ? ESCAPE '!'`, like(w))
+	}
+	if cond, a := within("diagnoses", f.Place); cond != "" {
+		add(cond, a...)
+	}
+	low, high, err := f.times(ctx, s, add)
+	if err != nil {
+		return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
 	}
 	order := "place DESC"
 	if f.Estate != "" && f.Terminal != "" {
@@ -110,15 +127,23 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 	} else if f.Before != (Place{}) {
 		add("place < ?", f.Before.Place)
 	}
+	if f.Oldest {
+		order = "place"
+	}
 	var bottom int64 // where a search ends for now
-	if order == "place DESC" && f.Estate+f.Terminal+f.Segment+f.Text != "" {
+	if order == "place DESC" && (f.In != nil || f.Place != nil || f.Estate+f.Terminal+f.Segment+f.Text+f.Scheme != "") {
 		top := f.Before.Place
+		if top == 0 && high > 0 {
+			top = high + 1
+		}
 		if top == 0 {
 			if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(place), 0) + 1 FROM diagnoses").Scan(&top); err != nil {
 				return nil, Place{}, fmt.Errorf("list diagnoses: %w", err)
 			}
 		}
-		bottom = max(0, top-searchRows)
+		if bottom = top - searchRows; bottom <= low {
+			bottom = 0 // the time ends before the search does
+		}
 		add("place >= ?", bottom)
 	}
 	q := "SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses"
@@ -146,12 +171,39 @@ func (s *Store) Diagnoses(ctx context.Context, f Filter) ([]Row, Place, error) {
 		}
 		return list, Place{}, nil
 	}
+	if f.Oldest {
+		return list[:limit], Place{}, nil
+	}
 	last := list[limit-1]
 	return list[:limit], Place{last.Place, last.stream, int64(last.Boot), int64(last.Seq)}, nil
 }
 
+// disorder is by how much the order of arrival and the clock of several workers may differ.
+const disorder = time.Minute
+
+// times bounds the list by when the fleet learnt of it; the bounds of place, 0 for none, keep the database from looking at
+// all the rest.
+func (f Filter) times(ctx context.Context, s *Store, add func(string, ...any)) (low, high int64, err error) {
+	if !f.Since.IsZero() {
+		if low, err = s.placeAt(ctx, f.Since.Add(-disorder)); err != nil {
+			return 0, 0, err
+		}
+		add("place >= ? AND received >= ?", low, millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		if high, err = s.placeAt(ctx, f.Until.Add(disorder)); err != nil {
+			return 0, 0, err
+		}
+		add("place <= ? AND received <= ?", high, millis(f.Until))
+	}
+	return low, high, nil
+}
+
 // Diagnosis returns one diagnosis. Ids are unique within a boot; after a terminal lost its memory the newest is meant.
-func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Row, error) {
+func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id string) (Row, error) {
+	if !in.Has(at.Estate) {
+		return Row{}, ErrNone
+	}
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
@@ -168,7 +220,10 @@ func (s *Store) Diagnosis(ctx context.Context, at report.Address, id string) (Ro
 }
 
 // Outcome returns what became of a diagnosis, ErrNone as long as its terminal has told nothing.
-func (s *Store) Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error) {
+func (s *Store) Outcome(ctx context.Context, in Estates, at report.Address, id string) (report.Outcome, error) {
+	if !in.Has(at.Estate) {
+		return report.Outcome{}, ErrNone
+	}
 	o := report.Outcome{Diagnosis: id}
 	var when int64
 	err := s.read.QueryRowContext(ctx, s.sql("SELECT outcome, cause, at FROM outcomes WHERE estate = ? AND terminal = ? AND diagnosis = ?"),
@@ -223,6 +278,8 @@ type Terminal struct {
 	StateAt   time.Time       `json:"state_at,omitzero"`
 	FirstSeen time.Time       `json:"first_seen,omitzero"`
 	LastSeen  time.Time       `json:"last_seen,omitzero"`
+	Good      time.Time       `json:"last_approved,omitzero"` // end of the last hour with an approved sale
+	Failed    time.Time       `json:"last_failed,omitzero"`
 	Scheme    string          `json:"scheme"`
 	Rejected  int64           `json:"rejected"` // documents
 	Limited   int64           `json:"limited"`  // of these, beyond what one terminal may send
@@ -241,15 +298,20 @@ type Reply struct {
 	Body     json.RawMessage `json:"reply"`
 }
 
-const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited"
+const terminalColumns = "estate, terminal, state, reason, state_at, first_seen, last_seen, scheme, rejected, limited, good_at, failed_at"
 
 // A TerminalFilter chooses terminals; an empty field does not restrict.
 type TerminalFilter struct {
+	In     Estates
 	Estate string
-	Text   string         // part of the terminal's name
-	State  string         // online offline
-	After  report.Address // in the order of the addresses
-	Limit  int            // 1 to MaxRows, 0 means 50
+	Text   string            // part of the terminal's name
+	State  string            // online offline
+	Quiet  string            // offline unheard unsold: a way of not being heard, as CountQuiet counts them
+	Place  map[string]string // what the terminal shares, by dimension
+	Sort   string            // name (in pages by After); heard, state, failed: longest not heard, longest offline, failed last first (in pages by Skip)
+	After  report.Address    // in the order of the addresses
+	Skip   int               // rows to leave out
+	Limit  int               // 1 to MaxRows, 0 means 50
 }
 
 // Rows is how many terminals are listed at most.
@@ -259,19 +321,36 @@ func (f TerminalFilter) Rows() int { return Filter{Limit: f.Limit}.limit() }
 func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, error) {
 	q := "SELECT " + terminalColumns + " FROM terminals WHERE (estate, terminal) > (?, ?)"
 	args := []any{clean(f.After.Estate), clean(f.After.Terminal)}
+	if cond, a := f.In.only("estate"); cond != "" {
+		q += " AND " + cond
+		args = append(args, a...)
+	}
 	if f.Estate != "" {
 		q += " AND estate = ?"
 		args = append(args, clean(f.Estate))
 	}
 	if f.Text != "" {
 		q += " AND lower(terminal) LIKE ? ESCAPE '!'"
-		args = append(args, "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(clean(f.Text)))+"%")
+		args = append(args, like(f.Text))
+	}
+	if cond, a := within("terminals", f.Place); cond != "" {
+		q += " AND " + cond
+		args = append(args, a...)
+	}
+	if cond, ok := quiet[f.Quiet]; ok {
+		back := 24 * time.Hour
+		if f.Quiet == "offline" {
+			back = time.Hour
+		}
+		q += " AND " + cond
+		args = append(args, millis(time.Now().Add(-back)))
 	}
 	if f.State != "" {
 		q += " AND state = ?"
 		args = append(args, clean(f.State))
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY estate, terminal LIMIT %d", q, f.Rows())), args...)
+	order := map[string]string{"heard": "last_seen, estate, terminal", "failed": "failed_at DESC, estate, terminal", "state": "CASE WHEN state = 'offline' THEN 0 ELSE 1 END, state_at, estate, terminal"}[f.Sort]
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", q, cmp.Or(order, "estate, terminal"), f.Rows(), max(0, f.Skip))), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)
 	}
@@ -289,8 +368,9 @@ func (s *Store) Terminals(ctx context.Context, f TerminalFilter) ([]Terminal, er
 
 func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, error) {
 	var t Terminal
-	var stateAt, first, last int64
-	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited}, more...)...)
+	var stateAt, first, last, good, failed int64
+	err := r.Scan(append([]any{&t.Estate, &t.Terminal, &t.State, &t.Reason, &stateAt, &first, &last, &t.Scheme, &t.Rejected, &t.Limited, &good, &failed}, more...)...)
+	t.Good, t.Failed = fromMillis(good), fromMillis(failed)
 	t.StateAt, t.FirstSeen, t.LastSeen = fromMillis(stateAt), fromMillis(first), fromMillis(last)
 	return t, err
 }
@@ -299,7 +379,10 @@ func scanTerminal(r interface{ Scan(...any) error }, more ...any) (Terminal, err
 const maxReplies = 20
 
 // Terminal returns everything about one terminal.
-func (s *Store) Terminal(ctx context.Context, at report.Address) (Terminal, error) {
+func (s *Store) Terminal(ctx context.Context, in Estates, at report.Address) (Terminal, error) {
+	if !in.Has(at.Estate) {
+		return Terminal{}, ErrNone
+	}
 	var birth, health string
 	var birthAt, healthAt int64
 	row := s.read.QueryRowContext(ctx, s.sql("SELECT "+terminalColumns+", birth, birth_at, health, health_at FROM terminals WHERE estate = ? AND terminal = ?"), clean(at.Estate), clean(at.Terminal))
@@ -365,11 +448,13 @@ type Rejection struct {
 	Reason   string    `json:"reason"`
 }
 
-// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all.
-func (s *Store) Rejections(ctx context.Context, at report.Address, limit int) ([]Rejection, error) {
-	q, args := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected", []any{}
+// Rejections lists the newest rejected documents, of one terminal or, with the zero address, of all. Those that name no
+// terminal are for who may see all estates.
+func (s *Store) Rejections(ctx context.Context, in Estates, at report.Address, limit int) ([]Rejection, error) {
+	cond, args := in.only("estate")
+	q := "SELECT received, estate, terminal, kind, seq, size, reason FROM rejected WHERE " + cmp.Or(cond, "1 = 1")
 	if at != (report.Address{}) {
-		q, args = q+" WHERE estate = ? AND terminal = ?", []any{clean(at.Estate), clean(at.Terminal)}
+		q, args = q+" AND estate = ? AND terminal = ?", append(args, clean(at.Estate), clean(at.Terminal))
 	}
 	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("%s ORDER BY no DESC LIMIT %d", q, Filter{Limit: limit}.limit())), args...)
 	if err != nil {
@@ -399,15 +484,18 @@ type Summary struct {
 }
 
 // Summary counts; now is the end of the day it counts over.
-func (s *Store) Summary(ctx context.Context, now time.Time) (Summary, error) {
+func (s *Store) Summary(ctx context.Context, in Estates, now time.Time) (Summary, error) {
 	var sum Summary
 	day := millis(now.Add(-24 * time.Hour))
-	err := s.read.QueryRowContext(ctx, s.sql(`SELECT
-		(SELECT count(*) FROM terminals),
-		(SELECT count(*) FROM terminals WHERE state = 'online'),
-		(SELECT count(*) FROM diagnoses WHERE received >= ?),
-		(SELECT count(*) FROM rejected WHERE received >= ?),
-		(SELECT count(*) FROM (SELECT DISTINCT estate, terminal FROM streams WHERE gaps LIKE '%"open"%' OR gaps LIKE '%"lost"%') AS g)`), day, day).
+	cond, of := in.only("estate")
+	cond = cmp.Or(cond, "1 = 1")
+	args := slices.Concat(of, of, []any{day}, of, []any{day}, of, of)
+	err := s.read.QueryRowContext(ctx, s.sql(strings.ReplaceAll(`SELECT
+		(SELECT count(*) FROM terminals WHERE ESTATES),
+		(SELECT count(*) FROM terminals WHERE state = 'online' AND ESTATES),
+		(SELECT count(*) FROM diagnoses WHERE received >= ? AND ESTATES),
+		(SELECT count(*) FROM rejected WHERE received >= ? AND ESTATES),
+		(SELECT count(*) FROM (SELECT DISTINCT estate, terminal FROM streams WHERE (gaps LIKE '%"open"%' OR gaps LIKE '%"lost"%') AND ESTATES) AS g)`, "ESTATES", cond)), args...).
 		Scan(&sum.Terminals, &sum.Online, &sum.Diagnoses, &sum.Rejected, &sum.Gaps)
 	if err != nil {
 		return Summary{}, fmt.Errorf("count: %w", err)

@@ -21,7 +21,9 @@ const (
 	maxRejected  = 10_000
 	maxAnswers   = 10_000 // replies
 	maxIncidents = 10_000
-	tallyAge     = 8 * 24 * time.Hour // a week of sales and a day to spare
+	maxAsked     = 10_000
+	maxCommands  = 100_000
+	tallyAge     = 15 * 24 * time.Hour // two weeks of sales, to compare them, and a day to spare
 	seasonAge    = 36 * 24 * time.Hour
 
 	// sweepRows bounds one deletion, which the writer waits for.
@@ -52,6 +54,11 @@ func (s *Store) sweep(ctx context.Context, l Limits, now time.Time) (int64, erro
 		{"DELETE FROM rejected WHERE no <= (SELECT max(no) FROM rejected) - ?", []any{maxRejected}},
 		{"DELETE FROM replies WHERE no <= (SELECT max(no) FROM replies) - ?", []any{maxAnswers}},
 		{"DELETE FROM incidents WHERE closed > 0 AND no <= (SELECT max(no) FROM incidents) - ?", []any{maxIncidents}},
+		{"DELETE FROM incident_care WHERE incident NOT IN (SELECT no FROM incidents)", nil},
+		{"DELETE FROM incident_log WHERE incident NOT IN (SELECT no FROM incidents)", nil},
+		{"DELETE FROM asked WHERE no <= (SELECT max(no) FROM asked) - ?", []any{maxAsked}},
+		{"DELETE FROM commands WHERE no <= (SELECT max(no) FROM commands) - ?", []any{maxCommands}},
+		{"DELETE FROM changes WHERE no IN (SELECT no FROM changes WHERE at < ? LIMIT ?)", []any{millis(now.Add(-seasonAge)), sweepRows}},
 		{"DELETE FROM tallies WHERE hour < ?", []any{hour(now.Add(-tallyAge))}},
 		{"DELETE FROM seasons WHERE hour < ?", []any{hour(now.Add(-seasonAge))}},
 	} {

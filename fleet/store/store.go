@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +38,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
-		dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
+		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		if s.write, err = sql.Open("sqlite", dsn); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
@@ -64,6 +64,10 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	return s, nil
 }
 
+func liteAddress(path string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)"
+}
+
 // Close lets go of the store; no other call may be under way.
 func (s *Store) Close() error {
 	if s.read != nil && s.read != s.write {
@@ -83,7 +87,7 @@ func (s *Store) Alive(ctx context.Context) error {
 
 // schemaVersion is that of tables. migrations[v] takes a store of version v one version on; a store of a later version
 // is refused, since nothing here knows what it means.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations are kept for ever: every release's store can be brought to this one's. Each is one transaction with the
 // raised version, so a run that is cut off changes nothing. BYTES stands for the database's own type.
@@ -95,15 +99,76 @@ var migrations = map[int][]string{
 		`ALTER TABLE diagnoses ADD COLUMN entry TEXT NOT NULL DEFAULT ''`,
 		`ALTER TABLE incidents ADD COLUMN detail TEXT NOT NULL DEFAULT ''`,
 		seasons,
-		outcomes,
+		`CREATE TABLE IF NOT EXISTS outcomes (
+			estate TEXT NOT NULL, terminal TEXT NOT NULL, diagnosis TEXT NOT NULL, outcome TEXT NOT NULL, cause TEXT NOT NULL,
+			at BIGINT NOT NULL, received BIGINT NOT NULL,
+			PRIMARY KEY (estate, terminal, diagnosis))`,
 	},
+	2: slices.Concat([]string{
+		`ALTER TABLE diagnoses ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
+		`ALTER TABLE diagnoses ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE terminals ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0`,
+		`DROP INDEX diagnoses_received`,
+		diagnosesReceived,
+		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
+		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
+	}, desk, accessTables),
 }
 
-// outcomes: the newest that became of a diagnosis.
-const outcomes = `CREATE TABLE IF NOT EXISTS outcomes (
-		estate TEXT NOT NULL, terminal TEXT NOT NULL, diagnosis TEXT NOT NULL, outcome TEXT NOT NULL, cause TEXT NOT NULL,
-		at BIGINT NOT NULL, received BIGINT NOT NULL,
-		PRIMARY KEY (estate, terminal, diagnosis))`
+// diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
+const diagnosesReceived = `CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received, estate)`
+
+// desk is what people do at the pages, and what pages ask by beside the documents.
+var desk = []string{
+	// Whom an incident is with. Incidents themselves are written by who looks for them.
+	`CREATE TABLE IF NOT EXISTS incident_care (
+		incident BIGINT PRIMARY KEY, owner TEXT NOT NULL, acknowledged BIGINT NOT NULL, muted_until BIGINT NOT NULL)`,
+	`CREATE TABLE IF NOT EXISTS incident_log (
+		no SERIAL,
+		incident BIGINT NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL, deed TEXT NOT NULL, said TEXT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS incident_log_incident ON incident_log (incident, no)`,
+
+	// What a terminal shares with others: its birth, and what the inventory says over it.
+	`CREATE TABLE IF NOT EXISTS places (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, dim TEXT NOT NULL, value TEXT NOT NULL,
+		PRIMARY KEY (estate, terminal, dim))`,
+	`CREATE INDEX IF NOT EXISTS places_value ON places (dim, value, estate)`,
+
+	`CREATE TABLE IF NOT EXISTS changes (
+		no SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, at BIGINT NOT NULL, dim TEXT NOT NULL, was TEXT NOT NULL, now TEXT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS changes_at ON changes (estate, at)`,
+	`CREATE INDEX IF NOT EXISTS changes_terminal ON changes (estate, terminal, no)`,
+	`CREATE INDEX IF NOT EXISTS tallies_hour ON tallies (hour)`,
+
+	// What ends at a moment that can be foretold. A due of 0: it wears, and nobody can say yet how fast.
+	`CREATE TABLE IF NOT EXISTS dues (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+		due BIGINT NOT NULL, value DOUBLE PRECISION NOT NULL, first_value DOUBLE PRECISION NOT NULL, first_at BIGINT NOT NULL, seen BIGINT NOT NULL,
+		PRIMARY KEY (estate, terminal, kind, subject))`,
+	`CREATE INDEX IF NOT EXISTS dues_due ON dues (due)`,
+
+	// What somebody asked a terminal is not what happened there: kept apart, and less of it.
+	`CREATE TABLE IF NOT EXISTS asked (
+		no SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, id TEXT NOT NULL, received BIGINT NOT NULL, packed BYTES NOT NULL,
+		UNIQUE (estate, terminal, id))`,
+	`CREATE TABLE IF NOT EXISTS commands (
+		no SERIAL,
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, who TEXT NOT NULL, sent BIGINT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS commands_terminal ON commands (estate, terminal, no)`,
+	`CREATE INDEX IF NOT EXISTS replies_terminal ON replies (estate, terminal, no)`,
+
+	// What people found at the terminal.
+	`CREATE TABLE IF NOT EXISTS found (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, diagnosis TEXT NOT NULL, cause TEXT NOT NULL, found TEXT NOT NULL,
+		said TEXT NOT NULL, who TEXT NOT NULL, at BIGINT NOT NULL,
+		PRIMARY KEY (estate, terminal, diagnosis))`,
+
+	`CREATE TABLE IF NOT EXISTS views (
+		no SERIAL,
+		who TEXT NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL, made BIGINT NOT NULL)`,
+}
 
 // seasons: in an hour, how many terminals reported a cause, and how many were there to report it. With a dimension, the
 // same by one of its values and for a whole day, under its first hour.
@@ -173,7 +238,7 @@ func (s *Store) types(stmt string) string {
 }
 
 // tables: times are milliseconds since 1970, truth is 0 or 1, so that both databases take the same words.
-var tables = []string{
+var tables = append([]string{
 	`CREATE TABLE IF NOT EXISTS meta (only_row BIGINT PRIMARY KEY, version BIGINT NOT NULL, alive BIGINT NOT NULL)`,
 
 	`CREATE TABLE IF NOT EXISTS terminals (
@@ -186,6 +251,7 @@ var tables = []string{
 		rejected BIGINT NOT NULL DEFAULT 0,
 		good_at BIGINT NOT NULL DEFAULT 0,
 		limited BIGINT NOT NULL DEFAULT 0,
+		failed_at BIGINT NOT NULL DEFAULT 0,
 		PRIMARY KEY (estate, terminal))`,
 
 	`CREATE TABLE IF NOT EXISTS streams (
@@ -206,8 +272,9 @@ var tables = []string{
 		code TEXT NOT NULL, scheme TEXT NOT NULL, cause TEXT NOT NULL, segment TEXT NOT NULL,
 		words TEXT NOT NULL, body TEXT NOT NULL,
 		packed BYTES, entry TEXT NOT NULL DEFAULT '',
+		p DOUBLE PRECISION NOT NULL DEFAULT 0, repeats BIGINT NOT NULL DEFAULT 0,
 		UNIQUE (estate, terminal, boot_id, id))`,
-	`CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received)`,
+	diagnosesReceived,
 	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place)`,
 	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
@@ -236,8 +303,14 @@ var tables = []string{
 		detail TEXT NOT NULL DEFAULT '')`,
 
 	seasons,
-	outcomes,
-}
+
+	// The newest that became of a diagnosis, with the probability that its first cause had.
+	`CREATE TABLE IF NOT EXISTS outcomes (
+		estate TEXT NOT NULL, terminal TEXT NOT NULL, diagnosis TEXT NOT NULL, outcome TEXT NOT NULL, cause TEXT NOT NULL,
+		at BIGINT NOT NULL, received BIGINT NOT NULL,
+		p DOUBLE PRECISION NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT '',
+		PRIMARY KEY (estate, terminal, diagnosis))`,
+}, slices.Concat(desk, accessTables)...)
 
 // sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.
 func (s *Store) sql(stmt string) string {

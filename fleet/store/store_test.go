@@ -85,7 +85,7 @@ func TestNothingTwice(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		want(t, "rows", diagnoses(t, s, store.Filter{}), []string{"t1/3", "t1/1"})
-		row, err := s.Diagnosis(t.Context(), a.At, a.EventID(1))
+		row, err := s.Diagnosis(t.Context(), nil, a.At, a.EventID(1))
 		if err != nil || !strings.Contains(string(row.Body), `"revision":2`) {
 			t.Errorf("highest revision: %v %s", err, row.Body)
 		}
@@ -95,7 +95,7 @@ func TestNothingTwice(t *testing.T) {
 		b.Epoch = "e2"
 		r = commit(t, s, doc(b.Wrap(report.KindDiagnosis, b.Diagnosis(1, 1, "96", "host.malfunction", "acquirer"))))
 		want(t, "new epoch begins at 1", r.Acks, []store.Ack{{To: a.At, Ack: report.Ack{Epoch: "e2", Boot: 1, Seq: 1}}})
-		row, _ = s.Diagnosis(t.Context(), a.At, a.EventID(1))
+		row, _ = s.Diagnosis(t.Context(), nil, a.At, a.EventID(1))
 		if !strings.Contains(string(row.Body), `"revision":2`) {
 			t.Errorf("older revision replaced a newer one: %s", row.Body)
 		}
@@ -246,7 +246,7 @@ func TestTerminalAccount(t *testing.T) {
 		if r.Acks[0].Ack.Seq != 1 {
 			t.Errorf("ack %d over a gap, want 1", r.Acks[0].Ack.Seq)
 		}
-		got, err := s.Terminal(t.Context(), a.At)
+		got, err := s.Terminal(t.Context(), nil, a.At)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func TestTerminalAccount(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		want(t, "gaps", got.Streams[0].Gaps, []store.Gap{{First: 2, Last: 4, State: store.GapOpen, Since: t0}})
-		sum, err := s.Summary(t.Context(), t0)
+		sum, err := s.Summary(t.Context(), nil, t0)
 		want(t, "summary", sum, store.Summary{Terminals: 1, Online: 1, Diagnoses: 2, Gaps: 1})
 		if err != nil {
 			t.Error(err)
@@ -266,11 +266,11 @@ func TestTerminalAccount(t *testing.T) {
 			t.Errorf("ack %d after the report of a drop, want 6", r.Acks[0].Ack.Seq)
 		}
 		commit(t, s, doc(a.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"b"}`)))
-		got, _ = s.Terminal(t.Context(), a.At)
+		got, _ = s.Terminal(t.Context(), nil, a.At)
 		if got.State != "offline" || got.Reason != "will" {
 			t.Errorf("state %q %q", got.State, got.Reason)
 		}
-		if _, err := s.Terminal(t.Context(), report.Address{Estate: "shop", Terminal: "nobody"}); !errors.Is(err, store.ErrNone) {
+		if _, err := s.Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: "nobody"}); !errors.Is(err, store.ErrNone) {
 			t.Errorf("unknown terminal: %v", err)
 		}
 		list, err := s.Terminals(t.Context(), store.TerminalFilter{State: "offline", Text: "T1"})
@@ -306,7 +306,7 @@ func TestDroppedRanges(t *testing.T) {
 		}
 		gaps := func(list ...store.Gap) {
 			t.Helper()
-			got, err := s.Terminal(t.Context(), a.At)
+			got, err := s.Terminal(t.Context(), nil, a.At)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -343,11 +343,11 @@ func TestRejectedDoesNotBlock(t *testing.T) {
 		if r.Rejected != 2 || r.Stored != 1 || r.Acks[0].Ack.Seq != 2 {
 			t.Errorf("%+v", r)
 		}
-		list, err := s.Rejections(t.Context(), report.Address{}, 0)
+		list, err := s.Rejections(t.Context(), nil, report.Address{}, 0)
 		if err != nil || len(list) != 2 || list[1].Terminal != "t1" || list[1].Seq != 1 {
 			t.Errorf("%v %+v", err, list)
 		}
-		term, _ := s.Terminal(t.Context(), a.At)
+		term, _ := s.Terminal(t.Context(), nil, a.At)
 		if term.Rejected != 1 {
 			t.Errorf("terminal counts %d rejected", term.Rejected)
 		}
@@ -370,11 +370,11 @@ func TestFloodIsCountedNotKept(t *testing.T) {
 		if r.Stored != 10 || r.Rejected != 40 || r.Reasons[store.ReasonFlood] != 40 || len(r.Acks) != 1 || r.Acks[0].Ack.Seq != 50 {
 			t.Errorf("%+v", r)
 		}
-		term, err := s.Terminal(t.Context(), a.At)
+		term, err := s.Terminal(t.Context(), nil, a.At)
 		if err != nil || term.Limited != 40 || term.Rejected != 40 {
 			t.Errorf("%v %+v", err, term)
 		}
-		if list, err := s.Rejections(t.Context(), a.At, 0); err != nil || len(list) != 1 || list[0].Reason != store.ReasonFlood {
+		if list, err := s.Rejections(t.Context(), nil, a.At, 0); err != nil || len(list) != 1 || list[0].Reason != store.ReasonFlood {
 			t.Errorf("%v %+v", err, list)
 		}
 	})
@@ -478,7 +478,7 @@ func TestManyEpochs(t *testing.T) {
 		a.Epoch = fmt.Sprint("e", i)
 		commit(t, s, doc(a.Wrap(report.KindDiagnosis, a.Diagnosis(i, 2, "96", "host.malfunction", "acquirer"))))
 	}
-	term, err := s.Terminal(t.Context(), report.Address{Estate: "shop", Terminal: "t1"})
+	term, err := s.Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"})
 	if err != nil || len(term.Streams) > 33 || term.Streams[0].Epoch != "e79" {
 		t.Errorf("%v, %d streams", err, len(term.Streams))
 	}
@@ -542,7 +542,7 @@ func TestTwoWorkers(t *testing.T) {
 		t.Errorf("%d rows, want 400", len(got))
 	}
 	for i := range 10 {
-		term, err := workers[0].Terminal(t.Context(), report.Address{Estate: "shop", Terminal: fmt.Sprint("w", i)})
+		term, err := workers[0].Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: fmt.Sprint("w", i)})
 		if err != nil || term.Streams[0].Ack().Seq != 40 || len(term.Streams[0].Gaps) != 0 {
 			t.Errorf("%v %+v", err, term.Streams)
 		}

@@ -28,7 +28,7 @@ func address(r *http.Request) report.Address {
 // earlier answer).
 func filter(r *http.Request) (store.Filter, error) {
 	q := r.URL.Query()
-	f := store.Filter{Estate: q.Get("estate"), Terminal: q.Get("terminal"), Cause: q.Get("cause"), Segment: q.Get("segment"), Code: q.Get("code"), Text: q.Get("q")}
+	f := store.Filter{In: viewer(r).Estates, Estate: q.Get("estate"), Terminal: q.Get("terminal"), Cause: q.Get("cause"), Segment: q.Get("segment"), Code: q.Get("code"), Text: q.Get("q")}
 	var err error
 	if f.Limit, err = limit(r); err != nil {
 		return f, err
@@ -52,7 +52,7 @@ func limit(r *http.Request) (int, error) {
 }
 
 func (s *Site) apiSummary(w http.ResponseWriter, r *http.Request) {
-	sum, err := s.Source.Summary(r.Context(), time.Now())
+	sum, err := s.Source.Summary(r.Context(), viewer(r).Estates, time.Now())
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -82,7 +82,7 @@ func (s *Site) apiDiagnoses(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) apiDiagnosis(w http.ResponseWriter, r *http.Request) {
-	row, err := s.Source.Diagnosis(r.Context(), address(r), r.PathValue("id"))
+	row, err := s.Source.Diagnosis(r.Context(), viewer(r).Estates, address(r), r.PathValue("id"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -93,7 +93,7 @@ func (s *Site) apiDiagnosis(w http.ResponseWriter, r *http.Request) {
 // terminalFilter reads estate, q (text), state, limit and after (the next of an earlier answer).
 func terminalFilter(r *http.Request) (store.TerminalFilter, error) {
 	q := r.URL.Query()
-	f := store.TerminalFilter{Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state")}
+	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state")}
 	var err error
 	if f.Limit, err = limit(r); err != nil {
 		return f, err
@@ -129,7 +129,7 @@ func (s *Site) apiTerminals(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) apiTerminal(w http.ResponseWriter, r *http.Request) {
-	t, err := s.Source.Terminal(r.Context(), address(r))
+	t, err := s.Source.Terminal(r.Context(), viewer(r).Estates, address(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -143,7 +143,7 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	list, err := s.Source.Incidents(r.Context(), n)
+	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Limit: n})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -159,7 +159,7 @@ func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	list, err := s.Source.Rejections(r.Context(), report.Address{Estate: r.URL.Query().Get("estate"), Terminal: r.URL.Query().Get("terminal")}, n)
+	list, err := s.Source.Rejections(r.Context(), viewer(r).Estates, report.Address{Estate: r.URL.Query().Get("estate"), Terminal: r.URL.Query().Get("terminal")}, n)
 	if err != nil {
 		s.fail(w, r, err)
 		return

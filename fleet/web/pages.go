@@ -110,17 +110,17 @@ func (s *Site) home(w http.ResponseWriter, r *http.Request) {
 		v.Lines, err = lines(rows)
 	}
 	if err == nil {
-		v.Summary, err = s.Source.Summary(r.Context(), time.Now())
+		v.Summary, err = s.Source.Summary(r.Context(), viewer(r).Estates, time.Now())
 	}
 	if err == nil {
-		v.Incidents, err = s.Source.Incidents(r.Context(), 20)
+		v.Incidents, err = s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Limit: 20})
 		v.Incidents = slices.DeleteFunc(v.Incidents, func(i store.Incident) bool { return !i.Closed.IsZero() })
 	}
 	if err == nil {
-		v.Offline, err = s.Source.Terminals(r.Context(), store.TerminalFilter{State: "offline", Limit: 15})
+		v.Offline, err = s.Source.Terminals(r.Context(), store.TerminalFilter{In: f.In, State: "offline", Limit: 15})
 	}
 	if err == nil {
-		v.Online, err = s.Source.Terminals(r.Context(), store.TerminalFilter{State: "online", Limit: 15})
+		v.Online, err = s.Source.Terminals(r.Context(), store.TerminalFilter{In: f.In, State: "online", Limit: 15})
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -189,7 +189,7 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		ShowTerminal bool
 	}{page: s.page(r, "terminal"), Paged: f.Before != store.Place{}}
 	v.Title = at.Terminal + " - " + v.page.T("title")
-	if v.Term, err = s.Source.Terminal(r.Context(), at); err != nil {
+	if v.Term, err = s.Source.Terminal(r.Context(), viewer(r).Estates, at); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -216,7 +216,7 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 		v.Lines, err = lines(rows)
 	}
 	if err == nil && v.Term.Rejected > 0 {
-		v.Rejected, err = s.Source.Rejections(r.Context(), at, 20)
+		v.Rejected, err = s.Source.Rejections(r.Context(), viewer(r).Estates, at, 20)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -240,7 +240,7 @@ func severity(s report.Status) int {
 }
 
 func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
-	row, err := s.Source.Diagnosis(r.Context(), address(r), r.PathValue("id"))
+	row, err := s.Source.Diagnosis(r.Context(), viewer(r).Estates, address(r), r.PathValue("id"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -258,7 +258,7 @@ func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
 		Txn     []fact
 		Outcome *report.Outcome // what became of it; nil as long as nothing is known
 	}{s.page(r, "diagnosis"), l, txnFacts(l.D.Event.Txn), nil}
-	switch o, err := s.Source.Outcome(r.Context(), address(r), l.D.ID); {
+	switch o, err := s.Source.Outcome(r.Context(), viewer(r).Estates, address(r), l.D.ID); {
 	case err == nil:
 		v.Outcome = &o
 	case !errors.Is(err, store.ErrNone):
@@ -271,7 +271,7 @@ func (s *Site) diagnosis(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
-	list, err := s.Source.Incidents(r.Context(), 200)
+	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Limit: 200})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -283,7 +283,7 @@ func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) rejected(w http.ResponseWriter, r *http.Request) {
-	list, err := s.Source.Rejections(r.Context(), report.Address{}, 200)
+	list, err := s.Source.Rejections(r.Context(), viewer(r).Estates, report.Address{}, 200)
 	if err != nil {
 		s.fail(w, r, err)
 		return

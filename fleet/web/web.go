@@ -4,7 +4,6 @@ package web
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"embed"
 	"encoding/hex"
 	"encoding/json"
@@ -15,10 +14,13 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/access"
+	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 )
 
@@ -31,14 +33,18 @@ var staticFiles embed.FS
 // A source is the part of the store that is shown.
 type source interface {
 	Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error)
-	Diagnosis(ctx context.Context, at report.Address, id string) (store.Row, error)
-	Outcome(ctx context.Context, at report.Address, id string) (report.Outcome, error)
+	Diagnosis(ctx context.Context, in store.Estates, at report.Address, id string) (store.Row, error)
+	Outcome(ctx context.Context, in store.Estates, at report.Address, id string) (report.Outcome, error)
 	Terminals(ctx context.Context, f store.TerminalFilter) ([]store.Terminal, error)
-	Terminal(ctx context.Context, at report.Address) (store.Terminal, error)
-	Rejections(ctx context.Context, at report.Address, limit int) ([]store.Rejection, error)
-	Incidents(ctx context.Context, limit int) ([]store.Incident, error)
-	Summary(ctx context.Context, now time.Time) (store.Summary, error)
+	Terminal(ctx context.Context, in store.Estates, at report.Address) (store.Terminal, error)
+	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
+	Summary(ctx context.Context, in store.Estates, now time.Time) (store.Summary, error)
 	Alive(ctx context.Context) error
+
+	Accounts(ctx context.Context) ([]store.Account, error)
+	Tokens(ctx context.Context) ([]store.Token, error)
+	Audits(ctx context.Context, f store.AuditFilter) ([]store.AuditEntry, error)
 }
 
 // A Site serves the fleet over HTTP.
@@ -48,10 +54,25 @@ type Site struct {
 	Knowledge *codes.Knowledge
 	Metrics   http.Handler
 	Connected func() bool // is there a session with the broker?
-	Token     string      // what a reader must show, empty for a site that only its own machine reaches
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
+	Bills     []*sbom.Bill    // of what terminals run; none: nobody gave any
 
+	// Send hands a command to the broker; nil: no command can be sent.
+	Send func(ctx context.Context, topic string, payload []byte) error
+
+	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
+	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
+
+	Access *access.Keeper // lets people and programs in; nil: the site is open
+	Open   Role           // of everybody who reaches an open site
+	OIDC   *access.OIDC   // another way to sign in; nil: none
+	Secure bool           // reached by https only
+
+	Proxied bool // a proxy on this machine hands requests on and says from whom
+
+	alive  aliveness
+	routes []string // patterns
 	pages  map[string]*template.Template
 	assets map[string]asset
 }
@@ -64,7 +85,7 @@ type asset struct {
 // Handler makes the handler of the site.
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"home", "terminals", "terminal", "diagnosis", "incidents", "rejected", "error"} {
+	for _, name := range []string{"home", "terminals", "terminal", "diagnosis", "incidents", "rejected", "error", "login", "account", "accounts", "tokens", "audit"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"facts": facts, "level": level, "list": func(v ...any) []any { return v }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
@@ -82,7 +103,8 @@ func (s *Site) Handler() (http.Handler, error) {
 		s.assets[name] = asset{kind, `"` + hex.EncodeToString(sum[:8]) + `"`, body}
 	}
 
-	m := http.NewServeMux()
+	m := &mux{site: s}
+	s.routes = nil
 	m.HandleFunc("GET /{$}", s.home)
 	m.HandleFunc("GET /terminals", s.terminals)
 	m.HandleFunc("GET /terminal/{estate}/{terminal}", s.terminal)
@@ -100,12 +122,29 @@ func (s *Site) Handler() (http.Handler, error) {
 	m.HandleFunc("GET /api/v1/incidents", s.apiIncidents)
 	m.HandleFunc("GET /api/v1/rejected", s.apiRejected)
 	m.HandleFunc("GET /healthz", s.healthz)
-	m.Handle("GET /metrics", s.Metrics)
+	m.HandleFunc("GET /readyz", s.readyz)
+	m.HandleFunc("GET /metrics", s.metrics)
+	s.accessRoutes(m)
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, store.ErrNone) })
 	return s.guard(m), nil
 }
 
-// guard sets what protects every answer and asks for the token.
+// A mux remembers its patterns, so that a test can walk them all.
+type mux struct {
+	http.ServeMux
+	site *Site
+}
+
+func (m *mux) Handle(pattern string, h http.Handler) {
+	m.site.routes = append(m.site.routes, pattern)
+	m.ServeMux.Handle(pattern, h)
+}
+
+func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	m.Handle(pattern, http.HandlerFunc(h))
+}
+
+// guard sets what protects every answer and asks who wants it.
 func (s *Site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -113,29 +152,16 @@ func (s *Site) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
-		switch {
-		case s.Token != "":
-			if !s.allowed(r) {
-				h.Set("WWW-Authenticate", `Basic realm="posdx", charset="UTF-8"`)
-				http.Error(w, "a token is needed: Authorization: Bearer TOKEN, or the token as password", http.StatusUnauthorized)
-				return
-			}
-		case !ownName(r.Host):
+		if s.Secure {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if s.Access == nil && !ownName(r.Host) {
 			// A page of another site could make its name point here and read the fleet in the operator's browser.
-			http.Error(w, "this site answers to localhost and to addresses only, unless it has a token", http.StatusMisdirectedRequest)
+			http.Error(w, "this site answers to localhost and to addresses only, unless people sign in to it", http.StatusMisdirectedRequest)
 			return
 		}
-		next.ServeHTTP(w, r)
+		s.admit(next, w, r)
 	})
-}
-
-func (s *Site) allowed(r *http.Request) bool {
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		_, given, _ = r.BasicAuth()
-	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.Token))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 func ownName(hostPort string) bool {
@@ -212,18 +238,58 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// aliveEvery bounds how often a question about health becomes a write: anyone may ask.
+const aliveEvery = 2 * time.Second
+
+// aliveness remembers the last look at the store.
+type aliveness struct {
+	mu  sync.Mutex
+	at  time.Time // guarded by mu
+	err error     // guarded by mu
+}
+
+func (s *Site) storeAlive(ctx context.Context) bool {
+	s.alive.mu.Lock()
+	defer s.alive.mu.Unlock()
+	if time.Since(s.alive.at) > aliveEvery {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		s.alive.err = s.Source.Alive(ctx)
+		s.alive.at = time.Now()
+	}
+	return s.alive.err == nil
+}
+
 // healthz answers 200 while documents can come in and be kept.
 func (s *Site) healthz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-	defer cancel()
-	state := map[string]any{"broker": s.Connected(), "store": s.Source.Alive(ctx) == nil}
-	if state["broker"] != true || state["store"] != true {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		json.NewEncoder(w).Encode(state)
+	s.health(w, map[string]bool{"broker": s.Connected(), "store": s.storeAlive(r.Context())})
+}
+
+// readyz answers 200 while pages can be shown: not when the store is away, and not any more once the program ends.
+func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
+	s.health(w, map[string]bool{"running": s.Stop.Err() == nil, "store": s.storeAlive(r.Context())})
+}
+
+func (s *Site) health(w http.ResponseWriter, state map[string]bool) {
+	w.Header().Set("Content-Type", "application/json")
+	for _, ok := range state {
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			break
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	e.Encode(state)
+}
+
+// metrics are of the whole fleet.
+func (s *Site) metrics(w http.ResponseWriter, r *http.Request) {
+	if !viewer(r).whole() {
+		http.Error(w, "metrics are of the whole fleet: a token of scope metrics is needed", http.StatusForbidden)
 		return
 	}
-	s.json(w, state)
+	s.Metrics.ServeHTTP(w, r)
 }
 
 // fail answers with an error: what was not found says so, what broke is in the log and not in the answer.
@@ -235,6 +301,8 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusNotFound
 	case errors.As(err, &bad):
 		status = http.StatusBadRequest
+	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope):
+		status = http.StatusForbidden
 	case r.Context().Err() != nil:
 		return // nobody listens any more
 	default:
@@ -245,9 +313,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		what = bad.Error()
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(map[string]string{"error": what})
+		s.failJSON(w, status, what)
 		return
 	}
 	p := s.page(r, "")
@@ -256,6 +322,12 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Status int
 		What   string
 	}{p, status, what})
+}
+
+func (s *Site) failJSON(w http.ResponseWriter, status int, what string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": what})
 }
 
 // badRequest is an error that the reader made; its text is shown.

@@ -225,6 +225,17 @@ func (k *checker) hook() {
 			k.bad("hook.socket", "at %q there is something that is no socket; remove it or name another path", h.Socket)
 		}
 	}
+	switch {
+	case h.HTTP == "":
+	case h.TokenFile == "":
+		k.bad("hook.token_file", "is needed with hook.http, where every program on the terminal could speak; name a file of one line, made with: head -c 24 /dev/urandom | base64 >FILE; chmod 640 FILE")
+	case k.absolute("hook.token_file", h.TokenFile):
+		if info, err := os.Stat(h.TokenFile); err != nil {
+			k.add(Fault, "hook.token_file", "%q cannot be read, so every request over HTTP is refused; make it with: head -c 24 /dev/urandom | base64 >%s; chmod 640 %s", h.TokenFile, h.TokenFile, h.TokenFile)
+		} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o007 != 0 {
+			k.add(Fault, "hook.token_file", "everybody may read %q, or it is no file, so every request over HTTP is refused; chmod 640 %s", h.TokenFile, h.TokenFile)
+		}
+	}
 	if h.Group == "" {
 		return
 	}

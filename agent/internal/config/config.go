@@ -55,10 +55,12 @@ type Knowledge struct {
 	Keys []string `toml:"keys"`
 }
 
-// Hook is the local socket.
+// Hook is the local socket, and the same over HTTP on a loopback address.
 type Hook struct {
-	Socket string `toml:"socket"`
-	Group  string `toml:"group"`
+	Socket    string `toml:"socket"`
+	Group     string `toml:"group"`
+	HTTP      string `toml:"http"`       // address and port; empty: not over HTTP
+	TokenFile string `toml:"token_file"` // what a client over HTTP has to show
 }
 
 // Log is a payment log that is followed.

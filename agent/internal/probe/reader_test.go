@@ -364,7 +364,7 @@ func TestMotorReaders(t *testing.T) {
 		}
 	}
 	for _, p := range []string{"crt310:1", "crt591:16", "crt591:x", "crt"} {
-		if _, _, ok := motorReader(p); ok {
+		if _, _, ok := reader.FindProtocol(p); ok {
 			t.Errorf("%q was accepted", p)
 		}
 	}

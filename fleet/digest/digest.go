@@ -1,0 +1,216 @@
+// Package digest reads what terminals tell of themselves as it comes and keeps what pages ask by: what each shares with
+// others and what of it changed, and what of it ends when.
+package digest
+
+import (
+	"context"
+	"encoding/json"
+	"hash/maphash"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/fleet/incident"
+	"posdx/fleet/store"
+)
+
+const (
+	every = 15 * time.Second // between two looks
+	anew  = time.Hour        // after which everything is read again: an inventory and a code table come later than a birth
+)
+
+// A source is the part of the store that is read and written.
+type source interface {
+	Births(ctx context.Context, since time.Time, each func(report.Address, time.Time, report.Birth)) error
+	Standings(ctx context.Context, since time.Time) ([]store.Standing, error)
+	Healths(ctx context.Context, since time.Time, each func(at report.Address, when time.Time, body []byte)) error
+	SavePlaces(ctx context.Context, list []store.Placed) error
+	SaveDues(ctx context.Context, list []store.Dated) error
+}
+
+// A Digest is what runs beside the ingest. Of several processes on one database one runs it.
+type Digest struct {
+	Source    source
+	Inventory *incident.InventoryFile // nil: what terminals say of themselves is all
+	Sunsets   []Sunset
+	Knowledge *codes.Knowledge
+	Changed   func()
+	Log       *slog.Logger
+
+	seed    maphash.Seed
+	places  map[report.Address]map[string]string
+	told    map[report.Address]uint64 // what was saved of each, so that only news is written
+	born    time.Time
+	healthy time.Time
+	whole   time.Time
+}
+
+// Run reads until ctx ends.
+func (d *Digest) Run(ctx context.Context) error {
+	for {
+		if err := d.Look(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			d.Log.Warn("cannot keep what pages ask by; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// Look reads once what is new.
+func (d *Digest) Look(ctx context.Context, now time.Time) error {
+	news, err := d.Inventory.Load(false)
+	if err != nil {
+		d.Log.Error("the inventory cannot be read; what was read before stands", "error", err)
+	}
+	if d.told == nil || news || now.Sub(d.whole) >= anew {
+		if d.told == nil {
+			d.seed, d.told = maphash.MakeSeed(), map[report.Address]uint64{}
+		}
+		d.places, d.born, d.healthy, d.whole = map[report.Address]map[string]string{}, time.Time{}, time.Time{}, now
+	}
+	changed, err := d.births(ctx, now)
+	if err != nil {
+		return err
+	}
+	more, err := d.healths(ctx)
+	if err != nil {
+		return err
+	}
+	if (changed || more) && d.Changed != nil {
+		d.Changed()
+	}
+	return nil
+}
+
+func (d *Digest) births(ctx context.Context, now time.Time) (bool, error) {
+	schemes := map[report.Address]string{}
+	if d.born.IsZero() {
+		standings, err := d.Source.Standings(ctx, time.Time{})
+		if err != nil {
+			return false, err
+		}
+		for _, s := range standings {
+			schemes[s.At] = s.Scheme
+		}
+	}
+	var list []store.Placed
+	last := d.born
+	err := d.Source.Births(ctx, d.born, func(at report.Address, when time.Time, b report.Birth) {
+		last = later(last, when)
+		scheme := schemes[at]
+		if scheme == "" {
+			scheme = d.places[at]["scheme"]
+		}
+		list = d.place(list, at, when, incident.PlaceOf(b, scheme, d.Inventory.Of(at)))
+		delete(schemes, at)
+	})
+	if err != nil {
+		return false, err
+	}
+	for at, scheme := range schemes { // that never said what they are
+		list = d.place(list, at, now, incident.PlaceOf(report.Birth{}, scheme, d.Inventory.Of(at)))
+	}
+	if err := d.Source.SavePlaces(ctx, list); err != nil {
+		return false, err
+	}
+	d.born = last
+	return len(list) > 0, nil
+}
+
+// place enters a terminal's place, and into the list if it is not what was saved last.
+func (d *Digest) place(list []store.Placed, at report.Address, when time.Time, p incident.Place) []store.Placed {
+	d.places[at] = p
+	var h maphash.Hash
+	h.SetSeed(d.seed)
+	for _, dim := range slices.Sorted(maps.Keys(p)) {
+		h.WriteString(dim + "\x00" + p[dim] + "\x00")
+	}
+	if sum := h.Sum64(); d.told[at] != sum {
+		d.told[at] = sum
+		list = append(list, store.Placed{At: at, When: when, Place: p})
+	}
+	return list
+}
+
+func (d *Digest) healths(ctx context.Context) (bool, error) {
+	var list []store.Dated
+	last := d.healthy
+	err := d.Source.Healths(ctx, d.healthy, func(at report.Address, when time.Time, body []byte) {
+		last = later(last, when)
+		var h report.Health
+		if json.Unmarshal(body, &h) == nil {
+			list = append(list, store.Dated{At: at, Seen: when, List: Dues(d.Knowledge, h, when, d.places[at], d.Sunsets)})
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	if err := d.Source.SaveDues(ctx, list); err != nil {
+		return false, err
+	}
+	if last.After(d.healthy) {
+		last = last.Add(time.Millisecond) // what came in that very millisecond is read again with the whole
+	}
+	d.healthy = last
+	return len(list) > 0, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Kinds of what ends that are no days left of a check.
+const (
+	KindFlash   = "board.flash.life_used_pct"
+	KindNetwork = "modem.registration.tech"
+)
+
+// day is the unit of facts that tell how long something lasts.
+const day = 24 * time.Hour
+
+// Dues is what a health snapshot says of what ends. A certificate's days are counted from when the fleet heard of them, not
+// by the terminal's clock; what a terminal with a wrong clock says of a certificate is nothing.
+func Dues(k *codes.Knowledge, h report.Health, seen time.Time, place map[string]string, sunsets []Sunset) []store.Due {
+	var list []store.Due
+	for _, e := range h.Evidence {
+		told := seen.Add(-time.Duration(max(0, e.AgeMS)) * time.Millisecond)
+		for name := range e.Facts {
+			if name != "days_left" && !strings.HasSuffix(name, "_days_left") {
+				continue
+			}
+			days, ok := e.Facts.Num(name)
+			if f := k.Fact(e.Check, name); !ok || f != nil && (days < f.Low || days > f.High) || !h.ClockTrusted {
+				continue
+			}
+			list = append(list, store.Due{Kind: e.Check + "." + name, Subject: subject(e.Subject), At: told.Add(time.Duration(days) * day), Value: days})
+		}
+		switch e.Check {
+		case "board.flash":
+			if used, ok := e.Facts.Num("life_used_pct"); ok && used >= 0 {
+				list = append(list, store.Due{Kind: KindFlash, Subject: subject(e.Subject), Value: used, Pace: true})
+			}
+		case "modem.registration":
+			tech, _ := e.Facts.Str("tech")
+			if s, ok := sunset(sunsets, place["carrier"], tech); ok {
+				list = append(list, store.Due{Kind: KindNetwork, Subject: tech, At: s.Date})
+			}
+		}
+	}
+	return list
+}
+
+// subject is what was asked, without the bearer that it was asked by.
+func subject(s string) string {
+	s, _, _ = strings.Cut(s, "@")
+	return s
+}

@@ -1,0 +1,133 @@
+package digest
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/codes"
+	"posdx/fleet/ingest"
+	"posdx/fleet/sample"
+	"posdx/fleet/store"
+)
+
+var t0 = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func TestSunsets(t *testing.T) {
+	list, err := ReadSunsets(strings.NewReader("\ufeffcarrier,Tech,date,note\n中国联通,2G,2027-03-31,\n,3g,2028-01-01,all\n"))
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	if s, ok := sunset(list, "中国联通", "2g"); !ok || s.Date.Year() != 2027 {
+		t.Error(s, ok)
+	}
+	if _, ok := sunset(list, "中国移动", "2g"); ok {
+		t.Error("another carrier's sunset")
+	}
+	if s, ok := sunset(list, "中国移动", "3g"); !ok || s.Date.Year() != 2028 {
+		t.Error("not what is said of all:", s, ok)
+	}
+	for _, bad := range []string{"", "carrier,tech\n", "carrier,tech,date\nx,6g,2027-01-01\n", "carrier,tech,date\nx,2g,soon\n"} {
+		if _, err := ReadSunsets(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// What ends is counted from when the fleet heard of it, and nothing is believed of a terminal whose clock is wrong.
+func TestWhatEnds(t *testing.T) {
+	h := report.Health{ClockTrusted: true, Evidence: []report.Evidence{
+		{Check: "net.tls", Subject: "host-primary@wwan0", Status: report.OK, Facts: report.Facts{"outcome": "ok", "days_left": 20.0}, AgeMS: 3_600_000},
+		{Check: "app.config", Subject: "app", Status: report.OK, Facts: report.Facts{"client_cert_days_left": -3.0}},
+		{Check: "board.flash", Subject: "mmcblk0", Status: report.OK, Facts: report.Facts{"life_used_pct": 90.0}},
+		{Check: "modem.registration", Subject: "modem0", Status: report.OK, Facts: report.Facts{"tech": "2g"}},
+		{Check: "net.tls", Subject: "broker", Status: report.OK, Facts: report.Facts{"days_left": "many"}},
+		{Check: "net.tls", Subject: "far", Status: report.OK, Facts: report.Facts{"days_left": 1e9}},
+	}}
+	list := Dues(codes.Builtin(), h, t0, map[string]string{"carrier": "c"}, []Sunset{{"c", "2g", t0.Add(24 * time.Hour)}})
+	if len(list) != 4 || list[0].Kind != "net.tls.days_left" || list[0].Subject != "host-primary" || !list[0].At.Equal(t0.Add(20*day-time.Hour)) ||
+		!list[1].At.Before(t0) || !list[2].Pace || list[3].Kind != KindNetwork {
+		t.Errorf("%+v", list)
+	}
+	h.ClockTrusted = false
+	for _, d := range Dues(codes.Builtin(), h, t0, nil, nil) {
+		if strings.HasSuffix(d.Kind, "days_left") {
+			t.Errorf("believed of a terminal whose clock is wrong: %+v", d)
+		}
+	}
+}
+
+// Places, what changed of them, and what ends are kept as births and healths come; a part that wears gets its end once two
+// values tell the pace, and a new part begins anew.
+func TestDigest(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fleet.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	a := sample.New("shop", "t1")
+	put := func(at time.Time, topic string, payload []byte) {
+		t.Helper()
+		doc := ingest.Decode(topic, payload, at)
+		if doc.Reason != "" {
+			t.Fatal(doc.Reason)
+		}
+		if _, err := db.Commit(t.Context(), []store.Document{doc}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell := func(at time.Time, application string, used float64) {
+		b := a.Birth(1)
+		b.Labels = map[string]string{"application": application, "site": "一号店"}
+		b.Time = at
+		topic, p := a.Uncounted(report.KindBirth, b)
+		put(at, topic, p)
+		h := a.Health()
+		h.Evidence = []report.Evidence{{Check: "board.flash", Subject: "mmcblk0", Status: report.OK, Facts: report.Facts{"life_used_pct": used}, At: at}}
+		topic, p = a.Uncounted(report.KindHealth, h)
+		put(at, topic, p)
+	}
+	d := &Digest{Source: db, Knowledge: codes.Builtin(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	flash := func() store.Due {
+		t.Helper()
+		list, err := db.Dues(t.Context(), store.DueFilter{Kind: KindFlash})
+		if err != nil || len(list) != 1 || list[0].Site != "一号店" {
+			t.Fatal(list, err)
+		}
+		return list[0]
+	}
+	for i, c := range []struct {
+		application string
+		used        float64
+		days        float64 // until the end; 0: nobody can say
+	}{{"4.1", 80, 0}, {"4.2", 82, 9 * 10}, {"4.2", 90, 2 * 10}, {"4.2", 3, 0}} {
+		at := t0.Add(time.Duration(i) * 10 * day)
+		tell(at, c.application, c.used)
+		for range 2 { // a second look changes nothing
+			if err := d.Look(t.Context(), at.Add(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := flash()
+		if c.days == 0 && !got.At.IsZero() || c.days > 0 && got.At.Sub(at).Round(day/2) != time.Duration(c.days*float64(day)).Round(day/2) {
+			t.Errorf("%+v: ends %v", c, got.At.Sub(at))
+		}
+	}
+	changes, err := db.Changes(t.Context(), nil, a.At, 10)
+	if err != nil || len(changes) != 1 || changes[0].Dim != "application" || changes[0].Was != "4.1" || changes[0].Now != "4.2" {
+		t.Errorf("changes: %+v %v", changes, err)
+	}
+	place, err := db.PlaceOf(t.Context(), nil, a.At)
+	if err != nil || place["application"] != "4.2" || place["agent"] != "1.2.3" {
+		t.Error(place, err)
+	}
+	if list, err := db.Values(t.Context(), nil, "site", "一", time.Time{}, 10); err != nil || len(list) != 1 || list[0].Terminals != 1 {
+		t.Error(list, err)
+	}
+	if place, _ := db.PlaceOf(t.Context(), store.Estates{"other"}, a.At); len(place) != 0 {
+		t.Error("a reader of another estate sees", place)
+	}
+}

@@ -1,0 +1,321 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"posdx/agent/report"
+)
+
+// A Placed is what one terminal shares with others, by the names of report.Dimensions.
+type Placed struct {
+	At    report.Address
+	When  time.Time // when the fleet learnt of it
+	Place map[string]string
+}
+
+// A Change is that a terminal shares something else than before: a new application, another carrier.
+type Change struct {
+	Estate   string    `json:"estate"`
+	Terminal string    `json:"terminal"`
+	At       time.Time `json:"at"`
+	Dim      string    `json:"dimension"`
+	Was      string    `json:"was"` // empty if nothing was known
+	Now      string    `json:"now"`
+}
+
+// maxPlaces bounds what one transaction writes, which ingest waits for.
+const maxPlaces = 200
+
+// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place is no
+// change.
+func (s *Store) SavePlaces(ctx context.Context, list []Placed) error {
+	for part := range slices.Chunk(list, maxPlaces) {
+		if err := s.savePlaces(ctx, part); err != nil {
+			return fmt.Errorf("save places: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) savePlaces(ctx context.Context, list []Placed) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	b := &batch{s: s, tx: tx}
+	old := map[report.Address]map[string]string{}
+	var keys, rows, changes [][]any
+	for _, p := range list {
+		keys = append(keys, []any{p.At.Estate, p.At.Terminal})
+	}
+	err = b.lookup(ctx, "SELECT estate, terminal, dim, value FROM places WHERE (estate, terminal) IN ", "", keys, func(r *sql.Rows) error {
+		var at report.Address
+		var dim, value string
+		if err := r.Scan(&at.Estate, &at.Terminal, &dim, &value); err != nil {
+			return err
+		}
+		if old[at] == nil {
+			old[at] = map[string]string{}
+		}
+		old[at][dim] = value
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		was, known := old[p.At]
+		for _, dim := range slices.Sorted(maps.Keys(p.Place)) {
+			value := clean(p.Place[dim])
+			if value == was[dim] {
+				continue
+			}
+			rows = append(rows, []any{p.At.Estate, p.At.Terminal, dim, value})
+			if known {
+				changes = append(changes, []any{p.At.Estate, p.At.Terminal, millis(p.When), dim, was[dim], value})
+			}
+		}
+		for dim := range was {
+			if _, still := p.Place[dim]; !still {
+				if _, err := tx.ExecContext(ctx, s.sql("DELETE FROM places WHERE estate = ? AND terminal = ? AND dim = ?"), p.At.Estate, p.At.Terminal, dim); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := b.insert(ctx, "INSERT INTO places (estate, terminal, dim, value) VALUES ", rows, " ON CONFLICT (estate, terminal, dim) DO UPDATE SET value = excluded.value"); err != nil {
+		return err
+	}
+	if err := b.insert(ctx, "INSERT INTO changes (estate, terminal, at, dim, was, now) VALUES ", changes, ""); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// PlaceOf is what a terminal shares with others.
+func (s *Store) PlaceOf(ctx context.Context, in Estates, at report.Address) (map[string]string, error) {
+	place := map[string]string{}
+	if !in.Has(at.Estate) {
+		return place, nil
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql("SELECT dim, value FROM places WHERE estate = ? AND terminal = ?"), clean(at.Estate), clean(at.Terminal))
+	if err != nil {
+		return nil, fmt.Errorf("read place: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var dim, value string
+		if err := rows.Scan(&dim, &value); err != nil {
+			return nil, fmt.Errorf("read place: %w", err)
+		}
+		place[dim] = value
+	}
+	return place, rows.Err()
+}
+
+// within is the condition that a row's terminal belongs to a place.
+func within(table string, place map[string]string) (string, []any) {
+	var cond []string
+	var args []any
+	for _, dim := range slices.Sorted(maps.Keys(place)) {
+		cond = append(cond, fmt.Sprintf("EXISTS (SELECT 1 FROM places AS pl WHERE pl.estate = %s.estate AND pl.terminal = %s.terminal AND pl.dim = ? AND pl.value = ?)", table, table))
+		args = append(args, clean(dim), clean(place[dim]))
+	}
+	return strings.Join(cond, " AND "), args
+}
+
+// A Value is one value of a dimension, and how its terminals are.
+type Value struct {
+	Estate    string `json:"estate"`
+	Dim       string `json:"dimension"`
+	Value     string `json:"value"`
+	Terminals int    `json:"terminals"`
+	Online    int    `json:"online"`
+	Reporting int    `json:"reporting"` // terminals that reported a failed sale since the moment asked for
+}
+
+// maxValues bounds the values listed of one dimension.
+const maxValues = 1000
+
+// Values lists the values of a dimension, of some estates, the most common first. text is a part of the value.
+func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since time.Time, limit int) ([]Value, error) {
+	cond, args := in.only("p.estate")
+	cond = cmp.Or(cond, "1 = 1")
+	if text != "" {
+		cond += ` AND lower(p.value) LIKE ? ESCAPE '!'`
+		args = append(args, like(text))
+	}
+	all := slices.Concat([]any{millis(since), clean(dim)}, args)
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
+		FROM places AS p
+		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
+		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
+	if err != nil {
+		return nil, fmt.Errorf("list values: %w", err)
+	}
+	defer rows.Close()
+	list := []Value{}
+	for rows.Next() {
+		v := Value{Dim: dim}
+		if err := rows.Scan(&v.Estate, &v.Value, &v.Terminals, &v.Online, &v.Reporting); err != nil {
+			return nil, fmt.Errorf("list values: %w", err)
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// like is a pattern for a part of a text, in small letters.
+func like(text string) string {
+	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(strings.ToLower(clean(text))) + "%"
+}
+
+// placeAt is the first place of the fleet's list that arrived at a moment or later; one beyond the last if none did.
+func (s *Store) placeAt(ctx context.Context, when time.Time) (int64, error) {
+	if when.IsZero() {
+		return 0, nil
+	}
+	var place int64
+	err := s.read.QueryRowContext(ctx, s.sql(`SELECT coalesce((SELECT min(place) FROM (SELECT place FROM diagnoses WHERE received >= ? ORDER BY received LIMIT 100) AS f),
+		(SELECT coalesce(max(place), 0) + 1 FROM diagnoses))`), millis(when)).Scan(&place)
+	return place, err
+}
+
+// A Share is how many of the terminals with a value reported something.
+type Share struct {
+	Dim       string `json:"dimension"`
+	Value     string `json:"value"`
+	Reporting int    `json:"reporting"`
+	Of        int    `json:"of"`
+}
+
+// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes within a
+// time, and all there are.
+func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
+	low, err := s.placeAt(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("count shares: %w", err)
+	}
+	in := strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")
+	args := []any{low, millis(from), millis(to), clean(estate)}
+	for _, c := range causes {
+		args = append(args, clean(c))
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT p.dim, p.value, count(d.terminal), count(*) FROM places AS p
+		LEFT JOIN (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND cause IN (`+in+`)) AS d ON d.terminal = p.terminal
+		WHERE p.estate = ? AND p.dim <> 'knowledge' GROUP BY p.dim, p.value`), append(args, clean(estate))...)
+	if err != nil {
+		return nil, fmt.Errorf("count shares: %w", err)
+	}
+	defer rows.Close()
+	var list []Share
+	for rows.Next() {
+		var v Share
+		if err := rows.Scan(&v.Dim, &v.Value, &v.Reporting, &v.Of); err != nil {
+			return nil, fmt.Errorf("count shares: %w", err)
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some causes.
+func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out Share, err error) {
+	low, err := s.placeAt(ctx, from)
+	if err != nil {
+		return in, out, fmt.Errorf("count shares: %w", err)
+	}
+	cond, where := within("t", place)
+	cond = cmp.Or(cond, "1 = 1")
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")
+	args := append(where, low, millis(from), millis(to), clean(estate))
+	for _, c := range causes {
+		args = append(args, clean(c))
+	}
+	args = append(args, clean(estate))
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT CASE WHEN `+cond+` THEN 1 ELSE 0 END AS inside, count(*), count(d.terminal) FROM terminals AS t
+		LEFT JOIN (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND cause IN (`+marks+`)) AS d ON d.terminal = t.terminal
+		WHERE t.estate = ? GROUP BY inside`), args...)
+	if err != nil {
+		return in, out, fmt.Errorf("count shares: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var inside int
+		var v Share
+		if err := rows.Scan(&inside, &v.Of, &v.Reporting); err != nil {
+			return in, out, fmt.Errorf("count shares: %w", err)
+		}
+		if inside == 1 {
+			in = v
+		} else {
+			out = v
+		}
+	}
+	return in, out, rows.Err()
+}
+
+// Changes lists what one terminal came to share, the newest first.
+func (s *Store) Changes(ctx context.Context, in Estates, at report.Address, limit int) ([]Change, error) {
+	if !in.Has(at.Estate) {
+		return nil, nil
+	}
+	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf("SELECT estate, terminal, at, dim, was, now FROM changes WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT %d", limit)),
+		clean(at.Estate), clean(at.Terminal))
+	if err != nil {
+		return nil, fmt.Errorf("list changes: %w", err)
+	}
+	defer rows.Close()
+	list := []Change{}
+	for rows.Next() {
+		var c Change
+		var when int64
+		if err := rows.Scan(&c.Estate, &c.Terminal, &when, &c.Dim, &c.Was, &c.Now); err != nil {
+			return nil, fmt.Errorf("list changes: %w", err)
+		}
+		c.At = fromMillis(when)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// A ChangeCount is a change that several terminals saw.
+type ChangeCount struct {
+	Dim       string    `json:"dimension"`
+	Was       string    `json:"was"`
+	Now       string    `json:"now"`
+	Terminals int       `json:"terminals"`
+	Last      time.Time `json:"last"`
+}
+
+// ChangesIn counts what changed at the terminals of a place within a time, the most common first.
+func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]ChangeCount, error) {
+	cond, args := within("c", place)
+	cond = cmp.Or(cond, "1 = 1")
+	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
+		WHERE `+cond+` AND c.estate = ? AND c.at >= ? AND c.at <= ? GROUP BY c.dim, c.was, c.now ORDER BY count(DISTINCT c.terminal) DESC LIMIT 12`),
+		append(args, clean(estate), millis(from), millis(to))...)
+	if err != nil {
+		return nil, fmt.Errorf("count changes: %w", err)
+	}
+	defer rows.Close()
+	list := []ChangeCount{}
+	for rows.Next() {
+		var c ChangeCount
+		var last int64
+		if err := rows.Scan(&c.Dim, &c.Was, &c.Now, &c.Terminals, &last); err != nil {
+			return nil, fmt.Errorf("count changes: %w", err)
+		}
+		c.Last = fromMillis(last)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
