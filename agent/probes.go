@@ -25,6 +25,9 @@ type senses struct {
 	starts  func(since time.Time) int // of the machine; nil where they are not counted
 }
 
+// wallClock is the machine's clock. Nothing but a test of days that software stumbles over sets another.
+var wallClock = time.Now
+
 // cellular is the kind of interface whose bytes cost money unless the configuration says otherwise.
 const cellular = "cellular"
 
@@ -47,7 +50,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	bc := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
+	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
 	if len(bc.Paths) == 0 {
 		bc.Paths = []string{c.StateDir}
 	}
