@@ -110,19 +110,19 @@ func startsOf(b board.Boots) func(time.Time) int {
 
 // certificates are those that lie on this terminal, as far as the configuration names them.
 func certificates(c config) (list []probe.CertificateFile) {
-	for _, p := range c.App.Certificates {
-		list = append(list, probe.CertificateFile{Path: p, Use: probe.UseOwn})
+	for i, p := range c.App.Certificates {
+		list = append(list, probe.CertificateFile{Name: fmt.Sprintf("app.certificates[%d]", i), Path: p, Use: probe.UseOwn})
 	}
 	if c.Broker.Cert != "" {
-		list = append(list, probe.CertificateFile{Path: c.Broker.Cert, Use: probe.UseFleet})
+		list = append(list, probe.CertificateFile{Name: "broker.cert", Path: c.Broker.Cert, Use: probe.UseFleet})
 	}
-	for _, t := range c.Target {
+	for i, t := range c.Target {
 		if t.CA != "" {
-			list = append(list, probe.CertificateFile{Path: t.CA, Use: probe.UseTrust})
+			list = append(list, probe.CertificateFile{Name: fmt.Sprintf("target[%d].ca", i), Path: t.CA, Use: probe.UseTrust})
 		}
 	}
 	if c.Broker.CA != "" {
-		list = append(list, probe.CertificateFile{Path: c.Broker.CA, Use: probe.UseFleet})
+		list = append(list, probe.CertificateFile{Name: "broker.ca", Path: c.Broker.CA, Use: probe.UseFleet})
 	}
 	return list
 }
