@@ -105,9 +105,9 @@ func TestCodeLint(t *testing.T) {
 	os.WriteFile(good, pack, 0o600)
 	os.WriteFile(damaged, pack[:len(pack)-1], 0o600)
 
-	file := filepath.Join(dir, "steps.tsv")
+	file := filepath.Join(dir, "causes.txt")
 	b, _ := os.ReadFile(file)
-	os.WriteFile(file, bytes.Replace(b, []byte("card.damaged\tR23\t"), []byte("card.damage\tR23\t"), 1), 0o600)
+	os.WriteFile(file, bytes.Replace(b, []byte("act cardholder"), []byte("act cardholders"), 1), 0o600)
 	tests := []struct {
 		path      string
 		exit      int
@@ -115,7 +115,7 @@ func TestCodeLint(t *testing.T) {
 	}{
 		{good, 0, "no problem: version 1", ""},
 		{damaged, 1, "", "the file is damaged"},
-		{dir, 1, "steps.tsv:3: no cause \"card.damage\"\n", ""},
+		{dir, 1, "causes.txt:15: act: \"cardholders\" is none of staff technician", ""},
 		{file, 1, "", "neither a folder nor a knowledge pack"},
 		{filepath.Join(dir, "missing"), 1, "", "no such file"},
 	}
@@ -127,7 +127,7 @@ func TestCodeLint(t *testing.T) {
 	}
 	exit, out, _ := posdxCode("--lint", dir, "--json")
 	var problems []problemJSON
-	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 3 {
+	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 15 {
 		t.Errorf("JSON: exit %d, %v, %v", exit, err, problems)
 	}
 }

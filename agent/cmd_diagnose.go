@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -103,7 +104,7 @@ func readRecording(s stdio, name string) (recording, error) {
 	case len(b) > maxReplay:
 		return r, fmt.Errorf("read %s: more than %d bytes", name, maxReplay)
 	}
-	if err := json.Unmarshal(b, &r); err != nil {
+	if err := report.Decode(b, &r); err != nil {
 		return r, fmt.Errorf("read %s: %w", name, err)
 	}
 	switch {
@@ -111,6 +112,9 @@ func readRecording(s stdio, name string) (recording, error) {
 		return r, fmt.Errorf("read %s: %w", name, errors.New("no event with a code in it; want {\"event\":…, \"evidence\":[…]}"))
 	case r.Evidence == nil:
 		r.Evidence = &[]report.Evidence{}
+	}
+	if problem := source.CodeProblem(r.Event.Code); problem != "" {
+		return r, fmt.Errorf("read %s: event.code: %s", name, problem)
 	}
 	return r, nil
 }

@@ -33,7 +33,16 @@ func TestReplay(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	for in, want := range map[string]string{
-		"": "unexpected end", "{}": "no event", `{"event":{"code":""}}`: "no event", "[1]": "cannot unmarshal", "\x00\xff": "invalid character",
+		"": "empty", "{}": "no event", `{"event":{"code":""}}`: "no event", "[1]": "want an object, found array", "\x00\xff": "not JSON",
+		`{"event":{"code":"96","code":"00"}}`:                    `"code": stands in one object twice`,
+		`{"event":{"code":"96"},"event":{"code":"00"}}`:          `"event": stands in one object twice`,
+		`{"event":{"code":"\ud83d"}}`:                            "surrogate",
+		`{"event":{"code":"` + "\uFFFD" + `"}}`:                  "could not be read",
+		`{"event":{"code":"4761739001010010"}}`:                  "looks like a card number",
+		`{"event":{"code":96}}`:                                  `"event.code": want text in quotes, found number`,
+		`{"event":{"code":"96"},"evidence":{"check":"net.tcp"}}`: `"evidence": want a list, found object`,
+		`{"event":{"code":"96","txn":{"sent":"yes"}}}`:           "want true or false, found string",
+		`{"event":{"code":"96","time":"noon"},"evidence":[]}`:    "2026-11-21T12:00:00Z",
 	} {
 		if code, _, talk := replay(t, in, "--replay", "-"); code != exitFailed || !strings.Contains(talk, want) {
 			t.Errorf("%q: exit %d, %q, want %q", in, code, talk, want)

@@ -12,6 +12,7 @@ import (
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/source/paylog"
 	"posdx/agent/internal/uplink"
 	"posdx/codes"
@@ -80,6 +81,9 @@ func (c *config) dry() (list conf.Problems) {
 		if _, ok := know.Scheme(name); name != "" && !ok {
 			bad(key, fmt.Errorf("there is no code table %q; there are %s", name, schemesOf(know)))
 		}
+	}
+	if c.Hook.HTTP != "" {
+		check("hook.http", hook.CheckHTTP(c.Hook.HTTP))
 	}
 	for i, l := range c.Log {
 		scheme(fmt.Sprintf("log[%d].scheme", i), l.Scheme)

@@ -3,14 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +12,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/source/hook"
+	"posdx/housetest"
 )
 
 // A trial is one configuration with one thing in it.
@@ -54,6 +48,10 @@ var trials = []trial{
 	{name: "tables in a list", top: "target = [{name = \"internet\", host = \"h\", port = 1}]\n", level: good},
 	{name: "two ways to one place", more: target("host-primary") + target("host-primary") + "via = \"lo\"\n", level: good},
 	{name: "group by number", more: "", top: "hook.group = \"0\"\n", whole: "estate = \"shop\"\nterminal = \"t1\"\nstate_dir = \"DIR/state\"\n[hook]\nsocket = \"DIR/s\"\ngroup = \"0\"\n", level: good},
+	{name: "hook over HTTP", more: "http = \"127.0.0.1:7379\"\ntoken_file = \"DIR/token\"\n", level: conf.Fault, says: "hook.token_file"},
+	{name: "hook over HTTP without a token", more: "http = \"127.0.0.1:7379\"\n", level: conf.Error, says: "hook.token_file"},
+	{name: "hook over HTTP for everybody", more: "http = \"0.0.0.0:7379\"\ntoken_file = \"DIR/token\"\n", level: conf.Error, says: "outside this terminal"},
+	{name: "hook over HTTP by a name", more: "http = \"localhost:7379\"\ntoken_file = \"DIR/token\"\n", level: conf.Error, says: "hook.http"},
 	{name: "relayed link", more: "[[ecr]]\nname = \"e\"\nframing = \"abecs\"\nway = \"relay\"\n", level: good},
 	{name: "labels", more: "[labels]\ncarrier = \"cmcc\"\n", level: good},
 	{name: "resolver with a port", more: "[network]\nresolvers = [\"192.0.2.1:5353\", \"2001:db8::1\", \"[2001:db8::1]:53\"]\n", level: good},
@@ -339,7 +337,7 @@ func starts(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said talk
+	var said housetest.Buffer
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, stdio{strings.NewReader(""), &said, &said}, []string{"run", "--config", file})
@@ -377,22 +375,7 @@ func trialFiles(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"t1", "t2", "other"} {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-		cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		der, err := x509.MarshalECPrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
-		write(name+".key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+		housetest.Authority{}.Issue(t, name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Write(t, dir, name)
 	}
 }
 

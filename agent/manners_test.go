@@ -17,36 +17,10 @@ import (
 	"posdx/agent/evidence"
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
+	"posdx/codes"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
 )
-
-// touches says what each probe of the product touches, by its first check. A probe that is not here has not been thought
-// about.
-var touches = map[string]string{
-	"net.link":       "the kernel's tables, by netlink; /sys, /proc",
-	"net.gateway":    "the router: ARP and up to 20 echoes, on the site's own network",
-	"net.tcp":        "resolver and host: two questions, a connect, the TLS handshake where there is one; no application byte",
-	"net.internet":   "resolver and the second place: as for the host",
-	"net.path":       "20 echoes; where none is answered, five connects",
-	"net.mtu":        "echoes of up to the interface's size, not to be fragmented",
-	"board.power":    "/sys/class/power_supply, hwmon; a low voltage three times",
-	"board.thermal":  "/sys/class/thermal, hwmon; a high reading three times",
-	"board.flash":    "/sys/block, /sys/class/ubi, mtd, mmc_host; /proc/self/mountinfo",
-	"board.memory":   "/proc/meminfo, vmstat, pressure",
-	"board.cpu":      "/proc/loadavg, pressure",
-	"board.clock":    "adjtimex, /sys/class/rtc",
-	"board.reboots":  "pstore, power_on_reason, /proc/bootconfig, cmdline, watchdog's bootstatus; never /dev/watchdog",
-	"board.kernel":   "/dev/kmsg, as it comes; /proc/self/mountinfo, /sys/block, mmc_host",
-	"board.storage":  "statfs, /proc/mounts",
-	"modem.port":     "the AT port, if nobody holds it: queries only, nothing is written",
-	"reader.port":    "the reader's port, if nobody holds it: status and identity, no card is powered",
-	"reader.line":    "the kernel's error counters, /sys/bus/usb",
-	"reader.reads":   "nothing: what the payment application told, and what was overheard on the reader's line",
-	"pinpad.port":    "the PIN pad's port, if nobody holds it: identity and which keys are there, nothing is opened, shown or aborted",
-	"printer.status": "the printer's port, if nobody holds it: its real-time status, nothing is printed",
-	"app.process":    "/proc",
-}
 
 // fitted is a terminal with everything, whose peers all keep silent.
 func fitted(t *testing.T) config {
@@ -106,7 +80,8 @@ host = "status.example"
 port = %s
 [app]
 process = "payapp"
-`, dir, dir+"/reader", dir+"/modem", dir+"/pinpad", dir+"/printer", resolver.LocalAddr(), port, port)))
+certificates = [%q]
+`, dir, dir+"/reader", dir+"/modem", dir+"/pinpad", dir+"/printer", resolver.LocalAddr(), port, port, dir)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +227,8 @@ func TestReadmeHasTheManners(t *testing.T) {
 			continue // as for the host
 		}
 		seen = append(seen, row)
-		if touches[string(first)] == "" {
+		touches := touched(string(first))
+		if touches == "" {
 			t.Errorf("nobody has written what the probe of %s touches", first)
 		}
 		idle := "no"
@@ -262,7 +238,7 @@ func TestReadmeHasTheManners(t *testing.T) {
 				idle += ", if dedicated"
 			}
 		}
-		fmt.Fprintf(&want, "| %s | %s | %s | %d | %d | %s |\n", row, touches[string(first)], p.Depth, p.Timeout.Milliseconds(), p.Bytes, idle)
+		fmt.Fprintf(&want, "| %s | %s | %s | %d | %d | %s |\n", row, touches, p.Depth, p.Timeout.Milliseconds(), p.Bytes, idle)
 	}
 	text := strings.TrimSuffix(want.String(), "\n")
 	if table == text {
@@ -274,6 +250,12 @@ func TestReadmeHasTheManners(t *testing.T) {
 	if err := os.WriteFile("../README.md", []byte(head+mannersBegin+text+"\n\n"+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// touched says what a probe touches, by its first check. A probe without it has not been thought about.
+func touched(check string) string {
+	c, _ := codes.Builtin().Check(check)
+	return c.Touches
 }
 
 func joined(checks []evidence.Check) string {

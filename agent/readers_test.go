@@ -99,7 +99,7 @@ func TestCardsAreCountedOverARestart(t *testing.T) {
 // A PIN pad and a printer that fail on their own ports are found, with nobody telling.
 func TestPINPadAndPrinterAreFound(t *testing.T) {
 	pad, printer := sim.NewPINPad(1), sim.NewPrinter()
-	client, _, stop := start(t, fmt.Sprintf("[[pinpad]]\nname = \"pinpad0\"\nport = %q\nkeys = [\"dukpt-pin:1\"]\n[[printer]]\nname = \"printer0\"\nport = %q\n", lined(t, pad), lined(t, printer)))
+	client, _, stop := start(t, fmt.Sprintf("[[pinpad]]\nname = \"pinpad0\"\nport = %q\ndedicated = true\nkeys = [\"dukpt-pin:1\"]\n[[printer]]\nname = \"printer0\"\nport = %q\ndedicated = true\n", lined(t, pad), lined(t, printer)))
 	defer stop()
 	for _, c := range []struct {
 		name, code, check, outcome, cause string

@@ -38,6 +38,7 @@ type Knowledge struct {
 	Coverage  []Coverage
 	Claims    []Claim
 	Forbidden []Forbidden
+	Sunsets   []Sunset
 	Inference Inference
 }
 
@@ -69,6 +70,9 @@ type Check struct {
 	Depth string  // how far it reaches: internal external
 	Hook  string  // the subject under which the payment application may report it, "" if it may not
 	Title Text    // what it looks at, for people
+	// Touches is what the probe touches that makes this check and those it makes beside it; "" for a check that is made
+	// beside another, or by no probe.
+	Touches string
 }
 
 // A Meaning is what one code means in one scheme.

@@ -1,6 +1,7 @@
 package codes
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -86,57 +87,56 @@ const Joined = "joined"
 
 var factTypes = [...]string{"bool", "int", "float", "word", "name", "text", "code", "cause", "list", "counts"}
 
-// facts reads facts.tsv; the checks are there already.
-func (p *parser) facts() {
-	const file = "facts.tsv"
+// checks reads checks.txt: each check in a block, with the facts that it can measure.
+func (p *parser) checks() {
+	seen := lines{}
 	kinds := map[string]string{}
-	for _, r := range p.rows(file, "check", "fact", "type", "unit", "low", "high", "words", "use", "hook", "why") {
-		f := Fact{Check: r.must("check"), Name: r.must("fact"), Type: r.one("type", factTypes[:]...), Unit: r.str("unit"),
-			Display: r.one("use", "judged", "display") == "display", Hook: r.str("hook") == "yes", Why: r.str("why")}
-		if !p.isCheck(f.Check) {
-			r.problem("column check: no check %q", f.Check)
+	for _, b := range p.blocks("checks.txt", "check") {
+		b.only("zh", "en", "touches", "fact")
+		r := b.head.parts("fresh", "depth", "hook")
+		c := Check{r.once(seen, "check"), r.number("fresh", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), b.text(), b.say("touches").str("touches")}
+		p.k.Checks = append(p.k.Checks, c)
+		own := lines{}
+		for _, e := range b.body {
+			if e.word == "fact" {
+				r := e.parts("type", "unit", "low", "high", "words", "use", "hook")
+				p.fact(r, Fact{Check: c.Name, Name: r.once(own, "fact")}, kinds)
+			}
 		}
-		if k := kinds[f.Name]; k != "" && k != f.Kind() {
-			r.problem("column type: %s is a %s elsewhere; a fact of one name holds one kind of value", f.Name, k)
-		}
-		kinds[f.Name] = f.Kind()
-		if f.Number() {
-			f.Low, f.High = r.number("low", -1e18, 1e18), r.number("high", f.Low, 1e18)
-		} else if r.str("low")+r.str("high") != "" {
-			r.problem("column low: only numbers have bounds")
-		}
-		if w := r.str("words"); w != "" {
-			f.Words = strings.Split(w, ",")
-		} else if f.Type == "word" {
-			r.problem("column words: a word fact needs its words")
-		}
-		if f.Display && f.Why == "" {
-			r.problem("column why: say why nothing judges %s", f.Name)
-		}
-		p.k.Facts = append(p.k.Facts, f)
 	}
+	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
 	sort.SliceStable(p.k.Facts, func(i, j int) bool {
 		a, b := &p.k.Facts[i], &p.k.Facts[j]
 		return a.Check < b.Check || a.Check == b.Check && a.Name < b.Name
 	})
-	p.factWords()
-	for i := 1; i < len(p.k.Facts); i++ {
-		if a, b := &p.k.Facts[i-1], &p.k.Facts[i]; a.Check == b.Check && a.Name == b.Name {
-			p.problem(file, 0, "%s of %s is there twice", a.Name, a.Check)
-		}
-	}
 }
 
-// factWords holds the words of facts against the vocabulary: each has a text in both languages.
-func (p *parser) factWords() {
-	for i := range p.k.Facts {
-		f := &p.k.Facts[i]
-		for _, w := range f.Words {
-			if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
-				p.problem("words.tsv", 0, "no fact %q, which %s of %s may be", w, f.Name, f.Check)
-			}
+// fact reads one fact of a check. Facts of one name hold one kind of value, whichever check measures them.
+func (p *parser) fact(r row, f Fact, kinds map[string]string) {
+	f.Type, f.Unit, f.Why = r.one("type", factTypes[:]...), r.str("unit"), r.str("why")
+	f.Display = r.one("use", "display", "") == "display"
+	f.Hook = r.one("hook", "yes", "") == "yes"
+	if k := kinds[f.Name]; k != "" && k != f.Kind() {
+		r.problem("column type: %s is a %s elsewhere; a fact of one name holds one kind of value", f.Name, k)
+	}
+	kinds[f.Name] = f.Kind()
+	if f.Number() {
+		f.Low, f.High = r.number("low", -1e18, 1e18), r.number("high", f.Low, 1e18)
+	} else if r.str("low")+r.str("high") != "" {
+		r.problem("column low: only numbers have bounds")
+	}
+	if f.Words = r.list("words"); f.Words == nil && f.Type == "word" {
+		r.problem("column words: a word fact needs its words")
+	}
+	if f.Display && f.Why == "" {
+		r.problem("column why: say why nothing judges %s", f.Name)
+	}
+	for _, w := range f.Words {
+		if !slices.ContainsFunc(p.k.Words, func(o Word) bool { return o.Kind == KindFact && o.ID == w }) {
+			r.problem("words.tsv has no fact %q", w)
 		}
 	}
+	p.k.Facts = append(p.k.Facts, f)
 }
 
 // KindFact is the kind of the words that facts hold.
@@ -175,45 +175,100 @@ func (k *Knowledge) LimitsOf(check string) []Limit {
 }
 
 // derived are numbers that the judge reckons from facts: the rules read them like facts.
-var derived = [...]string{"offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
+var derived = [...]string{"sunset_days", "offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
 	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
 
-// findings reads findings.tsv: what shows a finding, and from which value on.
+// findings reads findings.txt: each finding in a block, with what shows it and what it says of causes.
 func (p *parser) findings() {
-	for _, r := range p.rows("findings.tsv", "finding", "check", "when", "fact", "fair", "poor", "bad", "full", "news", "why") {
-		q := Limit{Finding: r.must("finding"), Check: r.must("check"), Fact: r.str("fact"),
-			News: News(r.one("news", string(GoodNews), string(Note), string(PoorNews), string(BadNews))), Full: 1}
-		if !p.isCheck(q.Check) && !strings.HasPrefix(q.Check, "ask.") {
-			r.problem("column check: no check %q", q.Check)
-		}
-		for _, w := range strings.Fields(r.str("when")) {
-			q.When = append(q.When, p.cond(r, q.Check, w))
-		}
-		p.limits(r, &q)
-		p.k.Limits = append(p.k.Limits, q)
+	seen := lines{}
+	for _, b := range p.blocks("findings.txt", "finding") {
+		b.only("zh", "en", string(GoodNews), string(Note), string(PoorNews), string(BadNews), "for", "against")
+		r := b.head.parts("of", "family", "kind")
+		s := Sign{Name: r.once(seen, "finding"), Check: r.must("of"), Family: r.must("family"), Tells: r.one("kind", "fault", "tell") == "tell", Text: b.text()}
+		p.limits(b, &s)
+		p.weights(b, &s)
+		p.k.Inference.Signs = append(p.k.Inference.Signs, s)
 	}
 	sort.SliceStable(p.k.Limits, func(i, j int) bool { return p.k.Limits[i].Check < p.k.Limits[j].Check })
-	p.news()
+	sort.Slice(p.k.News, func(i, j int) bool { return p.k.News[i].Finding < p.k.News[j].Finding })
+	sort.Slice(p.k.Inference.Signs, func(i, j int) bool { return p.k.Inference.Signs[i].Name < p.k.Inference.Signs[j].Name })
 }
 
-// news lists what each finding is to the health of what was checked, and marks the limits of those that Go joins.
-func (p *parser) news() {
-	seen, joined := map[string]News{}, map[string]bool{}
-	for i := range p.k.Limits {
-		l := &p.k.Limits[i]
-		joined[l.Finding] = joined[l.Finding] || len(l.When) == 1 && l.When[0].Op == Joined
-		switch was, ok := seen[l.Finding]; {
-		case !ok:
-			p.k.News = append(p.k.News, FindingNews{l.Finding, l.News})
-			seen[l.Finding] = l.News
-		case (was == GoodNews) != (l.News == GoodNews):
-			p.problem("findings.tsv", 0, "finding %q is good news in one row and not in another", l.Finding)
+// limits reads what shows a finding, and from which value on.
+func (p *parser) limits(b block, s *Sign) {
+	from, joined := len(p.k.Limits), false
+	for _, e := range b.body {
+		news := News(e.word)
+		if news != GoodNews && news != Note && news != PoorNews && news != BadNews {
+			continue
+		}
+		r := e.parts("of", "when", "by", "fair", "poor", "bad", "full", "strength")
+		q := Limit{Finding: s.Name, Check: cmp.Or(r.str("of"), s.Check), News: news, Fact: r.str("by"), Full: 1}
+		if r.cells[0] != "-" {
+			r.problem("%q: what shows a finding begins with of, when or by", r.cells[0])
+		}
+		if !p.isCheck(q.Check) && !strings.HasPrefix(q.Check, "ask.") {
+			r.problem("no check %q", q.Check)
+		}
+		when := strings.Fields(r.str("when"))
+		if len(when) == 0 && q.Fact == "" {
+			r.problem("say when: conditions, or always")
+		}
+		for _, w := range when {
+			if w != "always" {
+				q.When = append(q.When, p.cond(r, q.Check, w))
+			}
+		}
+		joined = joined || len(q.When) == 1 && q.When[0].Op == Joined
+		p.limit(r, &q)
+		if from < len(p.k.Limits) && (p.k.Limits[from].News == GoodNews) != (news == GoodNews) {
+			r.problem("finding %q is good news in one line and not in another", s.Name)
+		}
+		p.k.Limits = append(p.k.Limits, q)
+	}
+	if from == len(p.k.Limits) {
+		b.head.problem("nothing says what shows the finding %q", s.Name)
+		return
+	}
+	p.k.News = append(p.k.News, FindingNews{s.Name, p.k.Limits[from].News})
+	for i := range p.k.Limits[from:] {
+		p.k.Limits[from+i].Joined = joined
+	}
+}
+
+// weights reads what a finding says of causes. What speaks strongly must say on what it rests.
+func (p *parser) weights(b block, s *Sign) {
+	seen := lines{}
+	for _, e := range b.body {
+		if e.word != "for" && e.word != "against" {
+			continue
+		}
+		r := e.parts()
+		name, causes, _ := strings.Cut(r.must(e.word), " ")
+		w := Strength(slices.Index(words[:], name) + 1)
+		if w == 0 {
+			r.problem("%q is none of %s", name, strings.Join(words[:], " "))
+			continue
+		}
+		if w >= Strong && !sourced(r.str("why")) {
+			r.problem("what is %s says on what it rests, with its source in brackets: -- why [source]", name)
+		}
+		if causes == "" {
+			r.problem("%s %s: which causes?", e.word, name)
+		}
+		if e.word == "against" {
+			w = -w
+		}
+		for _, c := range p.causesIn(r, e.word, causes) {
+			if line, ok := seen[c]; ok {
+				r.problem("cause %q stands in line %d already", c, line)
+				continue
+			}
+			seen[c] = r.line
+			s.Weights = append(s.Weights, Weight{c, w})
 		}
 	}
-	for i := range p.k.Limits {
-		p.k.Limits[i].Joined = joined[p.k.Limits[i].Finding]
-	}
-	sort.Slice(p.k.News, func(i, j int) bool { return p.k.News[i].Finding < p.k.News[j].Finding })
+	sort.Slice(s.Weights, func(i, j int) bool { return s.Weights[i].Cause < s.Weights[j].Cause })
 }
 
 // NewsOf returns what a finding is to the health of what was checked; one that is not known is a note.
@@ -225,7 +280,8 @@ func (k *Knowledge) NewsOf(finding string) News {
 	return k.News[i].News
 }
 
-func (p *parser) limits(r row, q *Limit) {
+// limit reads the numbers of a limit.
+func (p *parser) limit(r row, q *Limit) {
 	limit := func(column string, otherwise float64) float64 {
 		if r.str(column) == "" {
 			return otherwise
@@ -233,13 +289,16 @@ func (p *parser) limits(r row, q *Limit) {
 		return r.number(column, -1e9, 1e9)
 	}
 	if q.Fact == "" {
-		if q.Full = limit("full", 1); !(q.Full > 0 && q.Full <= 1) || r.str("poor")+r.str("bad") != "" {
-			r.problem("a rule without a fact has a strength above 0 and up to 1 in column full and no other limits")
+		if q.Full = limit("strength", 1); !(q.Full > 0 && q.Full <= 1) || r.str("fair")+r.str("poor")+r.str("bad")+r.str("full") != "" {
+			r.problem("without by and a fact there is a strength above 0 and up to 1, and no limits")
 		}
 		return
 	}
+	if r.str("strength") != "" {
+		r.problem("with by and a fact the limits make the strength")
+	}
 	if !p.measured(q.Check, q.Fact) {
-		r.problem("column fact: %s measures no number %q", q.Check, q.Fact)
+		r.problem("by: %s measures no number %q", q.Check, q.Fact)
 	}
 	switch q.News {
 	case GoodNews:
@@ -313,26 +372,6 @@ func (p *parser) cond(r row, check, w string) Cond {
 		r.problem("column when: %q: %s has no such yes-or-no fact", w, check)
 	}
 	return c
-}
-
-// showable holds the rules against the findings that have a text and weights.
-func (p *parser) showable() {
-	for i := range p.k.Limits {
-		if r := &p.k.Limits[i]; p.k.Inference.Sign(r.Finding) == nil {
-			p.problem("findings.tsv", 0, "finding %q of %s has no text in inference/findings.tsv", r.Finding, r.Check)
-		}
-	}
-}
-
-// shown holds the findings that have weights against the limits: what nothing can show is a mistake.
-func (p *parser) shown() {
-	for i := range p.k.Inference.Signs {
-		name := p.k.Inference.Signs[i].Name
-		j := sort.Search(len(p.k.News), func(j int) bool { return p.k.News[j].Finding >= name })
-		if j == len(p.k.News) || p.k.News[j].Finding != name {
-			p.problem("findings.tsv", 0, "nothing says what shows the finding %q", name)
-		}
-	}
 }
 
 // FreshFor returns how many seconds a check's findings hold in full, 0 for a check that is not known.

@@ -1,8 +1,6 @@
 package codes
 
 import (
-	"cmp"
-	"io/fs"
 	"math"
 	"path"
 	"slices"
@@ -33,7 +31,8 @@ type Settings struct {
 	Family                                 float64 // share that the weaker findings of one family keep
 	Brought                                float64 // share of a finding's weight that deeper causes which bring it about have
 	Company                                float64 // what two faults at once weigh beyond both apart, decibans
-	Spare0, Spare1, Spare2, Spare3         float64 // kept for unexplained with so many independent witnesses
+	Spare0, Spare1, Spare2, Spare3         float64 // certainty taken back with so many independent witnesses
+	SpareOthers                            float64 // share of it that goes to the other causes; the rest goes to unexplained
 	SetAbove                               float64 // causes at least so probable belong to the set that holds the true one with 95 %
 
 	AbstainBelow float64 // probability below which no act is named as the answer
@@ -231,25 +230,18 @@ func wild(w, s string) bool {
 	return w == s
 }
 
-// inferenceParser reads the tables below inference/.
-type inferenceParser struct {
-	*parser
-	f Inference
-}
+// inferenceTables are the files below inference/.
+var inferenceTables = [...]string{"settings", "priors", "topics", "order", "tests", "retry"}
 
-// parseInference reads the engine's tables; k holds the schemes, checks and causes they refer to.
-func parseInference(files fs.FS, k *Knowledge) (Inference, []Problem) {
-	p := &inferenceParser{parser: &parser{k: k}}
-	p.read(files)
-	p.parseSettings()
-	p.parsePriors()
-	p.parseTopics()
-	p.parseFindings()
-	p.parseWeights()
-	p.parseOrder()
-	p.parseTests()
-	p.parseRest()
-	return p.f, p.problems
+// inference reads the findings, and the engine's tables below inference/.
+func (p *parser) inference() {
+	p.settings()
+	p.priors()
+	p.topics()
+	p.findings()
+	p.order()
+	p.tests()
+	p.retry()
 }
 
 func inferenceFile(name string) string { return path.Join("inference", name+".tsv") }
@@ -272,8 +264,8 @@ func (r row) words(column, sep string) []string {
 	return strings.Split(s, sep)
 }
 
-func (p *inferenceParser) parseSettings() {
-	s := &p.f.Settings
+func (p *parser) settings() {
+	s := &p.k.Inference.Settings
 	fields := s.fields()
 	for _, r := range p.rows(inferenceFile("settings"), "name", "value", "fitted", "why") {
 		name := r.must("name")
@@ -306,7 +298,7 @@ func (s *Settings) fields() []setting {
 	return []setting{{"hint", &s.Hint}, {"moderate", &s.Moderate}, {"strong", &s.Strong}, {"decisive", &s.Decisive},
 		{"often", &s.Often}, {"sometimes", &s.Sometimes}, {"seldom", &s.Seldom}, {"rare", &s.Rare}, {"remote", &s.Remote},
 		{"unexplained", &s.Unexplained}, {"family", &s.Family}, {"brought", &s.Brought}, {"company", &s.Company},
-		{"spare_0", &s.Spare0}, {"spare_1", &s.Spare1}, {"spare_2", &s.Spare2}, {"spare_3", &s.Spare3}, {"set_above", &s.SetAbove},
+		{"spare_0", &s.Spare0}, {"spare_1", &s.Spare1}, {"spare_2", &s.Spare2}, {"spare_3", &s.Spare3}, {"spare_others", &s.SpareOthers}, {"set_above", &s.SetAbove},
 		{"abstain_below", &s.AbstainBelow}, {"stale_floor", &s.StaleFloor}, {"likely", &s.Likely}, {"confirmed", &s.Confirmed}}
 }
 
@@ -321,7 +313,7 @@ func (s *Settings) Field(name string) *float64 {
 }
 
 // expand resolves a name, or one with a star at its end, against what there is.
-func (p *inferenceParser) expand(name string, all []string) []string {
+func (p *parser) expand(name string, all []string) []string {
 	var found []string
 	for _, a := range all {
 		if wild(name, a) {
@@ -341,7 +333,7 @@ func (k *Knowledge) causeIDs() []string {
 
 var retryWords = [...]string{"safe", "later", "query-first", "after-signin", "other-means", "no"}
 
-func (p *inferenceParser) parsePriors() {
+func (p *parser) priors() {
 	file := inferenceFile("priors")
 	for _, r := range p.rows(file, "topic", "unexplained", "rest", "retry", "settled", "stages", "main", "often", "sometimes", "seldom", "rare", "zh", "en") {
 		q := Prior{Topic: r.must("topic"), Unexplained: Frequency(slices.Index(frequencies[:], r.one("unexplained", frequencies[:]...))),
@@ -363,20 +355,25 @@ func (p *inferenceParser) parsePriors() {
 				sort.Slice(q.Causes, func(i, j int) bool { return q.Causes[i].Cause < q.Causes[j].Cause })
 			}
 		}
-		p.f.Priors = append(p.f.Priors, q)
+		p.k.Inference.Priors = append(p.k.Inference.Priors, q)
 	}
-	sortUnique(p.parser, file, p.f.Priors, func(q Prior) string { return q.Topic })
+	sortUnique(p, file, p.k.Inference.Priors, func(q Prior) string { return q.Topic })
 	for _, needed := range []string{"any", "local-any", "host-any", "success"} {
-		if _, ok := p.f.Prior(needed); !ok {
+		if _, ok := p.k.Inference.Prior(needed); !ok {
 			p.problem(file, 0, "no topic %q, which the engine needs", needed)
 		}
 	}
 }
 
 // causesOf reads a cell of causes, "-" for none; a trailing * stands for any end.
-func (p *inferenceParser) causesOf(r row, column string) []string {
+func (p *parser) causesOf(r row, column string) []string {
+	return p.causesIn(r, column, r.str(column))
+}
+
+// causesIn reads a list of causes.
+func (p *parser) causesIn(r row, column, causes string) []string {
 	var list []string
-	for _, w := range strings.Fields(r.str(column)) {
+	for _, w := range strings.Fields(causes) {
 		causes := p.expand(w, p.k.causeIDs())
 		if len(causes) == 0 {
 			r.problem("column %s: no cause %q", column, w)
@@ -386,56 +383,13 @@ func (p *inferenceParser) causesOf(r row, column string) []string {
 	return list
 }
 
-func (p *inferenceParser) parseTopics() {
+func (p *parser) topics() {
 	for _, r := range p.rows(inferenceFile("topics"), "topic", "schemes", "codes", "domains", "words") {
 		t := TopicRule{r.must("topic"), r.words("schemes", " "), r.words("codes", " "), r.words("domains", " "), r.words("words", "|")}
-		if _, ok := p.f.Prior(t.Topic); !ok {
+		if _, ok := p.k.Inference.Prior(t.Topic); !ok {
 			r.problem("column topic: no prior for %q", t.Topic)
 		}
-		p.f.Topics = append(p.f.Topics, t)
-	}
-}
-
-func (p *inferenceParser) parseFindings() {
-	file := inferenceFile("findings")
-	for _, r := range p.rows(file, "finding", "check", "family", "kind", "zh", "en") {
-		p.f.Signs = append(p.f.Signs, Sign{Name: r.must("finding"), Check: r.must("check"), Family: r.must("family"),
-			Tells: r.one("kind", "fault", "tell") == "tell", Text: r.text("zh", "en")})
-	}
-	sortUnique(p.parser, file, p.f.Signs, func(s Sign) string { return s.Name })
-}
-
-// parseWeights reads what findings say. What speaks strongly must say on what it rests.
-func (p *inferenceParser) parseWeights() {
-	for _, r := range p.rows(inferenceFile("weights"), "finding", "word", "causes", "why") {
-		s := p.f.Sign(r.must("finding"))
-		if s == nil {
-			r.problem("column finding: no finding %q", r.str("finding"))
-			continue
-		}
-		name, against := strings.CutPrefix(r.must("word"), "against ")
-		w := Strength(slices.Index(words[:], name) + 1)
-		if w == 0 {
-			r.problem("column word: %q is none of %s, nor against one", r.str("word"), strings.Join(words[:], " "))
-			continue
-		}
-		if why := r.str("why"); w >= Strong && !sourced(why) {
-			r.problem("column why: what is %s says on what it rests, with its source in brackets", name)
-		}
-		if against {
-			w = -w
-		}
-		for _, c := range p.causesOf(r, "causes") {
-			if slices.ContainsFunc(s.Weights, func(o Weight) bool { return o.Cause == c }) {
-				r.problem("%s and %s stand in the table twice", s.Name, c)
-				continue
-			}
-			s.Weights = append(s.Weights, Weight{c, w})
-		}
-	}
-	for i := range p.f.Signs {
-		list := p.f.Signs[i].Weights
-		sort.Slice(list, func(i, j int) bool { return list[i].Cause < list[j].Cause })
+		p.k.Inference.Topics = append(p.k.Inference.Topics, t)
 	}
 }
 
@@ -445,19 +399,19 @@ func sourced(why string) bool {
 	return ok && strings.TrimSpace(text) != "" && len(source) > 2 && strings.HasSuffix(source, "]")
 }
 
-// parseOrder reads which findings bring others about. The causes of a deeper finding produce what it brings about.
-func (p *inferenceParser) parseOrder() {
+// order reads which findings bring others about. The causes of a deeper finding produce what it brings about.
+func (p *parser) order() {
 	file := inferenceFile("order")
 	brings := map[string][]string{}
 	for _, r := range p.rows(file, "finding", "brings") {
 		name := r.must("finding")
-		deep := p.f.Sign(name)
+		deep := p.k.Inference.Sign(name)
 		if deep == nil || brings[name] != nil {
 			r.problem("column finding: no finding %q, or twice", name)
 			continue
 		}
 		for _, n := range r.words("brings", " ") {
-			s := p.f.Sign(n)
+			s := p.k.Inference.Sign(n)
 			if s == nil || s.Tells {
 				r.problem("column brings: no fault %q", n)
 				continue
@@ -471,8 +425,8 @@ func (p *inferenceParser) parseOrder() {
 			}
 		}
 	}
-	for i := range p.f.Signs {
-		s := &p.f.Signs[i]
+	for i := range p.k.Inference.Signs {
+		s := &p.k.Inference.Signs[i]
 		slices.Sort(s.Brought)
 		// What a cause brings about by way of a deeper finding does not speak against it.
 		s.Weights = slices.DeleteFunc(s.Weights, func(w Weight) bool { return slices.Contains(s.Brought, w.Cause) })
@@ -496,14 +450,14 @@ func circleFrom(brings map[string][]string, name string, on []string) []string {
 	return nil
 }
 
-func (p *inferenceParser) parseTests() {
+func (p *parser) tests() {
 	file := inferenceFile("tests")
 	for _, r := range p.rows(file, "test", "cost_s", "depth", "outcomes", "zh", "en") {
 		t := Test{Name: r.must("test"), CostS: r.number("cost_s", 0.1, 3600), Depth: r.one("depth", "internal", "external", "interactive"), Text: r.text("zh", "en")}
 		for _, w := range r.words("outcomes", " ") {
 			name, value, _ := strings.Cut(w, ":")
 			share, err := strconv.ParseFloat(value, 64)
-			if err != nil || !(share > 0 && share <= 100) || p.f.Sign(name) == nil {
+			if err != nil || !(share > 0 && share <= 100) || p.k.Inference.Sign(name) == nil {
 				r.problem("column outcomes: %q: want a sign and its share above 0", w)
 			}
 			t.Outcomes = append(t.Outcomes, Outcome{name, share})
@@ -511,12 +465,12 @@ func (p *inferenceParser) parseTests() {
 		if len(t.Outcomes) < 2 {
 			r.problem("column outcomes: a test needs at least two")
 		}
-		p.f.Tests = append(p.f.Tests, t)
+		p.k.Inference.Tests = append(p.k.Inference.Tests, t)
 	}
-	sortUnique(p.parser, file, p.f.Tests, func(t Test) string { return t.Name })
+	sortUnique(p, file, p.k.Inference.Tests, func(t Test) string { return t.Name })
 }
 
-func (p *inferenceParser) parseRest() {
+func (p *parser) retry() {
 	file := inferenceFile("retry")
 	for _, r := range p.rows(file, "cause", "retry") {
 		causes := p.expand(r.must("cause"), p.k.causeIDs())
@@ -524,36 +478,10 @@ func (p *inferenceParser) parseRest() {
 			r.problem("column cause: no cause %q", r.str("cause"))
 		}
 		for _, c := range causes {
-			p.f.Retry = append(p.f.Retry, CauseRetry{c, r.one("retry", retryWords[:]...)})
+			p.k.Inference.Retry = append(p.k.Inference.Retry, CauseRetry{c, r.one("retry", retryWords[:]...)})
 		}
 	}
-	sortUnique(p.parser, file, p.f.Retry, func(c CauseRetry) string { return c.Cause })
-
-	file = inferenceFile("numbers")
-	for _, r := range p.rows(file, "kind", "number", "id") {
-		n := Number{r.one("kind", "cause", "scheme"), int(r.number("number", 1, 255)), r.must("id")}
-		if n.Kind == "scheme" && n.Number > 63 {
-			r.problem("column number: schemes have numbers up to 63")
-		}
-		if i := slices.IndexFunc(p.f.Numbers, func(o Number) bool { return o.Kind == n.Kind && (o.Number == n.Number || o.ID == n.ID) }); i >= 0 {
-			r.problem("%s %d %q is there already", n.Kind, n.Number, n.ID)
-		}
-		p.f.Numbers = append(p.f.Numbers, n)
-	}
-	sort.Slice(p.f.Numbers, func(i, j int) bool {
-		a, b := p.f.Numbers[i], p.f.Numbers[j]
-		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number)) < 0
-	})
-	for _, id := range p.k.causeIDs() {
-		if !slices.ContainsFunc(p.f.Numbers, func(n Number) bool { return n.Kind == "cause" && n.ID == id }) {
-			p.problem(file, 0, "cause %q has no number", id)
-		}
-	}
-	for _, scheme := range p.k.Schemes {
-		if !slices.ContainsFunc(p.f.Numbers, func(n Number) bool { return n.Kind == "scheme" && n.ID == scheme.Name }) {
-			p.problem(file, 0, "scheme %q has no number", scheme.Name)
-		}
-	}
+	sortUnique(p, file, p.k.Inference.Retry, func(c CauseRetry) string { return c.Cause })
 }
 
 // sortUnique sorts a table by its key and reports keys that stand twice.

@@ -16,8 +16,7 @@ import (
 // A knowledge pack is one file that replaces the built-in knowledge: a magic line, the SHA-256 of the body, an ed25519
 // signature over magic and sum, and the body, a ZIP archive of the data files. README.md has the layout.
 const (
-	packMagic = "posdx knowledge 2\n"
-	packFirst = "posdx knowledge 1\n" // weights in numbers; read no more
+	packMagic = "posdx knowledge 3\n"
 	packHead  = len(packMagic) + sha256.Size + ed25519.SignatureSize
 
 	// MaxPack is the size of the largest pack that is looked at, in bytes; the built-in knowledge makes about a tenth.
@@ -37,7 +36,7 @@ func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 	p.read(files)
 	p.files["VERSION"] = []byte(version + "\n")
 	if len(p.problems) == 0 {
-		p.parse(files)
+		p.parse()
 	}
 	if err := firstProblem(p.problems); err != nil {
 		return nil, fmt.Errorf("pack %q: %w", version, err)
@@ -70,11 +69,8 @@ func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 // LoadPack returns the knowledge in a pack that one of the keys has signed. Nothing of the archive is looked at before
 // the signature holds. On an error the caller keeps the knowledge it has.
 func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
-	if bytes.HasPrefix(b, []byte(packFirst)) {
-		return nil, errors.New("load pack: a pack of the first form, with weights in numbers; this program reads the second: make it anew from its data")
-	}
-	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
-		return nil, fmt.Errorf("load pack: not a knowledge pack of at most %d bytes", MaxPack)
+	if err := checkHead(b); err != nil {
+		return nil, fmt.Errorf("load pack: %w", err)
 	}
 	signed, signature := b[:len(packMagic)+sha256.Size], b[len(packMagic)+sha256.Size:packHead]
 	trusted := false
@@ -98,11 +94,8 @@ func LoadPack(b []byte, keys []ed25519.PublicKey) (*Knowledge, error) {
 // OpenPack returns the data files in a pack whose sum is right. It does not ask who signed it: that is for looking at a
 // pack, never for using one.
 func OpenPack(b []byte) (fs.FS, error) {
-	if bytes.HasPrefix(b, []byte(packFirst)) {
-		return nil, errors.New("load pack: a pack of the first form, with weights in numbers; this program reads the second: make it anew from its data")
-	}
-	if len(b) < packHead || len(b) > MaxPack || string(b[:len(packMagic)]) != packMagic {
-		return nil, fmt.Errorf("open pack: not a knowledge pack of at most %d bytes", MaxPack)
+	if err := checkHead(b); err != nil {
+		return nil, fmt.Errorf("open pack: %w", err)
 	}
 	body := b[packHead:]
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], b[len(packMagic):len(packMagic)+sha256.Size]) {
@@ -116,6 +109,22 @@ func OpenPack(b []byte) (fs.FS, error) {
 		return nil, fmt.Errorf("open pack: more than %d files", maxFiles)
 	}
 	return z, nil
+}
+
+// packForms are the forms of knowledge before this one, which are read no more.
+var packForms = [...]string{"first form, with weights in numbers", "second form, with a finding in three tables"}
+
+// checkHead tells what is no pack of this form from its size and first line.
+func checkHead(b []byte) error {
+	for i, form := range packForms {
+		if bytes.HasPrefix(b, fmt.Appendf(nil, "posdx knowledge %d\n", i+1)) {
+			return fmt.Errorf("a pack of the %s; this program reads the third: make it anew from its data", form)
+		}
+	}
+	if len(b) < packHead || len(b) > MaxPack || !bytes.HasPrefix(b, []byte(packMagic)) {
+		return fmt.Errorf("not a knowledge pack of at most %d bytes", MaxPack)
+	}
+	return nil
 }
 
 // ParseKey reads a public key, 32 bytes in base64, as configuration holds it.

@@ -66,8 +66,8 @@ func TestPackIsReproducible(t *testing.T) {
 
 func TestPackRefusesBadFilesAndVersions(t *testing.T) {
 	m := dataFiles(t)
-	line := spoil(t, m, "causes.tsv", "店内路由器没有响应", "router")
-	if _, err := Pack(m, "1", testKey(1)); err == nil || !strings.Contains(err.Error(), "causes.tsv") || line == 0 {
+	line := spoil(t, m, "causes.txt", "店内路由器没有响应", "router")
+	if _, err := Pack(m, "1", testKey(1)); err == nil || !strings.Contains(err.Error(), "causes.txt") || line == 0 {
 		t.Errorf("err = %v", err)
 	}
 	for _, v := range []string{"", "a b", "../x", strings.Repeat("1", maxVersion+1)} {

@@ -29,7 +29,7 @@ func Parse(files fs.FS) (*Knowledge, []Problem) {
 	p := &parser{k: &Knowledge{}}
 	p.read(files)
 	if len(p.problems) == 0 {
-		p.parse(files)
+		p.parse()
 	}
 	sort.SliceStable(p.problems, func(i, j int) bool {
 		a, b := p.problems[i], p.problems[j]
@@ -113,10 +113,12 @@ func (p *parser) names(folder string) []string {
 }
 
 // parse fills the Knowledge; tables come before those that refer to them.
-func (p *parser) parse(files fs.FS) {
-	if _, old := p.files[inferenceFile("signs")]; old {
-		p.problem(inferenceFile("signs"), 0, "this is knowledge of the first form, with weights in numbers; this program reads the second, with words: make it anew")
-		return
+func (p *parser) parse() {
+	for name, form := range map[string]string{"inference/signs.tsv": packForms[0], "inference/weights.tsv": packForms[1]} {
+		if _, old := p.files[name]; old {
+			p.problem(name, 0, "this is knowledge of the %s; this program reads the third: see findings.txt and causes.txt", form)
+			return
+		}
 	}
 	k := p.k
 	k.Hash = p.hash()
@@ -125,25 +127,13 @@ func (p *parser) parse(files fs.FS) {
 	p.schemes()
 	p.words()
 	p.checks()
-	p.facts()
-	p.findings()
-	for _, name := range p.names("codes") {
-		p.meanings(name, strings.TrimSuffix(path.Base(name), ".tsv"), &k.Meanings)
-	}
-	sortMeanings(k.Meanings)
 	p.causes()
-	p.steps()
 	p.coverage()
 	p.claims()
 	p.forbidden()
 	p.profiles()
-	var problems []Problem
-	k.Inference, problems = parseInference(files, k)
-	p.showable()
-	p.shown()
-	for _, q := range problems {
-		p.problem(q.File, q.Line, "%s", q.What)
-	}
+	p.sunsets()
+	p.inference()
 	for _, name := range p.names("") {
 		if !known(name) {
 			p.problem(name, 0, "no such data file is known")
@@ -156,14 +146,15 @@ func known(name string) bool {
 	switch path.Dir(name) {
 	case ".":
 		switch name {
-		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.tsv", "facts.tsv", "findings.tsv", "causes.tsv", "steps.tsv", "remedies.tsv", "coverage.tsv",
-			"claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv":
+		case "VERSION", "sources.tsv", "schemes.tsv", "words.tsv", "checks.txt", "findings.txt", "causes.txt",
+			"remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
+			"sunsets.tsv":
 			return true
 		}
 	case "codes", "overrides":
 		return strings.HasSuffix(name, ".tsv")
 	}
-	return strings.HasPrefix(name, "inference/")
+	return slices.ContainsFunc(inferenceTables[:], func(t string) bool { return name == inferenceFile(t) })
 }
 
 // maxVersion bounds the name of a version, so that it fits a line of the console and a topic's document.

@@ -1,31 +1,75 @@
 package codes
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
 )
 
-// causes reads the catalogue; the steps follow in their own file.
+// causes reads the catalogue: each cause in a block, with its steps and the remedies that they carry out.
 func (p *parser) causes() {
+	const file = "causes.txt"
+	remedies := p.remedies()
 	seen := lines{}
-	for _, r := range p.rows("causes.tsv", "id", "segment", "act", "visit", "stages", "writers", "zh", "en") {
-		p.k.Causes = append(p.k.Causes, Cause{
-			ID:      r.once(seen, "id"),
+	for _, b := range p.blocks(file, "cause") {
+		own, steps := split(b.body, "step")
+		c, r := block{b.head, own}, b.head.parts("number", "segment", "act", "visit")
+		c.only("stages", "writers", "zh", "en")
+		cause := Cause{
+			ID:      r.once(seen, "cause"),
 			Segment: r.one("segment", segments...),
 			Act:     r.one("act", actors...),
 			Visit:   r.one("visit", "yes", "no") == "yes",
-			Stages:  r.wordsOf("stages", stages[:]...),
-			Writers: r.wordsOf("writers", "terminal", "acquirer", "switch", "issuer"),
-			Title:   r.text("zh", "en"),
-		})
+			Stages:  c.say("stages").wordsOf("stages", stages[:]...),
+			Writers: c.say("writers").wordsOf("writers", "terminal", "acquirer", "switch", "issuer"),
+			Title:   c.text(),
+		}
+		p.number(r, "cause", cause.ID, 255)
+		for _, s := range steps {
+			cause.step(s, remedies)
+		}
+		sortIDs(cause.Remedies)
+		for _, retry := range retryWords {
+			if cause.StepsFor(retry).ZH == "" {
+				r.problem("cause %q has no step that goes with %s", cause.ID, retry)
+			}
+		}
+		p.k.Causes = append(p.k.Causes, cause)
 	}
 	sort.Slice(p.k.Causes, func(i, j int) bool { return p.k.Causes[i].ID < p.k.Causes[j].ID })
 	for _, id := range []string{"none", "unexplained"} {
 		if _, ok := p.k.Cause(id); !ok {
-			p.problem("causes.tsv", 0, "cause %q is missing", id)
+			p.problem(file, 0, "cause %q is missing", id)
 		}
 	}
+}
+
+// step reads one step against a cause, "step R5,R7 when safe,later" and its text, and the remedies that it carries out.
+func (c *Cause) step(b block, remedies map[string]bool) {
+	b.only("zh", "en")
+	r := b.head.parts("when")
+	c.Steps = append(c.Steps, Step{Text: b.text(),
+		When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(retryWords[:], s) })})
+	for _, remedy := range r.listOf("step", "remedy", func(s string) bool { return remedies[s] }) {
+		if !slices.Contains(c.Remedies, remedy) {
+			c.Remedies = append(c.Remedies, remedy)
+		}
+	}
+}
+
+// number reads the number that stands for a cause or a scheme in hand-off codes, for ever.
+func (p *parser) number(r row, kind, id string, most float64) {
+	n := Number{kind, int(r.number("number", 1, most)), id}
+	list := &p.k.Inference.Numbers
+	if i := slices.IndexFunc(*list, func(o Number) bool { return o.Kind == kind && o.Number == n.Number }); i >= 0 {
+		r.problem("number %d is that of %q already", n.Number, (*list)[i].ID)
+	}
+	*list = append(*list, n)
+	sort.Slice(*list, func(i, j int) bool {
+		a, b := (*list)[i], (*list)[j]
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number)) < 0
+	})
 }
 
 // stages of a sale, in their order.
@@ -50,36 +94,6 @@ func (p *parser) isCause(id string) bool {
 func (p *parser) isCheck(name string) bool {
 	_, ok := p.k.Check(name)
 	return ok
-}
-
-// steps reads what to do against each cause, one step a row, in order, and the remedies that it carries out.
-func (p *parser) steps() {
-	remedies := p.remedies()
-	for _, r := range p.rows("steps.tsv", "cause", "remedies", "when", "zh", "en") {
-		id := r.must("cause")
-		i := slices.IndexFunc(p.k.Causes, func(c Cause) bool { return c.ID == id })
-		if i < 0 {
-			r.problem("no cause %q", id)
-			continue
-		}
-		c := &p.k.Causes[i]
-		c.Steps = append(c.Steps, Step{Text: r.text("zh", "en"),
-			When: r.listOf("when", "advice", func(s string) bool { return slices.Contains(retryWords[:], s) })})
-		for _, remedy := range r.listOf("remedies", "remedy", func(s string) bool { return remedies[s] }) {
-			if !slices.Contains(c.Remedies, remedy) {
-				c.Remedies = append(c.Remedies, remedy)
-			}
-		}
-	}
-	for i := range p.k.Causes {
-		c := &p.k.Causes[i]
-		sortIDs(c.Remedies)
-		for _, retry := range retryWords {
-			if c.StepsFor(retry).ZH == "" {
-				p.problem("steps.tsv", 0, "cause %q has no step that goes with %s", c.ID, retry)
-			}
-		}
-	}
 }
 
 func sortIDs(ids []string) {

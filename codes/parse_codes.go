@@ -1,6 +1,7 @@
 package codes
 
 import (
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -29,25 +30,28 @@ func (p *parser) sources() {
 	sort.Slice(p.k.Sources, func(i, j int) bool { return p.k.Sources[i].Key < p.k.Sources[j].Key })
 }
 
+// schemes reads which tables of codes there are, and then each of them.
 func (p *parser) schemes() {
-	seen := lines{}
-	for _, r := range p.rows("schemes.tsv", "name", "zh", "en", "writers") {
-		p.k.Schemes = append(p.k.Schemes, Scheme{r.once(seen, "name"), r.text("zh", "en"), r.listOf("writers", "writer", isWriter)})
-	}
-	sort.Slice(p.k.Schemes, func(i, j int) bool { return p.k.Schemes[i].Name < p.k.Schemes[j].Name })
-	for _, s := range p.k.Schemes {
+	seen, want := lines{}, map[string]row{}
+	for _, r := range p.rows("schemes.tsv", "name", "number", "rows", "zh", "en", "writers") {
+		s := Scheme{r.once(seen, "name"), r.text("zh", "en"), r.listOf("writers", "writer", isWriter)}
+		p.number(r, "scheme", s.Name, 63)
+		p.k.Schemes = append(p.k.Schemes, s)
+		want[s.Name] = r
 		if p.files["codes/"+s.Name+".tsv"] == nil {
 			p.problem("codes/"+s.Name+".tsv", 0, "the file of scheme %q is missing", s.Name)
 		}
 	}
-}
-
-func (p *parser) checks() {
-	seen := lines{}
-	for _, r := range p.rows("checks.tsv", "name", "fresh_s", "depth", "hook", "zh", "en") {
-		p.k.Checks = append(p.k.Checks, Check{r.once(seen, "name"), r.number("fresh_s", 1, 1e6), r.one("depth", "internal", "external"), r.str("hook"), r.text("zh", "en")})
+	sort.Slice(p.k.Schemes, func(i, j int) bool { return p.k.Schemes[i].Name < p.k.Schemes[j].Name })
+	for _, name := range p.names("codes") {
+		scheme, before := strings.TrimSuffix(path.Base(name), ".tsv"), len(p.k.Meanings)
+		p.meanings(name, scheme, &p.k.Meanings)
+		n := len(p.k.Meanings) - before
+		if r, ok := want[scheme]; ok && n != int(r.number("rows", 1, maxRows)) {
+			r.problem("column rows: %s has %d; was one lost, or is this number to follow?", name, n)
+		}
 	}
-	sort.Slice(p.k.Checks, func(i, j int) bool { return p.k.Checks[i].Name < p.k.Checks[j].Name })
+	sortMeanings(p.k.Meanings)
 }
 
 // meanings reads one table of codes. The rows of a shared code space may hold a code several times, once for each

@@ -12,6 +12,7 @@ type row struct {
 	p     *parser
 	file  string
 	line  int
+	block bool // the line stands in a file of blocks, which has no columns
 	names []string
 	cells []string
 }
@@ -51,7 +52,7 @@ func (p *parser) rows(file string, want ...string) []row {
 			p.problem(file, i+1, "more than %d rows", maxRows)
 			return rows
 		}
-		r := row{p, file, i + 1, want, cells}
+		r := row{p: p, file: file, line: i + 1, names: want, cells: cells}
 		for c, cell := range cells {
 			if cell == "" || cell != strings.TrimSpace(cell) {
 				r.problem("column %s: %q; an empty cell is -, and no cell starts or ends with a blank", want[c], cell)
@@ -68,7 +69,12 @@ func (p *parser) rows(file string, want ...string) []row {
 	return rows
 }
 
-func (r row) problem(format string, args ...any) { r.p.problem(r.file, r.line, format, args...) }
+func (r row) problem(format string, args ...any) {
+	if r.block {
+		format = strings.TrimPrefix(format, "column ")
+	}
+	r.p.problem(r.file, r.line, format, args...)
+}
 
 // str returns a cell, "" for an empty one.
 func (r row) str(column string) string {
@@ -139,17 +145,25 @@ func (r row) listOf(column, kind string, known func(string) bool) []string {
 	return words
 }
 
-// text returns the two columns of a text. Neither may be missing, the Chinese one must hold Chinese and the English one
-// none.
-func (r row) text(zh, en string) Text {
-	t := Text{r.must(zh), r.must(en)}
-	if t.ZH != "" && !strings.ContainsFunc(t.ZH, han) {
-		r.problem("column %s: no Chinese in %q", zh, t.ZH)
+// text returns the two columns of a text.
+func (r row) text(zh, en string) Text { return Text{r.zh(zh), r.en(en)} }
+
+// zh returns the Chinese of a text: it may not be missing, and holds Chinese.
+func (r row) zh(column string) string {
+	s := r.must(column)
+	if s != "" && !strings.ContainsFunc(s, han) {
+		r.problem("column %s: no Chinese in %q", column, s)
 	}
-	if strings.ContainsFunc(t.EN, chinese) {
-		r.problem("column %s: Chinese in %q", en, t.EN)
+	return s
+}
+
+// en returns the English of a text: it may not be missing, and holds no Chinese.
+func (r row) en(column string) string {
+	s := r.must(column)
+	if strings.ContainsFunc(s, chinese) {
+		r.problem("column %s: Chinese in %q", column, s)
 	}
-	return t
+	return s
 }
 
 // textOrNone returns a text that may be missing, but then in both languages.

@@ -60,7 +60,9 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	case http.StatusNotFound:
 		return store.ErrNone
 	case http.StatusUnauthorized:
-		return errors.New("the fleet asks for a token; give --token-file")
+		return errors.New("the fleet asks for a token: posdx-fleet token add makes one, --token-file FILE shows it")
+	case http.StatusForbidden:
+		return errors.New("the token does not reach this: its scope, role or estates are too narrow")
 	}
 	return fmt.Errorf("the fleet answers %q", answer.Status)
 }

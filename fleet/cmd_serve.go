@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -21,16 +22,19 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/pelletier/go-toml/v2"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/access"
 	"posdx/fleet/broker"
 	"posdx/fleet/digest"
+	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
+	"posdx/fleet/metrics"
+	"posdx/fleet/notify"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
@@ -38,13 +42,17 @@ import (
 
 // serveConfig is what the flags of serve say.
 type serveConfig struct {
-	listen, tokenFile, webCert, webKey string
-	data, store                        string
-	limits                             store.Limits
-	inventory, advisoryKey             string
-	sunsets, sbom                      string
-	mqtt                               broker.Config
-	ingest                             ingest.Config
+	listen, webCert, webKey string
+	open, oidc              string
+	proxy                   bool
+	notify                  string
+	enroll                  bool
+	data, store             string
+	limits                  store.Limits
+	inventory, advisoryKey  string
+	sunsets, sbom           string
+	mqtt                    broker.Config
+	ingest                  ingest.Config
 }
 
 const (
@@ -55,13 +63,18 @@ const (
 func runServe(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "serve", "[OPTIONS]",
 		"Takes in what terminals report over MQTT, keeps it and shows it. With no options it runs whole on this machine: its\n"+
-			"own broker, a SQLite store, and pages that only this machine can open.",
+			"own broker, a SQLite store, and pages that only this machine can open. The first start prints a link that makes the\n"+
+			"first account; posdx-fleet account makes more.",
 		"posdx-fleet serve\nposdx-fleet serve --broker ssl://mqtt.example.com:8883 --ca ca.pem --cert fleet.pem --key fleet.key --store postgres://fleet@db/fleet")
 	var c serveConfig
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the pages; other than loopback needs --token-file")
-	f.StringVar(&c.tokenFile, "token-file", "", "`FILE` with the token that readers must show, as bearer token or as password")
+	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`ADDRESS` of the pages; other than loopback needs --web-cert and --web-key")
+	f.StringVar(&c.open, "open", "", "nobody signs in: whoever reaches the pages has this `ROLE` (viewer technician operator admin); on loopback only")
+	f.StringVar(&c.oidc, "oidc", "", "TOML `FILE`: issuer, client_id, client_secret, redirect, name, role_claim; people may sign in at this OpenID provider too")
+	f.BoolVar(&c.proxy, "behind-proxy", false, "a proxy on this machine ends TLS for the pages: cookies are for https only, and addresses are taken from its X-Forwarded-For")
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
+	f.BoolVar(&c.enroll, "enroll", false, "issue terminals' certificates (posdx-fleet enroll makes their tokens); the embedded broker then takes terminals with such certificates, and needs --mqtt-cert")
+	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
@@ -105,12 +118,9 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if c.limits.Rows < 1 || c.limits.Age <= 0 {
 		return errors.New("--keep-rows and --keep-days: want 1 or more")
 	}
-	token, err := readToken(c.tokenFile)
+	role, err := c.safe()
 	if err != nil {
 		return err
-	}
-	if token == "" && !loopback(c.listen) {
-		return fmt.Errorf("--listen %s: anyone who reaches this address could read the fleet; give --token-file, or listen on 127.0.0.1", c.listen)
 	}
 	inventory := &incident.InventoryFile{Path: c.inventory}
 	if _, err := inventory.Load(true); err != nil {
@@ -131,7 +141,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 	}
 	if c.store == "" {
-		c.store = "sqlite:" + filepath.Join(c.data, "fleet.db")
+		c.store = "sqlite:" + storeFile(c.data)
 	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
@@ -147,6 +157,16 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 	}
+	var authority *enroll.Authority
+	if c.enroll {
+		authority = &enroll.Authority{Store: db, Dir: filepath.Join(c.data, "authority"), Policy: enroll.Default}
+		if err := authority.Open(ctx); err != nil {
+			return err
+		}
+		if c.mqtt.CAFile == "" && c.mqtt.CertFile != "" {
+			c.mqtt.Authority = authority
+		}
+	}
 	if c.ingest.URL == "embedded" {
 		c.mqtt.Dir = filepath.Join(c.data, "broker")
 		b, err := broker.Start(c.mqtt, log)
@@ -158,8 +178,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
 	reload := make(chan struct{}, 1)
 	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
@@ -167,11 +186,27 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	watch.Publish = in.Publish
 	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
 
+	teller := &notify.Teller{}
+	if c.notify != "" {
+		nc, err := notify.Read(c.notify)
+		if err != nil {
+			return err
+		}
+		if teller, err = notify.New(nc, db, codes.Builtin(), registry, log); err != nil {
+			return err
+		}
+	}
+
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
-		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Token: token, Log: log, Stop: ctx,
+		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role, Enroll: authority,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
+	}
+	if role == 0 {
+		if err := letIn(ctx, c, db, site); err != nil {
+			return err
+		}
 	}
 	handler, err := site.Handler()
 	if err != nil {
@@ -182,7 +217,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"
@@ -201,6 +236,11 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		})
 	}
 	start("ingest", in.Run)
+	if authority != nil {
+		start("authority", func(ctx context.Context) error {
+			return authority.Run(ctx, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+		})
+	}
 	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {
@@ -212,6 +252,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			defer stop()
 			both.Go(func() { sweep(ctx, db, c.limits, log) })
 			both.Go(func() { kept.Run(ctx) })
+			both.Go(func() { teller.Run(ctx) })
 			return watch.Run(ctx)
 		}, func(err error) { log.Warn("does not lead", "reason", err) })
 	})
@@ -234,6 +275,14 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 		return err
 	})
+	if site.Access != nil {
+		link, err := site.Access.First(ctx)
+		if err != nil {
+			stop(err)
+		} else if link != "" {
+			log.Warn("nobody can sign in yet: this link makes the first account, within an hour", "link", scheme+"://"+l.Addr().String()+"/first?link="+link)
+		}
+	}
 	log.Info("fleet view ready", "page", scheme+"://"+l.Addr().String()+"/", "store", where(c.store))
 
 	<-ctx.Done()
@@ -244,12 +293,70 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	return nil
 }
 
+// safe refuses what would let anyone in, and says which role everybody has who reaches an open site: none if people sign in.
+func (c serveConfig) safe() (web.Role, error) {
+	if (c.webCert == "") != (c.webKey == "") {
+		return 0, errors.New("--web-cert and --web-key belong together")
+	}
+	if !loopback(c.listen) {
+		switch {
+		case c.open != "":
+			return 0, fmt.Errorf("--listen %s with --open: anyone who reaches this address could read the fleet; leave --open out, so that people sign in, or listen on 127.0.0.1", c.listen)
+		case c.webCert == "":
+			return 0, fmt.Errorf("--listen %s: passwords would cross the network in the clear; give a certificate (--web-cert, --web-key), or listen on 127.0.0.1 and let a proxy on this machine end TLS (--behind-proxy)", c.listen)
+		}
+	}
+	if c.open == "" {
+		return 0, nil
+	}
+	r, err := access.ParseRole(c.open)
+	if err != nil {
+		return 0, fmt.Errorf("--open: %w", err)
+	}
+	return web.Role(r), nil
+}
+
+// letIn makes the site one that people sign in to.
+func letIn(ctx context.Context, c serveConfig, db *store.Store, site *web.Site) error {
+	keeper := &access.Keeper{Store: db}
+	site.Access = keeper
+	site.Audit = func(ctx context.Context, v web.Viewer, d web.Deed, refused error) error {
+		what, object := d.Name, d.Subject
+		if refused != nil {
+			what += ".refused"
+		}
+		if object == "" {
+			object = d.At.Terminal
+		}
+		return keeper.Note(ctx, v.User(), what, d.At.Estate, object, d.Detail)
+	}
+	if c.oidc == "" {
+		return nil
+	}
+	b, err := os.ReadFile(c.oidc)
+	if err != nil {
+		return fmt.Errorf("read OpenID configuration: %w", err)
+	}
+	var o access.OIDCConfig
+	d := toml.NewDecoder(bytes.NewReader(b))
+	if err := d.DisallowUnknownFields().Decode(&o); err != nil {
+		return fmt.Errorf("read OpenID configuration %s: %w", c.oidc, err)
+	}
+	if site.OIDC, err = access.NewOIDC(o, keeper); err != nil {
+		return fmt.Errorf("%s: %w", c.oidc, err)
+	}
+	return nil
+}
+
 // sweep keeps the store within its limits.
 func sweep(ctx context.Context, db *store.Store, l store.Limits, log *slog.Logger) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		gone, err := db.Sweep(ctx, l, time.Now())
+		if err == nil {
+			err = db.SweepAccess(ctx, time.Now().Add(-access.SessionLife), time.Now())
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"posdx/fleet/store"
+	"posdx/housetest"
 )
 
 // axeVersion is the release of axe-core that pages are held against (npm: axe-core, by Deque).
@@ -120,14 +121,14 @@ func TestDeskPages(t *testing.T) {
 		}
 		f := start(t, dir, "--mqtt-listen", "127.0.0.1:0")
 		if n > 100 {
-			eventually(t, "incidents are found", func() bool {
+			housetest.Until(t, "incidents are found", func() bool {
 				var inc struct{ Incidents []store.Incident }
 				f.get(t, "/api/v1/incidents", &inc)
 				return len(inc.Incidents) >= 1
 			})
 		}
 		if n > 0 {
-			eventually(t, "what ends is known", func() bool {
+			housetest.Until(t, "what ends is known", func() bool {
 				return strings.Count(get(t, f.page+"/expiry?format=csv"), "\n") > n/2
 			})
 		}

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"posdx/fleet/metrics"
 )
 
 // version is set by the linker.
@@ -40,6 +42,16 @@ func commands() []command {
 		{"list", "list the newest diagnoses of a running fleet", runList},
 		{"show", "show what a running fleet knows of one terminal", runShow},
 		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},
+		{"account", "who may sign in: list, add, change", runAccount},
+		{"token", "tokens of programs: list, add, revoke", runToken},
+		{"enroll", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
+		{"audit", "print the audit log, and prove that nothing in it was changed", runAudit},
+		{"backup", "keep a copy of everything while the fleet runs", runBackup},
+		{"restore", "make a data directory of such a copy", runRestore},
+		{"store", "look at a store, or take it back to the release before", runStore},
+		{"notify", "check who is told of incidents, or try it", runNotify},
+		{"rules", "print alerting rules for Prometheus", printer("rules", "Prints alerting rules for Prometheus over this fleet's metrics.", metrics.Rules)},
+		{"dashboard", "print a dashboard for Grafana", printer("dashboard", "Prints a dashboard to import into Grafana.", metrics.Dashboard)},
 		{"advisory-key", "make or show the key that signs what terminals are told", runAdvisoryKey},
 		{"version", "print the version and the knowledge inside", runVersion},
 	}
@@ -84,6 +96,9 @@ func flags(s stdio, name, args, does, example string) *flag.FlagSet {
 		fmt.Fprintf(f.Output(), "usage: posdx-fleet %s %s\n\n%s\n\nexample:\n  %s\n\noptions:\n", name, args, does, strings.ReplaceAll(example, "\n", "\n  "))
 		f.VisitAll(func(o *flag.Flag) {
 			kind, usage := flag.UnquoteUsage(o)
+			if o.DefValue != "" && o.DefValue != "false" && !strings.Contains(usage, "(default") {
+				usage += " (default " + o.DefValue + ")"
+			}
 			fmt.Fprintf(f.Output(), "  --%s %s\n        %s\n", o.Name, kind, usage)
 		})
 	}
@@ -93,6 +108,11 @@ func flags(s stdio, name, args, does, example string) *flag.FlagSet {
 // parse reads flags wherever they stand among the words and returns the words. When it returns false the command is
 // over and code is its exit code: help was asked for (on stdout, 0) or the usage was wrong (on stderr, 2).
 func parse(s stdio, f *flag.FlagSet, args []string, want int) (words []string, code int, ok bool) {
+	return parseWords(s, f, args, want, want)
+}
+
+// parseWords is parse with a least and a most number of words.
+func parseWords(s stdio, f *flag.FlagSet, args []string, least, most int) (words []string, code int, ok bool) {
 	for _, a := range args {
 		if a == "-h" || a == "-help" || a == "--help" {
 			f.SetOutput(s.out)
@@ -113,12 +133,30 @@ func parse(s stdio, f *flag.FlagSet, args []string, want int) (words []string, c
 		words = append(words, f.Arg(0))
 		args = f.Args()[1:]
 	}
-	if len(words) != want {
-		fmt.Fprintf(s.err, "posdx-fleet %s: %d arguments, want %d\n\n", f.Name(), len(words), want)
+	if len(words) < least || len(words) > most {
+		want := fmt.Sprint(least)
+		if most != least {
+			want = fmt.Sprintf("%d to %d", least, most)
+		}
+		fmt.Fprintf(s.err, "posdx-fleet %s: %d arguments, want %s\n\n", f.Name(), len(words), want)
 		f.Usage()
 		return nil, exitUsage, false
 	}
 	return words, exitOK, true
+}
+
+// printer is a command that prints a document.
+func printer(name, does string, doc func() []byte) func(context.Context, stdio, []string) int {
+	return func(_ context.Context, s stdio, args []string) int {
+		f := flags(s, name, "", does, "posdx-fleet "+name+" >FILE")
+		if _, code, ok := parse(s, f, args, 0); !ok {
+			return code
+		}
+		if _, err := s.out.Write(doc()); err != nil {
+			return failed(s, name, err)
+		}
+		return exitOK
+	}
 }
 
 // failed prints why a command ends and returns its exit code.

@@ -28,6 +28,7 @@ type testCase struct {
 		ActBy    []string `json:"act_by"`
 		Visit    *bool    `json:"visit"`
 		Abstain  *bool    `json:"abstain"`
+		Also     []string `json:"also"` // found besides: among the causes or in the document's also
 	} `json:"expect"`
 }
 
@@ -97,6 +98,11 @@ func (c *testCase) judge(d *report.Diagnosis) (wrong []string) {
 	}
 	if c.Expect.Visit != nil && *c.Expect.Visit != d.Causes[0].Act.Visit {
 		say("visit")
+	}
+	for _, id := range c.Expect.Also {
+		if !slices.Contains(ids, id) && !slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == id }) {
+			say("says nothing of " + id)
+		}
 	}
 	if c.Expect.Abstain != nil && *c.Expect.Abstain != d.Abstained {
 		say("abstain")

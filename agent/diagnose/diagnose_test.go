@@ -61,17 +61,6 @@ func TestOutcomesBelongToTheirTest(t *testing.T) {
 	}
 }
 
-// TestEveryCauseHasACase keeps the corpus complete.
-func TestEveryCauseHasACase(t *testing.T) {
-	k := knowledge(t)
-	list := readCases(t, "testdata/cases")
-	for _, c := range k.Causes {
-		if c.ID != report.Unexplained && !slices.ContainsFunc(list, func(x testCase) bool { return slices.Contains(x.Expect.Top, c.ID) }) {
-			t.Errorf("no case expects %s", c.ID)
-		}
-	}
-}
-
 // TestRoundTrip takes every fault of the path as evidence beside a code that a host just answered: none may come first.
 func TestRoundTrip(t *testing.T) {
 	k := knowledge(t)

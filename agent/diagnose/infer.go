@@ -389,15 +389,29 @@ func (s *state) solve() {
 			best = c
 		}
 	}
-	// How much is kept for what nobody thought of follows from how much was seen.
-	s.spare = spareFor(set, s.causes[best].witnesses)
+	s.cause(report.Unexplained).p = post.None
+	s.cause(report.Unexplained).present = post.None
+	s.keep(spareFor(set, s.causes[best].witnesses))
+}
+
+// keep takes back some of the certainty, by how little was seen: for what nobody thought of, and for the other causes that were
+// not ruled out, whose odds are drawn nearer to each other.
+func (s *state) keep(spare float64) {
+	s.spare = spare
+	others := s.f.Settings.SpareOthers
+	total := 0.0
 	for i := range s.causes {
-		s.causes[i].p *= 1 - s.spare
-		s.causes[i].present *= 1 - s.spare
+		total += math.Sqrt(s.causes[i].p)
 	}
-	rest := s.cause(report.Unexplained)
-	rest.p = post.None*(1-s.spare) + s.spare
-	rest.present = rest.p
+	for i := range s.causes {
+		c := &s.causes[i]
+		more := spare * others * math.Sqrt(c.p) / total
+		if c.ID == report.Unexplained {
+			more += spare * (1 - others)
+		}
+		c.p += more - spare*c.p
+		c.present = min(1, c.present+more-spare*c.present)
+	}
 }
 
 // inPairs returns how probable the named pairs with a cause are.
@@ -498,3 +512,10 @@ func (w *Weighing) Weigh(f *codes.Inference, each func(cause string, p float64))
 
 // ramp rises from 0 at a to 1 at b, whichever is larger.
 func ramp(x, a, b float64) float64 { return max(0, min(1, (x-a)/(b-a))) }
+
+// Findings calls each for every finding with its strength.
+func (w *Weighing) Findings(each func(name string, strength float64)) {
+	for i := range w.s.signs {
+		each(w.s.signs[i].Name, w.s.signs[i].strength)
+	}
+}

@@ -91,6 +91,15 @@ func (r *Reading) linkStates() (up, down, fell []string) {
 			up = note(up, linkKind(&links[i]))
 		}
 	}
+	// An interface with an address and a way out is up, though nobody looked at its carrier.
+	addresses := r.All(NetAddress)
+	for i := range addresses {
+		it := &addresses[i]
+		looked := slices.ContainsFunc(links, func(l Item) bool { return linkKind(&l) == linkKind(it) })
+		if routes, known := it.num(DefaultRoutes); !looked && it.Fresh >= 1 && !it.Bad() && known && routes > 0 {
+			up = note(up, linkKind(it))
+		}
+	}
 	for i := range links {
 		it := &links[i]
 		kind := linkKind(it)

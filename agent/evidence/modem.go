@@ -1,6 +1,10 @@
 package evidence
 
-import "strings"
+import (
+	"strings"
+
+	"posdx/agent/report"
+)
 
 // 3GPP 24.008 10.5.6.6 (24.301 9.9.4.4) causes of a refused data connection: 8 is operator determined barring; 27 missing
 // or unknown APN, 29 authentication failed, 30 rejected by the gateway, 32 and 33 service not supported or not subscribed.
@@ -42,6 +46,7 @@ func (r *Reading) mobile() {
 	if r.Other("cellular") && r.Other("ppp") {
 		return
 	}
+	r.unheard()
 	if it := r.First(ModemRegistration); it != nil && it.str(State) == "searching" {
 		r.add(pick(r.strength("signal.ok") > 0.3, "reg.searching-good", "reg.searching"), it, 1)
 	}
@@ -55,11 +60,10 @@ func (r *Reading) mobile() {
 	case "refused":
 		r.add("apn.bad", it, 1)
 	case "none":
-		if it.isNot(Attached) {
-			r.add("apn.none", it, choose(r.has("reg.ok"), 0.6, 0.2))
-		} else {
-			r.add("apn.none", it, 1)
-		}
+		// What is not attached has no data connection either: that is the network's refusal, or its absence.
+		detached := choose(it.isNot(Attached), 1-r.strength("reg.ok"), 0)
+		r.add("apn.detached", it, detached)
+		r.add("apn.none", it, (1-detached)*choose(it.isNot(Attached), 0.6, 1))
 	case "ok":
 		if it.Bad() {
 			r.add("apn.none", it, 0.5) // so whoever sent it says
@@ -69,4 +73,26 @@ func (r *Reading) mobile() {
 	default:
 		r.add("apn.none", it, choose(it.Bad(), 0.5, 0))
 	}
+}
+
+// unheard notes that several questions were put to the modem and none was answered: each by itself may be anything, all of them
+// together are a modem that is silent.
+func (r *Reading) unheard() {
+	asked := 0
+	for _, e := range r.Missing {
+		reason, _ := e.Facts.Str("reason")
+		switch {
+		case !strings.HasPrefix(e.Check, "modem."):
+		case reason == report.ReasonTimeout || reason == report.ReasonMasked:
+			asked++
+		default:
+			return // somebody else has the port, or nobody may ask
+		}
+	}
+	for i := range r.Items {
+		if strings.HasPrefix(r.Items[i].Check, "modem.") && r.Items[i].Fresh >= 1 {
+			return
+		}
+	}
+	r.put("modem.unheard", nil, nil, ramp(float64(asked), 1, 5))
 }

@@ -9,7 +9,7 @@ type stretch struct {
 func (p stretch) clean() float64 { return (1 - p.loss) * (1 - max(p.lag, p.slow)) }
 
 // paths looks at loss and delay. Loss to two unrelated places is the line; loss to one alone is that place.
-func (r *Reading) paths() {
+func (r *Reading) paths(n reachability) {
 	list := r.All(NetPath)
 	var all []stretch
 	for i := range list {
@@ -24,7 +24,12 @@ func (r *Reading) paths() {
 		}
 		all = append(all, p)
 	}
-	r.losses(all)
+	r.losses(all, n)
+	for _, p := range all {
+		if loss, known := p.num(LossPct); known && loss < pingDoubt && p.IsHost() {
+			r.add("path.host-alive", p.Item, 1)
+		}
+	}
 	for i, p := range all {
 		others := 0.0
 		for j, q := range all {
@@ -38,7 +43,7 @@ func (r *Reading) paths() {
 }
 
 // losses adds what the paths say of loss, and the good news that is left.
-func (r *Reading) losses(all []stretch) {
+func (r *Reading) losses(all []stretch, n reachability) {
 	var worst, second, clean *stretch
 	for i := range all {
 		p := &all[i]
@@ -61,7 +66,9 @@ func (r *Reading) losses(all []stretch) {
 	}
 	r.add("path.loss-all", worst.Item, shared)
 	alone := "path.loss"
-	if second != nil && worst.IsHost() && shared == 0 {
+	loss, _ := worst.num(LossPct)
+	elsewhere := n.internetOK != nil && loss >= allLost // nothing of the host comes back, another place answers: no loss of the line
+	if worst.IsHost() && (second != nil && shared == 0 || elsewhere) {
 		alone = "path.loss-host"
 	}
 	r.add(alone, worst.Item, worst.loss-shared)

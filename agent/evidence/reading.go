@@ -60,8 +60,38 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 			r.Missing = append(r.Missing, e)
 		}
 	}
+	r.doubt()
 	r.Kind = r.activeBearer()
 	return r
+}
+
+// doubted is what is left of a look that found all well, where another at the same moment found the same thing broken: what
+// comes and goes is broken.
+const doubted = 0.3
+
+// doubt weighs two looks that contradict each other.
+func (r *Reading) doubt() {
+	for i := range r.Items {
+		for j := i + 1; j < len(r.Items); j++ {
+			a, b := &r.Items[i], &r.Items[j]
+			if a.Check != b.Check || a.Subject != b.Subject {
+				break
+			}
+			if a.AgeMS != b.AgeMS || a.Bad() == b.Bad() || Check(a.Check) == FleetAdvisory {
+				continue
+			}
+			if good := pickItem(a.Bad(), b, a); good.Fresh == max(a.Fresh, b.Fresh) {
+				good.Fresh *= doubted
+			}
+		}
+	}
+}
+
+func pickItem(b bool, x, y *Item) *Item {
+	if b {
+		return x
+	}
+	return y
 }
 
 // trim keeps the freshest pieces of evidence when there are too many.
@@ -130,6 +160,7 @@ func (r *Reading) Findings(s Sale) []Finding {
 	r.changes()
 	r.single()
 	r.clockOfEvent()
+	r.turned()
 	r.links()
 	r.addresses()
 	r.routers()
@@ -182,6 +213,15 @@ func (r *Reading) strength(name string) float64 {
 		}
 	}
 	return 0
+}
+
+// most returns how strongly the strongest of some findings shows.
+func (r *Reading) most(names ...string) float64 {
+	top := 0.0
+	for _, n := range names {
+		top = max(top, r.strength(n))
+	}
+	return top
 }
 
 // single makes the findings that one check shows by itself. Good news of a part of the terminal counts only if no other

@@ -123,8 +123,8 @@ func ReadAdvisory(topic string, payload []byte, keys []ed25519.PublicKey) (Advis
 	if len(keys) > 0 && !signed(topic, payload, keys) {
 		return a, ErrUnsigned
 	}
-	if err := json.Unmarshal(payload, &a); err != nil {
-		return a, fmt.Errorf("advisory: %w", err)
+	if err := Decode(payload, &a); err != nil {
+		return Advisory{}, fmt.Errorf("advisory: %w", err)
 	}
 	return a, nil
 }

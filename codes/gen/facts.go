@@ -65,7 +65,7 @@ func brief(list []string) string {
 // table returns the facts for people.
 func table(k *codes.Knowledge) []byte {
 	var b bytes.Buffer
-	b.WriteString("# Checks and their facts\n\nGenerated from `data/checks.tsv` and `data/facts.tsv` by `go generate ./codes`. A fact marked *app* may be reported by the payment\n" +
+	b.WriteString("# Checks and their facts\n\nGenerated from `data/checks.txt` by `go generate ./codes`. A fact marked *app* may be reported by the payment\n" +
 		"application; one marked *shown* is read by no finding, for the reason given.\n")
 	for _, c := range k.Checks {
 		fmt.Fprintf(&b, "\n## %s\n\n%s · %s. Depth %s, fresh for %g s.\n\n| fact | values | |\n|---|---|---|\n", c.Name, c.Title.EN, c.Title.ZH, c.Depth, c.Fresh)

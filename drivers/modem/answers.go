@@ -77,6 +77,7 @@ type registered struct {
 	stat  int // -1: not answered
 	act   int // access technology, -1 if not said
 	cause int // of 24.008 or 24.301, why the network refused; 0 if not said
+	area  string
 }
 
 // parseReg reads a line in either form, the answer "n,stat[,lac,ci[,act…]]" or the unasked "stat[,lac,ci[,act…]]": both
@@ -97,7 +98,10 @@ func parseReg(line string) (r registered, ok bool) {
 	if !ok || stat > statMax {
 		return unanswered, false
 	}
-	r = registered{stat, -1, 0}
+	r = registered{stat: stat, act: -1}
+	if len(f) > at+1 && len(f[at+1].text) >= 4 {
+		r.area = areaOf(f[at+1].text)
+	}
 	act := at + 3
 	if len(f) > at+4 && len(f[at+2].text) <= 2 && len(f[at+3].text) > 3 {
 		act++
@@ -120,7 +124,7 @@ func parseReg(line string) (r registered, ok bool) {
 const statMax = 11
 
 // unanswered is a registration that was not told.
-var unanswered = registered{-1, -1, 0}
+var unanswered = registered{stat: -1, act: -1}
 
 // small reads a number of one or two digits, with zeros before it or not.
 func small(s string) (int, bool) {
@@ -146,7 +150,7 @@ func (r registered) state() Registration {
 }
 
 // RegistrationOf maps a stat of 27.007 7.2, which is how ModemManager numbers them, too.
-func RegistrationOf(stat int) Registration { return registered{stat, -1, 0}.state() }
+func RegistrationOf(stat int) Registration { return registered{stat: stat, act: -1}.state() }
 
 // tech maps an access technology of 27.007 7.3.
 func tech(act int) string {
@@ -191,7 +195,21 @@ type pdpContext struct {
 	cid     int
 	active  bool
 	address netip.Addr
+	v4, v6  bool
 	apn     string
+}
+
+// Family names what addresses somebody has: v4, v6, both, "" for none.
+func Family(v4, v6 bool) string {
+	switch {
+	case v4 && v6:
+		return "both"
+	case v4:
+		return "v4"
+	case v6:
+		return "v6"
+	}
+	return ""
 }
 
 // contexts are those of a modem, in the order in which it told of them.
@@ -231,10 +249,14 @@ func (l *contexts) states(lines []string) (known bool) {
 func (l *contexts) addresses(lines []string) {
 	l.each(lines, 2, func(c *pdpContext, f []field) {
 		for _, text := range f[1:] {
-			if a, ok := address(text.text); ok && !a.IsUnspecified() {
-				c.address = a
-				return
+			a, ok := address(text.text)
+			if !ok || a.IsUnspecified() {
+				continue
 			}
+			if !c.address.IsValid() {
+				c.address = a
+			}
+			c.v4, c.v6 = c.v4 || a.Unmap().Is4(), c.v6 || !a.Unmap().Is4()
 		}
 	})
 }

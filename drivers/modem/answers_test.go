@@ -80,7 +80,7 @@ func TestParseReg(t *testing.T) {
 }
 
 func TestRegistration(t *testing.T) {
-	r := func(stat int) registered { return registered{stat, -1, 0} }
+	r := func(stat int) registered { return registered{stat: stat, act: -1} }
 	no := unanswered
 	for _, c := range []struct {
 		cs, eps, gprs registered

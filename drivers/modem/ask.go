@@ -30,7 +30,10 @@ type Report struct {
 	SIM          SIM
 	Radio        Radio
 	Registration Registration // "" if the modem answered none of the questions
-	Tech         string       // 2g 3g 4g 5g, "" if not known
+	Tech         string       // in use: 2g 3g 4g 5g, "" if not known
+	Best         string       // the newest that the modem can use, "" if not known; asked only of one that is on none newer than 3g
+	Operator     string       // MCC and MNC of the network that serves it: 46000, "" if not known
+	Area         string       // its tracking or location area in hexadecimal, "" if not known
 	Signals      []Signal
 	Bearer       Bearer
 	Line         Line // of a dial-up modem
@@ -55,6 +58,7 @@ type Bearer struct {
 	Attached, AttachedKnown bool
 	Active, ActiveKnown     bool
 	Address                 netip.Addr // invalid if none
+	Family                  string     // v4 v6 both: what addresses the context has, "" if not known
 	APN, APNKnown           bool       // the context's access point is the configured one
 	Cause                   string     // why the last context or call ended, as the modem says it; "" if all is well or it is silent
 }
@@ -91,6 +95,7 @@ func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) 
 	v.radio()
 	v.signal(max(c.Samples, 1))
 	v.bearer(c)
+	v.surroundings()
 	return r, v.err
 }
 
@@ -105,6 +110,7 @@ type visit struct {
 	r     *Report
 	err   error
 	told2 bool // +COPS: 2
+	cops  bool // it was asked whose network it is
 }
 
 // ask returns the answer's lines; what the modem refused is in refused.
@@ -124,7 +130,40 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 		}
 		return nil, nil
 	}
+	for _, line := range lines {
+		operator, area := networkIn(line)
+		if v.r.Operator == "" {
+			v.r.Operator = operator
+		}
+		if v.r.Area == "" {
+			v.r.Area = area
+		}
+	}
 	return lines, nil
+}
+
+// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country has
+// switched off is no matter of signal or SIM.
+func (v *visit) surroundings() {
+	if on := v.r.Registration; v.r.Operator == "" && !v.cops && (on == RegHome || on == RegRoaming) {
+		v.ask("AT+COPS?", "+COPS:")
+	}
+	if q := v.r.profile().place; q != "" && v.r.Area == "" && v.r.Radio == RadioOn {
+		v.ask(q, "+QENG:")
+	}
+	if v.r.Best = v.r.Tech; v.r.Best == "4g" || v.r.Best == "5g" || v.err != nil {
+		return
+	}
+	lines, _ := v.ask("AT+WS46=?", "+WS46:")
+	v.r.Best = higher(v.r.Best, abilities(lines))
+	switch {
+	case twoG(v.r.Maker, v.r.Model):
+		v.r.Best = higher(v.r.Best, "2g")
+	case threeG(v.r.Model):
+		v.r.Best = higher(v.r.Best, "3g")
+	case len(lines) == 0: // being on an old network says nothing of what it could use
+		v.r.Best = ""
+	}
 }
 
 func (v *visit) identity() {
@@ -213,6 +252,9 @@ func (v *visit) registration() {
 		for _, line := range lines {
 			if r, ok := parseReg(line); ok {
 				last = r
+				if v.r.Area == "" && (r.state() == RegHome || r.state() == RegRoaming) {
+					v.r.Area = r.area
+				}
 			}
 		}
 		return last
@@ -250,6 +292,7 @@ func (v *visit) registration() {
 		}
 	}
 	// +COPS? is a look; +COPS=? would search for minutes and stop the data.
+	v.cops = true
 	lines, _ := v.ask("AT+COPS?", "+COPS:")
 	for _, line := range lines {
 		f := fields(after(line))
@@ -369,7 +412,7 @@ func (v *visit) bearer(c Config) {
 		}
 	}
 	if best, ok := list.best(c); ok {
-		b.Active, b.Address = best.active, best.address
+		b.Active, b.Address, b.Family = best.active, best.address, Family(best.v4, best.v6)
 		if c.APN != "" && best.apn != "" {
 			b.APN, b.APNKnown = SameAPN(best.apn, c.APN), true
 		}

@@ -15,6 +15,7 @@ type profile struct {
 	signal []signalQuestion
 	sim    simQuestion
 	tech   techQuestion
+	place  string // a question whose answer names the area that the modem is in, where no other does
 }
 
 type signalQuestion struct {
@@ -42,6 +43,7 @@ func profiles() []profile {
 			signal: []signalQuestion{{"AT+QCSQ", "+QCSQ:", last(parseQCSQ)}, {`AT+QENG="servingcell"`, "+QENG:", parseQENG}},
 			sim:    simQuestion{"AT+QSIMSTAT?", "+QSIMSTAT:", parseQSIMSTAT},
 			tech:   techQuestion{"AT+QNWINFO", "+QNWINFO:", parseQNWINFO},
+			place:  `AT+QENG="servingcell"`,
 		},
 		{
 			maker:  "simcom",
@@ -112,6 +114,9 @@ func twoG(maker, model string) bool {
 	model = strings.TrimPrefix(strings.TrimPrefix(model, "SIMCOM_"), "QUECTEL_")
 	if strings.Contains(maker, "WAVECOM") || strings.Contains(model, "MULTIBAND") || strings.Contains(model, "900E") {
 		return true
+	}
+	if strings.HasPrefix(model, "SIM70") && len(model) > 6 && model[6] == '0' { // SIM7000, 7020, 7070, 7080: LTE-M and NB-IoT
+		return false
 	}
 	for _, p := range []string{
 		"SIM300", "SIM340", "SIM508", "SIM700", "SIM800", "SIM808", "SIM840", "SIM868", "SIM900", "SIM908", // SIMCom

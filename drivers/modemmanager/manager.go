@@ -45,6 +45,7 @@ const (
 	packetDetached, packetAttached   = 1, 2
 	powerOff, powerLow               = 1, 2
 	bits2G, bits3G, bits4G, bits5G   = 0x1e, 0x3fe0, 1<<14 | 1<<16 | 1<<17, 1 << 15
+	can4G, can5G                     = 1 << 3, 1 << 6
 	bearersMax                       = 8
 	qualityFloor, qualitySpan        = -113.0, 62.0 // 0 and 100 % are +CSQ 0 and 31, for every kind of modem
 )
@@ -112,6 +113,8 @@ func ask(ctx context.Context, socket string, ttys []string, c modem.Config) (r m
 type managed struct {
 	ports                                   []string
 	state, failed, lock, stat, packet, bits int
+	can                                     int // MMModemCapability
+	operator                                string
 	power                                   int
 	reg3gpp                                 bool
 	quality                                 uint32
@@ -169,6 +172,8 @@ func (m *managed) read(iface string, at *wire) {
 				m.power = v.integer()
 			case "AccessTechnologies":
 				m.bits = v.integer()
+			case "CurrentCapabilities":
+				m.can = v.integer()
 			case "SignalQuality":
 				m.quality, m.recent, _ = v.pair()
 			}
@@ -180,6 +185,8 @@ func (m *managed) read(iface string, at *wire) {
 				m.stat = v.integer()
 			case "PacketServiceState":
 				m.packet = v.integer()
+			case "OperatorCode":
+				m.operator = v.word()
 			}
 		})
 	case signalIface:
@@ -250,6 +257,13 @@ func (m *managed) report(r *modem.Report) {
 			break
 		}
 	}
+	r.Operator = modem.PLMN(m.operator)
+	switch {
+	case m.can&can5G != 0:
+		r.Best = "5g"
+	case m.can&can4G != 0:
+		r.Best = "4g"
+	}
 	s := m.signal
 	if !s.Known() && m.recent && m.quality > 0 && m.quality <= 100 {
 		s.RSSI = int(math.Round(qualityFloor + qualitySpan*float64(m.quality)/100))
@@ -270,6 +284,7 @@ func readBearer(body wire, c modem.Config, b *modem.Bearer) error {
 	var connected bool
 	var apn, cause string
 	var address netip.Addr
+	var v4, v6 bool
 	body.properties(func(name string, v variant) {
 		switch name {
 		case "Connected":
@@ -282,7 +297,12 @@ func readBearer(body wire, c modem.Config, b *modem.Bearer) error {
 			})
 		case "Ip4Config", "Ip6Config":
 			v.properties(func(name string, v variant) {
-				if a, err := netip.ParseAddr(v.word()); name == "address" && err == nil && !address.IsValid() {
+				a, err := netip.ParseAddr(v.word())
+				if name != "address" || err != nil {
+					return
+				}
+				v4, v6 = v4 || a.Is4(), v6 || a.Is6()
+				if !address.IsValid() {
 					address = a
 				}
 			})
@@ -295,6 +315,7 @@ func readBearer(body wire, c modem.Config, b *modem.Bearer) error {
 	}
 	if connected {
 		b.Active, b.ActiveKnown, b.Address, b.Cause = true, true, address, ""
+		b.Family = modem.Family(v4, v6)
 	}
 	if c.APN != "" && apn != "" && (connected || !b.APNKnown) {
 		b.APN, b.APNKnown = modem.SameAPN(apn, c.APN), true

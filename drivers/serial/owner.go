@@ -18,7 +18,7 @@ import (
 type Owner struct {
 	PID     int    // 0 if not known
 	Command string // its name as the kernel has it, "" if not known
-	By      string // lock-file, flock, descriptor, exclusive
+	By      string // lock-file, flock, descriptor, terminal (it is that process's controlling terminal), exclusive
 }
 
 func (o Owner) String() string {
@@ -138,7 +138,8 @@ func holders(r roots, path string, node unix.Stat_t) (Use, error) {
 	if err != nil {
 		return Use{}, fmt.Errorf("owner of %s: %w", path, err)
 	}
-	var use Use
+	// Where /proc is mounted with hidepid, others' processes are not even listed. The first one is never ours.
+	use := Use{Blind: !alive(r, 1)}
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
 		if err != nil || pid == os.Getpid() {
@@ -148,6 +149,9 @@ func holders(r roots, path string, node unix.Stat_t) (Use, error) {
 		fds, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrPermission) {
 			use.Blind = true
+			if controls(r, pid, node) { // all that a hidden process shows of its descriptors
+				return Use{Held: true, Owner: Owner{PID: pid, Command: command(r, pid), By: "terminal"}}, nil
+			}
 		}
 		for _, fd := range fds {
 			link := filepath.Join(dir, fd.Name())
@@ -160,17 +164,56 @@ func holders(r roots, path string, node unix.Stat_t) (Use, error) {
 				continue
 			}
 			var st unix.Stat_t
-			if unix.Stat(link, &st) == nil && same(st, node) {
+			if unix.Stat(link, &st) != nil {
+				continue
+			}
+			if same(st, node) {
 				return Use{Held: true, Owner: Owner{PID: pid, Command: command(r, pid), By: "descriptor"}}, nil
+			}
+			if another(st) && controls(r, pid, node) {
+				return Use{Held: true, Owner: Owner{PID: pid, Command: command(r, pid), By: "terminal"}}, nil
 			}
 		}
 	}
 	return use, nil
 }
 
+// same tells whether two descriptors are of one device. The numbers of a pty's tty are its own within one mount of devpts
+// only: a container has another mount, with the same numbers.
 func same(a, b unix.Stat_t) bool {
-	if b.Mode&unix.S_IFMT == unix.S_IFCHR {
+	if b.Mode&unix.S_IFMT == unix.S_IFCHR && !isPTY(b) {
 		return a.Mode&unix.S_IFMT == unix.S_IFCHR && a.Rdev == b.Rdev
 	}
 	return a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// isPTY tells whether a device is a tty of devpts (linux/major.h, UNIX98_PTY_SLAVE_MAJOR and the seven after it).
+func isPTY(st unix.Stat_t) bool {
+	major := unix.Major(uint64(st.Rdev))
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && major >= 136 && major <= 143
+}
+
+// another tells whether a device is another name of some tty: /dev/tty, or /dev/console, which may be a serial port.
+func another(st unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && (uint64(st.Rdev) == unix.Mkdev(5, 0) || uint64(st.Rdev) == unix.Mkdev(5, 1))
+}
+
+// controls tells whether a device is a process's controlling terminal, as /proc/PID/stat has it for everybody to read
+// (proc_pid_stat(5), field 7). A pty's number there does not say of which mount.
+func controls(r roots, pid int, node unix.Stat_t) bool {
+	if node.Mode&unix.S_IFMT != unix.S_IFCHR || isPTY(node) {
+		return false
+	}
+	b, err := os.ReadFile(filepath.Join(r.proc, strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte(" ")) // a name may hold spaces and brackets
+	w := bytes.Fields(rest)                                                 // state ppid pgrp session tty_nr
+	if len(w) < 5 {
+		return false
+	}
+	n, err := strconv.ParseInt(string(w[4]), 10, 32)
+	major, minor := uint32(n)>>8&0xfff, uint32(n)&0xff|uint32(n)>>12&0xfff00
+	return err == nil && unix.Mkdev(major, minor) == uint64(node.Rdev)
 }

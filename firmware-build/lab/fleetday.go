@@ -175,7 +175,7 @@ func morning(ctx context.Context, out io.Writer, n int, seed uint64, bin, listen
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "posdx-fleet"), "serve", "--data", dir, "--listen", listen, "--mqtt-listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "posdx-fleet"), "serve", "--open", "admin", "--data", dir, "--listen", listen, "--mqtt-listen", "127.0.0.1:0")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	pipe, err := cmd.StderrPipe()

@@ -202,7 +202,7 @@ func tail(log string) string {
 }
 
 func startFleet(ctx context.Context, o options) (*process, error) {
-	c := exec.Command(filepath.Join(o.bin, "posdx-fleet"), "serve", "--listen", o.listen, "--mqtt-listen", o.mqtt, "--data", filepath.Join(o.dir, "fleet"))
+	c := exec.Command(filepath.Join(o.bin, "posdx-fleet"), "serve", "--open", "admin", "--listen", o.listen, "--mqtt-listen", o.mqtt, "--data", filepath.Join(o.dir, "fleet"))
 	p, err := start("posdx-fleet", filepath.Join(o.dir, "fleet.log"), c)
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ type Need struct {
 }
 
 // Published suits one minute of a service with thousands of calls.
-var Published = Need{Chance: 0.05, Excess: 10, Ratio: 1.5, Another: 10}
+var Published = Need{Chance: 0.05, Excess: 20, Ratio: 1.8, Another: 10}
 
 // A Leaf is one combination of values with what happened to it.
 type Leaf struct {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,66 +14,146 @@ import (
 
 // A store of an earlier release is brought to this one's with all that is in it; one of a later release is refused.
 func TestStoresOfEarlierReleasesAreTakenOn(t *testing.T) {
-	script, err := os.ReadFile("testdata/version1.sql")
+	earlier(t, func(t *testing.T, version int, driver, dsn, address string) {
+		db := asWritten(t, version, driver, dsn)
+
+		// Two processes of the new release start at once.
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				s, err := Open(t.Context(), address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer s.Close()
+				row, err := s.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001")
+				if err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
+					t.Errorf("the diagnosis: %v %s", err, row.Body)
+				}
+				term, err := s.Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"})
+				if err != nil || term.State != "online" || len(term.Streams) != 1 {
+					t.Errorf("the terminal: %v %+v", err, term)
+				}
+				list, err := s.Incidents(t.Context(), 0)
+				if err != nil || len(list) != 1 || list[0].Key != "unionpay" {
+					t.Errorf("the incident: %v %+v", err, list)
+				}
+			})
+		}
+		wg.Wait()
+
+		if _, err := db.Exec("UPDATE meta SET version = 1000"); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		if _, err := Open(t.Context(), address); err == nil || !strings.Contains(err.Error(), "version 1000") {
+			t.Errorf("a store of a later release: %v", err)
+		}
+	})
+}
+
+// earlier runs a test for every release's store and each kind of database.
+func earlier(t *testing.T, test func(t *testing.T, version int, driver, dsn, address string)) {
+	for v := 1; v < schemaVersion; v++ {
+		t.Run(fmt.Sprint("version ", v), func(t *testing.T) {
+			t.Run("sqlite", func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "fleet.db")
+				test(t, v, "sqlite", file, "sqlite:"+file)
+			})
+			t.Run("postgres", func(t *testing.T) {
+				a := Postgres(t)
+				test(t, v, "pgx", a, a)
+			})
+		})
+	}
+}
+
+// asWritten makes a store as a release wrote it. PACKED'…' is a text of hexadecimal bytes.
+func asWritten(t *testing.T, version int, driver, dsn string) *sql.DB {
+	t.Helper()
+	script, err := os.ReadFile(fmt.Sprintf("testdata/version%d.sql", version))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, open := range map[string]func(t *testing.T) (driver, dsn, address string){
-		"sqlite": func(t *testing.T) (string, string, string) {
-			file := filepath.Join(t.TempDir(), "fleet.db")
-			return "sqlite", file, "sqlite:" + file
-		},
-		"postgres": func(t *testing.T) (string, string, string) {
-			a := Postgres(t)
-			return "pgx", a, a
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			driver, dsn, address := open(t)
-			db, err := sql.Open(driver, dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			types := (&Store{pg: driver == "pgx"}).types
-			for stmt := range strings.SplitSeq(string(script), ";\n") {
-				if _, err := db.Exec(types(stmt)); err != nil {
-					t.Fatalf("%v in %s", err, stmt)
-				}
-			}
-
-			// Two processes of the new release start at once.
-			var wg sync.WaitGroup
-			for range 2 {
-				wg.Go(func() {
-					s, err := Open(t.Context(), address)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer s.Close()
-					row, err := s.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001")
-					if err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
-						t.Errorf("the diagnosis: %v %s", err, row.Body)
-					}
-					term, err := s.Terminal(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"})
-					if err != nil || term.State != "online" || len(term.Streams) != 1 {
-						t.Errorf("the terminal: %v %+v", err, term)
-					}
-					list, err := s.Incidents(t.Context(), 0)
-					if err != nil || len(list) != 1 || list[0].Key != "unionpay" {
-						t.Errorf("the incident: %v %+v", err, list)
-					}
-				})
-			}
-			wg.Wait()
-
-			if _, err := db.Exec("UPDATE meta SET version = 1000"); err != nil {
-				t.Fatal(err)
-			}
-			db.Close()
-			if _, err := Open(t.Context(), address); err == nil || !strings.Contains(err.Error(), "version 1000") {
-				t.Errorf("a store of a later release: %v", err)
-			}
-		})
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { db.Close() })
+	s, bytes := &Store{pg: driver == "pgx"}, "x'"
+	if s.pg {
+		bytes = `'\x`
+	}
+	for stmt := range strings.SplitSeq(string(script), ";\n") {
+		if _, err := db.Exec(strings.ReplaceAll(s.types(stmt), "PACKED'", bytes)); err != nil {
+			t.Fatalf("%v in %s", err, stmt)
+		}
+	}
+	return db
+}
+
+// A store that this release has raised goes back to the one before with all that it can hold, and nothing else.
+func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
+	earlier(t, func(t *testing.T, version int, driver, dsn, address string) {
+		db := asWritten(t, version, driver, dsn)
+		shape := func() string { return shapeOf(t, db, driver) }
+		before := shape()
+		s, err := Open(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if before == shape() {
+			t.Fatal("nothing was raised")
+		}
+		if err := s.Down(t.Context(), schemaVersion+1); err == nil {
+			t.Error("back to a later one")
+		}
+		if version < 2 {
+			if err := s.Down(t.Context(), version); err == nil || !strings.Contains(err.Error(), "backup") {
+				t.Error("packed diagnoses for a release that cannot read them:", err)
+			}
+			return
+		}
+		if err := s.Down(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		if after := shape(); after != before {
+			t.Errorf("is\n%s\nwas\n%s", after, before)
+		}
+		again, err := Open(t.Context(), address)
+		if err != nil {
+			t.Fatal("and up again:", err)
+		}
+		defer again.Close()
+		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
+			t.Errorf("the diagnosis: %v %s", err, row.Body)
+		}
+	})
+}
+
+// shapeOf lists tables, columns and indexes.
+func shapeOf(t *testing.T, db *sql.DB, driver string) string {
+	t.Helper()
+	q := "SELECT m.name || ' ' || c.name || ' ' || c.type FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' " +
+		"UNION SELECT 'index ' || name FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+	if driver == "pgx" {
+		q = "SELECT table_name || ' ' || column_name || ' ' || data_type FROM information_schema.columns WHERE table_schema = current_schema() " +
+			"UNION SELECT 'index ' || indexname FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+	}
+	rows, err := db.Query(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	return strings.Join(list, "\n")
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +38,7 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
-		dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
+		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		if s.write, err = sql.Open("sqlite", dsn); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
 		}
@@ -62,6 +62,10 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	return s, nil
+}
+
+func liteAddress(path string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)"
 }
 
 // Close lets go of the store; no other call may be under way.
@@ -100,7 +104,7 @@ var migrations = map[int][]string{
 			at BIGINT NOT NULL, received BIGINT NOT NULL,
 			PRIMARY KEY (estate, terminal, diagnosis))`,
 	},
-	2: append([]string{
+	2: slices.Concat([]string{
 		`ALTER TABLE diagnoses ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE diagnoses ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0`,
 		`ALTER TABLE terminals ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0`,
@@ -108,7 +112,7 @@ var migrations = map[int][]string{
 		diagnosesReceived,
 		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
-	}, desk...),
+	}, desk, accessTables),
 }
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
@@ -306,7 +310,7 @@ var tables = append([]string{
 		at BIGINT NOT NULL, received BIGINT NOT NULL,
 		p DOUBLE PRECISION NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT '',
 		PRIMARY KEY (estate, terminal, diagnosis))`,
-}, desk...)
+}, slices.Concat(desk, accessTables)...)
 
 // sql rewrites the question marks of a statement to what the database understands. No statement here holds one in a text.
 func (s *Store) sql(stmt string) string {

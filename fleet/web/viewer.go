@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"posdx/agent/report"
+	"posdx/fleet/access"
 	"posdx/fleet/store"
 )
 
@@ -25,6 +26,8 @@ type Viewer struct {
 	Name    string
 	Role    Role
 	Estates store.Estates // that this one may see; nil: all
+
+	user access.User
 }
 
 // May tells whether the viewer has a role, for what a page offers.
@@ -41,12 +44,12 @@ func WithViewer(ctx context.Context, v Viewer) context.Context {
 	return context.WithValue(ctx, viewerKey{}, v)
 }
 
-// viewer is who asks. Where nothing says it the site is reached only by its own machine, or by who has the token.
+// viewer is who asks: nobody, who sees nothing, where nothing says it.
 func viewer(r *http.Request) Viewer {
 	if v, ok := r.Context().Value(viewerKey{}).(Viewer); ok {
 		return v
 	}
-	return Viewer{Name: "admin", Role: RoleAdmin}
+	return Viewer{Estates: store.Estates{}}
 }
 
 // A Deed is what a form did, as the audit keeps it.
@@ -102,3 +105,6 @@ func (s *Site) post(name string, least Role, do form) http.HandlerFunc {
 		http.Redirect(w, r, to, http.StatusSeeOther)
 	}
 }
+
+// User is the account or token behind a viewer.
+func (v Viewer) User() access.User { return v.user }

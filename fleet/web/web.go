@@ -4,7 +4,6 @@ package web
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"embed"
 	"encoding/hex"
 	"encoding/json"
@@ -15,10 +14,13 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"posdx/agent/report"
 	"posdx/codes"
+	"posdx/fleet/access"
+	"posdx/fleet/enroll"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 )
@@ -73,6 +75,10 @@ type source interface {
 	SaveView(ctx context.Context, v store.View) error
 	DropView(ctx context.Context, who string, no int64) error
 	Alive(ctx context.Context) error
+
+	Accounts(ctx context.Context) ([]store.Account, error)
+	Tokens(ctx context.Context) ([]store.Token, error)
+	Audits(ctx context.Context, f store.AuditFilter) ([]store.AuditEntry, error)
 }
 
 // A Site serves the fleet over HTTP.
@@ -82,7 +88,6 @@ type Site struct {
 	Knowledge *codes.Knowledge
 	Metrics   http.Handler
 	Connected func() bool // is there a session with the broker?
-	Token     string      // what a reader must show, empty for a site that only its own machine reaches
 	Log       *slog.Logger
 	Stop      context.Context // its end lets go of the open pages
 	Bills     []*sbom.Bill    // of what terminals run; none: nobody gave any
@@ -93,6 +98,16 @@ type Site struct {
 	// Audit keeps what a form did, or why it was refused; nil: nobody does. What it returns, the reader is told.
 	Audit func(ctx context.Context, v Viewer, d Deed, refused error) error
 
+	Access *access.Keeper // lets people and programs in; nil: the site is open
+	Open   Role           // of everybody who reaches an open site
+	OIDC   *access.OIDC   // another way to sign in; nil: none
+	Secure bool           // reached by https only
+
+	Enroll  *enroll.Authority // issues terminals' certificates; nil: nobody does
+	Proxied bool              // a proxy on this machine hands requests on and says from whom
+
+	alive   aliveness
+	routes  []string // patterns
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	counted shelf[figures]
@@ -106,7 +121,8 @@ type asset struct {
 // Handler makes the handler of the site.
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error"} {
+	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error",
+		"login", "account", "accounts", "tokens", "audit"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level, "list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
@@ -124,7 +140,8 @@ func (s *Site) Handler() (http.Handler, error) {
 		s.assets[name] = asset{kind, `"` + hex.EncodeToString(sum[:8]) + `"`, body}
 	}
 
-	m := http.NewServeMux()
+	m := &mux{site: s}
+	s.routes = nil
 	m.HandleFunc("GET /{$}", s.overview)
 	m.HandleFunc("GET /incidents", s.incidents)
 	m.HandleFunc("GET /incident/{no}", s.incident)
@@ -163,12 +180,29 @@ func (s *Site) Handler() (http.Handler, error) {
 	m.HandleFunc("GET /api/v1/outcomes", s.apiOutcomes)
 	m.HandleFunc("GET /api/v1/rejected", s.apiRejected)
 	m.HandleFunc("GET /healthz", s.healthz)
-	m.Handle("GET /metrics", s.Metrics)
+	m.HandleFunc("GET /readyz", s.readyz)
+	m.HandleFunc("GET /metrics", s.metrics)
+	s.accessRoutes(m)
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, store.ErrNone) })
 	return s.guard(m), nil
 }
 
-// guard sets what protects every answer and asks for the token.
+// A mux remembers its patterns, so that a test can walk them all.
+type mux struct {
+	http.ServeMux
+	site *Site
+}
+
+func (m *mux) Handle(pattern string, h http.Handler) {
+	m.site.routes = append(m.site.routes, pattern)
+	m.ServeMux.Handle(pattern, h)
+}
+
+func (m *mux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	m.Handle(pattern, http.HandlerFunc(h))
+}
+
+// guard sets what protects every answer and asks who wants it.
 func (s *Site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -176,29 +210,16 @@ func (s *Site) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
-		switch {
-		case s.Token != "":
-			if !s.allowed(r) {
-				h.Set("WWW-Authenticate", `Basic realm="posdx", charset="UTF-8"`)
-				http.Error(w, "a token is needed: Authorization: Bearer TOKEN, or the token as password", http.StatusUnauthorized)
-				return
-			}
-		case !ownName(r.Host):
+		if s.Secure {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if s.Access == nil && !ownName(r.Host) {
 			// A page of another site could make its name point here and read the fleet in the operator's browser.
-			http.Error(w, "this site answers to localhost and to addresses only, unless it has a token", http.StatusMisdirectedRequest)
+			http.Error(w, "this site answers to localhost and to addresses only, unless people sign in to it", http.StatusMisdirectedRequest)
 			return
 		}
-		next.ServeHTTP(w, r)
+		s.admit(next, w, r)
 	})
-}
-
-func (s *Site) allowed(r *http.Request) bool {
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		_, given, _ = r.BasicAuth()
-	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.Token))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 func ownName(hostPort string) bool {
@@ -275,18 +296,58 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// aliveEvery bounds how often a question about health becomes a write: anyone may ask.
+const aliveEvery = 2 * time.Second
+
+// aliveness remembers the last look at the store.
+type aliveness struct {
+	mu  sync.Mutex
+	at  time.Time // guarded by mu
+	err error     // guarded by mu
+}
+
+func (s *Site) storeAlive(ctx context.Context) bool {
+	s.alive.mu.Lock()
+	defer s.alive.mu.Unlock()
+	if time.Since(s.alive.at) > aliveEvery {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		s.alive.err = s.Source.Alive(ctx)
+		s.alive.at = time.Now()
+	}
+	return s.alive.err == nil
+}
+
 // healthz answers 200 while documents can come in and be kept.
 func (s *Site) healthz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-	defer cancel()
-	state := map[string]any{"broker": s.Connected(), "store": s.Source.Alive(ctx) == nil}
-	if state["broker"] != true || state["store"] != true {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		json.NewEncoder(w).Encode(state)
+	s.health(w, map[string]bool{"broker": s.Connected(), "store": s.storeAlive(r.Context())})
+}
+
+// readyz answers 200 while pages can be shown: not when the store is away, and not any more once the program ends.
+func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
+	s.health(w, map[string]bool{"running": s.Stop.Err() == nil, "store": s.storeAlive(r.Context())})
+}
+
+func (s *Site) health(w http.ResponseWriter, state map[string]bool) {
+	w.Header().Set("Content-Type", "application/json")
+	for _, ok := range state {
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			break
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	e.Encode(state)
+}
+
+// metrics are of the whole fleet.
+func (s *Site) metrics(w http.ResponseWriter, r *http.Request) {
+	if !viewer(r).whole() {
+		http.Error(w, "metrics are of the whole fleet: a token of scope metrics is needed", http.StatusForbidden)
 		return
 	}
-	s.json(w, state)
+	s.Metrics.ServeHTTP(w, r)
 }
 
 // fail answers with an error: what was not found says so, what broke is in the log and not in the answer.
@@ -298,7 +359,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusNotFound
 	case errors.As(err, &bad):
 		status = http.StatusBadRequest
-	case errors.Is(err, errRole), errors.Is(err, errForeign):
+	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope):
 		status = http.StatusForbidden
 	case errors.Is(err, errNoWay):
 		s.Log.Warn("command not sent", "path", r.URL.Path, "error", err)
@@ -313,9 +374,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		what = bad.Error()
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(map[string]string{"error": what})
+		s.failJSON(w, status, what)
 		return
 	}
 	p := s.page(r, "")
@@ -324,6 +383,12 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Status int
 		What   string
 	}{p, status, what})
+}
+
+func (s *Site) failJSON(w http.ResponseWriter, status int, what string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": what})
 }
 
 // badRequest is an error that the reader made; its text is shown.

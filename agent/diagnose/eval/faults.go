@@ -88,7 +88,7 @@ func faults() []fault {
 		answers("host fault 4", "host.malfunction", "acquirer-ext", "E1", "all", func(w *world) { w.host, w.scope = "fault", "acquirer" }),
 		answers("host slow answers", "host.overloaded", "unionpay-reject", "20000", "some", func(w *world) { w.host, w.scope = "slow", "acquirer" }),
 		{"host slow", "host.overloaded", nil, func(w *world) {
-			w.host, w.scope, w.failing, w.code = "slow", "acquirer", "some", "68"
+			w.host, w.scope, w.failing = "slow", "acquirer", "some" // without an answer in time: a 68 would be the switch's word about the issuer
 			w.local = []string{"newpos:E7", "mpt:0xD4", "newpos:comm-timeout"}
 		}},
 		answers("merchant unknown", "merchant.not-registered", "unionpay", "03", "all"),
@@ -152,7 +152,12 @@ func faults() []fault {
 		}),
 		line("wifi key", "lan.wifi", func(w *world) { w.kind, w.wifiAuth, w.wifiJoined = "wifi", false, false }),
 		line("wifi weak", "lan.wifi", func(w *world) { w.kind, w.rssi, w.broken = "wifi", -w.span(77, 83, 89), "line" }),
-		line("address", "lan.address", func(w *world) { wired(w); w.address = pick(w.Rand, "wrong", "none"); w.changed = []string{"ip_config"} }),
+		line("address", "lan.address", func(w *world) {
+			wired(w)
+			if w.address = pick(w.Rand, "wrong", "none"); w.address == "wrong" || w.chance(0.3) { // a DHCP server that gives none changes no settings
+				w.changed = []string{"ip_config"}
+			}
+		}),
 		line("router dead", "lan.gateway", func(w *world) { w.kind, w.gateway = pick(w.Rand, "ethernet", "wifi"), "dead" }),
 		line("duplicate", "lan.conflict", func(w *world) { wired(w); w.address, w.failing = pick(w.Rand, "duplicate", "routes"), "some" }),
 		line("crc", "lan.noise", func(w *world) {
@@ -161,7 +166,10 @@ func faults() []fault {
 		}),
 		line("firewall", "lan.firewall", func(w *world) {
 			wired(w)
-			w.firewall, w.changed = pick(w.Rand, "drop", "reject"), []string{"ip_config"}
+			w.firewall = pick(w.Rand, "drop", "reject")
+			if w.chance(0.5) { // a box put before the router changes nothing in the terminal; a new router does
+				w.changed = []string{"ip_config"}
+			}
 			w.scope = pick(w.Rand, "", "site")
 		}, "host.unreachable"),
 		line("outage", "wan.outage", func(w *world) { w.wan = "out"; w.scope = pick(w.Rand, "", "", "carrier") }),
@@ -203,7 +211,14 @@ func faults() []fault {
 		line("cpu", "terminal.overloaded", func(w *world) { w.cpu, w.broken = w.span(42, 65, 95), "load" }),
 		line("brown-out", "terminal.power", func(w *world) { w.power = "dips"; w.failing = "some" }),
 		line("battery", "terminal.power", func(w *world) { w.power = "battery" }),
-		line("heat", "terminal.heat", func(w *world) { w.hot, w.throttled, w.cpu = true, true, 40; w.failing, w.broken = "some", "load" }),
+		line("heat", "terminal.heat", func(w *world) {
+			w.hot, w.throttled, w.cpu = true, true, 10+50*w.Float64()
+			w.failing, w.broken = "some", "load"
+		}),
+		// Much of what is reported is gone, or was never to be seen from inside, when somebody looks: every check is well, and
+		// nothing is the honest answer (no fault found).
+		line("passed by", report.Unexplained, func(w *world) { w.passed, w.failing = pick(w.Rand, "connect", "sent"), "some" }),
+		line("out of sight", report.Unexplained, func(w *world) { w.passed, w.failing = "early", pick(w.Rand, "one", "some") }),
 		line("wrong host", "terminal.config", func(w *world) { w.config, w.changed = "host", []string{"host_address"} }),
 	} {
 		list = append(list, l...)

@@ -61,7 +61,7 @@ var decisive = map[string][]string{
 // tells is the oracle. It knows the fault and what was looked at: the cause can be told if the code tells it, or a
 // deciding check found it in time and no other look contradicts that one.
 func (t *trial) tells() bool {
-	if t.kind == blind || t.kind == contradicted && len(decisive[t.fault.cause]) > 0 {
+	if t.kind == blind || t.fault.cause == report.Unexplained || t.kind == contradicted && len(decisive[t.fault.cause]) > 0 {
 		return false
 	}
 	checks := decisive[t.fault.cause]
@@ -115,7 +115,7 @@ func makeTrial(f fault, seed uint64, how kind) trial {
 	w.distract()
 	t := trial{kind: how, fault: f}
 	segment, _, _ := strings.Cut(f.cause, ".")
-	if how == twoFaults && w.code == "" {
+	if how == twoFaults && w.code == "" && w.passed == "" {
 		for range 20 {
 			s := &seconds[r.IntN(len(seconds))]
 			if kin := s.segment == segment || s.segment == "acquirer" && segment == "host"; kin || s.cause == f.cause || s.fits != nil && !s.fits(w) {
@@ -128,7 +128,7 @@ func makeTrial(f fault, seed uint64, how kind) trial {
 	}
 	l := look{w: w, ev: &t.ev, keep: 0.8 + 0.2*r.Float64()}
 	switch {
-	case how == irrelevant || how == twoFaults && w.code != "":
+	case how == irrelevant || how == twoFaults && (w.code != "" || w.passed != ""):
 		// The defect is seen by the checks, and did not touch the sale.
 		t.ev = w.sale()
 		list := irrelevantSent

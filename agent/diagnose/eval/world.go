@@ -71,6 +71,7 @@ type world struct {
 	sent, answered, hasStage bool
 	edge                     bool   // the fault is no worse than it must be
 	broken                   string // line storage load: what stops the sale however mild it is
+	passed                   string // early connect sent: where something stopped the sale that no check sees afterwards
 	connectMS, responseMS    float64
 }
 
@@ -210,6 +211,13 @@ func (w *world) sale() report.Event {
 		}
 	}
 	switch c := w.connectOutcome(); {
+	case w.passed == "early":
+		localFail("early", "TransactionFailed", "newpos:E2", "zvt:0xFF", "mpt:0x05", "DataTransferError", "zvt:0x64")
+	case w.passed == "connect":
+		localFail("early", "ConnectError", "newpos:E5", "mpt:net-connect", "CommunicationError", "zvt:0xA3")
+	case w.passed == "sent":
+		w.connectMS = w.roundTrip() * 1.1
+		localFail("sent", "newpos:E7", "mpt:0xD4", "newpos:comm-timeout", "CommunicationError", "rc17:FF")
 	case w.power == "battery" || w.power == "dips" && w.chance(0.4):
 		localFail("early", "newpos:battery", "zvt:0xBF", "seed:TransactionFailed")
 		if w.power == "dips" {

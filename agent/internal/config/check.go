@@ -225,6 +225,17 @@ func (k *checker) hook() {
 			k.bad("hook.socket", "at %q there is something that is no socket; remove it or name another path", h.Socket)
 		}
 	}
+	switch {
+	case h.HTTP == "":
+	case h.TokenFile == "":
+		k.bad("hook.token_file", "is needed with hook.http, where every program on the terminal could speak; name a file of one line, made with: head -c 24 /dev/urandom | base64 >FILE; chmod 640 FILE")
+	case k.absolute("hook.token_file", h.TokenFile):
+		if info, err := os.Stat(h.TokenFile); err != nil {
+			k.add(Fault, "hook.token_file", "%q cannot be read, so every request over HTTP is refused; make it with: head -c 24 /dev/urandom | base64 >%s; chmod 640 %s", h.TokenFile, h.TokenFile, h.TokenFile)
+		} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o007 != 0 {
+			k.add(Fault, "hook.token_file", "everybody may read %q, or it is no file, so every request over HTTP is refused; chmod 640 %s", h.TokenFile, h.TokenFile)
+		}
+	}
 	if h.Group == "" {
 		return
 	}
@@ -649,14 +660,18 @@ func (k *checker) app() {
 	if len(a.Process) > longestComm || strings.Contains(a.Process, "/") {
 		k.bad("app.process", "%q is never in /proc/*/comm, which holds the first %d characters of the program's name without its folder", a.Process, longestComm)
 	}
-	for i, p := range a.Parameters {
-		key := fmt.Sprintf("app.parameters[%d]", i)
-		if p == "" {
-			k.bad(key, "is empty; name a file")
-		} else if k.absolute(key, p) {
-			k.expect(key, p, "its changes are not seen until it is")
+	files := func(name string, list []string, until string) {
+		for i, p := range list {
+			key := fmt.Sprintf("app.%s[%d]", name, i)
+			if p == "" {
+				k.bad(key, "is empty; name a file")
+			} else if k.absolute(key, p) {
+				k.expect(key, p, until)
+			}
 		}
 	}
+	files("parameters", a.Parameters, "its changes are not seen until it is")
+	files("certificates", a.Certificates, "when it ends is not known until it is")
 }
 
 func (k *checker) broker() {

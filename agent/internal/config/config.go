@@ -55,10 +55,12 @@ type Knowledge struct {
 	Keys []string `toml:"keys"`
 }
 
-// Hook is the local socket.
+// Hook is the local socket, and the same over HTTP on a loopback address.
 type Hook struct {
-	Socket string `toml:"socket"`
-	Group  string `toml:"group"`
+	Socket    string `toml:"socket"`
+	Group     string `toml:"group"`
+	HTTP      string `toml:"http"`       // address and port; empty: not over HTTP
+	TokenFile string `toml:"token_file"` // what a client over HTTP has to show
 }
 
 // Log is a payment log that is followed.
@@ -161,7 +163,8 @@ type App struct {
 	Process  string `toml:"process"`
 	Expected string `toml:"expected_version"`
 
-	Parameters []string `toml:"parameters"`
+	Parameters   []string `toml:"parameters"`
+	Certificates []string `toml:"certificates"`
 }
 
 // Broker is the way to the fleet.

@@ -18,6 +18,7 @@ func (c Config) Public() map[string]any {
 	hide("broker", "cert")
 	hide("broker", "user_file")
 	hide("network", "ssid")
+	hide("hook", "token_file")
 	hide("console", "pin")
 	for _, who := range [...]string{"acquirer", "carrier", "service"} {
 		hide("contacts", who) // who serves this merchant

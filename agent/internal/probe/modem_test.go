@@ -20,6 +20,7 @@ import (
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 // usbModem is a sysfs with one Quectel modem, which has the given ttys as its interfaces 02, 03, …
@@ -60,7 +61,7 @@ func TestModemPortChoice(t *testing.T) {
 	a, b := ttyOf(t, primary), ttyOf(t, secondary)
 	sys := usbModem(a, b)
 	ask := func(port string) map[string]report.Evidence {
-		return ran(t, Modem(ModemConfig{Port: port, APN: "cmiot", Sys: sys, Bus: filepath.Join(t.TempDir(), "none")}))
+		return ran(t, Modem(ModemConfig{Port: port, Dedicated: true, APN: "cmiot", Sys: sys, Bus: filepath.Join(t.TempDir(), "none")}))
 	}
 	words := func() [2]int { return [2]int{len(primary.Heard()), len(secondary.Heard())} }
 	was := words()
@@ -86,9 +87,9 @@ func TestModemPortChoice(t *testing.T) {
 	secondary.Change(func(s *sim.ModemState) { s.Silent, s.Muxed = false, true })
 	step("the secondary is multiplexed", "usb:2c7c:0125", "ok ok EC25 -", true, true) // it shows with the first word
 	secondary.Change(func(s *sim.ModemState) { s.Muxed = false })
-	hold(t, "/dev/"+a)
+	housetest.Hold(t, "/dev/"+a)
 	step("the application has the primary", "/dev/"+a, "ok ok EC25 -", false, true)
-	hold(t, "/dev/"+b)
+	housetest.Hold(t, "/dev/"+b)
 	got := step("it has both", "/dev/"+a, "cannot-tell - EC25-E in-use", false, false)
 	for _, check := range []string{"modem.sim", "modem.registration", "modem.signal", "modem.bearer"} {
 		if s := show(got[check], "reason"); s != "cannot-tell in-use" {
@@ -164,7 +165,7 @@ func TestModemCostsNothing(t *testing.T) {
 func TestDialUpLine(t *testing.T) {
 	s := sim.NewModem(sim.DialUp(), sim.ModemState{Echo: 1, Volts: 48, UD: 7}, 1)
 	l := plugged(t, s)
-	probes := Modem(ModemConfig{Port: l.Path(), DialUp: true})
+	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, DialUp: true})
 	for _, c := range []struct {
 		name   string
 		change func(*sim.ModemState)
@@ -224,7 +225,7 @@ func TestModemOverManager(t *testing.T) {
 	m := sim.NewModem(sim.Plain(), sim.GoodModem(), 1)
 	held := sim.NewModem(sim.Plain(), sim.GoodModem(), 1)
 	tty := ttyOf(t, held)
-	hold(t, "/dev/"+tty)
+	housetest.Hold(t, "/dev/"+tty)
 	virtual := fmt.Sprintf("abstract:posdx-probe%d", os.Getpid())
 	serveAt(t, "@"+virtual, m)
 	socket := filepath.Join(t.TempDir(), "bus")
@@ -327,7 +328,7 @@ func TestModemGivesWayToASale(t *testing.T) {
 		m.Change(state)
 		ctx, cancel := context.WithCancel(t.Context())
 		l := plugged(t, &saleAt{Modem: m, begins: cancel})
-		p := Modem(ModemConfig{Port: l.Path(), Bus: filepath.Join(t.TempDir(), "none")})[0]
+		p := Modem(ModemConfig{Port: l.Path(), Dedicated: true, Bus: filepath.Join(t.TempDir(), "none")})[0]
 		p.Run(ctx)
 		cancel()
 		if _, err := os.Stat(l.Path()); err != nil {
@@ -371,7 +372,7 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	}
 	m := sim.NewModem(sim.Quectel(), sim.GoodModem(), 1)
 	l := plugged(t, m)
-	probes := Modem(ModemConfig{Port: l.Path(), APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
+	probes := Modem(ModemConfig{Port: l.Path(), Dedicated: true, APN: "cmiot", Sys: usbModem("ttyUSB2"), Bus: filepath.Join(t.TempDir(), "none")})
 	visit := func(i int) {
 		switch i % 8 {
 		case 1:
@@ -400,13 +401,13 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	for i := range 16 {
 		visit(i)
 	}
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for i := range cycles {
 		visit(i)
 	}
-	for i := 0; descriptors(t) > fds; i++ { // a port's close may take a moment
+	for i := 0; housetest.Descriptors(t) > fds; i++ { // a port's close may take a moment
 		if i > 1000 {
-			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, descriptors(t))
+			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, housetest.Descriptors(t))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

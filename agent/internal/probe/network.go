@@ -46,7 +46,6 @@ type Target struct {
 // is asked only when a code has appeared.
 const (
 	localFresh        = 2 * time.Minute
-	deadFresh         = 2 * time.Second // a dead router found by the same run
 	lanFresh          = 30 * time.Second
 	reachFresh        = 15 * time.Second
 	pathFresh         = 2 * time.Minute
@@ -57,7 +56,8 @@ const (
 	pathLimit         = 4500 * time.Millisecond
 	defaultDailyBytes = 200_000
 	ownersMemory      = 10 * time.Minute // the network's answer is believed for so long
-	countersKept      = 10 * time.Minute
+	countersKept      = 2 * time.Minute
+	maxCounters       = 16
 )
 
 // Network holds what the network checks share: the history of the links and the names already resolved. Make one, run
@@ -78,12 +78,15 @@ type Network struct {
 	spent    int64
 	metered  bool
 	places   map[netip.AddrPort]*place
+	forms    map[string]Form // of the application's handshakes, by target
 }
 
-// asked is what the network answered to the question who else has our address.
+// asked is what the network answered to the question who else has our address, and of which address on which cable.
 type asked struct {
-	at  time.Time
-	two bool
+	at      time.Time
+	two     bool
+	own     netip.Addr
+	carrier uint32 // count of the link's changes
 }
 
 // guard stops a check whose router turns out to be dead.
@@ -111,7 +114,7 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}, forms: map[string]Form{}}
 	n.names = newNames(c)
 	return n
 }
@@ -168,7 +171,7 @@ func (n *Network) local(context.Context) []report.Evidence {
 	if err != nil {
 		var list []report.Evidence
 		for _, c := range []evidence.Check{evidence.NetLink, evidence.NetAddress, evidence.NetErrors, evidence.NetBearer, evidence.NetWifi} {
-			list = append(list, doubtful(c, "uplink", report.CannotTell, report.ReasonUnsupported))
+			list = append(list, doubtful(c, "uplink", report.CannotTell, reasonFor(err)))
 		}
 		return list
 	}
@@ -292,7 +295,7 @@ func (n *Network) address(t network.Tables, l network.Link, now time.Time) repor
 	n.mu.Lock()
 	other := n.owners[l.Name]
 	n.mu.Unlock()
-	known := !other.at.IsZero() && now.Sub(other.at) < ownersMemory
+	known := now.Sub(other.at) < ownersMemory && other.own == v.Address.Addr() && other.carrier == l.CarrierChanges
 	if two := v.Duplicate || known && other.two; known || two {
 		facts = append(facts, evidence.Duplicate.Is(two))
 	}
@@ -396,8 +399,8 @@ func (n *Network) bearer(t network.Tables, now time.Time) report.Evidence {
 func (n *Network) lan(ctx context.Context) []report.Evidence {
 	t, now, err := n.look()
 	if err != nil {
-		return []report.Evidence{doubtful(evidence.NetGateway, "gateway", report.CannotTell, report.ReasonUnsupported),
-			doubtful(evidence.NetAddress, "uplink", report.CannotTell, report.ReasonUnsupported)}
+		return []report.Evidence{doubtful(evidence.NetGateway, "gateway", report.CannotTell, reasonFor(err)),
+			doubtful(evidence.NetAddress, "uplink", report.CannotTell, reasonFor(err))}
 	}
 	l, r, ok := t.Bearer()
 	if !ok {
@@ -415,7 +418,7 @@ func (n *Network) lan(ctx context.Context) []report.Evidence {
 		}
 		if two, err := network.SecondOwner(ctx, l, own); err == nil {
 			n.mu.Lock()
-			n.owners[l.Name] = asked{now, two}
+			n.owners[l.Name] = asked{now, two, own, l.CarrierChanges}
 			n.mu.Unlock()
 		}
 	}()
@@ -463,7 +466,7 @@ func (n *Network) guard(ctx context.Context) (context.Context, func()) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.dead == r.Gateway && time.Since(n.deadAt) < deadFresh {
+	if n.dead == r.Gateway && n.deadAt.After(began(ctx)) {
 		stop(errGatewayDead)
 	}
 	id := n.next

@@ -13,12 +13,13 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 func TestPINPad(t *testing.T) {
 	s := sim.NewPINPad(1)
 	l := plugged(t, s)
-	probes, err := PINPad(PINPadConfig{Port: l.Path(), Keys: []string{"dukpt-pin:1"}})
+	probes, err := PINPad(PINPadConfig{Port: l.Path(), Dedicated: true, Keys: []string{"dukpt-pin:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func TestPrinter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, port := range []string{l.Path(), usb} {
-		probes, err := Printer(PrinterConfig{Port: port})
+		probes, err := Printer(PrinterConfig{Port: port, Dedicated: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestPrinter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, port := range []string{l.Path(), usb} {
-		probes, _ := Printer(PrinterConfig{Port: port})
+		probes, _ := Printer(PrinterConfig{Port: port, Dedicated: true})
 		if got := show(ran(t, probes)["printer.status"], "outcome"); got != "bad gone" {
 			t.Errorf("unplugged %s: %s", port, got)
 		}
@@ -153,7 +154,7 @@ func TestPrinterConfig(t *testing.T) {
 	if tty, err := filepath.EvalSymlinks(l.Path()); err != nil || os.Symlink(tty, usb) != nil {
 		t.Fatal(err)
 	}
-	list, err := Printer(PrinterConfig{Port: usb, Protocol: "port"})
+	list, err := Printer(PrinterConfig{Port: usb, Dedicated: true, Protocol: "port"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,11 +171,11 @@ func TestPeripheralsInUse(t *testing.T) {
 	if tty, err := filepath.EvalSymlinks(rl.Path()); err != nil || os.Symlink(tty, usb) != nil {
 		t.Fatal(err)
 	}
-	hold(t, pl.Path())
-	hold(t, rl.Path())
-	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Keys: []string{"mk-pin:0"}})
-	b, _ := Printer(PrinterConfig{Port: rl.Path()})
-	c, _ := Printer(PrinterConfig{Port: usb})
+	housetest.Hold(t, pl.Path())
+	housetest.Hold(t, rl.Path())
+	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Dedicated: true, Keys: []string{"mk-pin:0"}})
+	b, _ := Printer(PrinterConfig{Port: rl.Path(), Dedicated: true})
+	c, _ := Printer(PrinterConfig{Port: usb, Dedicated: true})
 	for _, list := range [][]Probe{a, b, c} {
 		for check, e := range ran(t, list) {
 			if s := show(e, "reason"); s != "cannot-tell in-use" {
@@ -195,10 +196,10 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 	pad.Change(func(s *sim.PINPadState) { s.Silent = true })
 	printer.Change(func(s *sim.PrinterState) { s.Silent = true })
 	var probes []Probe
-	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, ccid).Path()})[0])
-	probes = append(probes, Reader(ReaderConfig{Name: "n", Port: plugged(t, neo).Path(), Protocol: "neo"})[0])
-	a, _ := PINPad(PINPadConfig{Port: plugged(t, pad).Path()})
-	b, _ := Printer(PrinterConfig{Port: plugged(t, printer).Path()})
+	probes = append(probes, Reader(ReaderConfig{Name: "r", Port: plugged(t, ccid).Path(), Dedicated: true})[0])
+	probes = append(probes, Reader(ReaderConfig{Name: "n", Port: plugged(t, neo).Path(), Dedicated: true, Protocol: "neo"})[0])
+	a, _ := PINPad(PINPadConfig{Port: plugged(t, pad).Path(), Dedicated: true})
+	b, _ := Printer(PrinterConfig{Port: plugged(t, printer).Path(), Dedicated: true})
 	probes = append(append(probes, a...), b...)
 	r := NewRunner(probes)
 	ended := make(chan []report.Evidence, len(probes))
@@ -207,7 +208,7 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 		defer close(done)
 		r.Run(t.Context(), probes, func(e []report.Evidence) { ended <- e })
 	}()
-	until(t, "one is being asked", func() bool {
+	housetest.Until(t, "one is being asked", func() bool {
 		held := len(ended)
 		for _, token := range r.devices {
 			held += len(token)
@@ -228,7 +229,7 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 	if cut == 0 && early < len(probes) {
 		t.Error("no question was cut short")
 	}
-	until(t, "every port is let go", func() bool {
+	housetest.Until(t, "every port is let go", func() bool {
 		for _, token := range r.devices {
 			if len(token) > 0 {
 				return false
@@ -287,18 +288,18 @@ func TestPeripheralsLeaveNothingBehind(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- tap.Run(ctx) }()
-		until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return tap.deaf[0] == nil })
+		housetest.Until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return tap.deaf[0] == nil })
 		cancel()
 		<-done
 	}
 	for i := range len(faults) {
 		cycle(i)
 	}
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for i := range cycles {
 		cycle(i)
 	}
-	until(t, "as many descriptors and goroutines as before", func() bool { return descriptors(t) <= fds && runtime.NumGoroutine() <= gos+2 })
+	housetest.Until(t, "as many descriptors and goroutines as before", func() bool { return housetest.Descriptors(t) <= fds && runtime.NumGoroutine() <= gos+2 })
 }
 
 func chance(on bool) float64 {

@@ -28,3 +28,14 @@ type Probe struct {
 
 // Period is how often the probe runs in the background.
 func (p Probe) Period() time.Duration { return cmp.Or(p.Every, p.Fresh) }
+
+// runKey is where a context keeps when its run began.
+type runKey struct{}
+
+// began is when the run that a context belongs to began: what was found before may have ended. Without a run it is now.
+func began(ctx context.Context) time.Time {
+	if t, ok := ctx.Value(runKey{}).(time.Time); ok {
+		return t
+	}
+	return time.Now()
+}

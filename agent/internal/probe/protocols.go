@@ -2,12 +2,10 @@ package probe
 
 import (
 	"fmt"
-	"slices"
-)
+	"strings"
 
-// readerProtocols are those by which a card reader is asked, beside those of motor readers, which have numbers. What
-// askReader knows and this list does not, or the other way round, a test finds.
-var readerProtocols = []string{"", "ccid", "gempc-twin", "gemcore", "sec1210", "gemcore-simpro2", "neo", "itp"}
+	"posdx/drivers/reader"
+)
 
 // CheckReader says what keeps a reader from ever being asked, or being overheard on the given ports, whatever is connected.
 func CheckReader(c ReaderConfig, rx []string) error {
@@ -19,8 +17,8 @@ func CheckReader(c ReaderConfig, rx []string) error {
 			return nil
 		}
 	}
-	if _, _, crt := motorReader(c.Protocol); !crt && !slices.Contains(readerProtocols, c.Protocol) {
-		return fmt.Errorf("no reader is asked by protocol %q; there are ccid neo itp crt310 crt591 gempc-twin gemcore gemcore-simpro2 sec1210, and msr with rx", c.Protocol)
+	if _, _, ok := reader.FindProtocol(c.Protocol); !ok {
+		return fmt.Errorf("no reader is asked by protocol %q; there are %s, and msr with rx", c.Protocol, strings.Join(reader.Protocols(), " "))
 	}
 	return nil
 }

@@ -1,11 +1,10 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"posdx/agent/evidence"
@@ -23,8 +22,6 @@ const (
 	readerEvery = time.Minute      // how often one that is ours alone is asked between sales
 
 	readerLimit = 4 * time.Second
-	readerBaud  = 115200
-	crtBaud     = 9600
 
 	// lineWindow is how far back damaged characters count.
 	lineWindow = time.Hour
@@ -43,7 +40,7 @@ type ReaderConfig struct {
 	Name     string // subject of its evidence: reader0
 	Port     string // device node or usb:VID:PID…; empty for none
 	Baud     int    // 0 for the protocol's own
-	Protocol string // "" or ccid: finds out; gempc-twin, gemcore, sec1210, gemcore-simpro2; neo and itp for ID TECH; crt310; crt591:N for its address; msr
+	Protocol string // one of reader.Protocols, "" for ccid; or msr, for a reader of stripes that is only overheard
 	// Dedicated says that no other program ever uses the port. Then it may be asked between sales too, and a holder that
 	// we cannot see is no reason to stay away.
 	Dedicated bool
@@ -135,74 +132,29 @@ func identity(model, firmware string) (list []evidence.Value) {
 }
 
 func askReader(ctx context.Context, c ReaderConfig) (reader.Report, error) {
-	how := reader.CCIDConfig{}
-	line := serial.Config{Path: c.Port, Baud: c.Baud, StopBits: 2, RTSLow: true, HoldDTR: true}
-	if line.Baud == 0 {
-		line.Baud = readerBaud
+	how, address, ok := reader.FindProtocol(c.Protocol)
+	if !ok {
+		return reader.Report{}, errors.ErrUnsupported
 	}
-	bauds := []int{line.Baud}
-	kind, address, crt := motorReader(c.Protocol)
-	switch c.Protocol {
-	case "", "ccid":
-	case "gempc-twin":
-		how.Echo = reader.EchoYes
-	case "gemcore", "sec1210":
-		how.Echo = reader.EchoNo
-	case "gemcore-simpro2": // wakes at 9600 and is switched up by whoever uses it
-		how.Echo, bauds = reader.EchoNo, []int{line.Baud, 9600}
-	case "neo":
-		line.StopBits, line.RTSLow = 1, false
-	case "itp":
-		line.StopBits, line.RTSLow = 1, false
-		if c.Baud == 0 {
-			bauds = []int{msrBaud}
-		}
-	default:
-		if !crt {
-			return reader.Report{}, errors.ErrUnsupported
-		}
-		line.StopBits, line.RTSLow = 1, false
-		if c.Baud == 0 {
-			bauds = []int{crtBaud}
-		}
-	}
+	line := serial.Config{Path: c.Port, StopBits: how.StopBits, RTSLow: how.RTSLow, HoldDTR: true}
 	var r reader.Report
 	var err error
-	for _, b := range bauds {
+	for _, b := range []int{cmp.Or(c.Baud, how.Baud), how.Second} {
+		if b == 0 {
+			break
+		}
 		line.Baud = b
 		var p *serial.Port
 		if p, err = openOurs(line, c.Dedicated); err != nil {
 			return r, err
 		}
-		switch {
-		case crt:
-			r, err = reader.AskCRT(ctx, p, kind, address)
-		case c.Protocol == "neo":
-			r, err = reader.AskNEO(ctx, p)
-		case c.Protocol == "itp":
-			r, err = reader.AskITP(ctx, p)
-		default:
-			r, err = reader.AskCCID(ctx, p, how)
-		}
+		r, err = how.Ask(ctx, p, address)
 		p.Close()
 		if err == nil || errors.Is(err, serial.ErrGone) || ctx.Err() != nil {
 			break
 		}
 	}
 	return r, err
-}
-
-// motorReader reads crt310, crt591 and crt591:N, N being the address that its switch says.
-func motorReader(protocol string) (kind reader.CRTKind, address byte, ok bool) {
-	name, number, numbered := strings.Cut(protocol, ":")
-	n, err := strconv.ParseUint(number, 10, 4)
-	switch {
-	case protocol == "crt310":
-		return reader.CRT310, 0, true
-	case name == "crt591" && (!numbered || err == nil):
-		return reader.CRT591, byte(n), true
-	}
-	return 0, 0, false
 }
 
 func selftestEvidence(subject string, r reader.Report) report.Evidence {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,17 +45,10 @@ type ReaderTap struct {
 // NewReaderTap makes a tap. The protocol is msr for a plain reader of stripes; all others are CCID.
 func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
 	t := &ReaderTap{track1: c.Track1, swipe: c.Protocol == "msr", reads: c.Reads, reopen: tapReopen}
-	line := serial.Config{Baud: c.Baud}
-	switch c.Protocol {
-	case "msr":
-		if line.Baud == 0 {
-			line.Baud = msrBaud
-		}
-	case "", "ccid", "gempc-twin", "gemcore", "sec1210", "gemcore-simpro2":
-		if line.Baud == 0 {
-			line.Baud = readerBaud
-		}
-	default:
+	line := serial.Config{Baud: cmp.Or(c.Baud, msrBaud)}
+	if p, _, ok := reader.FindProtocol(c.Protocol); ok && p.CCID {
+		line.Baud = cmp.Or(c.Baud, p.Baud)
+	} else if !t.swipe {
 		return nil, fmt.Errorf("listen to %s: protocol %q cannot be overheard, only msr and ccid", c.Name, c.Protocol)
 	}
 	if n := len(rx); n < 1 || n > 2 || t.swipe && n > 1 {

@@ -133,7 +133,7 @@ func (r *Runner) Run(ctx context.Context, probes []Probe, got func([]report.Evid
 }
 
 func (r *Runner) begin(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
+	ctx, cancel := context.WithCancelCause(context.WithValue(parent, runKey{}, time.Now()))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := r.next
@@ -222,7 +222,10 @@ func failed(ctx context.Context, p Probe) []report.Evidence {
 func finish(p Probe, list []report.Evidence, start time.Time) []report.Evidence {
 	now := time.Now()
 	for i := range list {
-		list[i].At = now.UTC().Truncate(time.Millisecond)
+		if list[i].At.IsZero() || list[i].At.After(now) { // else it is older than this look, and says so
+			list[i].At = now
+		}
+		list[i].At = list[i].At.UTC().Truncate(time.Millisecond)
 		list[i].TookMS = now.Sub(start).Milliseconds()
 		list[i].Depth = p.Depth
 		if list[i].Facts == nil {

@@ -3,13 +3,12 @@ package probe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"posdx/agent/evidence"
@@ -78,14 +77,15 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
-	dns, addresses := n.resolve(ctx, t)
+	dns, answer := n.resolve(ctx, t)
 	list := []report.Evidence{dns}
-	if len(addresses) == 0 {
+	if len(answer.addresses) == 0 {
+		n.misled(ctx, t, answer, &list[0])
 		return append(list, all(report.ReasonMasked, t.check(), evidence.NetTLS)...)
 	}
 	var way network.Way
 	found := false
-	for _, ip := range addresses {
+	for _, ip := range answer.addresses {
 		if usable(ip) || t.Via != "" {
 			way, found = network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, true
 			break
@@ -103,9 +103,24 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		if gatewayDead(ctx) {
 			return unreachable()
 		}
-		return append(list, stopped(t)...)
+		return append(list, t.withTLS(report.CannotTell, report.ReasonTimeout, doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout))...)
 	}
 	defer p.leave()
+	look := n.doubts(ctx, t, way, answer)
+	seen, end := n.knock(ctx, t, way, p)
+	if gatewayDead(ctx) && !end.reached {
+		return unreachable()
+	}
+	if end.reached {
+		n.names.proved(t.Host, way.Addr.Addr())
+	}
+	look.note(end, &list[0], &seen[0])
+	return append(list, seen...)
+}
+
+// knock asks the place itself: the connection, and the handshake where there is one.
+func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place) ([]report.Evidence, ending) {
+	p.of(t)
 	app := p.watch(network.Sockets(way.Addr), time.Now())
 	if app.works {
 		// The application's own connection proves more than ours could, and a host may take no second one.
@@ -113,14 +128,12 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		if app.rtt > 0 {
 			facts = append(facts, evidence.MS.Is(millis(app.rtt)))
 		}
-		list = append(list, evidence.New(t.check(), t.Name, facts...))
-		if t.TLS {
-			list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonInUse))
-		}
-		return list
+		e := evidence.New(t.check(), t.Name, facts...)
+		e.At = time.Now().Add(-app.ago) // that is when it worked
+		return t.withTLS(report.CannotTell, report.ReasonInUse, e), ending{network.OK, true}
 	}
 	if !p.may(time.Now(), false) {
-		return append(list, all(report.ReasonBudget, t.check(), evidence.NetTLS)...)
+		return t.withTLS(report.NotRun, report.ReasonBudget, doubtful(t.check(), t.Name, report.NotRun, report.ReasonBudget)), ending{network.Stopped, false}
 	}
 	// connected says how our connection ended, unless the application gets through where we do not.
 	connected := func(c network.Connect, portal network.Portal) report.Evidence {
@@ -129,39 +142,42 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		}
 		return connectEvidence(t, c, portal)
 	}
-	if !t.TLS {
-		c := network.TryConnect(ctx, way)
-		n.spend(c.Bytes)
-		if gatewayDead(ctx) && c.Outcome != network.OK {
-			return unreachable()
-		}
-		return append(list, connected(c, n.portal(ctx, t, way, c)))
-	}
 	trust := network.Trust{Name: t.ServerName, Now: n.c.Now()}
 	if _, err := netip.ParseAddr(t.Host); err != nil && trust.Name == "" {
 		trust.Name = t.Host // an address alone is no name that anybody has asked the certificate to carry
 	}
-	if t.CAFile != "" {
+	if t.TLS && t.CAFile != "" {
 		roots, err := network.LoadRoots(t.CAFile)
 		if err != nil {
 			c := network.TryConnect(ctx, way)
 			n.spend(c.Bytes)
-			return append(list, connected(c, network.PortalUnknown), doubtful(evidence.NetTLS, t.Name, report.CannotTell, reasonFor(err)))
+			return t.withTLS(report.CannotTell, reasonFor(err), connected(c, network.PortalUnknown)), ending{c.Outcome, c.Outcome == network.OK}
 		}
 		trust.Roots = roots
 	}
-	h := network.TryTLS(ctx, way, trust, p.extra)
-	n.spend(h.Bytes)
-	if gatewayDead(ctx) && h.Outcome != network.OK {
-		return unreachable()
+	if !t.TLS {
+		c := network.TryConnect(ctx, way)
+		n.spend(c.Bytes)
+		portal := n.portal(ctx, t, way, c)
+		return []report.Evidence{connected(c, portal)}, ending{c.Outcome, c.Outcome == network.OK && portal != network.PortalFound}
 	}
-	list = append(list, connected(h.Connect, network.PortalUnknown))
+	n.mu.Lock()
+	form := n.forms[t.name()]
+	n.mu.Unlock()
+	h := network.TryTLS(ctx, way, trust, form, p.extra)
+	n.spend(h.Bytes)
+	tcp := connected(h.Connect, network.PortalUnknown)
 	if h.Outcome != network.OK {
-		return append(list, all(report.ReasonMasked, evidence.NetTLS)...)
+		return t.withTLS(report.NotRun, report.ReasonMasked, tcp), ending{h.Outcome, false}
 	}
 	e := tlsEvidence(t, h)
 	p.mu.Lock()
-	p.trusted = p.trusted || h.TLS == network.OK
+	switch {
+	case h.TLS == network.OK:
+		p.trusted, p.issuer = true, h.Issuer
+	case h.TLS == network.UnknownCA && p.trusted:
+		e.Facts[evidence.Issuer.Name()] = map[bool]string{true: "same", false: "new"}[h.Issuer == p.issuer]
+	}
 	doubt := h.TLS == network.UnknownCA && t.CAFile == "" && !p.trusted
 	p.mu.Unlock()
 	if doubt {
@@ -169,37 +185,40 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonUnsupported
 		delete(e.Facts, "level")
 	}
-	if h.TLS == network.OK && h.Hello == network.HelloSmall {
-		n.largeHello(ctx, p, way, trust, &e)
+	switch {
+	case form.Hello == "":
+	case h.Swallowed && form.Hello == network.HelloLarge:
+		e.Facts[evidence.LargeHello.Name()] = "swallowed"
+	case h.Swallowed || h.Refused:
+		e.Facts[evidence.AppHelloFails.Name()] = true
 	}
-	return append(list, e)
+	if form.Hello != "" {
+		e.Facts[evidence.AppHello.Name()] = string(form.Hello)
+	}
+	if h.TLS == network.OK && h.Hello == network.HelloSmall && form.Hello == "" {
+		n.largeHello(ctx, p, way, trust, h.Took, &e)
+	}
+	return []report.Evidence{tcp, e}, ending{h.Outcome, h.TLS == network.OK}
 }
 
-// stopped answers for a target that could not be asked because something else took all the time.
-func stopped(t Target) []report.Evidence {
-	list := []report.Evidence{doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)}
-	if t.TLS {
-		list = append(list, doubtful(evidence.NetTLS, t.Name, report.CannotTell, report.ReasonTimeout))
+// withTLS adds to what a connection showed that the handshake shows nothing.
+func (t Target) withTLS(status report.Status, reason string, tcp report.Evidence) []report.Evidence {
+	if !t.TLS {
+		return []report.Evidence{tcp}
 	}
-	return list
+	return []report.Evidence{tcp, doubtful(evidence.NetTLS, t.Name, status, reason)}
 }
 
-// largeHello tries now and then whether a hello with a post-quantum share gets through as well: newer applications and
-// libraries send one, and some lines swallow it. One that did not is asked again every time.
-func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, e *report.Evidence) {
-	p.mu.Lock()
-	due := p.largeAt.IsZero() || time.Since(p.largeAt) > largeEvery
-	p.mu.Unlock()
-	if !due || !n.maySpend(tlsBytes, 4) || !p.extra() {
+// largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets through
+// as well: newer applications and libraries send one, and some lines swallow it. That it got through before says nothing of now.
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration, e *report.Evidence) {
+	if !n.maySpend(tlsBytes, 4) || !p.extra() {
 		return
 	}
-	o, bytes := network.TryLargeHello(ctx, w, trust)
+	o, bytes := network.TryLargeHello(ctx, w, trust, took)
 	n.spend(bytes)
 	switch o {
 	case network.OK:
-		p.mu.Lock()
-		p.largeAt = time.Now()
-		p.mu.Unlock()
 		e.Facts[evidence.LargeHello.Name()] = "ok"
 	case network.Timeout, network.Reset:
 		e.Facts[evidence.LargeHello.Name()] = "swallowed"
@@ -265,21 +284,22 @@ func (n *Network) portal(ctx context.Context, t Target, w network.Way, c network
 }
 
 // resolve finds a target's addresses and says how that went.
-func (n *Network) resolve(ctx context.Context, t Target) (report.Evidence, []netip.Addr) {
+func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a found) {
 	if ip, err := netip.ParseAddr(t.Host); err == nil {
-		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), []netip.Addr{ip} // no name to resolve
+		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), found{addresses: []netip.Addr{ip}} // no name to resolve
 	}
-	a := n.names.find(ctx, t.Host)
+	a = n.names.find(ctx, t.Host)
+	defer func() { e.At = a.at }()
 	n.spend(a.bytes)
 	facts := []evidence.Value{evidence.Name.Is(t.Host)}
 	switch {
 	case a.fromFile:
 		facts = append(facts, evidence.Outcome.Is(string(network.OK)), evidence.MS.Is(0), evidence.Source.Is("hosts"))
-		return evidence.New(evidence.NetDNS, t.Name, facts...), a.addresses
+		return evidence.New(evidence.NetDNS, t.Name, facts...), a
 	case a.outcome == network.Stopped && gatewayDead(ctx):
 		a.outcome = network.Unreachable
 	case a.outcome == network.Stopped:
-		return doubtful(evidence.NetDNS, t.Name, report.CannotTell, report.ReasonTimeout), a.addresses
+		return doubtful(evidence.NetDNS, t.Name, report.CannotTell, report.ReasonTimeout), a
 	}
 	facts = append(facts, evidence.Outcome.Is(string(a.outcome)), evidence.MS.Is(millis(a.took)))
 	if a.failed > 0 {
@@ -291,15 +311,23 @@ func (n *Network) resolve(ctx context.Context, t Target) (report.Evidence, []net
 	if a.noData {
 		facts = append(facts, evidence.NoAddress.Is(true))
 	}
-	return evidence.New(evidence.NetDNS, t.Name, facts...), a.addresses
+	if a.age > 0 && len(a.addresses) > 0 {
+		facts = append(facts, count(evidence.RememberedS, int(a.age.Seconds())))
+	}
+	return evidence.New(evidence.NetDNS, t.Name, facts...), a
 }
 
-// ready finds the way for a check of the path's quality; reason is why there is none.
+// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target was
+// found serves as it is: where names take seconds, what the line is like would not be known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
 	if !n.maySpend(bytes, 2) {
 		return way, report.ReasonBudget
 	}
-	_, addresses := n.resolve(ctx, t)
+	addresses := n.names.known(t.Host)
+	if len(addresses) == 0 {
+		_, answer := n.resolve(ctx, t)
+		addresses = answer.addresses
+	}
 	for _, ip := range addresses {
 		if usable(ip) || t.Via != "" {
 			return network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, ""
@@ -316,7 +344,9 @@ func (n *Network) path(ctx context.Context, t Target) []report.Evidence {
 	ctx, done := n.guard(ctx)
 	defer done()
 	p := n.place(way.Addr)
-	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool { return p.enter(ctx) && (!p.justFailed() && p.extra() || p.giveUp()) }, p.leave)
+	v, err := network.MeasurePath(ctx, way, func(ctx context.Context) bool {
+		return p.enter(ctx) && (!p.failedSince(began(ctx)) && p.extra() || p.giveUp())
+	}, p.leave)
 	n.spend(v.Bytes)
 	if gatewayDead(ctx) {
 		return []report.Evidence{doubtful(evidence.NetPath, t.Name, report.NotRun, report.ReasonMasked)}
@@ -401,7 +431,7 @@ func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool
 	if !p.extra() {
 		return false
 	}
-	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()})
+	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()}, 0)
 	n.spend(bytes)
 	return o == network.OK
 }
@@ -444,12 +474,14 @@ func (n *Network) sampleTCP(now time.Time) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for len(n.counters) > 1 && now.Sub(n.counters[0].at) > countersKept {
+	n.counters = slices.DeleteFunc(n.counters, func(c counted) bool { return now.Sub(c.at) > countersKept })
+	if len(n.counters) == maxCounters {
 		n.counters = append(n.counters[:0], n.counters[1:]...)
 	}
 	n.counters = append(n.counters, counted{now, c})
 }
 
+// retrans is the share of segments that had to be sent again, over the shortest time that has seen enough of them.
 func (n *Network) retrans(now time.Time) (float64, bool) {
 	if n.c.Proc == nil {
 		return 0, false
@@ -460,145 +492,15 @@ func (n *Network) retrans(now time.Time) (float64, bool) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.counters) == 0 || now.Sub(n.counters[0].at) > 2*countersKept {
-		return 0, false
-	}
-	return c.RetransPct(n.counters[0].tcp)
-}
-
-// names remembers addresses, so that checks of one target ask once, and a host can be tried when its name cannot be
-// resolved any more.
-type names struct {
-	c    NetworkConfig
-	mu   sync.Mutex
-	last map[string]*name
-}
-
-type name struct {
-	asking chan struct{} // closed when the answer is there; nil: nobody asks
-	at     time.Time
-	found  found
-	good   []netip.Addr // the last addresses that an answer gave
-
-	premises string // what the answer hung on
-}
-
-type found struct {
-	outcome         network.Outcome
-	took            time.Duration
-	failed, bytes   int
-	blocked, noData bool
-	fromFile        bool
-	addresses       []netip.Addr
-}
-
-// An answer serves the checks of one run. A failure is asked again as soon as they have begun, and so is everything when
-// the way out or the resolvers have changed: what was true of them says nothing of what is now.
-const (
-	sameAnswer  = 10 * time.Second
-	sameFailure = 500 * time.Millisecond
-)
-
-// serves is how long an answer may be used again.
-func serves(o network.Outcome) time.Duration {
-	if o == network.OK {
-		return sameAnswer
-	}
-	return sameFailure
-}
-
-// premises is what an answer hangs on: the way out, and who is asked.
-func (n *names) premises(host string) string {
-	t, err := network.ReadTables()
-	if err != nil {
-		return ""
-	}
-	l, r, _ := t.Bearer()
-	resolvers, _ := network.Resolvers(n.c.ResolvConf)
-	return fmt.Sprint(l.Name, l.Carrier, r.Gateway, t.View(l).Address, resolvers, network.HostsFile(n.c.HostsFile, host))
-}
-
-func newNames(c NetworkConfig) *names { return &names{c: c, last: map[string]*name{}} }
-
-func (n *names) find(ctx context.Context, host string) found {
-	n.mu.Lock()
-	e := n.last[host]
-	if e == nil { // one for each configured target: the map is bounded by the configuration
-		e = &name{}
-		n.last[host] = e
-	}
-	if e.asking == nil && !e.at.IsZero() && time.Since(e.at) < serves(e.found.outcome) && n.premises(host) == e.premises {
-		defer n.mu.Unlock()
-		f := e.found
-		f.bytes = 0 // paid once
-		return f
-	}
-	if asking := e.asking; asking != nil {
-		n.mu.Unlock()
-		select {
-		case <-asking:
-		case <-ctx.Done():
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return found{outcome: network.Stopped, addresses: e.good}
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		f := e.found
-		f.bytes = 0
-		return f
-	}
-	e.asking = make(chan struct{})
-	n.mu.Unlock()
-
-	premises := n.premises(host)
-	f := n.ask(ctx, host)
-
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	close(e.asking)
-	e.asking = nil
-	if f.outcome == network.OK {
-		e.good = f.addresses
-	} else if f.outcome != network.NXDomain { // a name that is gone has no address any more
-		f.addresses = e.good
-	}
-	e.found, e.premises = f, premises
-	if f.outcome != network.Stopped {
-		e.at = time.Now()
-	}
-	return f
-}
-
-func (n *names) ask(ctx context.Context, host string) found {
-	if list := network.HostsFile(n.c.HostsFile, host); len(list) > 0 {
-		return found{outcome: network.OK, fromFile: true, addresses: list}
-	}
-	resolvers := n.c.Resolvers
-	if len(resolvers) == 0 {
-		var err error
-		if resolvers, err = network.Resolvers(n.c.ResolvConf); err != nil {
-			resolvers = nil
-		}
-	}
-	reachable := resolvers[:0:0]
-	for _, r := range resolvers {
-		if usable(r.Addr()) {
-			reachable = append(reachable, r)
-		}
-	}
-	if len(reachable) == 0 {
-		return found{outcome: network.Unreachable}
-	}
-	l := network.Lookup{}
-	for _, name := range network.SearchNames(n.c.ResolvConf, host) {
-		next := network.Resolve(ctx, name, reachable)
-		next.Bytes, next.Took = next.Bytes+l.Bytes, next.Took+l.Took
-		if l = next; l.Outcome != network.NXDomain {
+	for _, before := range slices.Backward(n.counters) {
+		if now.Sub(before.at) > countersKept {
 			break
 		}
+		if pct, ok := c.RetransPct(before.tcp); ok {
+			return pct, true
+		}
 	}
-	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses}
+	return 0, false
 }
 
 // reasonFor is the contract's reason for a source that could not be read.

@@ -32,7 +32,10 @@ func CodeProblem(s string) string {
 		return "not UTF-8"
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) {
+		switch {
+		case r == utf8.RuneError: // what decoders put in the place of what is no character: the code itself is lost
+			return "holds a character that could not be read; send it as UTF-8"
+		case !unicode.IsPrint(r):
 			return "want 1 to 64 printable characters"
 		}
 	}

@@ -76,8 +76,8 @@ func parseCommand(name string, payload []byte, retained bool) (cmd report.Comman
 	if len(payload) > limit {
 		return cmd, fmt.Sprintf("the command is over %d bytes", limit)
 	}
-	if err := json.Unmarshal(payload, &cmd); err != nil {
-		return report.Command{}, "the command is not the JSON it should be"
+	if err := report.Decode(payload, &cmd); err != nil {
+		return report.Command{}, "the command is not the JSON it should be: " + err.Error()
 	}
 	if !validID(cmd.ID) {
 		return report.Command{}, "the id must be 1 to 64 of A-Z a-z 0-9 . _ -"

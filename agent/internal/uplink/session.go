@@ -163,7 +163,7 @@ func (s *session) incoming(m mqtt.Message) {
 	switch topic := m.Topic(); {
 	case topic == own+"ack":
 		var a report.Ack
-		if len(m.Payload()) > maxAdvisory || json.Unmarshal(m.Payload(), &a) != nil {
+		if len(m.Payload()) > maxAdvisory || report.Decode(m.Payload(), &a) != nil {
 			bad()
 			return
 		}

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/internal/notice"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 )
@@ -394,80 +395,92 @@ func (k *conn) say(a Answer) {
 
 // answer does what a request asks. It waits for nothing.
 func (k *conn) answer(ctx context.Context, line []byte, waiting *sync.WaitGroup) {
-	q, a := parse(line, k.h.time())
-	if a.Result == Refused {
-		k.say(a)
+	rest := k.h.begin(ctx, line, func() bool { return int(k.pending.Load()) < maxPending }, k.say)
+	if rest == nil {
 		return
 	}
-	to := k.h.To
-	switch q.kind {
-	case "txn":
-		to.Txn(*q.mark)
-		k.say(a)
-	case "fact":
-		to.Fact(*q.fact)
-		k.say(a)
-	case "status":
-		s := to.State()
-		a.Result, a.State = Done, &s
-		k.say(a)
-	case "check":
-		k.later(waiting, a, func() {
-			ctx, stop := context.WithTimeout(ctx, checkWait)
-			defer stop()
-			a.InSale = to.State().InSale
-			ev, err := to.Check(ctx, q.names)
-			a.Result, a.Evidence, a.InSale = Done, ev, a.InSale || to.State().InSale
-			if err != nil {
-				a.Result, a.Field, a.Why = Refused, "names", err.Error()
-			}
-			k.say(a)
-		})
-	case "code", "diagnose":
-		if q.wait != "none" && int(k.pending.Load()) >= maxPending {
-			k.busy(a)
-			return
-		}
-		a.InSale = q.kind == "diagnose" && to.State().InSale
-		t, err := to.Event(ctx, *q.seen)
-		if errors.Is(err, source.ErrBusy) {
-			k.busy(a)
-			return
-		}
-		if err != nil {
-			a.Result, a.Why = Refused, err.Error()
-			k.say(a)
-			return
-		}
-		a.ID = t.ID
-		if q.wait == "none" {
-			k.say(a)
-			return
-		}
-		k.later(waiting, a, func() { k.follow(ctx, q, a, t) })
-	}
-}
-
-func (k *conn) busy(a Answer) {
-	a.Result, a.Why = Busy, "try again a second later"
-	k.say(a)
-}
-
-// later runs f beside the connection's reading, at most maxPending at a time.
-func (k *conn) later(waiting *sync.WaitGroup, a Answer, f func()) {
-	if k.pending.Add(1) > maxPending {
-		k.pending.Add(-1)
-		k.busy(a)
-		return
-	}
+	k.pending.Add(1)
 	waiting.Go(func() {
 		defer k.pending.Add(-1)
-		f()
+		rest()
 	})
 }
 
+// begin does what a request asks, as far as nothing has to be waited for, and says the answers that there are. What is left
+// is returned, for whoever called to do where it may take its time; room is asked first whether there is a place for that.
+func (h *Hook) begin(ctx context.Context, line []byte, room func() bool, say func(Answer)) (rest func()) {
+	q, a := parse(line, h.time())
+	if a.Result == Refused {
+		say(a)
+		return nil
+	}
+	switch q.kind {
+	case "txn":
+		h.To.Txn(*q.mark)
+	case "fact":
+		h.To.Fact(*q.fact)
+	case "version":
+		about := h.about()
+		a.Result, a.About = Done, &about
+	case "status":
+		s := h.To.State()
+		a.Result, a.State = Done, &s
+	case "check":
+		if !room() {
+			busy(&a)
+			break
+		}
+		return func() {
+			ctx, stop := context.WithTimeout(ctx, checkWait)
+			defer stop()
+			a.InSale = h.To.State().InSale
+			ev, err := h.To.Check(ctx, q.names)
+			a.Result, a.Evidence, a.InSale = Done, ev, a.InSale || h.To.State().InSale
+			if err != nil {
+				a.Result, a.Field, a.Why = Refused, "names", err.Error()
+			}
+			say(a)
+		}
+	case "code", "diagnose":
+		if q.wait != "none" && !room() {
+			busy(&a)
+			break
+		}
+		a.InSale = q.kind == "diagnose" && h.To.State().InSale
+		t, err := h.To.Event(ctx, *q.seen)
+		switch {
+		case errors.Is(err, source.ErrBusy):
+			busy(&a)
+		case err != nil:
+			a.Result, a.Why = Refused, err.Error()
+		case q.wait == "none":
+			a.ID = t.ID
+		default:
+			a.ID = t.ID
+			return func() { h.follow(ctx, q, a, t, say) }
+		}
+	}
+	say(a)
+	return nil
+}
+
+func busy(a *Answer) { a.Result, a.Why = Busy, "try again a second later" }
+
+// about is what this daemon is and can, for programs that are older or newer than it.
+func (h *Hook) about() About {
+	agent := h.To.State().Agent
+	return About{
+		Version: agent.Version, Knowledge: agent.Knowledge, Requests: kinds, Languages: []string{"zh", "en"}, MaxBytes: maxLine,
+		TimeoutMS: Timeouts{First: patience(firstWait), Final: patience(finalWait), Check: patience(checkWait)},
+		Display:   Range{notice.MinDisplay, notice.MaxDisplay}, Receipt: Range{notice.MinReceipt, notice.MaxReceipt},
+	}
+}
+
+// patience is how long a client should wait for what takes the daemon at most d.
+func patience(d time.Duration) int64 { return (d + 500*time.Millisecond).Milliseconds() }
+
 // follow answers with the first revision, and with the last one if that was asked for.
-func (k *conn) follow(ctx context.Context, q request, a Answer, t source.Ticket) {
+func (h *Hook) follow(ctx context.Context, q request, a Answer, t source.Ticket, say func(Answer)) {
 	ctx, stop := context.WithTimeout(ctx, finalWait)
 	defer stop()
 	stages := []struct {
@@ -495,12 +508,18 @@ func (k *conn) follow(ctx context.Context, q request, a Answer, t source.Ticket)
 			a.Result, a.Why = Accepted, "not explained yet: ask for the status later"
 		} else {
 			v := Brief(d)
+			if q.display > 0 {
+				v.Display = notice.Display(d, q.display)
+			}
+			if q.receipt > 0 {
+				v.Receipt = notice.Receipt(d, q.receipt)
+			}
 			a.Verdict = &v
 			if q.full {
 				a.Diagnosis = &d
 			}
 		}
-		k.say(a)
+		say(a)
 		a.Warnings, a.Ignored = nil, nil
 	}
 }

@@ -1,10 +1,13 @@
 package hook
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"posdx/agent/internal/notice"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 )
@@ -39,7 +42,31 @@ type Answer struct {
 	Diagnosis *report.Diagnosis `json:"diagnosis,omitempty"` // if the request said "full": true
 	State     *report.State     `json:"state,omitempty"`
 	Evidence  []report.Evidence `json:"evidence,omitempty"`
+	About     *About            `json:"about,omitempty"`
 }
+
+// About is the answer to a request of type version: what this daemon is and can.
+type About struct {
+	Version   string   `json:"version"`   // of posdx
+	Knowledge string   `json:"knowledge"` // hash of the code tables and weights in force
+	Requests  []string `json:"requests"`  // types that it takes
+	Languages []string `json:"languages"`
+	MaxBytes  int      `json:"max_bytes"` // of a request
+	TimeoutMS Timeouts `json:"timeout_ms"`
+	Display   Range    `json:"display"` // columns that a small display may have
+	Receipt   Range    `json:"receipt"` // columns that a receipt may have
+}
+
+// Timeouts are how long a client should wait, in milliseconds: for a first verdict and every answer that is given at once, for
+// the final one, and for checks.
+type Timeouts struct {
+	First int64 `json:"first"`
+	Final int64 `json:"final"`
+	Check int64 `json:"check"`
+}
+
+// A Range is from its first number to its second, both included.
+type Range [2]int
 
 // A Verdict is the short form of a diagnosis, for a payment app that shows it to a merchant: flat, and under 2 kB.
 type Verdict struct {
@@ -54,6 +81,9 @@ type Verdict struct {
 	Step        string  `json:"step"`
 	Abstained   bool    `json:"abstained"`
 	Handoff     string  `json:"handoff"`
+
+	Display []string `json:"display,omitempty"` // two lines for a small display, if the request gave its columns
+	Receipt []string `json:"receipt,omitempty"` // lines for paper, if the request gave its columns
 }
 
 // Brief returns the short form of a diagnosis.
@@ -68,14 +98,15 @@ func Brief(d report.Diagnosis) Verdict {
 
 // A request is one line from a client, checked. Exactly one of the pointers is set, or none for a state or check.
 type request struct {
-	kind  string // code diagnose txn fact status check
-	ref   string
-	wait  string // none first final
-	full  bool
-	seen  *source.Seen
-	mark  *source.TxnMark
-	fact  *report.Evidence
-	names []string
+	kind             string // one of kinds
+	ref              string
+	wait             string // none first final
+	full             bool
+	display, receipt int // columns; 0: not asked for
+	seen             *source.Seen
+	mark             *source.TxnMark
+	fact             *report.Evidence
+	names            []string
 }
 
 // members are those of a JSON object, each taken at most once; what is left over is not of this protocol.
@@ -85,15 +116,10 @@ type members struct {
 	warnings []string
 }
 
-// get takes a member; of several with one name the last counts. It is false if there is none, or null.
+// get takes a member. It is false if there is none, or null.
 func (m *members) get(name string) (value []byte, ok bool) {
-	for i := len(m.raw) - 1; i >= 0; i-- {
-		if string(m.raw[i].name) != name {
-			continue
-		}
-		if value == nil {
-			value = m.raw[i].value
-		}
+	if i := slices.IndexFunc(m.raw, func(p pair) bool { return string(p.name) == name }); i >= 0 {
+		value = m.raw[i].value
 		m.raw = slices.Delete(m.raw, i, i+1)
 	}
 	return value, value != nil && string(value) != "null"
@@ -167,6 +193,20 @@ func (m *members) ms(name string) *int64 {
 	return &n
 }
 
+// columns takes the width of a display or of paper; 0 if there is none.
+func (m *members) columns(name string, low, high int) int {
+	raw, there := m.get(name)
+	if !there {
+		return 0
+	}
+	n, ok := whole(raw)
+	if !ok || n < int64(low) || n > int64(high) {
+		m.warn(name, fmt.Sprintf("want a number of columns from %d to %d", low, high))
+		return 0
+	}
+	return int(n)
+}
+
 // object takes a member that is an object.
 func (m *members) object(name string) []pair {
 	raw, there := m.get(name)
@@ -215,7 +255,7 @@ func (m *members) txn() report.Txn {
 }
 
 // kinds are the types of a request.
-var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check"}
+var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
 
 // parse reads one request in place; the line is not what it was afterwards. A refusal names the member and the remedy
 // and repeats nothing of the line.
@@ -226,9 +266,12 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	}
 	a.V = protocol
 	m := &members{}
-	ok := false
+	ambiguous, ok := report.CheckNames(line), false
 	if m.raw, ok = pairs(line); !ok {
 		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
+	}
+	if p := (*report.JSONProblem)(nil); errors.As(ambiguous, &p) {
+		return refuse(p.Member, p.What+"; send each member once")
 	}
 	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return source.Word(s, 32) })
 	a.Ref = q.ref
@@ -270,6 +313,8 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		}
 		full := m.yes("full")
 		q.full = full != nil && *full
+		q.display = m.columns("display", notice.MinDisplay, notice.MaxDisplay)
+		q.receipt = m.columns("receipt", notice.MinReceipt, notice.MaxReceipt)
 		q.seen = s
 	case "txn":
 		t := &source.TxnMark{Channel: report.ChannelHook, Time: now}

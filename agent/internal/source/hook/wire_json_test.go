@@ -3,7 +3,9 @@ package hook
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -71,6 +73,31 @@ func sameValue(t *testing.T, got, want []byte) {
 			if json.Unmarshal(want, &v); v != n {
 				t.Fatalf("%s is %d", want, n)
 			}
+		}
+	}
+}
+
+// TestAmbiguousRequestsAreRefused: a member that stands there twice has two readers; a failed sale is not taken for a good one. A
+// text that nobody reads costs no event, and a code that could not be read is none.
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
+	for _, c := range []struct{ line, field, why string }{
+		{`{"type":"code","code":"96","code":"00"}`, "code", "twice"},
+		{`{"type":"code","code":"00","\u0063ode":"96"}`, "", "twice"},
+		{`{"type":"code","code":"96","txn":{"sent":false,"sent":true}}`, "sent", "twice"},
+		{`{"type":"fact","check":"app.keys","facts":{"state":"ok","state":"missing"}}`, "state", "twice"},
+		{`{"type":"txn","type":"code","code":"96"}`, "type", "twice"},
+		{`{"type":"code","code":"96","extra":{"a":1,"a":2}}`, "a", "twice"},
+		{`{"type":"code","code":"\ud83d"}`, "code", "could not be read"},
+		{`{"type":"code","code":"9\udc006"}`, "code", "could not be read"},
+		{`{"type":"code","code":"96","note":"cut \ud83d"}`, "", ""},
+		{"{\"type\":\"code\",\"code\":\"96\",\"note\":\"\xbf\xa8\"}", "", ""}, // GBK in a member that is not read
+	} {
+		_, a := parse([]byte(c.line), time.Unix(1e9, 0))
+		switch {
+		case c.why == "" && a.Result != Accepted:
+			t.Errorf("%s: %+v", c.line, a)
+		case c.why != "" && (a.Result != Refused || !strings.Contains(a.Why, c.why) || c.field != "" && a.Field != c.field):
+			t.Errorf("%s: %+v", c.line, a)
 		}
 	}
 }

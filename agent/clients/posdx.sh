@@ -1,0 +1,23 @@
+#!/bin/sh
+# A script's way to posdx where posdx itself is not at hand ("posdx report --code 96 --origin host" does the same and prints
+# text): tells a response code and prints the first verdict as JSON. It needs timeout, and socat or, over HTTP, curl.
+#
+#   posdx.sh 96 host 000123
+#   POSDX_HTTP=127.0.0.1:7379 POSDX_TOKEN_FILE=/etc/posdx/hook.token posdx.sh 96 host 000123
+#
+# Never give a card number, an amount or a name. Exit 0: there is a verdict.
+set -eu
+[ $# = 3 ] || { echo "usage: posdx.sh CODE host|terminal|cashier|unknown STAN" >&2; exit 2; }
+for word; do
+	case $word in *[!0-9A-Za-z._+:-]*) echo "posdx.sh: only letters, digits and . _ - + : may stand in a word" >&2; exit 2 ;; esac
+done
+request=$(printf '{"type":"code","code":"%s","origin":"%s","txn":{"stan":"%s"},"wait":"first"}' "$1" "$2" "$3")
+if [ -n "${POSDX_HTTP:-}" ]; then
+	# The token goes in by a file: arguments are seen by everybody.
+	answer=$(printf 'header = "Authorization: Bearer %s"\n' "$(cat "$POSDX_TOKEN_FILE")" |
+		curl -sS --max-time 2 --noproxy '*' -K - -H 'Content-Type: application/json' --data-binary "$request" "http://$POSDX_HTTP/v1/hook") || exit 1
+else
+	answer=$(printf '%s\n' "$request" | timeout 3 socat -t 2 - UNIX-CONNECT:"${POSDX_SOCKET:-/run/posdx/hook.sock}") || exit 1
+fi
+printf '%s\n' "$answer"
+case $answer in *'"verdict":'*) ;; *) exit 1 ;; esac

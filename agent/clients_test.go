@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"posdx/agent/internal/source/hook"
+)
+
+// startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its environment.
+func startWithHTTP(t *testing.T) (env []string, client hook.Client, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a-token-of-the-tests\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, _, stop = start(t, fmt.Sprintf("http = %q\ntoken_file = %q\n", address, token))
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the hook does not listen over HTTP")
+		}
+	}
+	return []string{"POSDX_SOCKET=" + client.Path, "POSDX_HTTP=" + address, "POSDX_TOKEN_FILE=" + token}, client, stop
+}
+
+// tool skips a test that needs a program that is not here, and names its Debian package.
+func tool(t *testing.T, program, pkg string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("needs %s (Debian package %s)", program, pkg)
+	}
+}
+
+// Every client in clients gets a verdict from a daemon, and says so in time where there is none, where it hangs, and where it
+// hangs up.
+func TestClients(t *testing.T) {
+	for _, c := range []struct {
+		name, program, pkg string
+		http               bool
+		build              func(t *testing.T, dir string) []string
+	}{
+		{"c", "cc", "gcc", false, func(t *testing.T, dir string) []string {
+			bin := filepath.Join(dir, "posdx-code")
+			mustRun(t, "cc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-DPOSDX_MAIN", "-o", bin, "clients/posdx.c")
+			return []string{bin}
+		}},
+		{"python", "python3", "python3", false, func(*testing.T, string) []string { return []string{"python3", "clients/posdx.py"} }},
+		{"shell", "socat", "socat", false, func(*testing.T, string) []string { return []string{"sh", "clients/posdx.sh"} }},
+		{"shell-http", "curl", "curl", true, func(*testing.T, string) []string { return []string{"sh", "clients/posdx.sh"} }},
+		{"java", "javac", "default-jdk-headless", true, func(t *testing.T, dir string) []string {
+			mustRun(t, "javac", "--release", "8", "-Xlint:all,-options", "-Werror", "-d", dir, "clients/Posdx.java")
+			return []string{"java", "-cp", dir, "Posdx"}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tool(t, c.program, c.pkg)
+			program := c.build(t, t.TempDir())
+			env, client, stop := startWithHTTP(t)
+			running := true
+			defer func() {
+				if running {
+					stop()
+				}
+			}()
+			call := func(env []string, args ...string) (out string, code int) {
+				t.Helper()
+				cmd := exec.Command(program[0], append(program[1:len(program):len(program)], args...)...)
+				cmd.Env = os.Environ()
+				for _, e := range env {
+					if c.http == !strings.HasPrefix(e, "POSDX_SOCKET") {
+						cmd.Env = append(cmd.Env, e)
+					}
+				}
+				var talk bytes.Buffer
+				cmd.Stderr = &talk
+				b, err := cmd.Output()
+				if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+					code = exit.ExitCode()
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				if talk.Len() > 0 {
+					t.Logf("%s", bytes.TrimSpace(talk.Bytes()))
+				}
+				return string(b), code
+			}
+			out, code := call(env, "96", "host", "000123")
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			var a hook.Answer
+			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil || a.Verdict.Retry != "later" {
+				t.Errorf("exit %d, %v: %s", code, err, out)
+			}
+			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" || s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
+				t.Errorf("the daemon knows %+v, %v", s.Last, err)
+			}
+			if out, code := call(env, `9"6`, "host", "000123"); code == 0 && !strings.Contains(out, `"result"`) {
+				t.Errorf("a quote in a word: exit %d %s", code, out)
+			}
+			if _, code := call(env, "96"); code != 2 {
+				t.Errorf("too few words: exit %d", code)
+			}
+			stop()
+			running = false
+			if _, code := call(env, "96", "host", "000123"); code != 1 {
+				t.Errorf("without a daemon: exit %d, want 1", code)
+			}
+			// One that hangs takes the client's time and no more; one that hangs up raises no signal.
+			for name, serve := range map[string]func(net.Conn){"hangs": func(net.Conn) {}, "hangs up": func(c net.Conn) { c.Close() }} {
+				network, at := "unix", strings.TrimPrefix(env[0], "POSDX_SOCKET=")
+				if c.http {
+					network, at = "tcp", strings.TrimPrefix(env[1], "POSDX_HTTP=")
+				}
+				l, err := net.Listen(network, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					for {
+						c, err := l.Accept()
+						if err != nil {
+							return
+						}
+						defer c.Close()
+						serve(c)
+					}
+				}()
+				if _, code := call(env, "96", "host", "000123"); code <= 0 || code > 124 {
+					t.Errorf("a daemon that %s: exit %d", name, code)
+				}
+				l.Close()
+			}
+		})
+	}
+}
+
+func mustRun(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, out)
+	}
+	return string(out)
+}
+
+// blocks are the examples of a page, by their language.
+func blocks(t *testing.T, file, section string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, ok := strings.Cut(string(b), "\n## "+section+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %q", file, section)
+	}
+	page, _, _ = strings.Cut(page, "\n## ")
+	list := map[string]string{}
+	for _, m := range regexp.MustCompile("(?s)```([a-z]+)\n(.*?)```").FindAllStringSubmatch(page, -1) {
+		list[m[1]] += m[2]
+	}
+	return list
+}
+
+// What README shows to whoever writes a payment application works as it stands there.
+func TestReadmeShowsWhatWorks(t *testing.T) {
+	examples := blocks(t, "../README.md", "From a payment application")
+	_, client, stop := startWithHTTP(t)
+	defer stop()
+	here := func(s string) string { return strings.ReplaceAll(s, hook.SocketPath, client.Path) }
+	if len(examples) != 3 {
+		t.Fatalf("%d kinds of examples: %v", len(examples), examples)
+	}
+	t.Run("sh", func(t *testing.T) {
+		words := strings.Fields(examples["sh"])
+		var out, talk bytes.Buffer
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, append(words[1:], "--socket", client.Path))
+		if code != exitOK && code != exitAbstain || !strings.Contains(out.String(), "96") {
+			t.Errorf("exit %d: %s%s", code, out.String(), talk.String())
+		}
+	})
+	t.Run("python", func(t *testing.T) {
+		tool(t, "python3", "python3")
+		if out := mustRun(t, "python3", "-c", here(examples["python"])); !strings.Contains(out, "'result': 'first'") {
+			t.Errorf("%s", out)
+		}
+	})
+	t.Run("c", func(t *testing.T) {
+		tool(t, "cc", "gcc")
+		dir := t.TempDir()
+		include, body, _ := strings.Cut(here(examples["c"]), "\n")
+		file := filepath.Join(dir, "till.c")
+		if err := os.WriteFile(file, []byte(include+"\n#include <stdio.h>\nint main(void)\n{\n"+body+"return 0;\n}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, "cc", "-Wall", "-Wextra", "-Werror", "-Iclients", "-o", filepath.Join(dir, "till"), file, "clients/posdx.c")
+		if out := mustRun(t, filepath.Join(dir, "till")); len(strings.TrimSpace(out)) < 20 {
+			t.Errorf("%q", out)
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package nettrial
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"posdx/agent/report"
+)
+
+// others are codes that the same evidence is explained for.
+var others = []event{
+	{code: "newpos:E5", origin: report.OriginTerminal, sent: no},
+	{code: "mpt:net-timeout", origin: report.OriginTerminal, sent: no},
+	{code: "newpos:E7", origin: report.OriginTerminal, sent: yes, answer: no},
+	{code: "98", scheme: "unionpay", origin: report.OriginUnknown, answer: no},
+	{code: "9997", origin: report.OriginCashier},
+}
+
+// A score counts how diagnoses were.
+type score struct{ right, abstained, wrong, sure, sureRight int }
+
+func (s *score) String() string {
+	return fmt.Sprintf("%d right, %d abstained, %d wrong of %d; said at .9 or more: %d, of them right %d", s.right, s.abstained, s.wrong, s.right+s.abstained+s.wrong, s.sure, s.sureRight)
+}
+
+// add judges one diagnosis and says how it was.
+func (s *score) add(d report.Diagnosis, causes []string) string {
+	first := d.Causes[0]
+	right := slices.Contains(causes, first.ID)
+	if first.Probability >= 0.9 && first.ID != report.Unexplained {
+		s.sure++
+		if right {
+			s.sureRight++
+		}
+	}
+	switch {
+	case d.Abstained || first.ID == report.Unexplained:
+		s.abstained++
+		return "abstained"
+	case right:
+		s.right++
+		return "right"
+	}
+	s.wrong++
+	return "WRONG"
+}
+
+// long tells whether every trial is made.
+func long() bool { return os.Getenv("POSDX_NET_TRIALS") != "" }
+
+// together is how many trials are made at the same time: most of one's time is waiting.
+const together = 4
+
+func TestNamedFaults(t *testing.T) {
+	var list []spec
+	for _, f := range faults {
+		if only := os.Getenv("POSDX_NET_TRIALS"); only != "" && only != "all" && !strings.Contains(","+only+",", ","+f.name+",") {
+			continue
+		}
+		for _, six := range []bool{false, true} {
+			for _, tls := range []bool{true, false} {
+				if f.tls && !tls || f.four && six || !long() && (six || !tls) {
+					continue
+				}
+				list = append(list, spec{Faults: []string{f.name}, Six: six, TLS: tls})
+			}
+		}
+	}
+	var mu sync.Mutex
+	var tls, plain, all, mended score
+	t.Run("made", func(t *testing.T) {
+		room := make(chan struct{}, together)
+		for _, s := range list {
+			t.Run(s.String(), func(t *testing.T) {
+				t.Parallel()
+				room <- struct{}{}
+				r := try(t, s)
+				<-room
+				causes := faultNamed(s.Faults[0]).causes
+				mu.Lock()
+				defer mu.Unlock()
+				one := &plain
+				if s.TLS {
+					one = &tls
+				}
+				how := one.add(r.Broken, causes)
+				t.Logf("%-9s %-34s %-16s %s after %d ms; want %v", how, s, r.Broken.Causes[0].ID, ranked(r.Broken), r.Broken.TookMS, causes)
+				if how != "right" || os.Getenv("POSDX_NET_TRIALS_ALL") != "" {
+					t.Log(evidenceOf(r.Broken))
+				}
+				all.add(r.Broken, causes)
+				for _, e := range others {
+					d := with(r.Broken, e)
+					if h := all.add(d, causes); h == "WRONG" {
+						t.Logf("  %s: %s", e.code, ranked(d))
+					}
+				}
+				if len(r.After.Causes) > 0 {
+					d := r.After
+					if first := d.Causes[0]; first.ID != report.Unexplained && !d.Abstained {
+						mended.wrong++
+						t.Logf("  after the repair: %s %s", ranked(d), evidenceOf(d))
+					} else {
+						mended.right++
+					}
+				}
+			})
+		}
+	})
+	t.Logf("TLS: %s", &tls)
+	t.Logf("plain: %s", &plain)
+	t.Logf("all codes: %s", &all)
+	t.Logf("after the repair: nothing named %d, something named %d", mended.right, mended.wrong)
+}
+
+func ranked(d report.Diagnosis) string {
+	var list []string
+	for _, c := range d.Causes {
+		list = append(list, fmt.Sprintf("%s %.2f %s", c.ID, c.Probability, c.Verdict))
+	}
+	return strings.Join(list[:min(3, len(list))], ", ")
+}
+
+func evidenceOf(d report.Diagnosis) string {
+	var b strings.Builder
+	for _, c := range d.Causes[:min(3, len(d.Causes))] {
+		fmt.Fprintf(&b, "\n    %s %.2f:", c.ID, c.Probability)
+		for _, r := range c.For {
+			fmt.Fprintf(&b, " +%s %.0f;", r.Say, r.WeightDB)
+		}
+		for _, r := range c.Against {
+			fmt.Fprintf(&b, " -%s %.0f;", r.Say, r.WeightDB)
+		}
+	}
+	for _, e := range d.Evidence {
+		if strings.HasPrefix(e.Check, "net.") && e.Check != "net.errors" && e.Check != "net.wifi" && e.Check != "net.bearer" {
+			fmt.Fprintf(&b, "\n    %s %s %s %v", e.Check, e.Subject, e.Status, e.Facts)
+		}
+	}
+	return b.String()
+}

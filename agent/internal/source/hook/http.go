@@ -1,0 +1,412 @@
+package hook
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Bounds of the hook over HTTP.
+const (
+	maxHead    = 4 << 10
+	maxVisits  = 16
+	lingerFor  = time.Second
+	minToken   = 16
+	maxToken   = 512
+	realm      = "posdx"
+	hookPath   = "/v1/hook"
+	nexoPath   = "/v1/nexo"
+	infoPath   = "/v1/version"
+	statusPath = "/v1/status"
+)
+
+// An HTTP is the hook for programs that reach no Unix socket of another user, such as Android applications: the same requests
+// and answers over HTTP on a loopback address, each with the token of a file. What a request asks for, and how it is read and
+// zeroed, is the Hook's own.
+type HTTP struct {
+	Address   string // numeric and of the loopback, with its port
+	TokenFile string // read for every request, so that a new token counts at once
+	Hook      *Hook  // whose daemon answers; it need not run
+
+	mu     sync.Mutex
+	visits map[*visit]struct{}
+}
+
+// A visit is one connection: one request and its answer.
+type visit struct {
+	c     net.Conn
+	since time.Time
+	works bool // its request has come and is being answered: it does not give way
+}
+
+// CheckHTTP tells what is wrong with an address to listen on, nothing if it is good: it must be this machine's own.
+func CheckHTTP(address string) error {
+	at, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil || at.Port() == 0:
+		return fmt.Errorf("%q is no address and port; want for example 127.0.0.1:7379", address)
+	case !at.Addr().IsLoopback() || at.Addr().Zone() != "":
+		return fmt.Errorf("%s can be reached from outside this terminal; want a loopback address, for example 127.0.0.1:%d", address, at.Port())
+	}
+	return nil
+}
+
+// ReadToken reads the token that a client has to show. The file is for those only who may speak.
+func ReadToken(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o007 != 0 {
+		return "", fmt.Errorf("%s: everybody may read it, or it is no file; chmod 640 it", file)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
+		return "", err
+	}
+	b = bytes.TrimSpace(b)
+	if len(b) < minToken || len(b) > maxToken || bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", fmt.Errorf("%s: want one line of %d to %d printable characters; head -c 24 /dev/urandom | base64 makes one", file, minToken, maxToken)
+	}
+	return string(b), nil
+}
+
+// Run listens until ctx ends. An address that is taken is tried again: the terminal still has its socket.
+func (s *HTTP) Run(ctx context.Context) error {
+	said := ""
+	for ctx.Err() == nil {
+		err := CheckHTTP(s.Address)
+		var l net.Listener
+		if err == nil {
+			l, err = net.Listen("tcp", s.Address)
+		}
+		if err == nil {
+			said = ""
+			s.Hook.Log.Info("hook listens", "http", s.Address)
+			err = s.accept(ctx, l)
+		}
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			s.Hook.Log.Error("hook over http is closed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(listenAgain):
+		}
+	}
+	return nil
+}
+
+func (s *HTTP) accept(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer l.Close()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				c.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept %s: %w", s.Address, err)
+			}
+			s.Hook.warn("hook over http takes nobody in", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		v := s.room(c)
+		if v == nil {
+			s.Hook.warn("hook over http is full", "connections", maxVisits)
+			c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			c.Write(s.response(503, Answer{V: protocol, Result: Busy, Why: "16 requests are being answered: try again a second later"}))
+			c.Close()
+			continue
+		}
+		all.Go(func() {
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+			s.serve(ctx, v)
+			s.linger(v.c)
+			s.mu.Lock()
+			delete(s.visits, v)
+			s.mu.Unlock()
+			c.Close()
+		})
+	}
+}
+
+// room finds a place for a connection. If all are taken, the one goes whose request has been coming longest: who is slow, or
+// opens connections and says nothing, must not shut the others out.
+func (s *HTTP) room(c net.Conn) *visit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.visits == nil {
+		s.visits = map[*visit]struct{}{}
+	}
+	if len(s.visits) >= maxVisits {
+		var slow *visit
+		for v := range s.visits {
+			if !v.works && (slow == nil || v.since.Before(slow.since)) {
+				slow = v
+			}
+		}
+		if slow == nil {
+			return nil
+		}
+		delete(s.visits, slow)
+		slow.c.Close()
+	}
+	v := &visit{c: c, since: time.Now()}
+	s.visits[v] = struct{}{}
+	return v
+}
+
+// works notes whether a visit's request is being answered.
+func (s *HTTP) works(v *visit, yes bool) {
+	s.mu.Lock()
+	v.works = yes
+	s.mu.Unlock()
+}
+
+// serve reads one request, answers it and hangs up.
+func (s *HTTP) serve(ctx context.Context, v *visit) {
+	c := v.c
+	buf := make([]byte, maxHead+maxLine)
+	defer clear(buf)
+	c.SetReadDeadline(time.Now().Add(cmp.Or(s.Hook.line, lineWait)))
+	n, end := 0, -1
+	for end < 0 {
+		if n >= maxHead {
+			s.refuse(c, 431, "the request's head is longer than 4096 bytes: nothing of it was kept")
+			return
+		}
+		got, err := c.Read(buf[n:maxHead])
+		from := max(0, n-3)
+		n += got
+		if i := bytes.Index(buf[from:n], headEnd); i >= 0 {
+			end = from + i
+		} else if err != nil {
+			if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+				s.refuse(c, 408, "a request has to come within 5 s: nothing of it was kept")
+			}
+			return
+		}
+	}
+	body := buf[end+len(headEnd) : n]
+	h, why := parseHead(buf[:end])
+	status := 400
+	if why == "" {
+		status, why = s.judge(&h)
+	}
+	if why != "" {
+		s.refuse(c, status, why)
+		return
+	}
+	if want := int(max(0, h.length)); len(body) < want {
+		if h.expects {
+			c.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+		}
+		got, err := io.ReadFull(c, buf[n:end+len(headEnd)+want])
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				s.refuse(c, 408, "a request has to come within 5 s: nothing of it was kept")
+			}
+			return
+		}
+		n += got
+		body = buf[end+len(headEnd) : n]
+	} else {
+		body = body[:want]
+	}
+	s.works(v, true)
+	path := string(h.path) // one of ours: judge has seen to it
+	switch path {
+	case infoPath:
+		body = append(buf[:0], `{"type":"version"}`...)
+	case statusPath:
+		body = append(buf[:0], `{"type":"status"}`...)
+	}
+	if path == nexoPath {
+		s.nexo(ctx, c, body)
+	} else {
+		s.exchange(ctx, c, body, h.lines)
+	}
+	s.works(v, false)
+}
+
+// judge says whether a request may be made at all, with the status of the refusal.
+func (s *HTTP) judge(h *head) (status int, why string) {
+	method := map[string]string{hookPath: "POST", nexoPath: "POST", infoPath: "GET", statusPath: "GET"}[string(h.path)]
+	switch {
+	// A page in a browser may make it speak to this address, by a name of its own too (DNS rebinding).
+	case !ownName(View(h.host)):
+		return 421, "the header Host wants this machine's loopback address, or localhost"
+	case h.browser:
+		return 403, "not for browsers: a request with Origin, Referer or Sec-Fetch headers is refused"
+	}
+	token, err := ReadToken(s.TokenFile)
+	if err != nil {
+		s.Hook.warn("hook over http refuses all", "err", err)
+		return 503, "the daemon cannot read its token file; its log, and posdx config check, say why"
+	}
+	shown, ok := bytes.CutPrefix(h.auth, []byte("Bearer "))
+	switch {
+	case !ok || subtle.ConstantTimeCompare(bytes.Trim(shown, spaceTab), []byte(token)) != 1:
+		s.Hook.warn("hook over http: wrong or no token")
+		return 401, "want the header Authorization: Bearer and the token of the file hook.token_file"
+	case method == "":
+		return 404, "no such path; there are POST " + hookPath + ", POST " + nexoPath + ", GET " + infoPath + " and GET " + statusPath
+	case string(h.method) != method:
+		return 405, "want " + method + " here"
+	case h.chunked || method == "POST" && h.length < 0:
+		return 411, "want a body with Content-Length, not in chunks"
+	case h.length > maxLine:
+		return 413, fmt.Sprintf("longer than %d bytes: nothing of it was kept", maxLine)
+	case method == "POST" && !isJSON(h.kind):
+		return 415, "want Content-Type: application/json"
+	}
+	return 0, ""
+}
+
+// ownName tells whether a header Host names this machine by its loopback.
+func ownName(host string) bool {
+	if at, err := netip.ParseAddrPort(host); err == nil {
+		return at.Addr().IsLoopback()
+	}
+	if at, err := netip.ParseAddr(host); err == nil {
+		return at.IsLoopback()
+	}
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	}
+	return host == "localhost" || host == "[::1]"
+}
+
+func isJSON(kind []byte) bool {
+	kind, _, _ = bytes.Cut(kind, []byte(";"))
+	return bytes.EqualFold(bytes.Trim(kind, spaceTab), []byte("application/json"))
+}
+
+// exchange answers one request of the hook's protocol: with the last answer, or with every one on a line of its own as it comes.
+func (s *HTTP) exchange(ctx context.Context, c net.Conn, body []byte, lines bool) {
+	begun := false
+	say := func(a Answer) {
+		if a.More && !lines {
+			return
+		}
+		c.SetWriteDeadline(time.Now().Add(writeWait))
+		if !lines {
+			c.Write(s.response(statusOf(a), a))
+			return
+		}
+		doc, err := json.Marshal(a)
+		if err != nil {
+			s.Hook.Log.Error("hook answer", "err", err)
+			return
+		}
+		if !begun {
+			begun = true
+			c.Write(headOf(statusOf(a), string(ndjson), -1))
+		}
+		c.Write(append(s.Hook.Gate.Out(doc), '\n'))
+	}
+	if rest := s.Hook.begin(ctx, body, func() bool { return true }, say); rest != nil {
+		rest()
+	}
+}
+
+// statusOf is what HTTP calls an answer.
+func statusOf(a Answer) int {
+	switch a.Result {
+	case Refused:
+		return 400
+	case Busy:
+		return 503
+	case Accepted:
+		return 202
+	}
+	return 200
+}
+
+// refuse answers what was not taken in.
+func (s *HTTP) refuse(c net.Conn, status int, why string) {
+	c.SetWriteDeadline(time.Now().Add(writeWait))
+	c.Write(s.response(status, Answer{V: protocol, Result: Refused, Why: why}))
+}
+
+// linger lets the other side read the answer: closing at once with bytes unread would take it away again.
+func (s *HTTP) linger(c net.Conn) {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	t.CloseWrite()
+	t.SetReadDeadline(time.Now().Add(lingerFor))
+	scrap := make([]byte, 1<<10)
+	for skipped := 0; skipped < maxSkip; {
+		n, err := t.Read(scrap)
+		clear(scrap[:n])
+		if skipped += n; err != nil {
+			return
+		}
+	}
+}
+
+// response is a whole answer over HTTP.
+func (s *HTTP) response(status int, a any) []byte {
+	doc, err := json.Marshal(a)
+	if err != nil {
+		s.Hook.Log.Error("hook answer", "err", err)
+		return headOf(500, "application/json", 0)
+	}
+	doc = s.Hook.Gate.Out(doc)
+	return append(headOf(status, "application/json", len(doc)), doc...)
+}
+
+// reasons are the phrases of RFC 9110.
+var reasons = map[int]string{
+	200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+	408: "Request Timeout", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type", 421: "Misdirected Request",
+	431: "Request Header Fields Too Large", 500: "Internal Server Error", 503: "Service Unavailable",
+}
+
+// headOf is the head of an answer; a length below 0 is not known, and the answer ends with the connection.
+func headOf(status int, kind string, length int) []byte {
+	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n", status, reasons[status], kind)
+	if length >= 0 {
+		b = fmt.Appendf(b, "Content-Length: %d\r\n", length)
+	}
+	switch status {
+	case 401:
+		b = fmt.Appendf(b, "WWW-Authenticate: Bearer realm=%q\r\n", realm)
+	case 503:
+		b = append(b, "Retry-After: 1\r\n"...)
+	}
+	return append(b, crlf...)
+}

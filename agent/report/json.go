@@ -1,0 +1,319 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxMembers bounds the members of one JSON object; the largest of ours has some thirty.
+const maxMembers = 256
+
+// maxMemberName bounds a member's name in bytes, as it is after unescaping.
+const maxMemberName = 128
+
+// A JSONProblem is what is wrong with JSON that may not be taken in. Its text repeats nothing of the input but a name.
+type JSONProblem struct {
+	Offset int    // where, in bytes from the front
+	Member string // the name of the member concerned, "" if there is none or it is no plain name
+	What   string
+}
+
+func (p *JSONProblem) Error() string {
+	if p.Member != "" {
+		return fmt.Sprintf("byte %d: member %q: %s", p.Offset, p.Member, p.What)
+	}
+	return fmt.Sprintf("byte %d: %s", p.Offset, p.What)
+}
+
+// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings. Beside what
+// encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493, 2.1 and 2.3): a name
+// that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member in words of JSON, not of Go.
+func Decode(b []byte, v any) error {
+	if err := CheckJSON(b); err != nil {
+		return err
+	}
+	err := json.Unmarshal(b, v)
+	var typed *json.UnmarshalTypeError
+	var at *time.ParseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed):
+		found, _, _ := strings.Cut(typed.Value, " ") // of a number that does not fit it says which; foreign digits are not repeated
+		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field, What: "want " + wanted(typed.Type) + ", found " + found}
+	case errors.As(err, &at):
+		return &JSONProblem{What: "a time is wanted in the form 2026-11-21T12:00:00Z"}
+	}
+	return &JSONProblem{What: strings.TrimPrefix(err.Error(), "json: ")}
+}
+
+// wanted is a Go type in words of JSON.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "text in quotes"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return wanted(t.Elem())
+	}
+	return "a number"
+}
+
+// CheckJSON tells why b is no JSON that can be read in one way only, nil if it is. It copies nothing of b.
+func CheckJSON(b []byte) error {
+	switch {
+	case !json.Valid(b):
+		return badJSON(b)
+	case !utf8.Valid(b):
+		return &JSONProblem{Offset: invalidAt(b), What: "not UTF-8"}
+	}
+	return scanJSON(b, true)
+}
+
+// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only names that an
+// object has twice are refused.
+func CheckNames(b []byte) error {
+	if !json.Valid(b) {
+		return badJSON(b)
+	}
+	return scanJSON(b, false)
+}
+
+func scanJSON(b []byte, whole bool) error {
+	s := jsonScan{b: b, whole: whole}
+	s.value()
+	if s.problem != nil {
+		return s.problem
+	}
+	return nil
+}
+
+// badJSON finds where JSON ends to be any.
+func badJSON(b []byte) error {
+	var at *json.SyntaxError
+	switch err := json.Unmarshal(b, new(json.RawMessage)); {
+	case len(bytes.TrimSpace(b)) == 0:
+		return &JSONProblem{What: "empty, not JSON"}
+	case errors.As(err, &at):
+		return &JSONProblem{Offset: int(at.Offset), What: "not JSON from here on"}
+	}
+	return &JSONProblem{What: "not JSON"}
+}
+
+func invalidAt(b []byte) (n int) {
+	for n < len(b) {
+		r, size := utf8.DecodeRune(b[n:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		n += size
+	}
+	return n
+}
+
+// jsonScan walks over valid JSON. Names lie where they are read; nothing is copied that somebody would have to wipe.
+type jsonScan struct {
+	b       []byte
+	at      int
+	whole   bool // half of a surrogate pair is a problem
+	problem *JSONProblem
+}
+
+func (s *jsonScan) space() {
+	for s.at < len(s.b) && (s.b[s.at] == ' ' || s.b[s.at] == '\t' || s.b[s.at] == '\n' || s.b[s.at] == '\r') {
+		s.at++
+	}
+}
+
+// fail notes the first problem.
+func (s *jsonScan) fail(at int, name []byte, what string) {
+	if s.problem == nil {
+		s.problem = &JSONProblem{Offset: at, Member: plainName(name), What: what}
+	}
+}
+
+// value walks over one value; how deep they lie in each other encoding/json has bounded.
+func (s *jsonScan) value() {
+	if s.space(); s.problem != nil {
+		return
+	}
+	switch s.b[s.at] {
+	case '{':
+		s.object()
+	case '[':
+		s.at++
+		for s.space(); s.problem == nil && s.b[s.at] != ']'; s.space() {
+			if s.value(); s.problem != nil {
+				return
+			}
+			if s.space(); s.b[s.at] == ',' {
+				s.at++
+			}
+		}
+		s.at++
+	case '"':
+		s.text()
+	default:
+		for s.at < len(s.b) && bytes.IndexByte([]byte(" \t\r\n,:]}"), s.b[s.at]) < 0 {
+			s.at++
+		}
+	}
+}
+
+func (s *jsonScan) object() {
+	var room [16][]byte
+	names := room[:0]
+	s.at++
+	for s.space(); s.problem == nil && s.b[s.at] != '}'; s.space() {
+		from := s.at
+		name := s.text()
+		switch {
+		case s.problem != nil:
+			return
+		case len(names) == maxMembers:
+			s.fail(from, nil, fmt.Sprintf("an object of more than %d members", maxMembers))
+			return
+		}
+		for _, n := range names {
+			if sameName(n, name) {
+				s.fail(from, name, "stands in one object twice; which of them counts nobody can tell")
+				return
+			}
+		}
+		names = append(names, name)
+		s.space()
+		s.at++ // the colon
+		if s.value(); s.problem != nil {
+			return
+		}
+		if s.space(); s.b[s.at] == ',' {
+			s.at++
+		}
+	}
+	s.at++
+}
+
+// text walks over a string and returns what is between its quotes, escapes and all.
+func (s *jsonScan) text() []byte {
+	s.at++
+	from := s.at
+	for s.b[s.at] != '"' {
+		if s.b[s.at] != '\\' {
+			s.at++
+			continue
+		}
+		r, n := unescape(s.b[s.at:])
+		if r == loneSurrogate && s.whole {
+			s.fail(s.at, nil, "half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+			return nil
+		}
+		s.at += n
+	}
+	s.at++
+	return s.b[from : s.at-1]
+}
+
+const loneSurrogate rune = -1
+
+// unescape reads one escape of valid JSON and tells its length. Half of a surrogate pair is loneSurrogate.
+func unescape(b []byte) (r rune, n int) {
+	if b[1] != 'u' {
+		if i := strings.IndexByte("bfnrt", b[1]); i >= 0 {
+			return rune("\b\f\n\r\t"[i]), 2
+		}
+		return rune(b[1]), 2
+	}
+	switch r = hex4(b[2:]); {
+	case r >= 0xdc00 && r <= 0xdfff:
+		return loneSurrogate, 6
+	case r < 0xd800 || r > 0xdbff:
+		return r, 6
+	}
+	if len(b) < 12 || b[6] != '\\' || b[7] != 'u' {
+		return loneSurrogate, 6
+	}
+	low := hex4(b[8:])
+	if low < 0xdc00 || low > 0xdfff {
+		return loneSurrogate, 6
+	}
+	return 0x10000 + (r-0xd800)<<10 + (low - 0xdc00), 12
+}
+
+func hex4(b []byte) (r rune) {
+	for _, c := range b[:4] {
+		switch {
+		case c >= 'a':
+			c -= 'a' - 10
+		case c >= 'A':
+			c -= 'A' - 10
+		default:
+			c -= '0'
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long to be
+// one of ours is compared as it stands.
+func sameName(a, b []byte) bool {
+	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
+		return bytes.EqualFold(a, b)
+	}
+	var x, y [maxMemberName]byte
+	n, ok := plain(x[:0], a)
+	m, also := plain(y[:0], b)
+	if !ok || !also {
+		return bytes.Equal(a, b)
+	}
+	same := bytes.EqualFold(n, m)
+	clear(x[:])
+	clear(y[:])
+	return same
+}
+
+// plain appends a name without its escapes, false if that is too long.
+func plain(to, name []byte) ([]byte, bool) {
+	for i := 0; i < len(name); {
+		if len(to)+utf8.UTFMax > cap(to) {
+			return nil, false
+		}
+		if name[i] != '\\' {
+			to = append(to, name[i])
+			i++
+			continue
+		}
+		r, n := unescape(name[i:])
+		to = utf8.AppendRune(to, r) // RuneError for half of a surrogate pair
+		i += n
+	}
+	return to, true
+}
+
+// plainName repeats a name of the kind that our own documents have, and no other.
+func plainName(b []byte) string {
+	if len(b) == 0 || len(b) > 32 {
+		return ""
+	}
+	digits := 0
+	for _, c := range b {
+		if digit(c) {
+			digits++
+		}
+		if !idChar(c) || digits >= 4 {
+			return ""
+		}
+	}
+	return string(b)
+}

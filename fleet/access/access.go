@@ -1,0 +1,472 @@
+package access
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+// Lives of what lets someone in.
+const (
+	SessionIdle  = 12 * time.Hour     // unused
+	SessionLife  = 7 * 24 * time.Hour // after signing in, whatever is done
+	rotateAfter  = 4 * time.Hour      // then the secret gets a successor
+	rotateGrace  = 10 * time.Minute   // while the one before is taken too: a browser may not have got the answer
+	seenEvery    = time.Minute        // how closely use is noted
+	FirstLife    = time.Hour          // of the link that makes the first account
+	MaxTokenLife = 366 * 24 * time.Hour
+	tokenPrefix  = "posdx_" // so that scanners for leaked secrets know it
+)
+
+// Errors that whoever asks is told. None says whether the account exists.
+var (
+	ErrDenied  = errors.New("name or password is wrong")
+	ErrExpired = errors.New("the session is over; sign in again")
+	ErrToken   = errors.New("this token is not known, revoked or expired")
+	ErrLink    = errors.New("this link is used up or too old; restart posdx-fleet for a new one")
+	ErrLastly  = errors.New("this is the last admin of the whole fleet; make another first")
+)
+
+// A Wait says that there were too many tries.
+type Wait time.Duration
+
+func (w Wait) Error() string {
+	return fmt.Sprintf("too many tries; wait %s", max(time.Minute, time.Duration(w).Round(time.Minute)))
+}
+
+// accounts is the part of the store that this needs.
+type accounts interface {
+	Account(ctx context.Context, name string) (store.Account, error)
+	AccountOf(ctx context.Context, subject string) (store.Account, error)
+	Accounts(ctx context.Context) ([]store.Account, error)
+	AddAccount(ctx context.Context, a store.Account) error
+	SaveAccount(ctx context.Context, a store.Account) error
+	AddSession(ctx context.Context, v store.Session, after string) error
+	Session(ctx context.Context, hash string) (store.Session, store.Account, error)
+	SawSession(ctx context.Context, hash string, at time.Time) error
+	EndSessions(ctx context.Context, family string) error
+	AddToken(ctx context.Context, t store.Token) (int64, error)
+	Token(ctx context.Context, hash string) (store.Token, error)
+	Tokens(ctx context.Context) ([]store.Token, error)
+	UsedToken(ctx context.Context, no int64, at time.Time) error
+	RevokeToken(ctx context.Context, no int64, at time.Time) error
+	Audit(ctx context.Context, e store.AuditEntry) error
+}
+
+// A Keeper lets people and programs in. Any number of goroutines may use it.
+type Keeper struct {
+	Store accounts
+	Now   func() time.Time // nil: time.Now
+
+	limiter limiter
+	mu      sync.Mutex
+	first   string    // hash of the link's secret; guarded by mu
+	firstAt time.Time // guarded by mu
+}
+
+func (k *Keeper) now() time.Time {
+	if k.Now != nil {
+		return k.Now()
+	}
+	return time.Now()
+}
+
+func hash(secret string) string {
+	h := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(h[:])
+}
+
+// secret is 256 bits that nobody guesses.
+func secret() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// Note writes what someone did to the audit log.
+func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail string) error {
+	return k.Store.Audit(ctx, store.AuditEntry{At: k.now(), Who: u.Name, Source: u.Source, What: what, Estate: estate, Object: object, Detail: detail})
+}
+
+// First returns the secret of a link that makes the first account, empty if there are accounts.
+func (k *Keeper) First(ctx context.Context) (string, error) {
+	list, err := k.Store.Accounts(ctx)
+	if err != nil || len(list) > 0 {
+		return "", err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := secret()
+	k.first, k.firstAt = hash(s), k.now()
+	return s, nil
+}
+
+// FirstValid tells whether a link would be taken.
+func (k *Keeper) FirstValid(link string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.first != "" && hmac.Equal([]byte(hash(link)), []byte(k.first)) && k.now().Sub(k.firstAt) < FirstLife
+}
+
+// MakeFirst makes the first account, an admin of the whole fleet, against the link's secret, which is then used up.
+func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source string) error {
+	if !k.FirstValid(link) {
+		return ErrLink
+	}
+	u := User{Name: name, Role: Admin, Source: source}
+	if err := k.AddAccount(ctx, u, store.Account{Name: name, Role: Admin.String()}, password); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.first = ""
+	k.mu.Unlock()
+	return nil
+}
+
+// CheckName says what is wrong with an account's name.
+func CheckName(name string) error {
+	if n := len([]rune(name)); n < 1 || n > 64 || strings.TrimSpace(name) != name {
+		return errors.New("name: want 1 to 64 characters without space around them")
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) || strings.ContainsRune(`<>"':/\`, r) {
+			return fmt.Errorf("name %q: want letters, digits, space and . _ - @", name)
+		}
+	}
+	return nil
+}
+
+func checkEstates(list []string) error {
+	for _, e := range list {
+		if (report.Address{Estate: e, Terminal: "-"}).Check() != nil {
+			return fmt.Errorf("estate %q: want a name as in the topics", e)
+		}
+	}
+	return nil
+}
+
+// within tells whether someone may hand out a role over estates: not more than its own.
+func (u User) within(r Role, estates []string) error {
+	if r > u.Role {
+		return fmt.Errorf("role %s: you are %s", r, u.Role)
+	}
+	if u.Estates == nil {
+		return nil
+	}
+	if estates == nil {
+		return errors.New("estates: you do not have them all")
+	}
+	for _, e := range estates {
+		if !slices.Contains(u.Estates, e) {
+			return fmt.Errorf("estate %q: not one of yours", e)
+		}
+	}
+	return nil
+}
+
+// AddAccount adds an account; without a password it can sign in by OpenID only.
+func (k *Keeper) AddAccount(ctx context.Context, u User, a store.Account, password string) error {
+	if err := k.check(u, a); err != nil {
+		return err
+	}
+	if password != "" || a.Subject == "" {
+		if err := CheckPassword(a.Name, password); err != nil {
+			return err
+		}
+		a.Password = Hash(password)
+	}
+	a.Created = k.now()
+	a.Changed = a.Created
+	if err := k.Store.AddAccount(ctx, a); err != nil {
+		return fmt.Errorf("account %q: %w", a.Name, err)
+	}
+	return k.Note(ctx, u, "account.add", "", a.Name, describe(a))
+}
+
+func (k *Keeper) check(u User, a store.Account) error {
+	if err := CheckName(a.Name); err != nil {
+		return err
+	}
+	r, err := ParseRole(a.Role)
+	if err != nil {
+		return err
+	}
+	if err := checkEstates(a.Estates); err != nil {
+		return err
+	}
+	if !u.May(Admin) {
+		return errors.New("only an admin changes accounts")
+	}
+	return u.within(r, a.Estates)
+}
+
+func describe(a store.Account) string {
+	s := a.Role + " of all estates"
+	if a.Estates != nil {
+		s = a.Role + " of " + strings.Join(a.Estates, " ")
+	}
+	if a.Disabled {
+		s += ", disabled"
+	}
+	return s
+}
+
+// ChangeAccount changes role, estates and whether it may sign in; with a password, that too. Its sessions end.
+func (k *Keeper) ChangeAccount(ctx context.Context, u User, name string, change func(*store.Account), password string) error {
+	a, err := k.Store.Account(ctx, name)
+	if err != nil {
+		return fmt.Errorf("account %q: %w", name, err)
+	}
+	before, err := ParseRole(a.Role)
+	if err != nil {
+		return err
+	}
+	if err := u.within(before, a.Estates); err != nil { // nobody changes whom it could not have made
+		return err
+	}
+	was := a
+	change(&a)
+	a.Name = name
+	if err := k.check(u, a); err != nil {
+		return err
+	}
+	if chief(was) && !chief(a) {
+		list, err := k.Store.Accounts(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(list, func(o store.Account) bool { return o.Name != name && chief(o) }) {
+			return ErrLastly
+		}
+	}
+	detail := describe(a)
+	if password != "" {
+		if err := CheckPassword(name, password); err != nil {
+			return err
+		}
+		a.Password = Hash(password)
+		detail += ", new password"
+	}
+	a.Changed = k.now()
+	if err := k.Store.SaveAccount(ctx, a); err != nil {
+		return err
+	}
+	return k.Note(ctx, u, "account.change", "", name, detail)
+}
+
+// chief tells whether an account can make all others.
+func chief(a store.Account) bool { return a.Role == Admin.String() && a.Estates == nil && !a.Disabled }
+
+// ChangePassword gives someone a new password against the old one. All its sessions end.
+func (k *Keeper) ChangePassword(ctx context.Context, u User, old, password string) error {
+	if u.Session == "" {
+		return ErrDenied
+	}
+	a, err := k.prove(ctx, u.Name, old, u.Source)
+	if err != nil {
+		return err
+	}
+	if err := CheckPassword(a.Name, password); err != nil {
+		return err
+	}
+	a.Password, a.Changed = Hash(password), k.now()
+	if err := k.Store.SaveAccount(ctx, a); err != nil {
+		return err
+	}
+	return k.Note(ctx, u, "account.password", "", a.Name, "")
+}
+
+// prove returns the account whose password this is.
+func (k *Keeper) prove(ctx context.Context, name, password, source string) (store.Account, error) {
+	if wait := k.limiter.take(name, source, k.now()); wait > 0 {
+		return store.Account{}, Wait(wait)
+	}
+	a, err := k.Store.Account(ctx, name)
+	kept := a.Password
+	switch {
+	case errors.Is(err, store.ErrNone) || err == nil && (kept == "" || a.Disabled):
+		kept = nobodys()
+	case err != nil:
+		return store.Account{}, err
+	}
+	if !Matches(kept, password) || a.Password == "" || a.Disabled {
+		if err := k.Note(ctx, User{Name: name, Source: source}, "login.refused", "", "", ""); err != nil {
+			return store.Account{}, err
+		}
+		return store.Account{}, ErrDenied
+	}
+	k.limiter.give(name, source)
+	return a, nil
+}
+
+// Login lets someone in by password and returns the secret of its session.
+func (k *Keeper) Login(ctx context.Context, name, password, source string) (string, error) {
+	a, err := k.prove(ctx, name, password, source)
+	if err != nil {
+		return "", err
+	}
+	return k.begin(ctx, a, source, "login")
+}
+
+func (k *Keeper) begin(ctx context.Context, a store.Account, source, what string) (string, error) {
+	s, now := secret(), k.now()
+	if err := k.Store.AddSession(ctx, store.Session{Hash: hash(s), Family: rand.Text(), Account: a.Name, Begun: now, Made: now, Seen: now, Source: source}, ""); err != nil {
+		return "", err
+	}
+	return s, k.Note(ctx, User{Name: a.Name, Source: source}, what, "", "", "")
+}
+
+// Session returns who holds a session's secret, and its successor when it is time for one (only with rotate: the answer
+// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in ends.
+func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool) (u User, next string, err error) {
+	v, a, err := k.Store.Session(ctx, hash(given))
+	if errors.Is(err, store.ErrNone) {
+		return User{}, "", ErrExpired
+	}
+	if err != nil {
+		return User{}, "", err
+	}
+	now := k.now()
+	// A clock set back must not make a session live on: what lies in the future is over as well.
+	old := func(t time.Time, d time.Duration) bool { age := now.Sub(t); return age >= d || age < -time.Hour }
+	role, roleErr := ParseRole(a.Role)
+	switch {
+	case old(v.Begun, SessionLife), old(v.Seen, SessionIdle), a.Disabled, roleErr != nil:
+		return User{}, "", errors.Join(k.Store.EndSessions(ctx, v.Family), ErrExpired)
+	case !v.Rotated.IsZero() && old(v.Rotated, rotateGrace):
+		err := k.Store.EndSessions(ctx, v.Family)
+		if err == nil {
+			err = k.Note(ctx, User{Name: a.Name, Source: source}, "session.copied", "", "", "an earlier secret was shown; the sign-in of "+v.Source+" is ended")
+		}
+		return User{}, "", errors.Join(err, ErrExpired)
+	}
+	if rotate && v.Rotated.IsZero() && old(v.Made, rotateAfter) {
+		next = secret()
+		s := v
+		s.Hash, s.Made, s.Seen = hash(next), now, now
+		if err := k.Store.AddSession(ctx, s, v.Hash); err != nil {
+			return User{}, "", err
+		}
+	} else if now.Sub(v.Seen) >= seenEvery {
+		if err := k.Store.SawSession(ctx, v.Hash, now); err != nil {
+			return User{}, "", err
+		}
+	}
+	return User{Name: a.Name, Role: role, Estates: a.Estates, Source: source, Session: v.Family}, next, nil
+}
+
+// Logout ends a sign-in, with all its secrets.
+func (k *Keeper) Logout(ctx context.Context, u User) error {
+	if u.Session == "" {
+		return nil
+	}
+	if err := k.Store.EndSessions(ctx, u.Session); err != nil {
+		return err
+	}
+	return k.Note(ctx, u, "logout", "", "", "")
+}
+
+// MakeToken makes a token for a program, of no more than its maker's rights, and returns its secret, shown this once.
+func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, scope Scope, estates []string, life time.Duration) (string, store.Token, error) {
+	if err := CheckName(name); err != nil {
+		return "", store.Token{}, err
+	}
+	if err := checkEstates(estates); err != nil {
+		return "", store.Token{}, err
+	}
+	switch {
+	case !u.May(Admin):
+		return "", store.Token{}, errors.New("only an admin makes tokens")
+	case r < Viewer || r > Admin:
+		return "", store.Token{}, errors.New("role: want one")
+	case life < time.Minute || life > MaxTokenLife:
+		return "", store.Token{}, fmt.Errorf("life of a token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
+	case scope == Metrics && estates != nil:
+		return "", store.Token{}, errors.New("metrics are of the whole fleet: a token for them has no estates")
+	}
+	if err := u.within(r, estates); err != nil {
+		return "", store.Token{}, err
+	}
+	s := tokenPrefix + secret()
+	t := store.Token{Hash: hash(s), Name: name, Owner: u.Name, Role: r.String(), Scope: string(scope), Estates: estates, Created: k.now()}
+	t.Expires = t.Created.Add(life)
+	var err error
+	if t.No, err = k.Store.AddToken(ctx, t); err != nil {
+		return "", store.Token{}, err
+	}
+	return s, t, k.Note(ctx, u, "token.add", "", strconv.FormatInt(t.No, 10), fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)))
+}
+
+// Revoke makes a token worthless.
+func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
+	if !u.May(Admin) || u.Estates != nil {
+		return errors.New("only an admin of the whole fleet revokes tokens")
+	}
+	if err := k.Store.RevokeToken(ctx, no, k.now()); err != nil {
+		return fmt.Errorf("token %d: %w", no, err)
+	}
+	return k.Note(ctx, u, "token.revoke", "", strconv.FormatInt(no, 10), "")
+}
+
+// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to that.
+func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) {
+	if !strings.HasPrefix(given, tokenPrefix) {
+		return User{}, ErrToken
+	}
+	t, err := k.Store.Token(ctx, hash(given))
+	if errors.Is(err, store.ErrNone) {
+		return User{}, ErrToken
+	}
+	if err != nil {
+		return User{}, err
+	}
+	now := k.now()
+	if !t.Revoked.IsZero() || !now.Before(t.Expires) || now.Before(t.Created.Add(-time.Hour)) {
+		return User{}, ErrToken
+	}
+	r, err := ParseRole(t.Role)
+	if err != nil {
+		return User{}, ErrToken
+	}
+	estates := t.Estates
+	switch a, err := k.Store.Account(ctx, t.Owner); {
+	case errors.Is(err, store.ErrNone): // made on the machine itself
+	case err != nil:
+		return User{}, err
+	case a.Disabled:
+		return User{}, ErrToken
+	default:
+		owns, err := ParseRole(a.Role)
+		if err != nil {
+			return User{}, ErrToken
+		}
+		r = min(r, owns)
+		if a.Estates != nil {
+			if estates == nil {
+				estates = a.Estates
+			} else {
+				estates = slices.DeleteFunc(slices.Clone(estates), func(e string) bool { return !slices.Contains(a.Estates, e) })
+			}
+		}
+	}
+	if now.Sub(t.Used) >= seenEvery {
+		if err := k.Store.UsedToken(ctx, t.No, now); err != nil {
+			return User{}, err
+		}
+	}
+	return User{Name: "token:" + strconv.FormatInt(t.No, 10), Role: r, Estates: estates, Scope: Scope(t.Scope), Source: source}, nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"posdx/fleet/store"
+)
+
+// The commands that say who may, keep copies and look at the log, one after the other on one data directory.
+func TestCommandsOfAccess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	os.Mkdir(dir, 0o700)
+	db, err := store.Open(t.Context(), "sqlite:"+storeFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	backup := filepath.Join(t.TempDir(), "b.tar.gz")
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	for _, c := range []struct {
+		args, in string
+		code     int
+		says     string
+	}{
+		{"account list", "", 0, "^$"},
+		{"account", "", 2, "1 to 2"},
+		{"account dance", "", 2, "want list, add"},
+		{"account add ann --role god", "correct horse battery", 1, "viewer, technician"},
+		{"account add ann --role admin", "short", 1, "12 to 256"},
+		{"account add ann --role admin", "correct horse battery\n", 0, "^$"},
+		{"account add ann --role admin", "correct horse battery\n", 1, "there already"},
+		{"account add bob --role viewer --estates shop,mall", "correct horse battery\n", 0, "^$"},
+		{"account add eve --role viewer --estates a/b", "correct horse battery\n", 1, `"a/b"`},
+		{"account change ann --disable", "", 1, "last admin"},
+		{"account change bob --disable", "", 0, "^$"},
+		{"account change nobody --disable", "", 1, "not found"},
+		{"account change bob --password", "", 1, "no password"},
+		{"account list", "", 0, `(?s)ann +admin +\* +enabled.*bob +viewer +shop,mall +disabled`},
+		{"account list --json", "", 0, `"name": "ann"`},
+		{"token add grafana --scope metrics", "", 0, `^posdx_[\w-]{43}\n$`},
+		{"token add x --days 1000", "", 1, "366 days"},
+		{"token list", "", 0, "1 +grafana +viewer +metrics +\\* +until"},
+		{"token revoke 1", "", 0, "^$"},
+		{"token revoke 1", "", 1, "not found"},
+		{"token revoke x", "", 2, "number"},
+		{"audit --what account.add", "", 0, "cli"},
+		{"audit verify", "", 0, `^\d+ [0-9a-f]{64}\n$`},
+		{"audit dance", "", 2, "verify"},
+		{"store check", "", 0, "whole, version"},
+		{"backup " + backup, "", 0, "store version"},
+		{"backup " + backup, "", 1, "exist"},
+		{"restore " + backup, "", 1, "something in it"},
+		{"restore " + backup + " --data " + nowhere, "", 0, "store version"},
+		{"account list --data " + nowhere, "", 0, "bob"},
+		{"store down --to 1", "", 1, "backup"},
+		{"store down --to 2", "", 0, "version 2"},
+		{"store check", "", 0, "version 2"},
+		{"account list --data " + nowhere + "/x", "", 1, "no such file"},
+	} {
+		stdin = strings.NewReader(c.in)
+		args := strings.Fields(c.args)
+		if !strings.Contains(c.args, "--data") {
+			args = append(args, "--data", dir)
+		}
+		var out, talk strings.Builder
+		code := run(t.Context(), stdio{&out, &talk}, args)
+		if code != c.code || !regexp.MustCompile(c.says).MatchString(out.String()+talk.String()) || (code == 0) != (talk.Len() == 0) {
+			t.Errorf("%s: exit %d, want %d and %q\n%s%s", c.args, code, c.code, c.says, out.String(), talk.String())
+		}
+	}
+}
+
+// Help says what is taken where nothing is given.
+func TestHelpStatesDefaults(t *testing.T) {
+	var out, talk strings.Builder
+	if code := run(t.Context(), stdio{&out, &talk}, []string{"serve", "--help"}); code != 0 {
+		t.Fatal(talk.String())
+	}
+	for _, want := range []string{"(default 127.0.0.1:8080)", "(default fleet-data)", "(default 1000000)", "(default 180)", "(default embedded)", "(default 2000)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"posdx/fleet/backup"
+	"posdx/fleet/store"
+)
+
+func runBackup(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "backup", "FILE [OPTIONS]",
+		"Keeps a copy of the store, of the keys of the terminals' authority and of the broker's session name in one file, while\n"+
+			"the fleet runs. The file must not be there yet. It holds password hashes and private keys: guard it. Of a PostgreSQL\n"+
+			"store pg_dump makes the copy.",
+		"posdx-fleet backup --data /var/lib/posdx-fleet /backup/fleet-$(date +%F).tar.gz")
+	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	words, code, ok := parse(s, f, args, 1)
+	if !ok {
+		return code
+	}
+	db, err := openData(ctx, *data)
+	if err != nil {
+		return failed(s, "backup", err)
+	}
+	defer db.Close()
+	m, err := backup.Write(ctx, db, *data, words[0], version)
+	if err != nil {
+		return failed(s, "backup", err)
+	}
+	fmt.Fprintf(s.out, "%s: store version %d and %d more files\n", words[0], m.Schema, len(m.Files)-1)
+	return exitOK
+}
+
+func runRestore(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "restore", "FILE --data DIR",
+		"Makes a data directory of a backup. DIR must not be there yet, or be empty. Every file is checked before anything is\n"+
+			"put in place; a store of an earlier release is raised when serve opens it.",
+		"posdx-fleet restore /backup/fleet-2026-11-28.tar.gz --data /var/lib/posdx-fleet")
+	data := f.String("data", "fleet-data", "`DIR` to make")
+	words, code, ok := parse(s, f, args, 1)
+	if !ok {
+		return code
+	}
+	m, err := backup.Restore(ctx, words[0], *data)
+	if err != nil {
+		return failed(s, "restore", err)
+	}
+	fmt.Fprintf(s.out, "%s: as of %s, by posdx-fleet %s, store version %d\n", *data, m.Made.Local().Format(time.DateTime), m.Program, m.Schema)
+	return exitOK
+}
+
+func runStore(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "store", "check | down --to VERSION [OPTIONS]",
+		"check reads a whole SQLite store and says its version, or what is wrong with it. down takes a store back to what the\n"+
+			"release before wrote: what only this release keeps (accounts, notes, the audit log) is lost, so make a backup first, and\n"+
+			"stop posdx-fleet. The way up is taken by serve itself.",
+		"posdx-fleet store check\nposdx-fleet store down --to 2")
+	data := f.String("data", "fleet-data", "`DIR` of the fleet")
+	address := f.String("store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data)")
+	to := f.Int("to", 0, "down: the `VERSION` to take it to")
+	words, code, ok := parse(s, f, args, 1)
+	if !ok {
+		return code
+	}
+	path, isLite := strings.CutPrefix(*address, "sqlite:")
+	if *address == "" {
+		path, isLite = storeFile(*data), true
+	}
+	switch words[0] {
+	case "check":
+		if !isLite {
+			return failed(s, "store", store.ErrNotLite)
+		}
+		v, err := store.Check(ctx, path)
+		if err != nil {
+			return failed(s, "store", err)
+		}
+		fmt.Fprintf(s.out, "%s: whole, version %d\n", path, v)
+	case "down":
+		where := *address
+		if isLite {
+			if _, err := store.Check(ctx, path); err != nil {
+				return failed(s, "store", err)
+			}
+			where = "sqlite:" + path
+		}
+		db, err := store.Open(ctx, where)
+		if err != nil {
+			return failed(s, "store", err)
+		}
+		defer db.Close()
+		if err := db.Down(ctx, *to); err != nil {
+			return failed(s, "store", err)
+		}
+		fmt.Fprintf(s.out, "version %d\n", *to)
+	default:
+		fmt.Fprintf(s.err, "posdx-fleet store: %q: want check or down\n", words[0])
+		return exitUsage
+	}
+	return exitOK
+}
