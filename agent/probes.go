@@ -21,6 +21,7 @@ type senses struct {
 	probes  []probe.Probe
 	metered func() bool
 	failed  func() // takes in that a device failed
+	net     *probe.Network
 	tasks   []task
 	starts  func(since time.Time) int // of the machine; nil where they are not counted
 }
@@ -61,7 +62,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		}
 	}
 	metal := probe.NewBoard(bc)
-	s := senses{starts: startsOf(bc.Boots), metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
+	s := senses{net: net, starts: startsOf(bc.Boots), metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
 		{"network", net.Run},
 		{"kernel log", func(ctx context.Context) error {
 			err := metal.Run(ctx)

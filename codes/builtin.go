@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e25950488a3d008d48d574dd4f44694f53c6b48dcac01b921c7a381a3b5a597", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb1859c766ec27b7925b0bacdea9ce1f6eb4860b1399d5c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -292,7 +292,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e25950488a3d008d48
 	Fact{Check: "net.gateway", Name: "neighbour", Type: "word", Words: list5f38b6d9},
 	Fact{Check: "net.gateway", Name: "rtt_ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.internet", Name: "by", Type: "word", Words: listd81d5d08, Display: true, Why: "as net.tcp's"},
-	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "one connect to a place that is not the host says nothing of the host's delay; net.path measures it"},
+	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.internet", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.internet", Name: "portal", Type: "bool"},
 	Fact{Check: "net.internet", Name: "retrans", Type: "int", Unit: "count", High: 1000},
@@ -3812,7 +3812,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e25950488a3d008d48
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 5.1, Moderate: 12.5, Strong: 26, Decisive: 36, Often: -4.75, Sometimes: -12, Seldom: -20, Rare: -24.75, Remote: -34, Unexplained: 4, Family: 0.4, Brought: 0.9, Company: -22, Spare0: 0.22, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.7, SetAbove: 0.0419, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 3.85, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.825, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0709, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -6811,7 +6811,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e25950488a3d008d48
 	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
-		Weight{Cause: "wan.tls", Word: 2},
+		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},

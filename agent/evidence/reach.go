@@ -100,11 +100,9 @@ func (r *Reading) beyond() {
 	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
-		if r.has("gateway.ok") || r.has("apn.ok") || r.has("link.cellular-ok") && r.has("reg.ok") {
-			r.add("internet.fail-beyond", n.internetFail, 1)
-		} else {
-			r.add("internet.fail", n.internetFail, 1)
-		}
+		before := max(r.most("gateway.ok", "apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		r.add("internet.fail-beyond", n.internetFail, before)
+		r.add("internet.fail", n.internetFail, 1-before)
 		if n.otherBearerAll != nil || n.otherBearerHost != nil {
 			r.add("tcp.other-bearer-outage", n.internetFail, 1)
 		}

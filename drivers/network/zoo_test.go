@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,7 +148,7 @@ func TestZooOfTLSHosts(t *testing.T) {
 				}
 				trust.Roots = roots
 			}
-			h := TryTLS(context.Background(), way(addr), trust, anyNumber)
+			h := TryTLS(context.Background(), way(addr), trust, Form{}, anyNumber)
 			good := false
 			for _, o := range a.want {
 				good = good || h.TLS == o
@@ -290,6 +291,7 @@ func TestSocketsOfOthers(t *testing.T) {
 	}
 	defer other.Close()
 	_, _ = io.ReadFull(other, make([]byte, 5))
+	noteOurs(uint16(other.LocalAddr().(*net.TCPAddr).Port), netip.MustParseAddrPort("192.0.2.1:443")) // the same port, to elsewhere
 	list := Sockets(w.Addr)
 	if len(list) != 1 || !list[0].Established || list[0].Received != 5 || list[0].Repeats != 0 || int(list[0].Local) != other.LocalAddr().(*net.TCPAddr).Port {
 		t.Errorf("got %+v, want the one connection with 5 bytes received", list)
