@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f48a3dbc450b6b29a0e439d61a7b0255c0e78961a6dbcc03a10086a1294a0377", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:73c47b97d7c42a6aca084ee08e2958f9132dc6540c56df74979062896faf6a1f", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -296,7 +296,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f48a3dbc450b6b29a0e
 	Fact{Check: "net.gateway", Name: "neighbour", Type: "word", Words: list5f38b6d9},
 	Fact{Check: "net.gateway", Name: "rtt_ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.internet", Name: "by", Type: "word", Words: listd81d5d08, Display: true, Why: "as net.tcp's"},
-	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "one connect to a place that is not the host says nothing of the host's delay; net.path measures it"},
+	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.internet", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.internet", Name: "portal", Type: "bool"},
 	Fact{Check: "net.internet", Name: "retrans", Type: "int", Unit: "count", High: 1000},
