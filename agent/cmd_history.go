@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
@@ -60,7 +61,7 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		list, err = readInTime(ctx, pastDir(c), *timeout, readHistory)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", plain(err))
+		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
 		if errors.Is(err, context.DeadlineExceeded) {
 			return exitTimeout
 		}

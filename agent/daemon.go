@@ -170,6 +170,9 @@ func (d *daemon) Fact(e report.Evidence) {
 		}
 		d.loop.Note("app_version", v)
 	}
+	if v, ok := e.Facts.Str("public_address"); ok && e.Check == "app.config" {
+		d.loop.Note("public_address", v)
+	}
 	d.runner.Remember(e)
 }
 
