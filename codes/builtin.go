@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6df66b03473532958185b674fff650b255c3437dc038cb", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:6d512577d86303d15a642b970e8dd001f6acbeacbc381b82ea1062367e5a745c", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -414,6 +414,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	Fact{Check: "txn.history", Name: "first_try", Type: "word", Words: list968be4ee},
 	Fact{Check: "txn.history", Name: "issuers_same_code_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "last_approval_age_s", Type: "float", Unit: "s", High: 1e+10},
+	Fact{Check: "txn.history", Name: "reached_after", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "restarts_since_approval", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "same_code_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "same_code_since_update", Type: "int", Unit: "count", High: 1e+06},
@@ -3859,7 +3860,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.1, Moderate: 15.5, Strong: 26, Decisive: 33, Often: -3.625, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.85, Company: -22, Spare0: 0.1, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0648, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 3.85, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.825, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0709, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -5291,7 +5292,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list6b92995c, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list443aee52, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -5697,7 +5698,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
 	Sign{Name: "date.turn", Check: "board.clock", Family: "update", Weights: []Weight{
-		Weight{Cause: "terminal.date-bug", Word: 3},
+		Weight{Cause: "terminal.date-bug", Word: 4},
 	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
@@ -5712,11 +5713,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listf7ab59dd, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list6519b48b, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: listf6fa6f52, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: listf6cf2f6c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 	}, Brought: listc8e34591, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
@@ -5755,7 +5756,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listd3644c5e, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: list067a0864, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -6105,7 +6106,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list45659b02, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: listc4e5d0fc, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -6114,7 +6115,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: liste2a96619, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list78aba497, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -6200,6 +6201,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "modem.sunset", Word: 2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
@@ -6274,7 +6276,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: 4},
-		Weight{Cause: "wan.outage", Word: 4},
+		Weight{Cause: "wan.outage", Word: 2},
 	}, Brought: list0f3a9cf9, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 3},
@@ -6364,16 +6366,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: listbb3baf19, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: listb1e22d97, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: listbb3baf19, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: listb1e22d97, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: liste2a96619, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list78aba497, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6393,13 +6395,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list02bdb80c, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list916c5082, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6422,7 +6424,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
 	Sign{Name: "place.moved", Check: "app.config", Family: "place", Weights: []Weight{
 		Weight{Cause: "merchant.not-permitted", Word: 1},
-		Weight{Cause: "terminal.moved", Word: 3},
+		Weight{Cause: "terminal.moved", Word: 4},
 		Weight{Cause: "terminal.not-registered", Word: 1},
 	}, Text: Text{ZH: "上次成功以后，终端周围的网络都换了：{changed_since_approval}", EN: "since the last approval the networks around the terminal have changed: {changed_since_approval}"}},
 	Sign{Name: "power.bad", Check: "board.power", Family: "power", Weights: []Weight{
@@ -6545,15 +6547,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 1},
 	}, Brought: list46bb810c, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "wan.outage", Word: 1},
 	}, Brought: list77a85cf0, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
 	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.radio-off", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
 		Weight{Cause: "modem.sunset", Word: 4},
@@ -6709,7 +6715,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "wan.slow", Word: -2},
 		Weight{Cause: "wan.tls", Word: -2},
 		Weight{Cause: "wan.tls-large-hello", Word: -2},
-	}, Text: Text{ZH: "终端自己连得上主机，支付应用{same_code_1h}次都连不上", EN: "the terminal itself reaches the host, and the payment application has failed to connect {same_code_1h} times"}},
+	}, Text: Text{ZH: "支付应用连不上主机，而终端自己每次都连得上（{reached_after}次）", EN: "each time the payment application failed to connect, the terminal itself then reached the host ({reached_after} times)"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "terminal.config", Word: -1},
@@ -6804,7 +6810,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list18034059, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list824d3c53, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -3},
@@ -6825,7 +6831,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: list3f8a7d68, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	}, Brought: listfffb2cca, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
 	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -6845,7 +6851,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: listf6f940e9, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: listba7b8bd7, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
 	Sign{Name: "tls.app-form", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -6890,7 +6896,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 	}, Brought: list875839fa, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
-		Weight{Cause: "wan.tls", Word: 2},
+		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: list0ac4680e, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
@@ -6942,7 +6948,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a6a5a4fff114a694c6
 		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: liste774b731, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: listac7a80df, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
@@ -7295,7 +7301,6 @@ var (
 	list010bf82f = []string{"net.path", "net.mtu", "net.errors"}
 	list013ee421 = []string{"iso8583-2003"}
 	list025e43af = []string{"R16", "R19"}
-	list02bdb80c = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
 	list02c9d0a7 = []string{"unionpay"}
 	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
 	list034b59e4 = []string{"JPOS"}
@@ -7304,6 +7309,7 @@ var (
 	list046528e4 = []string{"acquirer-ext"}
 	list056ad5a9 = []string{"ok", "blackhole"}
 	list05a3054e = []string{"S7"}
+	list067a0864 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss"}
 	list0749d615 = []string{"silent"}
 	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
 	list07a578ef = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
@@ -7363,7 +7369,6 @@ var (
 	list1746c5c7 = []string{"R25", "R40", "S5"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
-	list18034059 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.outage"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
 	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list18fad0bf = []string{"50501", "50511"}
@@ -7486,7 +7491,6 @@ var (
 	list3f0a1bcc = []string{"97"}
 	list3f4c7f5d = []string{"net.address", "app.config", "net.dns", "net.mtu"}
 	list3f529e32 = []string{"GENERAL"}
-	list3f8a7d68 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage"}
 	list40a2233d = []string{"card number", "cvn", "cvv", "cvc", "verification", "account number", "check digit", "bin not found", "security code", "expiry"}
 	list40a55ac9 = []string{"R20", "R30"}
 	list4171dced = []string{"POSTILION"}
@@ -7498,10 +7502,10 @@ var (
 	list43823099 = []string{"922"}
 	list43b17a1d = []string{"R5", "R11"}
 	list4435361d = []string{"acquirer", "issuer"}
+	list443aee52 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list44cd4298 = []string{"NEAPAY", "TXP"}
 	list44d1b97c = []string{"CREDORAX", "TXP", "TABAPAY"}
 	list451152e2 = []string{"R13", "S1", "S7"}
-	list45659b02 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
 	list4665b65f = []string{"119"}
 	list46b301c0 = []string{"002"}
@@ -7610,6 +7614,7 @@ var (
 	list64aefbaf = []string{"003"}
 	list64d83e3e = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
 	list64ea8757 = []string{"acquirer-4"}
+	list6519b48b = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic", "wan.outage"}
 	list65e3ba9e = []string{"terminal-local"}
 	list660a53dd = []string{"MPT"}
 	list667d6def = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
@@ -7625,7 +7630,6 @@ var (
 	list6a18cf1a = []string{"S3"}
 	list6ab2115b = []string{"app.operator"}
 	list6b3f53eb = []string{"denied"}
-	list6b92995c = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
 	list6bbab28f = []string{"902"}
 	list6bebfcb2 = []string{"same"}
 	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
@@ -7680,6 +7684,7 @@ var (
 	list78091948 = []string{"gicc-de"}
 	list788d7f9e = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
 	list7891ab4f = []string{"R12", "R17", "S3"}
+	list78aba497 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list78de7061 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
 	list78f5e1d9 = []string{"R2", "R13", "R25"}
 	list79310f15 = []string{"R6", "R21"}
@@ -7712,6 +7717,7 @@ var (
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}
 	list820e953a = []string{"small", "plain", "old", "large", "tlcp"}
+	list824d3c53 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.outage"}
 	list82adb696 = []string{"46"}
 	list82be6ef5 = []string{"HOST-MM"}
 	list82c0e202 = []string{"SEED-002"}
@@ -7765,6 +7771,7 @@ var (
 	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
 	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
 	list91499e3d = []string{"modem.absent"}
+	list916c5082 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list93762884 = []string{"home", "roaming"}
 	list93a72bb0 = []string{"battery", "voltage", "power"}
 	list93aab121 = []string{"99", "A0", "A9"}
@@ -7862,6 +7869,7 @@ var (
 	listab66400f = []string{"account.funds"}
 	listab9eedb7 = []string{"14", "59"}
 	listac0d9ff8 = []string{"R3", "R43"}
+	listac7a80df = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage"}
 	listac8e5ab3 = []string{"44010"}
 	listad2db01c = []string{"97", "unknown"}
 	listad51f1ac = []string{"CREDORAX"}
@@ -7886,6 +7894,7 @@ var (
 	listb110e487 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
 	listb1258a4e = []string{"26203", "26207", "26208"}
 	listb15c6a1d = []string{"ok", "paper-low"}
+	listb1e22d97 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listb1e2e843 = []string{"terminal blacklist"}
 	listb1eccd52 = []string{"R5", "R6", "R7", "R13"}
 	listb281767c = []string{"84"}
@@ -7920,7 +7929,7 @@ var (
 	listb9e6f2a4 = []string{"unpack", "answer"}
 	listba118f71 = []string{"R22", "R25", "S5"}
 	listba7766b3 = []string{"R6", "R11", "R21"}
-	listbb3baf19 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	listba7b8bd7 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset", "terminal.power", "wan.dns", "wan.no-traffic"}
 	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
@@ -7946,6 +7955,7 @@ var (
 	listc39d21b6 = []string{"build", "unpack", "answer"}
 	listc3bbd856 = []string{"connect", "send"}
 	listc3d3679c = []string{"44050", "44051", "44054"}
+	listc4e5d0fc = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listc509644d = []string{"20", "92"}
 	listc51804f7 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listc6275dfd = []string{"terminal.app-old"}
@@ -7986,7 +7996,6 @@ var (
 	listd1e2d8c6 = []string{"unionpay-reject", "emv-arc"}
 	listd210214a = []string{"modem.signal", "net.wifi"}
 	listd28f6c9a = []string{"host.malfunction", "switch.malfunction"}
-	listd3644c5e = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
 	listd379e2b2 = []string{"CREDORAX", "WINDCAVE", "MC-GO"}
 	listd448ae22 = []string{"923"}
 	listd48a3646 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
@@ -8029,7 +8038,6 @@ var (
 	liste2177db1 = []string{"initial pin", "pin not changed", "pin unchanged"}
 	liste24036b8 = []string{"S5"}
 	liste29045a1 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
-	liste2a96619 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	liste388e908 = []string{"own", "trust", "fleet"}
 	liste3efc427 = []string{"22803"}
 	liste478f32f = []string{"R3"}
@@ -8046,7 +8054,6 @@ var (
 	liste6ce9062 = []string{"R2", "R13", "R14", "R25"}
 	liste6eb183c = []string{"70", "92"}
 	liste6fa0bb2 = []string{"51"}
-	liste774b731 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.no-traffic", "wan.outage"}
 	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
@@ -8102,13 +8109,11 @@ var (
 	listf5f4961c = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listf667e4a5 = []string{"connect", "wait", "answer", "unpack"}
 	listf681ae17 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	listf6f940e9 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "terminal.power", "wan.dns", "wan.no-traffic"}
-	listf6fa6f52 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.no-traffic"}
+	listf6cf2f6c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	listf7494dbc = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
 	listf76dfe9e = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
 	listf78f8dda = []string{"terminal.storage-fault"}
 	listf79e8779 = []string{"25"}
-	listf7ab59dd = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.no-traffic", "wan.outage"}
 	listf7b26b79 = []string{"TBK"}
 	listf82bd763 = []string{"R1", "R13"}
 	listf84f4fe6 = []string{"TABAPAY"}
@@ -8137,4 +8142,5 @@ var (
 	listfef86651 = []string{"wan.slow"}
 	listff646f35 = []string{"R6", "R9"}
 	listffe45931 = []string{"GICC-LYRA"}
+	listfffb2cca = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage"}
 )

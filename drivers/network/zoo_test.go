@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -14,18 +15,17 @@ import (
 	"posdx/firmware-build/lab/world"
 )
 
-// What is found of each animal of the zoo, which is never bad.
-var found = func() map[string]struct {
+// A finding is what an animal must be found to be.
+type finding struct {
 	want  []Outcome
 	form  Hello // by which it must have been found
 	check func(Handshake) bool
-} {
+}
+
+// What is found of each animal of the zoo, which is never bad.
+var found = func() map[string]finding {
 	ok, unsure := []Outcome{OK}, []Outcome{Unsupported}
-	return map[string]struct {
-		want  []Outcome
-		form  Hello
-		check func(Handshake) bool
-	}{
+	return map[string]finding{
 		"plain and good":                               {want: ok, form: HelloSmall},
 		"name in the subject alone":                    {want: ok, check: func(h Handshake) bool { return h.CNOnly }},
 		"wildcard in the subject alone":                {want: ok},
@@ -158,6 +158,7 @@ func TestSocketsOfOthers(t *testing.T) {
 	}
 	defer other.Close()
 	_, _ = io.ReadFull(other, make([]byte, 5))
+	noteOurs(uint16(other.LocalAddr().(*net.TCPAddr).Port), netip.MustParseAddrPort("192.0.2.1:443")) // the same port, to elsewhere
 	list := Sockets(w.Addr)
 	if len(list) != 1 || !list[0].Established || list[0].Received != 5 || list[0].Repeats != 0 || int(list[0].Local) != other.LocalAddr().(*net.TCPAddr).Port {
 		t.Errorf("got %+v, want the one connection with 5 bytes received", list)
