@@ -180,7 +180,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 
 	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
-	reload := make(chan struct{}, 1)
+	reload, again := make(chan struct{}, 1), make(chan struct{}, 1)
 	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
@@ -238,10 +238,10 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	start("ingest", in.Run)
 	if authority != nil {
 		start("authority", func(ctx context.Context) error {
-			return authority.Run(ctx, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+			return authority.Run(ctx, again, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
 		})
 	}
-	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
+	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload, again) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {
 		return db.Lead(ctx, func(ctx context.Context) error {
@@ -446,8 +446,8 @@ func clientID(dir string) (string, error) {
 	return id, nil
 }
 
-// onHangup asks for the inventory to be read at each SIGHUP.
-func onHangup(ctx context.Context, reload chan<- struct{}) error {
+// onHangup asks for the inventory and the revoked certificates to be read at each SIGHUP.
+func onHangup(ctx context.Context, reload ...chan struct{}) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -456,9 +456,11 @@ func onHangup(ctx context.Context, reload chan<- struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			select {
-			case reload <- struct{}{}:
-			default:
+			for _, c := range reload {
+				select {
+				case c <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}
