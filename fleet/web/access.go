@@ -221,7 +221,7 @@ const maxAdminForm = 64 << 10
 type loginView struct {
 	*page
 	To, Wrong, First, Name string
-	OIDC                  string // the provider's name
+	OIDC                   string // the provider's name
 }
 
 func (s *Site) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) {
