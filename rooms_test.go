@@ -62,7 +62,7 @@ var rooms = []struct {
 	{name: "agent/internal/uplink", knows: []string{"agent/enroll", "agent/report", "agent/internal/outbox", "agent/internal/atomicfile"}},
 	{name: "agent/internal/relay", knows: []string{"drivers/serial"}},
 	{name: "agent/internal/library", knows: []string{"codes", "agent/internal/atomicfile"}},
-	{name: "agent/internal/config", knows: []string{"codes", "agent/report"}},
+	{name: "agent/internal/config", knows: []string{"codes", "agent/enroll", "agent/report"}},
 	{name: "agent/internal/zmodem"},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text", "agent/internal/zmodem"}},
 	{name: "agent/enroll"},

@@ -22,6 +22,7 @@ import (
 	"time"
 	"unicode"
 
+	"posdx/agent/enroll"
 	"posdx/agent/report"
 )
 
@@ -698,6 +699,14 @@ func (k *checker) broker() {
 	k.oneOf("broker.delivery", b.Delivery, "fleet", "broker")
 	if (b.Cert == "") != (b.Key == "") {
 		k.bad("broker.cert", "a client certificate needs both broker.cert and broker.key")
+	}
+	if b.Renew != "" {
+		if _, err := enroll.CheckURL(b.Renew); err != nil {
+			k.bad("broker.renew", "%v", err)
+		}
+		if b.Cert == "" || b.Cert != b.Key {
+			k.bad("broker.renew", "needs broker.cert and broker.key to name one file, as posdx enroll writes it")
+		}
 	}
 	if t := time.Duration(b.KeepAlive); t < minKeepAlive || t > maxKeepAlive {
 		k.bad("broker.keepalive", "%v is not between %v and %v", t, minKeepAlive, maxKeepAlive)
