@@ -346,7 +346,7 @@ func starts(t *testing.T, file string) {
 	var said talk
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, stdio{strings.NewReader(""), &said, &said}, []string{"run", "--config", file})
+		ended <- run(ctx, stdio{in: strings.NewReader(""), out: &said, err: &said, speak: "en"}, []string{"run", "--config", file})
 	}()
 	deadline := time.After(30 * time.Second)
 	for answered := false; !answered; {
