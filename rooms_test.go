@@ -24,6 +24,7 @@ var rooms = []struct {
 	knows []string // prefixes; a room always knows itself
 	pure  bool     // no system, network, or log: what it says depends on what it is given
 }{
+	{name: "housetest"},
 	{name: "codes/gen", knows: []string{"codes"}},
 	{name: "codes", pure: true},
 	{name: "drivers/serial"},
@@ -60,7 +61,8 @@ var rooms = []struct {
 	{name: "agent/internal/relay", knows: []string{"agent/internal/say", "drivers/serial"}},
 	{name: "agent/internal/library", knows: []string{"agent/internal/say", "codes", "agent/internal/atomicfile"}},
 	{name: "agent/internal/config", knows: []string{"agent/internal/say", "codes", "agent/report"}},
-	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text"}},
+	{name: "agent/internal/zmodem"},
+	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text", "agent/internal/zmodem"}},
 	{name: "agent", knows: []string{"codes", "agent", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "fleet", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "firmware-build/lab/world", knows: []string{"drivers"}},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,17 +46,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 			return exitFailed
 		}
 	}
-	w := witness{lang: *lang, records: bundleRecords}
-	if c, _, err := readConfig(*client.config); err != nil {
-		w.confWhy = err
-		w.scan = func(func(outbox.Record) bool) error {
-			return say.New("no-config-where")
-		}
-	} else {
-		w.conf = &c
-		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
-		w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
-	}
+	w := filesOf(*client.config, *lang)
 	w.state = func() (report.State, error) {
 		d, err := client.daemon()
 		if err != nil {
@@ -90,6 +81,23 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		s.fail("bundle", say.New("scrubbed", m.Scrubbed))
 	}
 	return exitOK
+}
+
+// filesOf is what the files of a terminal with this configuration tell, without asking its daemon.
+func filesOf(config, lang string) witness {
+	w := witness{lang: lang, records: bundleRecords}
+	c, _, err := readConfig(config)
+	if err != nil {
+		w.confWhy = err
+		w.scan = func(func(outbox.Record) bool) error {
+			return say.New("no-config-where")
+		}
+		return w
+	}
+	w.conf = &c
+	w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
+	w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
+	return w
 }
 
 // onMount tells whether a file would lie on the file system that is mounted at a folder.
@@ -140,29 +148,50 @@ const (
 // bundle answers the fleet: with the manifest, and with send also with the bundle, of as many of the newest diagnoses
 // as fit.
 func (d *daemon) bundle(send bool) (map[string]any, error) {
-	w := witness{
-		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
+	b, m, err := d.witness().fitting(time.Now(), d.agent())
+	switch {
+	case err != nil:
+		return nil, err
+	case !send:
+		return map[string]any{"manifest": m, "bytes": len(b)}, nil
+	}
+	return map[string]any{"manifest": m, "bytes": len(b), "bundle": base64.StdEncoding.EncodeToString(b)}, nil
+}
+
+func (d *daemon) witness() witness {
+	return witness{
+		lang: d.conf.Language, conf: &d.conf,
 		state: func() (report.State, error) { return d.State(), nil },
 		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
 		past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
 	}
-	for {
-		b, m, err := w.bundle(time.Now(), d.agent())
-		if err != nil {
-			return nil, err
-		}
+}
+
+// fitting packs as many of the newest diagnoses as fit into what a document, or a slow line, carries.
+func (w witness) fitting(now time.Time, agent report.Agent) ([]byte, manifest, error) {
+	for w.records = replyRecords; ; {
+		b, m, err := w.bundle(now, agent)
 		switch {
-		case !send:
-			return map[string]any{"manifest": m, "bytes": len(b)}, nil
-		case len(b) <= replyBundle:
-			return map[string]any{"manifest": m, "bytes": len(b), "bundle": base64.StdEncoding.EncodeToString(b)}, nil
+		case err != nil || len(b) <= replyBundle:
+			return b, m, err
 		case w.records == 0:
-			return nil, fmt.Errorf("even without diagnoses it has %d bytes, more than the %d that travel; fetch it with posdx bundle", len(b), replyBundle)
+			return nil, m, fmt.Errorf("even without diagnoses it has %d bytes, more than the %d that travel; fetch it with posdx bundle", len(b), replyBundle)
 		}
 		if w.records /= 2; w.records < 4<<10 {
 			w.records = 0
 		}
 	}
+}
+
+// bundleName is the file's name where a person keeps several.
+func bundleName(terminal string, at time.Time) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '-'
+	}, terminal)
+	return "posdx-" + name + at.Format("-0102-150405") + ".zip"
 }
 
 // A replayed diagnosis says whether its verdict still stands.

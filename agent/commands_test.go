@@ -15,6 +15,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // hasFlag tells whether a command takes an option.
@@ -110,7 +111,7 @@ func TestExamplesInHelp(t *testing.T) {
 			if strings.HasPrefix(line, "posdx selfcheck --live") {
 				args[2] = "1"
 			}
-			var out, talk talk
+			var out, talk housetest.Buffer
 			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
 			want := exitOK

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +25,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
@@ -110,8 +109,7 @@ type shop struct {
 	names       map[string]string
 	resolver    *dns.Server
 	hostDoor    net.Listener
-	ca          *x509.Certificate
-	caKey       *ecdsa.PrivateKey
+	ca          housetest.Authority
 
 	kernelLog *os.File
 	kernelSeq int

@@ -15,6 +15,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/fleet/sample"
+	"posdx/housetest"
 )
 
 // A browser is a headless Chromium, told what to do over its debugging pipe (chromedevtools.github.io/devtools-protocol).
@@ -139,7 +140,7 @@ func (b *browser) open(t *testing.T, url string, width, height int, dark bool) {
 	b.call(t, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 	b.call(t, "Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 	b.call(t, "Page.navigate", map[string]any{"url": url}, nil)
-	eventually(t, "page loaded", func() bool {
+	housetest.Until(t, "page loaded", func() bool {
 		return b.eval(t, "document.readyState === 'complete' && location.href !== 'about:blank'") == true
 	})
 }
@@ -169,7 +170,7 @@ func TestBrowser(t *testing.T) {
 
 	b.open(t, f.page+"/", 1280, 800, false)
 	b.picture(t, "empty")
-	eventually(t, "the page is live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
+	housetest.Until(t, "the page is live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
 
 	u := dial(t, url, sample.New("shop", "t1"))
 	u.publish(t, true, u.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
@@ -177,12 +178,12 @@ func TestBrowser(t *testing.T) {
 	u.say(t)(u.Uncounted(report.KindHealth, u.Health()))
 	began := time.Now()
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
-	eventually(t, "the diagnosis appears by itself", func() bool {
+	housetest.Until(t, "the diagnosis appears by itself", func() bool {
 		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 1.0
 	})
 	t.Logf("from publish to the open page: %v", time.Since(began))
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "switch.malfunction", "switch")))
-	eventually(t, "the final revision replaces the first", func() bool {
+	housetest.Until(t, "the final revision replaces the first", func() bool {
 		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length === 1 && !document.querySelector('#diagnoses').innerText.includes('诊断进行中')") == true
 	})
 
@@ -206,7 +207,7 @@ func TestBrowser(t *testing.T) {
 		}
 		v.say(t)(a.Wrap(report.KindDiagnosis, d))
 	}
-	eventually(t, "all of them", func() bool {
+	housetest.Until(t, "all of them", func() bool {
 		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 7.0
 	})
 
@@ -232,10 +233,10 @@ func TestBrowser(t *testing.T) {
 
 	// A field that is being filled is not swept away by news.
 	b.open(t, f.page+"/", 1280, 900, false)
-	eventually(t, "live again", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
+	housetest.Until(t, "live again", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
 	b.eval(t, "document.querySelector('input[name=q]').focus(), document.querySelector('input[name=q]').value = 'half a wo'")
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(9, 2, "96", "host.malfunction", "acquirer")))
-	eventually(t, "the next one", func() bool {
+	housetest.Until(t, "the next one", func() bool {
 		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 8.0
 	})
 	if got := b.eval(t, "document.querySelector('input[name=q]').value + (document.activeElement.name || '')"); got != "half a woq" {
@@ -250,10 +251,10 @@ func TestBrowser(t *testing.T) {
 
 	// The page says when it is not live, and is again when the fleet is back.
 	f.kill()
-	eventually(t, "the page says that it is not live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live off" })
+	housetest.Until(t, "the page says that it is not live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live off" })
 	start(t, f.dir, "--mqtt-listen", strings.TrimPrefix(url, "tcp://"), "--listen", strings.TrimPrefix(f.page, "http://"))
-	eventually(t, "live after a restart", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
-	eventually(t, "the incident appears by itself", func() bool { return b.eval(t, "document.querySelectorAll('article.incident').length") == 1.0 })
+	housetest.Until(t, "live after a restart", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
+	housetest.Until(t, "the incident appears by itself", func() bool { return b.eval(t, "document.querySelectorAll('article.incident').length") == 1.0 })
 	b.picture(t, "incident")
 	b.open(t, f.page+"/incidents", 390, 844, true)
 	b.picture(t, "incidents-phone")

@@ -33,6 +33,7 @@ import (
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
 	"posdx/fleet/metrics"
+	"posdx/fleet/notify"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
@@ -43,6 +44,7 @@ type serveConfig struct {
 	listen, webCert, webKey string
 	open, oidc              string
 	proxy                   bool
+	notify                  string
 	data, store             string
 	limits                  store.Limits
 	inventory, advisoryKey  string
@@ -69,6 +71,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.BoolVar(&c.proxy, "behind-proxy", false, "a proxy on this machine ends TLS for the pages: cookies are for https only, and addresses are taken from its X-Forwarded-For")
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
+	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
@@ -170,6 +173,17 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	watch.Publish = in.Publish
 	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
 
+	teller := &notify.Teller{}
+	if c.notify != "" {
+		nc, err := notify.Read(c.notify)
+		if err != nil {
+			return err
+		}
+		if teller, err = notify.New(nc, db, codes.Builtin(), registry, log); err != nil {
+			return err
+		}
+	}
+
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
@@ -220,6 +234,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			defer stop()
 			both.Go(func() { sweep(ctx, db, c.limits, log) })
 			both.Go(func() { kept.Run(ctx) })
+			both.Go(func() { teller.Run(ctx) })
 			return watch.Run(ctx)
 		}, func(err error) { log.Warn("does not lead", "reason", err) })
 	})

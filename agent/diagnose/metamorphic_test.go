@@ -137,7 +137,7 @@ func TestDecisiveCheckMatters(t *testing.T) {
 		base := Explain(c.Event, c.Evidence, k, Options{})
 		first := base.Causes[0]
 		if base.Abstained || first.Probability < 0.85 || len(first.For) == 0 || first.For[0].Check == "code" || strings.HasPrefix(first.For[0].Check, "txn.") ||
-			len(first.For) > 1 && first.For[1].WeightDB > 0.6*first.For[0].WeightDB {
+			weightOf(first.For[1:]) > 1.0*first.For[0].WeightDB {
 			continue // no single check decides
 		}
 		for what, change := range map[string]func(e *report.Evidence){
@@ -173,6 +173,15 @@ func TestDecisiveCheckMatters(t *testing.T) {
 	if tried == 0 || float64(still) > needed*float64(tried) {
 		t.Errorf("%d of %d decisive changes changed nothing, want at most %.0f %%", still, tried, 100*needed)
 	}
+}
+
+// weightOf is what reasons weigh together.
+func weightOf(list []report.Reason) float64 {
+	sum := 0.0
+	for _, r := range list {
+		sum += r.WeightDB
+	}
+	return sum
 }
 
 // TestNoCliffs moves every number of the evidence by one step: the first cause moves by a quarter at most.

@@ -92,5 +92,5 @@ func (r *Reading) unheard() {
 			return
 		}
 	}
-	r.put("modem.unheard", nil, nil, ramp(float64(asked), 1, 3))
+	r.put("modem.unheard", nil, nil, ramp(float64(asked), 1, 5))
 }

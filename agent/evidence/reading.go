@@ -160,6 +160,7 @@ func (r *Reading) Findings(s Sale) []Finding {
 	r.changes()
 	r.single()
 	r.clockOfEvent()
+	r.turned()
 	r.links()
 	r.addresses()
 	r.routers()

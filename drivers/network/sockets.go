@@ -35,7 +35,8 @@ func noteOurs(port uint16) {
 	ours.next = (ours.next + 1) % len(ours.ports)
 }
 
-func isOurs(port uint16) bool {
+// IsOurs tells whether a port of this machine is that of a connection which this package made lately.
+func IsOurs(port uint16) bool {
 	ours.Lock()
 	defer ours.Unlock()
 	return slices.Contains(ours.ports[:], port)
@@ -88,7 +89,7 @@ func Sockets(dst netip.AddrPort) []Socket {
 			if size < unix.SizeofNlMsghdr || size > len(b) || kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR {
 				return list
 			}
-			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !isOurs(s.Local) && len(list) < maxAddresses {
+			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !IsOurs(s.Local) && len(list) < maxAddresses {
 				list = append(list, s)
 			}
 			b = b[min((size+3)&^3, len(b)):]

@@ -147,7 +147,7 @@ func TestZooOfTLSHosts(t *testing.T) {
 				}
 				trust.Roots = roots
 			}
-			h := TryTLS(context.Background(), way(addr), trust, anyNumber)
+			h := TryTLS(context.Background(), way(addr), trust, Form{}, anyNumber)
 			good := false
 			for _, o := range a.want {
 				good = good || h.TLS == o

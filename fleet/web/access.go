@@ -214,8 +214,8 @@ const maxAdminForm = 64 << 10
 
 type loginView struct {
 	*page
-	To, Wrong, Link, Name string
-	OIDC                  string // the provider's name
+	To, Wrong, First, Name string
+	OIDC                   string // the provider's name
 }
 
 func (s *Site) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) {
@@ -293,7 +293,7 @@ func (s *Site) firstPage(w http.ResponseWriter, r *http.Request) {
 		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", Wrong: s.page(r, "").T("first.old")})
 		return
 	}
-	s.showLogin(w, r, http.StatusOK, loginView{To: "/", Link: link})
+	s.showLogin(w, r, http.StatusOK, loginView{To: "/", First: link})
 }
 
 func (s *Site) first(w http.ResponseWriter, r *http.Request) {
@@ -308,7 +308,7 @@ func (s *Site) first(w http.ResponseWriter, r *http.Request) {
 		if errors.Is(err, access.ErrLink) {
 			link = ""
 		}
-		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", Link: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
+		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", First: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
 		return
 	}
 	secret, err := s.Access.Login(r.Context(), name, password, s.from(r))

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"posdx/agent/diagnose"
-	"posdx/agent/report"
 	"posdx/codes"
 )
 
@@ -28,8 +27,8 @@ var fitted = []struct {
 }{
 	{"hint", 1, 0.5, 8}, {"moderate", 2, 2, 16}, {"strong", 3, 5, 26}, {"decisive", 4, 10, 40},
 	{"often", 1.5, -10, 0}, {"sometimes", 1.5, -12, -1}, {"seldom", 1.5, -20, -3}, {"rare", 1.5, -26, -5}, {"remote", 2, -34, -10},
-	{"unexplained", 1.5, -4, 8}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
-	{"spare_0", 0.03, 0.03, 0.5}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2}, {"spare_others", 0.1, 0, 0.9},
+	{"unexplained", 1.5, -4, 4}, {"family", 0.1, 0, 0.4}, {"brought", 0.05, 0.2, 0.9},
+	{"spare_0", 0.03, 0.03, 0.25}, {"spare_1", 0.01, 0.01, 0.1}, {"spare_2", 0.005, 0.007, 0.3}, {"spare_3", 0.004, 0.005, 0.2}, {"spare_others", 0.1, 0, 0.9},
 }
 
 // A prepared trial is read and can be weighed again and again.
@@ -50,8 +49,7 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 // untoldShare is how much a trial counts in fitting that nothing could tell: the evaluation holds more of them than life does.
 const untoldShare = 0.3
 
-// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least. Where nothing
-// was looked at, unexplained is the truth.
+// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least.
 func surprise(list []prepared, f *codes.Inference) float64 {
 	n := runtime.GOMAXPROCS(0)
 	sums := make([]float64, n)
@@ -62,12 +60,12 @@ func surprise(list []prepared, f *codes.Inference) float64 {
 				x := &list[i]
 				p := 0.0
 				x.w.Weigh(f, func(cause string, q float64) {
-					if x.t.kind == blind && cause == report.Unexplained || x.t.kind != blind && x.t.right(cause) {
+					if x.t.right(cause) {
 						p += q
 					}
 				})
 				weight := 1.0
-				if !x.t.told && x.t.kind != blind {
+				if !x.t.told {
 					weight = untoldShare
 				}
 				sums[part] -= weight * math.Log(math.Max(p, 1e-3))
@@ -130,9 +128,6 @@ func ordered(s *codes.Settings) bool {
 func setAbove(list []prepared, f *codes.Inference) float64 {
 	var truth []float64
 	for i := range list {
-		if list[i].t.kind == blind {
-			continue
-		}
 		p := 0.0
 		list[i].w.Weigh(f, func(cause string, q float64) {
 			if list[i].t.right(cause) {
@@ -148,6 +143,8 @@ func setAbove(list []prepared, f *codes.Inference) float64 {
 // fitAll fits the settings on all mechanisms, and for each part on the others, and writes both.
 func fitAll(k *codes.Knowledge, data, out string, n int, seed uint64, rounds int) error {
 	list := prepare(k, trials(n, seed+1000)) // not the trials that are judged by
+	// Where nothing was looked at there is nothing to learn: the fault is there, and no probability is the true one.
+	list = slices.DeleteFunc(list, func(x prepared) bool { return x.t.kind == blind })
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	all := fit(list, k.Inference, rounds, say)
 	if err := writeSettings(data+"/inference/settings.tsv", &all); err != nil {

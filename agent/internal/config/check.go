@@ -657,14 +657,18 @@ func (k *checker) app() {
 	if len(a.Process) > longestComm || strings.Contains(a.Process, "/") {
 		k.bad("app.process", "process-name", a.Process, longestComm)
 	}
-	for i, p := range a.Parameters {
-		key := fmt.Sprintf("app.parameters[%d]", i)
-		if p == "" {
-			k.bad(key, "file-empty")
-		} else if k.absolute(key, p) {
-			k.expect(key, p, "not-there-parameters")
+	files := func(name string, list []string, until string) {
+		for i, p := range list {
+			key := fmt.Sprintf("app.%s[%d]", name, i)
+			if p == "" {
+				k.bad(key, "file-empty")
+			} else if k.absolute(key, p) {
+				k.expect(key, p, until)
+			}
 		}
 	}
+	files("parameters", a.Parameters, "not-there-parameters")
+	files("certificates", a.Certificates, "not-there-certificates")
 }
 
 func (k *checker) broker() {

@@ -22,6 +22,9 @@ const (
 	beforeWorks     evidence.Fact[bool]    = "before_works"
 	resolversDiffer evidence.Fact[bool]    = "resolvers_differ"
 	rememberedS     evidence.Fact[float64] = "remembered_s"
+	appHello        evidence.Fact[string]  = "app_hello"
+	formFails       evidence.Fact[bool]    = "app_hello_fails"
+	issuer          evidence.Fact[string]  = "issuer"
 )
 
 // A look is what tells apart causes that one failed connection cannot: how far the request got, whether the name leads

@@ -144,6 +144,7 @@ var texts = [...]struct{ id, zh, en string }{
 		"%q is never in /proc/*/comm, which holds the first %d characters of the program's name without its folder"},
 	{"file-empty", "是空的；请写一个文件", "is empty; name a file"},
 	{"not-there-parameters", "出现以前看不到它的改动", "its changes are not seen until it is"},
+	{"not-there-certificates", "出现以前不知道它何时到期", "when it ends is not known until it is"},
 	{"cert-and-key", "客户端证书要同时写 broker.cert 和 broker.key", "a client certificate needs both broker.cert and broker.key"},
 	{"keepalive", "%v 不在 %v 到 %v 之间", "%v is not between %v and %v"},
 	{"max-age", `%v 等于什么都不留；请写 "720h" 之类的时长`, `%v keeps nothing; want a time span such as "720h"`},
