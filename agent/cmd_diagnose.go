@@ -114,7 +114,7 @@ func readRecording(s stdio, name string) (recording, error) {
 		r.Evidence = &[]report.Evidence{}
 	}
 	if problem := source.CodeProblem(r.Event.Code); problem != "" {
-		return r, say.New("event-code", name, problem)
+		return r, say.New("event-code", name, say.Heard(problem))
 	}
 	return r, nil
 }

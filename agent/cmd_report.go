@@ -92,7 +92,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		}
 	}
 	for _, w := range wrong {
-		fmt.Fprintf(s.err, "posdx report: --%s\n", strings.Replace(w, "txn.", "txn ", 1))
+		s.fail("report", wrongValue(strings.Replace(w, "txn.", "txn ", 1)))
 	}
 	if len(wrong) > 0 {
 		return exitUsage
@@ -120,7 +120,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
 		}
 		if last.Why != "" {
-			fmt.Fprintf(s.err, "posdx report: %s\n", last.Why)
+			s.fail("report", say.Heard(last.Why))
 		}
 		return exitOK
 	}

@@ -54,7 +54,7 @@ func (l *liveFlags) valid(s stdio) bool {
 		}
 	}
 	for _, w := range wrong {
-		fmt.Fprintf(s.err, "posdx %s: --%s\n", l.command, w)
+		s.fail(l.command, wrongValue(w))
 	}
 	return len(wrong) == 0
 }

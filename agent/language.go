@@ -84,5 +84,11 @@ func wrongOption(err error) say.Message {
 		value, _, _ = strings.Cut(value, "\"")
 		return say.New("flag-value", "--"+strings.TrimLeft(words[i+1], "-"), value)
 	}
-	return say.New("json-other", text)
+	return say.New("heard", text)
+}
+
+// wrongValue says what is wrong with the value of an option, "name: why" as the daemon would say it.
+func wrongValue(text string) say.Message {
+	name, why, _ := strings.Cut(text, ": ")
+	return say.New("field-why", "--"+name, say.Heard(why))
 }

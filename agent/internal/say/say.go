@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 )
 
@@ -73,6 +74,60 @@ func find(id string) (zh, en string) {
 // A Teller says what it is about in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
+// Heard is what another program, or a driver, has said in English: the message with these words, if there is one. So it can
+// be said in the language of whoever reads it.
+func Heard(text string) Message {
+	for i := range texts {
+		args, ok := match(texts[i].en, text)
+		if ok {
+			return Message{texts[i].id, args}
+		}
+	}
+	return New("heard", text)
+}
+
+// match takes a text apart by the English that it was made of. Of what a text takes only words, numbers and quoted words are
+// found again.
+func match(format, text string) (args []any, ok bool) {
+	for {
+		fixed, rest, more := strings.Cut(format, "%")
+		if !more {
+			return args, text == fixed && (fixed != "" || len(args) > 0)
+		}
+		if text, ok = strings.CutPrefix(text, fixed); !ok || rest == "" || fixed == "" && len(args) == 0 {
+			return nil, false
+		}
+		kind, after := rest[0], rest[1:]
+		next, _, _ := strings.Cut(after, "%")
+		end := len(text)
+		if next != "" {
+			if end = strings.Index(text, next); end < 0 {
+				return nil, false
+			}
+		}
+		value := text[:end]
+		switch kind {
+		case 's':
+			args = append(args, value)
+		case 'd':
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return nil, false
+			}
+			args = append(args, n)
+		case 'q':
+			plain, err := strconv.Unquote(value)
+			if err != nil {
+				return nil, false
+			}
+			args = append(args, plain)
+		default:
+			return nil, false
+		}
+		format, text = after, text[end:]
+	}
+}
+
 // Error says any error in a language. What only the system or a library knows in its own words is given in these, in quotes.
 func Error(err error, lang string) string {
 	if t, ok := err.(Teller); ok {
@@ -93,6 +148,9 @@ func Error(err error, lang string) string {
 		_, what, _ := strings.Cut(patterns, "\n"+string(pattern.Code)+"=")
 		what, _, _ = strings.Cut(what, "\n")
 		return fmt.Sprintf("%q %s", pattern.Expr, what)
+	}
+	if m := Heard(err.Error()); m.ID != "heard" {
+		return m.In(lang)
 	}
 	return system(err)
 }
