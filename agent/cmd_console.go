@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/say"
@@ -63,9 +64,9 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	c.Backend, c.Knowledge = d, knowledge(*client.config)
 	c.Bundle = func(ctx context.Context) (string, []byte, error) {
 		w := filesOf(*client.config, c.Lang)
-		w.state = func() (report.State, error) { return d.State(ctx) }
-		b, _, err := w.fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
-		return bundleName(conf.Terminal, time.Now()), b, err
+		w.State = func() (report.State, error) { return d.State(ctx) }
+		b, _, err := w.Fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
+		return bundle.Name(conf.Terminal, time.Now()), b, err
 	}
 	c.Plain = c.Plain || *plain
 	if *charset != "" {

@@ -51,8 +51,8 @@ func (r *Reading) history() {
 	case since:
 	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
 		r.add("hist.others-ok", it, 1)
-	case lastKnown && last < 900 && approvals >= 3:
-		r.add("hist.others-ok", it, 0.5)
+	case lastKnown && approvals >= 3:
+		r.add("hist.others-ok", it, 0.6*ramp(last, 1200, 600))
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)

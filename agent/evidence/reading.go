@@ -215,6 +215,15 @@ func (r *Reading) strength(name string) float64 {
 	return 0
 }
 
+// most returns how strongly the strongest of some findings shows.
+func (r *Reading) most(names ...string) float64 {
+	top := 0.0
+	for _, n := range names {
+		top = max(top, r.strength(n))
+	}
+	return top
+}
+
 // single makes the findings that one check shows by itself. Good news of a part of the terminal counts only if no other
 // look at it is bad.
 func (r *Reading) single() {

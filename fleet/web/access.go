@@ -21,7 +21,7 @@ import (
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
 	return path == "/login" || path == "/first" || path == "/oidc" || path == "/oidc/back" || path == "/healthz" || path == "/readyz" ||
-		path == "/enrol" || path == "/renew" || path == "/crl" || strings.HasPrefix(path, "/static/")
+		path == "/enroll" || path == "/renew" || path == "/authority.pem" || path == "/crl.pem" || strings.HasPrefix(path, "/static/")
 }
 
 var (
@@ -160,6 +160,12 @@ func (s *Site) accessRoutes(m *mux) {
 	m.HandleFunc("GET /admin/audit", s.asAdmin(s.auditPage))
 	m.HandleFunc("GET /api/v1/audit", s.asAdmin(s.apiAudit))
 	m.HandleFunc("GET /api/v1/whoami", s.apiWhoami)
+	if s.Enroll != nil {
+		m.HandleFunc("POST /enroll", s.enroll)
+		m.HandleFunc("POST /renew", s.renew)
+		m.HandleFunc("GET /authority.pem", func(w http.ResponseWriter, _ *http.Request) { pemFile(w, s.Enroll.Bundle()) })
+		m.HandleFunc("GET /crl.pem", func(w http.ResponseWriter, _ *http.Request) { pemFile(w, s.Enroll.CRL()) })
+	}
 	if s.OIDC != nil {
 		m.HandleFunc("GET /oidc", s.oidcBegin)
 		m.HandleFunc("GET /oidc/back", s.oidcBack)

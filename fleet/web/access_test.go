@@ -299,7 +299,7 @@ func TestEveryFormKnowsItsRole(t *testing.T) {
 	refused := map[access.Role][]string{}
 	for _, pattern := range h.site.routes {
 		method, path := paths(t, pattern, "shop", "t1", diagnosis, incident)
-		if method != "POST" || path == "/login" || path == "/first" || path == "/enrol" || path == "/renew" {
+		if method != "POST" || path == "/login" || path == "/first" || path == "/enroll" || path == "/renew" {
 			continue
 		}
 		form := url.Values{"name": {"x"}}

@@ -20,6 +20,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/access"
+	"posdx/fleet/enroll"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 )
@@ -102,7 +103,8 @@ type Site struct {
 	OIDC   *access.OIDC   // another way to sign in; nil: none
 	Secure bool           // reached by https only
 
-	Proxied bool // a proxy on this machine hands requests on and says from whom
+	Enroll  *enroll.Authority // issues terminals' certificates; nil: nobody does
+	Proxied bool              // a proxy on this machine hands requests on and says from whom
 
 	alive   aliveness
 	routes  []string // patterns

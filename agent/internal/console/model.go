@@ -268,6 +268,8 @@ func (m *model) choose(r rune) (taken bool) {
 	switch {
 	case r == '/' && m.screen == screenHistory:
 		m.show(screenFind)
+	case n == 0 && m.busy && m.screen == screenHistory && (r == keyDown || r == 'j' || r == 'J'):
+		m.at++ // typed ahead of what is still being read
 	case n == 0:
 		return false
 	case r == keyUp || r == 'k' || r == 'K':

@@ -149,3 +149,22 @@ func TestDetailsShowAlsoAndSet(t *testing.T) {
 		}
 	}
 }
+
+// Keys that are typed while the history is still being read from flash count when it is there.
+func TestHistoryTakesWhatIsTypedAhead(t *testing.T) {
+	m := newModel("en")
+	m.press(key{r: '7'})
+	m.busy = true
+	m.press(key{r: 'j'})
+	if m.note != "" {
+		t.Errorf("it says %q", m.note)
+	}
+	m.done()
+	if withPast(m); m.at != 1 {
+		t.Errorf("line %d is chosen, want 1", m.at)
+	}
+	m.press(key{r: keyEnter})
+	if m.chosen == nil || m.chosen.Event.Code != "97" {
+		t.Errorf("opened %+v", m.chosen)
+	}
+}
