@@ -3,7 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
+	"regexp"
+	"strconv"
 	"strings"
 
 	conf "posdx/agent/internal/config"
@@ -66,6 +67,8 @@ func (s stdio) option(name string) (value string, asked bool) {
 	return value, asked
 }
 
+var wrongValueText = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-(\S+?):`)
+
 // wrongOption says what is wrong with the command line; err is what package flag says.
 func wrongOption(err error) say.Message {
 	text := err.Error()
@@ -76,13 +79,12 @@ func wrongOption(err error) say.Message {
 	case strings.HasPrefix(text, "flag needs an argument"):
 		return say.New("flag-needs", last())
 	}
-	// invalid value "x" for flag -timeout: parse error
-	head, _, _ := strings.Cut(text, ": ")
-	words := strings.Fields(head)
-	if i := slices.Index(words, "flag"); i >= 0 && i+1 < len(words) {
-		_, value, _ := strings.Cut(head, "\"")
-		value, _, _ = strings.Cut(value, "\"")
-		return say.New("flag-value", "--"+strings.TrimLeft(words[i+1], "-"), value)
+	// invalid value "x" for flag -timeout: parse error; invalid boolean value "x" for -json: parse error
+	if m := wrongValueText.FindStringSubmatch(text); m != nil {
+		value, err := strconv.Unquote(m[1])
+		if err == nil {
+			return say.New("flag-value", "--"+m[2], value)
+		}
 	}
 	return say.New("heard", text)
 }
