@@ -506,7 +506,7 @@ var (
 )
 
 // sameInChinese are words that Chinese readers of a configuration know as they are: names of formats, programs and protocols.
-var sameInChinese = strings.Fields(`TOML JSON UTF-8 UTF-16 UTF GBK BOM PEM DER base64 ed25519 HTTP TCP USB Wi-Fi IPv6 KiB posdx posdx-fleet
+var sameInChinese = strings.Fields(`MQTT TOML JSON UTF-8 UTF-16 UTF GBK BOM PEM DER base64 ed25519 HTTP TCP USB Wi-Fi IPv6 KiB posdx posdx-fleet
 	Windows ASCII sed iconv openssl groupadd chmod head lsusb zip`)
 
 func foreignWords(text string, keys []string) (list []string) {
