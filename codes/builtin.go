@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5785307def5ba42b10a338c611de724347013f76a84f4a", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c7602059e0a2c35c0154f7592b10ef2e3a8d9ee2d0321958dede1c0528e2f0e2", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3200,6 +3200,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5
 	Word{Kind: "money.short", ID: "not-sent", Text: Text{ZH: "没有发出", EN: "not sent"}},
 	Word{Kind: "money.short", ID: "sent-no-answer", Text: Text{ZH: "已发出，无应答", EN: "sent, no answer"}},
 	Word{Kind: "money.short", ID: "unknown", Text: Text{ZH: "不清楚", EN: "not known"}},
+	Word{Kind: "next", ID: "none", Text: Text{ZH: "在这里再查什么，都不会改变该做的事", EN: "nothing that can be looked at here would change what to do"}},
 	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银程序", EN: "cashier program"}},
 	Word{Kind: "origin", ID: "host", Text: Text{ZH: "主机", EN: "host"}},
 	Word{Kind: "origin", ID: "terminal", Text: Text{ZH: "终端", EN: "terminal"}},
@@ -6005,7 +6006,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5
 		Weight{Cause: "lan.address", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -1},
 		Weight{Cause: "lan.gateway", Word: -1},
-		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.absent", Word: -1},
 		Weight{Cause: "modem.apn", Word: -1},
 		Weight{Cause: "modem.denied", Word: -1},
@@ -6015,7 +6016,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
-		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
@@ -6965,6 +6966,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5
 		Outcome{Sign: "storage.ok", Share: 8},
 		Outcome{Sign: "storage.full", Share: 1},
 	}, Text: Text{ZH: "看存储空间", EN: "look at the storage"}},
+	Test{Name: "board.thermal", CostS: 1, Depth: "internal", Outcomes: []Outcome{
+		Outcome{Sign: "heat.ok", Share: 8},
+		Outcome{Sign: "heat.bad", Share: 1},
+	}, Text: Text{ZH: "看温度", EN: "look at the temperature"}},
 	Test{Name: "fleet.advisory", CostS: 5, Depth: "external", Outcomes: []Outcome{
 		Outcome{Sign: "adv.alone-acquirer", Share: 2},
 		Outcome{Sign: "adv.acquirer", Share: 1},
@@ -7002,6 +7007,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:926c37857ccd9e1f6f5
 		Outcome{Sign: "address.wrong", Share: 1},
 		Outcome{Sign: "address.none", Share: 1},
 	}, Text: Text{ZH: "查看本机地址和网关设置", EN: "check the terminal's address and gateway"}},
+	Test{Name: "net.bearer", CostS: 1, Depth: "internal", Outcomes: []Outcome{
+		Outcome{Sign: "bearer.steady", Share: 8},
+		Outcome{Sign: "bearer.changes", Share: 1},
+	}, Text: Text{ZH: "看网络有没有来回切换", EN: "look whether the network changes to and fro"}},
 	Test{Name: "net.dns", CostS: 3, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "dns.ok", Share: 8},
 		Outcome{Sign: "dns.fail-all", Share: 1},

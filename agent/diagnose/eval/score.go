@@ -36,6 +36,7 @@ type score struct {
 	abstained, abstainedRight    int // the second: where the oracle abstains too
 	mustAbstain, mustAbstainDone int // where the oracle abstains and the first cause is wrong or none is named
 	needlessAbstain              int
+	untested                     int // abstained, and no test is offered
 
 	named, wrongPerson, needlessVisit, missedVisit, wrongSafe, forbidden int
 
@@ -127,6 +128,10 @@ func (s *score) money(t *trial, d *report.Diagnosis) {
 func (s *score) abstain(t *trial, d *report.Diagnosis, right bool) {
 	if d.Abstained {
 		s.abstained++
+		if d.NextTest == nil {
+			s.untested++
+			s.misses["no test; "+kindNames[t.kind]+"; "+t.fault.name]++
+		}
 		if !t.told || !right {
 			s.abstainedRight++ // it did not know, and said so
 		} else {
@@ -253,6 +258,7 @@ func (s *score) table() string {
 	}
 	row("abstention: precision / recall against the oracle", fmt.Sprintf("%.2f / %.2f", float64(s.abstainedRight)/math.Max(1, float64(s.abstained)),
 		float64(s.mustAbstainDone)/math.Max(1, float64(s.mustAbstain))), ">= 0.85 / 0.90")
+	row(fmt.Sprintf("- of %d abstentions without a test that could change what anybody does", s.abstained), fmt.Sprint(s.untested), "")
 	row(fmt.Sprintf("of %d named: wrong person / needless visit / visit missed", s.named), fmt.Sprintf("%d / %d / %d", s.wrongPerson, s.needlessVisit, s.missedVisit), "")
 	row("`safe` or `later` where a request may stand; network blamed though the host answered", fmt.Sprintf("%d; %d", s.wrongSafe, s.forbidden), "0; 0")
 	row("loss of a hundred decisions", fmt.Sprintf("%.1f", s.loss()), "")
