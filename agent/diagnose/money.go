@@ -58,9 +58,9 @@ func (s *state) moneyState(first string) (state, retry string) {
 	case host && s.ev.Origin == report.OriginCashier:
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host && s.writer.inferred:
-		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word.
-		retry = hearsay(s.retryDeclined(first))
-		return pick(retry == report.RetryNo, report.MoneyDeclined, report.MoneyUnknown), retry
+		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word, and no charge is denied on
+		// that: whoever shows it is asked.
+		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host:
 		return report.MoneyDeclined, s.retryDeclined(first)
 	case s.offlineApproved():
