@@ -30,7 +30,8 @@ type Answer struct {
 }
 
 const (
-	minGainBits = 0.02 // what teaches less is not worth anybody's time
+	minGainBits = 0.02 // what teaches less is not worth looking at
+	minAskBits  = 0.1  // what teaches less is not worth a person's time
 	minSavedS   = 5.0  // seconds; what saves less changes nothing that anybody does
 	maxPlan     = 6
 )
@@ -64,7 +65,7 @@ func (s *state) plan(lang string) []Step {
 			continue
 		}
 		gain, saved, after := s.gain(t, &agenda)
-		if gain < minGainBits || saved < minSavedS {
+		if gain < choose(t.Depth == string(report.Interactive), minAskBits, minGainBits) || saved < minSavedS {
 			continue
 		}
 		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}

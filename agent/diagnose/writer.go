@@ -89,7 +89,7 @@ func (s *state) askForWriter(steps []Step, lang string) []Step {
 	}
 	step.saved = wrongTurnS // at least: the advice for the money hangs on it
 	// Whose code it is also decides about the money, so it is worth asking where it teaches little of the cause.
-	step.GainBits = round(max(before-after, minGainBits), 3)
+	step.GainBits = round(max(before-after, minAskBits), 3)
 	return append(steps, step)
 }
 
