@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/library"
@@ -172,8 +173,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 			face := consoleOf(c, cmp.Or(c.Console.Language, c.Language))
 			face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: d}, lib.Now.Load, log
 			face.Bundle = func(context.Context) (string, []byte, error) {
-				b, _, err := d.witness().fitting(time.Now(), d.agent())
-				return bundleName(c.Terminal, time.Now()), b, err
+				b, _, err := d.witness().Fitting(time.Now(), d.agent())
+				return bundle.Name(c.Terminal, time.Now()), b, err
 			}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
 	"posdx/agent/report"
@@ -63,9 +64,9 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	c.Backend, c.Knowledge = d, knowledge(*client.config)
 	c.Bundle = func(ctx context.Context) (string, []byte, error) {
 		w := filesOf(*client.config, c.Lang)
-		w.state = func() (report.State, error) { return d.State(ctx) }
-		b, _, err := w.fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
-		return bundleName(conf.Terminal, time.Now()), b, err
+		w.State = func() (report.State, error) { return d.State(ctx) }
+		b, _, err := w.Fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
+		return bundle.Name(conf.Terminal, time.Now()), b, err
 	}
 	c.Plain = c.Plain || *plain
 	if *charset != "" {
@@ -88,7 +89,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 func consoleOf(c config, lang string) *console.Console {
 	return &console.Console{
 		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang, GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
-		PIN: c.Console.PIN, Idle: time.Duration(c.Console.Idle),
+		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),
 		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},
 	}
 }

@@ -26,6 +26,9 @@ type senses struct {
 	starts  func(since time.Time) int // of the machine; nil where they are not counted
 }
 
+// wallClock is the machine's clock. Nothing but a test of days that software stumbles over sets another.
+var wallClock = time.Now
+
 // cellular is the kind of interface whose bytes cost money unless the configuration says otherwise.
 const cellular = "cellular"
 
@@ -45,10 +48,10 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		metered = []string{cellular}
 	}
 	net := probe.NewNetwork(probe.NetworkConfig{
-		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
+		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, HostsFile: c.Network.HostsFile, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	bc := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
+	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
 	if len(bc.Paths) == 0 {
 		bc.Paths = []string{c.StateDir}
 	}
@@ -108,19 +111,19 @@ func startsOf(b board.Boots) func(time.Time) int {
 
 // certificates are those that lie on this terminal, as far as the configuration names them.
 func certificates(c config) (list []probe.CertificateFile) {
-	for _, p := range c.App.Certificates {
-		list = append(list, probe.CertificateFile{Path: p, Use: probe.UseOwn})
+	for i, p := range c.App.Certificates {
+		list = append(list, probe.CertificateFile{Name: fmt.Sprintf("app.certificates[%d]", i), Path: p, Use: probe.UseOwn})
 	}
 	if c.Broker.Cert != "" {
-		list = append(list, probe.CertificateFile{Path: c.Broker.Cert, Use: probe.UseFleet})
+		list = append(list, probe.CertificateFile{Name: "broker.cert", Path: c.Broker.Cert, Use: probe.UseFleet})
 	}
-	for _, t := range c.Target {
+	for i, t := range c.Target {
 		if t.CA != "" {
-			list = append(list, probe.CertificateFile{Path: t.CA, Use: probe.UseTrust})
+			list = append(list, probe.CertificateFile{Name: fmt.Sprintf("target[%d].ca", i), Path: t.CA, Use: probe.UseTrust})
 		}
 	}
 	if c.Broker.CA != "" {
-		list = append(list, probe.CertificateFile{Path: c.Broker.CA, Use: probe.UseFleet})
+		list = append(list, probe.CertificateFile{Name: "broker.ca", Path: c.Broker.CA, Use: probe.UseFleet})
 	}
 	return list
 }
@@ -186,7 +189,7 @@ func targets(c config) []probe.Target {
 		if t.Via != "" {
 			name += "@" + t.Via
 		}
-		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, PortalPath: t.PortalPath})
+		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, Proxy: t.Proxy, PortalPath: t.PortalPath})
 	}
 	if len(c.Broker.URL) > 0 && !internet {
 		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {

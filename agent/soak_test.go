@@ -22,6 +22,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source"
@@ -363,7 +364,7 @@ func (s *soak) check() {
 	if err := s.stop(); err != nil {
 		t.Errorf("the daemon: %v", err)
 	}
-	if err := scanFiles(filepath.Join(s.dir, "outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
+	if err := bundle.ScanFiles(filepath.Join(s.dir, "outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
 		t.Error(err)
 	}
 

@@ -30,6 +30,7 @@ import (
 	"posdx/fleet/access"
 	"posdx/fleet/broker"
 	"posdx/fleet/digest"
+	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
 	"posdx/fleet/metrics"
@@ -45,6 +46,7 @@ type serveConfig struct {
 	open, oidc              string
 	proxy                   bool
 	notify                  string
+	enroll                  bool
 	data, store             string
 	limits                  store.Limits
 	inventory, advisoryKey  string
@@ -71,6 +73,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.BoolVar(&c.proxy, "behind-proxy", false, "a proxy on this machine ends TLS for the pages: cookies are for https only, and addresses are taken from its X-Forwarded-For")
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
+	f.BoolVar(&c.enroll, "enroll", false, "issue terminals' certificates (posdx-fleet enroll makes their tokens); the embedded broker then takes terminals with such certificates, and needs --mqtt-cert")
 	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
@@ -93,6 +96,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CertFile, "mqtt-cert", "", "`FILE` with the embedded broker's certificate (PEM), for TLS")
 	f.StringVar(&c.mqtt.KeyFile, "mqtt-key", "", "`FILE` with its key")
 	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
+	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
 	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "sessions that the embedded broker takes, `N`; it refuses more")
 	verbose := f.Bool("verbose", false, "say more on stderr")
@@ -154,6 +158,16 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 	}
+	var authority *enroll.Authority
+	if c.enroll {
+		authority = &enroll.Authority{Store: db, Dir: filepath.Join(c.data, "authority"), Policy: enroll.Default}
+		if err := authority.Open(ctx); err != nil {
+			return err
+		}
+		if c.mqtt.CAFile == "" && c.mqtt.CertFile != "" {
+			c.mqtt.Authority = authority
+		}
+	}
 	if c.ingest.URL == "embedded" {
 		c.mqtt.Dir = filepath.Join(c.data, "broker")
 		b, err := broker.Start(c.mqtt, log)
@@ -187,7 +201,7 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
-		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role,
+		Source: db, Hub: hub, Knowledge: codes.Builtin(), Connected: in.Connected, Log: log, Stop: ctx, Secure: c.webCert != "" || c.proxy, Proxied: c.proxy, Open: role, Enroll: authority,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Send: in.Send, Bills: bills,
 	}
 	if role == 0 {
@@ -223,6 +237,11 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		})
 	}
 	start("ingest", in.Run)
+	if authority != nil {
+		start("authority", func(ctx context.Context) error {
+			return authority.Run(ctx, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+		})
+	}
 	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {

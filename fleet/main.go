@@ -44,6 +44,7 @@ func commands() []command {
 		{"localise", "name what the failures of one moment have in common, from a CSV file", runLocalise},
 		{"account", "who may sign in: list, add, change", runAccount},
 		{"token", "tokens of programs: list, add, revoke", runToken},
+		{"enroll", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
 		{"audit", "print the audit log, and prove that nothing in it was changed", runAudit},
 		{"backup", "keep a copy of everything while the fleet runs", runBackup},
 		{"restore", "make a data directory of such a copy", runRestore},

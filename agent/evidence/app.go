@@ -122,7 +122,7 @@ func (r *Reading) changes() {
 			places++
 		}
 	}
-	r.add(placeChange, it, ramp(float64(places), 1, 2.5))
+	r.add(placeChange, it, ramp(float64(places), 1, 3))
 	for _, m := range members {
 		if name := changed[m]; name != "" && name != placeChange {
 			r.add(name, it, 1/(0.5+0.5*float64(min(len(members), manyChanges))))

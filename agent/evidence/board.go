@@ -26,6 +26,9 @@ func (r *Reading) unanimous(finding string, checks ...Check) {
 // firstYear is the year before which no terminal that runs this program was started.
 const firstYear = 2024
 
+// turnSlack is by how much two ages of one evidence may differ though they are of one moment, in seconds.
+const turnSlack = 2
+
 // turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and the code
 // first seen after it. A clock that is wrong is another story.
 func (r *Reading) turned() {
@@ -38,7 +41,7 @@ func (r *Reading) turned() {
 	last, approved := h.num(LastApprovalAgeS)
 	same, _ := h.num(SameCode1h)
 	age += float64(it.AgeMS) / 1000
-	if !known || !firstKnown || !approved || first > age || last < age {
+	if !known || !firstKnown || !approved || first > age+turnSlack || last < age {
 		return
 	}
 	// The sooner after the turn it began, and the sooner before it all was well, the less it is chance.

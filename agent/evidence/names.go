@@ -170,9 +170,13 @@ const (
 	Active                Fact[string]             = "active"                  // net.bearer
 	Changes1h             Fact[float64]            = "changes_1h"              // net.bearer
 	WatchedS              Fact[float64]            = "watched_s"               // net.bearer net.link
+	BeforeWorks           Fact[bool]               = "before_works"            // net.dns
 	Blocked               Fact[bool]               = "blocked"                 // net.dns
+	Elsewhere             Fact[bool]               = "elsewhere"               // net.dns
 	MS                    Fact[float64]            = "ms"                      // net.dns net.internet net.tcp …
 	NoAddress             Fact[bool]               = "no_address"              // net.dns
+	RememberedS           Fact[float64]            = "remembered_s"            // net.dns
+	ResolversDiffer       Fact[bool]               = "resolvers_differ"        // net.dns
 	ResolversFailed       Fact[float64]            = "resolvers_failed"        // net.dns
 	CRCErrors             Fact[float64]            = "crc_errors"              // net.errors
 	Drops                 Fact[float64]            = "drops"                   // net.errors
@@ -185,7 +189,9 @@ const (
 	RTTMS                 Fact[float64]            = "rtt_ms"                  // net.gateway net.path
 	By                    Fact[string]             = "by"                      // net.internet net.path net.tcp
 	Portal                Fact[bool]               = "portal"                  // net.internet
+	ProxyStatus           Fact[float64]            = "proxy_status"            // net.internet net.tcp
 	Retrans               Fact[float64]            = "retrans"                 // net.internet net.tcp
+	Stopped               Fact[string]             = "stopped"                 // net.internet net.tcp
 	Target                Fact[string]             = "target"                  // net.internet net.mtu net.path …
 	Carrier               Fact[bool]               = "carrier"                 // net.link
 	Enabled               Fact[bool]               = "enabled"                 // net.link
@@ -196,8 +202,11 @@ const (
 	JitterMS              Fact[float64]            = "jitter_ms"               // net.path
 	RetransPct            Fact[float64]            = "retrans_pct"             // net.path
 	Alert                 Fact[float64]            = "alert"                   // net.tls
+	AppHello              Fact[string]             = "app_hello"               // net.tls
+	AppHelloFails         Fact[bool]               = "app_hello_fails"         // net.tls
 	CnOnly                Fact[bool]               = "cn_only"                 // net.tls
 	Hello                 Fact[string]             = "hello"                   // net.tls
+	Issuer                Fact[string]             = "issuer"                  // net.tls
 	LargeHello            Fact[string]             = "large_hello"             // net.tls
 	OldVersion            Fact[bool]               = "old_version"             // net.tls
 	Reset                 Fact[bool]               = "reset"                   // net.tls
@@ -261,6 +270,7 @@ const (
 	FirstTry              Fact[string]             = "first_try"               // txn.history
 	IssuersSameCode1h     Fact[float64]            = "issuers_same_code_1h"    // txn.history
 	LastApprovalAgeS      Fact[float64]            = "last_approval_age_s"     // txn.history
+	ReachedAfter          Fact[float64]            = "reached_after"           // txn.history
 	RestartsSinceApproval Fact[float64]            = "restarts_since_approval" // txn.history
 	SameCode1h            Fact[float64]            = "same_code_1h"            // txn.history
 	SameCodeSinceUpdate   Fact[float64]            = "same_code_since_update"  // txn.history

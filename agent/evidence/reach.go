@@ -91,13 +91,19 @@ func (r *Reading) beyond() {
 			r.add("internet.refused", n.internetOK, 1)
 		}
 	}
+	if n.internetFail != nil && r.noFamily(n.internetFail) {
+		n.internetFail = nil // the terminal's own routes again, and no word of what lies beyond
+	}
 	if r.noTraffic(n) {
 		n.internetFail = nil // the same, said of a mobile network
 	}
 	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
-		before := max(r.most("gateway.ok", "apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		before := max(r.strength("apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		if !r.has("address.none") && !r.has("address.wrong") { // a router that answers its neighbours helps nobody without an address
+			before = max(before, r.strength("gateway.ok"))
+		}
 		r.add("internet.fail-beyond", n.internetFail, before)
 		r.add("internet.fail", n.internetFail, 1-before)
 		if n.otherBearerAll != nil || n.otherBearerHost != nil {
@@ -111,11 +117,9 @@ func (r *Reading) beyond() {
 	r.appAlone(n)
 }
 
-// How often an application must have failed to connect, over how long a time, until it is not the line's hitch, in seconds.
-const (
-	aloneTimes, aloneSurely = 2, 5
-	aloneFor, aloneLong     = 300, 900
-)
+// After how many failures of the application the terminal itself must have reached the host until it is no hitch of the line that
+// happened to end in between.
+const aloneTimes, aloneSurely = 1, 4
 
 // appAlone compares the application, which cannot connect, with the terminal itself, which can: to the same host, now.
 func (r *Reading) appAlone(n reachability) {
@@ -128,12 +132,12 @@ func (r *Reading) appAlone(n reachability) {
 	if r.has("cert.own-ended") || r.has("cert.client-expired") || r.has("cert.client-refused") {
 		return // that is why: a host takes what the terminal itself sends and refuses the application's certificate
 	}
-	times, _ := h.num(SameCode1h)
+	times, _ := h.num(ReachedAfter)
 	since, known := h.num(FirstSeenAgeS)
 	if last, ok := h.num(LastApprovalAgeS); !known || ok && last < since {
 		return // some sale got through since
 	}
-	r.put("tcp.app-alone", it, h.Facts, ramp(times, aloneTimes, aloneSurely)*ramp(since, aloneFor, aloneLong))
+	r.put("tcp.app-alone", it, h.Facts, ramp(times, aloneTimes, aloneSurely))
 }
 
 // tcpHost is the connection to the host that works.
@@ -163,7 +167,12 @@ func (r *Reading) noTraffic(n reachability) bool {
 	if n.internetFail == nil || n.internetOK != nil || n.hostOK || n.hostPing > 0 || r.Other("cellular") && r.Other("ppp") {
 		return false
 	}
-	if !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
+	// A carrier whose own name server answers serves the terminal; what lies beyond is another matter.
+	names, answered := r.All(NetDNS), false
+	for i := range names {
+		answered = answered || !names[i].Bad()
+	}
+	if len(names) == 0 || answered || !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
 		return false
 	}
 	clear := r.strength("apn.ok") * (1 - r.strength("signal.bad"))
@@ -244,9 +253,13 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
 	switch {
+	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
+		// A router that knows no way out says so of every place; one that lets others pass forbids this one.
+		r.add("tcp.stopped-site", it, clear)
 	case outcome == "refused" || n.internetOK == nil:
-	case outcome == "unreachable" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
+	case outcome == "unreachable" && said == "" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
 	case outcome == "unreachable" && n.hostPing > 0.5:

@@ -6,8 +6,10 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -31,10 +33,18 @@ type guard struct {
 	password  string
 	users     map[string]string // by terminal; nil: any client may do anything
 	certified bool              // a verified certificate names the terminal
+	authority Authority         // that issued it, if it is the fleet's own
+	back      *revocations      // taken back by another authority; nil: nobody tells
+}
+
+// An Authority issues the terminals' certificates, changes its keys now and then, and takes certificates back.
+type Authority interface {
+	Pool() *x509.CertPool
+	Revoked(c *x509.Certificate) bool
 }
 
 // secure sets TLS and the guard.
-func (c Config) secure(o *server.Options, b *Broker) error {
+func (c Config) secure(o *server.Options, b *Broker, log *slog.Logger) error {
 	g := &guard{password: b.password}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return errors.New("a certificate and its key belong together")
@@ -52,17 +62,44 @@ func (c Config) secure(o *server.Options, b *Broker) error {
 		if c.CertFile == "" {
 			return errors.New("certificates of clients need TLS, and that a certificate of the broker")
 		}
-		pem, err := os.ReadFile(c.CAFile)
+		text, err := os.ReadFile(c.CAFile)
 		if err != nil {
 			return fmt.Errorf("read CA: %w", err)
 		}
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
+		if !pool.AppendCertsFromPEM(text) {
 			return fmt.Errorf("read CA %s: no certificate in it", c.CAFile)
 		}
 		o.MQTT.TLSConfig.ClientCAs = pool
 		o.MQTT.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven // the fleet's own session has none
 		g.certified = true
+		if c.CRLFile != "" {
+			var ca []*x509.Certificate
+			for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+				if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+					ca = append(ca, cert)
+				}
+			}
+			if g.back, err = newRevocations(c.CRLFile, ca, log); err != nil {
+				return err
+			}
+		}
+	} else if c.CRLFile != "" {
+		return errors.New("a list of revoked certificates is of the authority in --mqtt-ca; the fleet's own needs none: there a terminal is revoked on its page")
+	}
+	if c.Authority != nil {
+		if c.CertFile == "" || c.CAFile != "" {
+			return errors.New("certificates of the fleet's own authority need TLS, and no other CA beside it")
+		}
+		base := o.MQTT.TLSConfig.Clone()
+		base.ClientAuth = tls.VerifyClientCertIfGiven
+		o.MQTT.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven
+		o.MQTT.TLSConfig.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			now := base.Clone()
+			now.ClientCAs = c.Authority.Pool() // as it is at this moment
+			return now, nil
+		}
+		g.certified, g.authority = true, c.Authority
 	}
 	if c.UsersFile != "" {
 		var err error
@@ -103,15 +140,25 @@ func (g *guard) Check(c server.ClientAuthentication) bool {
 	if o.Username == Own {
 		return subtle.ConstantTimeCompare([]byte(o.Password), []byte(g.password)) == 1
 	}
-	name := ""
+	name, estate := "", "*"
 	if g.certified {
 		s := c.GetTLSConnectionState()
 		if s == nil || len(s.VerifiedChains) == 0 {
 			return false
 		}
-		name = s.VerifiedChains[0][0].Subject.CommonName
+		leaf := s.VerifiedChains[0][0]
+		if g.back != nil && g.back.revoked(leaf.RawIssuer, leaf.SerialNumber) {
+			return false
+		}
+		name = leaf.Subject.CommonName
 		if (report.Address{Estate: "-", Terminal: name}).Check() != nil {
 			return false
+		}
+		if g.authority != nil {
+			if g.authority.Revoked(leaf) || len(leaf.Subject.OrganizationalUnit) != 1 || (report.Address{Estate: leaf.Subject.OrganizationalUnit[0], Terminal: name}).Check() != nil {
+				return false
+			}
+			estate = leaf.Subject.OrganizationalUnit[0]
 		}
 	}
 	if g.users != nil {
@@ -121,7 +168,7 @@ func (g *guard) Check(c server.ClientAuthentication) bool {
 		}
 		name = o.Username
 	}
-	c.RegisterUser(&server.User{Username: name, Permissions: permissions(name)})
+	c.RegisterUser(&server.User{Username: name, Permissions: permissions(estate, name)})
 	return true
 }
 
@@ -132,14 +179,16 @@ func matches(want, password string) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
 }
 
-// permissions of a terminal: it speaks as itself, and hears what is for it and what all may hear.
-func permissions(name string) *server.Permissions {
-	own := "pos.v1.*." + strings.ReplaceAll(name, ".", "//") // how the broker writes a topic's dot
+// permissions of a terminal: it speaks as itself, and hears what is for it and what all may hear. A certificate of the
+// fleet's own authority says its estate too; with others any estate is taken, *.
+func permissions(estate, name string) *server.Permissions {
+	estate = strings.ReplaceAll(estate, ".", "//") // how the broker writes a topic's dot
+	own := "pos.v1." + estate + "." + strings.ReplaceAll(name, ".", "//")
 	return &server.Permissions{
 		Publish: &server.SubjectPermission{Allow: []string{
 			own + "." + report.KindStatus, own + "." + report.KindBirth, own + "." + report.KindDiagnosis, own + "." + report.KindHealth,
 			own + "." + report.KindTally, own + "." + report.KindDropped, own + ".asked", own + ".outcome", own + ".reply.*",
 		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1.*.advisory.*.*", "$MQTT.sub.>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{own + ".ack", own + ".cmd.*", "pos.v1." + estate + ".advisory.*.*", "$MQTT.sub.>"}},
 	}
 }

@@ -44,11 +44,16 @@ type Config struct {
 
 	CertFile, KeyFile string // PEM; TLS if given
 	CAFile            string // PEM; clients must show a certificate, whose common name is their terminal
+	CRLFile           string // PEM or DER, of CAFile's authorities: certificates that are refused; read again when it changes
 	UsersFile         string // name:password a line
+
+	Authority Authority // the fleet's own, instead of CAFile; nil: none
 }
 
 // Safe tells whether the broker may listen where others reach it.
-func (c Config) Safe() bool { return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "") }
+func (c Config) Safe() bool {
+	return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "" || c.Authority != nil)
+}
 
 // A Broker is a running broker.
 type Broker struct {
@@ -77,7 +82,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) && !c.Safe() {
 		return nil, fmt.Errorf("broker address %q: anyone who reaches it could publish as any terminal; give a certificate (--mqtt-cert, --mqtt-key) "+
-			"and know the clients (--mqtt-users or --mqtt-ca), or listen on 127.0.0.1", c.Listen)
+			"and know the clients (--enroll, --mqtt-users or --mqtt-ca), or listen on 127.0.0.1", c.Listen)
 	}
 	o := &server.Options{
 		ServerName: "posdx-fleet", DontListen: true, NoSigs: true,
@@ -87,7 +92,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
 	}
 	b := &Broker{password: rand.Text()}
-	if err := c.secure(o, b); err != nil {
+	if err := c.secure(o, b, log); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	// nats-server only logs that it cannot listen, so the address is tried first.

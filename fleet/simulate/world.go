@@ -39,7 +39,7 @@ type Truth struct {
 	Third time.Time `json:"third,omitzero"`
 
 	Segment string       `json:"-"`
-	share   float64      // of the sales that fail
+	Share   float64      `json:"-"` // of the sales that fail
 	seen    map[int]bool // terminals that told
 	members map[int]bool // terminals of the place
 }
@@ -214,7 +214,7 @@ func (w *World) leave(i int, at, returns time.Time, each func(Event)) time.Time 
 // sale is what became of one: approved, or failed by a known incident or by the everyday.
 func (w *World) sale(i int, at time.Time) (usual, bool) {
 	for _, k := range w.Truths {
-		if k.Kind != "silence" && k.members[i] && !at.Before(k.From) && at.Before(k.To) && w.r.Float64() < k.share {
+		if k.Kind != "silence" && k.members[i] && !at.Before(k.From) && at.Before(k.To) && w.r.Float64() < k.Share {
 			w.tell(k, i, at)
 			return usual{k.Code, k.Cause, k.Segment, 0}, true
 		}
@@ -271,13 +271,13 @@ func (w *World) Incidents(n int, day time.Time) {
 	}
 	kinds := []func(at time.Time) Truth{
 		func(at time.Time) Truth {
-			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: pick("acquirer"), share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "storm at an acquirer", Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer", Place: pick("acquirer"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a carrier's partial outage in a region", Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: pick("carrier", "region"), share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a carrier's partial outage in a region", Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan", Place: pick("carrier", "region"), Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "a bad application on one model", Kind: "surge", Code: "97", Cause: "terminal.config", Segment: "terminal", Place: pick("model", "application"), share: 0.25, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a bad application on one model", Kind: "surge", Code: "97", Cause: "terminal.config", Segment: "terminal", Place: pick("model", "application"), Share: 0.25, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
 			return Truth{Name: "a carrier's total outage in a region", Kind: "silence", Cause: report.Unexplained, Place: pick("carrier", "region"), From: at, To: at.Add(30 * time.Minute)}
@@ -288,10 +288,10 @@ func (w *World) Incidents(n int, day time.Time) {
 		func(at time.Time) Truth {
 			p := pick("firmware")
 			p["bearer"] = "4g"
-			return Truth{Name: "a firmware loses its bearer", Kind: "surge", Code: "E5", Cause: "modem.denied", Segment: "modem", Place: p, share: 0.3, From: at, To: at.Add(40 * time.Minute)}
+			return Truth{Name: "a firmware loses its bearer", Kind: "surge", Code: "E5", Cause: "modem.denied", Segment: "modem", Place: p, Share: 0.3, From: at, To: at.Add(40 * time.Minute)}
 		},
 		func(at time.Time) Truth {
-			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty", Segment: "reader", Place: site(5), share: 0.1, From: at, To: day.Add(23 * time.Hour)}
+			return Truth{Name: "readers at a site grow dirty", Kind: "slow", Code: "E1", Cause: "reader.dirty", Segment: "reader", Place: site(5), Share: 0.1, From: at, To: day.Add(23 * time.Hour)}
 		},
 	}
 	for k := range n {

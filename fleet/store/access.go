@@ -34,7 +34,7 @@ var accessTables = []string{
 	// hash is of an enrolment's one-time token, or of the link that makes the first account.
 	`CREATE TABLE IF NOT EXISTS enrolments (
 		hash TEXT PRIMARY KEY, estate TEXT NOT NULL, terminal TEXT NOT NULL, made_by TEXT NOT NULL,
-		created BIGINT NOT NULL, expires BIGINT NOT NULL, used BIGINT NOT NULL DEFAULT 0)`,
+		created BIGINT NOT NULL, expires BIGINT NOT NULL, used BIGINT NOT NULL DEFAULT 0, used_by TEXT NOT NULL DEFAULT '')`,
 	`CREATE TABLE IF NOT EXISTS certificates (
 		serial TEXT PRIMARY KEY, estate TEXT NOT NULL, terminal TEXT NOT NULL, authority TEXT NOT NULL,
 		not_before BIGINT NOT NULL, not_after BIGINT NOT NULL, renews TEXT NOT NULL DEFAULT '',

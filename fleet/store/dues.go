@@ -130,14 +130,15 @@ func worn(first began, value float64, now int64) int64 {
 
 // A DueFilter chooses what ends; an empty field does not restrict.
 type DueFilter struct {
-	In     Estates
-	Estate string
-	Kind   string
-	Place  map[string]string
-	Until  time.Time // due before; what has no moment is then left out
-	None   bool      // only what has no moment
-	Skip   int       // rows to leave out, for the next page
-	Limit  int
+	In       Estates
+	Estate   string
+	Terminal string
+	Kind     string
+	Place    map[string]string
+	Until    time.Time // due before; what has no moment is then left out
+	None     bool      // only what has no moment
+	Skip     int       // rows to leave out, for the next page
+	Limit    int
 }
 
 // Dues lists what ends, the soonest first.
@@ -169,6 +170,9 @@ func (f DueFilter) where() (string, []any) {
 	add := func(c string, a ...any) { cond, args = cond+" AND "+c, append(args, a...) }
 	if f.Estate != "" {
 		add("d.estate = ?", clean(f.Estate))
+	}
+	if f.Terminal != "" {
+		add("d.terminal = ?", clean(f.Terminal))
 	}
 	if f.Kind != "" {
 		add("d.kind = ?", clean(f.Kind))

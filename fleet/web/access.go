@@ -21,7 +21,7 @@ import (
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
 	return path == "/login" || path == "/first" || path == "/oidc" || path == "/oidc/back" || path == "/healthz" || path == "/readyz" ||
-		path == "/enrol" || path == "/renew" || path == "/crl" || strings.HasPrefix(path, "/static/")
+		path == "/enroll" || path == "/renew" || path == "/authority.pem" || path == "/crl.pem" || strings.HasPrefix(path, "/static/")
 }
 
 var (
@@ -160,6 +160,12 @@ func (s *Site) accessRoutes(m *mux) {
 	m.HandleFunc("GET /admin/audit", s.asAdmin(s.auditPage))
 	m.HandleFunc("GET /api/v1/audit", s.asAdmin(s.apiAudit))
 	m.HandleFunc("GET /api/v1/whoami", s.apiWhoami)
+	if s.Enroll != nil {
+		m.HandleFunc("POST /enroll", s.enroll)
+		m.HandleFunc("POST /renew", s.renew)
+		m.HandleFunc("GET /authority.pem", func(w http.ResponseWriter, _ *http.Request) { pemFile(w, s.Enroll.Bundle()) })
+		m.HandleFunc("GET /crl.pem", func(w http.ResponseWriter, _ *http.Request) { pemFile(w, s.Enroll.CRL()) })
+	}
 	if s.OIDC != nil {
 		m.HandleFunc("GET /oidc", s.oidcBegin)
 		m.HandleFunc("GET /oidc/back", s.oidcBack)
@@ -214,8 +220,8 @@ const maxAdminForm = 64 << 10
 
 type loginView struct {
 	*page
-	To, Wrong, Link, Name string
-	OIDC                  string // the provider's name
+	To, Wrong, First, Name string
+	OIDC                   string // the provider's name
 }
 
 func (s *Site) showLogin(w http.ResponseWriter, r *http.Request, status int, v loginView) {
@@ -293,7 +299,7 @@ func (s *Site) firstPage(w http.ResponseWriter, r *http.Request) {
 		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", Wrong: s.page(r, "").T("first.old")})
 		return
 	}
-	s.showLogin(w, r, http.StatusOK, loginView{To: "/", Link: link})
+	s.showLogin(w, r, http.StatusOK, loginView{To: "/", First: link})
 }
 
 func (s *Site) first(w http.ResponseWriter, r *http.Request) {
@@ -308,7 +314,7 @@ func (s *Site) first(w http.ResponseWriter, r *http.Request) {
 		if errors.Is(err, access.ErrLink) {
 			link = ""
 		}
-		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", Link: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
+		s.showLogin(w, r, http.StatusForbidden, loginView{To: "/", First: link, Name: name, Wrong: errWord(s.page(r, ""), err)})
 		return
 	}
 	secret, err := s.Access.Login(r.Context(), name, password, s.from(r))

@@ -2,9 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"posdx/agent/report"
@@ -18,37 +17,6 @@ func (s *Site) json(w http.ResponseWriter, v any) {
 	if err := e.Encode(v); err != nil {
 		s.Log.Debug("answer cut short", "error", err)
 	}
-}
-
-func address(r *http.Request) report.Address {
-	return report.Address{Estate: r.PathValue("estate"), Terminal: r.PathValue("terminal")}
-}
-
-// filter reads what is asked for: estate, terminal, cause, segment, code, q (text), limit and before (the next of an
-// earlier answer).
-func filter(r *http.Request) (store.Filter, error) {
-	q := r.URL.Query()
-	f := store.Filter{In: viewer(r).Estates, Estate: q.Get("estate"), Terminal: q.Get("terminal"), Cause: q.Get("cause"), Segment: q.Get("segment"), Code: q.Get("code"), Text: q.Get("q")}
-	var err error
-	if f.Limit, err = limit(r); err != nil {
-		return f, err
-	}
-	if f.Before, err = store.ParsePlace(q.Get("before")); err != nil {
-		return f, badRequest(err.Error())
-	}
-	return f, nil
-}
-
-func limit(r *http.Request) (int, error) {
-	v := r.URL.Query().Get("limit")
-	if v == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > store.MaxRows {
-		return 0, badRequest("limit: want 1 to " + strconv.Itoa(store.MaxRows))
-	}
-	return n, nil
 }
 
 func (s *Site) apiSummary(w http.ResponseWriter, r *http.Request) {
@@ -90,27 +58,6 @@ func (s *Site) apiDiagnosis(w http.ResponseWriter, r *http.Request) {
 	s.json(w, row)
 }
 
-// terminalFilter reads estate, q (text), state, limit and after (the next of an earlier answer).
-func terminalFilter(r *http.Request) (store.TerminalFilter, error) {
-	q := r.URL.Query()
-	f := store.TerminalFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Text: q.Get("q"), State: q.Get("state")}
-	var err error
-	if f.Limit, err = limit(r); err != nil {
-		return f, err
-	}
-	f.After.Estate, f.After.Terminal, _ = strings.Cut(q.Get("after"), "/")
-	return f, nil
-}
-
-// terminalNext is where the list goes on, empty at its end.
-func terminalNext(f store.TerminalFilter, list []store.Terminal) string {
-	if len(list) == 0 || len(list) < f.Rows() {
-		return ""
-	}
-	last := list[len(list)-1]
-	return last.Estate + "/" + last.Terminal
-}
-
 func (s *Site) apiTerminals(w http.ResponseWriter, r *http.Request) {
 	f, err := terminalFilter(r)
 	if err != nil {
@@ -143,7 +90,8 @@ func (s *Site) apiIncidents(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Limit: n})
+	q := r.URL.Query()
+	list, err := s.Source.FindIncidents(r.Context(), store.IncidentFilter{In: viewer(r).Estates, Estate: q.Get("estate"), Cause: q.Get("cause"), State: q.Get("state"), Limit: n})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -167,4 +115,34 @@ func (s *Site) apiRejected(w http.ResponseWriter, r *http.Request) {
 	s.json(w, struct {
 		Rejected []store.Rejection `json:"rejected"`
 	}{list})
+}
+
+func (s *Site) rejected(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "rejected")
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	list, err := s.Source.Rejections(r.Context(), of(p.Viewer, p.Param("estate")), report.Address{}, store.MaxRows)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if form != "" {
+		s.export(w, r, "rejected", form, []string{"received", "estate", "terminal", "kind", "seq", "size", "reason"}, seq(list, func(v store.Rejection) []string {
+			return []string{iso(v.Received), v.Estate, v.Terminal, v.Kind, fmt.Sprint(v.Seq), fmt.Sprint(v.Size), v.Reason}
+		}))
+		return
+	}
+	v := struct {
+		*page
+		List  []store.Rejection
+		Pager pager
+	}{page: p}
+	if v.List, v.Pager, err = cut(r, p, list); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.render(w, r, http.StatusOK, "rejected", v)
 }

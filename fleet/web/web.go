@@ -20,6 +20,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/fleet/access"
+	"posdx/fleet/enroll"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 )
@@ -30,16 +31,49 @@ var templateFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// A source is the part of the store that is shown.
+// A source is the part of the store that is shown, and what people do with it.
 type source interface {
 	Diagnoses(ctx context.Context, f store.Filter) ([]store.Row, store.Place, error)
 	Diagnosis(ctx context.Context, in store.Estates, at report.Address, id string) (store.Row, error)
+	Asked(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Row, error)
+	AskedOne(ctx context.Context, in store.Estates, at report.Address, id string) (store.Row, error)
 	Outcome(ctx context.Context, in store.Estates, at report.Address, id string) (report.Outcome, error)
+	Find(ctx context.Context, in store.Estates, at report.Address, id string) (store.Find, error)
+	SaveFind(ctx context.Context, at report.Address, f store.Find) error
+	Became(ctx context.Context, in store.Estates, cause string, since, before time.Time, limit int) ([]store.Became, error)
+
 	Terminals(ctx context.Context, f store.TerminalFilter) ([]store.Terminal, error)
 	Terminal(ctx context.Context, in store.Estates, at report.Address) (store.Terminal, error)
+	Commands(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Command, error)
+	NoteCommand(ctx context.Context, at report.Address, c store.Command) error
+	Changes(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Change, error)
+	PlaceOf(ctx context.Context, in store.Estates, at report.Address) (map[string]string, error)
+	Values(ctx context.Context, in store.Estates, dim, text string, since time.Time, limit int) ([]store.Value, error)
+	EstateNames(ctx context.Context, in store.Estates) ([]string, error)
 	Rejections(ctx context.Context, in store.Estates, at report.Address, limit int) ([]store.Rejection, error)
+	Dues(ctx context.Context, f store.DueFilter) ([]store.Due, error)
+	CountDues(ctx context.Context, f store.DueFilter, moments []time.Time) ([]store.DueCount, error)
+	Tasks(ctx context.Context, in store.Estates, causes []string, place map[string]string, since time.Time, least float64) ([]store.Task, error)
+
 	FindIncidents(ctx context.Context, f store.IncidentFilter) ([]store.Incident, error)
+	Incident(ctx context.Context, in store.Estates, no int64) (store.Incident, error)
+	Cares(ctx context.Context, list []store.Incident) (map[int64]store.Care, error)
+	Log(ctx context.Context, in store.Estates, no int64) ([]store.LogEntry, error)
+	Tend(ctx context.Context, in store.Estates, e store.LogEntry, set store.Care, into int64) error
+	Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]store.Share, error)
+	InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out store.Share, err error)
+	ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]store.ChangeCount, error)
+
+	Codes(ctx context.Context, in store.Estates, from time.Time, steps, hours int, code string) ([]store.Point, error)
+	Causes(ctx context.Context, in store.Estates, from time.Time, steps, hours int, cause string) ([]store.Point, error)
+	CausesOf(ctx context.Context, in store.Estates, code, cause string, since time.Time) ([]store.Tallied, error)
+	BaseRate(ctx context.Context, in store.Estates, cause string, since time.Time) (store.Rate, error)
+	CountQuiet(ctx context.Context, in store.Estates, now time.Time) (store.Quiet, error)
 	Summary(ctx context.Context, in store.Estates, now time.Time) (store.Summary, error)
+
+	Views(ctx context.Context, who string) ([]store.View, error)
+	SaveView(ctx context.Context, v store.View) error
+	DropView(ctx context.Context, who string, no int64) error
 	Alive(ctx context.Context) error
 
 	Accounts(ctx context.Context) ([]store.Account, error)
@@ -69,12 +103,14 @@ type Site struct {
 	OIDC   *access.OIDC   // another way to sign in; nil: none
 	Secure bool           // reached by https only
 
-	Proxied bool // a proxy on this machine hands requests on and says from whom
+	Enroll  *enroll.Authority // issues terminals' certificates; nil: nobody does
+	Proxied bool              // a proxy on this machine hands requests on and says from whom
 
-	alive  aliveness
-	routes []string // patterns
-	pages  map[string]*template.Template
-	assets map[string]asset
+	alive   aliveness
+	routes  []string // patterns
+	pages   map[string]*template.Template
+	assets  map[string]asset
+	counted shelf[figures]
 }
 
 type asset struct {
@@ -85,8 +121,9 @@ type asset struct {
 // Handler makes the handler of the site.
 func (s *Site) Handler() (http.Handler, error) {
 	s.pages = map[string]*template.Template{}
-	for _, name := range []string{"home", "terminals", "terminal", "diagnosis", "incidents", "rejected", "error", "login", "account", "accounts", "tokens", "audit"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"facts": facts, "level": level, "list": func(v ...any) []any { return v }}).
+	for _, name := range []string{"overview", "incidents", "incident", "expiry", "work", "diagnoses", "diagnosis", "terminals", "terminal", "versions", "codes", "code", "causes", "cause", "outcomes", "search", "rejected", "error",
+		"login", "account", "accounts", "tokens", "audit"} {
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"level": level, "list": func(v ...any) []any { return v }, "add": func(a, b int) int { return a + b }}).
 			ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, err
@@ -94,7 +131,7 @@ func (s *Site) Handler() (http.Handler, error) {
 		s.pages[name] = t
 	}
 	s.assets = map[string]asset{}
-	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"} {
+	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "desk.js": "text/javascript; charset=utf-8"} {
 		body, err := staticFiles.ReadFile("static/" + name)
 		if err != nil {
 			return nil, err
@@ -105,11 +142,31 @@ func (s *Site) Handler() (http.Handler, error) {
 
 	m := &mux{site: s}
 	s.routes = nil
-	m.HandleFunc("GET /{$}", s.home)
+	m.HandleFunc("GET /{$}", s.overview)
+	m.HandleFunc("GET /incidents", s.incidents)
+	m.HandleFunc("GET /incident/{no}", s.incident)
+	for _, deed := range []string{store.DeedAcknowledge, store.DeedAssign, store.DeedMute, store.DeedUnmute, store.DeedMerge, store.DeedClose, store.DeedNote} {
+		m.HandleFunc("POST /incident/{no}/"+deed, s.post("incident."+deed, RoleOperator, s.tend(deed)))
+	}
+	m.HandleFunc("GET /expiry", s.expiry)
+	m.HandleFunc("GET /work", s.work)
+	m.HandleFunc("GET /diagnoses", s.diagnoses)
+	m.HandleFunc("GET /diagnosis/{estate}/{terminal}/{id}", s.diagnosis)
+	m.HandleFunc("POST /diagnosis/{estate}/{terminal}/{id}/found", s.post("diagnosis.found", RoleTechnician, s.found))
+	m.HandleFunc("GET /asked/{estate}/{terminal}/{id}", s.asked)
 	m.HandleFunc("GET /terminals", s.terminals)
 	m.HandleFunc("GET /terminal/{estate}/{terminal}", s.terminal)
-	m.HandleFunc("GET /diagnosis/{estate}/{terminal}/{id}", s.diagnosis)
-	m.HandleFunc("GET /incidents", s.incidents)
+	m.HandleFunc("POST /terminal/{estate}/{terminal}/ask", s.post("terminal.ask", RoleTechnician, s.ask))
+	m.HandleFunc("POST /terminal/{estate}/{terminal}/knowledge", s.post("terminal.knowledge", RoleOperator, s.teach))
+	m.HandleFunc("GET /versions", s.versions)
+	m.HandleFunc("GET /codes", s.codes)
+	m.HandleFunc("GET /code", s.code)
+	m.HandleFunc("GET /causes", s.causes)
+	m.HandleFunc("GET /cause/{id}", s.cause)
+	m.HandleFunc("GET /outcomes", s.outcomes)
+	m.HandleFunc("GET /search", s.search)
+	m.HandleFunc("POST /views", s.post("view.save", RoleViewer, s.saveView))
+	m.HandleFunc("POST /views/drop", s.post("view.drop", RoleViewer, s.dropView))
 	m.HandleFunc("GET /rejected", s.rejected)
 	m.HandleFunc("GET /live", s.live)
 	m.HandleFunc("GET /static/{name}", s.static)
@@ -120,6 +177,7 @@ func (s *Site) Handler() (http.Handler, error) {
 	m.HandleFunc("GET /api/v1/terminals", s.apiTerminals)
 	m.HandleFunc("GET /api/v1/terminals/{estate}/{terminal}", s.apiTerminal)
 	m.HandleFunc("GET /api/v1/incidents", s.apiIncidents)
+	m.HandleFunc("GET /api/v1/outcomes", s.apiOutcomes)
 	m.HandleFunc("GET /api/v1/rejected", s.apiRejected)
 	m.HandleFunc("GET /healthz", s.healthz)
 	m.HandleFunc("GET /readyz", s.readyz)
@@ -303,6 +361,9 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadRequest
 	case errors.Is(err, errRole), errors.Is(err, errForeign), errors.Is(err, errScope):
 		status = http.StatusForbidden
+	case errors.Is(err, errNoWay):
+		s.Log.Warn("command not sent", "path", r.URL.Path, "error", err)
+		status = http.StatusServiceUnavailable
 	case r.Context().Err() != nil:
 		return // nobody listens any more
 	default:

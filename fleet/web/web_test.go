@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -78,8 +79,24 @@ func get(t *testing.T, url string, header ...string) (int, string, http.Header) 
 	return answer.StatusCode, string(body), answer.Header
 }
 
-// evil is what a hostile terminal would like to see on the page as markup.
-const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>{{.}}'`
+// evil is what a hostile terminal would like to see on the page as markup, with marks that turn the text around.
+const evil = `<script>alert(1)</script>"><img src=x onerror=alert(2)>{{.}}'` + "\u202e\u2066\x1b[31m\u200b"
+
+// everyPage is the address of every page, alone and with parameters.
+func everyPage(a *sample.Terminal, params ...string) []string {
+	at := a.At.Estate + "/" + a.At.Terminal
+	paths := []string{"/", "/incidents", "/incident/1", "/expiry", "/work", "/diagnoses", "/diagnosis/" + at + "/" + a.EventID(1), "/asked/" + at + "/" + a.EventID(2), "/terminals", "/terminal/" + at,
+		"/versions", "/codes", "/code?code=96", "/causes", "/cause/host.malfunction", "/outcomes", "/search", "/rejected"}
+	out := append(paths, "/nowhere/%3Cscript%3Ealert(6)")
+	for _, p := range params {
+		for _, path := range paths {
+			if !strings.Contains(path, "?") {
+				out = append(out, path+p)
+			}
+		}
+	}
+	return out
+}
 
 func hostile(t *testing.T, db *store.Store) *sample.Terminal {
 	a := sample.New("shop", "t1")
@@ -101,22 +118,50 @@ func hostile(t *testing.T, db *store.Store) *sample.Terminal {
 	put2(a.Uncounted(report.KindBirth, b))
 	put2(a.At.Topic("status"), []byte(`{"state":"online","reason":"<script>alert(3)</script>","boot_id":"b"}`))
 	put2(a.At.Topic("reply/ping"), []byte(`{"id":"<script>alert(4)</script>","result":"done"}`))
+	asked := a.Diagnosis(2, 2, evil[:60], evil, evil)
+	asked.Asked = true
+	put2(a.Uncounted(report.KindAsked, asked))
+	if err := db.NoteCommand(t.Context(), a.At, store.Command{Name: "ping", ID: "<script>alert(4)</script>", Who: evil, Sent: t0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SavePlaces(t.Context(), []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": evil}}, {At: a.At, When: t0, Place: map[string]string{"site": evil + "2", "carrier": evil}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SaveDues(t.Context(), []store.Dated{{At: a.At, Seen: t0, List: []store.Due{{Kind: evil, Subject: evil, At: t0}}}}); err != nil {
+		t.Fatal(err)
+	}
+	i := store.Incident{Estate: "shop", Scope: "site", Key: evil, Cause: evil, Segment: evil, Code: evil, Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
+		Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": evil}, Also: []string{evil}, Codes: []string{evil}, Entry: evil}}
+	if err := db.SaveIncident(t.Context(), &i); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Tend(t.Context(), nil, store.LogEntry{Incident: i.No, At: t0, Who: evil, Deed: store.DeedNote, Said: evil}, store.Care{}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SaveFind(t.Context(), a.At, store.Find{Diagnosis: a.EventID(1), Cause: evil, Found: evil, Said: evil, Who: evil, At: t0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SaveView(t.Context(), store.View{Who: "admin", Name: evil, Path: "/codes", Made: t0}); err != nil {
+		t.Fatal(err)
+	}
 	return a
 }
 
 func TestNothingOfATerminalBecomesMarkup(t *testing.T) {
 	server, db, _ := site(t, "")
 	a := hostile(t, db)
-	for _, path := range []string{"/", "/terminals", "/terminal/shop/t1", "/diagnosis/shop/t1/" + a.EventID(1), "/incidents", "/rejected",
-		"/?q=" + "%3Cscript%3Ealert(5)%3C/script%3E", "/?code=%22%3E%3Cscript%3E", "/nowhere/%3Cscript%3Ealert(6)"} {
+	for _, path := range everyPage(a, "?q="+"%3Cscript%3Ealert(5)%3C/script%3E", "?code=%22%3E%3Cscript%3E", "?site=%22%3E%3Cscript%3E&has=%3Cimg%3E&estate=%3Cscript%3E", "?all=1") {
 		for _, lang := range []string{"zh", "en"} {
 			status, body, header := get(t, server.URL+path, "Accept-Language", lang)
-			if status != 200 && !strings.HasPrefix(path, "/nowhere") {
+			if status != 200 && !strings.HasPrefix(path, "/nowhere") && !(status == 404 && strings.HasPrefix(path, "/code?")) {
 				t.Errorf("%s: %d", path, status)
 			}
 			bare := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(body, `""`)
 			if strings.Contains(body, "<script>") || strings.Contains(body, "<img") || regexp.MustCompile(`<[^>]* on\w+=`).MatchString(bare) {
 				t.Errorf("%s: markup of a terminal on the page", path)
+			}
+			if hidden := regexp.MustCompile("[\u202a-\u202e\u2066-\u2069\u200b-\u200f\x00-\x08\x0b-\x1f\x7f-\u009f]").FindString(body); hidden != "" {
+				t.Errorf("%s: %q of a terminal on the page", path, hidden)
 			}
 			if strings.Contains(body, "style=") {
 				t.Errorf("%s: an inline style, which the policy forbids", path)
@@ -146,12 +191,12 @@ func TestPagesSayWhatIsStored(t *testing.T) {
 		cause.Title = codes.Text{ZH: "收单处理中心故障", EN: "收单处理中心故障"} // the catalogue is not compiled in: as the terminal wrote it
 	}
 	for path, says := range map[string][]string{
-		"/?lang=zh":                                       {cause.Title.ZH, "在线", "96", "97", "86 %", "稍后再试", "终端时钟不可信", `href="/terminal/shop/t1"`},
+		"/?lang=zh":                                       {cause.Title.ZH, "在线", "96", "97", "86 %", "稍后再试", "终端时钟不可信", `href="/terminal/shop/t1"`, "正在发生", "没有声音"},
 		"/?lang=en":                                       {cause.Title.EN, "online", "retry later", "clock not trusted"},
-		"/?lang=en&code=96":                               {"<b>96</b>"},
+		"/diagnoses?lang=en&code=96":                      {"<b>96</b>"},
 		"/terminal/shop/t1?lang=en":                       {"reader0", "/dev/ttyS1", "outcome</i> gone", "2–5", "may still come", "modem.signal"},
 		"/terminal/shop/t1?lang=zh":                       {"缺号", "等待中", "故障"},
-		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "未扣款", "主机 0.8 秒内应答", "+12.0", "host_answer_seen", "stan</i> 000123", `<meter min="0" max="1" value="0.86">`},
+		"/diagnosis/shop/t1/" + a.EventID(1):              {"K7QF-3MXP-9A2C-77DD", "顾客没有被扣款", "+12.0", "host_answer_seen", "stan</i> 000123", `<meter min="0" max="1" value="0.86"`},
 		"/diagnosis/shop/t1/" + a.EventID(1) + "?lang=en": {"Hand-off code", "declined", cause.Title.EN},
 		"/terminals?lang=en&state=online":                 {"t1"},
 		"/terminals?lang=en&state=offline":                {"Nothing here"},
@@ -179,12 +224,13 @@ func TestPagesSayWhatIsStored(t *testing.T) {
 			t.Errorf("%s is not JSON", path)
 		}
 	}
-	if _, body, _ := get(t, server.URL+"/?code=96"); strings.Contains(body, "<b>97</b>") {
+	if _, body, _ := get(t, server.URL+"/diagnoses?code=96"); strings.Contains(body, "<b>97</b>") {
 		t.Error("the filter lets through what it should not")
 	}
 	for path, status := range map[string]int{
 		"/terminal/shop/t9": 404, "/diagnosis/shop/t1/none": 404, "/api/v1/diagnoses/shop/t1/none": 404, "/api/v1/terminals/a/b": 404, "/static/../web.go": 404, "/nowhere": 404,
-		"/api/v1/diagnoses?limit=0": 400, "/api/v1/diagnoses?limit=99999": 400, "/api/v1/diagnoses?before=x": 400, "/?before=1-2": 400,
+		"/api/v1/diagnoses?limit=0": 400, "/api/v1/diagnoses?limit=99999": 400, "/api/v1/diagnoses?before=x": 400, "/diagnoses?before=1-2": 400, "/diagnoses?range=2h": 400, "/diagnoses?from=soon": 400, "/diagnoses?format=xml": 400, "/terminals?sort=colour": 400, "/terminals?skip=-1": 400, "/incidents?state=lost": 400,
+		"/incident/9": 404, "/incident/x": 404, "/cause/no.such": 404, "/code?code=nosuch": 404, "/code": 404, "/asked/shop/t1/none": 404, "/expiry?within=soon": 400, "/versions?dim=colour": 400, "/work?visit=maybe": 400, "/?by=mood": 400,
 	} {
 		if got, _, _ := get(t, server.URL+path); got != status {
 			t.Errorf("%s: %d, want %d", path, got, status)
@@ -259,13 +305,23 @@ func TestTexts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile(`\.T "([a-z.]+)"(\s+[.(\$])?`)
-	for _, f := range append(files, "pages.go") {
+	named := regexp.MustCompile(`\.T "([a-z.]+)"(\s+[.("\$])?|\.T\("([a-z.]+)"(,)?`)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, sources...) {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range named.FindAllStringSubmatch(string(b), -1) {
+			if m[1] == "" {
+				m[1], m[2] = m[3], m[4]
+			}
 			if m[2] != "" { // a group
 				found := false
 				for k := range texts {
@@ -298,12 +354,13 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// An incident's card says where it is, whatever the place is called, what else it is reported as, and how it ended.
-func TestIncidentCards(t *testing.T) {
+// An incident's page and the list say where it is, whatever the place is called, what else it is reported as, and how it
+// ended.
+func TestIncidents(t *testing.T) {
 	server, db, _ := site(t, "")
 	for _, i := range []store.Incident{
 		{Estate: "shop", Scope: "carrier", Key: "中国移动", Cause: "wan.outage", Segment: "wan", Code: "E5", Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
-			Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}, Also: []string{"modem.denied"}, Reopened: 2}},
+			Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}, Also: []string{"modem.denied"}, Reopened: 2, Lost: 12}},
 		{Estate: "shop", Scope: "place", Key: "x", Cause: report.Unexplained, Segment: "silence", Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
 			Detail: store.Detail{Kind: "silence", Place: map[string]string{"model": "<img src=x>", "application": "4.2"}}},
 		{Estate: "shop", Scope: "estate", Key: "shop", Cause: "reader.dirty", Segment: "reader", Opened: t0, Seen: t0, Closed: t0.Add(time.Hour), Terminals: 4, Of: 9, Peak: 5,
@@ -314,17 +371,28 @@ func TestIncidentCards(t *testing.T) {
 		}
 	}
 	for lang, want := range map[string][]string{
-		"en": {"<b>中国移动</b>", "also reported as", "came back 2×", "fell silent", "application <b>4.2</b>", "&lt;img src=x&gt;", "outside of what is recorded", "proved over by good sales", "slow rise"},
-		"zh": {"运营商 <b>中国移动</b>", "同时报告", "失联", "支付应用版本", "不在已记录的维度内", "成功交易证明已恢复"},
+		"en": {"carrier</i> 中国移动", "also reported as", "came back 2×", "fell silent", "application</i> 4.2", "&lt;img src=x&gt;", "outside of what is recorded", "proved over by good sales", "slow rise"},
+		"zh": {"运营商</i> 中国移动", "同时报告", "失联", "支付应用", "不在已记录的维度内", "成功交易证明已恢复"},
 	} {
-		_, body, _ := get(t, server.URL+"/incidents?lang="+lang)
+		var all string
+		for _, path := range []string{"/incidents?state=all&", "/incident/1?", "/incident/2?", "/incident/3?"} {
+			_, body, _ := get(t, server.URL+path+"lang="+lang)
+			all += body
+		}
 		for _, w := range want {
-			if !strings.Contains(body, w) {
+			if !strings.Contains(all, w) {
 				t.Errorf("%s: no %q", lang, w)
 			}
 		}
-		if strings.Contains(body, "<img") {
+		if strings.Contains(all, "<img") {
 			t.Error("a place became markup")
+		}
+	}
+	// The link to its diagnoses keeps scope and time.
+	_, body, _ := get(t, server.URL+"/incident/1")
+	for _, part := range []string{"carrier=" + url.QueryEscape("中国移动"), "cause=wan.outage", "estate=shop", "from=2026-11-21T11%3A45%3A00Z", "to="} {
+		if !strings.Contains(html.UnescapeString(body), part) {
+			t.Errorf("the link to an incident's diagnoses does not keep %s", part)
 		}
 	}
 }

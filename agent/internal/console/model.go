@@ -72,6 +72,7 @@ type model struct {
 	saidFor   string
 
 	locked     bool               // nothing but the verdict is shown
+	hidden     bool               // and that neither, while it is locked
 	rows, cols int                // of the terminal
 	contacts   Contacts           // whom to call
 	known      bool               // a state has come, or why there is none
@@ -268,6 +269,8 @@ func (m *model) choose(r rune) (taken bool) {
 	switch {
 	case r == '/' && m.screen == screenHistory:
 		m.show(screenFind)
+	case n == 0 && m.busy && m.screen == screenHistory && (r == keyDown || r == 'j' || r == 'J'):
+		m.at++ // typed ahead of what is still being read
 	case n == 0:
 		return false
 	case r == keyUp || r == 'k' || r == 'K':
@@ -534,6 +537,9 @@ func (m *model) body() []string {
 	if !m.known {
 		return []string{wordWaitState.In(m.lang)}
 	}
+	if m.locked && m.hidden && m.screen != screenPIN {
+		return text.Wrap(wordHidden.In(m.lang), cols, 0)
+	}
 	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
 		return gone(m.gone, m.lang, cols)
 	}
@@ -640,7 +646,7 @@ func (m *model) lines() (lines []string) {
 func (m *model) framed(body []string) []string {
 	cols := m.cols
 	lines := make([]string, m.rows)
-	if m.gone != nil || !m.known {
+	if m.gone != nil || !m.known || m.locked && m.hidden {
 		lines[0] = "posdx"
 	} else {
 		lines[0] = text.Cut(Head(m.state, m.lang), cols)

@@ -149,3 +149,42 @@ func TestDetailsShowAlsoAndSet(t *testing.T) {
 		}
 	}
 }
+
+// Keys that are typed while the history is still being read from flash count when it is there.
+func TestHistoryTakesWhatIsTypedAhead(t *testing.T) {
+	m := newModel("en")
+	m.press(key{r: '7'})
+	m.busy = true
+	m.press(key{r: 'j'})
+	if m.note != "" {
+		t.Errorf("it says %q", m.note)
+	}
+	m.done()
+	if withPast(m); m.at != 1 {
+		t.Errorf("line %d is chosen, want 1", m.at)
+	}
+	m.press(key{r: keyEnter})
+	if m.chosen == nil || m.chosen.Event.Code != "97" {
+		t.Errorf("opened %+v", m.chosen)
+	}
+}
+
+// Where the configuration says so, whoever has no PIN sees nothing of what happened.
+func TestNothingIsShownBeforeThePIN(t *testing.T) {
+	serve(t, Console{Stay: true, PIN: "4711", Hidden: true}, 3, func(term *terminal, _ *fakeBackend) {
+		for _, keys := range []string{"\r", "l", "l", "r", "n", "2", "\x03"} {
+			fmt.Fprint(term, keys)
+			synctest.Wait()
+		}
+		if s := term.sent(); strings.Contains(s, "款项") || strings.Contains(s, "Money") || strings.Contains(s, "shop/t1") || !strings.Contains(s, "锁定") {
+			t.Errorf("without a PIN: %q", s)
+		}
+		fmt.Fprint(term, "\r")
+		synctest.Wait()
+		fmt.Fprint(term, "4711\r")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "款项") {
+			t.Errorf("with it: %q", s)
+		}
+	})
+}

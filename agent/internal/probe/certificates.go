@@ -31,6 +31,7 @@ const (
 
 // A CertificateFile is a file, or a folder of files, in which certificates lie.
 type CertificateFile struct {
+	Name string // by which documents call it: its key in the configuration; where a secret lies nobody is told
 	Path string
 	Use  string // UseOwn, UseTrust, UseFleet
 }
@@ -55,7 +56,7 @@ func Certificates(files []CertificateFile, now func() time.Time) []Probe {
 		if slices.IndexFunc(files, func(o CertificateFile) bool { return o.Path == f.Path }) < i {
 			continue // one bundle for several hosts
 		}
-		list = append(list, Probe{Checks: []evidence.Check{evidence.BoardCertificates}, Subject: f.Path, Device: "certificates " + f.Path, Depth: report.Internal,
+		list = append(list, Probe{Checks: []evidence.Check{evidence.BoardCertificates}, Subject: f.Name, Device: "certificates " + f.Name, Depth: report.Internal,
 			Timeout: certificatesLimit, Fresh: certificatesEvery, Every: certificatesEvery, Idle: true,
 			Run: func(context.Context) []report.Evidence { return one(lookAtCertificates(f, now())) }})
 	}
@@ -65,10 +66,10 @@ func Certificates(files []CertificateFile, now func() time.Time) []Probe {
 func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 	paths, err := certificateFiles(f.Path)
 	if err != nil {
-		return evidence.CannotTell(evidence.BoardCertificates, f.Path, reasonFor(err))
+		return evidence.CannotTell(evidence.BoardCertificates, f.Name, reasonFor(err))
 	}
 	var first *x509.Certificate
-	name, found, unreadable := "", 0, 0
+	found, unreadable := 0, 0
 	var last error
 	for _, p := range paths {
 		certs, err := readCertificates(p)
@@ -86,7 +87,7 @@ func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 		}
 		for _, c := range certs {
 			if first == nil || c.NotAfter.Before(first.NotAfter) {
-				first, name = c, filepath.Base(p)
+				first = c
 			}
 		}
 	}
@@ -96,12 +97,12 @@ func lookAtCertificates(f CertificateFile, now time.Time) report.Evidence {
 	}
 	facts = append(facts, evidence.Purpose.Is(f.Use))
 	if found == 0 {
-		return evidence.CannotTell(evidence.BoardCertificates, f.Path, reasonFor(last), facts...)
+		return evidence.CannotTell(evidence.BoardCertificates, f.Name, reasonFor(last), facts...)
 	}
 	if first != nil {
-		facts = append(facts, evidence.DaysLeft.Is(math.Floor(first.NotAfter.Sub(now).Hours()/24)), evidence.Name.Is(name))
+		facts = append(facts, evidence.DaysLeft.Is(math.Floor(first.NotAfter.Sub(now).Hours()/24)), evidence.Name.Is(f.Name))
 	}
-	return evidence.New(evidence.BoardCertificates, f.Path, facts...)
+	return evidence.New(evidence.BoardCertificates, f.Name, facts...)
 }
 
 // certificateFiles is the file itself, or the files of a folder.

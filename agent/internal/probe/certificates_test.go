@@ -68,25 +68,25 @@ func TestRadarOfCertificates(t *testing.T) {
 		days   float64
 		known  bool
 	}{
-		"far":                         {CertificateFile{write(c(400 * day)), UseOwn}, report.OK, "good", 400, true},
-		"90 days":                     {CertificateFile{write(c(80 * day)), UseOwn}, report.OK, "fair", 80, true},
-		"30 days":                     {CertificateFile{write(c(20 * day)), UseOwn}, report.OK, "poor", 20, true},
-		"7 days":                      {CertificateFile{write(c(3*day + time.Minute)), UseOwn}, report.OK, "poor", 3, true},
-		"over":                        {CertificateFile{write(c(-time.Hour)), UseOwn}, report.Bad, "bad", -1, true},
-		"behind its key":              {CertificateFile{write(key, c(-5*day)), UseOwn}, report.Bad, "bad", -5, true},
-		"an intermediate is over":     {CertificateFile{write(c(400*day), c(-2*day)), UseOwn}, report.Bad, "bad", -2, true},
-		"DER":                         {CertificateFile{write(certUntil(t, now, 20*day)), UseOwn}, report.OK, "poor", 20, true},
-		"a folder":                    {CertificateFile{folder, UseOwn}, report.OK, "poor", 12, true},
-		"a root is over":              {CertificateFile{write(c(400*day), c(-2*day)), UseTrust}, report.OK, "poor", -2, true},
-		"a system's store has such":   {CertificateFile{write(store...), UseTrust}, report.OK, "good", 0, false},
-		"no certificate":              {CertificateFile{write([]byte("hello")), UseOwn}, report.CannotTell, "", 0, false},
-		"a key alone":                 {CertificateFile{write(key), UseOwn}, report.CannotTell, "", 0, false},
-		"empty":                       {CertificateFile{write(), UseOwn}, report.CannotTell, "", 0, false},
-		"a damaged block before it":   {CertificateFile{write(pemOf("CERTIFICATE", []byte{0x30, 3, 1, 1, 1}), c(20*day)), UseOwn}, report.OK, "poor", 20, true},
-		"not there":                   {CertificateFile{"/nonexistent/client.pem", UseOwn}, report.CannotTell, "", 0, false},
-		"a device is none":            {CertificateFile{"/dev/zero", UseOwn}, report.CannotTell, "", 0, false},
-		"OpenSSL's trusted form":      {CertificateFile{write(pemOf("X509 CERTIFICATE", certUntil(t, now, 20*day))), UseTrust}, report.OK, "poor", 20, true},
-		"DOS line ends and a comment": {CertificateFile{write([]byte("subject=/CN=x\r\n"), c(20*day)), UseOwn}, report.OK, "poor", 20, true},
+		"far":                         {CertificateFile{"x", write(c(400 * day)), UseOwn}, report.OK, "good", 400, true},
+		"90 days":                     {CertificateFile{"x", write(c(80 * day)), UseOwn}, report.OK, "fair", 80, true},
+		"30 days":                     {CertificateFile{"x", write(c(20 * day)), UseOwn}, report.OK, "poor", 20, true},
+		"7 days":                      {CertificateFile{"x", write(c(3*day + time.Minute)), UseOwn}, report.OK, "poor", 3, true},
+		"over":                        {CertificateFile{"x", write(c(-time.Hour)), UseOwn}, report.Bad, "bad", -1, true},
+		"behind its key":              {CertificateFile{"x", write(key, c(-5*day)), UseOwn}, report.Bad, "bad", -5, true},
+		"an intermediate is over":     {CertificateFile{"x", write(c(400*day), c(-2*day)), UseOwn}, report.Bad, "bad", -2, true},
+		"DER":                         {CertificateFile{"x", write(certUntil(t, now, 20*day)), UseOwn}, report.OK, "poor", 20, true},
+		"a folder":                    {CertificateFile{"x", folder, UseOwn}, report.OK, "poor", 12, true},
+		"a root is over":              {CertificateFile{"x", write(c(400*day), c(-2*day)), UseTrust}, report.OK, "poor", -2, true},
+		"a system's store has such":   {CertificateFile{"x", write(store...), UseTrust}, report.OK, "good", 0, false},
+		"no certificate":              {CertificateFile{"x", write([]byte("hello")), UseOwn}, report.CannotTell, "", 0, false},
+		"a key alone":                 {CertificateFile{"x", write(key), UseOwn}, report.CannotTell, "", 0, false},
+		"empty":                       {CertificateFile{"x", write(), UseOwn}, report.CannotTell, "", 0, false},
+		"a damaged block before it":   {CertificateFile{"x", write(pemOf("CERTIFICATE", []byte{0x30, 3, 1, 1, 1}), c(20*day)), UseOwn}, report.OK, "poor", 20, true},
+		"not there":                   {CertificateFile{"x", "/nonexistent/client.pem", UseOwn}, report.CannotTell, "", 0, false},
+		"a device is none":            {CertificateFile{"x", "/dev/zero", UseOwn}, report.CannotTell, "", 0, false},
+		"OpenSSL's trusted form":      {CertificateFile{"x", write(pemOf("X509 CERTIFICATE", certUntil(t, now, 20*day))), UseTrust}, report.OK, "poor", 20, true},
+		"DOS line ends and a comment": {CertificateFile{"x", write([]byte("subject=/CN=x\r\n"), c(20*day)), UseOwn}, report.OK, "poor", 20, true},
 	} {
 		e := lookAtCertificates(w.file, now)
 		days, known := e.Facts.Num("days_left")
@@ -95,8 +95,8 @@ func TestRadarOfCertificates(t *testing.T) {
 			t.Errorf("%s: %s %v, want %s %s %v", name, e.Status, e.Facts, w.status, w.level, w.days)
 		}
 	}
-	list := Certificates([]CertificateFile{{"/a", UseOwn}, {"/b", UseTrust}, {"/a", UseFleet}}, nil)
-	if len(list) != 2 || list[0].Subject != "/a" || list[1].Subject != "/b" {
+	list := Certificates([]CertificateFile{{"a", "/a", UseOwn}, {"b", "/b", UseTrust}, {"c", "/a", UseFleet}}, nil)
+	if len(list) != 2 || list[0].Subject != "a" || list[1].Subject != "b" {
 		t.Errorf("%d probes, want one a file", len(list))
 	}
 	if e := Certificates(nil, nil)[0].Run(t.Context())[0]; e.Status != report.NotRun || e.Facts["reason"] != report.ReasonAbsent {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"posdx/agent/evidence"
@@ -35,6 +36,7 @@ type history struct {
 	since     time.Time  // when counting began
 
 	starts  func(since time.Time) int // of the machine; nil where nobody counts them
+	reached map[string]int            // failed sales of each code since the last approval after which the host could be reached
 	updates map[string]int            // sales of each code since the payment application was updated
 }
 
@@ -192,6 +194,7 @@ func isSale(ev report.Event) bool {
 func (h *history) approve(s *seen) *seen {
 	h.trim(s.at)
 	clear(h.first)
+	clear(h.reached)
 	h.approved = s.at
 	h.approvals++
 	h.seen = append(h.seen, s)
@@ -220,6 +223,23 @@ func (h *history) updated() {
 	clear(h.updates)
 }
 
+// looked takes in what the checks found after a sale had failed: whether the terminal itself reached the host then.
+func (h *history) looked(code string, began time.Time, found []report.Evidence) {
+	if h.reached == nil {
+		h.reached = map[string]int{}
+	}
+	if _, ok := h.reached[code]; !ok && len(h.reached) >= maxHistory {
+		return
+	}
+	for _, e := range found {
+		by, _ := e.Facts.Str(evidence.By.Name())
+		if evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-") && e.Status == report.OK && by == "" && e.At.After(began) {
+			h.reached[code]++
+			return
+		}
+	}
+}
+
 // restarts counts the starts of the machine since the last approval, false where nobody knows. An approval from before this start
 // may be as much later than what was kept as lies between two writes.
 func (h *history) restarts() (n int, known bool) {
@@ -240,6 +260,9 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	count := func(f evidence.Fact[float64], n int) { facts = append(facts, f.Is(float64(n))) }
 	if h.approvals > 0 {
 		count(evidence.ApprovalsSinceUpdate, h.approvals)
+	}
+	if n := h.reached[ev.Code]; n > 0 {
+		count(evidence.ReachedAfter, n)
 	}
 	if n := h.updates[ev.Code]; n > 0 {
 		count(evidence.SameCodeSinceUpdate, n)

@@ -405,6 +405,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.explain(&h, r, false)
 			open = append(open, r)
 		case <-probed:
+			if !active.asked() && active.ev.Origin != report.OriginHost {
+				h.looked(active.ev.Code, active.start, l.c.Runner.Known(time.Now()))
+			}
 			l.explain(&h, active, true)
 			active.ended = time.Now()
 			active.end()

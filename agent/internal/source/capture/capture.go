@@ -47,8 +47,8 @@ type Capture struct {
 
 	Tags *ecr.Tags // tells cards apart; may be nil
 
-	Wire func(source.Wire)      // takes what the application does on its connections, on the capture's goroutine; may be nil
-	Ours func(port uint16) bool // tells posdx's own connections from the application's; may be nil
+	Wire func(source.Wire)                          // takes what the application does on its connections, on the capture's goroutine; may be nil
+	Ours func(local uint16, to netip.AddrPort) bool // tells posdx's own connections from the application's; may be nil
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 	moved  func()                                                       // for tests: called when other addresses are watched

@@ -63,10 +63,10 @@ type tracker struct {
 	waiting   []source.Seen
 	reversals []reversal
 	ways      map[string]*way
-	hearings  map[string]*source.Hearing // by target
-	deaf      func(*source.Hearing)      // a target became readable, or no more; may be nil
-	wire      func(source.Wire)          // what the application does on its connections; may be nil
-	ours      func(port uint16) bool     // of this terminal's ports: is it posdx's own?
+	hearings  map[string]*source.Hearing                 // by target
+	deaf      func(*source.Hearing)                      // a target became readable, or no more; may be nil
+	wire      func(source.Wire)                          // what the application does on its connections; may be nil
+	ours      func(local uint16, to netip.AddrPort) bool // a connection of posdx's own?
 
 	mu     sync.Mutex
 	recent []*exchange
@@ -127,7 +127,7 @@ func (t *tracker) hello(f *flow, h source.Hello) { t.used(f, &h) }
 func (t *tracker) opened(f *flow) { t.used(f, nil) }
 
 func (t *tracker) used(f *flow, h *source.Hello) {
-	if port := f.key.terminal.Port(); t.wire != nil && (t.ours == nil || !t.ours(port)) {
+	if port := f.key.terminal.Port(); t.wire != nil && (t.ours == nil || !t.ours(port, f.key.host)) {
 		t.wire(source.Wire{Target: f.name, Host: f.key.host, Local: port, Hello: h})
 	}
 }

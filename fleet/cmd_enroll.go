@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/access"
+	"posdx/fleet/enroll"
+)
+
+func runEnroll(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "enroll", "token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
+		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to\n"+
+			"posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused\n"+
+			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within the hour or at SIGHUP.",
+		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen")
+	data := f.String("data", "fleet-data", "`DIR` of the fleet, where the authority's keys lie")
+	open := openStore(f, data)
+	life := f.Duration("life", 24*time.Hour, "token: how long it may be used, `DURATION`, up to 720h")
+	reason := f.String("reason", "", "revoke: `WHY`, for the log")
+	asJSON := f.Bool("json", false, "list: print JSON")
+	words, code, ok := parse(s, f, args, 2)
+	if !ok {
+		return code
+	}
+	var at report.Address
+	at.Estate, at.Terminal, _ = strings.Cut(words[1], "/")
+	if err := at.Check(); err != nil || words[0] != "token" && words[0] != "list" && words[0] != "revoke" {
+		fmt.Fprintf(s.err, "posdx-fleet enroll: %q: want token, list or revoke, and ESTATE/TERMINAL\n", strings.Join(words, " "))
+		return exitUsage
+	}
+	db, err := open(ctx)
+	if err != nil {
+		return failed(s, "enroll", err)
+	}
+	defer db.Close()
+	a := &enroll.Authority{Store: db, Dir: filepath.Join(*data, "authority"), Policy: enroll.Default}
+	k := &access.Keeper{Store: db}
+	switch words[0] {
+	case "token":
+		token, err := a.MakeToken(ctx, at, *life, here().Name)
+		if err == nil {
+			err = k.Note(ctx, here(), "certificate.token", at.Estate, at.Terminal, "for "+life.String())
+		}
+		if err != nil {
+			return failed(s, "enroll", err)
+		}
+		fmt.Fprintln(s.out, token)
+	case "list":
+		list, err := db.Certificates(ctx, nil, at)
+		if err != nil {
+			return failed(s, "enroll", err)
+		}
+		if *asJSON {
+			return printJSON(s.out, list)
+		}
+		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		for _, c := range list {
+			state := "issued"
+			switch {
+			case !c.Revoked.IsZero():
+				state = "revoked " + printable(c.Reason)
+			case time.Now().After(c.To):
+				state = "over"
+			case !c.Worked.IsZero():
+				state = "in use"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Serial, c.From.Format(time.DateOnly), c.To.Format(time.DateOnly), state)
+		}
+		w.Flush()
+	case "revoke":
+		if err := a.Open(ctx); err != nil {
+			return failed(s, "enroll", err)
+		}
+		n, err := a.Revoke(ctx, at, *reason)
+		if err == nil {
+			err = k.Note(ctx, here(), "certificate.revoke", at.Estate, at.Terminal, *reason)
+		}
+		if err != nil {
+			return failed(s, "enroll", err)
+		}
+		fmt.Fprintf(s.out, "%d revoked\n", n)
+	}
+	return exitOK
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"posdx/fleet/store"
+	"posdx/housetest"
+)
+
+// axeVersion is the release of axe-core that pages are held against (npm: axe-core, by Deque).
+const axeVersion = "4.14.1"
+
+// axeScript is axe-core's text: the file that POSDX_AXE names, or what npm fetches, kept in the user's cache. Empty without
+// either.
+func axeScript(t *testing.T) string {
+	t.Helper()
+	if f := os.Getenv("POSDX_AXE"); f != "" {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Join(cache, "posdx")
+	file := filepath.Join(dir, "axe-"+axeVersion+".min.js")
+	if b, err := os.ReadFile(file); err == nil {
+		return string(b)
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return ""
+	}
+	tmp := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), npm, "pack", "--silent", "--pack-destination", tmp, "axe-core@"+axeVersion).CombinedOutput(); err != nil {
+		t.Logf("npm cannot fetch axe-core: %s", out)
+		return ""
+	}
+	b, err := exec.CommandContext(t.Context(), "tar", "-xzOf", filepath.Join(tmp, "axe-core-"+axeVersion+".tgz"), "package/axe.min.js").Output()
+	if err != nil {
+		t.Logf("npm's package has no axe.min.js: %v", err)
+		return ""
+	}
+	if os.MkdirAll(dir, 0o755) == nil {
+		os.WriteFile(file, b, 0o644)
+	}
+	return string(b)
+}
+
+// axe lists what axe-core finds wrong with the page that is open.
+func (b *browser) axe(t *testing.T, script string) []string {
+	t.Helper()
+	b.eval(t, script+"; true")
+	found, _ := b.eval(t, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target.join(" ") + " " + (n.any[0]?.message || "")).slice(0, 3).join(" | "))))`).(string)
+	var list []string
+	if err := json.Unmarshal([]byte(found), &list); err != nil {
+		t.Fatalf("axe answered %q", found)
+	}
+	return list
+}
+
+// deskPages are the pages of a fleet, with what is there.
+func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
+	t.Helper()
+	pages := []struct{ name, path string }{
+		{"overview", "/"}, {"overview-cause", "/?by=cause&range=7d"}, {"incidents", "/incidents?state=all"}, {"expiry", "/expiry"}, {"work", "/work?visit=all"}, {"diagnoses", "/diagnoses"}, {"terminals", "/terminals"},
+		{"versions", "/versions?dim=firmware"}, {"codes", "/codes"}, {"causes", "/causes?all=1"}, {"outcomes", "/outcomes"}, {"search", "/search?q=a"}, {"rejected", "/rejected"}, {"error", "/nowhere"}, {"code", "/code?code=51"}, {"cause", "/cause/host.malfunction"},
+	}
+	var inc struct{ Incidents []store.Incident }
+	f.get(t, "/api/v1/incidents", &inc)
+	for i, v := range inc.Incidents {
+		if i < 2 {
+			pages = append(pages, struct{ name, path string }{fmt.Sprint("incident-", i+1), fmt.Sprint("/incident/", v.No)})
+		}
+	}
+	var dx diagnosesAnswer
+	f.get(t, "/api/v1/diagnoses?limit=1", &dx)
+	for _, d := range dx.Diagnoses {
+		var id struct{ ID string }
+		if err := json.Unmarshal(d.Body, &id); err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, struct{ name, path string }{"diagnosis", "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{"terminal", "/terminal/" + d.Estate + "/" + d.Terminal})
+	}
+	return pages
+}
+
+// Every page, of a fleet of none, of three and of thousands, in both languages, wide and on a telephone, light and dark: none
+// is too wide, axe-core finds nothing, and POSDX_PICTURES=DIR keeps pictures to be looked at. POSDX_TERMINALS sets how many
+// thousands are.
+func TestDeskPages(t *testing.T) {
+	script := axeScript(t)
+	if script == "" {
+		t.Log("skipped: axe-core (neither POSDX_AXE nor npm)")
+	}
+	many := 300
+	if s := os.Getenv("POSDX_TERMINALS"); s != "" {
+		var err error
+		if many, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBrowser(t)
+	for _, n := range []int{0, 3, many} {
+		dir := t.TempDir()
+		if n > 0 {
+			fill(t, dir, n, 6)
+		}
+		f := start(t, dir, "--mqtt-listen", "127.0.0.1:0")
+		if n > 100 {
+			housetest.Until(t, "incidents are found", func() bool {
+				var inc struct{ Incidents []store.Incident }
+				f.get(t, "/api/v1/incidents", &inc)
+				return len(inc.Incidents) >= 1
+			})
+		}
+		if n > 0 {
+			housetest.Until(t, "what ends is known", func() bool {
+				return strings.Count(get(t, f.page+"/expiry?format=csv"), "\n") > n/2
+			})
+		}
+		pages := deskPages(t, f)
+		for _, w := range []struct {
+			name, lang, theme string
+			width, height     int
+			dark              bool
+		}{{"wide", "zh", "auto", 1280, 900, false}, {"wide-dark", "en", "dark", 1280, 900, false}, {"phone", "en", "auto", 390, 844, false}, {"phone-dark", "zh", "auto", 390, 844, true}} {
+			for _, p := range pages {
+				u, err := url.Parse(p.path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q := u.Query()
+				q.Set("lang", w.lang)
+				q.Set("theme", w.theme)
+				u.RawQuery = q.Encode()
+				b.open(t, f.page+u.String(), w.width, w.height, w.dark)
+				name := fmt.Sprintf("%d-%s-%s", n, p.name, w.name)
+				b.picture(t, name)
+				if over := b.eval(t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != 0.0 {
+					t.Errorf("%s: %v pixels too wide: %v", name, over, b.eval(t, "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.tagName + '.' + e.className).slice(0, 8).join(' ')"))
+				}
+				if script != "" {
+					for _, v := range b.axe(t, script) {
+						t.Errorf("%s: axe: %s", name, v)
+					}
+				}
+			}
+		}
+		f.stop(t)
+	}
+}
+
+func get(t testing.TB, address string) string {
+	t.Helper()
+	answer, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %v", address, answer.StatusCode, err)
+	}
+	return string(body)
+}

@@ -1,0 +1,492 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	terminal "posdx/agent/enroll"
+	"posdx/agent/report"
+	"posdx/fleet/store"
+)
+
+const (
+	// TokenPrefix marks enrolment tokens, so that scanners for leaked secrets know them.
+	TokenPrefix = "posdx_enroll_"
+	// MaxTokenLife bounds an enrolment token.
+	MaxTokenLife = 30 * 24 * time.Hour
+	perDay       = 10 // certificates of one terminal
+	crlLife      = 7 * 24 * time.Hour
+	// Upkeep is how often authorities and revocation lists are looked after.
+	Upkeep = time.Hour
+)
+
+// Errors that a terminal is told.
+var (
+	ErrToken   = errors.New("this enrolment token is not known, used up or expired; ask for a new one")
+	ErrRequest = errors.New("the request is not one of posdx enroll")
+	ErrForeign = errors.New("this certificate is not one of this fleet")
+	ErrTooMany = errors.New("too many certificates for this terminal today; try again tomorrow")
+)
+
+// certificates is the part of the store that this needs.
+type certificates interface {
+	AddEnrollment(ctx context.Context, e store.Enrollment) error
+	UseEnrollment(ctx context.Context, hash, key string, now time.Time) (store.Enrollment, error)
+	AddCertificate(ctx context.Context, c store.Certificate) error
+	Certificate(ctx context.Context, serial string) (store.Certificate, error)
+	WorkedCertificate(ctx context.Context, serial string, at time.Time) error
+	RevokeCertificates(ctx context.Context, at report.Address, reason string, now time.Time) (int64, error)
+	Revoked(ctx context.Context, since time.Time) ([]store.Certificate, error)
+	IssuedSince(ctx context.Context, at report.Address, since time.Time) (int, error)
+}
+
+// An Authority issues certificates. Its keys lie in its folder, mode 0600: NUMBER.key beside NUMBER.pem; bundle.pem and
+// crl.pem are for brokers and are replaced as a whole.
+type Authority struct {
+	Store  certificates
+	Dir    string
+	Policy Policy
+	Now    func() time.Time // nil: time.Now
+
+	mu      sync.RWMutex
+	list    []generation    // oldest first; guarded by mu
+	revoked map[string]bool // serials; guarded by mu
+	crl     []byte          // PEM; guarded by mu
+}
+
+type generation struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+func (a *Authority) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+// Open reads the authorities, makes one if there is none that will do, and writes what brokers need.
+func (a *Authority) Open(ctx context.Context) error {
+	if err := os.MkdirAll(a.Dir, 0o700); err != nil {
+		return fmt.Errorf("open authority: %w", err)
+	}
+	return a.Upkeep(ctx)
+}
+
+// Upkeep reads again what another process may have made, makes a new authority when it is time, and renews the revocation
+// lists. A process that leads calls it every Upkeep.
+func (a *Authority) Upkeep(ctx context.Context) error {
+	list, err := a.read()
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	if _, more := a.Policy.Authorities(lives(list), now); more {
+		g, err := a.make(len(list)+1, now)
+		if err != nil {
+			return err
+		}
+		list = append(list, g)
+	}
+	rows, err := a.Store.Revoked(ctx, now.Add(-a.Policy.Leaf-a.Policy.Grace-a.Policy.Early))
+	if err != nil {
+		return err
+	}
+	revoked := map[string]bool{}
+	for _, c := range rows {
+		revoked[c.Serial] = true
+	}
+	crl, err := a.lists(list, rows, now)
+	if err != nil {
+		return err
+	}
+	if err := replace(filepath.Join(a.Dir, "crl.pem"), crl); err != nil {
+		return fmt.Errorf("keep revocation list: %w", err)
+	}
+	if err := replace(filepath.Join(a.Dir, "bundle.pem"), bundle(list, now)); err != nil {
+		return fmt.Errorf("keep bundle: %w", err)
+	}
+	a.mu.Lock()
+	a.list, a.revoked, a.crl = list, revoked, crl
+	a.mu.Unlock()
+	return nil
+}
+
+func lives(list []generation) []Life {
+	out := make([]Life, len(list))
+	for i, g := range list {
+		out[i] = Life{From: g.cert.NotBefore, To: g.cert.NotAfter}
+	}
+	return out
+}
+
+func (a *Authority) read() ([]generation, error) {
+	files, err := filepath.Glob(filepath.Join(a.Dir, "[0-9]*.pem"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files)
+	var list []generation
+	for _, f := range files {
+		g, err := readGeneration(f)
+		if err != nil {
+			return nil, fmt.Errorf("read authority %s: %w", f, err)
+		}
+		list = append(list, g)
+	}
+	return list, nil
+}
+
+func readGeneration(file string) (g generation, err error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return g, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return g, errors.New("no PEM in it")
+	}
+	if g.cert, err = x509.ParseCertificate(block.Bytes); err != nil {
+		return g, err
+	}
+	name := strings.TrimSuffix(file, ".pem") + ".key"
+	info, err := os.Stat(name)
+	if err != nil {
+		return g, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return g, fmt.Errorf("%s: mode %#o lets others read the key; chmod 0600 it, and think of who has read it", name, info.Mode().Perm())
+	}
+	if b, err = os.ReadFile(name); err != nil {
+		return g, err
+	}
+	if block, _ = pem.Decode(b); block == nil {
+		return g, fmt.Errorf("%s: no PEM in it", name)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return g, err
+	}
+	k, ok := key.(*ecdsa.PrivateKey)
+	if !ok || !k.PublicKey.Equal(g.cert.PublicKey) {
+		return g, fmt.Errorf("%s: not the key of the certificate", name)
+	}
+	g.key = k
+	return g, nil
+}
+
+func (a *Authority) make(number int, now time.Time) (g generation, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return g, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: fmt.Sprintf("posdx terminals %d", number)},
+		NotBefore: now.Add(-a.Policy.Early), NotAfter: now.Add(a.Policy.Authority),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return g, fmt.Errorf("make authority: %w", err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return g, fmt.Errorf("make authority: %w", err)
+	}
+	name := filepath.Join(a.Dir, fmt.Sprintf("%04d", number))
+	// The key first: a certificate without one would be an error at the next start.
+	if err := replace(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})); err != nil {
+		return g, fmt.Errorf("keep authority: %w", err)
+	}
+	if err := replace(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
+		return g, fmt.Errorf("keep authority: %w", err)
+	}
+	g.key = key
+	g.cert, err = x509.ParseCertificate(der)
+	return g, err
+}
+
+func serial() *big.Int {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails
+	b[0] &= 0x7f
+	b[0] |= 0x40 // always of one length
+	return new(big.Int).SetBytes(b)
+}
+
+func hexSerial(n *big.Int) string { return fmt.Sprintf("%032x", n) }
+
+// bundle are the authorities that are trusted now.
+func bundle(list []generation, now time.Time) []byte {
+	var b bytes.Buffer
+	for _, g := range list {
+		if now.Before(g.cert.NotAfter) {
+			pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: g.cert.Raw})
+		}
+	}
+	return b.Bytes()
+}
+
+// lists are the revocation lists of all authorities.
+func (a *Authority) lists(list []generation, rows []store.Certificate, now time.Time) ([]byte, error) {
+	var b bytes.Buffer
+	for _, g := range list {
+		template := &x509.RevocationList{Number: big.NewInt(now.UnixMilli()), ThisUpdate: now.Add(-a.Policy.Early), NextUpdate: now.Add(crlLife)}
+		id := fingerprint(g.cert)
+		for _, c := range rows {
+			n, ok := new(big.Int).SetString(c.Serial, 16)
+			if ok && c.Authority == id {
+				template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: c.Revoked})
+			}
+		}
+		der, err := x509.CreateRevocationList(rand.Reader, template, g.cert, g.key)
+		if err != nil {
+			return nil, fmt.Errorf("make revocation list: %w", err)
+		}
+		pem.Encode(&b, &pem.Block{Type: "X509 CRL", Bytes: der})
+	}
+	return b.Bytes(), nil
+}
+
+func fingerprint(c *x509.Certificate) string {
+	h := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(h[:8])
+}
+
+// Pool are the authorities that brokers trust now.
+func (a *Authority) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AppendCertsFromPEM(a.Bundle())
+	return p
+}
+
+// Bundle is Pool in PEM.
+func (a *Authority) Bundle() []byte {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return bundle(a.list, a.now())
+}
+
+// CRL are the revocation lists in PEM.
+func (a *Authority) CRL() []byte {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.crl
+}
+
+// Revoked tells whether a certificate is revoked. One of another authority is not.
+func (a *Authority) Revoked(c *x509.Certificate) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.revoked[hexSerial(c.SerialNumber)]
+}
+
+// MakeToken makes a token with which one terminal enrols, once.
+func (a *Authority) MakeToken(ctx context.Context, at report.Address, life time.Duration, by string) (string, error) {
+	if err := at.Check(); err != nil {
+		return "", err
+	}
+	if life < time.Minute || life > MaxTokenLife {
+		return "", fmt.Errorf("life of an enrolment token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
+	}
+	token := TokenPrefix + rand.Text()
+	now := a.now()
+	return token, a.Store.AddEnrollment(ctx, store.Enrollment{Hash: sum(token), At: at, By: by, Created: now, Expires: now.Add(life)})
+}
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func parseCSR(der []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil || csr.CheckSignature() != nil {
+		return nil, nil, ErrRequest
+	}
+	key, ok := csr.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, nil, ErrRequest
+	}
+	return csr, key, nil
+}
+
+// Enroll issues the first certificate against a token. The same request may be sent again while the token lives, since its
+// answer may have been lost; another key may not use the token again.
+func (a *Authority) Enroll(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
+	csr, _, err := parseCSR(r.CSR)
+	if err != nil {
+		return terminal.Answer{}, report.Address{}, err
+	}
+	e, err := a.Store.UseEnrollment(ctx, sum(r.Token), sum(string(csr.RawSubjectPublicKeyInfo)), a.now())
+	if errors.Is(err, store.ErrNone) {
+		return terminal.Answer{}, report.Address{}, ErrToken
+	}
+	if err != nil {
+		return terminal.Answer{}, report.Address{}, err
+	}
+	answer, err := a.issue(ctx, csr, e.At, "")
+	return answer, e.At, err
+}
+
+// Renew issues the next certificate against the one before, when it is time. A request with a certificate also says that
+// this one is in use.
+func (a *Authority) Renew(ctx context.Context, r terminal.Request) (terminal.Answer, report.Address, error) {
+	none := report.Address{}
+	c, err := x509.ParseCertificate(r.Certificate)
+	if err != nil {
+		return terminal.Answer{}, none, ErrRequest
+	}
+	csr, _, err := parseCSR(r.CSR)
+	if err != nil {
+		return terminal.Answer{}, none, err
+	}
+	if err := r.Check(c); err != nil {
+		return terminal.Answer{}, none, ErrRequest
+	}
+	if !a.issued(c) {
+		return terminal.Answer{}, none, ErrForeign
+	}
+	row, err := a.Store.Certificate(ctx, hexSerial(c.SerialNumber))
+	if errors.Is(err, store.ErrNone) { // a store that was taken back from a backup does not know what was issued since
+		row = store.Certificate{Serial: hexSerial(c.SerialNumber), From: c.NotBefore, To: c.NotAfter}
+		if row.At, err = addressOf(c); err != nil {
+			return terminal.Answer{}, none, ErrForeign
+		}
+		row.Authority = c.Issuer.CommonName
+	} else if err != nil {
+		return terminal.Answer{}, none, err
+	}
+	now := a.now()
+	err = a.Policy.Renewal(Life{From: c.NotBefore, To: c.NotAfter, Revoked: !row.Revoked.IsZero()}, now)
+	if !errors.Is(err, ErrRevoked) && row.Worked.IsZero() {
+		if err := a.Store.WorkedCertificate(ctx, row.Serial, now); err != nil {
+			return terminal.Answer{}, row.At, err
+		}
+	}
+	if errors.Is(err, ErrNotDue) {
+		return terminal.Answer{NotDue: true}, row.At, nil
+	}
+	if err != nil {
+		return terminal.Answer{}, row.At, err
+	}
+	answer, err := a.issue(ctx, csr, row.At, row.Serial)
+	return answer, row.At, err
+}
+
+// addressOf reads the terminal out of a certificate of ours.
+func addressOf(c *x509.Certificate) (report.Address, error) {
+	at := report.Address{Terminal: c.Subject.CommonName}
+	if len(c.Subject.OrganizationalUnit) == 1 {
+		at.Estate = c.Subject.OrganizationalUnit[0]
+	}
+	return at, at.Check()
+}
+
+// issued tells whether one of the authorities, past ones too, signed a certificate.
+func (a *Authority) issued(c *x509.Certificate) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.ContainsFunc(a.list, func(g generation) bool { return c.CheckSignatureFrom(g.cert) == nil })
+}
+
+func (a *Authority) issue(ctx context.Context, csr *x509.CertificateRequest, at report.Address, renews string) (terminal.Answer, error) {
+	now := a.now()
+	if n, err := a.Store.IssuedSince(ctx, at, now.Add(-24*time.Hour-a.Policy.Early)); err != nil {
+		return terminal.Answer{}, err
+	} else if n >= perDay {
+		return terminal.Answer{}, ErrTooMany
+	}
+	a.mu.RLock()
+	list := a.list
+	a.mu.RUnlock()
+	i, _ := a.Policy.Authorities(lives(list), now)
+	if i < 0 {
+		return terminal.Answer{}, errors.New("no authority can issue now; is the fleet's clock right?")
+	}
+	g := list[i]
+	life := a.Policy.Issued(Life{From: g.cert.NotBefore, To: g.cert.NotAfter}, now)
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: at.Terminal, OrganizationalUnit: []string{at.Estate}},
+		NotBefore: life.From, NotAfter: life.To, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, g.cert, csr.PublicKey, g.key)
+	if err != nil {
+		return terminal.Answer{}, fmt.Errorf("issue certificate: %w", err)
+	}
+	// Kept before it is handed out: what is not known could not be revoked.
+	if err := a.Store.AddCertificate(ctx, store.Certificate{Serial: hexSerial(template.SerialNumber), At: at, Authority: fingerprint(g.cert), From: life.From, To: life.To, Renews: renews}); err != nil {
+		return terminal.Answer{}, err
+	}
+	return terminal.Answer{Chain: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), Authorities: string(a.Bundle())}, nil
+}
+
+// Revoke makes every certificate of a terminal worthless, and returns how many. Brokers learn of it by the list.
+func (a *Authority) Revoke(ctx context.Context, at report.Address, reason string) (int64, error) {
+	n, err := a.Store.RevokeCertificates(ctx, at, reason, a.now())
+	if err != nil {
+		return 0, err
+	}
+	return n, a.Upkeep(ctx)
+}
+
+// replace puts content in place of a file, mode 0600, durably.
+func replace(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Run looks after authorities and lists until ctx ends.
+func (a *Authority) Run(ctx context.Context, failed func(error)) error {
+	tick := time.NewTicker(Upkeep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := a.Upkeep(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				failed(err)
+			}
+		}
+	}
+}

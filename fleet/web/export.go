@@ -1,0 +1,138 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// maxExport bounds the rows of one file.
+const maxExport = 10_000
+
+// A record is one row of an export: for a table, and for a program.
+type record struct {
+	Cells []string
+	Value any
+}
+
+// format is how a list is asked for: csv, json, or empty for a page.
+func format(r *http.Request) (string, error) {
+	switch f := r.URL.Query().Get("format"); f {
+	case "", "csv", "json":
+		return f, nil
+	}
+	return "", badRequest("format: want csv or json")
+}
+
+// export writes a list as a file, row by row as it is read, so that ten thousand rows need no memory and hold nothing up. An
+// error after the first row cuts the file short, and the connection with it, so that nobody takes it for the whole.
+func (s *Site) export(w http.ResponseWriter, r *http.Request, name, format string, head []string, rows iter.Seq2[record, error]) {
+	began := false
+	begin := func() {
+		kind := "text/csv; charset=utf-8"
+		if format == "json" {
+			kind = "application/json"
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Disposition", `attachment; filename="`+name+"-"+time.Now().UTC().Format("20060102T150405Z")+"."+format+`"`)
+		began = true
+	}
+	var table *csv.Writer
+	n := 0
+	for rec, err := range rows {
+		if err != nil {
+			if !began {
+				s.fail(w, r, err)
+				return
+			}
+			s.Log.Error("export cut short", "list", name, "rows", n, "error", err)
+			panic(http.ErrAbortHandler)
+		}
+		if !began {
+			if begin(); format == "csv" {
+				w.Write([]byte("\ufeff")) // or Excel takes it for another character set
+				table = csv.NewWriter(w)
+				table.Write(head)
+			} else {
+				w.Write([]byte("[\n"))
+			}
+		}
+		if format == "csv" {
+			for i, c := range rec.Cells {
+				rec.Cells[i] = cell(c)
+			}
+			table.Write(rec.Cells)
+			if table.Error() != nil {
+				return // nobody listens any more
+			}
+		} else {
+			b, err := json.Marshal(rec.Value)
+			if err != nil {
+				s.Log.Error("export cut short", "list", name, "rows", n, "error", err)
+				panic(http.ErrAbortHandler)
+			}
+			if n > 0 {
+				b = append([]byte(",\n"), b...)
+			}
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+		if n++; n == maxExport {
+			break
+		}
+	}
+	switch {
+	case format == "csv" && !began:
+		begin()
+		w.Write([]byte("\ufeff"))
+		table = csv.NewWriter(w)
+		table.Write(head)
+		table.Flush()
+	case format == "csv":
+		table.Flush()
+	case !began:
+		begin()
+		w.Write([]byte("[]\n"))
+	default:
+		w.Write([]byte("\n]\n"))
+	}
+}
+
+// cell keeps a spreadsheet from taking a terminal's text for a formula.
+func cell(s string) string {
+	s = string(visible([]byte(s)))
+	if s == "" {
+		return s
+	}
+	switch s[0] {
+	case '=', '+', '-', '@', '\t', '\n':
+		if _, err := strconv.ParseFloat(s, 64); err != nil {
+			return "'" + s
+		}
+	}
+	return s
+}
+
+// seq makes an export of a list that is read at once.
+func seq[T any](list []T, cells func(T) []string) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		for _, v := range list {
+			if !yield(record{cells(v), v}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func iso(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func num(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }

@@ -1,0 +1,366 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"posdx/agent/report"
+	"posdx/fleet/incident"
+	"posdx/fleet/store"
+)
+
+// mutes are for how long an incident can be muted by one choice.
+var mutes = []struct {
+	ID   string
+	Long time.Duration
+}{{"1h", time.Hour}, {"8h", 8 * time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}}
+
+func (s *Site) incidents(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "incidents")
+	form, err := format(r)
+	var at span
+	if err == nil {
+		at, err = spanOf(r.URL.Query(), p.Now)
+	}
+	var from int
+	if err == nil {
+		from, err = skip(r)
+	}
+	v := struct {
+		*page
+		List        []burning
+		Pager       pager
+		State, Sort string
+		Mine        bool
+		N           int
+	}{page: p, State: cmp.Or(p.Param("state"), "open"), Sort: cmp.Or(p.Param("sort"), "impact")}
+	if !slices.Contains([]string{"open", "over", "muted", "mine", "all"}, v.State) || !slices.Contains([]string{"impact", "opened", "terminals"}, v.Sort) {
+		err = cmp.Or(err, error(badRequest("state: want open, muted, mine, over or all; sort: want impact, opened or terminals")))
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	f := store.IncidentFilter{In: p.Viewer.Estates, Estate: p.Param("estate"), Cause: p.Param("cause"), Since: at.From, Until: at.To, Limit: store.MaxRows}
+	switch v.State {
+	case "open", "muted", "mine":
+		f.State = "open"
+	case "over":
+		f.State = "over"
+	}
+	list, err := s.Source.FindIncidents(r.Context(), f)
+	var cares map[int64]store.Care
+	if err == nil {
+		cares, err = s.Source.Cares(r.Context(), list)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for _, i := range list {
+		b := burning{i, cares[i.No]}
+		muted := b.Muted(p.Now)
+		if v.State == "open" && muted || v.State == "muted" && !muted || v.State == "mine" && b.Care.Owner != p.Viewer.Name {
+			continue
+		}
+		if q := strings.ToLower(p.Param("q")); q != "" && !strings.Contains(strings.ToLower(p.IncidentTitle(i)+" "+i.Cause+" "+i.Key+" "+incident.Place(i.Place).String()+" "+i.Code), q) {
+			continue
+		}
+		v.List = append(v.List, b)
+	}
+	switch v.Sort {
+	case "impact":
+		slices.SortStableFunc(v.List, func(a, b burning) int {
+			return cmp.Or(cmp.Compare(truth(!a.Closed.IsZero()), truth(!b.Closed.IsZero())), byImpact(a, b))
+		})
+	case "opened":
+		slices.SortStableFunc(v.List, func(a, b burning) int { return b.Opened.Compare(a.Opened) })
+	case "terminals":
+		slices.SortStableFunc(v.List, func(a, b burning) int { return cmp.Compare(b.Terminals, a.Terminals) })
+	}
+	if form != "" {
+		s.export(w, r, "incidents", form, []string{"no", "estate", "cause", "segment", "code", "kind", "place", "opened", "seen", "closed", "terminals", "of_terminals", "peak", "lost_per_hour", "owner"},
+			seq(v.List, func(b burning) []string {
+				return []string{fmt.Sprint(b.No), b.Estate, b.Cause, b.Segment, b.Code, b.Kind, incident.Place(b.Place).String(), iso(b.Opened), iso(b.Seen), iso(b.Closed),
+					fmt.Sprint(b.Terminals), fmt.Sprint(b.Of), fmt.Sprint(b.Peak), num(b.Lost), b.Care.Owner}
+			}))
+		return
+	}
+	v.N = len(v.List)
+	next := ""
+	if v.List = v.List[min(from, len(v.List)):]; len(v.List) > pageRows {
+		v.List, next = v.List[:pageRows], strconv.Itoa(from+pageRows)
+	}
+	v.Pager = p.pages("skip", next)
+	s.render(w, r, http.StatusOK, "incidents", v)
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// A lift is a value that more of the terminals with it report than of the others.
+type lift struct {
+	store.Share
+	Rest  store.Share // the estate's other terminals
+	Named bool        // the incident is said to be there
+}
+
+// Rate is the share of the terminals with the value that report.
+func (l lift) Rate() float64 { return rate(l.Share) }
+
+// RestRate is that of the others.
+func (l lift) RestRate() float64 { return rate(l.Rest) }
+
+func rate(s store.Share) float64 {
+	if s.Of == 0 {
+		return 0
+	}
+	return float64(s.Reporting) / float64(s.Of)
+}
+
+// changeBack is how long before an incident a change may have brought it on.
+const changeBack = 48 * time.Hour
+
+// An example is a diagnosis with what speaks for its first cause.
+type example struct {
+	line
+	For []report.Reason
+}
+
+func (s *Site) incident(w http.ResponseWriter, r *http.Request) {
+	no, err := strconv.ParseInt(r.PathValue("no"), 10, 64)
+	if err != nil {
+		s.fail(w, r, store.ErrNone)
+		return
+	}
+	p := s.page(r, "incident")
+	ctx, in := r.Context(), p.Viewer.Estates
+	i, err := s.Source.Incident(ctx, in, no)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.Title = p.IncidentTitle(i) + " - " + p.T("title")
+	v := struct {
+		*page
+		I           store.Incident
+		Care        store.Care
+		Log         []store.LogEntry
+		End         time.Time
+		In, Out     lift
+		Lifts       []lift
+		First, Last *line
+		Examples    []example
+		Changes     []store.ChangeCount
+		Others      []store.Incident // that it can be merged with
+		Muted       bool
+		All         string // address of its diagnoses, with scope and time
+		Mutes       any
+		Silent      bool
+		Retry       string
+		ShowPlace   bool
+	}{page: p, I: i, End: i.Seen, Mutes: mutes, Silent: i.Kind == incident.KindSilence}
+	if i.Closed.IsZero() {
+		v.End = p.Now
+	} else if i.Closed.After(v.End) {
+		v.End = i.Closed
+	}
+	causes := append([]string{i.Cause}, i.Also...)
+	back := incident.Window
+	if i.Kind == incident.KindSlow {
+		back = incident.SlowWindow
+	}
+	from := i.Opened.Add(-back) // what made it be found came before
+	pairs := []string{"estate", i.Estate, "from", iso(from), "to", iso(v.End)}
+	if !v.Silent {
+		pairs = append(pairs, "cause", i.Cause)
+	}
+	for d, value := range i.Place {
+		if d != "scheme" {
+			pairs = append(pairs, d, value)
+		}
+	}
+	v.All = p.Link("/diagnoses", pairs...)
+	if v.Silent {
+		v.All = p.Link("/terminals", append(pairs, "from", "", "to", "", "state", "offline")...)
+	}
+	cares, err := s.Source.Cares(ctx, []store.Incident{i})
+	if err == nil {
+		v.Care = cares[no]
+		v.Muted = v.Care.Muted.After(p.Now)
+		v.Log, err = s.Source.Log(ctx, in, no)
+	}
+	if err == nil {
+		v.Changes, err = s.Source.ChangesIn(ctx, i.Estate, i.Place, i.Opened.Add(-changeBack), i.Opened)
+	}
+	if err == nil && p.Viewer.MayOperate() && i.Closed.IsZero() {
+		v.Others, err = s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Estate: i.Estate, State: "open", Limit: 100})
+		v.Others = slices.DeleteFunc(v.Others, func(o store.Incident) bool { return o.No == no })
+	}
+	if err == nil && !v.Silent {
+		var inside, outside store.Share
+		if inside, outside, err = s.Source.InAndOut(ctx, i.Estate, i.Place, causes, from, v.End); err == nil {
+			v.In, v.Out = lift{Share: inside}, lift{Share: outside}
+			v.Lifts, err = s.lifts(r, i, causes, from, v.End, inside, outside)
+		}
+	}
+	if err == nil && !v.Silent {
+		err = s.examples(r, p, i, from, v.End, &v.First, &v.Last, &v.Examples)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if len(v.Examples) > 0 {
+		v.Retry = v.Examples[0].D.Money.Retry
+	}
+	s.render(w, r, http.StatusOK, "incident", v)
+}
+
+// lifts are the values that the terminals which report share most against the others, those of the incident's place first.
+func (s *Site) lifts(r *http.Request, i store.Incident, causes []string, from, to time.Time, in, out store.Share) ([]lift, error) {
+	shares, err := s.Source.Shares(r.Context(), i.Estate, causes, from, to)
+	if err != nil {
+		return nil, err
+	}
+	all := store.Share{Of: in.Of + out.Of, Reporting: in.Reporting + out.Reporting}
+	var list []lift
+	for _, v := range shares {
+		if v.Of == 0 || v.Reporting == 0 {
+			continue
+		}
+		l := lift{Share: v, Rest: store.Share{Of: max(0, all.Of-v.Of), Reporting: max(0, all.Reporting-v.Reporting)}, Named: i.Place[v.Dim] == v.Value}
+		// Of what is not named only what the place does not explain: a site of an acquirer that fails fails too.
+		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() && (len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
+			list = append(list, l)
+		}
+	}
+	slices.SortFunc(list, func(a, b lift) int {
+		return cmp.Or(cmp.Compare(truth(b.Named), truth(a.Named)), cmp.Compare(b.Reporting, a.Reporting), strings.Compare(a.Dim+a.Value, b.Dim+b.Value))
+	})
+	return list[:min(len(list), 10)], nil
+}
+
+// examples finds the first and the last terminal that told of an incident, and three that did of late with what speaks for
+// the cause.
+func (s *Site) examples(r *http.Request, p *page, i store.Incident, from, to time.Time, first, last **line, list *[]example) error {
+	f := store.Filter{In: p.Viewer.Estates, Estate: i.Estate, Cause: i.Cause, Place: i.Place, Since: from, Until: to, Limit: 1, Oldest: true}
+	rows, _, err := s.Source.Diagnoses(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	f.Limit, f.Oldest = 40, false
+	newest, _, err := s.Source.Diagnoses(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	all, err := lines(append(rows, newest...))
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if len(rows) > 0 {
+		*first = &all[0]
+	}
+	all = all[len(rows):]
+	if len(all) > 0 {
+		*last = &all[0]
+	}
+	seen := map[string]bool{}
+	for _, l := range all {
+		if seen[l.Terminal] || len(*list) == 3 {
+			continue
+		}
+		seen[l.Terminal] = true
+		l.D = retell(l.D, s.Knowledge, p)
+		e := example{line: l, For: l.D.Causes[0].For}
+		e.For = e.For[:min(len(e.For), 3)]
+		*list = append(*list, e)
+	}
+	return nil
+}
+
+// Bounds of what people write.
+const (
+	maxSaid = 2000 // characters
+	maxName = 64
+)
+
+// said reads what somebody wrote in a field of a form.
+func said(r *http.Request, field string, most int) (string, error) {
+	text := strings.TrimSpace(r.PostFormValue(field))
+	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > most {
+		return "", badRequest(fmt.Sprintf("%s: at most %d characters", field, most))
+	}
+	if report.Suspect([]byte(text)) {
+		return "", badRequest(field + ": these digits look like a card number; leave them out")
+	}
+	return string(visible([]byte(text))), nil
+}
+
+// tend is a form of an incident's page.
+func (s *Site) tend(deed string) form {
+	return func(r *http.Request, v Viewer) (Deed, string, error) {
+		no, err := strconv.ParseInt(r.PathValue("no"), 10, 64)
+		if err != nil {
+			return Deed{}, "", store.ErrNone
+		}
+		i, err := s.Source.Incident(r.Context(), v.Estates, no)
+		if err != nil {
+			return Deed{Subject: fmt.Sprint(no)}, "", err
+		}
+		d := Deed{At: report.Address{Estate: i.Estate}, Subject: fmt.Sprint(no)}
+		now := time.Now()
+		e := store.LogEntry{Incident: no, At: now, Who: v.Name, Deed: deed}
+		var care store.Care
+		var into int64
+		if e.Said, err = said(r, "said", maxSaid); err != nil {
+			return d, "", err
+		}
+		switch deed {
+		case store.DeedAcknowledge:
+			care = store.Care{Owner: v.Name, Acknowledged: now}
+		case store.DeedAssign:
+			if care.Owner, err = said(r, "owner", maxName); err != nil {
+				return d, "", err
+			}
+			e.Said = care.Owner
+		case store.DeedMute:
+			k := slices.IndexFunc(mutes, func(m struct {
+				ID   string
+				Long time.Duration
+			}) bool {
+				return m.ID == r.PostFormValue("long")
+			})
+			if k < 0 {
+				return d, "", badRequest("long: want 1h 8h 24h or 7d")
+			}
+			care.Muted = now.Add(mutes[k].Long)
+			e.Said = strings.TrimSpace(mutes[k].ID + " " + e.Said)
+		case store.DeedMerge:
+			if into, err = strconv.ParseInt(r.PostFormValue("into"), 10, 64); err != nil {
+				return d, "", badRequest("into: want the number of another open incident of the same estate")
+			}
+			e.Said = fmt.Sprint(into)
+		case store.DeedNote:
+			if e.Said == "" {
+				return d, "", badRequest("said: write the note first")
+			}
+		}
+		d.Detail = e.Said
+		if err := s.Source.Tend(r.Context(), v.Estates, e, care, into); err != nil {
+			return d, "", err
+		}
+		s.Hub.Changed()
+		return d, "/incident/" + fmt.Sprint(no) + "#log", nil
+	}
+}

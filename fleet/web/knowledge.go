@@ -1,0 +1,321 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"posdx/codes"
+	"posdx/fleet/store"
+)
+
+// weekBack is how far the pages of codes and causes look back.
+const weekBack = 7 * 24 * time.Hour
+
+// A seen is a code or a cause with what there was of it.
+type seen struct {
+	Scheme, Code string
+	Cause        string
+	Count, Was   float64 // this week and the one before
+	Approved     bool
+}
+
+// Delta is how much more or less it is than the week before; 0 if there was nothing.
+func (s seen) Delta() float64 { return change{Was: s.Was, Is: s.Count}.Delta() }
+
+func (s *Site) codes(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "codes")
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	points, err := s.Source.Codes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2, int(weekBack/time.Hour), "")
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	v := struct {
+		*page
+		List  []seen
+		Sales float64
+		Pager pager
+		N     int
+	}{page: p}
+	by := map[[2]string]*seen{}
+	for _, c := range points {
+		k := [2]string{c.Scheme, c.Code}
+		if by[k] == nil {
+			by[k] = &seen{Scheme: c.Scheme, Code: c.Code, Approved: s.approved(c.Scheme, c.Code)}
+		}
+		if c.Step == 1 {
+			by[k].Count += c.Count
+			v.Sales += c.Count
+		} else {
+			by[k].Was += c.Count
+		}
+	}
+	q := strings.ToLower(p.Param("q"))
+	for _, c := range by {
+		if q == "" || strings.Contains(strings.ToLower(c.Scheme+" "+c.Code+" "+p.Meaning(c.Scheme, c.Code)), q) {
+			v.List = append(v.List, *c)
+		}
+	}
+	slices.SortFunc(v.List, func(a, b seen) int {
+		return cmp.Or(cmp.Compare(truth(a.Approved), truth(b.Approved)), cmp.Compare(b.Count, a.Count), strings.Compare(a.Scheme+a.Code, b.Scheme+b.Code))
+	})
+	if form != "" {
+		s.export(w, r, "codes", form, []string{"scheme", "code", "this_week", "week_before"}, seq(v.List, func(c seen) []string { return []string{c.Scheme, c.Code, num(c.Count), num(c.Was)} }))
+		return
+	}
+	v.N = len(v.List)
+	v.List, v.Pager, err = cut(r, p, v.List)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.render(w, r, http.StatusOK, "codes", v)
+}
+
+// cut takes a page out of a list that is wholly there.
+func cut[T any](r *http.Request, p *page, list []T) ([]T, pager, error) {
+	from, err := skip(r)
+	if err != nil {
+		return nil, pager{}, err
+	}
+	next := ""
+	if list = list[min(from, len(list)):]; len(list) > pageRows {
+		list, next = list[:pageRows], strconv.Itoa(from+pageRows)
+	}
+	return list, p.pages("skip", next), nil
+}
+
+// A reading is what a table says of a code.
+type reading struct {
+	codes.Meaning
+	From []codes.Source
+}
+
+func (s *Site) code(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "code")
+	code, scheme := p.Param("code"), p.Param("scheme")
+	if code == "" || len(code) > maxCode {
+		s.fail(w, r, store.ErrNone)
+		return
+	}
+	v := struct {
+		*page
+		Code, Scheme string
+		Readings     []reading
+		Course       *course
+		Week, Was    float64
+		Causes       []store.Tallied
+		Total        int
+		Lines        []line
+		All          string
+		ShowPlace    bool
+
+		ShowTerminal, Searching bool
+	}{page: p, Code: code, Scheme: scheme, ShowPlace: true, ShowTerminal: true}
+	p.Title = code + " - " + p.T("title")
+	for _, sc := range s.Knowledge.Schemes {
+		if scheme != "" && sc.Name != scheme {
+			continue
+		}
+		for _, m := range s.Knowledge.Readings(sc.Name, code) {
+			rd := reading{Meaning: m}
+			for _, key := range m.Sources {
+				if src, ok := s.Knowledge.Source(key); ok {
+					rd.From = append(rd.From, src)
+				}
+			}
+			v.Readings = append(v.Readings, rd)
+		}
+	}
+	in := of(p.Viewer, p.Param("estate"))
+	steps := 2 * 7 * 2
+	start := p.Now.Truncate(time.Hour).Add(-time.Duration(steps*12-1) * time.Hour)
+	points, err := s.Source.Codes(r.Context(), in, start, steps, 12, code)
+	if err == nil {
+		v.Causes, err = s.Source.CausesOf(r.Context(), in, code, "", p.Now.Add(-weekBack))
+	}
+	var rows []store.Row
+	if err == nil {
+		rows, _, err = s.Source.Diagnoses(r.Context(), store.Filter{In: in, Code: code, Scheme: scheme, Limit: 10})
+	}
+	if err == nil {
+		v.Lines, err = lines(rows)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	counts := map[string][]float64{}
+	for _, c := range points {
+		if scheme != "" && c.Scheme != scheme || c.Step >= steps {
+			continue
+		}
+		if counts[c.Scheme] == nil {
+			counts[c.Scheme] = make([]float64, steps)
+		}
+		counts[c.Scheme][c.Step] += c.Count
+		if c.Step >= steps/2 {
+			v.Week += c.Count
+		} else {
+			v.Was += c.Count
+		}
+	}
+	v.Course = newCourse(p, p.T("course.code"), start, steps, 12*time.Hour, counts, p.SchemeTitle, func(sc string) string { return p.With("scheme", sc) })
+	v.Course.Unit = p.T("unit.sales")
+	for _, c := range v.Causes {
+		v.Total += c.Diagnoses
+	}
+	v.All = p.Link("/diagnoses", "code", code, "scheme", scheme)
+	if len(v.Readings) == 0 && len(v.Lines) == 0 && v.Week+v.Was == 0 {
+		s.fail(w, r, store.ErrNone)
+		return
+	}
+	s.render(w, r, http.StatusOK, "code", v)
+}
+
+func (s *Site) causes(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "causes.page")
+	form, err := format(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	points, err := s.Source.Causes(r.Context(), of(p.Viewer, p.Param("estate")), p.Now.Add(-2*weekBack), 2, int(weekBack/time.Hour), "")
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	v := struct {
+		*page
+		List     []seen
+		Pager    pager
+		N        int
+		All      bool
+		Segments []string
+	}{page: p, All: p.Param("all") != "", Segments: segments}
+	by := map[string]*seen{}
+	for _, c := range points {
+		if by[c.Cause] == nil {
+			by[c.Cause] = &seen{Cause: c.Cause}
+		}
+		if c.Step == 1 {
+			by[c.Cause].Count += c.Count
+		} else {
+			by[c.Cause].Was += c.Count
+		}
+	}
+	if v.All {
+		for _, c := range s.Knowledge.Causes {
+			if by[c.ID] == nil {
+				by[c.ID] = &seen{Cause: c.ID}
+			}
+		}
+	}
+	q, segment := strings.ToLower(p.Param("q")), p.Param("segment")
+	for _, c := range by {
+		known, _ := s.Knowledge.Cause(c.Cause)
+		if segment != "" && known.Segment != segment {
+			continue
+		}
+		if q == "" || strings.Contains(strings.ToLower(c.Cause+" "+p.CauseTitle(c.Cause)), q) {
+			v.List = append(v.List, *c)
+		}
+	}
+	slices.SortFunc(v.List, func(a, b seen) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Was, a.Was), strings.Compare(a.Cause, b.Cause))
+	})
+	if form != "" {
+		s.export(w, r, "causes", form, []string{"cause", "terminal_hours_this_week", "terminal_hours_week_before"}, seq(v.List, func(c seen) []string { return []string{c.Cause, num(c.Count), num(c.Was)} }))
+		return
+	}
+	v.N = len(v.List)
+	if v.List, v.Pager, err = cut(r, p, v.List); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.render(w, r, http.StatusOK, "causes", v)
+}
+
+func (s *Site) cause(w http.ResponseWriter, r *http.Request) {
+	p := s.page(r, "cause.page")
+	id := r.PathValue("id")
+	v := struct {
+		*page
+		ID        string
+		C         codes.Cause
+		Known     bool
+		Rate      store.Rate
+		Course    *course
+		Codes     []store.Tallied
+		Total     int
+		Bins      []bin
+		Sum       sum
+		Incidents []store.Incident
+		Lines     []line
+		All       string
+		ShowPlace bool
+
+		ShowTerminal, Searching bool
+	}{page: p, ID: id, ShowPlace: true, ShowTerminal: true}
+	v.C, v.Known = s.Knowledge.Cause(id)
+	p.Title = p.CauseTitle(id) + " - " + p.T("title")
+	in, ctx := of(p.Viewer, p.Param("estate")), r.Context()
+	const days = 28
+	start := p.Now.Truncate(time.Hour).Add(-(days*24 - 1) * time.Hour)
+	points, err := s.Source.Causes(ctx, in, start, days, 24, id)
+	var rows []store.Row
+	var became []store.Became
+	read := func(what func() error) {
+		if err == nil {
+			err = what()
+		}
+	}
+	read(func() (err error) { v.Rate, err = s.Source.BaseRate(ctx, in, id, start); return })
+	read(func() (err error) { v.Codes, err = s.Source.CausesOf(ctx, in, "", id, p.Now.Add(-weekBack)); return })
+	read(func() (err error) {
+		became, err = s.Source.Became(ctx, in, id, p.Now.Add(-reliabilityBack), time.Time{}, maxBecame)
+		return
+	})
+	read(func() (err error) {
+		v.Incidents, err = s.Source.FindIncidents(ctx, store.IncidentFilter{In: in, Cause: id, Limit: 10})
+		return
+	})
+	read(func() (err error) {
+		rows, _, err = s.Source.Diagnoses(ctx, store.Filter{In: in, Cause: id, Limit: 10})
+		return
+	})
+	read(func() (err error) { v.Lines, err = lines(rows); return })
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !v.Known && len(rows) == 0 && len(points) == 0 {
+		s.fail(w, r, store.ErrNone)
+		return
+	}
+	counts := map[string][]float64{}
+	for _, c := range points {
+		if counts[id] == nil {
+			counts[id] = make([]float64, days)
+		}
+		if c.Step < days {
+			counts[id][c.Step] += c.Count
+		}
+	}
+	v.Course = newCourse(p, p.T("course.causes"), start, days, 24*time.Hour, counts, p.CauseTitle, func(string) string { return "" })
+	v.Course.Unit = p.T("unit.terminals")
+	for _, c := range v.Codes {
+		v.Total += c.Diagnoses
+	}
+	v.Bins, v.Sum = reliability(became)
+	v.All = p.Link("/diagnoses", "cause", id)
+	s.render(w, r, http.StatusOK, "cause", v)
+}
