@@ -136,6 +136,7 @@ type Network struct {
 	Interfaces []string `toml:"interfaces"`
 	Resolvers  []string `toml:"resolvers"`
 	ResolvConf string   `toml:"resolv_conf"`
+	HostsFile  string   `toml:"hosts_file"`
 	Metered    []string `toml:"metered"`
 	DailyBytes int64    `toml:"daily_bytes"`
 	SSID       string   `toml:"ssid"`
@@ -150,6 +151,7 @@ type Target struct {
 	ServerName string `toml:"server_name"`
 	CA         string `toml:"ca"`
 	Via        string `toml:"via"`
+	Proxy      string `toml:"proxy"` // of the payment application: host:port
 	PortalPath string `toml:"portal_path"`
 }
 
@@ -203,6 +205,7 @@ type Console struct {
 	Language string   `toml:"language"` // zh or en; empty is the terminal's
 	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
 	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
+	Locked   string   `toml:"locked"`   // what is shown before the PIN: verdict or nothing
 	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
 }
 
@@ -234,10 +237,10 @@ func Defaults() Config {
 	return Config{
 		Language: "zh", StateDir: "/var/lib/posdx",
 		Hook:    Hook{Socket: Socket},
-		Network: Network{ResolvConf: "/etc/resolv.conf"},
+		Network: Network{ResolvConf: "/etc/resolv.conf", HostsFile: "/etc/hosts"},
 		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
 		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
 		Profile: Profile{Scheme: "unionpay"},
-		Console: Console{Baud: 115200, Charset: "utf-8", Idle: Duration(10 * time.Minute)},
+		Console: Console{Baud: 115200, Charset: "utf-8", Locked: "verdict", Idle: Duration(10 * time.Minute)},
 	}
 }
