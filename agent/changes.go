@@ -23,8 +23,8 @@ import (
 // maxParameters bounds what is read of a file whose change is watched.
 const maxParameters = 1 << 20
 
-// notice tells the loop what the checks see of things that must not change between two sales, so that a diagnosis can say
-// what is other than at the last approval.
+// notice tells the loop what the checks see of things that must not change between two sales, so that a diagnosis can
+// say what is other than at the last approval.
 func (d *daemon) notice(probes []probe.Probe) {
 	var kernel unix.Utsname
 	if unix.Uname(&kernel) == nil {
@@ -65,8 +65,8 @@ func (d *daemon) notice(probes []probe.Probe) {
 	}
 }
 
-// routerOf knows a router by its hardware address: every second shop's has the same IP address. "" where the kernel does not know
-// it, as on a link without any.
+// routerOf knows a router by its hardware address: every second shop's has the same IP address. "" where the kernel
+// does not know it, as on a link without any.
 func routerOf(ip string) string {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {

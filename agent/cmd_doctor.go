@@ -39,8 +39,8 @@ type finding struct {
 	Do     string `json:"do,omitempty"`
 }
 
-// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know it
-// asks the daemon.
+// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know
+// it asks the daemon.
 type doctor struct {
 	lang   string
 	list   []finding

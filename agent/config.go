@@ -53,8 +53,8 @@ type keyed struct {
 func (k keyed) Error() string { return "config: " + k.key + ": " + k.err.Error() }
 func (k keyed) Unwrap() error { return k.err }
 
-// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration it
-// was given is returned with the key that is to blame.
+// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration
+// it was given is returned with the key that is to blame.
 func (c *config) dry() (list conf.Problems) {
 	bad := func(key string, err error) {
 		var k keyed
@@ -115,7 +115,8 @@ func (c *config) dry() (list conf.Problems) {
 		if len(r.RX) > 0 {
 			key = fmt.Sprintf("reader[%d].rx", i)
 		}
-		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud}, r.RX))
+		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud},
+			r.RX))
 	}
 	for i, p := range c.PINPad {
 		keys := p.Keys

@@ -48,7 +48,8 @@ func interlock(st report.State, lang string) string {
 			return say(fmt.Sprintf("%.0f %s", n, f.zh), fmt.Sprintf("%.0f %s", n, f.en))
 		}
 	}
-	if d := st.Last; d != nil && (d.Money.State == report.MoneySentNoAnswer || d.Money.State == report.MoneyUnknown) && !journal.At.After(d.Event.Time) {
+	if d := st.Last; d != nil && (d.Money.State == report.MoneySentNoAnswer || d.Money.State == report.MoneyUnknown) &&
+		!journal.At.After(d.Event.Time) {
 		return say(fmt.Sprintf("应答码 %s 的那笔交易结果未知", d.Event.Code), fmt.Sprintf("what became of the sale with code %s is not known", d.Event.Code))
 	}
 	return ""

@@ -17,8 +17,8 @@ const recentShown = 20
 // pastDir is where the history lies.
 func pastDir(c config) string { return filepath.Join(c.StateDir, "past") }
 
-// A past is what this terminal remembers of its diagnoses, whoever has confirmed them: all of them on flash, the newest in
-// memory for the state.
+// A past is what this terminal remembers of its diagnoses, whoever has confirmed them: all of them on flash, the newest
+// in memory for the state.
 type past struct {
 	keep *outbox.Past // nil where flash takes none
 	log  *slog.Logger

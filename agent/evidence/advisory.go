@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// advisories weighs what other terminals see by how many, how large a share and how long ago: two terminals, or an hour,
-// prove little.
+// advisories weighs what other terminals see by how many, how large a share and how long ago: two terminals, or an
+// hour, prove little.
 func (r *Reading) advisories() {
 	list := r.All(FleetAdvisory)
 	// Nine per cent of an acquirer's terminals are what 44 per cent of a carrier's look like from another side: the dimension in

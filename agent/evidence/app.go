@@ -96,8 +96,8 @@ var changed = map[string]string{
 	"certificate": "changed.cert", "ip_config": "changed.ip", "reader_firmware": "changed.reader",
 }
 
-// placeChange marks what is around the terminal and no setting of it: one of these changes for many reasons, two or three at once
-// where the terminal has been carried elsewhere.
+// placeChange marks what is around the terminal and no setting of it: one of these changes for many reasons, two or
+// three at once where the terminal has been carried elsewhere.
 const placeChange = "place.moved"
 
 // manyChanges is how many changes at once say no less than still more.

@@ -29,8 +29,8 @@ const firstYear = 2024
 // turnSlack is by how much two ages of one evidence may differ though they are of one moment, in seconds.
 const turnSlack = 2
 
-// turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and the code
-// first seen after it. A clock that is wrong is another story.
+// turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and
+// the code first seen after it. A clock that is wrong is another story.
 func (r *Reading) turned() {
 	it, h := r.First(BoardClock), r.First(TxnHistory)
 	if it == nil || h == nil || it.Bad() || it.str(Turn) == "" {
@@ -51,7 +51,8 @@ func (r *Reading) turned() {
 
 // clockOfEvent reads the clock from the event's own time where nobody looked at the clock.
 func (r *Reading) clockOfEvent() {
-	if ev := r.sale.Event; r.First(BoardClock) == nil && !ev.ClockTrusted && !ev.Time.IsZero() && ev.Time.Year() < firstYear {
+	if ev := r.sale.Event; r.First(BoardClock) == nil && !ev.ClockTrusted && !ev.Time.IsZero() &&
+		ev.Time.Year() < firstYear {
 		r.put("clock.untrusted", nil, nil, 1)
 	}
 }

@@ -1,8 +1,8 @@
-// Package evidence is the judge: from what the checks measured it makes status, level and findings. It is the only place,
-// with the tables it reads, that holds a limit. Probes, sources and the engine ask it; it asks nobody.
+// Package evidence is the judge: from what the checks measured it makes status, level and findings. It is the only
+// place, with the tables it reads, that holds a limit. Probes, sources and the engine ask it; it asks nobody.
 //
-// It is pure: no clock, no I/O, no state. What a check may measure is registered in package codes, whose generator makes
-// the constants of names.go from it, so that a check or a fact that is not registered does not compile.
+// It is pure: no clock, no I/O, no state. What a check may measure is registered in package codes, whose generator
+// makes the constants of names.go from it, so that a check or a fact that is not registered does not compile.
 package evidence
 
 import (
@@ -131,7 +131,8 @@ func Plausible(f *codes.Fact, v any) bool {
 		return ok && !math.IsNaN(n) && n >= f.Low && n <= f.High
 	case "list":
 		list := facts.Strings("x")
-		return list != nil && (len(f.Words) == 0 || !slices.ContainsFunc(list, func(w string) bool { return !slices.Contains(f.Words, w) }))
+		return list != nil && (len(f.Words) == 0 ||
+			!slices.ContainsFunc(list, func(w string) bool { return !slices.Contains(f.Words, w) }))
 	case "counts":
 		return facts.Counts("x") != nil
 	}
@@ -148,8 +149,8 @@ func Plausible(f *codes.Fact, v any) bool {
 	return !report.Suspect([]byte(s))
 }
 
-// Unknown returns the facts of a piece of evidence that are not registered for its check, sorted: they are kept, shown by
-// name, and judged by nobody. Level and reason belong to every check.
+// Unknown returns the facts of a piece of evidence that are not registered for its check, sorted: they are kept, shown
+// by name, and judged by nobody. Level and reason belong to every check.
 func Unknown(e *report.Evidence, k *codes.Knowledge) []string {
 	var list []string
 	for name := range e.Facts {

@@ -7,9 +7,9 @@ import (
 	"posdx/codes"
 )
 
-// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not tell,
-// stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is for whoever
-// measured.
+// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not
+// tell, stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is
+// for whoever measured.
 func Grade(e *report.Evidence, k *codes.Knowledge) {
 	if e.Facts == nil {
 		e.Facts = report.Facts{}
@@ -167,7 +167,8 @@ func (it *Item) condition(c *codes.Cond) bool {
 		_, there := it.Facts[c.Fact]
 		return (there || ok) == (c.Op == "known")
 	}
-	return ok && (c.Op == "ge" && v >= c.Number || c.Op == "le" && v <= c.Number || c.Op == "gt" && v > c.Number || c.Op == "lt" && v < c.Number)
+	return ok && (c.Op == "ge" && v >= c.Number || c.Op == "le" && v <= c.Number || c.Op == "gt" && v > c.Number ||
+		c.Op == "lt" && v < c.Number)
 }
 
 // decides tells whether a fact is the one that a check is about: without it nothing is known.
@@ -248,8 +249,8 @@ func (it *Item) doubt() string {
 	return ""
 }
 
-// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be a
-// passing lorry.
+// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be
+// a passing lorry.
 const (
 	enoughCards   = 5
 	EnoughSamples = 3

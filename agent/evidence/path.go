@@ -67,7 +67,8 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	r.add("path.loss-all", worst.Item, shared)
 	alone := "path.loss"
 	loss, _ := worst.num(LossPct)
-	elsewhere := n.internetOK != nil && loss >= allLost // nothing of the host comes back, another place answers: no loss of the line
+	// nothing of the host comes back, another place answers: no loss of the line
+	elsewhere := n.internetOK != nil && loss >= allLost
 	if worst.IsHost() && (second != nil && shared == 0 || elsewhere) {
 		alone = "path.loss-host"
 	}

@@ -35,9 +35,10 @@ func (p *JSONProblem) In(lang string) string {
 	return say.New("json-byte", p.Offset, p.What).In(lang)
 }
 
-// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings. Beside what
-// encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493, 2.1 and 2.3): a name
-// that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member in words of JSON, not of Go.
+// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
+// Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
+// 2.1 and 2.3): a name that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member
+// in words of JSON, not of Go.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -49,8 +50,10 @@ func Decode(b []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &typed):
-		found, _, _ := strings.Cut(typed.Value, " ") // of a number that does not fit it says which; foreign digits are not repeated
-		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field, What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
+		// of a number that does not fit it says which; foreign digits are not repeated
+		found, _, _ := strings.Cut(typed.Value, " ")
+		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field,
+			What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
 	case errors.As(err, &at):
 		return &JSONProblem{What: say.New("json-time")}
 	}
@@ -100,8 +103,8 @@ func CheckJSON(b []byte) error {
 	return scanJSON(b, true)
 }
 
-// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only names that an
-// object has twice are refused.
+// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only
+// names that an object has twice are refused.
 func CheckNames(b []byte) error {
 	if !json.Valid(b) {
 		return badJSON(b)
@@ -284,8 +287,8 @@ func hex4(b []byte) (r rune) {
 	return r
 }
 
-// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long to be
-// one of ours is compared as it stands.
+// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long
+// to be one of ours is compared as it stands.
 func sameName(a, b []byte) bool {
 	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
 		return bytes.EqualFold(a, b)

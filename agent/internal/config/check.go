@@ -44,8 +44,10 @@ const (
 const shipped = "change-me"
 
 // speeds are those that a serial port of Linux knows by name (termios(3)) and the usual ones of devices beside them.
-var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200,
-	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000}
+var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400,
+	57600, 76800, 115200,
+	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000,
+	3500000, 4000000}
 
 // kinds are the sorts of interface that [network] metered may name.
 var kinds = []string{"ethernet", "wifi", "cellular", "ppp"}
@@ -516,7 +518,8 @@ func (k *checker) ports() {
 // iface checks the name of a network interface.
 func (k *checker) iface(key, name string) {
 	switch {
-	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") || strings.ContainsFunc(name, unicode.IsControl):
+	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") ||
+		strings.ContainsFunc(name, unicode.IsControl):
 		k.bad(key, "no-interface", name)
 	case !hasInterface(name):
 		k.add(Warning, key, "interface-absent", name)
@@ -639,8 +642,8 @@ func (k *checker) targets() {
 	}
 }
 
-// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not to
-// start.
+// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not
+// to start.
 func (k *checker) trust(key, path string) {
 	if path == "" || !k.absolute(key, path) {
 		return

@@ -17,8 +17,8 @@ import (
 	"posdx/agent/internal/say"
 )
 
-// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands and
-// what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
+// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands
+// and what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
 type decoder struct {
 	c        *Config
 	problems Problems
