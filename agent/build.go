@@ -277,7 +277,7 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	return list
 }
 
-// watchWire makes the listener of the connections to the hosts.
+// watchWire makes the part that captures the payment application's connections to the hosts.
 func watchWire(c config, log *slog.Logger) *capture.Capture {
 	w := capture.New()
 	w.Targets, w.Interface, w.Length, w.Dialect, w.Log = hosts(c), c.Capture.Interface, c.Capture.Length,

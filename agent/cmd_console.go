@@ -98,7 +98,8 @@ func consoleOf(c config, lang string) *console.Console {
 // inForce is the knowledge that a daemon of this configuration would use now.
 func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 
-// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
+// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's
+// own.
 func knowledge(config string) func() *codes.Knowledge {
 	if c, _, err := readConfig(config); err == nil {
 		if lib, err := library.New(c.StateDir, c.Knowledge.Keys, slog.New(slog.DiscardHandler)); err == nil {

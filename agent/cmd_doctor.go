@@ -290,7 +290,8 @@ func (d *doctor) clock() {
 	d.add("clock", isWell, text, "")
 }
 
-// sales tells whether codes come in at all: an installation that hears nothing looks healthy otherwise.
+// sales checks that response codes arrive at all. Without this check an installation that receives none would look
+// healthy.
 func (d *doctor) sales() {
 	switch {
 	case d.state == nil:

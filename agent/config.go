@@ -32,8 +32,8 @@ type config struct {
 	track1 bool // sales may be made of a stripe's track 1 alone: so the profile says
 }
 
-// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check` and
-// every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
+// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check`
+// and every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
 // does not keep the daemon from starting as well; the error is the rest of them.
 func readConfig(path string) (config, conf.Problems, error) { return prove(conf.Read(path)) }
 

@@ -129,8 +129,8 @@ func (d *daemon) Txn(m source.TxnMark) {
 	}
 }
 
-// answerable says why a question is not one: who types at random, or a line that crackles, is not to be answered as if
-// a sale had failed. What a code may be at all is source.CodeProblem's to say.
+// answerable returns why a question of a person cannot be answered, nil if it can: the code or the table does not
+// exist. Random typing, or noise on a serial line, must not be answered like a failed sale.
 func (d *daemon) answerable(s source.Seen) error {
 	if problem := source.CodeProblem(s.Code); problem != "" {
 		return fmt.Errorf("code: %s", problem)
@@ -179,7 +179,7 @@ func (d *daemon) Fact(e report.Evidence) {
 	d.runner.Remember(e)
 }
 
-// Lost counts what a bound kept a source from reading.
+// Lost counts what a source could not read because of one of its bounds.
 func (d *daemon) Lost(kind string, n int) {
 	d.lost.Add(int64(n))
 	d.log.Warn("not read", "what", kind, "count", n)

@@ -7,7 +7,8 @@ import (
 	"posdx/agent/report"
 )
 
-// journalFresh is how old the payment application's word on its open sales may be: a cashier makes one in less.
+// journalFresh is the age up to which a report of the payment application about unfinished sales is believed. In a
+// longer time a cashier may have begun another sale.
 const journalFresh = 10 * time.Minute
 
 // interlock says why nothing may be done now that could lose a sale; empty when it may. Only a terminal whose payment

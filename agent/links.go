@@ -23,7 +23,7 @@ const (
 	linkNoise = 200
 )
 
-// pingLinks answers when every register link has come round.
+// pingLinks returns a function that waits until the goroutine of every register link has answered: it is alive.
 func pingLinks(list []*registerlink.Link) func(answer func()) {
 	return func(answer func()) {
 		var mu sync.Mutex
@@ -110,7 +110,7 @@ func (h *linkHistory) tooFew(check evidence.Check) report.Evidence {
 	return evidence.CannotTell(check, h.name, report.ReasonTooFew)
 }
 
-// line counts what is damaged on a link, as a reader that is asked counts it.
+// line adds up the damaged frames and characters of a link in the form of the check reader.line.
 func (h *linkHistory) line() report.Evidence {
 	if len(h.readings) < 2 {
 		return h.tooFew(evidence.ReaderLine)

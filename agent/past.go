@@ -41,7 +41,7 @@ func (p *past) open(keep *outbox.Past, dir string, log *slog.Logger) {
 	}
 }
 
-// note puts a diagnosis into the list, in the place of an earlier revision of it.
+// note puts a diagnosis into the list; a later revision replaces the earlier one.
 func (p *past) note(d *report.Diagnosis) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -176,7 +176,8 @@ func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *sl
 	return nil
 }
 
-// orNone gives the nameless device that is not there to a terminal without any, so that its checks say so.
+// orNone returns the configured devices of a kind, or one empty device if there is none: its checks then say that no
+// such device is fitted.
 func orNone(list []conf.Port) []conf.Port {
 	if len(list) == 0 {
 		return []conf.Port{{}}

@@ -65,7 +65,7 @@ func (l *saleLock) code(s source.Seen) {
 	l.end()
 }
 
-// written is the coarseness of the times that logs give.
+// written is the precision of times in payment logs: one second.
 const written = time.Second
 
 func (l *saleLock) end() {

@@ -149,8 +149,8 @@ func (c *Cause) stepsFor(retry string) (fit []Text) {
 	return fit
 }
 
-// StepIn returns the steps that were written in one language in another: those of the same advice. What the catalogue
-// does not know, a newer one's steps for instance, stays as it is.
+// StepIn translates a cause's steps, as a document holds them in one language, into another language. A text that this
+// catalogue does not have, from a newer one perhaps, is returned unchanged.
 func (c *Cause) StepIn(written, lang string) string {
 	for _, retry := range append([]string{""}, retryWords[:]...) {
 		if t := c.StepsFor(retry); written == t.ZH || written == t.EN {

@@ -174,7 +174,7 @@ func (k *Knowledge) LimitsOf(check string) []Limit {
 	return k.Limits[from:to]
 }
 
-// derived are numbers that the judge reckons from facts: the rules read them like facts.
+// derived are numbers that agent/evidence calculates from facts. Lines of findings.txt may use them like facts.
 var derived = [...]string{"sunset_days", "offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
 	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
 

@@ -398,7 +398,7 @@ func (p *parser) topics() {
 	}
 }
 
-// sourced tells whether a reason names its source: text, and then something in brackets.
+// sourced tells whether a reason ends with its source in square brackets.
 func sourced(why string) bool {
 	text, source, ok := strings.Cut(why, " [")
 	return ok && strings.TrimSpace(text) != "" && len(source) > 2 && strings.HasSuffix(source, "]")

@@ -264,8 +264,7 @@ func (k *Knowledge) resolveIn(r *Resolution, p Profile, scheme, code string) boo
 	return true
 }
 
-// ambiguous is what a code means that nobody agrees on. A code with several meanings must not be shown as the first
-// one.
+// ambiguous is the meaning of a code whose sources do not agree. It is shown instead of the first of several meanings.
 var ambiguous = Text{"各系统对此码的定义不同，单凭此码无法判断", "Every system gives this code its own meaning; by itself it says nothing"}
 
 // shared returns what the rows of one code have in common.

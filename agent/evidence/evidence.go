@@ -90,7 +90,8 @@ func NotRun(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.NotRun, reason, values)
 }
 
-// Said returns what somebody else says of their own: the fleet of other terminals. It is bad where they see it too.
+// Said returns evidence that was not measured here: what the fleet reports about other terminals. It is bad where they
+// have the same trouble.
 func Said(c Check, subject string, bad bool, values ...Value) report.Evidence {
 	e := report.Evidence{Check: string(c), Subject: subject, Status: report.OK, Facts: factsOf(c, values)}
 	if bad {
@@ -105,7 +106,7 @@ func unanswered(c Check, subject string, s report.Status, reason string, values 
 	return report.Evidence{Check: string(c), Subject: subject, Status: s, Facts: f}
 }
 
-// factsOf keeps what is registered for the check and plausible: what is not is not known.
+// factsOf keeps the facts that are registered for the check and have a plausible value. All others count as unknown.
 func factsOf(c Check, values []Value) report.Facts {
 	f := make(report.Facts, len(values)+2)
 	for _, v := range values {

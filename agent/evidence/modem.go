@@ -76,8 +76,8 @@ func (r *Reading) mobile() {
 	}
 }
 
-// unheard notes that several questions were put to the modem and none was answered: each by itself may be anything, all
-// of them together are a modem that is silent.
+// unheard adds the finding of a silent modem if it was asked several questions and answered none. One unanswered
+// question proves nothing.
 func (r *Reading) unheard() {
 	asked := 0
 	for _, e := range r.Missing {

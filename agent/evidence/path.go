@@ -83,8 +83,8 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	}
 }
 
-// lost is how strongly an item shows loss. Where connections work, pings that are all lost are dropped on purpose: the
-// nearer the loss comes to all of them, the less it says.
+// lost returns how strongly an item shows loss. Where connections work and nearly all pings are lost, some device drops
+// pings on purpose, so the strength falls again as the loss nears 100 %.
 func (r *Reading) lost(it *Item) float64 {
 	clear := it.shows("path.loss")
 	if loss, _ := it.num(LossPct); clear > 0 && r.alive(it) {

@@ -1,6 +1,6 @@
 package evidence
 
-// A reachability is what the network checks say together.
+// A reachability is what all network checks together say: which of router, internet and host can be reached.
 type reachability struct {
 	hostOK, hostFail, backupOK, backupFail bool
 	internetOK, internetFail               *Item
@@ -83,7 +83,7 @@ func (n *reachability) internet(it *Item) {
 	}
 }
 
-// beyond reads everything behind the first router.
+// beyond adds the findings about everything behind the first router: internet, names, paths and the host.
 func (r *Reading) beyond() {
 	n := r.reach()
 	if n.internetOK != nil && !r.has("internet.portal") {
@@ -118,8 +118,9 @@ func (r *Reading) beyond() {
 	r.appAlone(n)
 }
 
-// After how many failures of the application the terminal itself must have reached the host until it is no hitch of the
-// line that happened to end in between.
+// How many connections of the payment application must have failed until a connection of our own to the same host
+// proves that the line is well: after aloneTimes it begins to, after aloneSurely it does. After fewer, the line may
+// have recovered in between.
 const aloneTimes, aloneSurely = 1, 4
 
 // appAlone compares the application, which cannot connect, with the terminal itself, which can: to the same host, now.

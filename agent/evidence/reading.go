@@ -67,11 +67,11 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	return r
 }
 
-// doubted is what is left of a look that found all well, where another at the same moment found the same thing broken:
-// what comes and goes is broken.
+// doubted is the share of its strength that a good finding keeps where another look at the same thing, at the same
+// moment, found it broken. What works only sometimes is broken.
 const doubted = 0.3
 
-// doubt weighs two looks that contradict each other.
+// doubt weakens good findings that another look at the same thing contradicts.
 func (r *Reading) doubt() {
 	for i := range r.Items {
 		for j := i + 1; j < len(r.Items); j++ {
@@ -269,7 +269,7 @@ func (r *Reading) concerns(it *Item) bool {
 	return true
 }
 
-// answers takes in what a person said.
+// answers adds the findings of the questions that a person answered.
 func (r *Reading) answers() {
 	for i := range r.Items {
 		it := &r.Items[i]

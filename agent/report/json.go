@@ -121,7 +121,7 @@ func scanJSON(b []byte, whole bool) error {
 	return nil
 }
 
-// badJSON finds where JSON ends to be any.
+// badJSON returns the problem of bytes that are not JSON, with the place of the first byte that cannot be.
 func badJSON(b []byte) error {
 	var at *json.SyntaxError
 	switch err := json.Unmarshal(b, new(json.RawMessage)); {
@@ -144,7 +144,7 @@ func invalidAt(b []byte) (n int) {
 	return n
 }
 
-// jsonScan walks over valid JSON. Names lie where they are read; nothing is copied that somebody would have to wipe.
+// jsonScan walks over valid JSON without copying any of it: what may be card data would have to be wiped in every copy.
 type jsonScan struct {
 	b       []byte
 	at      int
@@ -165,7 +165,7 @@ func (s *jsonScan) fail(at int, name []byte, id string, args ...any) {
 	}
 }
 
-// value walks over one value; how deep they lie in each other encoding/json has bounded.
+// value walks over one JSON value. How deep values are nested is bounded already, by json.Valid.
 func (s *jsonScan) value() {
 	if s.space(); s.problem != nil {
 		return
@@ -323,7 +323,8 @@ func plain(to, name []byte) ([]byte, bool) {
 	return to, true
 }
 
-// plainName repeats a name of the kind that our own documents have, and no other.
+// plainName returns a member's name for an error text if it looks like one of ours, else "": a foreign name may be card
+// data.
 func plainName(b []byte) string {
 	if len(b) == 0 || len(b) > 32 {
 		return ""

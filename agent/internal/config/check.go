@@ -93,8 +93,8 @@ func (k *checker) notNegative(key string, n int64, unset string) {
 	}
 }
 
-// checkNames is what can be said beside keys and values of the wrong form: the rest of the checks would speak of values
-// that nobody wrote.
+// checkNames checks only estate and terminal. It is used where other keys could not be read: the full check would judge
+// the defaults in their place.
 func (c *Config) checkNames() Problems {
 	k := checker{c: c}
 	k.names()
@@ -146,7 +146,7 @@ func sorted(m map[string]string) []string {
 	return list
 }
 
-// Bounds of what the console may be told.
+// Bounds of the values in [console] and [contacts].
 const (
 	minPIN, maxPIN = 4, 8 // digits; an entry of the console never holds as many as tell a card
 	minIdle        = time.Minute
@@ -477,7 +477,8 @@ func (k *checker) links() {
 	}
 }
 
-// ports finds those that two want. A port has one reader: a second one would take bytes from the first.
+// ports reports every serial port that two parts of the configuration name. Two readers of one port take bytes from
+// each other.
 func (k *checker) ports() {
 	c := k.c
 	taken := map[string]string{}

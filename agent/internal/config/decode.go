@@ -210,7 +210,7 @@ func suggest(name string, names []string) say.Message {
 	return say.New("here-there-are", strings.Join(names, " "))
 }
 
-// distance is that of Levenshtein, with two letters changed over counting as one.
+// distance is the number of letters to insert, delete, replace or swap with their neighbour to make b of a.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
