@@ -63,7 +63,7 @@ var rooms = []struct {
 	{name: "agent/internal/uplink", knows: []string{"agent/internal/say", "agent/enroll", "agent/report", "agent/internal/outbox", "agent/internal/atomicfile"}},
 	{name: "agent/internal/relay", knows: []string{"agent/internal/say", "drivers/serial"}},
 	{name: "agent/internal/library", knows: []string{"agent/internal/say", "codes", "agent/internal/atomicfile"}},
-	{name: "agent/internal/config", knows: []string{"agent/internal/say", "codes", "agent/report"}},
+	{name: "agent/internal/config", knows: []string{"agent/internal/say", "codes", "agent/enroll", "agent/report"}},
 	{name: "agent/internal/zmodem"},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text", "agent/internal/zmodem"}},
 	{name: "agent/enroll"},

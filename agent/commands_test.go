@@ -62,6 +62,7 @@ func TestExamplesInHelp(t *testing.T) {
 	other := map[string]int{
 		"posdx console --lang en":                        exitFailed, // no terminal
 		"posdx reset modem0 --lang en":                   exitRefused,
+		"posdx enroll --url https://fleet.example.com":   exitFailed, // no CA there
 		"posdx knowledge /tmp/knowledge-2027.01.15.pack": exitFailed,
 		"posdx config check --strict --json FILE":        exitBad, // the modem is not plugged in
 		"posdx bundle /media/usb/t1.zip":                 exitFailed,

@@ -35,6 +35,7 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.BootID,
 		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName,
 		UserFile:     c.Broker.UserFile,
+		RenewURL:     c.Broker.Renew,
 		AdvisoryKeys: keys,
 		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress,
 		DayBytes:  c.Broker.DailyBytes,

@@ -57,6 +57,7 @@ func commands() []command {
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},
+		{"enroll", "get this terminal's certificate from the fleet", runEnroll},
 		{"config", "check a configuration", runConfig},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
 		{"run", "run the daemon", runDaemon},

@@ -22,6 +22,7 @@ import (
 	"time"
 	"unicode"
 
+	"posdx/agent/enroll"
 	"posdx/agent/internal/say"
 	"posdx/agent/report"
 )
@@ -543,7 +544,7 @@ func (k *checker) network() {
 		}
 	}
 	if n.HostsFile == "" {
-		k.bad("network.hosts_file", "is empty; want the hosts file that the payment application reads, such as /etc/hosts")
+		k.bad("network.hosts_file", "hosts-file-empty")
 	} else {
 		k.absolute("network.hosts_file", n.HostsFile)
 	}
@@ -621,12 +622,12 @@ func (k *checker) targets() {
 		if t.Proxy != "" {
 			host, port, err := net.SplitHostPort(t.Proxy)
 			if number, e := strconv.Atoi(port); err != nil || e != nil || number < 1 || number > 65535 || host == "" {
-				k.bad(key+".proxy", "%q is no proxy; want its name or address and port alone, such as proxy.shop.lan:3128", t.Proxy)
+				k.bad(key+".proxy", "no-proxy", t.Proxy)
 			} else {
 				k.host(key+".proxy", host, key+".proxy")
 			}
 			if t.PortalPath != "" || t.Via != "" {
-				k.bad(key+".proxy", "cannot be together with via or portal_path")
+				k.bad(key+".proxy", "proxy-alone")
 			}
 		}
 		if t.PortalPath != "" && (t.PortalPath[0] != '/' || t.TLS || t.Name != "internet") {
@@ -699,6 +700,14 @@ func (k *checker) broker() {
 	k.oneOf("broker.delivery", b.Delivery, "fleet", "broker")
 	if (b.Cert == "") != (b.Key == "") {
 		k.bad("broker.cert", "cert-and-key")
+	}
+	if b.Renew != "" {
+		if _, err := enroll.CheckURL(b.Renew); err != nil {
+			k.bad("broker.renew", "renew-address", b.Renew)
+		}
+		if b.Cert == "" || b.Cert != b.Key {
+			k.bad("broker.renew", "renew-one-file")
+		}
 	}
 	if t := time.Duration(b.KeepAlive); t < minKeepAlive || t > maxKeepAlive {
 		k.bad("broker.keepalive", "keepalive", t, minKeepAlive, maxKeepAlive)

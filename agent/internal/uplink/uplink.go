@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/enroll"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/say"
 	"posdx/agent/report"
@@ -73,6 +74,7 @@ type Config struct {
 	KeyFile    string
 	ServerName string // expected in the broker's certificate, if it is not the URL's host
 	UserFile   string // first line the user, second line the password
+	RenewURL   string // https://host:port of the fleet's pages, where the certificate renews; CertFile and KeyFile are then one file
 
 	AdvisoryKeys []ed25519.PublicKey // that may sign an advisory; without any, unsigned ones are heeded
 
@@ -137,6 +139,8 @@ type Uplink struct {
 	kick     chan struct{}
 	pings    chan func()
 	wake     chan struct{} // something to publish: health or a reply
+	wallet   *enroll.Wallet
+	renewed  chan struct{} // a renewed pair wants to be proven
 	commands chan order
 	seen     *audit
 	budget   *budget
@@ -178,6 +182,14 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
 		return nil, errors.New("uplink: a client certificate needs both the certificate and the key")
 	}
+	if cfg.RenewURL != "" {
+		if _, err := enroll.CheckURL(cfg.RenewURL); err != nil {
+			return nil, fmt.Errorf("uplink: renew: %w", err)
+		}
+		if cfg.CertFile == "" || cfg.CertFile != cfg.KeyFile {
+			return nil, errors.New("uplink: a certificate that renews lies in one file with its key, as posdx enroll writes it")
+		}
+	}
 	switch cfg.Delivery {
 	case "":
 		cfg.Delivery = DeliveryFleet
@@ -205,10 +217,13 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	}
 	u := &Uplink{
 		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
-		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
+		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), renewed: make(chan struct{}, 1), commands: make(chan order, maxOrders),
 		small: map[string]bool{}, seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
+	}
+	if cfg.RenewURL != "" {
+		u.wallet = &enroll.Wallet{Files: disk{}, Name: cfg.CertFile}
 	}
 	kept, err := readMemory(cfg.StateFile)
 	if err != nil {
@@ -222,6 +237,9 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 func (u *Uplink) Run(ctx context.Context) error {
 	var worker sync.WaitGroup
 	worker.Go(func() { u.obey(ctx) })
+	if u.wallet != nil {
+		worker.Go(func() { u.renewals(ctx) })
+	}
 	defer worker.Wait()
 	wait := u.morning()
 	u.remember()
