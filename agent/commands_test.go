@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -61,6 +62,7 @@ func TestExamplesInHelp(t *testing.T) {
 	other := map[string]int{
 		"posdx console --lang en":                        exitFailed, // no terminal
 		"posdx reset modem0 --lang en":                   exitRefused,
+		"posdx enroll --url https://fleet.example.com":   exitFailed, // no CA there
 		"posdx knowledge /tmp/knowledge-2027.01.15.pack": exitFailed,
 		"posdx config check --strict --json FILE":        exitBad, // the modem is not plugged in
 		"posdx bundle /media/usb/t1.zip":                 exitFailed,
@@ -112,7 +114,7 @@ func TestExamplesInHelp(t *testing.T) {
 				args[2] = "1"
 			}
 			var out, talk housetest.Buffer
-			code := run(ctx, stdio{strings.NewReader(stdin), &out, &talk}, args)
+			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
 			want := exitOK
 			for begins, exit := range other {
@@ -252,7 +254,7 @@ func TestHistory(t *testing.T) {
 	if code != exitOK && code != exitAbstain || !strings.Contains(out, ids[1]) || !strings.Contains(out, "97") {
 		t.Errorf("one: exit %d\n%s", code, out)
 	}
-	if code, _, talk := cli(t, "history", "--config", file, "--again", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
+	if code, _, talk := cli(t, "history", "--config", file, "--again", "--lang", "en", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
 		t.Errorf("--again: exit %d, %s", code, talk)
 	}
 	// The bundle has them all, though the fleet has them too.
@@ -265,6 +267,25 @@ func TestHistory(t *testing.T) {
 		if !strings.Contains(out, id) {
 			t.Errorf("the bundle lacks %s:\n%s", id, out)
 		}
+	}
+}
+
+// Where flash hangs the history gives up in time, as every command does, with its own exit code.
+func TestHistoryBesideAHungFlash(t *testing.T) {
+	hung := make(chan struct{})
+	defer close(hung)
+	_, err := readInTime(t.Context(), "past", 50*time.Millisecond, func(string) ([]report.Diagnosis, error) {
+		<-hung
+		return nil, nil
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "flash does not answer") {
+		t.Errorf("%v", err)
+	}
+	if list, err := readInTime(t.Context(), "past", time.Minute, func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	if code, _, talk := cli(t, "history", "--timeout", "0s"); code != exitUsage || !strings.Contains(talk, "--timeout") {
+		t.Errorf("--timeout 0s: exit %d, %s", code, talk)
 	}
 }
 
