@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2beb697d48afc6fdf3474f2cb6b6720f2faae55d1ddeb991e18b9ad3f079b944", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab2c2aadcd78543218b206a4e6ce4e0c85f09b0f111b6bd88279c83d7849309", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -6911,6 +6911,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:2beb697d48afc6fdf34
 		Weight{Cause: "terminal.clock", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},
