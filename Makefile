@@ -34,7 +34,7 @@ run-fleet: build ## an operator's morning: TERMINALS=500 on a real fleet view, f
 
 .PHONY: test
 test: packages ## everything that proves the product, about 15 minutes on two cores
-	@fail=$$(gofmt -l agent codes drivers fleet firmware-build); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
+	@fail=$$(gofmt -l agent codes drivers fleet firmware-build housetest *.go); test -z "$$fail" || { echo "gofmt: $$fail"; exit 1; }
 	$(GO) vet ./...
 	@$(MAKE) --no-print-directory size tarm arm-test lab-short fuzz-short soak-short
 	$(GO) test -json -timeout 15m ./... | $(GO) run ./firmware-build/testsum

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/library"
@@ -31,6 +32,7 @@ import (
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/ecr"
+	"posdx/drivers/network"
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 )
@@ -104,10 +106,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.runner = probe.NewRunner(sensed.probes)
 	d.runner.Grade = func(e *report.Evidence) { evidence.Grade(e, lib.Now.Load()) }
 	d.runner.Failed = sensed.failed
-	d.sale.runner = d.runner
+	d.sale.runner, d.net = d.runner, sensed.net
 	d.loop = triage.New(triage.Config{
 		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Log: log,
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Starts: sensed.starts, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -155,7 +157,14 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	}
 	if reduced == "" && c.Capture.On {
 		d.wire = watchWire(c, log)
-		d.wire.Tags = tags
+		d.wire.Tags, d.wire.Ours = tags, network.IsOurs
+		d.wire.Wire = func(w source.Wire) {
+			if h := w.Hello; h != nil {
+				sensed.net.Opens(w.Target, probe.FormOf(h.Size, h.Version, h.Name))
+			} else {
+				sensed.net.Opened(w.Host, w.Local, time.Now())
+			}
+		}
 		tasks = append(tasks, task{"capture", func(ctx context.Context) error { return d.wire.Run(ctx, d) }})
 	}
 	tasks = append(tasks, sensed.tasks...)
@@ -163,6 +172,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 		tasks = append(tasks, task{"console", func(ctx context.Context) error {
 			face := consoleOf(c, cmp.Or(c.Console.Language, c.Language))
 			face.Backend, face.Knowledge, face.Log = hook.Local{Daemon: d}, lib.Now.Load, log
+			face.Bundle = func(context.Context) (string, []byte, error) {
+				b, _, err := d.witness().Fitting(time.Now(), d.agent())
+				return bundle.Name(c.Terminal, time.Now()), b, err
+			}
 			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
 		}})
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
-	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -60,7 +58,7 @@ func TestBundleAndReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, content, err := readBundle(b)
+	m, content, err := bundle.Read(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,34 +89,26 @@ func TestBundleAndReplay(t *testing.T) {
 
 	// Another verdict is noticed: what was recorded is changed, and the manifest with it.
 	content["diagnoses.jsonl"] = bytes.ReplaceAll(content["diagnoses.jsonl"], []byte(`"abstained":false`), []byte(`"abstained":true`))
-	os.WriteFile(file, packed(t, m, content), 0o600)
-	if code, out, _ := cli(t, "replay", "--lang", "en", file); code != exitBad || !strings.Contains(out, "another verdict") {
-		t.Errorf("a changed verdict: exit %d, %s", code, out)
+	var parts []bundle.Part
+	for name, body := range content {
+		parts = append(parts, bundle.Part{Name: name, Body: body})
 	}
-}
-
-// packed makes a bundle of what a test likes.
-func packed(t testing.TB, m manifest, content map[string][]byte) []byte {
-	t.Helper()
-	m.Members, m.Scrubbed = nil, 0
-	var parts []part
-	for _, e := range []string{"state.json", "diagnoses.jsonl", "config.json"} {
-		if body, ok := content[e]; ok {
-			parts = append(parts, part{e, body})
-		}
-	}
-	b, _, err := m.pack(parts, "en")
+	m.Members = nil
+	changed, _, err := m.Pack(parts, "en")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	os.WriteFile(file, changed, 0o600)
+	if code, out, _ := cli(t, "replay", "--lang", "en", file); code != exitBad || !strings.Contains(out, "another verdict") {
+		t.Errorf("a changed verdict: exit %d, %s", code, out)
+	}
 }
 
 func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "out.zip")
 	code, out, talk := cli(t, "bundle", "--config", filepath.Join(dir, "none.toml"), "--socket", filepath.Join(dir, "none"), "--json", file)
-	var m manifest
+	var m bundle.Manifest
 	if err := json.Unmarshal([]byte(out), &m); err != nil || code != exitOK {
 		t.Fatalf("exit %d, %v: %s", code, err, talk)
 	}
@@ -142,7 +132,7 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
-	decided := `App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
+	decided := `App.Certificates App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
 		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.Charset Console.Idle Console.Language Console.PIN Console.Plain Console.TTY Contacts.Acquirer Contacts.Carrier Contacts.Service ECR.Address ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.HTTP Hook.Socket Hook.TokenFile Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.Interfaces Network.Metered
 		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX
@@ -178,51 +168,6 @@ func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	}
 }
 
-func TestBundleStopsCardNumbers(t *testing.T) {
-	w := witness{lang: "en", confWhy: errors.New("none"), records: bundleRecords,
-		state: func() (report.State, error) {
-			return report.State{Terminal: "shop/t1", BootID: "4761739001010010"}, nil
-		},
-		scan: func(next func(outbox.Record) bool) error {
-			next(outbox.Record{Kind: report.KindDiagnosis, Doc: []byte(`{"id":"1","say":"card 4761739001010010=2212"}`)})
-			return nil
-		}}
-	b, m, err := w.bundle(time.Now(), report.Agent{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, content, err := readBundle(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Scrubbed != 2 || bytes.Contains(content["state.json"], []byte("4761739001010010")) || bytes.Contains(content["diagnoses.jsonl"], []byte("4761739001010010")) {
-		t.Errorf("scrubbed %d: %s %s", m.Scrubbed, content["state.json"], content["diagnoses.jsonl"])
-	}
-}
-
-func TestBundleIsBounded(t *testing.T) {
-	n := 0
-	w := witness{lang: "en", confWhy: errors.New("none"), records: 10_000,
-		state: func() (report.State, error) { return report.State{}, errors.New("none") },
-		scan: func(next func(outbox.Record) bool) error {
-			for n = range 1000 {
-				if !next(outbox.Record{Kind: report.KindDiagnosis, Doc: []byte(`{"id":"` + strings.Repeat("x", n) + `"}`)}) {
-					break
-				}
-			}
-			return nil
-		}}
-	b, _, err := w.bundle(time.Now(), report.Agent{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, content, err := readBundle(b)
-	lines := bytes.Split(bytes.TrimSpace(content["diagnoses.jsonl"]), []byte("\n"))
-	if err != nil || len(content["diagnoses.jsonl"]) > 10_000 || len(lines) < 9 || len(lines[len(lines)-1]) != 999+9 {
-		t.Errorf("%d bytes in %d lines, %v; want the newest in 10 kB", len(content["diagnoses.jsonl"]), len(lines), err)
-	}
-}
-
 func TestFleetAsksForABundle(t *testing.T) {
 	c, err := parseConfig([]byte(least + "state_dir = \"" + t.TempDir() + "\"\n"))
 	if err != nil {
@@ -254,102 +199,9 @@ func TestFleetAsksForABundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, content, err := readBundle(b); err != nil || !bytes.Contains(content["diagnoses.jsonl"], []byte(last)) {
+	if _, content, err := bundle.Read(b); err != nil || !bytes.Contains(content["diagnoses.jsonl"], []byte(last)) {
 		t.Errorf("%v: the newest diagnosis is not in it", err)
 	}
-}
-
-func zipped(t testing.TB, files ...part) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, p := range files {
-		f, err := z.Create(p.name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Write(p.body)
-	}
-	z.Close()
-	return b.Bytes()
-}
-
-func TestHostileBundles(t *testing.T) {
-	head := []byte(`{"format":"` + bundleFormat + `","members":[]}`)
-	many := []part{{manifestName, head}}
-	for i := range maxMembers + 1 {
-		many = append(many, part{"m" + string(rune('a'+i)) + ".json", nil})
-	}
-	good := packed(t, manifest{Format: bundleFormat}, map[string][]byte{"state.json": []byte(`{}`)})
-	for name, c := range map[string]struct {
-		b    []byte
-		want string
-	}{
-		"nothing":          {nil, "not a bundle"},
-		"no zip":           {[]byte("hello"), "not a bundle"},
-		"too long":         {make([]byte, maxBundle+1), "more than"},
-		"half":             {good[:len(good)/2], "not a bundle"},
-		"no manifest":      {zipped(t, part{"state.json", nil}), "no manifest"},
-		"broken manifest":  {zipped(t, part{manifestName, []byte("{")}), manifestName},
-		"another format":   {zipped(t, part{manifestName, []byte(`{"format":"posdx-bundle/9"}`)}), "posdx-bundle/1"},
-		"path upwards":     {zipped(t, part{manifestName, head}, part{"../../etc/passwd", nil}), "no name"},
-		"path from root":   {zipped(t, part{manifestName, head}, part{"/etc/passwd", nil}), "no name"},
-		"path of windows":  {zipped(t, part{manifestName, head}, part{`..\x.json`, nil}), "no name"},
-		"folder":           {zipped(t, part{manifestName, head}, part{"x/", nil}), "no name"},
-		"hidden file":      {zipped(t, part{manifestName, head}, part{".profile", nil}), "no name"},
-		"twice":            {zipped(t, part{manifestName, head}, part{manifestName, head}), "twice"},
-		"too many":         {zipped(t, many...), "members"},
-		"bomb":             {zipped(t, part{manifestName, head}, part{"a.json", make([]byte, maxMember+1)}), "more than"},
-		"bomb of three":    {zipped(t, part{manifestName, head}, part{"a.json", make([]byte, maxMember)}, part{"b.json", make([]byte, maxMember)}), "more than"},
-		"unnamed":          {zipped(t, part{manifestName, head}, part{"a.json", nil}), "names 0"},
-		"named, not there": {zipped(t, part{manifestName, []byte(`{"format":"` + bundleFormat + `","members":[{"name":"a.json"}]}`)}, part{"b.json", nil}), "not there"},
-		"a lie about size": {zipped(t, part{manifestName, []byte(`{"format":"` + bundleFormat + `","members":[{"name":"a.json","size":9,"sha256":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}`)}, part{"a.json", nil}), "not what"},
-		"a lie about sum":  {zipped(t, part{manifestName, []byte(`{"format":"` + bundleFormat + `","members":[{"name":"a.json","size":1,"sha256":"sha256:00"}]}`)}, part{"a.json", []byte("x")}), "not what"},
-	} {
-		_, _, err := readBundle(c.b)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q in it", name, err, c.want)
-		}
-	}
-	if _, _, err := readBundle(good); err != nil {
-		t.Errorf("a good one: %v", err)
-	}
-	// What the zip itself says of a length is no reason to believe it.
-	lying := bytes.Clone(good)
-	at := bytes.LastIndex(lying, []byte("PK\x01\x02"))
-	copy(lying[at+24:], []byte{0xff, 0xff, 0xff, 0x7f})
-	if _, _, err := readBundle(lying); err == nil {
-		t.Error("a member that claims 2 GB: no error")
-	}
-}
-
-// FuzzReadBundle gives the reader broken files, and whole ones whose members hold anything.
-func FuzzReadBundle(f *testing.F) {
-	state, diagnoses, conf := []byte(`{"terminal":"shop/t1"}`), []byte(`{"id":"1","event":{"code":"96","origin":"host"},"causes":[{"id":"x"}]}`+"\n"), []byte(`{"Profile":{"Scheme":"unionpay"}}`)
-	whole := packed(f, manifest{Format: bundleFormat}, map[string][]byte{"state.json": state, "diagnoses.jsonl": diagnoses, "config.json": conf})
-	f.Add(whole, state, diagnoses, conf)
-	f.Add(zipped(f, part{manifestName, []byte(`{"format":"` + bundleFormat + `","members":[]}`)}), []byte("{}"), []byte("\n\n"), []byte("null"))
-	f.Fuzz(func(t *testing.T, raw, state, diagnoses, conf []byte) {
-		if m, content, err := readBundle(raw); err == nil {
-			total := 0
-			for name, body := range content {
-				total += len(body)
-				if strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, ".") {
-					t.Fatalf("name %q", name)
-				}
-			}
-			if total > maxContent || len(content) > maxMembers || len(m.Members) != len(content) {
-				t.Fatalf("%d bytes, %d members", total, len(content))
-			}
-		}
-		_, content, err := readBundle(packed(t, manifest{Format: bundleFormat}, map[string][]byte{"state.json": state, "diagnoses.jsonl": diagnoses, "config.json": conf}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if then, err := diagnosesIn(content); err == nil && len(then) < 5 {
-			replayAll(codes.Builtin(), then, profileIn(codes.Builtin(), content), "en")
-		}
-	})
 }
 
 // A bundle goes onto the medium that is named, or nowhere, and no folder is made for it.
@@ -377,4 +229,16 @@ func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
 	if _, err := os.Stat(dir + "/a"); err == nil {
 		t.Error("a folder was made")
 	}
+}
+
+// FuzzReplay gives whoever explains a bundle again members that hold anything.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"terminal":"shop/t1"}`), []byte(`{"id":"1","event":{"code":"96","origin":"host"},"causes":[{"id":"x"}]}`+"\n"), []byte(`{"Profile":{"Scheme":"unionpay"}}`))
+	f.Add([]byte("{}"), []byte("\n\n"), []byte("null"))
+	f.Fuzz(func(t *testing.T, state, diagnoses, conf []byte) {
+		content := map[string][]byte{"state.json": state, "diagnoses.jsonl": diagnoses, "config.json": conf}
+		if then, err := diagnosesIn(content); err == nil && len(then) < 5 {
+			replayAll(codes.Builtin(), then, profileIn(codes.Builtin(), content), "en")
+		}
+	})
 }

@@ -11,32 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 )
-
-// A talk is a log that is read while it is written.
-type talk struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (t *talk) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *talk) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
-}
 
 // TestWireIsDiagnosed sells over plain TCP with a card in every field: the host's code is diagnosed with the wire's
 // times, a sale without an answer is known to be one, and the card is nowhere.
@@ -62,7 +44,7 @@ func TestWireIsDiagnosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := &talk{}
+	said := &housetest.Buffer{}
 	gate := &report.Gate{}
 	tasks, closing, err := build(c, slog.New(slog.NewTextHandler(gate.Writer(said), nil)), gate)
 	if err != nil {

@@ -32,6 +32,7 @@ import (
 
 	"posdx/agent/internal/source/hook"
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 // cardUser is whom the daemon under test runs as, where the test is root: a user like the package's, with the one
@@ -44,9 +45,6 @@ const cardUser = 4711
 //
 // POSDX_CARDDATA=long cuts at every byte on every channel and waits 60 s before it looks into the memory.
 func TestCardDataCannotGetOut(t *testing.T) {
-	if _, err := exec.LookPath("mosquitto"); err != nil {
-		t.Skip("needs mosquitto (Debian package mosquitto)")
-	}
 	long := os.Getenv("POSDX_CARDDATA") == "long"
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -69,9 +67,9 @@ type cardHouse struct {
 	out     string
 	program string
 	daemon  *exec.Cmd
-	talk    lockedBytes
-	said    lockedBytes // by the hook
-	heard   lockedBytes // from the broker
+	talk    housetest.Buffer
+	said    housetest.Buffer // by the hook
+	heard   housetest.Buffer // from the broker
 	session mqtt.Client
 	root    bool
 	logs    [2]string
@@ -84,21 +82,6 @@ type cardHouse struct {
 
 const webToken = "the-token-of-this-house"
 
-// A lockedBytes collects what several goroutines write.
-type lockedBytes struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-func (l *lockedBytes) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b = append(l.b, b...)
-	return len(b), nil
-}
-
-func (l *lockedBytes) bytes() []byte { l.mu.Lock(); defer l.mu.Unlock(); return bytes.Clone(l.b) }
-
 func (h *cardHouse) must(err error) {
 	h.t.Helper()
 	if err != nil {
@@ -110,21 +93,18 @@ func (h *cardHouse) eventually(what string, ok func() bool) {
 	h.t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			h.t.Fatalf("not within two minutes: %s\n%s", what, h.talk.bytes())
+			h.t.Fatalf("not within two minutes: %s\n%s", what, h.talk.Bytes())
 		}
 	}
 }
 
 // line makes a pty and returns the path of its near end, for the daemon.
 func (h *cardHouse) line() (far *os.File, near string) {
-	far, end, err := pty.Open()
-	h.must(err)
-	h.t.Cleanup(func() { far.Close() })
-	h.must(end.Close()) // a daemon that may see this process would find the port held
+	far, near = housetest.TTY(h.t)
 	if h.root {
-		h.must(os.Chown(end.Name(), cardUser, -1))
+		h.must(os.Chown(near, cardUser, -1))
 	}
-	return far, end.Name()
+	return far, near
 }
 
 func (h *cardHouse) start() {
@@ -208,26 +188,18 @@ func (h *cardHouse) start() {
 	t.Cleanup(func() { h.daemon.Process.Kill(); h.daemon.Wait() })
 	h.eventually("the hook answers", func() bool { _, err := h.client().State(t.Context()); return err == nil })
 	h.eventually("the links are listened to", func() bool {
-		return bytes.Count(h.talk.bytes(), []byte("register link is listened to")) == len(h.lines)+1
+		return bytes.Count(h.talk.Bytes(), []byte("register link is listened to")) == len(h.lines)+1
 	})
 	if h.root {
-		h.eventually("the wire is watched", func() bool { return bytes.Contains(h.talk.bytes(), []byte("connections to the hosts are watched")) })
+		h.eventually("the wire is watched", func() bool { return bytes.Contains(h.talk.Bytes(), []byte("connections to the hosts are watched")) })
 	}
 }
 
 func (h *cardHouse) client() hook.Client { return hook.Client{Path: h.dir + "/hook.sock"} }
 
 func (h *cardHouse) startBroker() (port string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	h.must(err)
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	l.Close()
-	conf := filepath.Join(h.out, "mosquitto.conf")
-	h.must(os.WriteFile(conf, []byte("listener "+port+" 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 0\n"), 0o600))
-	broker := exec.Command("mosquitto", "-c", conf)
-	h.must(broker.Start())
-	h.t.Cleanup(func() { broker.Process.Kill(); broker.Wait() })
-	o := mqtt.NewClientOptions().AddBroker("tcp://127.0.0.1:" + port).SetClientID("watcher").SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond)
+	broker := housetest.NewMosquitto(h.t, "allow_anonymous true\npersistence false\nmax_queued_messages 0\n")
+	o := mqtt.NewClientOptions().AddBroker(broker.URL()).SetClientID("watcher").SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond)
 	h.session = mqtt.NewClient(o)
 	if token := h.session.Connect(); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
 		h.t.Fatalf("connect to mosquitto: %v", token.Error())
@@ -240,7 +212,7 @@ func (h *cardHouse) startBroker() (port string) {
 	if !token.WaitTimeout(30*time.Second) || token.Error() != nil {
 		h.t.Fatalf("subscribe: %v", token.Error())
 	}
-	return port
+	return broker.Port
 }
 
 // cuts are the places at which a message is cut in two: all of them in the long form, some in the short one.
@@ -271,11 +243,11 @@ func (h *cardHouse) everywhere() {
 			continue
 		}
 		seen := `"channel":"` + channel + `"`
-		h.eventually("a code on "+channel, func() bool { return bytes.Contains(h.heard.bytes(), []byte(seen)) })
+		h.eventually("a code on "+channel, func() bool { return bytes.Contains(h.heard.Bytes(), []byte(seen)) })
 	}
 	if h.root {
 		// How many there were is all that is known of the cards.
-		h.eventually("cards are counted", func() bool { return bytes.Contains(h.heard.bytes(), []byte(`"cards_same_code_1h":1`)) })
+		h.eventually("cards are counted", func() bool { return bytes.Contains(h.heard.Bytes(), []byte(`"cards_same_code_1h":1`)) })
 	}
 	took("heard of")
 }
@@ -466,17 +438,7 @@ func (h *cardHouse) plantReader() {
 // plantConsole swipes cards, as a reader does that types like a keyboard, into every field of the console.
 func (h *cardHouse) plantConsole() {
 	var shown atomic.Int64
-	go func() {
-		for b := make([]byte, 4096); ; {
-			n, err := h.person.Read(b)
-			if shown.Add(int64(n)); errors.Is(err, os.ErrClosed) {
-				return
-			}
-			if err != nil {
-				time.Sleep(10 * time.Millisecond) // nobody has the line open
-			}
-		}
-	}()
+	go housetest.Hear(h.person, func(b []byte) { shown.Add(int64(len(b))) })
 	put(h.person, []byte("\r"))
 	h.eventually("the console shows a page", func() bool { return shown.Load() > 400 }) // it asks first what the terminal is
 	for _, p := range h.plants {
@@ -589,7 +551,7 @@ func (h *cardHouse) look() {
 		h.session.Publish("pos/v1/shop/t1/cmd/"+name, 1, false, `{"id":"q-`+name+`","args":{"send":true}}`).Wait()
 	}
 	h.eventually("the fleet's commands are answered", func() bool {
-		b := h.heard.bytes()
+		b := h.heard.Bytes()
 		return bytes.Contains(b, []byte(`reply/health {`)) && bytes.Contains(b, []byte(`reply/bundle {`))
 	})
 	state, err := h.client().State(t.Context())
@@ -601,9 +563,9 @@ func (h *cardHouse) look() {
 	if out, err := exec.Command(h.program, "bundle", bundle, "--config", h.dir+"/posdx.toml", "--socket", h.dir+"/hook.sock").CombinedOutput(); err != nil {
 		t.Errorf("bundle: %v\n%s", err, out)
 	}
-	h.clean("MQTT", h.heard.bytes(), "T-96")
-	h.clean("answers of the hook", h.said.bytes(), `"result":"accepted"`)
-	h.clean("log", h.talk.bytes(), "posdx starts")
+	h.clean("MQTT", h.heard.Bytes(), "T-96")
+	h.clean("answers of the hook", h.said.Bytes(), `"result":"accepted"`)
+	h.clean("log", h.talk.Bytes(), "posdx starts")
 	h.clean("status --json", status("status", "--json"), "T-98")
 	h.clean("status", status("status"), "shop/t1")
 	h.clean("console", h.console(), "\x1b[")
@@ -627,16 +589,16 @@ func (h *cardHouse) console() []byte {
 	f, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 80})
 	h.must(err)
 	defer f.Close()
-	var screen lockedBytes
+	var screen housetest.Buffer
 	go io.Copy(&screen, f)
-	h.eventually("the console shows something", func() bool { return len(screen.bytes()) > 100 })
+	h.eventually("the console shows something", func() bool { return len(screen.Bytes()) > 100 })
 	for _, key := range "123456789ehg" {
 		f.Write([]byte(string(key)))
 		time.Sleep(100 * time.Millisecond)
 	}
 	c.Process.Kill()
 	c.Wait()
-	return screen.bytes()
+	return screen.Bytes()
 }
 
 // unpacked returns the content of a bundle, as it is and unpacked.
@@ -727,7 +689,7 @@ func (h *cardHouse) memory() {
 		}
 		h.said.Write(controlIn(all[:n]))
 	}
-	if !bytes.Contains(h.said.bytes(), []byte(memoryControl)) {
+	if !bytes.Contains(h.said.Bytes(), []byte(memoryControl)) {
 		h.t.Errorf("what must be in the memory was not found: the search proves nothing")
 	}
 	h.t.Logf("searched %d kB of memory in %d regions", total>>10, regions)
@@ -783,7 +745,7 @@ func (h *cardHouse) core() {
 	if more, _ := filepath.Glob(h.dir + "/stolen*"); len(cores)+len(more) > 0 {
 		t.Errorf("there are cores: %q %q", cores, more)
 	}
-	h.clean("the log of the crash", h.talk.bytes(), "SIGABRT")
+	h.clean("the log of the crash", h.talk.Bytes(), "SIGABRT")
 }
 
 // What the daemon says of itself holds the gate's count, so that a fleet sees it when something gets as far as that.

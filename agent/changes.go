@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"posdx/agent/internal/probe"
 	"posdx/agent/report"
 	"posdx/drivers/board"
+	"posdx/drivers/network"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +47,11 @@ func (d *daemon) notice(probes []probe.Probe) {
 				switch e.Check {
 				case "reader.port":
 					d.loop.Note("reader_firmware", textOf(e, "firmware"))
+				case "modem.registration":
+					d.loop.Note("area", textOf(e, "area"))
+					d.loop.Note("operator", textOf(e, "operator"))
+				case "net.gateway":
+					d.loop.Note("gateway", routerOf(textOf(e, "ip")))
 				case "net.address":
 					d.loop.Note("ip_config", addressing(e))
 				case "net.tls":
@@ -56,6 +63,25 @@ func (d *daemon) notice(probes []probe.Probe) {
 			return list
 		}
 	}
+}
+
+// routerOf knows a router by its hardware address: every second shop's has the same IP address. "" where the kernel does not know
+// it, as on a link without any.
+func routerOf(ip string) string {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ""
+	}
+	list, err := network.ReadNeighbours()
+	if err != nil {
+		return ""
+	}
+	for _, n := range list {
+		if n.IP == a && n.MAC != [6]byte{} {
+			return hex.EncodeToString(n.MAC[:])
+		}
+	}
+	return ""
 }
 
 func textOf(e report.Evidence, fact string) string {

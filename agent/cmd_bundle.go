@@ -14,6 +14,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
@@ -45,25 +46,15 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 			return exitFailed
 		}
 	}
-	w := witness{lang: *lang, records: bundleRecords}
-	if c, _, err := readConfig(*client.config); err != nil {
-		w.confWhy = err
-		w.scan = func(func(outbox.Record) bool) error {
-			return errors.New("without a configuration it is not known where")
-		}
-	} else {
-		w.conf = &c
-		w.scan = scanFiles(filepath.Join(c.StateDir, "outbox"))
-		w.past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
-	}
-	w.state = func() (report.State, error) {
+	w := filesOf(*client.config, *lang)
+	w.State = func() (report.State, error) {
 		d, err := client.daemon()
 		if err != nil {
 			return report.State{}, err
 		}
 		return d.State(ctx)
 	}
-	b, m, err := w.bundle(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
+	b, m, err := w.Make(time.Now(), report.Agent{Version: version, Knowledge: codes.Builtin().Hash})
 	if err == nil && !*list {
 		if words[0] == "-" {
 			_, err = s.out.Write(b)
@@ -84,12 +75,29 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		e.SetIndent("", " ")
 		e.Encode(m)
 	} else {
-		fmt.Fprint(out, m.text(*lang, len(b)))
+		fmt.Fprint(out, m.Text(*lang, len(b)))
 	}
 	if m.Scrubbed > 0 {
 		fmt.Fprintf(s.err, "posdx bundle: %d places looked like card numbers and were overwritten: this is a defect, please report it\n", m.Scrubbed)
 	}
 	return exitOK
+}
+
+// filesOf is what the files of a terminal with this configuration tell, without asking its daemon.
+func filesOf(config, lang string) bundle.Source {
+	w := bundle.Source{Lang: lang, Records: bundle.Records}
+	c, _, err := readConfig(config)
+	if err != nil {
+		w.ConfigWhy = err
+		w.Scan = func(func(outbox.Record) bool) error {
+			return errors.New("without a configuration it is not known where")
+		}
+		return w
+	}
+	w.Config = &c.Config
+	w.Scan = bundle.ScanFiles(filepath.Join(c.StateDir, "outbox"))
+	w.Past = func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(c), each) }
+	return w
 }
 
 // onMount tells whether a file would lie on the file system that is mounted at a folder.
@@ -114,54 +122,25 @@ func onMount(file, mount string) error {
 	return nil
 }
 
-// text is a manifest for people.
-func (m *manifest) text(lang string, packed int) string {
-	var b bytes.Buffer
-	for _, e := range m.Members {
-		fmt.Fprintf(&b, "%-16s %8d  %s\n", e.Name, e.Size, e.Holds)
-	}
-	none, sum := "没有", "共 %d 字节（压缩后），疑似卡号 %d 处\n"
-	if lang == "en" {
-		none, sum = "missing", "%d bytes packed, %d places that looked like a card number\n"
-	}
-	for _, a := range m.Missing {
-		fmt.Fprintf(&b, "%-16s %8s  %s\n", a.Name, none, a.Why)
-	}
-	fmt.Fprintf(&b, sum, packed, m.Scrubbed)
-	return b.String()
-}
-
-// Bounds of a bundle that travels to the fleet, whose largest document is 64 kB.
-const (
-	replyBundle  = 40 << 10 // bytes of the file before base64
-	replyRecords = 256 << 10
-)
-
 // bundle answers the fleet: with the manifest, and with send also with the bundle, of as many of the newest diagnoses
 // as fit.
 func (d *daemon) bundle(send bool) (map[string]any, error) {
-	w := witness{
-		lang: d.conf.Language, conf: &d.conf, records: replyRecords,
-		state: func() (report.State, error) { return d.State(), nil },
-		scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
-		past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
+	b, m, err := d.witness().Fitting(time.Now(), d.agent())
+	switch {
+	case err != nil:
+		return nil, err
+	case !send:
+		return map[string]any{"manifest": m, "bytes": len(b)}, nil
 	}
-	for {
-		b, m, err := w.bundle(time.Now(), d.agent())
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !send:
-			return map[string]any{"manifest": m, "bytes": len(b)}, nil
-		case len(b) <= replyBundle:
-			return map[string]any{"manifest": m, "bytes": len(b), "bundle": base64.StdEncoding.EncodeToString(b)}, nil
-		case w.records == 0:
-			return nil, fmt.Errorf("even without diagnoses it has %d bytes, more than the %d that travel; fetch it with posdx bundle", len(b), replyBundle)
-		}
-		if w.records /= 2; w.records < 4<<10 {
-			w.records = 0
-		}
+	return map[string]any{"manifest": m, "bytes": len(b), "bundle": base64.StdEncoding.EncodeToString(b)}, nil
+}
+
+func (d *daemon) witness() bundle.Source {
+	return bundle.Source{
+		Lang: d.conf.Language, Config: &d.conf.Config,
+		State: func() (report.State, error) { return d.State(), nil },
+		Scan:  func(next func(outbox.Record) bool) error { d.box.Scan(next); return nil },
+		Past:  func(each func(outbox.PastDoc)) error { return outbox.ReadPast(pastDir(d.conf), each) },
 	}
 }
 
@@ -194,11 +173,11 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	b, err := readInput(s, words[0], maxBundle)
-	var m manifest
+	b, err := readInput(s, words[0], bundle.MaxSize)
+	var m bundle.Manifest
 	var content map[string][]byte
 	if err == nil {
-		m, content, err = readBundle(b)
+		m, content, err = bundle.Read(b)
 	}
 	var then []report.Diagnosis
 	if err == nil {

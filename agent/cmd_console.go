@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
 	"posdx/agent/report"
@@ -61,6 +62,12 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	c := consoleOf(conf, *client.lang)
 	c.Backend, c.Knowledge = d, knowledge(*client.config)
+	c.Bundle = func(ctx context.Context) (string, []byte, error) {
+		w := filesOf(*client.config, c.Lang)
+		w.State = func() (report.State, error) { return d.State(ctx) }
+		b, _, err := w.Fitting(time.Now(), report.Agent{Version: version, Knowledge: c.Knowledge().Hash})
+		return bundle.Name(conf.Terminal, time.Now()), b, err
+	}
 	c.Plain = c.Plain || *plain
 	if *charset != "" {
 		c.GBK = *charset == "gbk"
@@ -112,6 +119,7 @@ func serveLine(ctx context.Context, c *console.Console, line serial.Config, say 
 		p, err := serial.Open(line)
 		if err == nil {
 			said = ""
+			c.Carrier = p.Carrier
 			// Closing ends a Read and a Write that wait, and with them Run.
 			stop := context.AfterFunc(ctx, func() { p.Close() })
 			err = c.Run(ctx, p)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
@@ -54,7 +55,7 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 		list, err = readHistory(pastDir(c))
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", plain(err))
+		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
 		return exitFailed
 	}
 	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {

@@ -15,6 +15,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // hasFlag tells whether a command takes an option.
@@ -111,7 +112,7 @@ func TestExamplesInHelp(t *testing.T) {
 			if strings.HasPrefix(line, "posdx selfcheck --live") {
 				args[2] = "1"
 			}
-			var out, talk talk
+			var out, talk housetest.Buffer
 			code := run(ctx, stdio{strings.NewReader(stdin), &out, &talk}, args)
 			cancel()
 			want := exitOK

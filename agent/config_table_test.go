@@ -3,14 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +12,7 @@ import (
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/source/hook"
+	"posdx/housetest"
 )
 
 // A trial is one configuration with one thing in it.
@@ -343,7 +337,7 @@ func starts(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said talk
+	var said housetest.Buffer
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, stdio{strings.NewReader(""), &said, &said}, []string{"run", "--config", file})
@@ -381,22 +375,7 @@ func trialFiles(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"t1", "t2", "other"} {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-		cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		der, err := x509.MarshalECPrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
-		write(name+".key", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+		housetest.Authority{}.Issue(t, name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Write(t, dir, name)
 	}
 }
 

@@ -54,6 +54,7 @@ type daemon struct {
 	watch   *keeper.Watch
 	links   []*registerlink.Link // register links
 	wire    *capture.Capture     // nil where nothing is captured
+	net     *probe.Network
 
 	sale    saleLock
 	past    past
@@ -82,6 +83,9 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 		}
 	} else {
 		d.sale.code(s)
+		if t := s.Txn; s.Origin == report.OriginHost && !s.Late && (t == nil || t.HostAnswerSeen == nil || *t.HostAnswerSeen) {
+			d.net.Answered(time.Now())
+		}
 	}
 	t, err := d.loop.Submit(triage.Code{
 		Event: report.Event{Time: s.Time, Code: s.Code, Scheme: s.Scheme, Origin: s.Origin, Channel: s.Channel, Txn: s.Txn},
@@ -115,6 +119,9 @@ func (d *daemon) Txn(m source.TxnMark) {
 		}
 	case source.PhaseEnd:
 		if m.Result == source.ResultApproved {
+			if !m.Late {
+				d.net.Answered(time.Now())
+			}
 			d.loop.Approved(triage.Approval{Channel: m.Channel, Txn: m.Txn, Code: m.Code})
 		}
 	}
@@ -162,6 +169,9 @@ func (d *daemon) Fact(e report.Evidence) {
 			d.loop.Updated()
 		}
 		d.loop.Note("app_version", v)
+	}
+	if v, ok := e.Facts.Str("public_address"); ok && e.Check == "app.config" {
+		d.loop.Note("public_address", v)
 	}
 	d.runner.Remember(e)
 }

@@ -11,22 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // TestRegisterLinkIsDiagnosed plants a card number in a result on a register link: the code is diagnosed, and the
 // number is nowhere.
 func TestRegisterLinkIsDiagnosed(t *testing.T) {
-	far, near, err := pty.Open()
-	if err != nil {
-		t.Skipf("no pty here: %v", err)
-	}
-	defer far.Close()
-	defer near.Close()
+	far, near := housetest.HeldTTY(t)
 	dir := t.TempDir()
-	text := least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near.Name() + "\"]\nbaud = 9600\n"
+	text := least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near + "\"]\nbaud = 9600\n"
 	c, err := parseConfig([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -83,14 +77,9 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 // TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are the base
 // against which failures count.
 func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
-	far, near, err := pty.Open()
-	if err != nil {
-		t.Skipf("no pty here: %v", err)
-	}
-	defer far.Close()
-	defer near.Close()
+	far, near := housetest.HeldTTY(t)
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near.Name() + "\"]\nbaud = 9600\n"))
+	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "/state\"\n[hook]\nsocket = \"" + dir + "/s\"\n[[ecr]]\nname = \"ecr0\"\nframing = \"transbank\"\nrx = [\"" + near + "\"]\nbaud = 9600\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,26 +104,18 @@ func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
 		}
 		return n
 	}
-	eventually := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("never: %s", what)
-			}
-		}
-	}
-	eventually("the link is listened to", func() bool { say("0100"); return frames() > 0 })
+	housetest.Until(t, "the link is listened to", func() bool { say("0100"); return frames() > 0 })
 	const sales = 38
 	for i := range sales {
 		before := frames()
 		say(fmt.Sprintf("0200|%d|", 1000+i))
 		say("0210|00|597029414300|75001088|")
-		eventually("the sale is heard", func() bool { return frames() >= before+2 })
+		housetest.Until(t, "the sale is heard", func() bool { return frames() >= before+2 })
 	}
 	say("0500|")
 	say("0510|00|597029414300|75001088|") // the day is closed: no sale
 	n := 0
-	eventually("all are counted", func() bool {
+	housetest.Until(t, "all are counted", func() bool {
 		for _, c := range d.loop.TakeTally(time.Now()).Counts {
 			if c.Code == "00" {
 				n += c.Count

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +25,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
@@ -62,6 +61,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	case "daemon":
 		os.Unsetenv(roleVar)
+		wallClock = aheadClock(os.Getenv(dirVar))
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		code := run(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, []string{"run", "--config", filepath.Join(os.Getenv(dirVar), "posdx.toml")})
 		stop()
@@ -110,8 +110,7 @@ type shop struct {
 	names       map[string]string
 	resolver    *dns.Server
 	hostDoor    net.Listener
-	ca          *x509.Certificate
-	caKey       *ecdsa.PrivateKey
+	ca          housetest.Authority
 
 	kernelLog *os.File
 	kernelSeq int
@@ -275,12 +274,31 @@ func (s *shop) config() string {
 	}
 	w("[storage]\npaths = [%q]", s.path("data"))
 	w("[app]\nprocess = %q\nexpected_version = \"5.3.0\"", s.processName())
+	if _, err := os.Stat(s.path("client.pem")); err == nil {
+		w("certificates = [%q]", s.path("client.pem"))
+	}
 	w("[profile]\nscheme = \"unionpay\"")
 	return b.String()
 }
 
+// aheadClock is the machine's clock, as far ahead as a file in the folder says.
+func aheadClock(dir string) func() time.Time {
+	return func() time.Time {
+		now := time.Now()
+		if b, err := os.ReadFile(filepath.Join(dir, "ahead")); err == nil {
+			if d, err := time.ParseDuration(string(b)); err == nil {
+				return now.Add(d)
+			}
+		}
+		return now
+	}
+}
+
 // hostName is where the configuration sends sales.
 func (s *shop) hostName() string {
+	if s.f.byAddress {
+		return world.HostIP
+	}
 	if b, err := os.ReadFile(s.path("host")); err == nil {
 		return string(b)
 	}

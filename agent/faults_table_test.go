@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -28,13 +31,14 @@ type fault struct {
 	name, cause, kind string
 	how               string // in one line, for the table in firmware-build/README.md
 
-	iface  string // eth0 if empty
-	modem  bool
-	dialUp bool
-	neo    bool // the reader speaks NEO
-	never  bool // the terminal has never had an approval
-	byName bool // the independent place is given by name
-	portal bool // and is a page that should be empty
+	iface     string // eth0 if empty
+	modem     bool
+	dialUp    bool
+	neo       bool // the reader speaks NEO
+	never     bool // the terminal has never had an approval
+	byAddress bool // the host is set by its address
+	byName    bool // the independent place is given by name
+	portal    bool // and is a page that should be empty
 
 	prepare func(*shop) error // before the daemon starts
 	breaks  func(*shop) error // after three good sales
@@ -360,6 +364,21 @@ func faults() []fault {
 			breaks: func(s *shop) error { return s.oldRoot() }, event: connect},
 		{name: "client-cert-expired", cause: "terminal.client-cert", kind: peerFault, how: "the application reports that its own certificate ended three days ago",
 			breaks: saying("app.config", "client_cert_days_left", -3.0), event: connect},
+		{name: "own-certificate-ended", cause: "terminal.client-cert", kind: realFault, how: "the terminal's own certificate ended an hour ago", prepare: ownCertificate, breaks: all(again(connect, 2), asking("board.certificates")), event: connect},
+		{name: "application-alone", cause: "terminal.app-network", kind: peerFault, how: "the application reports five times that it cannot connect; each time the terminal itself can", breaks: again(connect, 5), event: connect},
+		{name: "moved", cause: "terminal.moved", kind: peerFault, modem: true, iface: "wwan0", how: "another router, another area and another public address, and the host answers 58",
+			breaks: moved, event: hostCode("58")},
+		{name: "3g-switched-off", cause: "modem.sunset", kind: peerFault, modem: true, iface: "wwan0", how: "a 3G modem on AT&T's network, which ended it in 2022, searches", prepare: oldModem,
+			breaks: all(asking("modem.registration"), func(s *shop) error { return s.good(1) },
+				modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active = 2, false, false })), event: connect},
+		{name: "session-without-data", cause: "wan.no-traffic", kind: realFault, modem: true, iface: "wwan0", how: "registered, a context is up, and nothing passes, not even to the name server",
+			breaks: func(s *shop) error { return s.w.LoseInternet(true) }, event: connect},
+		{name: "ipv6-bearer", cause: "wan.no-ipv4", kind: realFault, modem: true, iface: "wwan0", byAddress: true, how: "the context has an IPv6 address alone, the host is set by an IPv4 one",
+			breaks: all(inTerminal("ip route del default"), func(s *shop) error {
+				s.modem.Change(func(m *sim.ModemState) { m.Address = "2001:db8:12::7" })
+				return nil
+			}), event: connect},
+		{name: "new-year", cause: "terminal.date-bug", kind: fixture, how: "the year changes between two sales, and none goes well in the new one", breaks: newYear, event: localCode("PAY-17")},
 		{name: "bearer-flapping", cause: "bearer.flapping", kind: realFault, how: "the default route moves between two interfaces six times", breaks: wander, event: noAnswer},
 
 		// People, and what nobody knows.
@@ -370,6 +389,73 @@ func faults() []fault {
 		{name: "unknown", cause: "unexplained", kind: peerFault, how: "a cashier's SDK says 9997 and nothing is wrong here",
 			event: event{code: "9997", origin: "cashier", txn: map[string]any{"entry": "code"}}},
 	}
+}
+
+// again has the application fail some times more; each is looked at anew.
+func again(e event, n int) func(*shop) error {
+	return timesOver(n, func(s *shop) error {
+		_, err := s.code(e)
+		time.Sleep(3200 * time.Millisecond) // a repeat within three seconds stands on the last look
+		return err
+	})
+}
+
+// ownCertificate puts one that has ended where the configuration names it.
+func ownCertificate(s *shop) error {
+	der, _, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "t1"}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(-time.Hour)}, nil, nil)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path("client.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// oldModem is one that can do no more than UMTS, on a network that had it.
+func oldModem(s *shop) error {
+	s.modemLine.Unplug()
+	state := sim.GoodModem()
+	state.Address, state.Act, state.Operator = world.TerminalIP, 2, "310410"
+	s.modem = sim.NewModem(sim.OldQuectel(), state, 1)
+	s.modemLine = sim.NewLine(s.path("ttyModem"), s.modem, 1)
+	return s.modemLine.Plug()
+}
+
+// moved carries the terminal to another place.
+func moved(s *shop) error {
+	if err := s.fact("app.config", map[string]any{"public_address": "198.51.100.7"}); err != nil {
+		return err
+	}
+	s.modem.Change(func(m *sim.ModemState) { m.Area = "1A2B" })
+	if err := asking("modem.registration", "net.gateway")(s); err != nil {
+		return err
+	}
+	if err := s.good(1); err != nil {
+		return err
+	}
+	s.modem.Change(func(m *sim.ModemState) { m.Area = "77F0" })
+	if err := s.at(s.w.Router, "ip link set lan0 address 02:00:5e:10:00:99"); err != nil {
+		return err
+	}
+	if err := inTerminal("ip neigh flush all")(s); err != nil {
+		return err
+	}
+	return all(asking("modem.registration", "net.gateway"), saying("app.config", "public_address", "203.0.113.9"))(s)
+}
+
+// newYear turns the terminal's clocks to a moment after midnight.
+func newYear(s *shop) error {
+	time.Sleep(1500 * time.Millisecond) // what went well was in the old year
+	now := time.Now()
+	turned := time.Date(now.Year()+1, 1, 1, 0, 0, 0, 0, time.Local)
+	if err := s.put("sys/class/rtc/rtc0/since_epoch", strconv.FormatInt(turned.Unix(), 10)); err != nil {
+		return err
+	}
+	if err := s.put("ahead", turned.Sub(now).String()); err != nil {
+		return err
+	}
+	if err := asking("board.clock")(s); err != nil {
+		return err
+	}
+	return again(localCode("PAY-17"), 3)(s)
 }
 
 func fillDisk(s *shop) error {

@@ -58,21 +58,28 @@ func TestFaults(t *testing.T) {
 	results := make([]result, len(list))
 	room := make(chan struct{}, together)
 	var alone sync.RWMutex
+	// A test that is given up, or skipped, ends inside tryFault: what it holds is let go all the same.
+	beside := func(t *testing.T, f fault) result {
+		room <- struct{}{}
+		defer func() { <-room }()
+		alone.RLock()
+		defer alone.RUnlock()
+		return tryFault(t, f)
+	}
+	byItself := func(t *testing.T, f fault) result {
+		alone.Lock()
+		defer alone.Unlock()
+		return tryFault(t, f)
+	}
 	t.Run("made", func(t *testing.T) {
 		for i, f := range list {
 			t.Run(f.name, func(t *testing.T) {
 				t.Parallel()
-				room <- struct{}{}
-				alone.RLock()
-				got := tryFault(t, f)
-				alone.RUnlock()
-				<-room
+				got := beside(t, f)
 				if got.Skip == "" && (got.Error != "" || got.first() != f.cause) {
 					// What stood beside it on this machine may have hidden the fault: once more, with the machine to itself.
 					t.Logf("again alone: %s %s", got.Error, got.first())
-					alone.Lock()
-					got = tryFault(t, f)
-					alone.Unlock()
+					got = byItself(t, f)
 				}
 				results[i] = got
 				judgeFault(t, f, got)

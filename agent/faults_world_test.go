@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 
 	"github.com/miekg/dns"
 )
@@ -116,31 +115,36 @@ func (s *shop) serveTLS(ip string, port int, cert *atomic.Pointer[tls.Certificat
 	return l, nil
 }
 
-func (s *shop) makeCA() error {
-	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().AddDate(-1, 0, 0),
-		NotAfter: time.Now().AddDate(9, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	if err != nil {
+func (s *shop) makeCA() (err error) {
+	now := time.Now()
+	if s.ca, err = (housetest.Authority{}).TrySign(root(now.AddDate(-1, 0, 0), now.AddDate(9, 0, 0))); err != nil {
 		return err
 	}
-	if s.ca, err = x509.ParseCertificate(der); err != nil {
-		return err
-	}
-	s.caKey = key
 	if _, err := os.Stat(s.path("ca.pem")); err == nil {
 		return nil // the terminal trusts the one that was first
 	}
+	return s.trust(s.ca.Cert.Raw)
+}
+
+// root is what a root of this name says for a span of time.
+func root(from, to time.Time) *x509.Certificate {
+	return &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: from, NotAfter: to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+}
+
+// trust puts a root into the terminal's store, in place of what is there.
+func (s *shop) trust(der []byte) error {
 	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
 // oldRoot leaves in the terminal's store what was the root of the same authority until yesterday.
 func (s *shop) oldRoot() error {
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().AddDate(-9, 0, 0),
-		NotAfter: time.Now().AddDate(0, 0, -1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &s.caKey.PublicKey, s.caKey)
+	t := root(time.Now().AddDate(-9, 0, 0), time.Now().AddDate(0, 0, -1))
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &s.ca.Key.PublicKey, s.ca.Key)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return s.trust(der)
 }
 
 // certify gives both places certificates for a span of time.
@@ -149,24 +153,11 @@ func (s *shop) certify(from, to time.Time) error {
 }
 
 func (s *shop) certifyOne(cert *atomic.Pointer[tls.Certificate], name string, from, to time.Time) error {
-	der, key, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, s.ca, s.caKey)
+	own, err := s.ca.TrySign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	if err == nil {
-		cert.Store(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})
+		pair := own.TLS()
+		cert.Store(&pair)
 	}
 	return err
-}
-
-// sign makes a certificate, signed by itself if there is no parent.
-func sign(t, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	t.SerialNumber = big.NewInt(time.Now().UnixNano())
-	if parent == nil {
-		parent, parentKey = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, parentKey)
-	return der, key, err
 }

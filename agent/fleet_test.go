@@ -5,14 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"posdx/agent/report"
+	"posdx/housetest"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -20,25 +17,7 @@ import (
 // TestFleetCommandsOverMosquitto sends every command through a real broker to a whole daemon, a knowledge pack of real
 // size among them.
 func TestFleetCommandsOverMosquitto(t *testing.T) {
-	if _, err := exec.LookPath("mosquitto"); err != nil {
-		t.Skip("no mosquitto: install the Debian package mosquitto")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\nuser root\n", port), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	broker := exec.CommandContext(t.Context(), "mosquitto", "-c", conf)
-	if err := broker.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { broker.Process.Kill(); broker.Wait() })
-	url := fmt.Sprintf("tcp://127.0.0.1:%d", port)
+	url := housetest.NewMosquitto(t, "allow_anonymous true\n").URL()
 
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {

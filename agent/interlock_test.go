@@ -1,16 +1,13 @@
 package main
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
-
 	"posdx/agent/report"
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 func TestInterlock(t *testing.T) {
@@ -53,29 +50,12 @@ func TestInterlock(t *testing.T) {
 
 // TestReset restarts a modem of a running daemon: never before the payment application has said that all is settled.
 func TestReset(t *testing.T) {
-	far, near, err := pty.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
+	far, path := housetest.TTY(t)
 	heard := make(chan string, 16)
-	go func() {
-		b := make([]byte, 256)
-		for {
-			n, err := far.Read(b)
-			if errors.Is(err, unix.EIO) { // nobody has the port open
-				time.Sleep(time.Millisecond)
-				continue
-			}
-			if err != nil {
-				return
-			}
-			heard <- string(b[:n])
-			far.WriteString("\r\nOK\r\n")
-		}
-	}()
-	path := near.Name()
-	near.Close()
+	go housetest.Hear(far, func(b []byte) {
+		heard <- string(b)
+		far.WriteString("\r\nOK\r\n")
+	})
 	dir := t.TempDir()
 	conf := func(more string) string {
 		return configured(t, dir, "[[modem]]\nname = \"modem0\"\nport = \""+path+"\"\n"+more)

@@ -16,6 +16,7 @@ import (
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // TestKilledAtRandom kills the daemon with signal 9 while codes are reported, twelve times, with POSDX_LONG a hundred.
@@ -49,9 +50,9 @@ func TestKilledAtRandom(t *testing.T) {
 	for i := range deaths + 1 {
 		said := &relayTalk{}
 		daemon := posdx(t, said, "run", "--config", config)
-		waitFor(t, "the hook listens", func() bool { return said.count("hook listens") > 0 })
+		housetest.Until(t, "the hook listens", func() bool { return said.count("hook listens") > 0 })
 		if i == deaths {
-			waitFor(t, "what was cut off is ended", func() bool { return len(pending(t, state)) == 0 && ended(t, state, promised) })
+			housetest.Until(t, "what was cut off is ended", func() bool { return len(pending(t, state)) == 0 && ended(t, state, promised) })
 			daemon.Process.Signal(syscall.SIGTERM)
 			if err := daemon.Wait(); err != nil {
 				t.Errorf("the last start: %v\n%s", err, said)

@@ -80,7 +80,8 @@ host = "status.example"
 port = %s
 [app]
 process = "payapp"
-`, dir, dir+"/reader", dir+"/modem", dir+"/pinpad", dir+"/printer", resolver.LocalAddr(), port, port)))
+certificates = [%q]
+`, dir, dir+"/reader", dir+"/modem", dir+"/pinpad", dir+"/printer", resolver.LocalAddr(), port, port, dir)))
 	if err != nil {
 		t.Fatal(err)
 	}

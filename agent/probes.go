@@ -12,6 +12,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/stamp"
+	"posdx/drivers/board"
 	"posdx/drivers/reader"
 )
 
@@ -20,8 +21,13 @@ type senses struct {
 	probes  []probe.Probe
 	metered func() bool
 	failed  func() // takes in that a device failed
+	net     *probe.Network
 	tasks   []task
+	starts  func(since time.Time) int // of the machine; nil where they are not counted
 }
+
+// wallClock is the machine's clock. Nothing but a test of days that software stumbles over sets another.
+var wallClock = time.Now
 
 // cellular is the kind of interface whose bytes cost money unless the configuration says otherwise.
 const cellular = "cellular"
@@ -45,18 +51,18 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	board := probe.BoardConfig{Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
-	if len(board.Paths) == 0 {
-		board.Paths = []string{c.StateDir}
+	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
+	if len(bc.Paths) == 0 {
+		bc.Paths = []string{c.StateDir}
 	}
 	if stateDir != "" {
 		var err error
-		if board.Boots, err = probe.NoteBoot(board.Root, filepath.Join(stateDir, "boots"), time.Now()); err != nil {
+		if bc.Boots, err = probe.NoteBoot(bc.Root, filepath.Join(stateDir, "boots"), time.Now()); err != nil {
 			log.Warn("the count of restarts begins anew", "err", err)
 		}
 	}
-	metal := probe.NewBoard(board)
-	s := senses{metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
+	metal := probe.NewBoard(bc)
+	s := senses{net: net, starts: startsOf(bc.Boots), metered: net.Metered, failed: metal.DeviceFailed, tasks: []task{
 		{"network", net.Run},
 		{"kernel log", func(ctx context.Context) error {
 			err := metal.Run(ctx)
@@ -69,6 +75,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 	}}
 	s.probes = append(s.probes, net.Probes()...)
 	s.probes = append(s.probes, metal.Probes()...)
+	s.probes = append(s.probes, probe.Certificates(certificates(c), nil)...)
 	for _, m := range orNone(c.Modem) {
 		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp, Sys: os.DirFS("/sys")})...)
 	}
@@ -93,6 +100,32 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		probe.Process(os.DirFS("/proc"), c.App.Process, metal.AppCrashes),
 	)
 	return s, nil
+}
+
+func startsOf(b board.Boots) func(time.Time) int {
+	if len(b) == 0 {
+		return nil
+	}
+	return func(since time.Time) int { return b.Since(since, time.Now()) }
+}
+
+// certificates are those that lie on this terminal, as far as the configuration names them.
+func certificates(c config) (list []probe.CertificateFile) {
+	for i, p := range c.App.Certificates {
+		list = append(list, probe.CertificateFile{Name: fmt.Sprintf("app.certificates[%d]", i), Path: p, Use: probe.UseOwn})
+	}
+	if c.Broker.Cert != "" {
+		list = append(list, probe.CertificateFile{Name: "broker.cert", Path: c.Broker.Cert, Use: probe.UseFleet})
+	}
+	for i, t := range c.Target {
+		if t.CA != "" {
+			list = append(list, probe.CertificateFile{Name: fmt.Sprintf("target[%d].ca", i), Path: t.CA, Use: probe.UseTrust})
+		}
+	}
+	if c.Broker.CA != "" {
+		list = append(list, probe.CertificateFile{Name: "broker.ca", Path: c.Broker.CA, Use: probe.UseFleet})
+	}
+	return list
 }
 
 func pinpad(p conf.Port) ([]probe.Probe, error) {

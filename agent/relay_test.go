@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/housetest"
 )
 
 // commandVar holds the arguments of a command that this test binary, started again, runs as posdx would.
@@ -72,15 +73,6 @@ func (s *relayTalk) String() string {
 	return s.b.String()
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // TestPaymentsDoNotNoticeThatTheDaemonDies kills the daemon with signal 9 in the middle of what passes, ten times, with
 // POSDX_LONG a hundred: not a byte is lost or changed in either direction, and the daemon that lives hears a code.
 func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
@@ -119,7 +111,7 @@ func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
 			t.Errorf("the relay: %v\n%s", err, said)
 		}
 	}()
-	waitFor(t, "the line is relayed", func() bool { return said.count("port is relayed") == 1 })
+	housetest.Until(t, "the line is relayed", func() bool { return said.count("port is relayed") == 1 })
 	app, err := os.OpenFile(link, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +130,7 @@ func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
 		daemonSaid = &relayTalk{}
 		before := said.count("what passes is heard")
 		daemon = posdx(t, daemonSaid, "run", "--config", config)
-		waitFor(t, "the daemon hears", func() bool { return said.count("what passes is heard") > before })
+		housetest.Until(t, "the daemon hears", func() bool { return said.count("what passes is heard") > before })
 		if i == deaths {
 			break
 		}
@@ -148,7 +140,7 @@ func TestPaymentsDoNotNoticeThatTheDaemonDies(t *testing.T) {
 		daemon.Process.Kill()
 		daemon.Wait()
 		os.Remove(dir + "/lives.json") // so many crashes in a row would make it start later, and not listen
-		waitFor(t, "its death is noticed by the copies alone", func() bool { return said.count("nobody hears") > before })
+		housetest.Until(t, "its death is noticed by the copies alone", func() bool { return said.count("nobody hears") > before })
 	}
 	stop.Store(true)
 	both.Wait()

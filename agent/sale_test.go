@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -11,15 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
-
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 // A mute is a device that counts what it is sent and says nothing.
@@ -30,27 +27,9 @@ type mute struct {
 
 func newMute(t *testing.T) *mute {
 	t.Helper()
-	far, near, err := pty.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { far.Close() })
-	m := &mute{port: near.Name()}
-	near.Close()
-	go func() {
-		b := make([]byte, 256)
-		for {
-			n, err := far.Read(b)
-			if errors.Is(err, unix.EIO) { // nobody has the port open
-				time.Sleep(time.Millisecond)
-				continue
-			}
-			if err != nil {
-				return
-			}
-			m.heard.Add(int64(n))
-		}
-	}()
+	far, port := housetest.TTY(t)
+	m := &mute{port: port}
+	go housetest.Hear(far, func(b []byte) { m.heard.Add(int64(len(b))) })
 	return m
 }
 

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -23,10 +22,12 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // drainWait is how long everything may take to arrive once the faults are over: the fleet's ack is waited for a minute
@@ -41,9 +42,6 @@ func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("POSDX_SOAK"))
 	if err != nil {
 		t.Skip("only by make soak and make soak-short, which set POSDX_SOAK to a duration")
-	}
-	if _, err := exec.LookPath("mosquitto"); err != nil {
-		t.Skip("no mosquitto: install the Debian package mosquitto")
 	}
 	seed := rand.Uint64()
 	if v, err := strconv.ParseUint(os.Getenv("POSDX_SOAK_SEED"), 10, 64); err == nil {
@@ -67,9 +65,7 @@ type soak struct {
 	d     *daemon
 	stop  func() error
 
-	broker *exec.Cmd
-	conf   string
-	port   string
+	broker *housetest.Mosquitto
 	way    *way // of the daemon to the broker
 
 	base          map[string]int64 // usage when all was calm
@@ -115,18 +111,9 @@ func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.line.pull)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, s.port, _ = net.SplitHostPort(l.Addr().String())
-	l.Close()
-	s.conf = filepath.Join(run, "mosquitto.conf")
-	os.WriteFile(s.conf, []byte("listener "+s.port+" 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 0\n"), 0o600)
-	s.startBroker()
-	t.Cleanup(s.killBroker)
-	s.way = newWay(t, "127.0.0.1:"+s.port)
-	s.fleet = newSoakFleet(t, "tcp://127.0.0.1:"+s.port)
+	s.broker = housetest.NewMosquitto(t, "allow_anonymous true\npersistence false\nmax_queued_messages 0\n")
+	s.way = newWay(t, "127.0.0.1:"+s.broker.Port)
+	s.fleet = newSoakFleet(t, s.broker.URL())
 
 	bytes := 32 << 20
 	if small {
@@ -184,29 +171,6 @@ func (s *soak) eventually(what string, ok func() bool) {
 	s.fleet.mu.Lock()
 	defer s.fleet.mu.Unlock()
 	s.t.Logf("%d kept; the fleet is at %v; uplink %+v", kept, s.fleet.upTo, s.d.up.(fleetSession).Counters())
-}
-
-func (s *soak) startBroker() {
-	s.broker = exec.Command("mosquitto", "-c", s.conf)
-	if err := s.broker.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	for range 100 { // or whoever is told that it is back comes too early
-		if c, err := net.Dial("tcp", "127.0.0.1:"+s.port); err == nil {
-			c.Close()
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	s.t.Error("mosquitto does not listen")
-}
-
-func (s *soak) killBroker() {
-	if s.broker != nil {
-		s.broker.Process.Kill()
-		s.broker.Wait()
-		s.broker = nil
-	}
 }
 
 // code hands in a code of its own kind and notes what the daemon promised.
@@ -300,11 +264,11 @@ func (s *soak) faults(length time.Duration) {
 		}
 		switch s.rnd.IntN(9) {
 		case 0:
-			if s.broker == nil {
+			if !s.broker.Running() {
 				continue
 			}
-			s.killBroker()
-			later("broker killed", func() { s.startBroker(); up.Kick() })
+			s.broker.Kill()
+			later("broker killed", func() { s.broker.Start(); up.Kick() })
 		case 1:
 			s.done["hook flooded"]++
 			s.flood()
@@ -370,8 +334,8 @@ func (s *soak) check() {
 	s.awaited.Wait()
 	// What the broker took while the fleet was away is sent again in a new session, and that one finds the fleet there.
 	s.way.set(wayShut)
-	s.killBroker()
-	s.startBroker()
+	s.broker.Kill()
+	s.broker.Start()
 	s.eventually("the fleet is back", s.fleet.there)
 	s.way.set(wayGood)
 	s.logLine() // how far a log was read, which a full disk did not take, is written with the next line
@@ -400,7 +364,7 @@ func (s *soak) check() {
 	if err := s.stop(); err != nil {
 		t.Errorf("the daemon: %v", err)
 	}
-	if err := scanFiles(filepath.Join(s.dir, "outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
+	if err := bundle.ScanFiles(filepath.Join(s.dir, "outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
 		t.Error(err)
 	}
 

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc9988c17674d07ac11d91d666b1c7a352906444c509a26da6", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:f48a3dbc450b6b29a0e439d61a7b0255c0e78961a6dbcc03a10086a1294a0377", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -103,6 +103,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Check{Name: "app.process", Fresh: 1800, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "支付应用是否运行", EN: "Whether the payment application runs"}, Touches: "/proc"},
 	Check{Name: "app.session", Fresh: 900, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "签到状态", EN: "Sign-in state"}},
 	Check{Name: "app.version", Fresh: 86400, Depth: "internal", Hook: "payment-app", Title: Text{ZH: "支付应用版本", EN: "Version of the payment application"}},
+	Check{Name: "board.certificates", Fresh: 86400, Depth: "internal", Title: Text{ZH: "终端上的证书", EN: "Certificates on the terminal"}, Touches: "the files that the configuration names as certificates"},
 	Check{Name: "board.clock", Fresh: 3600, Depth: "internal", Hook: "system", Title: Text{ZH: "系统时钟", EN: "System clock"}, Touches: "adjtimex, /sys/class/rtc"},
 	Check{Name: "board.cpu", Fresh: 300, Depth: "internal", Title: Text{ZH: "处理器负载", EN: "Processor load"}, Touches: "/proc/loadavg, pressure"},
 	Check{Name: "board.flash", Fresh: 86400, Depth: "internal", Title: Text{ZH: "存储芯片寿命", EN: "Wear of the flash memory"}, Touches: "/sys/block, /sys/class/ubi, mtd, mmc_host; /proc/self/mountinfo"},
@@ -144,12 +145,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Check{Name: "txn.history", Fresh: 600, Depth: "internal", Title: Text{ZH: "近期交易成败", EN: "Recent payments, good and bad"}},
 }, Facts: []Fact{
 	Fact{Check: "app.config", Name: "apn_ok", Type: "bool", Hook: true},
-	Fact{Check: "app.config", Name: "changed_since_approval", Type: "list", Words: list5cb500b3, Hook: true},
+	Fact{Check: "app.config", Name: "changed_since_approval", Type: "list", Words: list4cc2eafc, Hook: true},
 	Fact{Check: "app.config", Name: "client_cert_days_left", Type: "int", Unit: "days", Low: -100000, High: 100000, Hook: true},
 	Fact{Check: "app.config", Name: "client_cert_refused", Type: "bool", Hook: true},
 	Fact{Check: "app.config", Name: "host_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.config", Name: "merchant_id_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.config", Name: "phone_ok", Type: "bool", Hook: true},
+	Fact{Check: "app.config", Name: "public_address", Type: "name", Display: true, Hook: true, Why: "an address proves nothing; that it is another than at the last approval does"},
 	Fact{Check: "app.config", Name: "terminal_id_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.config", Name: "tpdu_ok", Type: "bool", Hook: true},
 	Fact{Check: "app.journal", Name: "pending_reversals", Type: "int", Unit: "count", High: 1e+06, Hook: true},
@@ -169,11 +171,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "app.version", Name: "expected", Type: "name", Hook: true},
 	Fact{Check: "app.version", Name: "installed", Type: "name", Hook: true},
 	Fact{Check: "app.version", Name: "updated_age_s", Type: "float", Unit: "s", High: 1e+10, Hook: true},
+	Fact{Check: "board.certificates", Name: "certificates", Type: "int", Unit: "count", High: 100000, Display: true, Why: "how many the file holds; the one that ends first is judged"},
+	Fact{Check: "board.certificates", Name: "days_left", Type: "int", Unit: "days", Low: -100000, High: 100000},
+	Fact{Check: "board.certificates", Name: "name", Type: "text", Display: true, Why: "names the file for whoever renews it"},
+	Fact{Check: "board.certificates", Name: "purpose", Type: "word", Words: liste388e908},
+	Fact{Check: "board.certificates", Name: "unreadable", Type: "int", Unit: "count", High: 100000, Display: true, Why: "a file that is no certificate is for whoever configures the paths"},
 	Fact{Check: "board.clock", Name: "before_build", Type: "bool"},
 	Fact{Check: "board.clock", Name: "offset_s", Type: "float", Unit: "s", Low: -1e+10, High: 1e+10, Hook: true},
 	Fact{Check: "board.clock", Name: "rtc_cell_flat", Type: "bool"},
 	Fact{Check: "board.clock", Name: "source", Type: "word", Words: list8a31e2dd, Display: true, Why: "trusted is the judgement of the source"},
 	Fact{Check: "board.clock", Name: "trusted", Type: "bool"},
+	Fact{Check: "board.clock", Name: "turn", Type: "word", Words: list25340f75},
+	Fact{Check: "board.clock", Name: "turn_age_s", Type: "float", Unit: "s", High: 1e+10},
 	Fact{Check: "board.cpu", Name: "load1", Type: "float", High: 1e+06},
 	Fact{Check: "board.cpu", Name: "pressure_avg10", Type: "float", Unit: "pct", High: 100},
 	Fact{Check: "board.cpu", Name: "processors", Type: "int", Unit: "count", Low: 1, High: 4096},
@@ -224,6 +233,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "modem.bearer", Name: "attached", Type: "bool"},
 	Fact{Check: "modem.bearer", Name: "cause", Type: "cause"},
 	Fact{Check: "modem.bearer", Name: "context_active", Type: "bool"},
+	Fact{Check: "modem.bearer", Name: "family", Type: "word", Words: list0c0e3545},
 	Fact{Check: "modem.bearer", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
 	Fact{Check: "modem.line", Name: "outcome", Type: "word", Words: list3df0a747},
 	Fact{Check: "modem.line", Name: "via", Type: "name", Display: true, Why: "as modem.port's"},
@@ -233,6 +243,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "modem.port", Name: "outcome", Type: "word", Words: listda249a01},
 	Fact{Check: "modem.port", Name: "unanswered", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "modem.port", Name: "via", Type: "name", Display: true, Why: "who was asked instead of the modem"},
+	Fact{Check: "modem.registration", Name: "area", Type: "name", Display: true, Why: "an area proves nothing; that it is another than at the last approval does, in app.config"},
+	Fact{Check: "modem.registration", Name: "best_tech", Type: "word", Words: listd18c9a60},
+	Fact{Check: "modem.registration", Name: "operator", Type: "name"},
 	Fact{Check: "modem.registration", Name: "radio", Type: "word", Words: listd77336e4},
 	Fact{Check: "modem.registration", Name: "state", Type: "word", Words: list5b021091},
 	Fact{Check: "modem.registration", Name: "tech", Type: "word", Words: listd18c9a60, Display: true, Why: "modem.signal carries it for its limits"},
@@ -261,11 +274,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "net.bearer", Name: "changes_1h", Type: "int", Unit: "count", High: 100000},
 	Fact{Check: "net.bearer", Name: "iface", Type: "name", Display: true, Why: "the kind is what counts; the name is for a technician"},
 	Fact{Check: "net.bearer", Name: "watched_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "as net.link's"},
+	Fact{Check: "net.dns", Name: "before_works", Type: "bool"},
 	Fact{Check: "net.dns", Name: "blocked", Type: "bool"},
+	Fact{Check: "net.dns", Name: "elsewhere", Type: "bool", Display: true, Why: "before_works is what it means: a host may move"},
 	Fact{Check: "net.dns", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.dns", Name: "name", Type: "name", Display: true, Why: "names the host in the text"},
 	Fact{Check: "net.dns", Name: "no_address", Type: "bool"},
 	Fact{Check: "net.dns", Name: "outcome", Type: "word", Words: list07a578ef},
+	Fact{Check: "net.dns", Name: "remembered_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "how old the addresses are that were used for want of an answer"},
+	Fact{Check: "net.dns", Name: "resolvers_differ", Type: "bool"},
 	Fact{Check: "net.dns", Name: "resolvers_failed", Type: "int", Unit: "count", High: 100},
 	Fact{Check: "net.dns", Name: "source", Type: "word", Words: listaa89795d},
 	Fact{Check: "net.errors", Name: "crc_errors", Type: "int", Unit: "count", High: 1e+15},
@@ -306,13 +323,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "net.tcp", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.tcp", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.tcp", Name: "retrans", Type: "int", Unit: "count", High: 1000},
+	Fact{Check: "net.tcp", Name: "stopped", Type: "word", Words: list9e08ed0c},
 	Fact{Check: "net.tcp", Name: "target", Type: "name"},
 	Fact{Check: "net.tls", Name: "alert", Type: "int", High: 255, Display: true, Why: "an answer to our hello, which need not be that to the application's"},
+	Fact{Check: "net.tls", Name: "app_hello", Type: "word", Words: list820e953a, Display: true, Why: "how the application begins, as it was seen on the wire"},
+	Fact{Check: "net.tls", Name: "app_hello_fails", Type: "bool"},
 	Fact{Check: "net.tls", Name: "cn_only", Type: "bool", Display: true, Why: "what payment applications use accepts a name in the subject alone; newer libraries do not"},
 	Fact{Check: "net.tls", Name: "days_left", Type: "int", Unit: "days", Low: -100000, High: 100000},
 	Fact{Check: "net.tls", Name: "hello", Type: "word", Words: list820e953a, Display: true, Why: "which form of the first message was answered; for whoever sets up a client"},
+	Fact{Check: "net.tls", Name: "issuer", Type: "word", Words: listbfc36626},
 	Fact{Check: "net.tls", Name: "large_hello", Type: "word", Words: list9aa69f6a},
-	Fact{Check: "net.tls", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "the handshake's delay is that of the path, which net.path and net.tcp judge"},
+	Fact{Check: "net.tls", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.tls", Name: "old_version", Type: "bool"},
 	Fact{Check: "net.tls", Name: "outcome", Type: "word", Words: listf76dfe9e},
 	Fact{Check: "net.tls", Name: "reset", Type: "bool"},
@@ -387,9 +408,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Fact{Check: "txn.history", Name: "declines_1h", Type: "int", Unit: "count", High: 1e+06, Display: true, Why: "same_code_1h counts those of this code; other declines are other stories"},
 	Fact{Check: "txn.history", Name: "entry_failures", Type: "counts"},
 	Fact{Check: "txn.history", Name: "first_seen_age_s", Type: "float", Unit: "s", High: 1e+10},
+	Fact{Check: "txn.history", Name: "first_try", Type: "word", Words: list968be4ee},
 	Fact{Check: "txn.history", Name: "issuers_same_code_1h", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "last_approval_age_s", Type: "float", Unit: "s", High: 1e+10},
+	Fact{Check: "txn.history", Name: "reached_after", Type: "int", Unit: "count", High: 1e+06},
+	Fact{Check: "txn.history", Name: "restarts_since_approval", Type: "int", Unit: "count", High: 1e+06},
 	Fact{Check: "txn.history", Name: "same_code_1h", Type: "int", Unit: "count", High: 1e+06},
+	Fact{Check: "txn.history", Name: "same_code_since_update", Type: "int", Unit: "count", High: 1e+06},
+	Fact{Check: "txn.history", Name: "tries", Type: "int", Unit: "count", Low: 1, High: 1000},
 }, Limits: []Limit{
 	Limit{Finding: "config.id", Check: "app.config", When: []Cond{
 		Cond{Fact: "terminal_id_ok", Op: "not"},
@@ -409,6 +435,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "config.phone", Check: "app.config", When: []Cond{
 		Cond{Fact: "phone_ok", Op: "not"},
 	}, Full: 1, News: "bad"},
+	Limit{Finding: "place.moved", Check: "app.config", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "cert.client-expired", Check: "app.config", When: []Cond{
 		Cond{Fact: "client_cert_days_left", Op: "le", Number: -1},
 	}, Full: 1, News: "bad"},
@@ -573,10 +602,32 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "ask.signin-fails", Check: "ask.sign-in", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "cert.own-ended", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: lista1582386},
+		Cond{Fact: "days_left", Op: "le", Number: -1},
+	}, Full: 1, News: "bad"},
+	Limit{Finding: "cert.own-ending", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: lista1582386},
+		Cond{Fact: "days_left", Op: "ge"},
+	}, Fact: "days_left", Grades: true, Fair: 90, Poor: 30, Bad: -3.4028234663852886e+38, Full: 7, News: "poor"},
+	Limit{Finding: "cert.root-ended", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
+		Cond{Fact: "days_left", Op: "le", Number: -1},
+	}, Full: 1, News: "poor"},
+	Limit{Finding: "cert.root-ending", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: liste61ab170},
+		Cond{Fact: "days_left", Op: "ge"},
+	}, Fact: "days_left", Grades: true, Fair: 90, Poor: 30, Bad: -3.4028234663852886e+38, Full: 7, News: "poor"},
+	Limit{Finding: "cert.fleet-ending", Check: "board.certificates", When: []Cond{
+		Cond{Fact: "purpose", Op: "eq", Words: listc97403c6},
+	}, Fact: "days_left", Grades: true, Fair: 90, Poor: 30, Bad: -3.4028234663852886e+38, Full: 7, News: "poor"},
 	Limit{Finding: "clock.off", Check: "board.clock", Fact: "offset_abs_s", Poor: 5, Bad: 60, Full: 300, News: "bad"},
 	Limit{Finding: "clock.off", Check: "board.clock", When: []Cond{
 		Cond{Op: "claimed"},
 	}, Full: 0.6, News: "bad"},
+	Limit{Finding: "date.turn", Check: "board.clock", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "clock.wrong", Check: "board.clock", Fact: "offset_abs_s", Poor: 300, Bad: 3600, Full: 3600, News: "bad"},
 	Limit{Finding: "clock.wrong", Check: "board.clock", When: []Cond{
 		Cond{Fact: "before_build", Op: "is"},
@@ -805,6 +856,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "reg.denied", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list6b3f53eb},
 	}, Full: 1, News: "bad"},
+	Limit{Finding: "reg.sunset", Check: "modem.registration", When: []Cond{
+		Cond{Fact: "state", Op: "ne", Words: list93762884},
+	}, Fact: "sunset_days", Poor: 1, News: "bad"},
+	Limit{Finding: "reg.sunset-soon", Check: "modem.registration", When: []Cond{
+		Cond{Fact: "sunset_days", Op: "ge", Number: 1},
+	}, Fact: "sunset_days", Grades: true, Fair: 365, Poor: 180, Bad: -3.4028234663852886e+38, Full: 30, News: "poor"},
 	Limit{Finding: "reg.searching", Check: "modem.registration", When: []Cond{
 		Cond{Fact: "state", Op: "eq", Words: list7c12161e},
 	}, Full: 1, News: "bad", Joined: true},
@@ -911,7 +968,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
-	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
+	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor"},
 	Limit{Finding: "dns.degraded", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "resolvers_failed", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
@@ -920,6 +977,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.no-address", Check: "net.dns", When: []Cond{
 		Cond{Fact: "no_address", Op: "is"},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "dns.misled", Check: "net.dns", When: []Cond{
+		Cond{Fact: "before_works", Op: "is"},
+	}, Full: 1, News: "bad"},
+	Limit{Finding: "dns.differ", Check: "net.dns", When: []Cond{
+		Cond{Fact: "resolvers_differ", Op: "is"},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.pinned", Check: "net.dns", When: []Cond{
 		Cond{Fact: "source", Op: "eq", Words: listaa89795d},
@@ -996,6 +1059,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Cond{Op: "joined"},
 	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "internet.fail-beyond", Check: "net.internet", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "mobile.no-traffic", Check: "net.internet", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "link.down", Check: "net.link", When: []Cond{
@@ -1122,6 +1188,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "tcp.rejected", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.stopped-site", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.stopped-beyond", Check: "net.tcp", When: []Cond{
+		Cond{Fact: "stopped", Op: "eq", Words: list6181f343},
+	}, Full: 1, News: "note"},
 	Limit{Finding: "tcp.both-hosts", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1138,6 +1210,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tcp.unreachable", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.no-family", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.app-alone", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
 	Limit{Finding: "tls.ok", Check: "net.tls", When: []Cond{
@@ -1182,6 +1260,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "tls.unknown-ca", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.issuer-new", Check: "net.tls", When: []Cond{
+		Cond{Fact: "issuer", Op: "eq", Words: liste7f332ec},
+		Cond{Fact: "outcome", Op: "eq", Words: listae24f47d},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.issuer-same", Check: "net.tls", When: []Cond{
+		Cond{Fact: "issuer", Op: "eq", Words: list6bebfcb2},
+		Cond{Fact: "outcome", Op: "eq", Words: listae24f47d},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.app-form", Check: "net.tls", When: []Cond{
+		Cond{Fact: "app_hello_fails", Op: "is"},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.slow", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "tls.both-bad", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1402,6 +1494,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Limit{Finding: "hist.many-issuers", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "hist.restart-no-help", Check: "txn.history", Fact: "restarts_since_approval", Poor: 1, Bad: 3.4028234663852886e+38, Full: 3, News: "note"},
+	Limit{Finding: "hist.first-open", Check: "txn.history", When: []Cond{
+		Cond{Fact: "first_try", Op: "eq", Words: list968be4ee},
+		Cond{Fact: "tries", Op: "ge", Number: 2},
+	}, Full: 1, News: "note"},
 	Limit{Finding: "hist.pin-only-fails", Check: "txn.history", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1476,6 +1573,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "cert.client-expired", News: "bad"},
 	FindingNews{Finding: "cert.client-expiring", News: "poor"},
 	FindingNews{Finding: "cert.client-refused", News: "bad"},
+	FindingNews{Finding: "cert.fleet-ending", News: "poor"},
+	FindingNews{Finding: "cert.own-ended", News: "bad"},
+	FindingNews{Finding: "cert.own-ending", News: "poor"},
+	FindingNews{Finding: "cert.root-ended", News: "poor"},
+	FindingNews{Finding: "cert.root-ending", News: "poor"},
 	FindingNews{Finding: "changed.app", News: "note"},
 	FindingNews{Finding: "changed.cert", News: "note"},
 	FindingNews{Finding: "changed.host", News: "note"},
@@ -1500,11 +1602,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "connect.unused", News: "note"},
 	FindingNews{Finding: "cpu.high", News: "bad"},
 	FindingNews{Finding: "cpu.raised", News: "poor"},
+	FindingNews{Finding: "date.turn", News: "bad"},
 	FindingNews{Finding: "dns.blocked", News: "note"},
 	FindingNews{Finding: "dns.degraded", News: "poor"},
+	FindingNews{Finding: "dns.differ", News: "note"},
 	FindingNews{Finding: "dns.fail", News: "bad"},
 	FindingNews{Finding: "dns.fail-all", News: "bad"},
 	FindingNews{Finding: "dns.fail-beyond", News: "bad"},
+	FindingNews{Finding: "dns.misled", News: "bad"},
 	FindingNews{Finding: "dns.no-address", News: "note"},
 	FindingNews{Finding: "dns.ok", News: "good"},
 	FindingNews{Finding: "dns.only-host", News: "bad"},
@@ -1535,6 +1640,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "hist.all-fail-local", News: "bad"},
 	FindingNews{Finding: "hist.entry-only", News: "bad"},
 	FindingNews{Finding: "hist.few-unread", News: "good"},
+	FindingNews{Finding: "hist.first-open", News: "note"},
 	FindingNews{Finding: "hist.many-cards", News: "bad"},
 	FindingNews{Finding: "hist.many-cards-local", News: "bad"},
 	FindingNews{Finding: "hist.many-issuers", News: "bad"},
@@ -1548,6 +1654,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "hist.one-sale", News: "good"},
 	FindingNews{Finding: "hist.others-ok", News: "good"},
 	FindingNews{Finding: "hist.pin-only-fails", News: "bad"},
+	FindingNews{Finding: "hist.restart-no-help", News: "note"},
 	FindingNews{Finding: "hist.worked-before", News: "good"},
 	FindingNews{Finding: "internet.fail", News: "bad"},
 	FindingNews{Finding: "internet.fail-beyond", News: "bad"},
@@ -1586,6 +1693,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "load.ok", News: "good"},
 	FindingNews{Finding: "memory.low", News: "bad"},
 	FindingNews{Finding: "memory.tight", News: "poor"},
+	FindingNews{Finding: "mobile.no-traffic", News: "bad"},
 	FindingNews{Finding: "modem.garbled", News: "bad"},
 	FindingNews{Finding: "modem.gone", News: "bad"},
 	FindingNews{Finding: "modem.ok", News: "good"},
@@ -1616,6 +1724,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "phone.thin", News: "poor"},
 	FindingNews{Finding: "pinpad.bad", News: "bad"},
 	FindingNews{Finding: "pinpad.ok", News: "good"},
+	FindingNews{Finding: "place.moved", News: "bad"},
 	FindingNews{Finding: "power.bad", News: "bad"},
 	FindingNews{Finding: "power.battery", News: "bad"},
 	FindingNews{Finding: "power.battery-sick", News: "bad"},
@@ -1649,6 +1758,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "reg.ok", News: "good"},
 	FindingNews{Finding: "reg.searching", News: "bad"},
 	FindingNews{Finding: "reg.searching-good", News: "bad"},
+	FindingNews{Finding: "reg.sunset", News: "bad"},
+	FindingNews{Finding: "reg.sunset-soon", News: "poor"},
 	FindingNews{Finding: "sent.silent", News: "bad"},
 	FindingNews{Finding: "session.alone", News: "bad"},
 	FindingNews{Finding: "session.fresh", News: "note"},
@@ -1671,9 +1782,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "storage.ok", News: "good"},
 	FindingNews{Finding: "storage.ro", News: "bad"},
 	FindingNews{Finding: "storage.tight", News: "poor"},
+	FindingNews{Finding: "tcp.app-alone", News: "bad"},
 	FindingNews{Finding: "tcp.backup-ok", News: "good"},
 	FindingNews{Finding: "tcp.both-hosts", News: "bad"},
 	FindingNews{Finding: "tcp.host-alone", News: "bad"},
+	FindingNews{Finding: "tcp.no-family", News: "bad"},
 	FindingNews{Finding: "tcp.ok", News: "good"},
 	FindingNews{Finding: "tcp.other-bearer", News: "bad"},
 	FindingNews{Finding: "tcp.other-bearer-outage", News: "bad"},
@@ -1684,9 +1797,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "tcp.rejected", News: "bad"},
 	FindingNews{Finding: "tcp.reset", News: "bad"},
 	FindingNews{Finding: "tcp.slow", News: "poor"},
+	FindingNews{Finding: "tcp.stopped-beyond", News: "note"},
+	FindingNews{Finding: "tcp.stopped-site", News: "bad"},
 	FindingNews{Finding: "tcp.syn-lost", News: "poor"},
 	FindingNews{Finding: "tcp.timeout", News: "bad"},
 	FindingNews{Finding: "tcp.unreachable", News: "bad"},
+	FindingNews{Finding: "tls.app-form", News: "note"},
 	FindingNews{Finding: "tls.both-bad", News: "bad"},
 	FindingNews{Finding: "tls.both-dates", News: "bad"},
 	FindingNews{Finding: "tls.broken", News: "bad"},
@@ -1694,6 +1810,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "tls.elsewhere-dates", News: "bad"},
 	FindingNews{Finding: "tls.expired", News: "bad"},
 	FindingNews{Finding: "tls.expiring", News: "poor"},
+	FindingNews{Finding: "tls.issuer-new", News: "note"},
+	FindingNews{Finding: "tls.issuer-same", News: "note"},
 	FindingNews{Finding: "tls.large-hello", News: "note"},
 	FindingNews{Finding: "tls.name", News: "bad"},
 	FindingNews{Finding: "tls.not-yet-valid", News: "bad"},
@@ -1702,6 +1820,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	FindingNews{Finding: "tls.others-ok", News: "good"},
 	FindingNews{Finding: "tls.reset", News: "note"},
 	FindingNews{Finding: "tls.root-expired", News: "bad"},
+	FindingNews{Finding: "tls.slow", News: "poor"},
 	FindingNews{Finding: "tls.timeout", News: "bad"},
 	FindingNews{Finding: "tls.unknown-ca", News: "bad"},
 	FindingNews{Finding: "usb.disconnects", News: "bad"},
@@ -2983,9 +3102,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "apn", Text: Text{ZH: "APN设置", EN: "APN"}},
 	Word{Kind: "fact", ID: "app_version", Text: Text{ZH: "程序版本", EN: "program version"}},
 	Word{Kind: "fact", ID: "application", Text: Text{ZH: "支付应用", EN: "the application"}},
+	Word{Kind: "fact", ID: "area", Text: Text{ZH: "位置区", EN: "area of the mobile network"}},
 	Word{Kind: "fact", ID: "battery", Text: Text{ZH: "电池", EN: "battery"}},
+	Word{Kind: "fact", ID: "beyond", Text: Text{ZH: "在店外", EN: "beyond the site"}},
 	Word{Kind: "fact", ID: "binary", Text: Text{ZH: "二进制数据", EN: "binary"}},
 	Word{Kind: "fact", ID: "blackhole", Text: Text{ZH: "大包不通", EN: "large packets vanish"}},
+	Word{Kind: "fact", ID: "both", Text: Text{ZH: "IPv4和IPv6", EN: "IPv4 and IPv6"}},
 	Word{Kind: "fact", ID: "busy", Text: Text{ZH: "占线", EN: "busy"}},
 	Word{Kind: "fact", ID: "carrier", Text: Text{ZH: "运营商", EN: "carrier"}},
 	Word{Kind: "fact", ID: "cellular", Text: Text{ZH: "移动网络", EN: "mobile network"}},
@@ -2997,6 +3119,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "control", Text: Text{ZH: "控制字符", EN: "a control character"}},
 	Word{Kind: "fact", ID: "cool", Text: Text{ZH: "偏冷", EN: "cool"}},
 	Word{Kind: "fact", ID: "cover-open", Text: Text{ZH: "盖子开着", EN: "cover open"}},
+	Word{Kind: "fact", ID: "day-366", Text: Text{ZH: "闰年第366天", EN: "day 366 of a leap year"}},
 	Word{Kind: "fact", ID: "dead", Text: Text{ZH: "失效", EN: "dead"}},
 	Word{Kind: "fact", ID: "denied", Text: Text{ZH: "被拒绝", EN: "refused"}},
 	Word{Kind: "fact", ID: "deregistered", Text: Text{ZH: "已退出网络", EN: "told to leave the network"}},
@@ -3009,9 +3132,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "failed", Text: Text{ZH: "没有应答", EN: "failed"}},
 	Word{Kind: "fact", ID: "failure", Text: Text{ZH: "故障", EN: "failure"}},
 	Word{Kind: "fact", ID: "fault", Text: Text{ZH: "故障", EN: "fault"}},
+	Word{Kind: "fact", ID: "fleet", Text: Text{ZH: "管理平台的证书", EN: "for the way to the fleet"}},
 	Word{Kind: "fact", ID: "garbled", Text: Text{ZH: "数据乱", EN: "garbled"}},
+	Word{Kind: "fact", ID: "gateway", Text: Text{ZH: "网关", EN: "router"}},
 	Word{Kind: "fact", ID: "gone", Text: Text{ZH: "不见了", EN: "gone"}},
 	Word{Kind: "fact", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
+	Word{Kind: "fact", ID: "gps-week", Text: Text{ZH: "GPS周数归零", EN: "GPS week rollover"}},
 	Word{Kind: "fact", ID: "home", Text: Text{ZH: "已注册", EN: "registered"}},
 	Word{Kind: "fact", ID: "host", Text: Text{ZH: "主机时间", EN: "the host's time"}},
 	Word{Kind: "fact", ID: "host_address", Text: Text{ZH: "主机地址", EN: "host address"}},
@@ -3023,6 +3149,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "kernel_version", Text: Text{ZH: "系统内核", EN: "kernel"}},
 	Word{Kind: "fact", ID: "large", Text: Text{ZH: "大", EN: "large"}},
 	Word{Kind: "fact", ID: "leaf", Text: Text{ZH: "主机证书", EN: "the host's own"}},
+	Word{Kind: "fact", ID: "leap-day", Text: Text{ZH: "闰日", EN: "leap day"}},
 	Word{Kind: "fact", ID: "letter", Text: Text{ZH: "字母", EN: "a letter"}},
 	Word{Kind: "fact", ID: "mains", Text: Text{ZH: "外接电源", EN: "mains"}},
 	Word{Kind: "fact", ID: "markup", Text: Text{ZH: "标记文本", EN: "markup"}},
@@ -3032,6 +3159,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "model", Text: Text{ZH: "同一型号", EN: "this model"}},
 	Word{Kind: "fact", ID: "mute", Text: Text{ZH: "卡没有反应", EN: "card is mute"}},
 	Word{Kind: "fact", ID: "name-mismatch", Text: Text{ZH: "名字不符", EN: "another name"}},
+	Word{Kind: "fact", ID: "new", Text: Text{ZH: "和以前不同", EN: "another than before"}},
 	Word{Kind: "fact", ID: "no-answer", Text: Text{ZH: "无人接听", EN: "no answer"}},
 	Word{Kind: "fact", ID: "no-carrier", Text: Text{ZH: "没有接通", EN: "no carrier"}},
 	Word{Kind: "fact", ID: "no-dialtone", Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
@@ -3048,6 +3176,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "over-heat", Text: Text{ZH: "过热", EN: "too hot"}},
 	Word{Kind: "fact", ID: "over-voltage", Text: Text{ZH: "电压过高", EN: "over-voltage"}},
 	Word{Kind: "fact", ID: "overheat", Text: Text{ZH: "过热", EN: "too hot"}},
+	Word{Kind: "fact", ID: "own", Text: Text{ZH: "终端自己的证书", EN: "the terminal's own"}},
 	Word{Kind: "fact", ID: "paper-low", Text: Text{ZH: "纸快用完", EN: "paper low"}},
 	Word{Kind: "fact", ID: "parameters", Text: Text{ZH: "参数", EN: "parameters"}},
 	Word{Kind: "fact", ID: "phone_number", Text: Text{ZH: "电话号码", EN: "phone number"}},
@@ -3056,6 +3185,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "ppp", Text: Text{ZH: "拨号", EN: "dial-up"}},
 	Word{Kind: "fact", ID: "present", Text: Text{ZH: "有卡", EN: "card present"}},
 	Word{Kind: "fact", ID: "protocol", Text: Text{ZH: "协议谈不拢", EN: "no common protocol"}},
+	Word{Kind: "fact", ID: "public_address", Text: Text{ZH: "公网地址", EN: "public address"}},
 	Word{Kind: "fact", ID: "puk", Text: Text{ZH: "要PUK码", EN: "wants its PUK"}},
 	Word{Kind: "fact", ID: "reachable", Text: Text{ZH: "有应答", EN: "reachable"}},
 	Word{Kind: "fact", ID: "reader_firmware", Text: Text{ZH: "读卡器固件", EN: "reader firmware"}},
@@ -3067,6 +3197,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "root", Text: Text{ZH: "根证书", EN: "root"}},
 	Word{Kind: "fact", ID: "rtc", Text: Text{ZH: "时钟芯片", EN: "clock chip"}},
 	Word{Kind: "fact", ID: "sales", Text: Text{ZH: "从交易看", EN: "from sales"}},
+	Word{Kind: "fact", ID: "same", Text: Text{ZH: "和以前一样", EN: "the same as before"}},
 	Word{Kind: "fact", ID: "searching", Text: Text{ZH: "正在搜索", EN: "searching"}},
 	Word{Kind: "fact", ID: "servfail", Text: Text{ZH: "域名服务器出错", EN: "the resolver failed"}},
 	Word{Kind: "fact", ID: "sign", Text: Text{ZH: "符号", EN: "a sign"}},
@@ -3078,17 +3209,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Word{Kind: "fact", ID: "swallowed", Text: Text{ZH: "被吞掉", EN: "swallowed"}},
 	Word{Kind: "fact", ID: "tamper", Text: Text{ZH: "被拆过", EN: "tampered"}},
 	Word{Kind: "fact", ID: "terminal_id", Text: Text{ZH: "终端号", EN: "terminal number"}},
+	Word{Kind: "fact", ID: "time-2038", Text: Text{ZH: "2038年时间溢出", EN: "end of 32-bit time"}},
 	Word{Kind: "fact", ID: "timeout", Text: Text{ZH: "超时", EN: "timeout"}},
 	Word{Kind: "fact", ID: "tlcp", Text: Text{ZH: "国密TLCP", EN: "TLCP"}},
 	Word{Kind: "fact", ID: "tpdu", Text: Text{ZH: "TPDU号", EN: "TPDU"}},
+	Word{Kind: "fact", ID: "trust", Text: Text{ZH: "终端信任的根证书", EN: "trusted root"}},
 	Word{Kind: "fact", ID: "unknown", Text: Text{ZH: "不清楚", EN: "unknown"}},
 	Word{Kind: "fact", ID: "unknown-ca", Text: Text{ZH: "签发者不被信任", EN: "issuer not trusted"}},
 	Word{Kind: "fact", ID: "unreachable", Text: Text{ZH: "没有路", EN: "no route"}},
 	Word{Kind: "fact", ID: "unspecified", Text: Text{ZH: "有故障", EN: "a fault it does not name"}},
 	Word{Kind: "fact", ID: "urgent", Text: Text{ZH: "到了寿命", EN: "at its end"}},
+	Word{Kind: "fact", ID: "v4", Text: Text{ZH: "IPv4地址", EN: "IPv4"}},
+	Word{Kind: "fact", ID: "v6", Text: Text{ZH: "IPv6地址", EN: "IPv6"}},
 	Word{Kind: "fact", ID: "warm", Text: Text{ZH: "偏热", EN: "warm"}},
 	Word{Kind: "fact", ID: "warning", Text: Text{ZH: "快到寿命", EN: "nears its end"}},
 	Word{Kind: "fact", ID: "wifi", Text: Text{ZH: "Wi-Fi无线网", EN: "Wi-Fi"}},
+	Word{Kind: "fact", ID: "year-change", Text: Text{ZH: "跨年", EN: "change of the year"}},
 	Word{Kind: "fact", ID: "zero", Text: Text{ZH: "零字节", EN: "zero bytes"}},
 	Word{Kind: "level", ID: "bad", Text: Text{ZH: "很差", EN: "bad"}},
 	Word{Kind: "level", ID: "fair", Text: Text{ZH: "一般", EN: "fair"}},
@@ -3323,6 +3459,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Step{Text: Text{ZH: "要PIN或PUK码，或仍不认卡：找服务商，报终端号和SIM卡号，由技术人员解锁或更换SIM；不要自己试码。", EN: "If it asks for a PIN or PUK, or is still not seen: call the service provider with terminal and SIM number; a technician unlocks or replaces it. Do not try codes."}},
 		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
 	}, Remedies: list7e84e8c4},
+	Cause{ID: "modem.sunset", Segment: "modem", Act: "technician", Visit: true, Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "运营商已关停终端用的这一代移动网络", EN: "The carrier has switched off the generation of network that this modem needs"}, Steps: []Step{
+		Step{Text: Text{ZH: "打服务商电话，报终端号，说“本地运营商已关停这一代移动网络”，请他们换支持新网络的模块或终端。", EN: "Call the service provider, give the terminal number, and say: the carrier has switched off this generation of network; a modem or terminal for the newer one is needed."}},
+		Step{Text: Text{ZH: "在此之前改用网线或Wi-Fi收款。", EN: "Until then use a network cable or Wi-Fi."}},
+		Step{Text: Text{ZH: "不用重启，也不用换SIM卡或天线。", EN: "Do not restart, and change neither SIM nor antenna."}},
+	}, Remedies: listb324db00},
 	Cause{ID: "none", Segment: "unknown", Act: "none", Title: Text{ZH: "交易成功，没有故障", EN: "Success, nothing is wrong"}, Steps: []Step{
 		Step{Text: Text{ZH: "什么都不用做。", EN: "Nothing to do."}},
 	}},
@@ -3376,6 +3517,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Step{Text: Text{ZH: "重启终端一次。", EN: "Restart the terminal once."}},
 		Step{Text: Text{ZH: "再次退出就找服务商，报终端号、时间和应用版本，由技术人员处理。", EN: "If it crashes again, call the service provider with terminal number, time and application version."}},
 	}, Remedies: list8d0508bf},
+	Cause{ID: "terminal.app-network", Segment: "terminal", Act: "technician", Stages: listc3bbd856, Writers: listce05eff4, Title: Text{ZH: "只有支付应用连不上主机，终端本身能连上", EN: "Only the payment application cannot connect, the terminal itself can"}, Steps: []Step{
+		Step{Text: Text{ZH: "打服务商电话，报终端号，说“终端能连上主机，支付应用连不上”，请他们核对应用里的主机地址、端口、证书和代理。", EN: "Call the service provider, give the terminal number, and say: the terminal reaches the host, the application does not; compare address, port, certificate and proxy in the application."}},
+		Step{Text: Text{ZH: "如果刚更新过，请他们退回上一版本。", EN: "If it was updated lately, have them go back to the last version."}},
+		Step{Text: Text{ZH: "不用找运营商和收单机构，线路和主机都是通的。", EN: "Do not call carrier or acquirer: line and host work."}},
+	}, Remedies: list4b347882},
 	Cause{ID: "terminal.app-old", Segment: "terminal", Act: "technician", Stages: listaa967c99, Writers: list3e3a31e6, Title: Text{ZH: "支付应用版本过旧，或更新后出现问题", EN: "The payment application is too old, or broke with an update"}, Steps: []Step{
 		Step{Text: Text{ZH: "找服务商，报终端号和应用版本，请技术人员远程升级或退回上一版本。", EN: "Call the service provider with terminal number and application version, for an update or a return to the last version."}},
 		Step{Text: Text{ZH: "升级后签到，再试一笔。", EN: "Then sign in and try one payment."}, When: list12d08bdb},
@@ -3393,6 +3539,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Step{Text: Text{ZH: "找服务商，报应答码、终端号，请技术人员核对主机地址、终端号、商户号、TPDU和APN。", EN: "Call the service provider with the code and terminal number; a technician compares host address, terminal number, merchant number, TPDU and APN."}},
 		Step{Text: Text{ZH: "重新下载参数并签到，再试一笔。", EN: "Download the parameters again, sign in and try one payment."}, When: list12d08bdb},
 	}, Remedies: liste968418c},
+	Cause{ID: "terminal.date-bug", Segment: "terminal", Act: "technician", Stages: listaa967c99, Title: Text{ZH: "终端软件过不了某个日期（跨年、闰日、周数归零）", EN: "The terminal's software stumbles over a date (year change, leap day, week rollover)"}, Steps: []Step{
+		Step{Text: Text{ZH: "打服务商电话，报终端号、应用版本和开始出错的时间，请他们核对软件对这个日期的处理并远程升级。", EN: "Call the service provider with terminal number, application version and the time it began: does the software stumble over this date? An update mends it."}},
+		Step{Text: Text{ZH: "不用重启，也不要改系统日期：改日期会使证书和密钥失效。", EN: "Do not restart, and do not set the date back: certificates and keys would fail."}},
+	}, Remedies: liste656e9ac},
 	Cause{ID: "terminal.heat", Segment: "terminal", Act: "technician", Stages: lista0d600b9, Writers: listce05eff4, Title: Text{ZH: "终端过热", EN: "The terminal is too hot"}, Steps: []Step{
 		Step{Text: Text{ZH: "把终端移到通风处，避开阳光和热源，等它降温。", EN: "Move the terminal to an airy place away from sun and heat and let it cool."}},
 		Step{Text: Text{ZH: "仍过热就找服务商，报终端号，由技术人员检查。", EN: "If it stays hot, call the service provider with the terminal number for a check."}},
@@ -3408,6 +3558,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Step{Text: Text{ZH: "找服务商上门重灌主密钥，并核对密钥索引和算法。", EN: "A technician must reload the master key on site and check key index and algorithm."}, When: list122fb9db},
 		Step{Text: Text{ZH: "报修时说明：应答码、终端号、时间、签到是否成功。", EN: "When calling, give the code, the terminal number, the time and whether sign-in worked."}},
 	}, Remedies: lista4a757e8},
+	Cause{ID: "terminal.moved", Segment: "terminal", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端换了地方，中心按一机一地的规则拒绝", EN: "The terminal has been moved, and a rule of one place a terminal declines it"}, Steps: []Step{
+		Step{Text: Text{ZH: "打收单机构客服，报终端号、商户号和现在的地址，请对方更新登记的地点。", EN: "Call the acquirer, give terminal number, merchant number and the address where it stands now, and have the registered place changed."}},
+		Step{Text: Text{ZH: "如果是误拿到别的门店的终端，放回原来的地方再用。", EN: "If it is another shop's terminal, take it back to where it belongs."}},
+		Step{Text: Text{ZH: "不用重启，也不用查网络。", EN: "Do not restart, and do not check the network."}},
+	}, Remedies: listb5d9dc1c},
 	Cause{ID: "terminal.not-registered", Segment: "acquirer", Act: "acquirer", Stages: listcbb9d70e, Writers: list77829af9, Title: Text{ZH: "终端号未登记、已注销或未启用", EN: "The terminal number is not registered, closed or not yet opened"}, Steps: []Step{
 		Step{Text: Text{ZH: "核对终端显示的终端号、商户号与签约单是否一致。", EN: "Compare terminal and merchant number on the screen with the contract."}},
 		Step{Text: Text{ZH: "打收单机构客服，报应答码、终端号、商户号和时间，请对方登记或重新启用。", EN: "Call the acquirer, give the code, terminal number, merchant number and time, and have the terminal registered or opened again."}},
@@ -3467,6 +3622,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Step{Text: Text{ZH: "技术人员可先把终端或路由器的MTU调小。", EN: "A technician can lower the MTU on terminal or router meanwhile."}},
 		Step{Text: Text{ZH: "在此之前用移动网络收款。", EN: "Until then use the mobile network."}},
 	}, Remedies: listba7766b3},
+	Cause{ID: "wan.no-ipv4", Segment: "wan", Act: "technician", Stages: listc3bbd856, Writers: listce05eff4, Title: Text{ZH: "这条网络只有IPv6，而主机要用IPv4才连得上", EN: "The network has IPv6 alone, and the host can be reached by IPv4 alone"}, Steps: []Step{
+		Step{Text: Text{ZH: "打服务商电话，报终端号，说“网络只有IPv6，主机写的是IPv4地址”，请他们把主机改成域名，或向运营商申请双栈APN。", EN: "Call the service provider, give the terminal number, and say: the network has IPv6 alone and the host is set by an IPv4 address; set the host by name, or order an APN with both from the carrier."}},
+		Step{Text: Text{ZH: "不用找收单机构，请求没有离开终端；重启也没有用。", EN: "Do not call the acquirer, nothing left the terminal; a restart changes nothing."}},
+	}, Remedies: list8c5164b6},
+	Cause{ID: "wan.no-traffic", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "移动网络已注册也拨上了，但数据不通", EN: "The mobile network is registered and connected, but no data pass"}, Steps: []Step{
+		Step{Text: Text{ZH: "打运营商客服，报SIM卡号和时间，说“已注册、已拨上，但数据不通”。", EN: "Call the carrier with SIM number and time, and say: registered and connected, but no data pass."}},
+		Step{Text: Text{ZH: "有网线或Wi-Fi就先改用它。", EN: "If there is a network cable or Wi-Fi, use that meanwhile."}},
+		Step{Text: Text{ZH: "重启过一次没有用就不要再重启。", EN: "If one restart did not help, do not restart again."}},
+	}, Remedies: list79310f15},
 	Cause{ID: "wan.outage", Segment: "wan", Act: "carrier", Stages: list425c30cf, Writers: listce05eff4, Title: Text{ZH: "外网中断：路由器正常，再往外不通", EN: "The internet line is down: the router works, nothing beyond it does"}, Steps: []Step{
 		Step{Text: Text{ZH: "看路由器的外网灯，路由器重启一次，等两分钟。", EN: "Look at the router's internet light, restart the router once and wait two minutes."}},
 		Step{Text: Text{ZH: "仍不通就打宽带运营商报障，报宽带账号和时间。", EN: "If it stays down, report it to the internet carrier with the account number and the time."}},
@@ -3492,9 +3656,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Coverage{ID: "C1", What: Text{ZH: "与银行或平台通讯失败", EN: "Communication with bank or platform failed"}, Seeds: lista6d725c5, Causes: list366e14b5, Checks: list5f331649, Remedies: listb45a7fa3},
 	Coverage{ID: "C2", What: Text{ZH: "信号弱或不稳", EN: "Weak or unstable signal"}, Seeds: liste5e1aa1e, Causes: listb6ee3967, Checks: listd210214a, Remedies: listb1eccd52},
 	Coverage{ID: "C3", What: Text{ZH: "网络拥堵", EN: "Network congestion"}, Seeds: list17cdd139, Causes: listbdc1e026, Checks: list248fcda4, Remedies: listbe43e376},
-	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: list76028d77, Checks: list8f38c7db, Remedies: listbf1379d0},
+	Coverage{ID: "C4", What: Text{ZH: "断网、传输中断", EN: "Link down, transmission cut"}, Seeds: list5b480ddc, Causes: listd0d5723c, Checks: list6274ab3e, Remedies: listbf1379d0},
 	Coverage{ID: "C5", What: Text{ZH: "网络延迟", EN: "Network delay"}, Seeds: list758786ad, Causes: listfef86651, Checks: list702fe8aa, Remedies: listbfb12e8e},
-	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list64aefbaf, Causes: list6be3ec67, Checks: list9cc36b86, Remedies: list1241eadf},
+	Coverage{ID: "C6", What: Text{ZH: "IP、掩码、网关或服务器地址错误", EN: "Wrong IP, mask, gateway or server address"}, Seeds: list64aefbaf, Causes: lista82e9b32, Checks: list34a1f663, Remedies: list1241eadf},
 	Coverage{ID: "C7", What: Text{ZH: "电磁干扰", EN: "Electromagnetic interference"}, Seeds: list64aefbaf, Causes: list53be121b, Checks: listdd83295b, Remedies: list1f2e5904, Hidden: Text{ZH: "干扰本身看不到，只能看到它留下的校验错误和重传", EN: "Interference itself is not seen, only its traces: checksum errors and repeats"}},
 	Coverage{ID: "C8", What: Text{ZH: "线路故障、接触不良、线缆松动", EN: "Line fault, bad contact, loose cable"}, Seeds: list17cdd139, Causes: list4e056360, Checks: lista70cb62c, Remedies: list3ccdfd67},
 	Coverage{ID: "C9", What: Text{ZH: "丢包或数据损坏", EN: "Packet loss or corruption"}, Seeds: list64aefbaf, Causes: lista56b1862, Checks: list010bf82f, Remedies: list7d354c50},
@@ -3556,22 +3720,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Coverage{ID: "R3", What: Text{ZH: "重启终端", EN: "Restart the terminal"}, Seeds: list0af63ce8, Causes: list2ec7dee9, Checks: listdd9a6b36, Remedies: liste478f32f},
 	Coverage{ID: "R4", What: Text{ZH: "重新初始化或恢复设置", EN: "Re-initialise or reset"}, Seeds: list52607b16, Checks: listcf00cd1e, Hidden: Text{ZH: "不单独建议：整机复位会丢掉密钥和参数；有用的部分是签到（S1）、重灌密钥（S2）和下载参数（S3）", EN: "Not advised as such: a full reset loses keys and parameters; its useful parts are sign-in (S1), keys (S2) and parameters (S3)"}},
 	Coverage{ID: "R5", What: Text{ZH: "重启路由器，重新连接，改网络设置", EN: "Restart the router, reconnect, change network settings"}, Seeds: list20bbb660, Causes: list2cfa987f, Checks: list868a3a4c, Remedies: listbd8f1419},
-	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list965286a7, Checks: list5dc68800, Remedies: list2af2c30c},
+	Coverage{ID: "R6", What: Text{ZH: "换一个网络", EN: "Try another network"}, Seeds: list20bbb660, Causes: list5e2c7832, Checks: list5dc68800, Remedies: list2af2c30c},
 	Coverage{ID: "R7", What: Text{ZH: "改善网络布局、设备或供应商", EN: "Improve network layout, devices or supplier"}, Seeds: list17cdd139, Causes: listb110e487, Checks: list6c336628, Remedies: listd6d24bfb},
 	Coverage{ID: "R8", What: Text{ZH: "不要频繁切换网络", EN: "Avoid frequent network changes"}, Seeds: list64aefbaf, Causes: listbd2d0335, Checks: list31256ee1, Remedies: list7abbec3e},
 	Coverage{ID: "R9", What: Text{ZH: "检查并开放通讯端口", EN: "Check and open the communication port"}, Seeds: listce8b9a22, Causes: list18c74728, Checks: listae969ba4, Remedies: list28f38595},
 	Coverage{ID: "R10", What: Text{ZH: "检查网卡", EN: "Check the network card"}, Seeds: listce8b9a22, Causes: list547d56fe, Checks: list231f4f54, Remedies: list22d215cd},
-	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: listbcb0164f, Causes: list93df3d6a, Checks: list3f4c7f5d, Remedies: list8c5164b6},
+	Coverage{ID: "R11", What: Text{ZH: "按说明书核对IP和设置", EN: "Check IP and settings against the manual"}, Seeds: listbcb0164f, Causes: list602c7293, Checks: list3f4c7f5d, Remedies: list8c5164b6},
 	Coverage{ID: "R12", What: Text{ZH: "检查协议和服务器是否匹配", EN: "Check protocol and server compatibility"}, Seeds: listce8b9a22, Causes: list9da65c68, Checks: listfbdfd00c, Remedies: list89bd914f},
-	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: liste6860830, Causes: list647337f2, Checks: list02ccbc28, Remedies: listf3fd90e0},
+	Coverage{ID: "R13", What: Text{ZH: "检查硬件，维修或更换部件", EN: "Check hardware, repair or replace parts"}, Seeds: liste6860830, Causes: list1f843ca8, Checks: list02ccbc28, Remedies: listf3fd90e0},
 	Coverage{ID: "R14", What: Text{ZH: "清洁终端，保持环境干燥稳定", EN: "Clean the terminal, keep its place dry and steady"}, Seeds: liste5e1aa1e, Causes: list5b76265d, Checks: listea3dd8a3, Remedies: listeb0fabb9},
 	Coverage{ID: "R15", What: Text{ZH: "清理存储空间", EN: "Free storage"}, Seeds: list20bbb660, Causes: list0fb750a1, Checks: listd9a56405, Remedies: list66f56842},
 	Coverage{ID: "R16", What: Text{ZH: "检查磁盘", EN: "Check the disk"}, Seeds: listce8b9a22, Causes: listf78f8dda, Checks: list7bad5d58, Remedies: listee335b1b},
-	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list375dcc9e, Causes: lista5613a43, Checks: list2152d0b7, Remedies: liste656e9ac},
+	Coverage{ID: "R17", What: Text{ZH: "升级软件", EN: "Update the software"}, Seeds: list375dcc9e, Causes: listea59ab66, Checks: list2152d0b7, Remedies: liste656e9ac},
 	Coverage{ID: "R18", What: Text{ZH: "安装安全补丁", EN: "Install security patches"}, Seeds: list41af7528, Causes: list9cc580fe, Checks: listeaa00f1b, Remedies: list4191c935},
 	Coverage{ID: "R19", What: Text{ZH: "备份数据（先结算上送）", EN: "Back up data (settle and upload first)"}, Seeds: list758786ad, Causes: listf78f8dda, Checks: listca907d3c, Remedies: list3621a5de},
 	Coverage{ID: "R20", What: Text{ZH: "联系厂家或维修", EN: "Contact the manufacturer or repair service"}, Seeds: list22922229, Causes: list7f1f12ea, Checks: list619a4d88, Remedies: list99b5ba9e},
-	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: lista72571d2, Checks: list51e638fd, Remedies: lista52770f5},
+	Coverage{ID: "R21", What: Text{ZH: "联系收单机构、服务商或运营商", EN: "Contact the acquirer, the service provider or the carrier"}, Seeds: list0af63ce8, Causes: listc51804f7, Checks: list51e638fd, Remedies: lista52770f5},
 	Coverage{ID: "R22", What: Text{ZH: "联系发卡行", EN: "Contact the issuing bank"}, Seeds: list20bbb660, Causes: listafad46de, Checks: list601a6c38, Remedies: list7652ec08},
 	Coverage{ID: "R23", What: Text{ZH: "查看卡片状态和有效期", EN: "Look at the card's state and expiry"}, Seeds: list52607b16, Causes: list62771430, Checks: listd57c8e0b, Remedies: listbe6915d7},
 	Coverage{ID: "R24", What: Text{ZH: "请顾客充值或查余额", EN: "Ask the customer to top up or check the balance"}, Seeds: list20bbb660, Causes: listab66400f, Checks: list5e55f3a2, Remedies: listfe2b846a},
@@ -3602,7 +3766,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Coverage{ID: "S6", What: Text{ZH: "改插芯片", EN: "Use the chip"}, Causes: list7dd6f4e7, Checks: list31346482, Remedies: list9c23b665},
 	Coverage{ID: "S7", What: Text{ZH: "校正时钟", EN: "Correct the clock"}, Causes: listb0e361d0, Checks: list793c3292, Remedies: list05a3054e},
 	Coverage{ID: "S8", What: Text{ZH: "等一会儿再试", EN: "Wait and try again"}, Causes: list00fe1b12, Checks: list42d9a2f5, Remedies: list0f17ac0b},
-	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list0b3606a8, Checks: list31346482, Remedies: listb5d9dc1c},
+	Coverage{ID: "S9", What: Text{ZH: "请收单机构登记或重新启用", EN: "Have the acquirer register or re-open it"}, Causes: list0d58230f, Checks: list31346482, Remedies: listb5d9dc1c},
 }, Claims: []Claim{
 	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97表示卡无效或余额不足", EN: "97 means an invalid card or insufficient balance"}, Finding: Text{ZH: "97是终端未登记；卡号无效是14，余额不足是51", EN: "97 is terminal not registered; card number is 14, funds 51"}, Verdict: "false"},
 	Claim{Seed: "000", Codes: list3f0a1bcc, Claim: Text{ZH: "97因卡片损坏、过期或未激活", EN: "97 comes from a damaged, expired or inactive card"}, Finding: Text{ZH: "那些是54、21、62、14；发卡行不会发97", EN: "Those are 54, 21, 62, 14; the issuer cannot send 97"}, Verdict: "false"},
@@ -3693,7 +3857,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 5.1, Moderate: 12.5, Strong: 26, Decisive: 36, Often: -4.75, Sometimes: -12, Seldom: -20, Rare: -24.75, Remote: -34, Unexplained: 4, Family: 0.4, Brought: 0.9, Company: -22, Spare0: 0.22, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.7, SetAbove: 0.0419, AbstainBelow: 0.63, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 3.85, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -4, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.5, Family: 0.4, Brought: 0.825, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0709, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
@@ -3883,6 +4047,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "host.malfunction", Often: 1},
 		Named{Cause: "lan.noise", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.keys", Often: 3},
 		Named{Cause: "terminal.protocol"},
 		Named{Cause: "wan.loss", Often: 3},
@@ -3912,13 +4077,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
+		Named{Cause: "modem.sunset", Often: 3},
 		Named{Cause: "none", Often: 4},
 		Named{Cause: "printer.fault", Often: 2},
 		Named{Cause: "switch.malfunction", Often: 1},
 		Named{Cause: "terminal.app-crash"},
+		Named{Cause: "terminal.app-network", Often: 3},
 		Named{Cause: "terminal.client-cert", Often: 1},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 3},
 		Named{Cause: "terminal.heat", Often: 1},
 		Named{Cause: "terminal.keys", Often: 1},
 		Named{Cause: "terminal.overloaded", Often: 1},
@@ -3930,6 +4098,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 3},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
@@ -3970,6 +4140,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "card.wrong-method", Often: 2},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
+		Named{Cause: "terminal.date-bug", Often: 4},
 	}, Text: Text{ZH: "卡片自己拒绝了", EN: "the card itself refused"}},
 	Prior{Topic: "cardholder-not-permitted", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.limit", Often: 3},
@@ -3994,11 +4165,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "reader.disconnected", Often: 2},
 		Named{Cause: "reader.fault", Often: 2},
 		Named{Cause: "reader.line-noise", Often: 2},
+		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.power", Often: 4},
 	}, Text: Text{ZH: "卡没有读出来", EN: "the card could not be read"}},
 	Prior{Topic: "clock", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list803e8d7c, Causes: []Named{
 		Named{Cause: "terminal.clock"},
 		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.keys", Often: 4},
 	}, Text: Text{ZH: "终端的日期或时间不对", EN: "the terminal's date or time is wrong"}},
@@ -4031,13 +4204,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 3},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss", Often: 1},
 		Named{Cause: "wan.mtu", Often: 2},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 2},
 		Named{Cause: "wan.tls", Often: 1},
@@ -4070,6 +4248,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.signal-weak", Often: 2},
 		Named{Cause: "modem.sim", Often: 2},
 		Named{Cause: "terminal.app-crash", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 3},
 		Named{Cause: "terminal.protocol", Often: 1},
 		Named{Cause: "terminal.storage-fault", Often: 1},
 		Named{Cause: "terminal.storage-full"},
@@ -4087,6 +4266,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "reader.fault"},
 		Named{Cause: "reader.line-noise", Often: 2},
 		Named{Cause: "terminal.app-crash", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 3},
 		Named{Cause: "terminal.heat", Often: 2},
 		Named{Cause: "terminal.overloaded", Often: 1},
 		Named{Cause: "terminal.power", Often: 1},
@@ -4112,6 +4292,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "account.state", Often: 2},
 		Named{Cause: "issuer.declined"},
 		Named{Cause: "risk.fraud", Often: 3},
+		Named{Cause: "terminal.moved", Often: 4},
 	}, Text: Text{ZH: "发卡行不予承兑或持卡人认证失败", EN: "the issuer does not honour the card, or did not authenticate its holder"}},
 	Prior{Topic: "duplicate", Unexplained: 3, Rest: 5, Retry: "query-first", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "operator.entry", Often: 3},
@@ -4141,6 +4322,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "card.expired"},
 		Named{Cause: "issuer.declined", Often: 4},
 		Named{Cause: "terminal.clock", Often: 4},
+		Named{Cause: "terminal.date-bug", Often: 4},
 	}, Text: Text{ZH: "发卡行说卡已过期", EN: "the issuer says the card has expired"}},
 	Prior{Topic: "format", Unexplained: 1, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "card.damaged", Often: 4},
@@ -4149,6 +4331,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "reader.dirty", Often: 4},
 		Named{Cause: "terminal.app-old", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.journal", Often: 3},
 		Named{Cause: "terminal.protocol"},
 	}, Text: Text{ZH: "主机说报文格式不对", EN: "the host says the message is malformed"}},
@@ -4157,6 +4340,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "terminal.app-crash", Often: 3},
 		Named{Cause: "terminal.app-old", Often: 2},
 		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 4},
 		Named{Cause: "terminal.protocol"},
 		Named{Cause: "terminal.storage-full", Often: 4},
 		Named{Cause: "wan.loss", Often: 4},
@@ -4165,6 +4349,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "account.state", Often: 3},
 		Named{Cause: "issuer.declined", Often: 3},
 		Named{Cause: "risk.fraud"},
+		Named{Cause: "terminal.moved", Often: 3},
 	}, Text: Text{ZH: "代码要求留卡或联系风控", EN: "the code asks to keep the card or to call security"}},
 	Prior{Topic: "function-unsupported", Unexplained: 3, Rest: 5, Retry: "no", Settled: true, Stages: list38c8d134, Causes: []Named{
 		Named{Cause: "account.state", Often: 2},
@@ -4173,6 +4358,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "merchant.not-permitted"},
 		Named{Cause: "operator.entry", Often: 3},
 		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.moved", Often: 4},
 	}, Text: Text{ZH: "不支持这种交易", EN: "this kind of transaction is not supported"}},
 	Prior{Topic: "funds", Unexplained: 4, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "account.funds"},
@@ -4194,6 +4380,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "terminal.config", Often: 1},
 		Named{Cause: "terminal.journal", Often: 2},
 		Named{Cause: "terminal.keys", Often: 2},
+		Named{Cause: "terminal.moved", Often: 2},
 		Named{Cause: "terminal.not-registered", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 1},
 		Named{Cause: "terminal.session", Often: 2},
@@ -4235,6 +4422,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "risk.fraud", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 4},
+		Named{Cause: "terminal.moved", Often: 4},
 	}, Text: Text{ZH: "发卡行拒绝了，没有说明原因", EN: "the issuer declined and gives no reason"}},
 	Prior{Topic: "issuer-down", Unexplained: 3, Rest: 5, Retry: "later", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction", Often: 4},
@@ -4303,14 +4491,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim"},
+		Named{Cause: "modem.sunset", Often: 3},
 		Named{Cause: "none", Often: 4},
 		Named{Cause: "printer.fault", Often: 2},
 		Named{Cause: "reader.disconnected", Often: 1},
 		Named{Cause: "reader.fault", Often: 1},
 		Named{Cause: "terminal.app-crash"},
+		Named{Cause: "terminal.app-network", Often: 3},
 		Named{Cause: "terminal.client-cert", Often: 1},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 1},
+		Named{Cause: "terminal.date-bug", Often: 3},
 		Named{Cause: "terminal.heat", Often: 1},
 		Named{Cause: "terminal.keys", Often: 1},
 		Named{Cause: "terminal.overloaded", Often: 1},
@@ -4322,6 +4513,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "wan.dns"},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 3},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
@@ -4337,6 +4530,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "merchant.not-permitted", Often: 3},
 		Named{Cause: "merchant.not-registered"},
 		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.moved", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "商户没有登记，或已停用", EN: "the merchant is not registered or was closed"}},
 	Prior{Topic: "modem", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
@@ -4346,6 +4540,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak", Often: 3},
 		Named{Cause: "modem.sim", Often: 3},
+		Named{Cause: "modem.sunset", Often: 4},
 		Named{Cause: "terminal.config", Often: 3},
 		Named{Cause: "terminal.power", Often: 3},
 	}, Text: Text{ZH: "程序说通信模块不应答", EN: "the program reports that the modem does not answer"}},
@@ -4371,6 +4566,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 1},
 		Named{Cause: "terminal.config", Often: 2},
@@ -4378,6 +4575,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 1},
@@ -4402,10 +4601,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 2},
+		Named{Cause: "modem.sunset", Often: 3},
 		Named{Cause: "switch.malfunction", Often: 2},
 		Named{Cause: "terminal.protocol", Often: 2},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage", Often: 1},
 		Named{Cause: "wan.slow"},
 	}, Text: Text{ZH: "发出后没有按时收到应答", EN: "the request went out and no answer came in time"}},
@@ -4426,6 +4627,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "merchant.not-registered", Often: 3},
 		Named{Cause: "operator.entry", Often: 4},
 		Named{Cause: "terminal.config", Often: 3},
+		Named{Cause: "terminal.moved", Often: 3},
 		Named{Cause: "terminal.not-registered", Often: 3},
 	}, Text: Text{ZH: "不允许这个商户或终端做这种交易", EN: "this kind of sale is not permitted to this merchant or terminal"}},
 	Prior{Topic: "offline", Rest: 4, Retry: "later", Stages: list425c30cf, Causes: []Named{
@@ -4444,12 +4646,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.denied", Often: 1},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 1},
+		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.clock", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.dns", Often: 1},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu", Often: 1},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
@@ -4543,6 +4749,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "host.port-closed"},
 		Named{Cause: "host.unreachable", Often: 3},
 		Named{Cause: "lan.firewall", Often: 2},
+		Named{Cause: "terminal.app-network", Often: 2},
 		Named{Cause: "terminal.config", Often: 2},
 	}, Text: Text{ZH: "程序说对方拒绝连接", EN: "the program reports a refused connection"}},
 	Prior{Topic: "registration", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
@@ -4552,6 +4759,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 1},
 		Named{Cause: "modem.signal-weak", Often: 1},
 		Named{Cause: "modem.sim", Often: 2},
+		Named{Cause: "modem.sunset", Often: 3},
 		Named{Cause: "wan.outage", Often: 2},
 	}, Text: Text{ZH: "程序说注册不上移动网络", EN: "the program reports that the mobile network does not admit it"}},
 	Prior{Topic: "reversal-failed", Unexplained: 1, Rest: 5, Retry: "query-first", Stages: list5c38b34d, Causes: []Named{
@@ -4637,6 +4845,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "issuer.unavailable", Often: 3},
 		Named{Cause: "switch.malfunction"},
 		Named{Cause: "terminal.keys", Often: 2},
+		Named{Cause: "terminal.moved", Often: 4},
 	}, Text: Text{ZH: "中心的安全处理失败", EN: "the centre's security processing failed"}},
 	Prior{Topic: "send", Rest: 4, Retry: "query-first", Stages: listc3bbd856, Causes: []Named{
 		Named{Cause: "bearer.flapping", Often: 1},
@@ -4653,10 +4862,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
+		Named{Cause: "modem.sunset", Often: 3},
+		Named{Cause: "terminal.app-network", Often: 3},
 		Named{Cause: "terminal.client-cert", Often: 2},
 		Named{Cause: "terminal.trust-store", Often: 2},
 		Named{Cause: "wan.loss"},
 		Named{Cause: "wan.mtu"},
+		Named{Cause: "wan.no-ipv4", Often: 3},
+		Named{Cause: "wan.no-traffic", Often: 2},
 		Named{Cause: "wan.outage"},
 		Named{Cause: "wan.slow", Often: 1},
 		Named{Cause: "wan.tls", Often: 2},
@@ -4692,11 +4905,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "modem.radio-off", Often: 2},
 		Named{Cause: "modem.signal-weak"},
 		Named{Cause: "modem.sim", Often: 3},
+		Named{Cause: "modem.sunset", Often: 3},
 	}, Text: Text{ZH: "程序说信号太弱", EN: "the program reports weak signal"}},
 	Prior{Topic: "sim", Unexplained: 2, Rest: 5, Retry: "safe", Stages: list74156434, Causes: []Named{
 		Named{Cause: "modem.absent", Often: 3},
 		Named{Cause: "modem.denied", Often: 2},
 		Named{Cause: "modem.sim"},
+		Named{Cause: "modem.sunset", Often: 4},
 		Named{Cause: "terminal.config", Often: 3},
 	}, Text: Text{ZH: "程序说SIM卡有问题", EN: "the program reports a SIM problem"}},
 	Prior{Topic: "state", Unexplained: 3, Rest: 5, Retry: "other-means", Settled: true, Stages: listcbb9d70e, Causes: []Named{
@@ -4747,6 +4962,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Named{Cause: "host.malfunction", Often: 4},
 		Named{Cause: "merchant.not-registered", Often: 3},
 		Named{Cause: "terminal.config", Often: 2},
+		Named{Cause: "terminal.moved", Often: 3},
 		Named{Cause: "terminal.not-registered"},
 		Named{Cause: "terminal.session", Often: 4},
 	}, Text: Text{ZH: "终端号没有登记", EN: "the terminal id is not registered"}},
@@ -4823,6 +5039,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "reader.dirty", Word: -1},
 		Weight{Cause: "reader.disconnected", Word: -1},
 		Weight{Cause: "reader.fault", Word: -1},
@@ -4837,6 +5054,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -1},
 		Weight{Cause: "wan.tls", Word: -1},
@@ -4853,6 +5072,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "同一收单机构的其他终端没有这个问题", EN: "other terminals of this acquirer do not see it"}},
 	Sign{Name: "adv.alone-carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: 2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一运营商的其他终端没有这个问题", EN: "other terminals on this carrier do not see it"}},
 	Sign{Name: "adv.alone-model", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
@@ -4864,6 +5084,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "同一地点的其他终端没有这个问题", EN: "other terminals at this site do not see it"}},
 	Sign{Name: "adv.carrier", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
@@ -4883,14 +5104,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: 1},
 		Weight{Cause: "terminal.app-crash", Word: -1},
+		Weight{Cause: "terminal.app-network", Word: -1},
 		Weight{Cause: "terminal.app-old", Word: -1},
 		Weight{Cause: "terminal.client-cert", Word: -1},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.date-bug", Word: -1},
 		Weight{Cause: "terminal.heat", Word: -1},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.moved", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.overloaded", Word: -1},
 		Weight{Cause: "terminal.power", Word: -1},
@@ -4927,11 +5152,18 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "modem.sunset", Word: -1},
 		Weight{Cause: "switch.malfunction", Word: -1},
 		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "terminal.client-cert", Word: 1},
+		Weight{Cause: "terminal.date-bug", Word: 2},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.protocol", Word: 2},
+		Weight{Cause: "terminal.trust-store", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "同一型号有{terminals}台终端（{share_pct}%）看到同样的情况", EN: "{terminals} terminals ({share_pct} %) of this model see the same"}},
 	Sign{Name: "adv.site", Check: "fleet.advisory", Family: "fleet", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -1},
@@ -4951,18 +5183,22 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -1},
 		Weight{Cause: "modem.signal-weak", Word: -1},
 		Weight{Cause: "modem.sim", Word: -1},
+		Weight{Cause: "modem.sunset", Word: -1},
 		Weight{Cause: "reader.dirty", Word: -1},
 		Weight{Cause: "reader.disconnected", Word: -1},
 		Weight{Cause: "reader.fault", Word: -1},
 		Weight{Cause: "reader.line-noise", Word: -1},
 		Weight{Cause: "terminal.app-crash", Word: -1},
+		Weight{Cause: "terminal.app-network", Word: -1},
 		Weight{Cause: "terminal.app-old", Word: -1},
 		Weight{Cause: "terminal.client-cert", Word: -1},
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -1},
+		Weight{Cause: "terminal.date-bug", Word: -1},
 		Weight{Cause: "terminal.heat", Word: -1},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -1},
+		Weight{Cause: "terminal.moved", Word: -1},
 		Weight{Cause: "terminal.not-registered", Word: -1},
 		Weight{Cause: "terminal.overloaded", Word: -1},
 		Weight{Cause: "terminal.power", Word: -1},
@@ -4974,6 +5210,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.trust-store", Word: -1},
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: 1},
 	}, Text: Text{ZH: "同一地点有{terminals}台终端看到同样的情况", EN: "{terminals} terminals at this site see the same"}},
 	Sign{Name: "answer.late", Check: "txn.answer", Family: "delay", Tells: true, Weights: []Weight{
@@ -5005,6 +5243,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
+		Weight{Cause: "modem.sunset", Word: -4},
 		Weight{Cause: "pinpad.fault", Word: -1},
 		Weight{Cause: "printer.fault", Word: -3},
 		Weight{Cause: "reader.dirty", Word: -1},
@@ -5020,6 +5259,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.dns", Word: -4},
 		Weight{Cause: "wan.loss", Word: -4},
 		Weight{Cause: "wan.mtu", Word: -4},
+		Weight{Cause: "wan.no-ipv4", Word: -4},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 		Weight{Cause: "wan.slow", Word: -4},
 		Weight{Cause: "wan.tls", Word: -4},
@@ -5048,7 +5289,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "没有附着到移动网络，因此没有数据连接", EN: "not attached to the mobile network, and so without a data connection"}},
 	Sign{Name: "apn.none", Check: "modem.bearer", Family: "modem.bearer", Weights: []Weight{
 		Weight{Cause: "modem.apn", Word: 3},
-	}, Brought: list6b92995c, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
+	}, Brought: list443aee52, Text: Text{ZH: "已注册，但没有数据连接", EN: "registered, but there is no data connection"}},
 	Sign{Name: "apn.ok", Check: "modem.bearer", Family: "modem.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -4},
@@ -5102,19 +5343,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: 1},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "modem.sunset", Word: 1},
 		Weight{Cause: "reader.dirty", Word: 1},
 		Weight{Cause: "reader.disconnected", Word: 1},
 		Weight{Cause: "reader.fault", Word: 1},
 		Weight{Cause: "reader.line-noise", Word: 1},
 		Weight{Cause: "risk.fraud", Word: -2},
 		Weight{Cause: "terminal.app-crash", Word: 1},
+		Weight{Cause: "terminal.app-network", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 1},
 		Weight{Cause: "terminal.client-cert", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "terminal.date-bug", Word: 1},
 		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.journal", Word: 1},
 		Weight{Cause: "terminal.keys", Word: 1},
+		Weight{Cause: "terminal.moved", Word: 1},
 		Weight{Cause: "terminal.not-registered", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
 		Weight{Cause: "terminal.power", Word: 1},
@@ -5127,6 +5372,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: 1},
 		Weight{Cause: "wan.outage", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
@@ -5171,6 +5418,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "清洁后还是读不了", EN: "cleaning did not help"}},
 	Sign{Name: "ask.lamp-green", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "路由器的互联网灯是绿的", EN: "the router's internet lamp is green"}},
 	Sign{Name: "ask.lamp-off", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
@@ -5180,6 +5428,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: 3},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "路由器一个灯都不亮", EN: "no lamp of the router is lit"}},
 	Sign{Name: "ask.lamp-red", Check: "ask.router-lamp", Family: "internet", Tells: true, Weights: []Weight{
@@ -5213,6 +5462,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "lan.cable", Word: 1},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "店里其他设备能上网", EN: "other devices in the shop are online"}},
 	Sign{Name: "ask.signin-fails", Check: "ask.sign-in", Family: "ask.sign-in", Tells: true, Weights: []Weight{
@@ -5263,7 +5513,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.dial", Word: 2},
 		Weight{Cause: "modem.line", Word: 2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "wan.dns", Word: -3},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 	}, Text: Text{ZH: "这笔交易走电话线", EN: "this sale goes over the telephone line"}},
 	Sign{Name: "bearer.ethernet", Check: "net.bearer", Family: "net.bearer", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.wifi", Word: -4},
@@ -5275,6 +5527,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
+		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.no-ipv4", Word: -4},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走网线", EN: "this sale goes over the cable"}},
 	Sign{Name: "bearer.none", Check: "net.bearer", Family: "net.bearer", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
@@ -5303,6 +5558,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: -4},
 		Weight{Cause: "modem.signal-weak", Word: -4},
 		Weight{Cause: "modem.sim", Word: -4},
+		Weight{Cause: "modem.sunset", Word: -4},
+		Weight{Cause: "wan.no-ipv4", Word: -4},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 	}, Text: Text{ZH: "这笔交易走无线网", EN: "this sale goes over Wi-Fi"}},
 	Sign{Name: "cert.client-expired", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
@@ -5313,6 +5571,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Sign{Name: "cert.client-refused", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
 	}, Text: Text{ZH: "主机拒绝了终端的客户端证书", EN: "the host refused the terminal's client certificate"}},
+	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书（{name}）还剩{days_left}天", EN: "a certificate for the way to the fleet ({name}) ends in {days_left} days"}},
+	Sign{Name: "cert.own-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
+		Weight{Cause: "terminal.client-cert", Word: 3},
+	}, Text: Text{ZH: "终端自己的证书（{name}）已经过期", EN: "a certificate of the terminal's own ({name}) has ended"}},
+	Sign{Name: "cert.own-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.client-cert", Word: 1},
+	}, Text: Text{ZH: "终端自己的证书（{name}）还剩{days_left}天", EN: "a certificate of the terminal's own ({name}) ends in {days_left} days"}},
+	Sign{Name: "cert.root-ended", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.trust-store", Word: 2},
+	}, Text: Text{ZH: "终端信任的根证书（{name}）已经过期", EN: "a root that the terminal trusts ({name}) has ended"}},
+	Sign{Name: "cert.root-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.trust-store", Word: 1},
+	}, Text: Text{ZH: "终端信任的根证书（{name}）还剩{days_left}天", EN: "a root that the terminal trusts ({name}) ends in {days_left} days"}},
 	Sign{Name: "changed.app", Check: "app.config", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -5394,9 +5665,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.apn", Word: -3},
 		Weight{Cause: "modem.denied", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "wan.dns", Word: -3},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Text: Text{ZH: "与主机的连接用了{connect_ms}毫秒，建立成功", EN: "the connection to the host was made in {connect_ms} ms"}},
@@ -5421,23 +5694,39 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.heat", Word: 1},
 		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "处理器有些忙，压力{pressure_avg10}%", EN: "the processor is rather busy, pressure {pressure_avg10} %"}},
+	Sign{Name: "date.turn", Check: "board.clock", Family: "update", Weights: []Weight{
+		Weight{Cause: "terminal.date-bug", Word: 4},
+	}, Text: Text{ZH: "到了特殊的日期（{turn}）以后才开始失败，在这之前是好的", EN: "it began with a day that software stumbles over ({turn}); before that all was well"}},
 	Sign{Name: "dns.blocked", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: 2},
 	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	Sign{Name: "dns.differ", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 2},
+	}, Text: Text{ZH: "几个域名服务器的回答不一样", EN: "the resolvers do not agree on the host's address"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: listb9151e2e, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list6519b48b, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: list02bdb80c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: listf6cf2f6c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 	}, Brought: listc8e34591, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	Sign{Name: "dns.misled", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.tls", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 4},
+		Weight{Cause: "wan.outage", Word: -3},
+		Weight{Cause: "wan.tls", Word: -3},
+	}, Text: Text{ZH: "域名现在指到别处，而主机在原来的地址上仍然应答", EN: "the name leads elsewhere now, while the host still answers where it was"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
@@ -5463,8 +5752,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
-		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: listd3644c5e, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+		Weight{Cause: "wan.dns", Word: 3},
+	}, Brought: list067a0864, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -5514,13 +5803,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: listbd84bffd, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list5c32271c, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.gateway", Word: 4},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Brought: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.conflict", Word: 1},
@@ -5608,6 +5897,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: 1},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: 1},
+		Weight{Cause: "modem.sunset", Word: 1},
 		Weight{Cause: "pinpad.fault", Word: 1},
 		Weight{Cause: "printer.fault", Word: 1},
 		Weight{Cause: "reader.disconnected", Word: 1},
@@ -5625,6 +5915,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.dns", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-ipv4", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: 1},
 		Weight{Cause: "wan.outage", Word: 1},
 		Weight{Cause: "wan.slow", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
@@ -5639,6 +5931,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "reader.fault", Word: -1},
 		Weight{Cause: "reader.line-noise", Word: -1},
 	}, Text: Text{ZH: "其他{cards_1h}张卡都能读", EN: "the other cards of this hour ({cards_1h}) were read well"}},
+	Sign{Name: "hist.first-open", Check: "txn.history", Family: "first-try", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.journal", Word: 2},
+	}, Text: Text{ZH: "这是同一笔交易的第{tries}次，前面有一次没有等到应答，可能已经成功", EN: "this is try {tries} of one sale; an earlier one got no answer and may have gone through"}},
 	Sign{Name: "hist.many-cards", Check: "txn.history", Family: "spread", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -2},
 		Weight{Cause: "account.limit", Word: -2},
@@ -5783,6 +6078,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 	}, Text: Text{ZH: "这个代码出现以后，其他交易仍然成功", EN: "other sales were approved while this code was being seen"}},
 	Sign{Name: "hist.pin-only-fails", Check: "txn.history", Family: "pin", Weights: []Weight{
@@ -5790,6 +6086,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "pinpad.fault", Word: 2},
 		Weight{Cause: "terminal.keys", Word: 3},
 	}, Text: Text{ZH: "凡是输密码的都失败，不输密码的都成功", EN: "every sale with a PIN fails while those without are approved"}},
+	Sign{Name: "hist.restart-no-help", Check: "txn.history", Family: "restarts", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.absent", Word: -1},
+		Weight{Cause: "terminal.app-crash", Word: -2},
+		Weight{Cause: "terminal.overloaded", Word: -2},
+		Weight{Cause: "terminal.session", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: 2},
+	}, Text: Text{ZH: "上次成功以后已经重启了{restarts_since_approval}次，没有用", EN: "{restarts_since_approval} restarts since the last approval have not helped"}},
 	Sign{Name: "hist.worked-before", Check: "txn.history", Family: "worked", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.not-registered", Word: -1},
 	}, Text: Text{ZH: "这台终端以前成功过", EN: "this terminal had approvals before"}},
@@ -5800,7 +6103,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.outage", Word: 3},
-	}, Brought: list45659b02, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
+	}, Brought: listc4e5d0fc, Text: Text{ZH: "别的地方也连不上", EN: "another place cannot be reached either"}},
 	Sign{Name: "internet.fail-beyond", Check: "net.internet", Family: "internet", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -2},
 		Weight{Cause: "host.overloaded", Word: -2},
@@ -5809,7 +6112,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "wan.mtu", Word: -3},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: liste2a96619, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
+	}, Brought: list78aba497, Text: Text{ZH: "路由器是好的，但出不了门：外面哪里都连不上", EN: "the router is well, but nothing beyond it can be reached"}},
 	Sign{Name: "internet.ok", Check: "net.internet", Family: "internet", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.cable", Word: -1},
@@ -5821,6 +6124,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.dial", Word: -2},
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
+		Weight{Cause: "wan.no-traffic", Word: -4},
 		Weight{Cause: "wan.outage", Word: -4},
 	}, Text: Text{ZH: "互联网是通的，别处连得上", EN: "the internet works: another place can be reached"}},
 	Sign{Name: "internet.portal", Check: "net.internet", Family: "internet", Weights: []Weight{
@@ -5893,6 +6198,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
+		Weight{Cause: "modem.sunset", Word: 2},
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "移动网络没有连上（{iface}）", EN: "{iface} has no bearer"}},
@@ -5913,6 +6219,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.apn", Word: -1},
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 	}, Text: Text{ZH: "移动网络已连上", EN: "the mobile network is connected"}},
 	Sign{Name: "link.disabled", Check: "net.link", Family: "net.link", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 2},
@@ -5958,6 +6266,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Sign{Name: "memory.tight", Check: "board.memory", Family: "load", Weights: []Weight{
 		Weight{Cause: "terminal.overloaded", Word: 1},
 	}, Text: Text{ZH: "内存偏紧：可用{available_mb} MB", EN: "memory is rather short: {available_mb} MB left"}},
+	Sign{Name: "mobile.no-traffic", Check: "net.internet", Family: "internet", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -2},
+		Weight{Cause: "host.overloaded", Word: -2},
+		Weight{Cause: "host.port-closed", Word: -2},
+		Weight{Cause: "host.tls", Word: -2},
+		Weight{Cause: "host.unreachable", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: 4},
+		Weight{Cause: "wan.outage", Word: 2},
+	}, Brought: list0f3a9cf9, Text: Text{ZH: "移动网络已注册、数据已拨上，但哪里都连不上", EN: "registered and with a data connection, and nothing at all can be reached"}},
 	Sign{Name: "modem.garbled", Check: "modem.port", Family: "modem.port", Weights: []Weight{
 		Weight{Cause: "modem.absent", Word: 3},
 	}, Text: Text{ZH: "通信模块的应答是乱的", EN: "what the modem sends is garbled"}},
@@ -6046,16 +6363,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: listbb3baf19, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: listb1e22d97, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: listbb3baf19, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: listb1e22d97, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: liste2a96619, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list78aba497, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6075,13 +6392,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list02bdb80c, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: list916c5082, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: liste2a96619, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6102,6 +6419,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Sign{Name: "pinpad.ok", Check: "pinpad.port", Family: "pinpad.port", Tells: true, Weights: []Weight{
 		Weight{Cause: "pinpad.fault", Word: -3},
 	}, Text: Text{ZH: "密码键盘正常", EN: "the PIN pad is well"}},
+	Sign{Name: "place.moved", Check: "app.config", Family: "place", Weights: []Weight{
+		Weight{Cause: "merchant.not-permitted", Word: 1},
+		Weight{Cause: "terminal.moved", Word: 4},
+		Weight{Cause: "terminal.not-registered", Word: 1},
+	}, Text: Text{ZH: "上次成功以后，终端周围的网络都换了：{changed_since_approval}", EN: "since the last approval the networks around the terminal have changed: {changed_since_approval}"}},
 	Sign{Name: "power.bad", Check: "board.power", Family: "power", Weights: []Weight{
 		Weight{Cause: "terminal.power", Word: 3},
 	}, Text: Text{ZH: "供电不稳：{millivolts}毫伏，一小时内跌落{dips_1h}次", EN: "power is unstable: {millivolts} mV, {dips_1h} dips in an hour"}},
@@ -6205,12 +6527,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	}, Brought: list0a90615a, Text: Text{ZH: "24小时内重启{count_24h}次", EN: "{count_24h} restarts in 24 hours"}},
 	Sign{Name: "reg.denied", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 4},
-	}, Brought: list117d5d8e, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
+	}, Brought: list77a85cf0, Text: Text{ZH: "移动网络拒绝这张SIM卡", EN: "the mobile network refuses this SIM"}},
 	Sign{Name: "reg.idle", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
 		Weight{Cause: "modem.radio-off", Word: 2},
 		Weight{Cause: "modem.sim", Word: 2},
-	}, Brought: list91499e3d, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
+	}, Brought: lista354b2a3, Text: Text{ZH: "没有注册网络", EN: "not registered and not searching"}},
 	Sign{Name: "reg.off", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.radio-off", Word: 4},
 	}, Brought: list117d5d8e, Text: Text{ZH: "通信模块的无线被关闭（飞行模式）", EN: "the modem's radio is switched off (flight mode)"}},
@@ -6218,16 +6540,30 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.absent", Word: -3},
 		Weight{Cause: "modem.denied", Word: -4},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -4},
 	}, Text: Text{ZH: "已经注册到移动网络", EN: "registered with the mobile network"}},
 	Sign{Name: "reg.searching", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 1},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "modem.signal-weak", Word: 2},
 		Weight{Cause: "modem.sim", Word: 1},
-	}, Brought: list8738212e, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
+	}, Brought: list46bb810c, Text: Text{ZH: "正在搜索网络", EN: "searching for a network"}},
 	Sign{Name: "reg.searching-good", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
 		Weight{Cause: "modem.denied", Word: 2},
+		Weight{Cause: "modem.radio-off", Word: -3},
 		Weight{Cause: "wan.outage", Word: 1},
-	}, Brought: list117d5d8e, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	}, Brought: list77a85cf0, Text: Text{ZH: "信号不差，却一直注册不上", EN: "the signal is not bad, yet the network does not admit the terminal"}},
+	Sign{Name: "reg.sunset", Check: "modem.registration", Family: "modem.registration", Weights: []Weight{
+		Weight{Cause: "modem.apn", Word: -2},
+		Weight{Cause: "modem.denied", Word: -2},
+		Weight{Cause: "modem.radio-off", Word: -2},
+		Weight{Cause: "modem.signal-weak", Word: -2},
+		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: 4},
+	}, Text: Text{ZH: "运营商{operator}已关停{best_tech}及更早的网络，这块模块用不了更新的", EN: "the carrier {operator} has switched off {best_tech} and what came before, and this modem can do nothing newer"}},
+	Sign{Name: "reg.sunset-soon", Check: "modem.registration", Family: "modem.registration", Tells: true, Weights: []Weight{
+		Weight{Cause: "modem.sunset", Word: 1},
+	}, Text: Text{ZH: "运营商{operator}一年内会关停这块模块能用的最后一代网络（{best_tech}）", EN: "the carrier {operator} switches off within a year the last network that this modem can use ({best_tech})"}},
 	Sign{Name: "sent.silent", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "account.funds", Word: -3},
 		Weight{Cause: "account.limit", Word: -3},
@@ -6251,6 +6587,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.denied", Word: -2},
 		Weight{Cause: "modem.signal-weak", Word: 1},
 		Weight{Cause: "modem.sim", Word: -2},
+		Weight{Cause: "modem.sunset", Word: -2},
 		Weight{Cause: "none", Word: -4},
 		Weight{Cause: "operator.entry", Word: -3},
 		Weight{Cause: "operator.permission", Word: -3},
@@ -6263,6 +6600,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.mtu", Word: 1},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.slow", Word: 1},
 	}, Text: Text{ZH: "请求发出去了，但没有收到应答", EN: "the request left and no answer came"}},
 	Sign{Name: "session.alone", Check: "app.session", Family: "session", Tells: true, Weights: []Weight{
@@ -6363,12 +6701,26 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Sign{Name: "storage.tight", Check: "board.storage", Family: "board.storage", Weights: []Weight{
 		Weight{Cause: "terminal.storage-full", Word: 1},
 	}, Text: Text{ZH: "存储快满了：剩余{free_pct}%", EN: "storage is nearly full: {free_pct} % free"}},
+	Sign{Name: "tcp.app-alone", Check: "net.tcp", Family: "application", Weights: []Weight{
+		Weight{Cause: "terminal.app-network", Word: 3},
+		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "wan.loss", Word: -2},
+		Weight{Cause: "wan.mtu", Word: -2},
+		Weight{Cause: "wan.no-ipv4", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
+		Weight{Cause: "wan.outage", Word: -2},
+		Weight{Cause: "wan.slow", Word: -2},
+		Weight{Cause: "wan.tls", Word: -2},
+		Weight{Cause: "wan.tls-large-hello", Word: -2},
+	}, Text: Text{ZH: "支付应用连不上主机，而终端自己每次都连得上（{reached_after}次）", EN: "each time the payment application failed to connect, the terminal itself then reached the host ({reached_after} times)"}},
 	Sign{Name: "tcp.backup-ok", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
 		Weight{Cause: "wan.loss", Word: -1},
 		Weight{Cause: "wan.mtu", Word: -1},
+		Weight{Cause: "wan.no-ipv4", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -1},
 		Weight{Cause: "wan.outage", Word: -1},
 		Weight{Cause: "wan.slow", Word: -1},
 		Weight{Cause: "wan.tls", Word: -1},
@@ -6379,7 +6731,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 2},
-	}, Brought: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: -3},
+		Weight{Cause: "host.overloaded", Word: -3},
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.tls", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "wan.no-ipv4", Word: 4},
+	}, Text: Text{ZH: "终端自己就没有到主机的路：网络只给了IPv6地址", EN: "the terminal itself has no way to the host: the network gave it IPv6 addresses alone"}},
 	Sign{Name: "tcp.ok", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -4},
@@ -6393,8 +6753,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "modem.dial", Word: -2},
 		Weight{Cause: "modem.line", Word: -3},
 		Weight{Cause: "modem.sim", Word: -3},
+		Weight{Cause: "modem.sunset", Word: -3},
 		Weight{Cause: "terminal.config", Word: -1},
 		Weight{Cause: "wan.dns", Word: -1},
+		Weight{Cause: "wan.no-traffic", Word: -3},
 		Weight{Cause: "wan.outage", Word: -3},
 	}, Text: Text{ZH: "现在连得上主机", EN: "the host can be connected to now"}},
 	Sign{Name: "tcp.other-bearer", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
@@ -6417,9 +6779,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.cable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
-		Weight{Cause: "wan.dns", Word: -2},
+		Weight{Cause: "terminal.app-network", Word: -2},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6432,6 +6795,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.unreachable", Word: -2},
 		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
 	}, Text: Text{ZH: "主机能ping通，连接却被途中的设备禁止", EN: "the host answers pings, but something on the way forbids the connection"}},
 	Sign{Name: "tcp.reset", Check: "net.tcp", Family: "connect", Weights: []Weight{
@@ -6439,19 +6803,32 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: listcc2c7841, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list18034059, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list824d3c53, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -3},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.portal", Word: -3},
+	}, Text: Text{ZH: "连接请求通过了店里的路由器，在外面才停下", EN: "the request passes the site's own router and ends beyond it"}},
+	Sign{Name: "tcp.stopped-site", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.outage", Word: -2},
+	}, Brought: list2a96ad55, Text: Text{ZH: "连接请求在店里自己的路由器处就被拦下", EN: "the request is stopped at the site's own router"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
+		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: listdb09e897, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	}, Brought: listfffb2cca, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
 	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -6471,7 +6848,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.mtu", Word: -2},
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
-	}, Brought: list00717916, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	}, Brought: listba7b8bd7, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	Sign{Name: "tls.app-form", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Text: Text{ZH: "主机不接受收款软件所用的加密首包，换一种就接受", EN: "the host does not take a first message like the application's, and takes another"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
@@ -6485,7 +6867,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: liste2001e65, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list3d368a4c, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
@@ -6498,13 +6880,21 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "wan.tls", Word: 2},
+	}, Text: Text{ZH: "签发者不是以前那一个", EN: "it was signed by another authority than before"}},
+	Sign{Name: "tls.issuer-same", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.trust-store", Word: 2},
+		Weight{Cause: "wan.tls", Word: -2},
+	}, Text: Text{ZH: "签发者和以前一样，终端却不再信任", EN: "the authority is the one of before, and the terminal trusts it no more"}},
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
-	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
+	}, Brought: list875839fa, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
-		Weight{Cause: "wan.tls", Word: 2},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+		Weight{Cause: "wan.tls", Word: 3},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
@@ -6545,15 +6935,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.trust-store", Word: 4},
 	}, Text: Text{ZH: "主机的证书是好的，终端里的根证书过期了", EN: "the host's certificate is good, a root certificate in the terminal's store has expired"}},
+	Sign{Name: "tls.slow", Check: "net.tls", Family: "delay", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 3},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Text: Text{ZH: "加密握手用了{ms}毫秒，线路本身很快", EN: "the TLS handshake took {ms} ms on a quick line"}},
 	Sign{Name: "tls.timeout", Check: "net.tls", Family: "tls", Weights: []Weight{
-		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: listd85a17f2, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: listac7a80df, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -6871,6 +7266,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 	Number{Kind: "cause", Number: 68, ID: "wan.tls-large-hello"},
 	Number{Kind: "cause", Number: 69, ID: "terminal.trust-store"},
 	Number{Kind: "cause", Number: 70, ID: "terminal.client-cert"},
+	Number{Kind: "cause", Number: 71, ID: "terminal.date-bug"},
+	Number{Kind: "cause", Number: 72, ID: "terminal.app-network"},
+	Number{Kind: "cause", Number: 73, ID: "terminal.moved"},
+	Number{Kind: "cause", Number: 74, ID: "modem.sunset"},
+	Number{Kind: "cause", Number: 75, ID: "wan.no-traffic"},
+	Number{Kind: "cause", Number: 76, ID: "wan.no-ipv4"},
 	Number{Kind: "scheme", Number: 1, ID: "unionpay"},
 	Number{Kind: "scheme", Number: 2, ID: "iso8583-1987"},
 	Number{Kind: "scheme", Number: 3, ID: "iso8583-1993"},
@@ -6891,13 +7292,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:933c820dfbc7f8bc998
 // Lists of words that stand in many places, once.
 var (
 	list00028749 = []string{"app.config"}
-	list00717916 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "terminal.power", "wan.dns"}
 	list00de65b0 = []string{"61", "65"}
 	list00fe1b12 = []string{"host.malfunction", "host.overloaded", "issuer.unavailable", "modem.dial", "switch.malfunction"}
 	list010bf82f = []string{"net.path", "net.mtu", "net.errors"}
 	list013ee421 = []string{"iso8583-2003"}
 	list025e43af = []string{"R16", "R19"}
-	list02bdb80c = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim"}
 	list02c9d0a7 = []string{"unionpay"}
 	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
 	list034b59e4 = []string{"JPOS"}
@@ -6906,6 +7305,7 @@ var (
 	list046528e4 = []string{"acquirer-ext"}
 	list056ad5a9 = []string{"ok", "blackhole"}
 	list05a3054e = []string{"S7"}
+	list067a0864 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss"}
 	list0749d615 = []string{"silent"}
 	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
 	list07a578ef = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
@@ -6922,11 +7322,13 @@ var (
 	list0a008c80 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list0a90615a = []string{"terminal.heat"}
 	list0aba602a = []string{"77"}
+	list0ac4680e = []string{"lan.portal", "wan.dns"}
 	list0af63ce8 = []string{"000", "001", "003", "004"}
-	list0b3606a8 = []string{"merchant.not-registered", "terminal.not-registered"}
+	list0c0e3545 = []string{"v4", "v6", "both"}
 	list0c16e6c4 = []string{"CIL-V3"}
 	list0cdd3eec = []string{"9124"}
 	list0d012b00 = []string{"iso8583-1993"}
+	list0d58230f = []string{"merchant.not-registered", "terminal.moved", "terminal.not-registered"}
 	list0e138716 = []string{"LY-FW", "LY-FW2"}
 	list0e675063 = []string{"05"}
 	list0e963c8e = []string{"ethernet", "wifi", "cellular", "ppp"}
@@ -6963,7 +7365,6 @@ var (
 	list1746c5c7 = []string{"R25", "R40", "S5"}
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
-	list18034059 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.outage"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
 	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list18fad0bf = []string{"50501", "50511"}
@@ -6983,6 +7384,7 @@ var (
 	list1f22324d = []string{"AM-FDL"}
 	list1f2e5904 = []string{"R2", "R13"}
 	list1f325994 = []string{"ok", "refused"}
+	list1f843ca8 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
 	list1fff8033 = []string{"96", "97"}
 	list20bbb660 = []string{"000", "004"}
 	list21321bac = []string{"UMSAPI", "UMSAPI2"}
@@ -6997,6 +7399,7 @@ var (
 	list246ddb63 = []string{"silent", "fault", "gone", "no-paper", "jam", "cover-open", "over-heat"}
 	list248fcda4 = []string{"net.path"}
 	list25178d29 = []string{"no such issuer", "not supported by", "unknown issuer", "not routable", "issuer invalid"}
+	list25340f75 = []string{"year-change", "leap-day", "day-366", "gps-week", "time-2038"}
 	list256f2c05 = []string{"MONERISGO"}
 	list25a9006a = []string{"merchant.not-registered", "terminal.config", "terminal.not-registered"}
 	list25afe3cb = []string{"Z3", "Y3"}
@@ -7019,6 +7422,7 @@ var (
 	list2a0aa1e0 = []string{"risk.fraud", "terminal.tamper"}
 	list2a358077 = []string{"build", "send", "wait", "answer"}
 	list2a44d595 = []string{"operator.permission", "merchant.not-permitted"}
+	list2a96ad55 = []string{"wan.dns"}
 	list2af2c30c = []string{"R6"}
 	list2b7313c5 = []string{"AM-FDL", "SAP93"}
 	list2c37f039 = []string{"POSTILION", "TXP"}
@@ -7044,6 +7448,7 @@ var (
 	list31f1bb4e = []string{"TXP", "CREDORAX", "MC-GO", "CKO"}
 	list3234d4d9 = []string{"terminal", "acquirer", "issuer", "switch"}
 	list32e02723 = []string{"mains", "battery"}
+	list34a1f663 = []string{"net.address", "app.config", "modem.bearer"}
 	list36099815 = []string{"R6", "R7", "R13"}
 	list3621a5de = []string{"R19"}
 	list366e14b5 = []string{"host.unreachable", "wan.outage", "wan.dns", "modem.dial", "modem.apn", "modem.denied", "modem.sim"}
@@ -7069,6 +7474,7 @@ var (
 	list3ccdfd67 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
 	list3ce0aa5a = []string{"12", "22", "25"}
 	list3d0c7155 = []string{"98"}
+	list3d368a4c = []string{"lan.portal", "wan.dns", "wan.mtu"}
 	list3dc31eb1 = []string{"58"}
 	list3dc532ae = []string{"002", "004"}
 	list3dd2cc90 = []string{"CUP15"}
@@ -7092,13 +7498,14 @@ var (
 	list43823099 = []string{"922"}
 	list43b17a1d = []string{"R5", "R11"}
 	list4435361d = []string{"acquirer", "issuer"}
+	list443aee52 = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list44cd4298 = []string{"NEAPAY", "TXP"}
 	list44d1b97c = []string{"CREDORAX", "TXP", "TABAPAY"}
 	list451152e2 = []string{"R13", "S1", "S7"}
-	list45659b02 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
 	list45739888 = []string{"CREDORAX", "TXP", "EWAY"}
 	list4665b65f = []string{"119"}
 	list46b301c0 = []string{"002"}
+	list46bb810c = []string{"modem.absent", "modem.sunset", "terminal.power"}
 	list4745a259 = []string{"later", "after-signin", "other-means", "no"}
 	list47bbde02 = []string{"mpt:0x10"}
 	list47c3a083 = []string{"000", "001", "004"}
@@ -7112,12 +7519,14 @@ var (
 	list49f7539e = []string{"CUP15", "POS-RC17"}
 	list4aa60a8b = []string{"board.thermal", "reader.reads"}
 	list4b286518 = []string{"FF"}
+	list4b347882 = []string{"R11", "R17"}
 	list4b4f0802 = []string{"ABECS"}
 	list4bd3d27e = []string{"1A"}
 	list4c07ca26 = []string{"account.limit", "merchant.not-permitted"}
 	list4c1df70b = []string{"inoperative", "signed off"}
 	list4c41ac4b = []string{"TXP", "CKO"}
 	list4c92fc68 = []string{"board.thermal", "board.storage"}
+	list4cc2eafc = []string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn", "phone_number", "certificate", "ip_config", "reader_firmware", "parameters", "area", "gateway", "public_address"}
 	list4cd6b561 = []string{"reader", "slot", "stripe driver", "magnetic", "contactless driver", "mechanism", "card locking", "chip driver", "nfc", "psam"}
 	list4ce6a1ba = []string{"terminal.app-old", "wan.tls", "terminal.trust-store", "terminal.client-cert"}
 	list4d1c0261 = []string{"R11", "S8"}
@@ -7172,10 +7581,11 @@ var (
 	list5b85a8b6 = []string{"23402", "23410", "23411"}
 	list5c1a8464 = []string{"seed:DuplicateTransactionError"}
 	list5c1b5583 = []string{"208", "209"}
+	list5c32271c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.wifi"}
 	list5c38b34d = []string{"connect", "send", "wait", "answer"}
-	list5cb500b3 = []string{"app_version", "kernel_version", "terminal_id", "merchant_id", "host_address", "tpdu", "apn", "phone_number", "certificate", "ip_config", "reader_firmware", "parameters"}
 	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
 	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
+	list5e2c7832 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list5e55f3a2 = []string{"txn.answer"}
 	list5e6b55c4 = []string{"S1"}
 	list5edc051d = []string{"terminal.app-crash", "terminal.session"}
@@ -7185,19 +7595,22 @@ var (
 	list5fd6bcf0 = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17"}
 	list600d8008 = []string{"NEAPAY", "CREDORAX", "TXP"}
 	list601a6c38 = []string{"txn.answer", "txn.history"}
+	list602c7293 = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.app-network", "terminal.config", "wan.dns", "wan.mtu", "wan.no-ipv4"}
 	list606524e6 = []string{"19"}
 	list6067382b = []string{"1820"}
 	list607d915e = []string{"POSP-RC", "ZMPAY", "COUPON", "WANGCAI", "PAYERMAX"}
 	list617d3a3b = []string{"echo", "connect", "sales"}
+	list6181f343 = []string{"beyond"}
 	list619a4d88 = []string{"reader.selftest", "app.process", "net.link"}
 	list61f0a4ba = []string{"R5", "R7"}
+	list6274ab3e = []string{"net.link", "net.wifi", "net.internet", "modem.bearer"}
 	list62771430 = []string{"account.state", "card.damaged", "card.expired"}
 	list64425eed = []string{"seed:CommunicationError"}
 	list64478338 = []string{"ZONE", "TXP", "MC-GO", "POS-CIL"}
-	list647337f2 = []string{"lan.noise", "modem.absent", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "pinpad.fault", "printer.fault", "reader.dirty", "reader.disconnected", "reader.fault", "reader.line-noise", "terminal.clock", "terminal.heat", "terminal.power"}
 	list64aefbaf = []string{"003"}
 	list64d83e3e = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
 	list64ea8757 = []string{"acquirer-4"}
+	list6519b48b = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic", "wan.outage"}
 	list65e3ba9e = []string{"terminal-local"}
 	list660a53dd = []string{"MPT"}
 	list667d6def = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
@@ -7213,9 +7626,8 @@ var (
 	list6a18cf1a = []string{"S3"}
 	list6ab2115b = []string{"app.operator"}
 	list6b3f53eb = []string{"denied"}
-	list6b92995c = []string{"modem.absent", "modem.denied", "modem.radio-off", "modem.sim"}
 	list6bbab28f = []string{"902"}
-	list6be3ec67 = []string{"lan.address", "terminal.config"}
+	list6bebfcb2 = []string{"same"}
 	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
 	list6c6cbbb8 = []string{"STARPOS"}
 	list6c815aed = []string{"pin", "build", "unpack", "answer"}
@@ -7248,7 +7660,6 @@ var (
 	list758338a7 = []string{"sim in", "unpaid", "registration", "forbidden", "detached", "searching", "barred"}
 	list758786ad = []string{"001"}
 	list758c2759 = []string{"merchant blacklist", "merchant on blacklist"}
-	list76028d77 = []string{"lan.cable", "lan.wifi", "wan.outage"}
 	list7614f0fc = []string{"unknown"}
 	list761edad6 = []string{"R37"}
 	list7652ec08 = []string{"R22"}
@@ -7261,6 +7672,7 @@ var (
 	list76e8857d = []string{"fleet.advisory"}
 	list773d836c = []string{"scheme-switch"}
 	list77829af9 = []string{"acquirer", "switch", "issuer"}
+	list77a85cf0 = []string{"modem.absent", "modem.sim", "modem.sunset"}
 	list77b923a7 = []string{"risk"}
 	list77d69370 = []string{"date and time", "time not plausible", "clock", "date wrong", "not plausible"}
 	list77e2e03d = []string{"card", "pin", "build", "answer"}
@@ -7268,6 +7680,7 @@ var (
 	list78091948 = []string{"gicc-de"}
 	list788d7f9e = []string{"account.funds", "account.pin", "card.data-mistyped", "card.wrong-method", "issuer.declined", "operator.entry", "reader.disconnected", "reader.fault"}
 	list7891ab4f = []string{"R12", "R17", "S3"}
+	list78aba497 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list78de7061 = []string{"limit", "exceed", "frequency", "count", "above highest", "too often"}
 	list78f5e1d9 = []string{"R2", "R13", "R25"}
 	list79310f15 = []string{"R6", "R21"}
@@ -7296,11 +7709,11 @@ var (
 	list7efc820f = []string{"printer.fault", "terminal.power"}
 	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
 	list7fb4d7cc = []string{"50213", "50219"}
-	list80252f40 = []string{"lan.conflict", "lan.portal"}
 	list803e8d7c = []string{"build", "connect", "answer"}
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}
 	list820e953a = []string{"small", "plain", "old", "large", "tlcp"}
+	list824d3c53 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.outage"}
 	list82adb696 = []string{"46"}
 	list82be6ef5 = []string{"HOST-MM"}
 	list82c0e202 = []string{"SEED-002"}
@@ -7317,7 +7730,7 @@ var (
 	list868a3a4c = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
 	list8702fde9 = []string{"01", "02", "17"}
 	list8726c191 = []string{"23420"}
-	list8738212e = []string{"modem.absent", "terminal.power"}
+	list875839fa = []string{"wan.mtu"}
 	list878a3bd1 = []string{"unexplained"}
 	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
 	list87c4a916 = []string{"YQ"}
@@ -7347,7 +7760,6 @@ var (
 	list8e7c2b0c = []string{"sign in", "signed in", "sign-in", "sign on", "log on", "logon", "batch number", "diagnosis"}
 	list8ed1dc28 = []string{"card-medium"}
 	list8f3158ee = []string{"BESTPAY"}
-	list8f38c7db = []string{"net.link", "net.wifi", "net.internet"}
 	list8f79e5bf = []string{"wait", "answer"}
 	list8fbf50d8 = []string{"REDSYS"}
 	list901628c3 = []string{"4001"}
@@ -7355,11 +7767,11 @@ var (
 	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
 	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
 	list91499e3d = []string{"modem.absent"}
+	list916c5082 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}
 	list93762884 = []string{"home", "roaming"}
 	list93a72bb0 = []string{"battery", "voltage", "power"}
 	list93aab121 = []string{"99", "A0", "A9"}
 	list93b38dc2 = []string{"000", "002"}
-	list93df3d6a = []string{"lan.address", "lan.conflict", "modem.apn", "modem.dial", "terminal.config", "wan.dns", "wan.mtu"}
 	list94096d8e = []string{"ZVT"}
 	list943ac380 = []string{"other-means", "no"}
 	list94adf52d = []string{"too late", "timed out", "timeout", "time-out", "no answer", "no response", "response missing", "received no", "did not answer", "did not respond"}
@@ -7375,9 +7787,9 @@ var (
 	list96426440 = []string{"POS-KOOL"}
 	list96439541 = []string{"R25"}
 	list9645a7b5 = []string{"terminal", "switch", "acquirer", "issuer"}
-	list965286a7 = []string{"lan.firewall", "lan.gateway", "lan.portal", "modem.absent", "modem.apn", "modem.denied", "modem.signal-weak", "modem.sim", "wan.loss", "wan.mtu", "wan.outage", "wan.tls", "wan.tls-large-hello"}
 	list9673ad40 = []string{"app.session", "app.keys"}
 	list9675b987 = []string{"lan.address", "lan.cable"}
+	list968be4ee = []string{"no-answer"}
 	list96ba586d = []string{"46692"}
 	list96f41395 = []string{"OSB-PF"}
 	list96fc0de1 = []string{"app.version", "net.tls", "txn.answer"}
@@ -7402,12 +7814,12 @@ var (
 	list9bcc8b09 = []string{"HardwareWatchdog", "SoftwareWatchdog", "KernelPanic"}
 	list9c23b665 = []string{"S6"}
 	list9cb969a1 = []string{"card.expired"}
-	list9cc36b86 = []string{"net.address", "app.config"}
 	list9cc580fe = []string{"terminal.app-old", "terminal.client-cert", "terminal.trust-store", "wan.tls", "wan.tls-large-hello"}
 	list9ce989c0 = []string{"R12", "R17", "R21", "S3"}
 	list9d70aeda = []string{"R21", "S5", "S8"}
 	list9da65c68 = []string{"terminal.protocol"}
 	list9dd8613e = []string{"3g"}
+	list9e08ed0c = []string{"site", "beyond"}
 	list9e53393e = []string{"stripe", "chip", "contactless"}
 	list9ea80207 = []string{"S4"}
 	list9ee1cc27 = []string{"MC-GO"}
@@ -7419,8 +7831,10 @@ var (
 	lista13e30cd = []string{"R2", "R10", "R20"}
 	lista1450a7d = []string{"CKO-VISA", "CIELO"}
 	lista14e165f = []string{"unknown", "23"}
+	lista1582386 = []string{"own"}
 	lista34259f6 = []string{"net.bearer"}
 	lista34ab4d5 = []string{"printer.fault", "terminal.journal"}
+	lista354b2a3 = []string{"modem.absent", "modem.sunset"}
 	lista3765235 = []string{"acquirer-host"}
 	lista3a3e757 = []string{"52505"}
 	lista3ca23d3 = []string{"TANGDI"}
@@ -7435,10 +7849,10 @@ var (
 	lista6d725c5 = []string{"000", "003", "004"}
 	lista6e944cb = []string{"amount warning", "amount limit", "limit exceeded"}
 	lista70cb62c = []string{"net.link", "reader.port", "reader.line", "modem.line"}
-	lista72571d2 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	lista73036b3 = []string{"reader.selftest", "reader.reads", "reader.port"}
 	lista7405682 = []string{"no-paper", "cover-open"}
 	lista8017ab8 = []string{"310030", "310150", "310170", "310280", "310410", "311180"}
+	lista82e9b32 = []string{"lan.address", "terminal.config", "wan.no-ipv4"}
 	lista8329a7b = []string{"txn.answer", "fleet.advisory"}
 	lista88630a9 = []string{"CREDORAX", "MC-GO", "HOST-MM", "MPT"}
 	lista89158bd = []string{"ZMPAY2"}
@@ -7451,6 +7865,7 @@ var (
 	listab66400f = []string{"account.funds"}
 	listab9eedb7 = []string{"14", "59"}
 	listac0d9ff8 = []string{"R3", "R43"}
+	listac7a80df = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage"}
 	listac8e5ab3 = []string{"44010"}
 	listad2db01c = []string{"97", "unknown"}
 	listad51f1ac = []string{"CREDORAX"}
@@ -7458,6 +7873,7 @@ var (
 	listada68883 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
 	listadb76276 = []string{"NEXI"}
 	listadce6183 = []string{"R1", "R13", "R28"}
+	listae24f47d = []string{"unknown-ca"}
 	listae969ba4 = []string{"net.tcp"}
 	listaeaaacba = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listaebb2984 = []string{"iso8583-1987", "emv-arc"}
@@ -7474,9 +7890,11 @@ var (
 	listb110e487 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
 	listb1258a4e = []string{"26203", "26207", "26208"}
 	listb15c6a1d = []string{"ok", "paper-low"}
+	listb1e22d97 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listb1e2e843 = []string{"terminal blacklist"}
 	listb1eccd52 = []string{"R5", "R6", "R7", "R13"}
 	listb281767c = []string{"84"}
+	listb324db00 = []string{"R6", "R13"}
 	listb33ce781 = []string{"cb2a-fr"}
 	listb3448ba8 = []string{"1061"}
 	listb37d51b9 = []string{"R20", "R23"}
@@ -7500,7 +7918,6 @@ var (
 	listb7f71055 = []string{"03"}
 	listb8125f7b = []string{"68", "98"}
 	listb9130925 = []string{"net.gateway"}
-	listb9151e2e = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.outage"}
 	listb91fed3d = []string{"REDSYS-ES"}
 	listb9730e7d = []string{"920", "921"}
 	listb9769451 = []string{"query-first"}
@@ -7508,12 +7925,11 @@ var (
 	listb9e6f2a4 = []string{"unpack", "answer"}
 	listba118f71 = []string{"R22", "R25", "S5"}
 	listba7766b3 = []string{"R6", "R11", "R21"}
-	listbb3baf19 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	listba7b8bd7 = []string{"lan.portal", "modem.dial", "modem.line", "modem.radio-off", "modem.sunset", "terminal.power", "wan.dns", "wan.no-traffic"}
 	listbb68b000 = []string{"R12", "R17", "R18", "S3"}
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
-	listbd84bffd = []string{"lan.address", "lan.cable", "lan.wifi"}
 	listbd8f1419 = []string{"R5"}
 	listbdc1e026 = []string{"wan.slow", "wan.loss"}
 	listbe43e376 = []string{"R5", "R6", "R21", "S5"}
@@ -7523,6 +7939,7 @@ var (
 	listbf1379d0 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
 	listbf26b98a = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP"}
 	listbfb12e8e = []string{"R5", "R21", "S5"}
+	listbfc36626 = []string{"same", "new"}
 	listc0a4bad2 = []string{"stripe", "chip", "contactless", "unknown"}
 	listc12d4409 = []string{"reader.reads", "reader.slot", "txn.history"}
 	listc1398fb6 = []string{"S3", "S9"}
@@ -7534,7 +7951,9 @@ var (
 	listc39d21b6 = []string{"build", "unpack", "answer"}
 	listc3bbd856 = []string{"connect", "send"}
 	listc3d3679c = []string{"44050", "44051", "44054"}
+	listc4e5d0fc = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listc509644d = []string{"20", "92"}
+	listc51804f7 = []string{"host.malfunction", "host.overloaded", "host.port-closed", "host.tls", "host.unreachable", "merchant.not-permitted", "modem.apn", "modem.denied", "risk.fraud", "terminal.keys", "terminal.session", "unexplained", "wan.dns", "wan.loss", "wan.mtu", "wan.no-traffic", "wan.outage", "wan.slow", "wan.tls-large-hello"}
 	listc6275dfd = []string{"terminal.app-old"}
 	listc67cf940 = []string{"R2"}
 	listc6ce5fa1 = []string{"app.operator", "txn.answer"}
@@ -7549,6 +7968,7 @@ var (
 	listc8f77f9a = []string{"mpt:0x0E", "mpt:0xE7", "zvt:0x6A", "zvt:0xB2"}
 	listc928b131 = []string{"visa"}
 	listc9549d4d = []string{"pin", "build"}
+	listc97403c6 = []string{"fleet"}
 	listca0ebb85 = []string{"22801"}
 	listca62483c = []string{"signal"}
 	listca907d3c = []string{"app.journal"}
@@ -7556,6 +7976,7 @@ var (
 	listcaf7f197 = []string{"70"}
 	listcbb9d70e = []string{"answer"}
 	listcbddc9a5 = []string{"SOUPOS"}
+	listcc2c7841 = []string{"lan.conflict", "lan.portal", "wan.dns"}
 	listccedf335 = []string{"txn.history", "app.operator"}
 	listcd6dfa77 = []string{"78", "97"}
 	listcdb537b2 = []string{"terminal.clock", "terminal.session"}
@@ -7565,12 +7986,12 @@ var (
 	listcf00cd1e = []string{"app.session", "app.config"}
 	listcf31264b = []string{"cut-over", "cutover", "end of day", "cut off", "day end"}
 	listcf791768 = []string{"R22", "R26"}
+	listd0d5723c = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic"}
 	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
 	listd1a7ffd9 = []string{"94"}
 	listd1e2d8c6 = []string{"unionpay-reject", "emv-arc"}
 	listd210214a = []string{"modem.signal", "net.wifi"}
 	listd28f6c9a = []string{"host.malfunction", "switch.malfunction"}
-	listd3644c5e = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.loss"}
 	listd379e2b2 = []string{"CREDORAX", "WINDCAVE", "MC-GO"}
 	listd448ae22 = []string{"923"}
 	listd48a3646 = []string{"account.funds", "account.pin", "card.wrong-method", "host.overloaded", "host.unreachable", "issuer.unavailable", "operator.entry", "operator.permission", "switch.malfunction", "terminal.app-crash", "terminal.journal", "unexplained", "wan.loss", "wan.slow"}
@@ -7587,12 +8008,10 @@ var (
 	listd7de244b = []string{"2g"}
 	listd81d5d08 = []string{"application"}
 	listd8215ff3 = []string{"MCHAPP"}
-	listd85a17f2 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "wan.dns", "wan.outage"}
 	listd9a56405 = []string{"board.storage"}
 	listda249a01 = []string{"ok", "silent", "garbled", "gone"}
 	listda578682 = []string{"4", "04"}
 	listda6e387f = []string{"board.cpu", "board.memory"}
-	listdb09e897 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "wan.dns", "wan.loss", "wan.outage"}
 	listdb76070c = []string{"40"}
 	listdb82f073 = []string{"CIL-V2"}
 	listdbfaada6 = []string{"ZVT-IPS", "IPAY"}
@@ -7612,11 +8031,10 @@ var (
 	liste0cbae18 = []string{"card", "answer"}
 	liste0f614ca = []string{"R6", "R18", "R21"}
 	liste10f8507 = []string{"terminal.heat", "reader.dirty"}
-	liste2001e65 = []string{"lan.portal", "wan.mtu"}
 	liste2177db1 = []string{"initial pin", "pin not changed", "pin unchanged"}
 	liste24036b8 = []string{"S5"}
 	liste29045a1 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
-	liste2a96619 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim"}
+	liste388e908 = []string{"own", "trust", "fleet"}
 	liste3efc427 = []string{"22803"}
 	liste478f32f = []string{"R3"}
 	liste4abd941 = []string{"terminal.journal"}
@@ -7624,6 +8042,7 @@ var (
 	liste579159f = []string{"host.malfunction", "host.overloaded", "merchant.not-registered", "switch.malfunction", "terminal.config", "terminal.not-registered"}
 	liste59fb580 = []string{"ready", "missing", "pin", "puk", "failure", "device-lock"}
 	liste5e1aa1e = []string{"000", "001", "003"}
+	liste61ab170 = []string{"trust"}
 	liste641cb56 = []string{"91"}
 	liste645cd46 = []string{"R21", "S8"}
 	liste656e9ac = []string{"R17"}
@@ -7631,6 +8050,7 @@ var (
 	liste6ce9062 = []string{"R2", "R13", "R14", "R25"}
 	liste6eb183c = []string{"70", "92"}
 	liste6fa0bb2 = []string{"51"}
+	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
 	liste853c18f = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
@@ -7643,6 +8063,7 @@ var (
 	listea0a55de = []string{"AM-FDL", "SAP93", "UTCODEC", "ACCEL"}
 	listea3dd8a3 = []string{"reader.reads", "board.thermal"}
 	listea3e1da8 = []string{"file", "storage", "disk", "space", "database", "write tables", "memory full", "memory write", "memory read", "data set"}
+	listea59ab66 = []string{"terminal.app-network", "terminal.app-old", "terminal.date-bug", "terminal.protocol"}
 	listea59bf42 = []string{"reader.fault", "reader.dirty", "reader.disconnected"}
 	listeaa00f1b = []string{"app.version", "net.tls"}
 	listead13ea0 = []string{"R13", "R21", "S1", "S4", "S7"}
@@ -7684,6 +8105,7 @@ var (
 	listf5f4961c = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listf667e4a5 = []string{"connect", "wait", "answer", "unpack"}
 	listf681ae17 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	listf6cf2f6c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	listf7494dbc = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
 	listf76dfe9e = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
 	listf78f8dda = []string{"terminal.storage-fault"}
@@ -7716,4 +8138,5 @@ var (
 	listfef86651 = []string{"wan.slow"}
 	listff646f35 = []string{"R6", "R9"}
 	listffe45931 = []string{"GICC-LYRA"}
+	listfffb2cca = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage"}
 )

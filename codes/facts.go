@@ -175,7 +175,7 @@ func (k *Knowledge) LimitsOf(check string) []Limit {
 }
 
 // derived are numbers that the judge reckons from facts: the rules read them like facts.
-var derived = [...]string{"offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
+var derived = [...]string{"sunset_days", "offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
 	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
 
 // findings reads findings.txt: each finding in a block, with what shows it and what it says of causes.

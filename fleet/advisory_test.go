@@ -15,6 +15,7 @@ import (
 	"posdx/agent/report"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
+	"posdx/housetest"
 )
 
 // A carrier's labels come in the births; its incident is found by its name, whatever letters that has; and what the
@@ -50,12 +51,12 @@ func TestLabelsBecomeAPlaceAndASignedAdvisory(t *testing.T) {
 			u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
 		}
 	}
-	eventually(t, "the incident has the carrier's name", func() bool {
+	housetest.Until(t, "the incident has the carrier's name", func() bool {
 		var a struct{ Incidents []store.Incident }
 		f.get(t, "/api/v1/incidents", &a)
 		return len(a.Incidents) == 1 && a.Incidents[0].Scope == "carrier" && a.Incidents[0].Key == "中国联通" && a.Incidents[0].Terminals == 12
 	})
-	eventually(t, "the advisory is retained and signed", func() bool {
+	housetest.Until(t, "the advisory is retained and signed", func() bool {
 		u := dial(t, f.mqtt, sample.New("shop", "late"))
 		defer u.client.Disconnect(100)
 		got := make(chan mqtt.Message, 4)

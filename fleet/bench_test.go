@@ -13,6 +13,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/fleet/sample"
+	"posdx/housetest"
 )
 
 // BenchmarkBacklog brings documents of two sizes at once through mosquitto, first to a bare subscriber that only counts
@@ -38,7 +39,7 @@ func BenchmarkBacklog(b *testing.B) {
 			list[i] = a
 		}
 		b.Run(fmt.Sprintf("%d bytes", size), func(b *testing.B) {
-			url := mosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n")
+			url := housetest.NewMosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n").URL()
 			client := func(id string) mqtt.Client {
 				c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID(id).SetAutoReconnect(false))
 				if t := c.Connect(); !t.WaitTimeout(soon) || t.Error() != nil {

@@ -17,12 +17,13 @@ import (
 	"posdx/agent/enroll"
 	"posdx/agent/report"
 	"posdx/fleet/sample"
+	"posdx/housetest"
 )
 
 // A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody else,
 // is told that no renewal is due, and is shut out when it is revoked. Another estate's topics are closed to it.
 func TestTerminalsEnrolAndComeIn(t *testing.T) {
-	dir := certificates(t, "server")
+	dir := housetest.Certificates(t, "server")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	data := t.TempDir()
 	f := start(t, data, "--enroll", "--web-cert", at("server.pem"), "--web-key", at("server.key"), "--mqtt-listen", "127.0.0.1:0", "--mqtt-cert", at("server.pem"), "--mqtt-key", at("server.key"))
@@ -94,7 +95,7 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 	topic, payload = u.Wrap(report.KindDiagnosis, u.Diagnosis(2, 2, "98", "host.malfunction", "acquirer"))
 	u2 := dial(t, broker, sample.New("shop", "t1"), with(pair)) // the broker may have ended the session
 	u2.client.Publish(topic, 1, false, payload).Wait()
-	eventually(t, "its own second report", func() bool {
+	housetest.Until(t, "its own second report", func() bool {
 		answer, err := client.Get(f.page + "/api/v1/diagnoses")
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 		t.Error("in without a certificate")
 	}
 	f.cmd.Process.Signal(syscall.SIGHUP) // the fleet reads what another process revoked
-	eventually(t, "shut out", func() bool { return !comes(pair) })
+	housetest.Until(t, "shut out", func() bool { return !comes(pair) })
 	if other := get("shop/t2"); !comes(other) {
 		t.Error("another terminal is shut out too")
 	}

@@ -24,6 +24,7 @@ import (
 	"posdx/agent/report"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
+	"posdx/housetest"
 )
 
 // asFleet makes the test binary be posdx-fleet, so that it can be killed as a process of its own.
@@ -142,17 +143,6 @@ func (f *fleet) get(t testing.TB, path string, into any) {
 	}
 }
 
-// eventually waits until something is so.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatalf("not in time: %s", what)
-}
-
 type diagnosesAnswer struct {
 	Diagnoses []store.Row `json:"diagnoses"`
 	Next      string      `json:"next"`
@@ -202,7 +192,7 @@ func dial(t testing.TB, url string, a *sample.Terminal, more ...func(*mqtt.Clien
 		})
 	}
 	u.client = mqtt.NewClient(o)
-	eventually(t, "connect", func() bool {
+	housetest.Until(t, "connect", func() bool {
 		token := u.client.Connect()
 		return token.WaitTimeout(soon) && token.Error() == nil
 	})
@@ -246,11 +236,11 @@ func (u *uplink) wantAck(t testing.TB, want report.Ack) {
 // brokers runs a test with the embedded broker and with a mosquitto.
 func brokers(t *testing.T, test func(t *testing.T, start func() *fleet, url func(*fleet) string)) {
 	t.Run("embedded", func(t *testing.T) {
-		dir, port := t.TempDir(), freePort(t)
+		dir, port := t.TempDir(), housetest.FreePort(t)
 		test(t, func() *fleet { return start(t, dir, "--mqtt-listen", "127.0.0.1:"+port) }, func(f *fleet) string { return f.mqtt })
 	})
 	t.Run("mosquitto", func(t *testing.T) {
-		url, dir := mosquitto(t, "allow_anonymous true\n"), t.TempDir()
+		url, dir := housetest.NewMosquitto(t, "allow_anonymous true\n").URL(), t.TempDir()
 		test(t, func() *fleet { return start(t, dir, "--broker", url) }, func(*fleet) string { return url })
 	})
 }
@@ -267,7 +257,7 @@ func TestEndToEnd(t *testing.T) {
 
 		began := time.Now()
 		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
-		eventually(t, "the diagnosis on the page", func() bool { return len(f.all(t)) == 1 })
+		housetest.Until(t, "the diagnosis on the page", func() bool { return len(f.all(t)) == 1 })
 		t.Logf("from publish to the API: %v", time.Since(began))
 		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
 
@@ -279,7 +269,7 @@ func TestEndToEnd(t *testing.T) {
 		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 3})
 		u.Seq = 6
 		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(2, 2, "97", "terminal.not-registered", "acquirer")))
-		eventually(t, "the one behind the hole", func() bool { return len(f.all(t)) == 2 })
+		housetest.Until(t, "the one behind the hole", func() bool { return len(f.all(t)) == 2 })
 		var term store.Terminal
 		f.get(t, "/api/v1/terminals/shop/t1", &term)
 		if len(term.Streams) != 1 || len(term.Streams[0].Gaps) != 1 || term.Streams[0].Gaps[0].First != 4 || term.Streams[0].Gaps[0].Last != 6 {
@@ -303,7 +293,7 @@ func TestEndToEnd(t *testing.T) {
 		}
 		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(3, 2, "51", "account.funds", "issuer")))
 		u.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 9})
-		eventually(t, "the rejected ones counted", func() bool {
+		housetest.Until(t, "the rejected ones counted", func() bool {
 			var a struct{ Rejected []store.Rejection }
 			f.get(t, "/api/v1/rejected", &a)
 			return len(a.Rejected) == 7
@@ -311,7 +301,7 @@ func TestEndToEnd(t *testing.T) {
 
 		// The last will.
 		state := func() string { f.get(t, "/api/v1/terminals/shop/t1", &term); return term.State }
-		eventually(t, "online", func() bool { return state() == "online" })
+		housetest.Until(t, "online", func() bool { return state() == "online" })
 		var list strings.Builder
 		if code := run(t.Context(), stdio{&list, io.Discard}, []string{"list", "--url", f.page, "--code", "97", "--lang", "en"}); code != exitOK || !strings.Contains(list.String(), "shop/t1") || strings.Count(list.String(), "\n") != 1 {
 			t.Errorf("list: %d %q", code, list.String())
@@ -321,7 +311,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("show: %d %q", code, list.String())
 		}
 		u.line.Close()
-		eventually(t, "offline", func() bool { return state() == "offline" })
+		housetest.Until(t, "offline", func() bool { return state() == "offline" })
 		f.stop(t)
 	})
 }
@@ -420,7 +410,7 @@ func TestKilledAnywhere(t *testing.T) {
 
 // What terminals publish while the fleet is away waits at a broker of its own.
 func TestBrokerKeepsWhileAway(t *testing.T) {
-	url, dir := mosquitto(t, "allow_anonymous true\nmax_queued_messages 0\n"), t.TempDir()
+	url, dir := housetest.NewMosquitto(t, "allow_anonymous true\nmax_queued_messages 0\n").URL(), t.TempDir()
 	start(t, dir, "--broker", url).stop(t)
 	u := dial(t, url, sample.New("shop", "t1"))
 	for n := range 300 {
@@ -445,12 +435,12 @@ func TestIncident(t *testing.T) {
 		}
 		f.stop(t) // it looks at once when it starts
 		f = start()
-		eventually(t, "the incident on the page", func() bool {
+		housetest.Until(t, "the incident on the page", func() bool {
 			var a struct{ Incidents []store.Incident }
 			f.get(t, "/api/v1/incidents", &a)
 			return len(a.Incidents) == 1 && a.Incidents[0].Terminals == 5 && a.Incidents[0].Cause == "host.malfunction"
 		})
-		eventually(t, "the advisory is retained", func() bool {
+		housetest.Until(t, "the advisory is retained", func() bool {
 			u := dial(t, url(f), sample.New("shop", "late"))
 			defer u.client.Disconnect(100)
 			got := make(chan mqtt.Message, 1)
@@ -509,7 +499,7 @@ func BenchmarkIngest(b *testing.B) {
 				f = start(b, b.TempDir(), "--mqtt-listen", "127.0.0.1:0")
 				url = f.mqtt
 			} else {
-				url = mosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n")
+				url = housetest.NewMosquitto(b, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n").URL()
 				f = start(b, b.TempDir(), "--broker", url)
 			}
 			const terminals = 20

@@ -1,118 +1,30 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
 	"posdx/fleet/sample"
+	"posdx/housetest"
 )
-
-// mosquitto starts a broker with these lines of configuration and returns its URL.
-func mosquitto(t testing.TB, config string) string {
-	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto"
-		if _, err := os.Stat(path); err != nil {
-			t.Skip("no mosquitto here (Debian: mosquitto)")
-		}
-	}
-	dir, port := t.TempDir(), freePort(t)
-	file := filepath.Join(dir, "mosquitto.conf")
-	if err := os.WriteFile(file, []byte("listener "+port+" 127.0.0.1\nuser root\n"+config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "-c", file)
-	cmd.Stderr = t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(t, "mosquitto listens", func() bool {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-	if strings.Contains(config, "cafile") {
-		return "ssl://127.0.0.1:" + port
-	}
-	return "tcp://127.0.0.1:" + port
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-// certificates writes ca.pem and, for each name, NAME.pem and NAME.key, and returns their folder.
-func certificates(t *testing.T, names ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var ca *x509.Certificate
-	var caKey *ecdsa.PrivateKey
-	for i, name := range append([]string{"ca"}, names...) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			IsCA: i == 0, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-		if i == 0 {
-			ca, caKey = c, key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, c, ca, &key.PublicKey, caKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secret, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(name+".pem", "CERTIFICATE", der)
-		write(name+".key", "PRIVATE KEY", secret)
-	}
-	return dir
-}
 
 // The fleet behind a broker as one would really run it: TLS, client certificates that are the users, and access rules.
 func TestMosquittoWithCertificates(t *testing.T) {
-	dir := certificates(t, "server", "posdx-fleet", "t1")
+	dir := housetest.Certificates(t, "server", "posdx-fleet", "t1")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	rules := "user posdx-fleet\ntopic read pos/v1/#\ntopic write pos/v1/+/+/ack\ntopic write pos/v1/+/advisory/+/+\ntopic write pos/v1/+/+/cmd/+\npattern readwrite pos/v1/+/%u/#\n"
 	if err := os.WriteFile(at("acl"), []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	url := mosquitto(t, "cafile "+at("ca.pem")+"\ncertfile "+at("server.pem")+"\nkeyfile "+at("server.key")+"\nrequire_certificate true\nuse_identity_as_username true\nacl_file "+at("acl")+"\n")
+	url := housetest.NewMosquitto(t, "cafile "+at("ca.pem")+"\ncertfile "+at("server.pem")+"\nkeyfile "+at("server.key")+"\nrequire_certificate true\nuse_identity_as_username true\nacl_file "+at("acl")+"\n").URL()
 	f := start(t, t.TempDir(), "--broker", url, "--ca", at("ca.pem"), "--cert", at("posdx-fleet.pem"), "--key", at("posdx-fleet.key"))
 
 	pair, err := tls.LoadX509KeyPair(at("t1.pem"), at("t1.key"))
@@ -136,7 +48,7 @@ func TestMosquittoWithCertificates(t *testing.T) {
 
 // A broker that refuses is named with its reason, and the fleet goes on trying.
 func TestBrokerRefuses(t *testing.T) {
-	url := mosquitto(t, "allow_anonymous false\n")
+	url := housetest.NewMosquitto(t, "allow_anonymous false\n").URL()
 	var says strings.Builder
 	done := make(chan int, 1)
 	sink := &lockedBuilder{b: &says, seen: make(chan struct{}, 100)}
@@ -164,7 +76,7 @@ func TestBrokerRefuses(t *testing.T) {
 
 // Workers of one group share what the broker has: each document is stored once, by either.
 func TestWorkersShareDocuments(t *testing.T) {
-	url := mosquitto(t, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
+	url := housetest.NewMosquitto(t, "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n").URL()
 	one := start(t, t.TempDir(), "--broker", url, "--share", "workers")
 	two := start(t, t.TempDir(), "--broker", url, "--share", "workers")
 	const terminals = 20
@@ -181,10 +93,10 @@ func TestWorkersShareDocuments(t *testing.T) {
 
 // Two fleets on one broker do not throw each other out.
 func TestTwoFleetsOnOneBroker(t *testing.T) {
-	url := mosquitto(t, "allow_anonymous true\n")
+	url := housetest.NewMosquitto(t, "allow_anonymous true\n").URL()
 	one := start(t, t.TempDir(), "--broker", url)
 	two := start(t, t.TempDir(), "--broker", url)
 	u := dial(t, url, sample.New("shop", "t1"))
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
-	eventually(t, "both have it", func() bool { return len(one.all(t)) == 1 && len(two.all(t)) == 1 })
+	housetest.Until(t, "both have it", func() bool { return len(one.all(t)) == 1 && len(two.all(t)) == 1 })
 }

@@ -44,6 +44,9 @@ func (s *state) moneyState(first string) (state, retry string) {
 		return report.MoneyApproved, report.RetryNo
 	case host && s.prior.Topic == "uncertain-approval":
 		return report.MoneyApproved, report.RetryQueryFirst
+	case s.openTry():
+		// An earlier try of this sale got no answer and may have been carried out: what became of this one says nothing of it.
+		return report.MoneyUnknown, report.RetryQueryFirst
 	case host && s.undecided():
 		// The host itself does not know, or says that an earlier request may stand.
 		return report.MoneyUnknown, report.RetryQueryFirst
@@ -86,6 +89,12 @@ func (s *state) contradicted() bool {
 		t.old || // the evidence is of an earlier transaction
 		s.speaksOfLater() ||
 		s.prior.Topic == "success" || s.prior.Topic == "uncertain-approval" // approved, perhaps offline
+}
+
+// openTry tells whether an earlier try of the same sale may stand at the host.
+func (s *state) openTry() bool {
+	it := s.First(evidence.TxnHistory)
+	return it != nil && it.Str(evidence.FirstTry) != ""
 }
 
 // afterSending are the topics of a stage at which the request has left and its fate is open: an answer too late or one that

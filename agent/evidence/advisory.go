@@ -8,14 +8,21 @@ import (
 // prove little.
 func (r *Reading) advisories() {
 	list := r.All(FleetAdvisory)
+	// Nine per cent of an acquirer's terminals are what 44 per cent of a carrier's look like from another side: the dimension in
+	// which the largest share is hit is the one that they have in common.
+	largest := 0.0
+	for i := range list {
+		if share, known := list[i].num(SharePct); known && list[i].Bad() && r.speaks(&list[i]) {
+			largest = max(largest, share)
+		}
+	}
 	for i := range list {
 		it := &list[i]
 		scope := it.str(Scope)
 		if scope != "acquirer" && scope != "carrier" && scope != "site" && scope != "model" {
 			continue
 		}
-		ours := r.sale.Event.Code
-		if code := it.str(Code); code != "" && code != ours && !strings.HasSuffix(ours, ":"+code) {
+		if !r.speaks(it) {
 			if scope == "acquirer" || scope == "model" || !it.Bad() {
 				continue // about something else
 			}
@@ -42,7 +49,16 @@ func (r *Reading) advisories() {
 		}
 		if shareKnown {
 			crowd *= max(ramp(share, 1, 20), 0.1)
+			if largest > 0 {
+				crowd *= ramp(share/largest, 0, 0.8)
+			}
 		}
 		r.add("adv."+scope, it, fade*crowd)
 	}
+}
+
+// speaks tells whether an advisory speaks of the sale's code, or of none in particular.
+func (r *Reading) speaks(it *Item) bool {
+	code, ours := it.str(Code), r.sale.Event.Code
+	return code == "" || code == ours || strings.HasSuffix(ours, ":"+code)
 }

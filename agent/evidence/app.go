@@ -92,9 +92,13 @@ func (r *Reading) version() {
 // changed names the finding of each member of changed_since_approval.
 var changed = map[string]string{
 	"app_version": "changed.app", "kernel_version": "changed.kernel", "terminal_id": "changed.id", "merchant_id": "changed.id",
-	"parameters": "changed.id", "host_address": "changed.host", "tpdu": "changed.host", "apn": "changed.host", "phone_number": "changed.phone",
+	"parameters": "changed.id", "area": placeChange, "gateway": placeChange, "public_address": placeChange, "host_address": "changed.host", "tpdu": "changed.host", "apn": "changed.host", "phone_number": "changed.phone",
 	"certificate": "changed.cert", "ip_config": "changed.ip", "reader_firmware": "changed.reader",
 }
+
+// placeChange marks what is around the terminal and no setting of it: one of these changes for many reasons, two or three at once
+// where the terminal has been carried elsewhere.
+const placeChange = "place.moved"
 
 // manyChanges is how many changes at once say no less than still more.
 const manyChanges = 8
@@ -112,8 +116,15 @@ func (r *Reading) changes() {
 	if len(members) == 0 {
 		r.add("changed.none", it, choose(it.Bad(), 0, 1))
 	}
+	places := 0
 	for _, m := range members {
-		if name := changed[m]; name != "" {
+		if changed[m] == placeChange {
+			places++
+		}
+	}
+	r.add(placeChange, it, ramp(float64(places), 1, 3))
+	for _, m := range members {
+		if name := changed[m]; name != "" && name != placeChange {
 			r.add(name, it, 1/(0.5+0.5*float64(min(len(members), manyChanges))))
 		}
 	}

@@ -26,6 +26,29 @@ func (r *Reading) unanimous(finding string, checks ...Check) {
 // firstYear is the year before which no terminal that runs this program was started.
 const firstYear = 2024
 
+// turnSlack is by how much two ages of one evidence may differ though they are of one moment, in seconds.
+const turnSlack = 2
+
+// turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and the code
+// first seen after it. A clock that is wrong is another story.
+func (r *Reading) turned() {
+	it, h := r.First(BoardClock), r.First(TxnHistory)
+	if it == nil || h == nil || it.Bad() || it.str(Turn) == "" {
+		return
+	}
+	age, known := it.num(TurnAgeS)
+	first, firstKnown := h.num(FirstSeenAgeS)
+	last, approved := h.num(LastApprovalAgeS)
+	same, _ := h.num(SameCode1h)
+	age += float64(it.AgeMS) / 1000
+	if !known || !firstKnown || !approved || first > age+turnSlack || last < age {
+		return
+	}
+	// The sooner after the turn it began, and the sooner before it all was well, the less it is chance.
+	near := ramp(age-first, day, hour) * ramp(last-age, 3*day, day)
+	r.put("date.turn", it, it.Facts, near*ramp(same, 1, 3))
+}
+
 // clockOfEvent reads the clock from the event's own time where nobody looked at the clock.
 func (r *Reading) clockOfEvent() {
 	if ev := r.sale.Event; r.First(BoardClock) == nil && !ev.ClockTrusted && !ev.Time.IsZero() && ev.Time.Year() < firstYear {

@@ -51,8 +51,8 @@ func (r *Reading) history() {
 	case since:
 	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
 		r.add("hist.others-ok", it, 1)
-	case lastKnown && last < 900 && approvals >= 3:
-		r.add("hist.others-ok", it, 0.5)
+	case lastKnown && approvals >= 3:
+		r.add("hist.others-ok", it, 0.6*ramp(last, 1200, 600))
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)
@@ -118,9 +118,12 @@ func (r *Reading) sinceUpdate(h *Item, approvals, same float64) {
 	}
 	last, hadApproval := h.num(LastApprovalAgeS)
 	first, firstKnown := h.num(FirstSeenAgeS)
+	// Of what an update broke some sales still go through: it is the share that counts, not that there was one.
+	failed, failedKnown := h.num(SameCodeSinceUpdate)
+	share := choose(failedKnown && since > 0, since/max(since+failed, 1), 1)
 	switch {
 	case known && since > 0:
-		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3))
+		r.put("hist.ok-since-update", h, h.Facts, ramp(since, 0, 3)*ramp(share, 0.2, 0.8))
 	case dated && age < fortnight && hadApproval && last >= age && approvals == 0 && (same >= 2 || known):
 		if !firstKnown || first <= age+hour {
 			r.put("hist.after-update", h, h.Facts, h.Fresh)

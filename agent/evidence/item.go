@@ -116,6 +116,10 @@ func (it *Item) derive(name string) (float64, bool) {
 		return n / window * hour, true
 	}
 	switch name {
+	case "sunset_days":
+		// Until when the network serves what the modem can use; after it the number is negative.
+		day, known := it.k.SwitchedOff(it.str(Operator), it.str(BestTech))
+		return math.Ceil(day.Sub(it.At).Hours() / 24), known && !it.At.IsZero()
 	case "offset_abs_s":
 		v, ok := it.num(OffsetS)
 		return math.Abs(v), ok

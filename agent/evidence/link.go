@@ -76,8 +76,9 @@ func (r *Reading) addresses() {
 			r.add("address.wrong", it, 1)
 		case known && routes == 0 || address == "" && it.Bad():
 			if k := linkKind(it); k != "cellular" && k != "ppp" {
-				linked := r.has("link.ok") || r.has("link.wifi-ok") || r.has("link.down") || r.has("link.wifi-down")
-				r.add(pick(linked, "address.none", "address.none-blind"), it, 1)
+				linked := r.most("link.ok", "link.wifi-ok", "link.down", "link.wifi-down")
+				r.add("address.none", it, linked)
+				r.add("address.none-blind", it, 1-linked)
 			} else {
 				r.add("apn.none", it, 0.3)
 			}
@@ -87,10 +88,23 @@ func (r *Reading) addresses() {
 			r.add("address.two-routes-maybe", it, 1)
 		case it.Bad():
 			r.add("address.wrong", it, 0.6)
+		case it.isNot(GatewayInSubnet) && r.noRouter(): // nobody answers at an address that this network would not have
+			r.add("address.wrong", it, 1)
 		default:
 			r.add("address.ok", it, 1)
 		}
 	}
+}
+
+// noRouter tells whether the router was asked and is not there.
+func (r *Reading) noRouter() bool {
+	list := r.All(NetGateway)
+	for i := range list {
+		if it := &list[i]; !r.Other(kindOf(it.Bearer)) && it.str(Neighbour) == "failed" {
+			return true
+		}
+	}
+	return false
 }
 
 // allLost is the loss from which nothing at all came back, in per cent; pingsDropped the one from which a router that is
@@ -119,7 +133,9 @@ func (r *Reading) routers() {
 		flaky := it.shows("gateway.flaky")
 		switch {
 		case neighbour == "failed" || known && loss >= allLost && neighbour != "reachable":
-			r.add(pick(r.has("address.ok") || r.has("address.wrong"), "gateway.dead", "gateway.dead-blind"), it, 1)
+			addressed := r.most("address.ok", "address.wrong")
+			r.add("gateway.dead", it, addressed)
+			r.add("gateway.dead-blind", it, 1-addressed)
 			continue
 		case neighbour == "reachable":
 			flaky *= ramp(loss, 100, pingsDropped) // it answers ARP and drops pings: many routers do

@@ -61,7 +61,9 @@ func (r *Reading) mobile() {
 		r.add("apn.bad", it, 1)
 	case "none":
 		// What is not attached has no data connection either: that is the network's refusal, or its absence.
-		r.add(pick(it.isNot(Attached) && !r.has("reg.ok"), "apn.detached", "apn.none"), it, choose(it.isNot(Attached) && r.has("reg.ok"), 0.6, 1))
+		detached := choose(it.isNot(Attached), 1-r.strength("reg.ok"), 0)
+		r.add("apn.detached", it, detached)
+		r.add("apn.none", it, (1-detached)*choose(it.isNot(Attached), 0.6, 1))
 	case "ok":
 		if it.Bad() {
 			r.add("apn.none", it, 0.5) // so whoever sent it says

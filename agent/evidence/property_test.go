@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"posdx/agent/report"
 	"posdx/codes"
@@ -65,6 +66,8 @@ func valuesOf(k *codes.Knowledge, f *codes.Fact) []any {
 		return []any{"", "169.254.3.4", "10.0.0.4"}
 	case f.Name == "target":
 		return []any{"host-primary", "internet", "gateway"}
+	case f.Name == "operator":
+		return []any{"310410", "46000"}
 	case f.Name == "iface":
 		return []any{"eth0", "wlan0", "wwan0"}
 	}
@@ -83,7 +86,7 @@ func (s *spinner) n(n int) int {
 
 // anyEvidence makes evidence of a check with some of its facts.
 func anyEvidence(k *codes.Knowledge, check string, s *spinner) report.Evidence {
-	e := report.Evidence{Check: check, Subject: "x", Status: report.OK, Facts: report.Facts{}}
+	e := report.Evidence{Check: check, Subject: "x", Status: report.OK, Facts: report.Facts{}, At: time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC)}
 	if strings.HasPrefix(check, "net.") {
 		e.Subject = "host-primary"
 	}
@@ -181,8 +184,17 @@ func TestEveryFactIsReadOrShown(t *testing.T) {
 		sent(AppVersion, "payment-app", report.OK, report.Facts{"updated_age_s": 5000.0}),
 		sent(TxnHistory, "terminal", report.OK, report.Facts{"last_approval_age_s": 9000.0, "approvals_1h": 0.0, "same_code_1h": 4.0, "cards_same_code_1h": 2.0}),
 		sent(NetBearer, "uplink", report.OK, report.Facts{"active": "ethernet"}),
+		sent(NetTCP, "host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary", "ms": 20.0}),
 		sent(NetInternet, "internet", report.OK, report.Facts{"outcome": "ok", "target": "internet"}),
 		sent(NetPath, "host-primary", report.OK, report.Facts{"loss_pct": 0.0, "rtt_ms": 60.0, "target": "host-primary"}),
+	}
+	mobile := []report.Evidence{
+		sent(NetBearer, "uplink", report.OK, report.Facts{"active": "cellular"}),
+		sent(ModemRegistration, "modem0", report.Bad, report.Facts{"state": "searching", "best_tech": "3g", "operator": "310410"}),
+		sent(ModemBearer, "modem0", report.OK, report.Facts{"context_active": true, "family": "v6"}),
+		sent(NetTCP, "host-primary", report.Bad, report.Facts{"outcome": "unreachable", "ms": 0.0, "target": "host-primary"}),
+		sent(BoardClock, "system", report.OK, report.Facts{"trusted": true, "turn": "year-change", "turn_age_s": 4000.0}),
+		sent(TxnHistory, "terminal", report.OK, report.Facts{"first_seen_age_s": 100.0, "last_approval_age_s": 9000.0, "same_code_1h": 4.0}),
 	}
 	// The engine joins these with what the event says of the same sale, before it asks the judge.
 	joined := []string{"connect_ms", "response_ms", "sent"}
@@ -197,8 +209,8 @@ func TestEveryFactIsReadOrShown(t *testing.T) {
 			e := anyEvidence(k, f.Check, &s)
 			v := append(values(k, f), nil) // not known
 			list := []report.Evidence{e}
-			if n%2 == 1 {
-				list = append(list, slices.DeleteFunc(slices.Clone(beside), func(b report.Evidence) bool { return b.Check == f.Check })...)
+			if company := [...][]report.Evidence{nil, beside, nil, mobile}[n%4]; company != nil {
+				list = append(list, slices.DeleteFunc(slices.Clone(company), func(b report.Evidence) bool { return b.Check == f.Check })...)
 			}
 			list[0].Facts = clone(e.Facts)
 			put(list[0].Facts, f.Name, v[s.n(len(v))])

@@ -91,14 +91,21 @@ func (r *Reading) beyond() {
 			r.add("internet.refused", n.internetOK, 1)
 		}
 	}
+	if n.internetFail != nil && r.noFamily(n.internetFail) {
+		n.internetFail = nil // the terminal's own routes again, and no word of what lies beyond
+	}
+	if r.noTraffic(n) {
+		n.internetFail = nil // the same, said of a mobile network
+	}
 	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
-		if r.has("gateway.ok") || r.has("apn.ok") || r.has("link.cellular-ok") && r.has("reg.ok") {
-			r.add("internet.fail-beyond", n.internetFail, 1)
-		} else {
-			r.add("internet.fail", n.internetFail, 1)
+		before := max(r.strength("apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		if !r.has("address.none") && !r.has("address.wrong") { // a router that answers its neighbours helps nobody without an address
+			before = max(before, r.strength("gateway.ok"))
 		}
+		r.add("internet.fail-beyond", n.internetFail, before)
+		r.add("internet.fail", n.internetFail, 1-before)
 		if n.otherBearerAll != nil || n.otherBearerHost != nil {
 			r.add("tcp.other-bearer-outage", n.internetFail, 1)
 		}
@@ -107,6 +114,79 @@ func (r *Reading) beyond() {
 	r.paths(n)
 	r.connections(n)
 	r.certificates()
+	r.appAlone(n)
+}
+
+// After how many failures of the application the terminal itself must have reached the host until it is no hitch of the line that
+// happened to end in between.
+const aloneTimes, aloneSurely = 1, 4
+
+// appAlone compares the application, which cannot connect, with the terminal itself, which can: to the same host, now.
+func (r *Reading) appAlone(n reachability) {
+	s := &r.sale
+	h, it := r.First(TxnHistory), r.tcpHost()
+	cannot := s.Topic == "connect" || s.Topic == "network" || s.Topic == "refused" || s.Topic == "offline" || s.Topic == "send"
+	if h == nil || it == nil || !cannot || s.Answered || s.Event.Origin == "host" || !n.hostOK || n.hostFail || it.Fresh < 1 || r.tlsBad() || it.str(By) == "application" {
+		return
+	}
+	if r.has("cert.own-ended") || r.has("cert.client-expired") || r.has("cert.client-refused") {
+		return // that is why: a host takes what the terminal itself sends and refuses the application's certificate
+	}
+	times, _ := h.num(ReachedAfter)
+	since, known := h.num(FirstSeenAgeS)
+	if last, ok := h.num(LastApprovalAgeS); !known || ok && last < since {
+		return // some sale got through since
+	}
+	r.put("tcp.app-alone", it, h.Facts, ramp(times, aloneTimes, aloneSurely))
+}
+
+// tcpHost is the connection to the host that works.
+func (r *Reading) tcpHost() *Item {
+	list := r.All(NetTCP)
+	for i := range list {
+		if it := &list[i]; it.IsHost() && !it.Bad() && (it.Bearer == "" || !r.Other(kindOf(it.Bearer))) {
+			return it
+		}
+	}
+	return nil
+}
+
+func (r *Reading) tlsBad() bool {
+	list := r.All(NetTLS)
+	for i := range list {
+		if list[i].IsHost() && (list[i].Bad() || list[i].str(LargeHello) == "swallowed") {
+			return true
+		}
+	}
+	return false
+}
+
+// noTraffic reads a mobile network that serves the modem and carries nothing: it is registered and has a data connection, and no
+// place answers. A weak signal would do as much.
+func (r *Reading) noTraffic(n reachability) bool {
+	if n.internetFail == nil || n.internetOK != nil || n.hostOK || n.hostPing > 0 || r.Other("cellular") && r.Other("ppp") {
+		return false
+	}
+	// A carrier whose own name server answers serves the terminal; what lies beyond is another matter.
+	names, answered := r.All(NetDNS), false
+	for i := range names {
+		answered = answered || !names[i].Bad()
+	}
+	if len(names) == 0 || answered || !r.has("apn.ok") || !r.has("reg.ok") || r.has("tcp.no-family") {
+		return false
+	}
+	clear := r.strength("apn.ok") * (1 - r.strength("signal.bad"))
+	r.add("mobile.no-traffic", n.internetFail, clear)
+	return clear > 0.5
+}
+
+// noFamily tells whether a host is out of reach because the network gave no address of the kind that it is reached by.
+func (r *Reading) noFamily(it *Item) bool {
+	if it.str(Outcome) != "unreachable" || !it.atMost(MS, localMS) || r.Other("cellular") && r.Other("ppp") {
+		return false
+	}
+	b := r.First(ModemBearer)
+	return b != nil && b.str(Family) == "v6" && b.is(ContextActive)
 }
 
 // A refusal within nearMS, where another place on the internet is at least farMS away, was sent by something near; where no
@@ -140,6 +220,10 @@ func (r *Reading) connections(n reachability) {
 		if n.hostOK && it.Target == "host-backup" {
 			continue // the one in use is fine
 		}
+		if r.noFamily(it) {
+			r.add("tcp.no-family", it, 1)
+			continue
+		}
 		r.refused(it, n, refusedElsewhere)
 		r.hostAlone(it, n)
 	}
@@ -169,9 +253,13 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
 	switch {
+	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
+		// A router that knows no way out says so of every place; one that lets others pass forbids this one.
+		r.add("tcp.stopped-site", it, clear)
 	case outcome == "refused" || n.internetOK == nil:
-	case outcome == "unreachable" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
+	case outcome == "unreachable" && said == "" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
 	case outcome == "unreachable" && n.hostPing > 0.5:

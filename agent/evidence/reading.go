@@ -160,6 +160,7 @@ func (r *Reading) Findings(s Sale) []Finding {
 	r.changes()
 	r.single()
 	r.clockOfEvent()
+	r.turned()
 	r.links()
 	r.addresses()
 	r.routers()
@@ -212,6 +213,15 @@ func (r *Reading) strength(name string) float64 {
 		}
 	}
 	return 0
+}
+
+// most returns how strongly the strongest of some findings shows.
+func (r *Reading) most(names ...string) float64 {
+	top := 0.0
+	for _, n := range names {
+		top = max(top, r.strength(n))
+	}
+	return top
 }
 
 // single makes the findings that one check shows by itself. Good news of a part of the terminal counts only if no other

@@ -54,6 +54,11 @@ func (r *Reading) transaction() {
 		say("connect.slow", ramp(*s.ConnectMS, connectSlowMS, connectStuckMS))
 	}
 	if s.ResponseMS != nil && *s.ResponseMS > 0 {
+		own := 1.0 // how far the wait was the host's own: one that says that several banks do not answer has waited for them
+		if h := r.First(TxnHistory); h != nil && (s.Topic == "issuer-down" || s.Topic == "issuer-late") {
+			issuers, _ := h.num(IssuersSameCode1h)
+			own = ramp(issuers, 4, 2)
+		}
 		late, usual := ramp(*s.ResponseMS, lateMS, veryLateMS), 0.0
 		if it != nil {
 			usual, _ = it.num(NormalResponseMS)
@@ -61,12 +66,12 @@ func (r *Reading) transaction() {
 		if usual > 0 {
 			times := *s.ResponseMS / usual
 			slow := ramp(times, slower, muchSlower) * ramp(*s.ResponseMS-usual, waitMS, longWaitMS)
-			say("answer.slow", slow)
+			say("answer.slow", slow*own)
 			normal := ramp(times, muchSlower/2, slower)
 			say("answer.normal", normal)
 			late *= 1 - max(slow, normal)
 		}
-		say("answer.late", late)
+		say("answer.late", late*own)
 	}
 	r.entry(say)
 }

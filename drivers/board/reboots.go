@@ -98,6 +98,17 @@ func (l Boots) Within(now time.Time, d time.Duration) int {
 	return n
 }
 
+// Since counts the starts after a moment. One that claims the future was noted by a wrong clock and does not count.
+func (l Boots) Since(t, now time.Time) int {
+	n := 0
+	for _, b := range l {
+		if b.At.After(t) && !b.At.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // Watchdog status bits (include/uapi/linux/watchdog.h).
 const (
 	wdPowerUnder = 0x10

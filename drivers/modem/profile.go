@@ -15,6 +15,7 @@ type profile struct {
 	signal []signalQuestion
 	sim    simQuestion
 	tech   techQuestion
+	place  string // a question whose answer names the area that the modem is in, where no other does
 }
 
 type signalQuestion struct {
@@ -42,6 +43,7 @@ func profiles() []profile {
 			signal: []signalQuestion{{"AT+QCSQ", "+QCSQ:", last(parseQCSQ)}, {`AT+QENG="servingcell"`, "+QENG:", parseQENG}},
 			sim:    simQuestion{"AT+QSIMSTAT?", "+QSIMSTAT:", parseQSIMSTAT},
 			tech:   techQuestion{"AT+QNWINFO", "+QNWINFO:", parseQNWINFO},
+			place:  `AT+QENG="servingcell"`,
 		},
 		{
 			maker:  "simcom",

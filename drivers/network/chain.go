@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -71,6 +72,8 @@ type Chain struct {
 	Which    string // Leaf, Intermediate or Root: the one that ends first, or whose dates do not hold
 	CNOnly   bool   // the name stands in the subject alone, which TLS libraries of the last ten years need not accept
 	SHA1     bool   // a signature below the root is SHA-1
+
+	Issuer [sha256.Size]byte // tells who signed the host's own certificate from who else might
 }
 
 // maxChain bounds the search for a chain, as deep as OpenSSL's usual limit is far beyond any that is in use.
@@ -86,7 +89,7 @@ func judge(sent []*x509.Certificate, t Trust) (Outcome, Chain) {
 	}
 	leaf := sent[0]
 	chains, err := chainsOf(sent, t.Roots)
-	v := Chain{Known: true}
+	v := Chain{Known: true, Issuer: sha256.Sum256(append(slices.Clone(leaf.RawIssuer), leaf.AuthorityKeyId...))}
 	var unhandled x509.UnhandledCriticalExtension
 	switch {
 	case errors.As(err, &unhandled), len(chains) == 0 && slices.ContainsFunc(sent, strange):

@@ -372,7 +372,7 @@ func TestStoppedQuestions(t *testing.T) {
 				t.Errorf("connect %+v", c)
 			}
 		},
-		"tls":     func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}, anyNumber) },
+		"tls":     func(ctx context.Context) { TryTLS(ctx, host, Trust{Name: "x"}, Form{}, anyNumber) },
 		"path":    func(ctx context.Context) { _, _ = MeasurePath(ctx, host, always, func() {}) },
 		"mtu":     func(ctx context.Context) { _, _ = FindMTU(ctx, host.Addr.Addr(), "", 1500) },
 		"gateway": func(ctx context.Context) { _, _ = AskGateway(ctx, l, netip.MustParseAddr("fd77::99"), netip.Addr{}) },
@@ -485,7 +485,7 @@ func TestNothingLeaks(t *testing.T) {
 			_, _, _, _ = AskARP(t.Context(), l, netip.MustParseAddr(routerIP), netip.MustParseAddr(terminal))
 			_, _ = RouteTo(host.Addr.Addr())
 			_, _ = ReadTables()
-			TryTLS(stopped, host, Trust{Name: "x"}, anyNumber)
+			TryTLS(stopped, host, Trust{Name: "x"}, Form{}, anyNumber)
 			_, _ = FindMTU(stopped, host.Addr.Addr(), "", 1500)
 			_, _ = MeasurePath(stopped, host, always, func() {})
 			_, _ = SecondOwner(stopped, l, netip.MustParseAddr(terminal))

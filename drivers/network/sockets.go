@@ -21,24 +21,32 @@ type Socket struct {
 	RTT         time.Duration
 }
 
-// ours remembers the ports of this package's own connections, which prove nothing of other programs.
+// A wayOut is this end of a connection and where it leads. The port alone does not name it: the kernel gives the same one
+// for other places at the same time, and again later.
+type wayOut struct {
+	local uint16
+	to    netip.AddrPort
+}
+
+// ours remembers this package's own connections, which prove nothing of other programs.
 var ours struct {
 	sync.Mutex
-	ports [256]uint16
-	next  int
+	last [256]wayOut
+	next int
 }
 
-func noteOurs(port uint16) {
+func noteOurs(local uint16, to netip.AddrPort) {
 	ours.Lock()
 	defer ours.Unlock()
-	ours.ports[ours.next] = port
-	ours.next = (ours.next + 1) % len(ours.ports)
+	ours.last[ours.next] = wayOut{local, to}
+	ours.next = (ours.next + 1) % len(ours.last)
 }
 
-func isOurs(port uint16) bool {
+// IsOurs tells whether a connection from a port of this machine to a place is one that this package made lately.
+func IsOurs(local uint16, to netip.AddrPort) bool {
 	ours.Lock()
 	defer ours.Unlock()
-	return slices.Contains(ours.ports[:], port)
+	return slices.Contains(ours.last[:], wayOut{local, to})
 }
 
 // Sizes of struct inet_diag_req_v2 and struct inet_diag_msg (include/uapi/linux/inet_diag.h).
@@ -88,7 +96,7 @@ func Sockets(dst netip.AddrPort) []Socket {
 			if size < unix.SizeofNlMsghdr || size > len(b) || kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR {
 				return list
 			}
-			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !isOurs(s.Local) && len(list) < maxAddresses {
+			if s, to, ok := parseSocket(b[unix.SizeofNlMsghdr:size]); ok && to == dst && !IsOurs(s.Local, dst) && len(list) < maxAddresses {
 				list = append(list, s)
 			}
 			b = b[min((size+3)&^3, len(b)):]

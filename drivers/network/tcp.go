@@ -76,7 +76,7 @@ func connect(ctx context.Context, w Way, wait time.Duration) (*net.TCPConn, Conn
 		return nil, c
 	}
 	if local, ok := tcp.LocalAddr().(*net.TCPAddr); ok {
-		noteOurs(uint16(local.Port))
+		noteOurs(uint16(local.Port), w.Addr)
 	}
 	if raw, err := tcp.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {

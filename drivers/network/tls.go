@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,9 +36,16 @@ const (
 	HelloOld Hello = "old"
 	// HelloLarge carries a post-quantum key share and does not fit into one packet of 1400 bytes.
 	HelloLarge Hello = "large"
-	// helloTLCP is of the Chinese national protocol (GB/T 38636-2020), which cannot be spoken here, only recognised.
-	helloTLCP Hello = "tlcp"
+	// HelloTLCP is of the Chinese national protocol (GB/T 38636-2020), which cannot be spoken here, only recognised.
+	HelloTLCP Hello = "tlcp"
 )
+
+// A Form is the first message as a program is known to send it. The zero value is a small hello of ours.
+type Form struct {
+	Hello Hello
+	Max   uint16 // newest version that it offers; 0: the newest there is
+	Name  string // server name in it, if it has one; empty: the one that is asked for
+}
 
 // A Handshake is how a connect with a TLS handshake ended.
 type Handshake struct {
@@ -47,6 +55,8 @@ type Handshake struct {
 	TLS        Outcome
 	Took       time.Duration
 	Hello      Hello // the form that was answered, or the first one
+	Swallowed  bool  // the first form ended in a time-out or a reset where another was answered
+	Refused    bool  // the host answered another form and not the first one
 	WantsCert  bool  // the server asks for a certificate of ours, and was shown none
 	Reset      bool  // Protocol: the peer hung up before it said anything
 	OldVersion bool  // below TLS 1.2
@@ -72,35 +82,46 @@ var errJudged = errors.New("certificate not accepted")
 // ourselves, so that the reason has a name; a chain that does not pass ends the handshake there. Old versions and
 // ciphers are offered too: the question is what the payment application would meet, and nothing secret is sent.
 //
-// The first hello is small. If no certificate comes of it, other forms are tried, each on a connection of its own, as
-// long as again says that another connection may be made: what one box swallows another client gets through. A server
+// The first hello is of the form that is given: that of the payment application, where it is known. If no certificate
+// comes of it, other forms are tried, each on a connection of its own, as long as again says that another connection may
+// be made: what one box swallows another client gets through. A server
 // that answers in a way this package cannot judge (an alert, a protocol, curve or key of its own) is Unsupported: it may
 // well suit the payment application.
-func TryTLS(ctx context.Context, w Way, trust Trust, again func() bool) Handshake {
-	h := tryHello(ctx, w, trust, HelloSmall, firstHello)
+func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bool) Handshake {
+	if first.Hello == "" {
+		first.Hello = HelloSmall
+	}
+	try := func(f Form, wait time.Duration) Handshake {
+		if f.Hello == HelloTLCP {
+			return tryTLCP(ctx, w, wait)
+		}
+		return tryHello(ctx, w, trust, f, wait)
+	}
+	wait := firstHello
+	if first.Hello == HelloLarge {
+		wait = largeHello // a smaller one comes next, and there is time for both
+	}
+	h := try(first, wait)
+	swallowed, refused := h.TLS == Timeout || h.Reset, h.TLS == Unsupported || h.TLS == Protocol && !h.Reset
 	if h.Outcome != OK || h.settled() {
 		return h
 	}
 	for _, f := range []struct {
 		hello Hello
 		wait  time.Duration
-	}{{HelloPlain, otherHello}, {helloTLCP, tlcpHello}, {HelloOld, otherHello}} {
-		if f.hello == HelloOld && h.TLS == Timeout || f.hello == helloTLCP && h.TLS == Unsupported && h.Alert == 0 {
+	}{{HelloSmall, otherHello}, {HelloPlain, otherHello}, {HelloTLCP, tlcpHello}, {HelloOld, otherHello}} {
+		if f.hello == first.Hello || f.hello == HelloOld && h.TLS == Timeout || f.hello == HelloTLCP && h.TLS == Unsupported && h.Alert == 0 {
 			continue // too long already, or the server has said enough
 		}
 		if ctx.Err() != nil || !again() {
 			break
 		}
-		var o Handshake
-		if f.hello == helloTLCP {
-			o = tryTLCP(ctx, w, f.wait)
-		} else {
-			o = tryHello(ctx, w, trust, f.hello, f.wait)
-		}
+		o := try(Form{Hello: f.hello}, f.wait)
 		o.Bytes += h.Bytes
 		if o.settled() || o.TLS == Unsupported && h.TLS != Unsupported {
 			o.Connect = Connect{Outcome: h.Outcome, Took: h.Connect.Took, Retrans: h.Retrans, RTT: h.RTT, MSS: h.MSS, Bytes: o.Bytes}
 			h = o
+			h.Swallowed, h.Refused = swallowed && h.settled(), refused && h.settled()
 		}
 		h.Bytes = o.Bytes
 		if h.settled() {
@@ -114,9 +135,10 @@ func TryTLS(ctx context.Context, w Way, trust Trust, again func() bool) Handshak
 func (h *Handshake) settled() bool { return h.Known || h.TLCP || h.TLS == Stopped }
 
 // TryLargeHello tells whether a hello that does not fit into one packet gets through where a small one has: OK, or
-// Timeout or Reset where it is swallowed. Anything else says nothing.
-func TryLargeHello(ctx context.Context, w Way, trust Trust) (Outcome, int) {
-	h := tryHello(ctx, w, trust, HelloLarge, largeHello)
+// Timeout or Reset where it is swallowed. Anything else says nothing. took is how long the small one needed: a host that
+// takes long over every handshake swallows none.
+func TryLargeHello(ctx context.Context, w Way, trust Trust, took time.Duration) (Outcome, int) {
+	h := tryHello(ctx, w, trust, Form{Hello: HelloLarge}, largeHello+2*took)
 	switch {
 	case h.Outcome != OK:
 		return Stopped, h.Bytes
@@ -131,9 +153,9 @@ func TryLargeHello(ctx context.Context, w Way, trust Trust) (Outcome, int) {
 }
 
 // tryHello is one connection with one form of hello.
-func tryHello(ctx context.Context, w Way, trust Trust, form Hello, wait time.Duration) Handshake {
+func tryHello(ctx context.Context, w Way, trust Trust, form Form, wait time.Duration) Handshake {
 	tcp, c := connect(ctx, w, connectWait)
-	h := Handshake{Connect: c, Hello: form}
+	h := Handshake{Connect: c, Hello: form.Hello}
 	if tcp == nil {
 		return h
 	}
@@ -143,7 +165,7 @@ func tryHello(ctx context.Context, w Way, trust Trust, form Hello, wait time.Dur
 	defer cancel()
 	h.Bytes += handshakeBytes
 	config := &tls.Config{
-		ServerName:         trust.Name,
+		ServerName:         cmp.Or(form.Name, trust.Name),
 		MinVersion:         tls.VersionTLS10,
 		CipherSuites:       everyCipher(),
 		CurvePreferences:   []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
@@ -153,11 +175,11 @@ func tryHello(ctx context.Context, w Way, trust Trust, form Hello, wait time.Dur
 			return &tls.Certificate{}, nil
 		},
 	}
-	switch form {
+	switch config.MaxVersion = form.Max; form.Hello {
 	case HelloPlain:
-		config.ServerName, config.MaxVersion = "", tls.VersionTLS12
+		config.ServerName, config.MaxVersion = "", cmp.Or(form.Max, tls.VersionTLS12)
 	case HelloOld:
-		config.MaxVersion = tls.VersionTLS12
+		config.MaxVersion = cmp.Or(form.Max, tls.VersionTLS12)
 	case HelloLarge:
 		config.CurvePreferences = append([]tls.CurveID{tls.X25519MLKEM768}, config.CurvePreferences...)
 	}
@@ -178,7 +200,7 @@ func tryHello(ctx context.Context, w Way, trust Trust, form Hello, wait time.Dur
 	switch {
 	case judged != "": // what the server thinks of us afterwards is not its certificate's fault
 		h.TLS = judged
-	case ctx.Err() != nil:
+	case cutShort(ctx):
 		h.TLS = Stopped
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), timedOut(err):
 		h.TLS = Timeout
@@ -231,7 +253,7 @@ var tlcpSuites = []byte{0xe0, 0x51, 0xe0, 0x53, 0xe0, 0x11, 0xe0, 0x13}
 // tryTLCP sends a hello of TLCP and looks whether the answer is of that protocol. Nothing more is spoken.
 func tryTLCP(ctx context.Context, w Way, wait time.Duration) Handshake {
 	conn, c := connect(ctx, w, connectWait)
-	h := Handshake{Connect: c, Hello: helloTLCP, TLS: Protocol}
+	h := Handshake{Connect: c, Hello: HelloTLCP, TLS: Protocol}
 	if conn == nil {
 		return h
 	}

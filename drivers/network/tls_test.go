@@ -3,8 +3,6 @@ package network
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,33 +14,20 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"posdx/housetest"
 )
 
 // An authority signs the certificates of these tests.
 type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	housetest.Authority
 	pool *Roots
 }
 
 func newAuthority(t testing.TB, name string) authority {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		NotBefore: labTime.AddDate(-10, 0, 0), NotAfter: labTime.AddDate(10, 0, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authority{cert, key, NewRoots(cert)}
+	a := housetest.NewAuthority(t, name)
+	return authority{a, NewRoots(a.Cert)}
 }
 
 // anyNumber lets as many connections be made as a probe would like.
@@ -53,47 +38,22 @@ var labTime = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 // issue signs a certificate for pos.example that is valid from and until so many days from labTime.
 func (a authority) issue(t testing.TB, from, until int) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{"pos.example"},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		NotBefore:   labTime.AddDate(0, 0, from), NotAfter: labTime.AddDate(0, 0, until)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return a.Issue(t, "", labTime.AddDate(0, 0, from), labTime.AddDate(0, 0, until), "pos.example").TLS()
 }
 
 // server takes TLS connections on loopback and records what arrives after the handshake.
 func server(t testing.TB, conf *tls.Config) (Way, func() int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	counts := make(chan int, 100)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				var got bytes.Buffer
-				s := tls.Server(c, conf)
-				if s.Handshake() == nil {
-					hold(&got)(s)
-				}
-				counts <- got.Len()
-			}()
+	address := housetest.Serve(t, func(c net.Conn) {
+		var got bytes.Buffer
+		s := tls.Server(c, conf)
+		if s.Handshake() == nil {
+			hold(&got)(s)
 		}
-	}()
-	return way(l.Addr().String()), func() int { return <-counts }
+		counts <- got.Len()
+	})
+	return way(address), func() int { return <-counts }
 }
 
 func TestCertificates(t *testing.T) {
@@ -120,7 +80,7 @@ func TestCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, sent := server(t, c.conf)
-			h := TryTLS(t.Context(), w, c.trust, anyNumber)
+			h := TryTLS(t.Context(), w, c.trust, Form{}, anyNumber)
 			if h.Outcome != OK || h.TLS != c.want || h.DaysLeft != c.daysLeft || !h.Known {
 				t.Errorf("got %+v, want %s with %d days", h, c.want, c.daysLeft)
 			}
@@ -143,7 +103,7 @@ func TestWhichCertificate(t *testing.T) {
 	sign := func(from, until int) *x509.Certificate { // the same authority, at another time
 		tmpl := &x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "good"}, IsCA: true,
 			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: labTime.AddDate(0, 0, from), NotAfter: labTime.AddDate(0, 0, until)}
-		der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &good.key.PublicKey, good.key)
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &good.Key.PublicKey, good.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,21 +145,7 @@ func TestWhichCertificate(t *testing.T) {
 
 func TestBrokenHandshakes(t *testing.T) {
 	serve := func(f func(net.Conn)) Way {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() { defer c.Close(); f(c) }()
-			}
-		}()
-		return way(l.Addr().String())
+		return way(housetest.Serve(t, f))
 	}
 	read := func(c net.Conn) { _, _ = c.Read(make([]byte, 2048)) }
 	for _, c := range []struct {
@@ -215,7 +161,7 @@ func TestBrokenHandshakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime}, anyNumber)
+			h := TryTLS(context.Background(), c.w, Trust{Name: "pos.example", Now: labTime}, Form{}, anyNumber)
 			if h.Outcome != OK || h.TLS != c.want || h.Reset != c.reset {
 				t.Errorf("got %+v, want %s", h, c.want)
 			}
@@ -227,7 +173,7 @@ func TestLoadRoots(t *testing.T) {
 	dir := t.TempDir()
 	good := newAuthority(t, "good")
 	path := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good.cert.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good.Cert.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if pool, err := LoadRoots(path); err != nil || !pool.pool.Equal(good.pool.pool) {

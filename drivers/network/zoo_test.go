@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,7 +148,7 @@ func TestZooOfTLSHosts(t *testing.T) {
 				}
 				trust.Roots = roots
 			}
-			h := TryTLS(context.Background(), way(addr), trust, anyNumber)
+			h := TryTLS(context.Background(), way(addr), trust, Form{}, anyNumber)
 			good := false
 			for _, o := range a.want {
 				good = good || h.TLS == o
@@ -156,11 +157,11 @@ func TestZooOfTLSHosts(t *testing.T) {
 				t.Errorf("got %+v, want %s", h, a.want)
 			}
 			if strings.Contains(a.name, "1400") {
-				if o, _ := TryLargeHello(context.Background(), way(addr), trust); o != Timeout {
+				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != Timeout {
 					t.Errorf("the large hello: %s", o)
 				}
 			} else if a.name == "plain and good" {
-				if o, _ := TryLargeHello(context.Background(), way(addr), trust); o != OK {
+				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != OK {
 					t.Errorf("the large hello: %s", o)
 				}
 			}
@@ -290,6 +291,7 @@ func TestSocketsOfOthers(t *testing.T) {
 	}
 	defer other.Close()
 	_, _ = io.ReadFull(other, make([]byte, 5))
+	noteOurs(uint16(other.LocalAddr().(*net.TCPAddr).Port), netip.MustParseAddrPort("192.0.2.1:443")) // the same port, to elsewhere
 	list := Sockets(w.Addr)
 	if len(list) != 1 || !list[0].Established || list[0].Received != 5 || list[0].Repeats != 0 || int(list[0].Local) != other.LocalAddr().(*net.TCPAddr).Port {
 		t.Errorf("got %+v, want the one connection with 5 bytes received", list)

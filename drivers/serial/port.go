@@ -309,6 +309,16 @@ func (p *Port) LineErrors() (c Counters, err error) {
 	return c.Since(p.start), nil
 }
 
+// Carrier tells whether the other side holds DCD, the line by which a modem or a converter says that somebody is there. It is not
+// known on a tty that has no such line. Where the pin is not wired it is never up.
+func (p *Port) Carrier() (up, known bool) {
+	_ = p.raw.Control(func(fd uintptr) {
+		bits, err := unix.IoctlGetInt(int(fd), unix.TIOCMGET)
+		up, known = bits&unix.TIOCM_CD != 0, err == nil
+	})
+	return up && known, known
+}
+
 // Close puts the line back as it was and lets go of the port. It returns within a second, also while a Read or a Write
 // waits; these end with os.ErrClosed.
 func (p *Port) Close() error {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"posdx/housetest"
+
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
@@ -483,11 +485,11 @@ func TestNobodyIsLeftBehind(t *testing.T) {
 		}
 	}
 	cycle()
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for range cycles {
 		cycle()
 	}
-	if n := descriptors(t); n > fds {
+	if n := housetest.Descriptors(t); n > fds {
 		t.Errorf("%d cycles: %d descriptors before, %d after", cycles, fds, n)
 	}
 	for i := 0; runtime.NumGoroutine() > gos+1; i++ {
@@ -496,15 +498,6 @@ func TestNobodyIsLeftBehind(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-}
-
-func descriptors(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	return len(list)
 }
 
 func TestLineErrorsOfAPty(t *testing.T) {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -35,18 +36,28 @@ type ModemState struct {
 	V0   bool          // results are digits
 	Late time.Duration // answers come so much later
 
-	Silent  bool    // power or cable gone on the far side
-	Garbage float64 // how many answers are rubbish
-	Flood   bool    // unasked lines without end
-	Dies    bool    // falls silent in the middle of its next answer
-	Muxed   bool    // somebody left it under the multiplexer of 27.010: it answers in frames
+	Silent   bool    // power or cable gone on the far side
+	Garbage  float64 // how many answers are rubbish
+	Area     string  // of the network, in hexadecimal; "" for 1A2B
+	Operator string  // MCC and MNC of the network; "" for that of test equipment (ITU-T E.212: 001-01)
+
+	Flood bool // unasked lines without end
+	Dies  bool // falls silent in the middle of its next answer
+	Muxed bool // somebody left it under the multiplexer of 27.010: it answers in frames
 }
+
+// testNetwork is no operator's.
+const testNetwork = "00101"
 
 // ModemMake is who a modem says it is.
 type ModemMake struct{ Maker, Model, Firmware string }
 
 // The makes whose own commands the simulator knows. The last one sits on a telephone line.
 func Quectel() ModemMake { return ModemMake{"Quectel", "EC25", "EC25EFAR06A06M4G"} }
+
+// OldQuectel can do no more than UMTS.
+func OldQuectel() ModemMake { return ModemMake{"Quectel", "UC20", "UC20GQBR03A12E1G"} }
+
 func SIMCom() ModemMake {
 	return ModemMake{"SIMCOM INCORPORATED", "SIMCOM_SIM7600E-H", "LE20B03SIM7600M22"}
 }
@@ -276,7 +287,7 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		case c == "+CPIN?" && s.SIM == "READY":
 			return []string{"+CPIN: READY"}, "" // no OK behind it
 		case c == "+COPS?" && (s.Stat == 1 || s.Stat == 5):
-			return one(`+COPS: 0,2,"00101"`)
+			return one(`+COPS: 0,2,"%s"`, cmp.Or(s.Operator, testNetwork))
 		}
 	}
 	switch c {
@@ -324,6 +335,9 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		m.cmee = int(c[6] - '0')
 		return nil, "OK"
 	case "+WS46=?":
+		if m.make == OldQuectel() {
+			return one("+WS46: (12,22,25)")
+		}
 		return one("+WS46: (12,22,25,28,29)")
 	case "+CGDCONT=?":
 		return []string{`+CGDCONT: (1-16),"IP",,,(0),(0)`, `+CGDCONT: (1-16),"IPV6",,,(0),(0)`}, "OK"
@@ -350,7 +364,7 @@ func (m *Modem) run(c string) (lines []string, final string) {
 		return one("+CESQ: 99,99,255,255,%d,%d", now.RSRQ, now.RSRP)
 	case "+COPS?":
 		if now.Stat == 1 || now.Stat == 5 {
-			return one(`+COPS: 0,2,"00101",%d`, now.Act)
+			return one(`+COPS: 0,2,"%s",%d`, cmp.Or(now.Operator, testNetwork), now.Act)
 		}
 		return one("+COPS: 0")
 	case "+CGATT?":
@@ -442,7 +456,7 @@ func (m *Modem) registered(c string) ([]string, bool) {
 		if m.reg[i] < 2 || m.make == Wavecom() || stat != 1 && stat != 5 {
 			return []string{fmt.Sprintf("%s: %d,%d", name, m.reg[i], stat)}, true
 		}
-		return []string{fmt.Sprintf(`%s: %d,%d,"1A2B","01A2D101",%d`, name, m.reg[i], stat, m.state.Act)}, true
+		return []string{fmt.Sprintf(`%s: %d,%d,"%s","01A2D101",%d`, name, m.reg[i], stat, cmp.Or(m.state.Area, "1A2B"), m.state.Act)}, true
 	}
 	return nil, false
 }

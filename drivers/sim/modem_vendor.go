@@ -1,6 +1,9 @@
 package sim
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // vendor answers a maker's own questions, in the forms of the real answers that drivers/modem/testdata keeps.
 func (m *Modem) vendor(c string) ([]string, bool) {
@@ -21,7 +24,7 @@ func (m *Modem) vendor(c string) ([]string, bool) {
 		if !service || !lte || s.RSRP == 255 {
 			return one(`+QENG: "servingcell","SEARCH"`)
 		}
-		return one(`+QENG: "servingcell","NOCONN","LTE","FDD",001,01,1A2D101,101,1650,3,5,5,1A2B,%d,%d,%d,%d,-`, -141+s.RSRP, -20+s.RSRQ/2, -113+2*s.CSQ, int(s.SINR))
+		return one(`+QENG: "servingcell","NOCONN","LTE","FDD",001,01,1A2D101,101,1650,3,5,5,%s,%d,%d,%d,%d,-`, cmp.Or(s.Area, "1A2B"), -141+s.RSRP, -20+s.RSRQ/2, -113+2*s.CSQ, int(s.SINR))
 	case "Quectel +QSIMSTAT?":
 		if s.SIM == "10" {
 			return one("+QSIMSTAT: 0,0")
@@ -32,9 +35,9 @@ func (m *Modem) vendor(c string) ([]string, bool) {
 		case !service:
 			return one("+QNWINFO: No Service")
 		case lte:
-			return one(`+QNWINFO: "FDD LTE","00101","LTE BAND 3",1650`)
+			return one(`+QNWINFO: "FDD LTE","%s","LTE BAND 3",1650`, cmp.Or(s.Operator, testNetwork))
 		}
-		return one(`+QNWINFO: "EDGE","00101","GSM 1800",653`)
+		return one(`+QNWINFO: "EDGE","%s","GSM 1800",653`, cmp.Or(s.Operator, testNetwork))
 	case "SIMCOM INCORPORATED +CPSI?":
 		if !lte || !service || s.RSRP == 255 {
 			return one("+CPSI: NO SERVICE,Online")

@@ -1,22 +1,17 @@
 package broker
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/housetest"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -138,52 +133,13 @@ func TestSessionsAreLimited(t *testing.T) {
 }
 
 func TestTLSAndCertificates(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	type made struct {
-		cert *x509.Certificate
-		key  *ecdsa.PrivateKey
-	}
-	issue := func(name string, by *made) made {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			IsCA: by == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-		parent, signer := c, key
-		if by != nil {
-			parent, signer = by.cert, by.key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err = x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secret, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(name+".pem", "CERTIFICATE", der)
-		write(name+".key", "PRIVATE KEY", secret)
-		return made{c, key}
-	}
-	ca := issue("ca", nil)
-	issue("server", &ca)
-	issue("t1", &ca)
+	dir := housetest.Certificates(t, "server", "t1")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	b := start(t, Config{CertFile: at("server.pem"), KeyFile: at("server.key"), CAFile: at("ca.pem")})
 	pool := x509.NewCertPool()
-	pool.AddCert(ca.cert)
+	if ca, err := os.ReadFile(at("ca.pem")); err != nil || !pool.AppendCertsFromPEM(ca) {
+		t.Fatal(err)
+	}
 	pair, err := tls.LoadX509KeyPair(at("t1.pem"), at("t1.key"))
 	if err != nil {
 		t.Fatal(err)

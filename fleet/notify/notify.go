@@ -369,7 +369,7 @@ var words = map[string]codes.Text{
 	"place":        {ZH: "共同点：", EN: "Shared: "},
 	"outside":      {ZH: "共同点不在已记录的维度内", EN: "Shared: nothing that is recorded; the cause lies outside"},
 	"terminals":    {ZH: "终端：%d 台，共 %d 台", EN: "Terminals: %d of %d"},
-	"code":         {ZH: "返回码：", EN: "Code: "},
+	"code":         {ZH: "应答码：", EN: "Code: "},
 	"since":        {ZH: "开始：", EN: "Since: "},
 	"until":        {ZH: "结束：", EN: "Until: "},
 	"act":          {ZH: "由谁处理：", EN: "Who acts: "},

@@ -110,6 +110,7 @@ var steps = []struct {
 	{regexp.MustCompile(`^CREATE TABLE IF NOT EXISTS (\w+)`), "DROP TABLE $1"},
 	{regexp.MustCompile(`^CREATE INDEX IF NOT EXISTS (\w+)`), "DROP INDEX $1"},
 	{regexp.MustCompile(`^ALTER TABLE (\w+) ADD COLUMN (\w+)`), "ALTER TABLE $1 DROP COLUMN $2"},
+	{regexp.MustCompile(`^DROP INDEX diagnoses_received$`), "CREATE INDEX diagnoses_received ON diagnoses (received)"},
 }
 
 // past are the indexes of earlier releases that this one took out.

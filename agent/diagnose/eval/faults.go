@@ -88,7 +88,7 @@ func faults() []fault {
 		answers("host fault 4", "host.malfunction", "acquirer-ext", "E1", "all", func(w *world) { w.host, w.scope = "fault", "acquirer" }),
 		answers("host slow answers", "host.overloaded", "unionpay-reject", "20000", "some", func(w *world) { w.host, w.scope = "slow", "acquirer" }),
 		{"host slow", "host.overloaded", nil, func(w *world) {
-			w.host, w.scope, w.failing, w.code = "slow", "acquirer", "some", "68"
+			w.host, w.scope, w.failing = "slow", "acquirer", "some" // without an answer in time: a 68 would be the switch's word about the issuer
 			w.local = []string{"newpos:E7", "mpt:0xD4", "newpos:comm-timeout"}
 		}},
 		answers("merchant unknown", "merchant.not-registered", "unionpay", "03", "all"),

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"posdx/agent/diagnose"
-	"posdx/agent/report"
 	"posdx/codes"
 )
 
@@ -50,8 +49,7 @@ func prepare(k *codes.Knowledge, list []trial) []prepared {
 // untoldShare is how much a trial counts in fitting that nothing could tell: the evaluation holds more of them than life does.
 const untoldShare = 0.3
 
-// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least. Where nothing
-// was looked at, unexplained is the truth.
+// surprise is the mean logarithmic loss: a proper score, so that the probabilities are right when it is least.
 func surprise(list []prepared, f *codes.Inference) float64 {
 	n := runtime.GOMAXPROCS(0)
 	sums := make([]float64, n)
@@ -62,7 +60,7 @@ func surprise(list []prepared, f *codes.Inference) float64 {
 				x := &list[i]
 				p := 0.0
 				x.w.Weigh(f, func(cause string, q float64) {
-					if x.t.kind == blind && cause == report.Unexplained || x.t.kind != blind && x.t.right(cause) {
+					if x.t.right(cause) {
 						p += q
 					}
 				})
@@ -130,9 +128,6 @@ func ordered(s *codes.Settings) bool {
 func setAbove(list []prepared, f *codes.Inference) float64 {
 	var truth []float64
 	for i := range list {
-		if list[i].t.kind == blind {
-			continue
-		}
 		p := 0.0
 		list[i].w.Weigh(f, func(cause string, q float64) {
 			if list[i].t.right(cause) {
@@ -148,6 +143,8 @@ func setAbove(list []prepared, f *codes.Inference) float64 {
 // fitAll fits the settings on all mechanisms, and for each part on the others, and writes both.
 func fitAll(k *codes.Knowledge, data, out string, n int, seed uint64, rounds int) error {
 	list := prepare(k, trials(n, seed+1000)) // not the trials that are judged by
+	// Where nothing was looked at there is nothing to learn: the fault is there, and no probability is the true one.
+	list = slices.DeleteFunc(list, func(x prepared) bool { return x.t.kind == blind })
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	all := fit(list, k.Inference, rounds, say)
 	if err := writeSettings(data+"/inference/settings.tsv", &all); err != nil {

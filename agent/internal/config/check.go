@@ -661,14 +661,18 @@ func (k *checker) app() {
 	if len(a.Process) > longestComm || strings.Contains(a.Process, "/") {
 		k.bad("app.process", "%q is never in /proc/*/comm, which holds the first %d characters of the program's name without its folder", a.Process, longestComm)
 	}
-	for i, p := range a.Parameters {
-		key := fmt.Sprintf("app.parameters[%d]", i)
-		if p == "" {
-			k.bad(key, "is empty; name a file")
-		} else if k.absolute(key, p) {
-			k.expect(key, p, "its changes are not seen until it is")
+	files := func(name string, list []string, until string) {
+		for i, p := range list {
+			key := fmt.Sprintf("app.%s[%d]", name, i)
+			if p == "" {
+				k.bad(key, "is empty; name a file")
+			} else if k.absolute(key, p) {
+				k.expect(key, p, until)
+			}
 		}
 	}
+	files("parameters", a.Parameters, "its changes are not seen until it is")
+	files("certificates", a.Certificates, "when it ends is not known until it is")
 }
 
 func (k *checker) broker() {

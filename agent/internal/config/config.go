@@ -163,7 +163,8 @@ type App struct {
 	Process  string `toml:"process"`
 	Expected string `toml:"expected_version"`
 
-	Parameters []string `toml:"parameters"`
+	Parameters   []string `toml:"parameters"`
+	Certificates []string `toml:"certificates"`
 }
 
 // Broker is the way to the fleet.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"posdx/agent/internal/zmodem"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -31,6 +33,8 @@ type Backend interface {
 // Times of the console.
 const (
 	refresh    = 10 * time.Second // of a screen that is looked at
+	watchEvery = 4 * time.Second  // of what a person is putting right
+	dcdEvery   = time.Second
 	lookedAt   = 10 * time.Minute // after the last key
 	askTimeout = 5 * time.Second
 	jobTimeout = 90 * time.Second
@@ -55,6 +59,13 @@ type Console struct {
 	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
 	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
+
+	// Bundle packs what the terminal knows for support, small enough for a slow line, and names the file. It is sent over the same
+	// line by ZMODEM. Nil: there is none.
+	Bundle func(ctx context.Context) (name string, file []byte, err error)
+
+	// Carrier tells whether somebody is on the line, as its DCD says; a line that falls is locked. Nil: the line has none.
+	Carrier func() (up, known bool)
 
 	wrong int       // PINs in a row
 	until time.Time // when the next one is taken
@@ -116,6 +127,8 @@ type session struct {
 	typing  bool   // it shows an entry
 	lastKey time.Time
 	idle    bool
+	carrier bool // it was up since the person came
+	looking bool // at what is being put right
 	asked   bool // a state is being asked for
 	answers int  // of the terminal, about its cursor
 	chinese bool // it shows Chinese as wide as it is
@@ -155,6 +168,13 @@ func (s *session) run(ctx context.Context) error {
 		var tick <-chan time.Time
 		if s.phase == 's' && !s.idle {
 			tick = time.After(refresh)
+			if len(s.model.watching()) > 0 {
+				tick = time.After(watchEvery)
+			}
+		}
+		var dcd <-chan time.Time
+		if s.c.Stay && s.c.Carrier != nil && s.phase != 'w' {
+			dcd = time.After(dcdEvery)
 		}
 		var esc <-chan time.Time
 		if s.keys.pending() {
@@ -196,12 +216,21 @@ func (s *session) run(ctx context.Context) error {
 			if s.phase == 's' {
 				err = s.paint()
 			}
+		case <-dcd:
+			if up, known := s.c.Carrier(); known && up {
+				s.carrier = true
+			} else if known && s.carrier {
+				s.carrier = false
+				cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console locked: the line has fallen")
+				err = s.wait()
+			}
 		case <-tick:
 			switch {
 			case time.Since(s.lastKey) < s.c.idle():
 				if !s.dumb { // a dumb terminal would be sent everything again
 					s.state(ctx)
 				}
+				s.look(ctx)
 			case s.c.Stay:
 				err = s.wait()
 			default:
@@ -267,6 +296,12 @@ func (s *session) take(ctx context.Context, keys []key, probe *<-chan time.Time)
 		case 'h':
 			s.state(ctx)
 			s.readPast(ctx)
+		case 'w':
+			s.look(ctx)
+		case 'z':
+			if err := s.send(ctx); err != nil {
+				return false, err
+			}
 		case 'u':
 			ok, wait := s.c.unlock(a.code, time.Now())
 			s.model.unlocked(ok, wait)
@@ -359,6 +394,26 @@ func (s *session) state(ctx context.Context) {
 	}()
 }
 
+// look has what a person is putting right checked again, one time after the other.
+func (s *session) look(ctx context.Context) {
+	names := s.model.watching()
+	if len(names) == 0 || s.looking || s.model.busy || s.model.state.InSale {
+		return
+	}
+	s.looking = true
+	go func() {
+		in, stop := context.WithTimeout(ctx, jobTimeout)
+		defer stop()
+		list, err := s.c.Backend.Check(in, names)
+		s.tell(ctx, func(m *model) {
+			s.looking = false
+			if err == nil {
+				m.gotWatched(list)
+			}
+		})
+	}()
+}
+
 // readPast reads what is kept of the past: some hundred documents on flash.
 func (s *session) readPast(ctx context.Context) {
 	if s.c.Past == nil || s.model.busy {
@@ -372,6 +427,64 @@ func (s *session) readPast(ctx context.Context) {
 		}
 		return err
 	})
+}
+
+// receiverWait is how long a person may take to have his terminal program receive.
+const receiverWait = time.Minute
+
+// send packs the bundle and sends it by ZMODEM. While it does nothing else is shown, and keys are the receiver's.
+func (s *session) send(ctx context.Context) error {
+	if s.c.Bundle == nil {
+		s.model.note = wordNoBundle.In(s.model.lang)
+		return nil
+	}
+	in, stop := context.WithTimeout(ctx, jobTimeout)
+	name, file, err := s.c.Bundle(in)
+	stop()
+	if err != nil {
+		s.model.failed(err)
+		return nil
+	}
+	clear := "\x1b[0m\x1b[2J\x1b[H"
+	if s.dumb {
+		clear = "\r\n"
+	}
+	if err := s.write([]byte(clear + fmt.Sprintf(wordSending.In(s.model.lang), name, len(file)) + "\r\n")); err != nil {
+		return err
+	}
+	err = zmodem.Send(ctx, rawWriter{s.rw}, s.in, name, time.Now(), file, receiverWait)
+	s.screen, s.text, s.lastKey, s.keys = screen{}, "", time.Now(), decoder{}
+	cmp.Or(s.c.Log, slog.New(slog.DiscardHandler)).Info("console sent a bundle", "bytes", len(file), "err", err)
+	switch {
+	case err == nil:
+		s.model.note = fmt.Sprintf(wordSent.In(s.model.lang), name)
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	default:
+		s.model.note = fmt.Sprintf(wordUnsent.In(s.model.lang), sendProblem(err, s.model.lang))
+	}
+	return nil
+}
+
+// sendProblem is why a file did not arrive, for a person.
+func sendProblem(err error, lang string) string {
+	switch {
+	case errors.Is(err, zmodem.ErrNoReceiver):
+		return wordNoReceiver.In(lang)
+	case errors.Is(err, zmodem.ErrCancelled), errors.Is(err, zmodem.ErrRefused):
+		return wordNotTaken.In(lang)
+	}
+	return err.Error()
+}
+
+// A rawWriter writes to the line as it is, without waiting for ever.
+type rawWriter struct{ to io.Writer }
+
+func (w rawWriter) Write(b []byte) (int, error) {
+	if d, ok := w.to.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		d.SetWriteDeadline(time.Now().Add(writeWait))
+	}
+	return w.to.Write(b)
 }
 
 // job runs what takes time. The model allows one at a time.

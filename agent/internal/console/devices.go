@@ -141,5 +141,5 @@ func (m *model) open() {
 
 func (m *model) gotPast(list []report.Diagnosis) {
 	m.past = list
-	m.at = 0
+	m.at = min(m.at, max(0, len(m.history())-1)) // a person may have typed ahead
 }

@@ -28,7 +28,8 @@ type Guide struct {
 	o      diagnose.Options
 	checks []string // that can be run here
 	given  []given
-	after  [][]chance // for each answer of Step
+	since  []report.Evidence // what changed after the guide's end
+	after  [][]chance        // for each answer of Step
 }
 
 // given is one answer: a sign a person saw, what a check found, or neither if the step was passed over.
@@ -144,13 +145,34 @@ func (g *Guide) Say(answer string, at time.Time) bool {
 // watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
 var watched = [...]string{"net.link", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
 
-// Seen takes what the terminal noticed by itself while it was being asked: a finding of now that is another than the one the
-// guide goes by. It returns the first of these.
-func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
-	if g.Step == nil {
-		return seen, false
-	}
+// Watching are the checks to be looked at again and again while the guide is on the screen: what is broken or was not to be told,
+// and what answers the question that is asked.
+func (g *Guide) Watching() (names []string) {
 	have := g.evidence()
+	for _, check := range watched {
+		there, ill := false, false
+		for _, e := range have {
+			if e.Check == check && !notFitted(e) {
+				there, ill = true, ill || e.Status != report.OK
+			}
+		}
+		if there && slices.Contains(g.checks, check) && (ill || g.Step != nil && answeredBy[g.Step.Check] == check) {
+			names = append(names, check)
+		}
+	}
+	return names
+}
+
+// Seen takes what the terminal noticed by itself: a finding of now that is another than the one the guide goes by. While it asks,
+// that is an answer; at its end it is what a person has put right, and changes nothing in what was wrong. It returns the first
+// of these.
+func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
+	have := g.evidence()
+	for _, e := range g.since {
+		if i := slices.IndexFunc(have, func(o report.Evidence) bool { return o.Check == e.Check && o.Subject == e.Subject }); i >= 0 {
+			have[i] = e
+		}
+	}
 	for _, e := range list {
 		if !slices.Contains(watched[:], e.Check) || e.Status != report.OK && e.Status != report.Bad {
 			continue
@@ -159,7 +181,11 @@ func (g *Guide) Seen(list []report.Evidence) (seen report.Evidence, ok bool) {
 		if i < 0 || have[i].Status == e.Status || !e.At.After(have[i].At) {
 			continue
 		}
-		g.give(given{step: e.Check, seen: true, list: []report.Evidence{e}})
+		if g.Step == nil {
+			g.since = append(g.since, e)
+		} else {
+			g.give(given{step: e.Check, seen: true, list: []report.Evidence{e}})
+		}
 		return e, true
 	}
 	return seen, false
@@ -324,6 +350,9 @@ func (g *Guide) Lines(cols int) (lines []string) {
 			item(label(wordElsewhere), s.How+" ("+s.Check+")")
 		}
 		said()
+		for _, e := range g.since {
+			item(label(wordSince), checkTitle(g.know, e.Check, lang)+" "+e.Subject+": "+StatusWord(e.Status, lang)+wordSeen.In(lang))
+		}
 		if first.ID != "none" {
 			item("", wordWatch.In(lang))
 		}

@@ -46,6 +46,7 @@ const (
 	screenDetails = 'd'
 	screenFacts   = 'f' // of one device
 	screenPIN     = 'u'
+	screenTry     = 't' // of the reader, with any card
 )
 
 // model is what the console shows: values in, lines out. It does no I/O.
@@ -79,6 +80,7 @@ type model struct {
 	past       []report.Diagnosis // what is kept, newest first, once it was read
 	find       string             // the code that the history is searched for
 	chosen     *report.Diagnosis  // the one of the history that is shown
+	try        exercise
 }
 
 // emptyModel is a console that knows nothing yet, of the usual size.
@@ -95,7 +97,7 @@ func (m *model) bodyRows() int { return m.rows - frame }
 
 // An action is what the console's loop has to do after a key.
 type action struct {
-	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew
+	kind  rune // 0 nothing but paint, 'q' leave, 'r' refresh, 'c' check, 'd' diagnose, 'h' read the history, 'u' unlock, 'p' paint anew, 'w' look at what is watched, 'z' send the bundle
 	names []string
 	code  string
 }
@@ -192,9 +194,14 @@ func (m *model) press(k key) action {
 	case keyEsc:
 		m.back()
 	case keyEnter, keyClear, keyBackspace:
+	case screenTry:
+		m.show(r)
+		m.try = begun(m.state.Evidence)
+		return action{kind: 'w'}
 	case screenGuide:
 		m.show(r)
 		m.beginGuide()
+		return action{kind: 'w'}
 	case screenLedger:
 		m.show(r)
 		if d := m.last(); d != nil {
@@ -212,6 +219,8 @@ func (m *model) press(k key) action {
 		if m.guide != nil {
 			m.guide.Speak(m.lang)
 		}
+	case 'z':
+		return action{kind: 'z'}
 	case 'r':
 		return action{kind: 'r'}
 	case 'q', keyCancel:
@@ -259,6 +268,8 @@ func (m *model) choose(r rune) (taken bool) {
 	switch {
 	case r == '/' && m.screen == screenHistory:
 		m.show(screenFind)
+	case n == 0 && m.busy && m.screen == screenHistory && (r == keyDown || r == 'j' || r == 'J'):
+		m.at++ // typed ahead of what is still being read
 	case n == 0:
 		return false
 	case r == keyUp || r == 'k' || r == 'K':
@@ -449,10 +460,34 @@ func (m *model) unlocked(ok bool, wait time.Duration) {
 func (m *model) gotState(s report.State) {
 	m.state, m.known, m.gone = s, true, nil
 	m.rebase()
-	if m.guide != nil && m.screen == screenGuide && m.checking == "" {
-		if e, ok := m.guide.Seen(s.Evidence); ok {
-			m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang), StatusWord(e.Status, m.lang)))
-		}
+	m.try.see(s.Evidence)
+	m.seen(s.Evidence)
+}
+
+// watching are the checks to be made again and again while this screen is looked at.
+func (m *model) watching() []string {
+	switch {
+	case m.screen == screenTry && !m.try.over():
+		return []string{slotCheck, readsCheck}
+	case m.screen == screenGuide && m.guide != nil:
+		return m.guide.Watching()
+	}
+	return nil
+}
+
+// gotWatched takes what these checks found.
+func (m *model) gotWatched(list []report.Evidence) {
+	m.try.see(list)
+	m.seen(list)
+}
+
+// seen tells the guide what the terminal noticed by itself, and the person that it did.
+func (m *model) seen(list []report.Evidence) {
+	if m.guide == nil || m.screen != screenGuide || m.checking != "" {
+		return
+	}
+	if e, ok := m.guide.Seen(list); ok {
+		m.note = text.Clean(fmt.Sprintf(wordSeenNow.In(m.lang), checkTitle(m.know, e.Check, m.lang), StatusWord(e.Status, m.lang)))
 	}
 }
 
@@ -529,6 +564,8 @@ func (m *model) body() []string {
 			lines = Outcome(m.state.Outcome, d, m.know, m.lang, cols)
 		}
 		return append(lines, Verdict(d, m.know, m.lang, cols)...)
+	case screenTry:
+		return m.try.lines(m.lang, cols)
 	case screenCheck:
 		if m.results != nil {
 			return append([]string{wordChecked.In(m.lang)}, Table(m.results, m.lang, cols)...)

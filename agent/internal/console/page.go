@@ -15,6 +15,9 @@ import (
 	"posdx/codes"
 )
 
+// mostAlso is how many things are named that are broken besides.
+const mostAlso = 3
+
 // Outcome says what became of a diagnosis, nothing as long as nothing is known.
 func Outcome(o *report.Outcome, d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) []string {
 	if o == nil || d == nil || o.Diagnosis != d.ID {
@@ -96,6 +99,25 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); i < 0 || !shown(i) {
 			item(wordElse.In(lang), fmt.Sprintf("%s  (%s)", title(k, id, id, lang), id))
 		}
+	}
+	if len(d.Set) > 1 {
+		var unnamed []string
+		for _, id := range d.Set {
+			if i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == id }); (i < 0 || !shown(i)) && !slices.Contains(d.CannotSeparate, id) {
+				unnamed = append(unnamed, title(k, id, id, lang))
+			}
+		}
+		what := fmt.Sprintf(wordSetAbove.In(lang), len(d.Set)-len(unnamed))
+		if len(unnamed) > 0 {
+			what += wordSetBeside.In(lang) + strings.Join(unnamed, wordThenOr.In(lang))
+		}
+		item(wordSet.In(lang), what)
+	}
+	label := wordAlso.In(lang)
+	for _, a := range d.Also[:min(len(d.Also), mostAlso)] {
+		what := title(k, a.ID, a.ID, lang)
+		item(label, what+wordAlsoSays.In(lang)+word("actor", a.Act.By, lang))
+		label = ""
 	}
 	if d.NextTest != nil {
 		item(wordNext.In(lang), d.NextTest.Check+": "+d.NextTest.How)

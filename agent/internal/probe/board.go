@@ -318,6 +318,9 @@ func (b *Board) clock() []report.Evidence {
 	if c.BeforeBuild {
 		facts = append(facts, evidence.BeforeBuild.Is(true))
 	}
+	if t, ok := board.LastTurn(b.c.Now()); ok && !c.BeforeBuild {
+		facts = append(facts, evidence.Turn.Is(t.Name), evidence.TurnAgeS.Is(round(t.Age.Seconds())))
+	}
 	return one(evidence.New(evidence.BoardClock, "system", facts...))
 }
 

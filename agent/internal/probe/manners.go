@@ -2,11 +2,13 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"posdx/agent/evidence"
 	"posdx/drivers/network"
 )
 
@@ -19,6 +21,7 @@ const (
 	appProof      = 20 * time.Second // a connection over which something came so lately works
 	appIdle       = 3 * time.Minute  // one that is open and was used so lately may be the only one the host takes
 	maxPlaces     = 32
+	soonAfter     = 2 * time.Minute // the application gets through so soon after us: then it is we who do not
 )
 
 // A place is one address and port that is asked.
@@ -31,7 +34,9 @@ type place struct {
 	app     map[uint16]bool // ports of the application's connections that were counted
 	failed  time.Time       // our last connection that did not come about
 	differs bool            // the application got through where we do not
+	host    bool            // of the acquirer
 	trusted bool            // its certificate has led to a known root
+	issuer  [32]byte        // of the last certificate that did; zero: none has
 }
 
 func (n *Network) place(to netip.AddrPort) *place {
@@ -46,6 +51,13 @@ func (n *Network) place(to netip.AddrPort) *place {
 		n.places[to] = p
 	}
 	return p
+}
+
+// of notes whose place it is.
+func (p *place) of(t Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.host = p.host || t.check() == evidence.NetTCP
 }
 
 // enter waits for the turn at a place; false if ctx ended before.
@@ -117,9 +129,7 @@ func (p *place) watch(sockets []network.Socket, now time.Time) appView {
 		case s.LastReceive <= v.ago:
 			v.ago, v.rtt, v.open = s.LastReceive, s.RTT, true
 			v.works = s.LastReceive <= appProof
-			if !p.failed.IsZero() && now.Add(-s.LastReceive).After(p.failed) {
-				p.differs = true
-			}
+			p.through(now.Add(-s.LastReceive))
 		}
 	}
 	p.app = ports
@@ -139,4 +149,82 @@ func (p *place) ended(o network.Outcome, v appView, now time.Time) (tells bool) 
 	}
 	p.failed = now
 	return !v.open && !p.differs
+}
+
+// A Form is how the payment application opens its handshakes with a target, and the zero value that nobody knows.
+type Form = network.Form
+
+// Largest hello that fits into one packet of the narrowest usual path, and versions of TLS and TLCP.
+const (
+	onePacket   = 1280
+	versionTLCP = 0x0101
+	versionTLS  = 0x0301
+)
+
+// FormOf is the class of a hello that was seen: its size, the newest version it offers and its server name.
+func FormOf(size int, version uint16, name string) Form {
+	f := Form{Name: name}
+	if version >= versionTLS && version < tls.VersionTLS13 {
+		f.Max = version
+	}
+	switch {
+	case version == versionTLCP:
+		return Form{Hello: network.HelloTLCP}
+	case size > onePacket:
+		f.Hello = network.HelloLarge
+	case name == "":
+		f.Hello = network.HelloPlain
+	case f.Max != 0:
+		f.Hello = network.HelloOld
+	default:
+		f.Hello = network.HelloSmall
+	}
+	return f
+}
+
+// Opened takes in that the application has a connection to a host: it counts against what we may ask of the place, and one
+// that came about after ours had failed shows that ours says nothing.
+func (n *Network) Opened(host netip.AddrPort, local uint16, now time.Time) {
+	p := n.place(host)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.app) > 4*mannersMost {
+		clear(p.app)
+	}
+	if !p.app[local] {
+		p.app[local] = true
+		p.opened = append(p.opened, now)
+	}
+	p.through(now)
+}
+
+// Opens takes in how the application opens its handshakes with a target.
+func (n *Network) Opens(target string, f Form) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.forms[target] = f
+}
+
+// Answered takes in that a host has answered the application: where our own connections have failed meanwhile, they are
+// not the application's.
+func (n *Network) Answered(now time.Time) {
+	n.mu.Lock()
+	var list []*place
+	for _, p := range n.places {
+		if p.host {
+			list = append(list, p)
+		}
+	}
+	n.mu.Unlock()
+	for _, p := range list {
+		p.mu.Lock()
+		p.through(now)
+		p.mu.Unlock()
+	}
+}
+
+// through notes that the application got through at a moment. Long after our own connection has failed, what was wrong may
+// have ended. The caller holds the lock.
+func (p *place) through(at time.Time) {
+	p.differs = p.differs || at.After(p.failed) && at.Sub(p.failed) < soonAfter
 }

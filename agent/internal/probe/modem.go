@@ -212,10 +212,23 @@ func registrationEvidence(r modem.Report) report.Evidence {
 		return unsaid(evidence.ModemRegistration)
 	}
 	facts := []evidence.Value{evidence.State.Is(string(r.Registration))}
-	if r.Tech != "" {
-		facts = append(facts, evidence.Tech.Is(r.Tech))
+	for _, f := range [...]struct {
+		fact  evidence.Fact[string]
+		value string
+	}{{evidence.Tech, r.Tech}, {evidence.BestTech, r.Best}, {evidence.Operator, r.Operator}, {evidence.Area, area(r)}} {
+		if f.value != "" {
+			facts = append(facts, f.fact.Is(f.value))
+		}
 	}
 	return evidence.New(evidence.ModemRegistration, "", facts...)
+}
+
+// area names where a modem is, as its network does: an area's number means something only with the network's.
+func area(r modem.Report) string {
+	if r.Area == "" || r.Operator == "" {
+		return ""
+	}
+	return r.Operator + "-" + r.Area
 }
 
 func (s *modemState) signalEvidence(r modem.Report) report.Evidence {
@@ -259,6 +272,9 @@ func bearerEvidence(r modem.Report, apn string) report.Evidence {
 	}
 	if b.Address.IsValid() {
 		facts = append(facts, evidence.Address.Is(b.Address.String()))
+	}
+	if b.Family != "" {
+		facts = append(facts, evidence.Family.Is(b.Family))
 	}
 	if b.APNKnown && apn != "" {
 		facts = append(facts, evidence.APNOk.Is(b.APN))

@@ -20,6 +20,7 @@ import (
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 // usbModem is a sysfs with one Quectel modem, which has the given ttys as its interfaces 02, 03, …
@@ -86,9 +87,9 @@ func TestModemPortChoice(t *testing.T) {
 	secondary.Change(func(s *sim.ModemState) { s.Silent, s.Muxed = false, true })
 	step("the secondary is multiplexed", "usb:2c7c:0125", "ok ok EC25 -", true, true) // it shows with the first word
 	secondary.Change(func(s *sim.ModemState) { s.Muxed = false })
-	hold(t, "/dev/"+a)
+	housetest.Hold(t, "/dev/"+a)
 	step("the application has the primary", "/dev/"+a, "ok ok EC25 -", false, true)
-	hold(t, "/dev/"+b)
+	housetest.Hold(t, "/dev/"+b)
 	got := step("it has both", "/dev/"+a, "cannot-tell - EC25-E in-use", false, false)
 	for _, check := range []string{"modem.sim", "modem.registration", "modem.signal", "modem.bearer"} {
 		if s := show(got[check], "reason"); s != "cannot-tell in-use" {
@@ -224,7 +225,7 @@ func TestModemOverManager(t *testing.T) {
 	m := sim.NewModem(sim.Plain(), sim.GoodModem(), 1)
 	held := sim.NewModem(sim.Plain(), sim.GoodModem(), 1)
 	tty := ttyOf(t, held)
-	hold(t, "/dev/"+tty)
+	housetest.Hold(t, "/dev/"+tty)
 	virtual := fmt.Sprintf("abstract:posdx-probe%d", os.Getpid())
 	serveAt(t, "@"+virtual, m)
 	socket := filepath.Join(t.TempDir(), "bus")
@@ -400,13 +401,13 @@ func TestModemLeavesNothingBehind(t *testing.T) {
 	for i := range 16 {
 		visit(i)
 	}
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for i := range cycles {
 		visit(i)
 	}
-	for i := 0; descriptors(t) > fds; i++ { // a port's close may take a moment
+	for i := 0; housetest.Descriptors(t) > fds; i++ { // a port's close may take a moment
 		if i > 1000 {
-			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, descriptors(t))
+			t.Fatalf("%d cycles: %d descriptors before, %d after", cycles, fds, housetest.Descriptors(t))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -78,6 +78,7 @@ type Network struct {
 	spent    int64
 	metered  bool
 	places   map[netip.AddrPort]*place
+	forms    map[string]Form // of the application's handshakes, by target
 }
 
 // asked is what the network answered to the question who else has our address, and of which address on which cable.
@@ -113,7 +114,7 @@ func NewNetwork(c NetworkConfig) *Network {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}}
+	n := &Network{c: c, monitor: network.NewMonitor(), owners: map[string]asked{}, guarded: map[int]guard{}, places: map[netip.AddrPort]*place{}, forms: map[string]Form{}}
 	n.names = newNames(c)
 	return n
 }

@@ -13,6 +13,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 func TestPINPad(t *testing.T) {
@@ -170,8 +171,8 @@ func TestPeripheralsInUse(t *testing.T) {
 	if tty, err := filepath.EvalSymlinks(rl.Path()); err != nil || os.Symlink(tty, usb) != nil {
 		t.Fatal(err)
 	}
-	hold(t, pl.Path())
-	hold(t, rl.Path())
+	housetest.Hold(t, pl.Path())
+	housetest.Hold(t, rl.Path())
 	a, _ := PINPad(PINPadConfig{Port: pl.Path(), Dedicated: true, Keys: []string{"mk-pin:0"}})
 	b, _ := Printer(PrinterConfig{Port: rl.Path(), Dedicated: true})
 	c, _ := Printer(PrinterConfig{Port: usb, Dedicated: true})
@@ -207,7 +208,7 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 		defer close(done)
 		r.Run(t.Context(), probes, func(e []report.Evidence) { ended <- e })
 	}()
-	until(t, "one is being asked", func() bool {
+	housetest.Until(t, "one is being asked", func() bool {
 		held := len(ended)
 		for _, token := range r.devices {
 			held += len(token)
@@ -228,7 +229,7 @@ func TestSaleEndsEveryQuestion(t *testing.T) {
 	if cut == 0 && early < len(probes) {
 		t.Error("no question was cut short")
 	}
-	until(t, "every port is let go", func() bool {
+	housetest.Until(t, "every port is let go", func() bool {
 		for _, token := range r.devices {
 			if len(token) > 0 {
 				return false
@@ -287,18 +288,18 @@ func TestPeripheralsLeaveNothingBehind(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- tap.Run(ctx) }()
-		until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return tap.deaf[0] == nil })
+		housetest.Until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return tap.deaf[0] == nil })
 		cancel()
 		<-done
 	}
 	for i := range len(faults) {
 		cycle(i)
 	}
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for i := range cycles {
 		cycle(i)
 	}
-	until(t, "as many descriptors and goroutines as before", func() bool { return descriptors(t) <= fds && runtime.NumGoroutine() <= gos+2 })
+	housetest.Until(t, "as many descriptors and goroutines as before", func() bool { return housetest.Descriptors(t) <= fds && runtime.NumGoroutine() <= gos+2 })
 }
 
 func chance(on bool) float64 {

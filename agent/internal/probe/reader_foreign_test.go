@@ -14,6 +14,7 @@ import (
 
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 // tee is a reader whose line is wired to a tap too.
@@ -101,7 +102,7 @@ func TestPcscdSellsAndIsHeard(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(dir, "pcscd.log"))
 		return out.String() + "\n" + string(b)
 	}
-	until(t, "the card has been spoken to", func() bool {
+	housetest.Until(t, "the card has been spoken to", func() bool {
 		select {
 		case err := <-ended:
 			t.Fatalf("ended early: %v\n%s", err, log())
@@ -124,7 +125,7 @@ func TestPcscdSellsAndIsHeard(t *testing.T) {
 	if n := strings.Count(out.String(), "90 00"); n < 4 {
 		t.Fatalf("the card was asked and answered %d times, want 4\n%s", n, log())
 	}
-	until(t, "the card is counted", func() bool { return reads.Tally(time.Now()).Steps[reader.StepCryptogram].Cards > 0 })
+	housetest.Until(t, "the card is counted", func() bool { return reads.Tally(time.Now()).Steps[reader.StepCryptogram].Cards > 0 })
 	got := ran(t, Reader(config)[:1])
 	tally := reads.Tally(time.Now())
 	for _, step := range []reader.Step{reader.StepPowerOn, reader.StepSelect, reader.StepStart, reader.StepRead, reader.StepCryptogram} {

@@ -13,6 +13,7 @@ import (
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 // tapped makes a tap on lines and lets it listen until the test ends.
@@ -36,20 +37,8 @@ func tapped(t *testing.T, c ReaderConfig, lines ...*sim.Line) *ReaderTap {
 			t.Error(err)
 		}
 	})
-	until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return errors.Join(tap.deaf...) == nil })
+	housetest.Until(t, "the tap listens", func() bool { tap.mu.Lock(); defer tap.mu.Unlock(); return errors.Join(tap.deaf...) == nil })
 	return tap
-}
-
-// until waits for a condition that another goroutine brings about.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 30_000 {
-		if ok() {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatalf("never: %s", what)
 }
 
 func TestTappedStripeReader(t *testing.T) {
@@ -75,7 +64,7 @@ func TestTappedStripeReader(t *testing.T) {
 				t.Fatal(err)
 			}
 			cards++
-			until(t, "the swipe is heard", func() bool { x := reads.Totals(); return int(x.Good+x.Failed) == cards })
+			housetest.Until(t, "the swipe is heard", func() bool { x := reads.Totals(); return int(x.Good+x.Failed) == cards })
 		}
 	}
 	swipe(30)
@@ -127,7 +116,7 @@ func TestTappedChipReader(t *testing.T) {
 					}
 					sale(t, s, wires[0], toReader, config.Tap)
 					cards++
-					until(t, "the card is counted", func() bool { x := reads.Totals(); return int(x.Good+x.Failed) == cards })
+					housetest.Until(t, "the card is counted", func() bool { x := reads.Totals(); return int(x.Good+x.Failed) == cards })
 				}
 			}
 			sell(10)
@@ -164,9 +153,9 @@ func sale(t *testing.T, s *sim.Reader, from, to *sim.Wire, tap *ReaderTap) {
 		_, err = s.Sale(from, nil)
 	} else {
 		_, err = s.Sale(from, after(func(b []byte) (int, error) {
-			until(t, "the last answer is heard", func() bool { return tap.commands() == 0 })
+			housetest.Until(t, "the last answer is heard", func() bool { return tap.commands() == 0 })
 			n, err := to.Write(b)
-			until(t, "the command is heard", func() bool { return tap.commands() == 1 })
+			housetest.Until(t, "the command is heard", func() bool { return tap.commands() == 1 })
 			return n, err
 		}))
 	}
@@ -198,7 +187,7 @@ func TestTapHearsTrouble(t *testing.T) {
 		if _, err := w.Write(b); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "it is heard", func() bool { c.Tap.mu.Lock(); defer c.Tap.mu.Unlock(); return ok() })
+		housetest.Until(t, "it is heard", func() bool { c.Tap.mu.Lock(); defer c.Tap.mu.Unlock(); return ok() })
 	}
 	say([]byte("????"), func() bool { return c.Tap.health.Garbage >= 4 })
 	if got := show(ran(t, probes)["reader.port"], "outcome"); got != "bad garbled" {
@@ -243,7 +232,7 @@ func TestTapConfig(t *testing.T) {
 func TestTapStaysAway(t *testing.T) {
 	w := sim.NewWire()
 	l := plugged(t, w)
-	hold(t, l.Path())
+	housetest.Hold(t, l.Path())
 	tap, err := NewReaderTap(ReaderConfig{Name: "r", Protocol: "msr", Reads: &reader.Reads{}}, []string{l.Path()})
 	if err != nil {
 		t.Fatal(err)

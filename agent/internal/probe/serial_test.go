@@ -17,6 +17,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
+	"posdx/housetest"
 )
 
 func plugged(t testing.TB, peer sim.Peer) *sim.Line {
@@ -163,7 +164,7 @@ func TestDialUpModem(t *testing.T) {
 
 func TestReaderInUse(t *testing.T) {
 	l := plugged(t, sim.NewReader(sim.GemPCTwin(), 1))
-	hold(t, l.Path())
+	housetest.Hold(t, l.Path())
 	got := ran(t, Reader(ReaderConfig{Port: l.Path()}))
 	for _, c := range []string{"reader.port", "reader.selftest", "reader.slot"} {
 		if s := show(got[c], "reason"); s != "cannot-tell in-use" {
@@ -305,7 +306,7 @@ func TestModem(t *testing.T) {
 
 func TestModemInUse(t *testing.T) {
 	l := plugged(t, sim.NewModem(sim.Plain(), sim.GoodModem(), 1))
-	hold(t, l.Path())
+	housetest.Hold(t, l.Path())
 	for check, e := range ran(t, Modem(ModemConfig{Port: l.Path()})) {
 		want := "cannot-tell in-use"
 		if check == "modem.line" {
@@ -338,13 +339,13 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 	for range 3 {
 		ran(t, probes)
 	}
-	fds, gos := descriptors(t), runtime.NumGoroutine()
+	fds, gos := housetest.Descriptors(t), runtime.NumGoroutine()
 	for range cycles {
 		if got := ran(t, probes); got["reader.port"].Status != report.OK || got["modem.port"].Status != report.OK {
 			t.Fatalf("%+v", got)
 		}
 	}
-	if n := descriptors(t); n > fds {
+	if n := housetest.Descriptors(t); n > fds {
 		t.Errorf("%d cycles: %d descriptors before, %d after", cycles, fds, n)
 	}
 	for i := 0; runtime.NumGoroutine() > gos+2; i++ {
@@ -353,28 +354,4 @@ func TestProbesLeaveNothingBehind(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-}
-
-func descriptors(t testing.TB) int {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	return len(list)
-}
-
-// hold lets another process have a port open, as a payment application does.
-func hold(t testing.TB, path string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	cmd := exec.Command("sleep", "600")
-	cmd.Stdin = f
-	if err := cmd.Start(); err != nil {
-		t.Skipf("no sleep command: %v", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 }

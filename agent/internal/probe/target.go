@@ -120,6 +120,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 
 // knock asks the place itself: the connection, and the handshake where there is one.
 func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place) ([]report.Evidence, ending) {
+	p.of(t)
 	app := p.watch(network.Sockets(way.Addr), time.Now())
 	if app.works {
 		// The application's own connection proves more than ours could, and a host may take no second one.
@@ -160,7 +161,10 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 		portal := n.portal(ctx, t, way, c)
 		return []report.Evidence{connected(c, portal)}, ending{c.Outcome, c.Outcome == network.OK && portal != network.PortalFound}
 	}
-	h := network.TryTLS(ctx, way, trust, p.extra)
+	n.mu.Lock()
+	form := n.forms[t.name()]
+	n.mu.Unlock()
+	h := network.TryTLS(ctx, way, trust, form, p.extra)
 	n.spend(h.Bytes)
 	tcp := connected(h.Connect, network.PortalUnknown)
 	if h.Outcome != network.OK {
@@ -168,7 +172,12 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	}
 	e := tlsEvidence(t, h)
 	p.mu.Lock()
-	p.trusted = p.trusted || h.TLS == network.OK
+	switch {
+	case h.TLS == network.OK:
+		p.trusted, p.issuer = true, h.Issuer
+	case h.TLS == network.UnknownCA && p.trusted:
+		e.Facts[evidence.Issuer.Name()] = map[bool]string{true: "same", false: "new"}[h.Issuer == p.issuer]
+	}
 	doubt := h.TLS == network.UnknownCA && t.CAFile == "" && !p.trusted
 	p.mu.Unlock()
 	if doubt {
@@ -176,8 +185,18 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 		e.Status, e.Facts["reason"] = report.CannotTell, report.ReasonUnsupported
 		delete(e.Facts, "level")
 	}
-	if h.TLS == network.OK && h.Hello == network.HelloSmall {
-		n.largeHello(ctx, p, way, trust, &e)
+	switch {
+	case form.Hello == "":
+	case h.Swallowed && form.Hello == network.HelloLarge:
+		e.Facts[evidence.LargeHello.Name()] = "swallowed"
+	case h.Swallowed || h.Refused:
+		e.Facts[evidence.AppHelloFails.Name()] = true
+	}
+	if form.Hello != "" {
+		e.Facts[evidence.AppHello.Name()] = string(form.Hello)
+	}
+	if h.TLS == network.OK && h.Hello == network.HelloSmall && form.Hello == "" {
+		n.largeHello(ctx, p, way, trust, h.Took, &e)
 	}
 	return []report.Evidence{tcp, e}, ending{h.Outcome, h.TLS == network.OK}
 }
@@ -190,13 +209,13 @@ func (t Target) withTLS(status report.Status, reason string, tcp report.Evidence
 	return []report.Evidence{tcp, doubtful(evidence.NetTLS, t.Name, status, reason)}
 }
 
-// largeHello tries whether a hello with a post-quantum share gets through as well: newer applications and libraries send
-// one, and some lines swallow it. That it got through before says nothing of now.
-func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, e *report.Evidence) {
+// largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets through
+// as well: newer applications and libraries send one, and some lines swallow it. That it got through before says nothing of now.
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration, e *report.Evidence) {
 	if !n.maySpend(tlsBytes, 4) || !p.extra() {
 		return
 	}
-	o, bytes := network.TryLargeHello(ctx, w, trust)
+	o, bytes := network.TryLargeHello(ctx, w, trust, took)
 	n.spend(bytes)
 	switch o {
 	case network.OK:
@@ -293,18 +312,23 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 		facts = append(facts, evidence.NoAddress.Is(true))
 	}
 	if a.age > 0 && len(a.addresses) > 0 {
-		facts = append(facts, count(rememberedS, int(a.age.Seconds())))
+		facts = append(facts, count(evidence.RememberedS, int(a.age.Seconds())))
 	}
 	return evidence.New(evidence.NetDNS, t.Name, facts...), a
 }
 
-// ready finds the way for a check of the path's quality; reason is why there is none.
+// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target was
+// found serves as it is: where names take seconds, what the line is like would not be known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
 	if !n.maySpend(bytes, 2) {
 		return way, report.ReasonBudget
 	}
-	_, answer := n.resolve(ctx, t)
-	for _, ip := range answer.addresses {
+	addresses := n.names.known(t.Host)
+	if len(addresses) == 0 {
+		_, answer := n.resolve(ctx, t)
+		addresses = answer.addresses
+	}
+	for _, ip := range addresses {
 		if usable(ip) || t.Via != "" {
 			return network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, ""
 		}
@@ -407,7 +431,7 @@ func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool
 	if !p.extra() {
 		return false
 	}
-	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()})
+	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()}, 0)
 	n.spend(bytes)
 	return o == network.OK
 }

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"posdx/housetest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -82,7 +84,7 @@ func (r *rig) spawn(uid uint32) *exec.Cmd {
 		return Totals{}
 	}
 	r.t.Cleanup(func() { r.stop() })
-	until(r.t, "the device is relayed", r.log.has("port is relayed"))
+	housetest.Until(r.t, "the device is relayed", r.log.has("port is relayed"))
 	return c
 }
 
@@ -177,7 +179,7 @@ func TestAPortMadeExclusiveIsThereAgain(t *testing.T) {
 	control(t, app, func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0) })
 	expect(t, app, r.device, "mine alone")
 	app.Close()
-	until(t, "there is another pty", func() bool { now, err := os.Readlink(r.c.Link); return err == nil && now != first })
+	housetest.Until(t, "there is another pty", func() bool { now, err := os.Readlink(r.c.Link); return err == nil && now != first })
 	// It is opened as its user would.
 	again := exec.Command("sh", "-c", "printf 'once more' >"+r.c.Link)
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

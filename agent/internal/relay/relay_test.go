@@ -18,19 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 // soon is long for a machine that does nothing else.
 const soon = 20 * time.Second
-
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
 
 // A notebook is a log that tests read while it grows.
 type notebook struct {
@@ -127,7 +119,7 @@ func (r *rig) run() *rig {
 		return last
 	}
 	r.t.Cleanup(func() { r.stop() })
-	until(r.t, "the device is relayed", r.log.has("port is relayed"))
+	housetest.Until(r.t, "the device is relayed", r.log.has("port is relayed"))
 	return r
 }
 
@@ -230,7 +222,7 @@ func TestTheDeviceFollowsTheApplication(t *testing.T) {
 		{"and changes them again", unix.B38400 | unix.CREAD | unix.CS8, unix.INPCK, 0, 38400},
 	} {
 		set(t, app, unix.Termios{Cflag: c.cflag, Iflag: c.iflag, Lflag: c.lflag, Ispeed: c.baud, Ospeed: c.baud, Cc: [19]uint8{unix.VMIN: 1}})
-		until(t, c.name, func() bool {
+		housetest.Until(t, c.name, func() bool {
 			s := settingsOf(t, r.device)
 			return s.Ospeed == c.baud && s.Cflag&unix.CSTOPB == c.cflag&unix.CSTOPB && s.Cflag&unix.CRTSCTS == c.cflag&unix.CRTSCTS && s.Iflag == c.iflag
 		})
@@ -295,7 +287,7 @@ func TestAnApplicationThatWantsLines(t *testing.T) {
 	s := settingsOf(t, app)
 	s.Lflag, s.Iflag = unix.ICANON|unix.EXTPROC, unix.ICRNL
 	set(t, app, s)
-	until(t, "EXTPROC is gone, under which there are no lines", func() bool { return settingsOf(t, app).Lflag == unix.ICANON })
+	housetest.Until(t, "EXTPROC is gone, under which there are no lines", func() bool { return settingsOf(t, app).Lflag == unix.ICANON })
 	r.device.Write([]byte("one\rtw"))
 	b := make([]byte, 64)
 	app.SetReadDeadline(time.Now().Add(soon))
@@ -357,7 +349,7 @@ func TestUnpluggedAndPluggedIn(t *testing.T) {
 	for range 3 {
 		os.Remove(r.c.Device)
 		r.device.Close()
-		until(t, "the loss is said", r.log.has("lost its port"))
+		housetest.Until(t, "the loss is said", r.log.has("lost its port"))
 		if n, err := app.Write([]byte("into the void")); n != 13 || err != nil {
 			t.Errorf("a write with the cable out: %d, %v", n, err)
 		}
@@ -366,7 +358,7 @@ func TestUnpluggedAndPluggedIn(t *testing.T) {
 		r.log.b.Reset()
 		r.log.mu.Unlock()
 		r.plug()
-		until(t, "it is relayed again", r.log.has("port is relayed"))
+		housetest.Until(t, "it is relayed again", r.log.has("port is relayed"))
 		expect(t, app, r.device, "again")
 		expect(t, r.device, app, "and back")
 		if s := settingsOf(t, r.device); s.Ospeed != 19200 {
@@ -432,7 +424,7 @@ func TestXOFFStopsTheDevice(t *testing.T) {
 	s.Iflag = unix.IXON | unix.IXOFF
 	s.Cc[unix.VSTART], s.Cc[unix.VSTOP] = 0x11, 0x13
 	set(t, app, s)
-	until(t, "the device obeys XOFF", func() bool { return settingsOf(t, r.device).Iflag == unix.IXON|unix.IXOFF })
+	housetest.Until(t, "the device obeys XOFF", func() bool { return settingsOf(t, r.device).Iflag == unix.IXON|unix.IXOFF })
 	r.device.Write([]byte{0x13})
 	expect(t, r.device, app, "behind XOFF") // so it has been obeyed
 	app.Write([]byte("held"))
@@ -486,7 +478,7 @@ func hear(t testing.TB, c *net.UnixConn, side serial.Side, text string) (heard, 
 
 func TestTheDaemonHearsAndItsAbsenceCostsNothing(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Copies = filepath.Join(filepath.Dir(c.Link), "copies") }).run()
-	until(t, "its absence is said", r.log.has("nobody hears"))
+	housetest.Until(t, "its absence is said", r.log.has("nobody hears"))
 	app := r.connect()
 	var sent, heard, missed [2]int
 	sent[serial.FromApp] = 1 // of connect
@@ -617,7 +609,7 @@ func TestTwoPortsPassModemLinesAndBreaks(t *testing.T) {
 			return dev
 		}
 	}).run()
-	until(t, "both ports are relayed", func() bool {
+	housetest.Until(t, "both ports are relayed", func() bool {
 		r.log.mu.Lock()
 		defer r.log.mu.Unlock()
 		return strings.Count(r.log.b.String(), "port is relayed") == 2
@@ -632,7 +624,7 @@ func TestTwoPortsPassModemLinesAndBreaks(t *testing.T) {
 			from.mu.Lock()
 			from.in = c.in
 			from.mu.Unlock()
-			until(t, fmt.Sprintf("%x comes out as %x", c.in, c.out), to.get(func(l *lines) bool { return l.out == c.out }))
+			housetest.Until(t, fmt.Sprintf("%x comes out as %x", c.in, c.out), to.get(func(l *lines) bool { return l.out == c.out }))
 		}
 	}
 	r.stop()

@@ -7,6 +7,7 @@ package source
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"posdx/agent/report"
@@ -67,6 +68,22 @@ type Sink interface {
 	Txn(TxnMark)             // marks are kept in order and never refused; the oldest knowledge may be forgotten
 	Fact(ev report.Evidence) // what the payment app itself reports: app.*, pinpad.port, printer.status, reader.reads
 	Lost(kind string, n int) // a bound was reached: n things of a kind ("log line cut", "log bytes skipped", …) were not read
+}
+
+// A Wire is what the payment application was seen to do on a connection to one of its hosts: it got one, or, with Hello, it
+// opened a handshake on it.
+type Wire struct {
+	Target string // of the contract: host-primary, host-backup
+	Host   netip.AddrPort
+	Local  uint16 // port of this end
+	Hello  *Hello
+}
+
+// A Hello is how a program opens its TLS handshakes: what a box on the way may swallow or refuse differs by it.
+type Hello struct {
+	Size    int    // bytes of the record
+	Version uint16 // the newest that it offers; 0x0101 for TLCP
+	Name    string // server name; empty if it sends none
 }
 
 // A Source runs until its context ends, and tells a sink what it sees.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"posdx/agent/evidence"
@@ -33,6 +34,10 @@ type history struct {
 	cards     []card
 	pending   []*pending // diagnoses of which it is not known what became of them
 	since     time.Time  // when counting began
+
+	starts  func(since time.Time) int // of the machine; nil where nobody counts them
+	reached map[string]int            // failed sales of each code since the last approval after which the host could be reached
+	updates map[string]int            // sales of each code since the payment application was updated
 }
 
 // A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
@@ -50,6 +55,7 @@ type seen struct {
 	declined bool
 	card     int // which, of those of this process; 0 is not known
 	issuer   int
+	open     bool // its request may stand at the host: it left, and no answer came
 }
 
 // add takes the code of a sale into account that nobody told of before. Class A is an approval; an answered code of
@@ -68,9 +74,53 @@ func (h *history) add(now time.Time, ev report.Event, class string) *seen {
 	if _, ok := h.first[ev.Code]; !ok && class != "A" && len(h.first) < maxHistory {
 		h.first[ev.Code] = now
 	}
+	if h.updates == nil {
+		h.updates = map[string]int{}
+	}
+	if _, ok := h.updates[ev.Code]; ok || len(h.updates) < maxHistory {
+		h.updates[ev.Code]++
+	}
 	h.seen = append(h.seen, s)
 	h.trim(now)
 	return s
+}
+
+// leave notes that a request may stand though its sale failed.
+func (s *seen) leave(open bool) {
+	if s != nil {
+		s.open = open
+	}
+}
+
+// tryAgain is how long after a sale that ended without an answer the next one may be another try of it.
+const tryAgain = 5 * time.Minute
+
+// tries tells whether the newest sale is another try of one whose request may stand: the one before it, unless that was certainly
+// another card's; or, where cards are known, an earlier one of the same card. Amounts are not known here, so this is a bound that
+// leaves no customer charged twice. n counts the tries.
+func (h *history) tries(now time.Time, code string) (n int, open bool) {
+	last := len(h.seen) - 1
+	if last < 0 || h.seen[last].code != code || h.seen[last].approved {
+		return 0, false
+	}
+	n = 1
+	s := h.seen[last]
+	for i := last - 1; i >= 0; i-- {
+		o := h.seen[i]
+		known := o.card != 0 && s.card != 0
+		switch {
+		case o.approved && (!known || o.card == s.card), s.at.Sub(o.at) > tryAgain:
+			return n, open
+		case known && o.card != s.card: // another customer between two tries
+			continue
+		}
+		n++
+		open = open || o.open
+		if !known {
+			break
+		}
+	}
+	return n, open
 }
 
 // more takes in what another channel knows of a sale that was counted before.
@@ -144,6 +194,7 @@ func isSale(ev report.Event) bool {
 func (h *history) approve(s *seen) *seen {
 	h.trim(s.at)
 	clear(h.first)
+	clear(h.reached)
 	h.approved = s.at
 	h.approvals++
 	h.seen = append(h.seen, s)
@@ -166,8 +217,41 @@ func (h *history) read(now time.Time, entry string, ok, again bool) {
 	h.trim(now)
 }
 
-// updated starts the count of approvals anew: the payment application changed.
-func (h *history) updated() { h.approvals = 0 }
+// updated starts the counts anew: the payment application changed.
+func (h *history) updated() {
+	h.approvals = 0
+	clear(h.updates)
+}
+
+// looked takes in what the checks found after a sale had failed: whether the terminal itself reached the host then.
+func (h *history) looked(code string, began time.Time, found []report.Evidence) {
+	if h.reached == nil {
+		h.reached = map[string]int{}
+	}
+	if _, ok := h.reached[code]; !ok && len(h.reached) >= maxHistory {
+		return
+	}
+	for _, e := range found {
+		by, _ := e.Facts.Str(evidence.By.Name())
+		if evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-") && e.Status == report.OK && by == "" && e.At.After(began) {
+			h.reached[code]++
+			return
+		}
+	}
+}
+
+// restarts counts the starts of the machine since the last approval, false where nobody knows. An approval from before this start
+// may be as much later than what was kept as lies between two writes.
+func (h *history) restarts() (n int, known bool) {
+	if h.starts == nil || h.approved.IsZero() {
+		return 0, false
+	}
+	since := h.approved
+	if since.Before(h.since) {
+		since = since.Add(hour)
+	}
+	return h.starts(since), true
+}
 
 // evidence is the txn.history of the contract as seen from an event.
 func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
@@ -176,6 +260,19 @@ func (h *history) evidence(now time.Time, ev report.Event) report.Evidence {
 	count := func(f evidence.Fact[float64], n int) { facts = append(facts, f.Is(float64(n))) }
 	if h.approvals > 0 {
 		count(evidence.ApprovalsSinceUpdate, h.approvals)
+	}
+	if n := h.reached[ev.Code]; n > 0 {
+		count(evidence.ReachedAfter, n)
+	}
+	if n := h.updates[ev.Code]; n > 0 {
+		count(evidence.SameCodeSinceUpdate, n)
+	}
+	if n, known := h.restarts(); known {
+		count(evidence.RestartsSinceApproval, n)
+	}
+	if n, open := h.tries(now, ev.Code); open {
+		count(evidence.Tries, n)
+		facts = append(facts, evidence.FirstTry.Is("no-answer"))
 	}
 	var same, approvals, declines int
 	by, failures := map[string]float64{}, map[string]float64{}

@@ -77,6 +77,7 @@ type Config struct {
 	Metered   func() bool               // is the bearer in use paid by the byte?
 	Asked     func(doc []byte)          // takes the final diagnosis that somebody asked for; may be nil
 	Outcome   func(doc []byte)          // takes what became of a diagnosis; may be nil
+	Starts    func(since time.Time) int // how often the machine was started since; nil where nobody counts
 	Past      func(d *report.Diagnosis) // takes every final revision of a sale's diagnosis, after all who wait have it; may be nil
 	Log       *slog.Logger
 }
@@ -319,7 +320,7 @@ func cmpStrings(pairs ...string) int {
 //	   \--same code as one of these: repeat, gets that one's answers
 func (l *Loop) Run(ctx context.Context) error {
 	var (
-		h       = history{since: time.Now(), approved: l.approvedBefore}
+		h       = history{since: time.Now(), approved: l.approvedBefore, starts: l.c.Starts}
 		open    []*run // in the order they came; the first without an end is being probed
 		active  *run
 		probed  = make(chan struct{}, 1)
@@ -404,6 +405,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.explain(&h, r, false)
 			open = append(open, r)
 		case <-probed:
+			if !active.asked() && active.ev.Origin != report.OriginHost {
+				h.looked(active.ev.Code, active.start, l.c.Runner.Known(time.Now()))
+			}
 			l.explain(&h, active, true)
 			active.ended = time.Now()
 			active.end()
@@ -534,6 +538,7 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 	r.sale, news = h.sales.of(sighting{at: r.start, channel: string(r.ev.Channel), code: r.ev.Code, scheme: r.ev.Scheme, stan: x.STAN, approved: ended, late: r.late})
 	if news {
 		r.sale.seen = h.add(r.start, r.ev, class)
+		r.sale.seen.leave(l.mayStand(r.ev, res))
 	}
 	r.sale.seen.more(x.Entry, r.card, r.issuer)
 	l.Note("terminal_id", x.TerminalID)
@@ -550,6 +555,22 @@ func (l *Loop) count(h *history, r *run) (class string, news bool) {
 		l.app.approved(r.ev.Time)
 	}
 	return class, news
+}
+
+// openTopics are what a terminal's own codes are about after which its request may stand at the host.
+var openTopics = []string{"send", "no-answer", "reversal-no-answer", "reversal-failed", "answer-bad", "issuer-late", "host-late", "pending"}
+
+// mayStand tells whether the request of a code may have been carried out though nobody knows: it left and no answer came, or
+// the code says as much.
+func (l *Loop) mayStand(ev report.Event, res codes.Resolution) bool {
+	x := txn(ev)
+	switch {
+	case !isSale(ev) || x.Sent != nil && !*x.Sent:
+		return false
+	case x.Sent != nil && x.HostAnswerSeen != nil:
+		return !*x.HostAnswerSeen
+	}
+	return res.Known && slices.Contains(openTopics, l.c.Knowledge().Inference.Topic(res.Meaning))
 }
 
 // explain makes the next revision, keeps it and hands it to whoever waits.
@@ -590,7 +611,7 @@ func (l *Loop) make(h *history, r *run, final bool) report.Diagnosis {
 	now := time.Now()
 	evidence := []report.Evidence{at(h.answer(r.ev), now), at(h.evidence(now, r.ev), now)}
 	if !r.late {
-		evidence = append(evidence, l.changes(l.c.Runner.Known(now), now)...)
+		evidence = append(evidence, l.changes(l.lastNetwork(l.c.Runner.Known(now)), now)...)
 		evidence = append(evidence, l.advice(r.ev, now)...)
 	}
 	d := diagnose.Explain(r.ev, evidence, l.c.Knowledge(), diagnose.Options{

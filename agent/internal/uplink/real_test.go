@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,33 +16,14 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // patience is how long a test waits for what should take a second; the machine may be busy.
-const patience = 90 * time.Second
+const patience = housetest.Patience
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("not within %v: %s", patience, what)
-}
-
-// A mosquitto runs Debian's mosquitto with the rules we ship.
-type mosquitto struct {
-	t    *testing.T
-	conf string
-	port string
-	cmd  *exec.Cmd
-}
-
-func newMosquitto(t *testing.T, p *pki) *mosquitto {
-	if _, err := exec.LookPath("mosquitto"); err != nil {
-		t.Skip("no mosquitto: install the Debian package mosquitto")
-	}
+// newMosquitto runs Debian's mosquitto with the rules we ship.
+func newMosquitto(t *testing.T, p *pki) *housetest.Mosquitto {
 	conf, err := os.ReadFile("../../../firmware-build/broker/mosquitto/posdx.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -54,53 +33,13 @@ func newMosquitto(t *testing.T, p *pki) *mosquitto {
 		t.Fatal(err)
 	}
 	cert, key := p.files("broker", "127.0.0.1")
-	m := &mosquitto{t: t, port: freePort(t)}
+	port := housetest.FreePort(t)
 	text := strings.NewReplacer(
 		"/etc/mosquitto/posdx.acl", acl, "/etc/mosquitto/certs/terminals-ca.pem", p.write("ca.pem", p.pem, 0o644),
 		"/etc/mosquitto/certs/broker.pem", cert, "/etc/mosquitto/certs/broker.key", key,
-		"/var/lib/mosquitto/", t.TempDir()+"/", "listener 8883", "listener "+m.port+" 127.0.0.1", "autosave_interval 60", "autosave_interval 1\nuser root",
+		"/var/lib/mosquitto/", t.TempDir()+"/", "listener 8883", "listener "+port+" 127.0.0.1", "autosave_interval 60", "autosave_interval 1",
 	).Replace(string(conf))
-	m.conf = p.write("mosquitto.conf", []byte(text), 0o644)
-	m.start()
-	t.Cleanup(m.kill)
-	return m
-}
-
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-func (m *mosquitto) start() {
-	m.cmd = exec.Command("mosquitto", "-c", m.conf)
-	if testing.Verbose() {
-		m.cmd.Stderr = os.Stderr
-	}
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	listening(m.t, m.port)
-}
-
-func listening(t *testing.T, port string) {
-	t.Helper()
-	eventually(t, "the broker listens", func() bool {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-}
-
-func (m *mosquitto) kill() {
-	m.cmd.Process.Kill()
-	m.cmd.Wait()
+	return housetest.NewMosquittoAt(t, port, text)
 }
 
 // A listener is a small fleet: it stores and acknowledges.
@@ -196,7 +135,7 @@ func TestMosquitto(t *testing.T) {
 	}
 	p := newPKI(t)
 	m := newMosquitto(t, p)
-	url := "ssl://127.0.0.1:" + m.port
+	url := m.URL()
 	fleet := newListener(t, url, p, "posdx-fleet")
 	cert, key := p.files("t1")
 	cfg := Config{Brokers: []string{url}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
@@ -208,14 +147,14 @@ func TestMosquitto(t *testing.T) {
 	}
 	fill(t, box, 40)
 	u, stop := run(t, cfg, box, Handlers{})
-	eventually(t, "40 records confirmed", func() bool { return box.Stats().Records == 0 })
+	housetest.Until(t, "40 records confirmed", func() bool { return box.Stats().Records == 0 })
 
 	for range 3 { // the broker dies in the middle, and comes back
 		fill(t, box, 20)
-		m.kill()
+		m.Kill()
 		fill(t, box, 20)
-		m.start()
-		eventually(t, "records confirmed after a restart of the broker", func() bool { return box.Stats().Records == 0 })
+		m.Start()
+		housetest.Until(t, "records confirmed after a restart of the broker", func() bool { return box.Stats().Records == 0 })
 	}
 	if n := fleet.stored(box.Epoch()); n != 160 {
 		t.Errorf("the fleet has %d of 160", n)
@@ -223,14 +162,14 @@ func TestMosquitto(t *testing.T) {
 
 	// A ping from the fleet is answered.
 	fleet.client.Publish(at.Topic("cmd/ping"), 1, false, `{"id":"p1"}`).WaitTimeout(patience)
-	eventually(t, "ping answered", func() bool { return fleet.count(at.Topic("reply/ping")) == 1 })
+	housetest.Until(t, "ping answered", func() bool { return fleet.count(at.Topic("reply/ping")) == 1 })
 
 	// The largest command passes the example's limits.
 	big := fleet.client.Publish(at.Topic("cmd/knowledge"), 1, false, `{"id":"k1","args":{"pack":"`+strings.Repeat("A", maxKnowledge-100)+`"}}`)
 	if !big.WaitTimeout(patience) || big.Error() != nil {
 		t.Fatalf("a knowledge pack: %v", big.Error())
 	}
-	eventually(t, "knowledge answered", func() bool { return fleet.count(at.Topic("reply/knowledge")) == 1 })
+	housetest.Until(t, "knowledge answered", func() bool { return fleet.count(at.Topic("reply/knowledge")) == 1 })
 
 	// Another terminal, with a good certificate of its own, pretends to be t1: nothing of it may arrive, and it hears
 	// nothing of t1's.
@@ -252,14 +191,14 @@ func TestMosquitto(t *testing.T) {
 	if tok := thief.Publish("pos/v1/shop/t2/tally", 1, false, "{}"); !tok.WaitTimeout(patience) || tok.Error() != nil {
 		t.Fatalf("t2: %v", tok.Error())
 	}
-	eventually(t, "t2's own topic passes", func() bool { return fleet.count("pos/v1/shop/t2/tally") == 1 })
+	housetest.Until(t, "t2's own topic passes", func() bool { return fleet.count("pos/v1/shop/t2/tally") == 1 })
 	fill(t, box, 1)
-	eventually(t, "t1 goes on", func() bool { return box.Stats().Records == 0 })
+	housetest.Until(t, "t1 goes on", func() bool { return box.Stats().Records == 0 })
 	if n := fleet.count(at.Topic("diagnosis")); n != before+1 {
 		t.Errorf("%d diagnoses on t1's topic, want its own one", n-before)
 	}
 	fleet.client.Publish("pos/v1/shop/advisory/acquirer/bank", 1, false, `{}`).WaitTimeout(patience)
-	eventually(t, "t2 hears the advisory", func() bool { return len(heard) > 0 })
+	housetest.Until(t, "t2 hears the advisory", func() bool { return len(heard) > 0 })
 	for len(heard) > 0 {
 		if topic := <-heard; topic != "pos/v1/shop/advisory/acquirer/bank" && topic != "pos/v1/shop/t2/tally" {
 			t.Errorf("t2 hears %s", topic)
@@ -269,7 +208,7 @@ func TestMosquitto(t *testing.T) {
 		t.Errorf("%d sessions, want 4: one and three restarts; t2 took over t1's", s)
 	}
 	stop()
-	eventually(t, "status says offline at the end", func() bool {
+	housetest.Until(t, "status says offline at the end", func() bool {
 		fleet.mu.Lock()
 		defer fleet.mu.Unlock()
 		return len(fleet.states) > 0 && fleet.states[len(fleet.states)-1] == "offline"
@@ -289,13 +228,13 @@ func TestRenewal(t *testing.T) {
 	p, other := newPKI(t), newPKI(t)
 	m := newMosquitto(t, p)
 	cert, key := other.files("t1")
-	cfg := Config{Brokers: []string{"ssl://127.0.0.1:" + m.port}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
+	cfg := Config{Brokers: []string{m.URL()}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: cert, KeyFile: key}
 	u, _ := run(t, cfg, newBox(t), Handlers{})
-	eventually(t, "a refusal that names the certificate", func() bool { return strings.Contains(u.State().LastError, cert) })
+	housetest.Until(t, "a refusal that names the certificate", func() bool { return strings.Contains(u.State().LastError, cert) })
 	c, k := p.issue("t1", time.Now().Add(-time.Hour), time.Now().Add(10*24*time.Hour))
 	other.write("t1.pem", c, 0o644)
 	other.write("t1.key", k, 0o600)
-	eventually(t, "connected with the renewed certificate", func() bool { return u.State().Connected })
+	housetest.Until(t, "connected with the renewed certificate", func() bool { return u.State().Connected })
 	if w := u.State().Warning; !strings.Contains(w, "expires on") || !strings.Contains(w, cert) {
 		t.Errorf("warning %q: want the expiry, which is 10 days off", w)
 	}
@@ -309,7 +248,7 @@ func TestNATSRules(t *testing.T) {
 	}
 	p := newPKI(t)
 	cert, key := p.files("broker", "127.0.0.1")
-	port := freePort(t)
+	port := housetest.FreePort(t)
 	second := strings.NewReplacer("t1", "t2")
 	text := string(conf)
 	from := strings.Index(text, `    { user: "CN=t1"`)
@@ -337,7 +276,7 @@ func TestNATSRules(t *testing.T) {
 	box := newBox(t)
 	fill(t, box, 20)
 	run(t, Config{Brokers: []string{url}, CAFile: filepath.Join(p.dir, "ca.pem"), CertFile: tcert, KeyFile: tkey}, box, Handlers{})
-	eventually(t, "20 records confirmed", func() bool { return box.Stats().Records == 0 })
+	housetest.Until(t, "20 records confirmed", func() bool { return box.Stats().Records == 0 })
 
 	thief := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("thief").SetTLSConfig(p.config("t2")))
 	if tok := thief.Connect(); !tok.WaitTimeout(patience) || tok.Error() != nil {
@@ -346,7 +285,7 @@ func TestNATSRules(t *testing.T) {
 	defer thief.Disconnect(100)
 	before := fleet.count(at.Topic("diagnosis"))
 	thief.Publish(at.Topic("diagnosis"), 1, false, "{}").WaitTimeout(time.Second) // refused: may never be acknowledged
-	eventually(t, "t2's own topic passes", func() bool {
+	housetest.Until(t, "t2's own topic passes", func() bool {
 		thief.Publish("pos/v1/shop/t2/tally", 1, false, "{}").WaitTimeout(time.Second)
 		return fleet.count("pos/v1/shop/t2/tally") > 0
 	})

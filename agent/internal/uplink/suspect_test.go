@@ -12,48 +12,34 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // swallower is a line before a broker that drops every connection whose first record is longer than limit.
 func swallower(t *testing.T, behind string, limit int) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				head := make([]byte, 5)
-				if _, err := io.ReadFull(c, head); err != nil {
-					return
-				}
-				body := make([]byte, binary.BigEndian.Uint16(head[3:]))
-				if _, err := io.ReadFull(c, body); err != nil {
-					return
-				}
-				if len(body) > limit {
-					_, _ = io.Copy(io.Discard, c)
-					return
-				}
-				b, err := net.Dial("tcp", behind)
-				if err != nil {
-					return
-				}
-				defer b.Close()
-				_, _ = b.Write(append(head, body...))
-				go func() { _, _ = io.Copy(b, c); b.Close() }()
-				_, _ = io.Copy(c, b)
-			}()
+	return housetest.Serve(t, func(c net.Conn) {
+		head := make([]byte, 5)
+		if _, err := io.ReadFull(c, head); err != nil {
+			return
 		}
-	}()
-	return l.Addr().String()
+		body := make([]byte, binary.BigEndian.Uint16(head[3:]))
+		if _, err := io.ReadFull(c, body); err != nil {
+			return
+		}
+		if len(body) > limit {
+			_, _ = io.Copy(io.Discard, c)
+			return
+		}
+		b, err := net.Dial("tcp", behind)
+		if err != nil {
+			return
+		}
+		defer b.Close()
+		_, _ = b.Write(append(head, body...))
+		go func() { _, _ = io.Copy(b, c); b.Close() }()
+		_, _ = io.Copy(c, b)
+	})
 }
 
 // A line that swallows large hellos is got over with a small one, at once the next time, and it is said.
@@ -63,28 +49,13 @@ func TestSmallHelloWhereALargeOneIsSwallowed(t *testing.T) {
 	}
 	p := newPKI(t)
 	own := p.config("t")
-	server := &tls.Config{}
-	cert, key := p.issue("broker", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "broker")
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Certificates = []tls.Certificate{pair}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = c.(*tls.Conn).Handshake(); _, _ = io.Copy(io.Discard, c); c.Close() }()
-		}
-	}()
-	line := swallower(t, l.Addr().String(), 1400)
+	server := &tls.Config{Certificates: []tls.Certificate{p.Issue(t, "broker", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "broker").TLS()}}
+	broker := housetest.Serve(t, func(c net.Conn) {
+		s := tls.Server(c, server)
+		_ = s.Handshake()
+		_, _ = io.Copy(io.Discard, s)
+	})
+	line := swallower(t, broker, 1400)
 	u := &Uplink{dial: dialTCP, small: map[string]bool{}, budget: newBudget(0, time.Now()), log: slog.New(slog.DiscardHandler)}
 	for i, within := range []time.Duration{time.Minute, helloWait} {
 		start := time.Now()

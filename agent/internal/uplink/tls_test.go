@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/housetest"
 )
 
 // grown is by how much the live heap grows over f.
@@ -70,7 +72,7 @@ func TestTLSFaults(t *testing.T) {
 			go serve(l, c.server)
 			c.cfg.Brokers = []string{"ssl://" + l.Addr().String()}
 			u, _ := run(t, c.cfg, newBox(t), Handlers{})
-			eventually(t, "a clear message: "+strings.Join(c.want, ", "), func() bool {
+			housetest.Until(t, "a clear message: "+strings.Join(c.want, ", "), func() bool {
 				e := u.State().LastError
 				for _, w := range c.want {
 					if !strings.Contains(e, w) {
@@ -80,7 +82,7 @@ func TestTLSFaults(t *testing.T) {
 				return true
 			})
 			n := u.Counters().Failures
-			eventually(t, "it keeps trying", func() bool { return u.Counters().Failures > n })
+			housetest.Until(t, "it keeps trying", func() bool { return u.Counters().Failures > n })
 		})
 	}
 }

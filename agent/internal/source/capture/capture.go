@@ -47,6 +47,9 @@ type Capture struct {
 
 	Tags *ecr.Tags // tells cards apart; may be nil
 
+	Wire func(source.Wire)                          // takes what the application does on its connections, on the capture's goroutine; may be nil
+	Ours func(local uint16, to netip.AddrPort) bool // tells posdx's own connections from the application's; may be nil
+
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 	moved  func()                                                       // for tests: called when other addresses are watched
 	least  time.Duration                                                // namesSooner, but in tests
@@ -99,7 +102,7 @@ func (c *Capture) Run(ctx context.Context, to source.Sink) error {
 	t := newTracker(to)
 	t.length, _ = ecr.LengthHeaderByName(c.Length)
 	t.dialects, _ = ecr.DialectsByName(c.Dialect)
-	t.tags = c.Tags
+	t.tags, t.wire, t.ours = c.Tags, c.Wire, c.Ours
 	t.deaf = func(h *source.Hearing) {
 		if h.Deaf() {
 			c.Log.Warn("the host's connection is heard and nothing of it can be read: see capture.length and capture.dialect", h.What()...)

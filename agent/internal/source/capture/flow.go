@@ -14,6 +14,7 @@ const maxPending = 8
 type flow struct {
 	t        *tracker
 	name     string // of the target
+	key      key
 	used     uint64 // when it was last used, by the tracker's count
 	up, down half   // what the terminal sends, what the host sends
 	open     bool   // it may carry more
@@ -188,6 +189,7 @@ func (f *flow) data(up bool, b []byte) {
 		return
 	}
 	if f.kind == unknown {
+		f.t.opened(f)
 		if f.kind = iso8583; startsRecord(b) {
 			f.kind = encrypted
 			f.tls = &secure{}

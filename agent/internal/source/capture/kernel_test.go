@@ -21,19 +21,11 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 )
 
 // soon is long for a machine that does nothing else.
 const soon = 60 * time.Second
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(soon); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
 
 func namespace(t *testing.T) *world.Net {
 	t.Helper()
@@ -278,7 +270,7 @@ func TestEveryCodeOnceOverARoughWire(t *testing.T) {
 			})
 		}
 		all.Wait()
-		until(t, "every code is seen", func() bool { return len(s.codes()) >= lines*sales })
+		housetest.Until(t, "every code is seen", func() bool { return len(s.codes()) >= lines*sales })
 		got := s.codes()
 		slices.Sort(got)
 		for i := range lines * sales {
@@ -320,7 +312,7 @@ func TestTLSOverTheKernel(t *testing.T) {
 		if err := sell(t, w.terminal, address, &tls.Config{RootCAs: pool, ServerName: "pos.acquirer.example"}, 1, 3); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the handshake is told", func() bool { return fmt.Sprint(handshakes(s)) == "[ok ok]" })
+		housetest.Until(t, "the handshake is told", func() bool { return fmt.Sprint(handshakes(s)) == "[ok ok]" })
 		if len(s.codes()) != 0 {
 			t.Errorf("codes %v", s.codes())
 		}
@@ -339,7 +331,7 @@ func TestLoopback(t *testing.T) {
 	if err := sell(t, n, "127.0.0.1:8583", nil, 10, 40); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "every code is seen", func() bool { return len(s.codes()) >= 30 })
+	housetest.Until(t, "every code is seen", func() bool { return len(s.codes()) >= 30 })
 	if got := s.codes(); len(got) != 30 || got[29] != "0210 000039 39 host" {
 		t.Errorf("%d codes, the last %q", len(got), got[len(got)-1])
 	}
@@ -378,14 +370,14 @@ func TestOneInterface(t *testing.T) {
 		}
 	}
 	put()
-	until(t, "a code on the interface", func() bool { return len(s.codes()) == 1 })
+	housetest.Until(t, "a code on the interface", func() bool { return len(s.codes()) == 1 })
 	if err := wire.Close(); err != nil {
 		t.Fatal(err)
 	}
 	wire = tunnel(t, n, "192.0.2.1/24")
 	<-ready
 	put()
-	until(t, "a code on the new one", func() bool { return len(s.codes()) == 2 })
+	housetest.Until(t, "a code on the new one", func() bool { return len(s.codes()) == 2 })
 }
 
 // A slow sink: the kernel throws packets away, and that is counted and said.
@@ -418,7 +410,7 @@ func TestDropsAreSaid(t *testing.T) {
 		}
 	}
 	release()
-	until(t, "the losses are said", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.lost["packet"] > 0 })
+	housetest.Until(t, "the losses are said", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.lost["packet"] > 0 })
 }
 
 // slowSink takes no mark until it is let go.
@@ -470,13 +462,13 @@ func TestHostMoves(t *testing.T) {
 	}
 	trade("192.0.2.3:8583", 1) // not the host
 	trade("192.0.2.2:8583", 2)
-	until(t, "a code of the host", func() bool { return len(s.codes()) == 1 })
+	housetest.Until(t, "a code of the host", func() bool { return len(s.codes()) == 1 })
 	address.Store("192.0.2.3")
 	c.Fill(&source.Seen{Code: "E1", Origin: report.OriginTerminal, Channel: report.ChannelHook, Txn: &report.Txn{STAN: "000777"}})
 	<-moved
 	trade("192.0.2.2:8583", 3)
 	trade("192.0.2.3:8583", 4)
-	until(t, "a code of the host where it is now", func() bool { return len(s.codes()) == 2 })
+	housetest.Until(t, "a code of the host where it is now", func() bool { return len(s.codes()) == 2 })
 	same(t, s.codes(), "[0210 000002 02 host 0210 000004 04 host]")
 	if s.all()[0].Channel != report.ChannelCapture {
 		t.Errorf("%+v", s.all()[0])

@@ -18,7 +18,8 @@ const (
 	alertCloseNotify      = 0
 	recordHeader          = 5
 	maxRecord             = 1<<14 + 2048
-	maxHello              = 256 // a ServerHello is under 130 bytes
+	maxHello              = 256     // a ServerHello is under 130 bytes
+	maxClientHello        = 2 << 10 // one with a post-quantum share is of 1800 at most
 	versionTLS13          = 0x0304
 	extensionVersions     = 43
 	serverHello           = 2
@@ -28,10 +29,10 @@ const (
 	helloVersionAndRandom = 4 + 2 + 32
 )
 
-// startsRecord tells whether data begin with the header of a TLS record. No length header of ISO 8583 looks like it: as
+// startsRecord tells whether data begin with the header of a TLS record, or of one of TLCP (GB/T 38636-2020: version 1.1). No length header of ISO 8583 looks like it: as
 // a binary length it is too long, and as a BCD one no TPDU or message type follows it.
 func startsRecord(b []byte) bool {
-	return len(b) >= recordHeader && b[0] >= recordChange && b[0] <= recordData && b[1] == 3 && b[2] <= 4 &&
+	return len(b) >= recordHeader && b[0] >= recordChange && b[0] <= recordData && (b[1] == 3 && b[2] <= 4 || b[1] == 1 && b[2] == 1) &&
 		int(binary.BigEndian.Uint16(b[3:])) <= maxRecord
 }
 
@@ -79,7 +80,11 @@ func (c *secure) push(f *flow, up bool, b []byte) {
 	for len(b) > 0 {
 		if r.left > 0 {
 			n := min(r.left, len(b))
-			if keep := min(n, maxHello-len(r.small)); keep > 0 && r.reads() {
+			most := maxHello
+			if up {
+				most = maxClientHello
+			}
+			if keep := min(n, most-len(r.small)); keep > 0 && r.reads() {
 				r.small = append(r.small, b[:keep]...)
 			}
 			r.left -= n
@@ -122,6 +127,9 @@ func (c *secure) record(f *flow, up bool, r *records) {
 		switch {
 		case up && first:
 			c.begun = f.t.now
+			if h, ok := parseHello(body, recordHeader+size); ok {
+				f.t.hello(f, h)
+			}
 		case !up && first:
 			c.v13 = speaks13(body)
 		}

@@ -1,15 +1,11 @@
 package capture
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -17,28 +13,15 @@ import (
 
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
+	"posdx/housetest"
 )
 
 // certificate makes one for pos.acquirer.example that ends at a time, and what trusts it.
 func certificate(t testing.TB, ends time.Time) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pos.acquirer.example"}, DNSNames: []string{"pos.acquirer.example"},
-		NotBefore: ends.AddDate(-1, 0, 0), NotAfter: ends, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, pool
+	own := housetest.Authority{}.Sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "pos.acquirer.example"}, DNSNames: []string{"pos.acquirer.example"},
+		NotBefore: ends.AddDate(-1, 0, 0), NotAfter: ends, IsCA: true, BasicConstraintsValid: true})
+	return own.TLS(), own.Pool()
 }
 
 // A tapped connection shows what is written to it as segments of a line, each a second after the one before.

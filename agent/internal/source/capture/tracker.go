@@ -63,8 +63,10 @@ type tracker struct {
 	waiting   []source.Seen
 	reversals []reversal
 	ways      map[string]*way
-	hearings  map[string]*source.Hearing // by target
-	deaf      func(*source.Hearing)      // a target became readable, or no more; may be nil
+	hearings  map[string]*source.Hearing                 // by target
+	deaf      func(*source.Hearing)                      // a target became readable, or no more; may be nil
+	wire      func(source.Wire)                          // what the application does on its connections; may be nil
+	ours      func(local uint16, to netip.AddrPort) bool // a connection of posdx's own?
 
 	mu     sync.Mutex
 	recent []*exchange
@@ -111,10 +113,23 @@ func (t *tracker) packet(now time.Time, iface int, b []byte) {
 			t.evict()
 		}
 		f = newFlow(t, name)
+		f.key = k
 		t.flows[k] = f
 	}
 	f.used = t.turn
 	f.segment(s, up, iface)
+}
+
+// hello hands on how the application opens its handshakes.
+func (t *tracker) hello(f *flow, h source.Hello) { t.used(f, &h) }
+
+// opened hands on that the application has a connection and speaks on it.
+func (t *tracker) opened(f *flow) { t.used(f, nil) }
+
+func (t *tracker) used(f *flow, h *source.Hello) {
+	if port := f.key.terminal.Port(); t.wire != nil && (t.ours == nil || !t.ours(port, f.key.host)) {
+		t.wire(source.Wire{Target: f.name, Host: f.key.host, Local: port, Hello: h})
+	}
 }
 
 // evict forgets the connection that was silent longest, one that ended first.

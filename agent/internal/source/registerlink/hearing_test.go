@@ -8,11 +8,12 @@ import (
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
+	"posdx/housetest"
 )
 
 // TestALinkThatIsNotUnderstoodSaysSo has a terminal speak with the wrong framing, and then the right one.
 func TestALinkThatIsNotUnderstoodSaysSo(t *testing.T) {
-	far, path := wire(t)
+	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, log := hearAt(t, d, ecr.ZVT, time.Millisecond, path)
 	sourcetest.Until(t, "the port is open", open(e))

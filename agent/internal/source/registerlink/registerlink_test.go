@@ -11,13 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 // misposResult is a result as a MIS-POS terminal frames it, with a card number beside it.
@@ -30,19 +29,6 @@ func misposResult(result string) []byte {
 		sum ^= c
 	}
 	return append(append([]byte{2}, b...), sum)
-}
-
-// wire makes a pty: the far end of a line, and the path of ours.
-func wire(t *testing.T) (*os.File, string) {
-	t.Helper()
-	far, near, err := pty.Open()
-	if err != nil {
-		t.Skipf("no pty here: %v", err)
-	}
-	// A pty forgets what is written before somebody has set it to raw, and hangs up when nobody has it open: this one
-	// stays ours. Our own process is no foreign holder.
-	t.Cleanup(func() { far.Close(); near.Close() })
-	return far, near.Name()
 }
 
 // hear starts to listen and returns what stops it and waits for its end.
@@ -88,8 +74,8 @@ func open(e *Link) func() bool {
 }
 
 func TestECRHearsBothDirections(t *testing.T) {
-	terminal, a := wire(t)
-	register, b := wire(t)
+	terminal, a := housetest.HeldTTY(t)
+	register, b := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, log := hear(t, d, ecr.MISPOS, a, b)
 	sourcetest.Until(t, "both ports open", open(e))
@@ -150,7 +136,7 @@ func TestECRKnowsThatTheHostHasAnswered(t *testing.T) {
 	frame = append(append([]byte{2}, frame...), sum)
 	begin := []byte("\x02\x00\x03\xDF\x03\x00\x03\xDC") // an amount: the next sale
 
-	far, path := wire(t)
+	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hear(t, d, ecr.MISPOS, path)
 	sourcetest.Until(t, "the port is open", open(e))
@@ -165,7 +151,7 @@ func TestECRKnowsThatTheHostHasAnswered(t *testing.T) {
 }
 
 func TestECRGivesUpAFrameThatStops(t *testing.T) {
-	far, path := wire(t)
+	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hearAt(t, d, ecr.MISPOS, 0, path)
 	sourcetest.Until(t, "the port is open", open(e))
@@ -177,7 +163,7 @@ func TestECRGivesUpAFrameThatStops(t *testing.T) {
 }
 
 func TestECRWaitsForAHeldPortAndSaysItOnce(t *testing.T) {
-	far, path := wire(t)
+	far, path := housetest.HeldTTY(t)
 	holder, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +187,7 @@ func TestECRWaitsForAHeldPortAndSaysItOnce(t *testing.T) {
 }
 
 func TestECROpensAgainAfterUnplugging(t *testing.T) {
-	far, near := wire(t)
+	far, near := housetest.HeldTTY(t)
 	path := t.TempDir() + "/ttyECR"
 	if err := os.Symlink(near, path); err != nil {
 		t.Fatal(err)
@@ -212,7 +198,7 @@ func TestECROpensAgainAfterUnplugging(t *testing.T) {
 	os.Remove(path)
 	far.Close()
 	sourcetest.Until(t, "the loss is said", func() bool { return strings.Contains(log.String(), "not there") })
-	far, near = wire(t)
+	far, near = housetest.HeldTTY(t)
 	if err := os.Symlink(near, path); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +222,7 @@ func TestECROpensAgainAfterUnplugging(t *testing.T) {
 }
 
 func TestECRKeepsCodesForAFullSink(t *testing.T) {
-	far, path := wire(t)
+	far, path := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	d.Room = -1
 	e, _ := hear(t, d, ecr.MISPOS, path)

@@ -16,6 +16,7 @@ import (
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/drivers/ecr"
 	"posdx/drivers/serial"
+	"posdx/housetest"
 )
 
 // A fakeRelay sends copies as agent/internal/relay does.
@@ -155,8 +156,8 @@ func TestCopiesThatAreNone(t *testing.T) {
 }
 
 func TestPingOfAllThatListens(t *testing.T) {
-	far, a := wire(t)
-	_, b := wire(t)
+	far, a := housetest.HeldTTY(t)
+	_, b := housetest.HeldTTY(t)
 	d := sourcetest.NewDaemon()
 	e, _ := hear(t, d, ecr.MISPOS, a, b)
 	sourcetest.Until(t, "both ports open", open(e))

@@ -1,4 +1,5 @@
-package main
+// Package bundle makes and reads support bundles: one file that tells what a terminal knows of itself.
+package bundle
 
 import (
 	"archive/zip"
@@ -9,11 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/config"
 	"posdx/agent/internal/keeper"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/stamp"
@@ -32,42 +32,44 @@ import (
 // and its code is in the program anyway, while a tar would cost a quarter of a megabyte. It is read and written in
 // memory, so no name in it ever becomes a path.
 const (
-	bundleFormat = "posdx-bundle/1"
-	manifestName = "manifest.json"
+	Format       = "posdx-bundle/1"
+	ManifestName = "manifest.json"
 
-	maxBundle  = 4 << 20 // bytes of the file
+	MaxSize    = 4 << 20 // bytes of the file
 	maxMember  = 4 << 20 // bytes of one member, unpacked
 	maxMembers = 16
 	maxContent = 8 << 20 // bytes of all members, unpacked
 
-	// bundleRecords is the room for kept diagnoses, the newest first to be taken: some hundred of them.
-	bundleRecords = 3 << 20
-	// bundleOthers is the room for each other kind of record.
-	bundleOthers = 256 << 10
+	// Records is the room for kept diagnoses, the newest first to be taken: some hundred of them.
+	Records = 3 << 20
+	// maxOthers is the room for each other kind of record.
+	maxOthers = 256 << 10
 )
 
-// A manifest tells what a bundle holds and what it does not.
-type manifest struct {
+// A Manifest tells what a bundle holds and what it does not.
+type Manifest struct {
 	Format       string       `json:"format"`
 	Made         time.Time    `json:"made"`
 	ClockTrusted bool         `json:"clock_trusted"`
 	Terminal     string       `json:"terminal"` // estate/terminal; empty without a configuration
 	Agent        report.Agent `json:"agent"`
 	System       string       `json:"system"` // kernel and machine
-	Members      []member     `json:"members"`
-	Missing      []absence    `json:"missing"`
+	Members      []Member     `json:"members"`
+	Missing      []Absence    `json:"missing"`
 	// Scrubbed counts places that could have been a card number and were overwritten: 0 in correct operation.
 	Scrubbed int `json:"scrubbed"`
 }
 
-type member struct {
+// A Member is one file of a bundle, with its sum, and what it holds in words.
+type Member struct {
 	Name   string `json:"name"`
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256"`
 	Holds  string `json:"holds"`
 }
 
-type absence struct {
+// An Absence is a member that could not be had, and why.
+type Absence struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
 }
@@ -94,27 +96,27 @@ func holds(name, lang string) string {
 	return ""
 }
 
-// A witness is where a bundle's content comes from: the daemon itself, or the socket and the files of one.
-type witness struct {
-	lang    string
-	conf    *config // nil: confWhy tells
-	confWhy error
-	state   func() (report.State, error)
-	scan    func(func(outbox.Record) bool) error
-	past    func(func(outbox.PastDoc)) error // the diagnoses of the history; nil for none
-	records int                              // bytes of diagnoses
+// A Source is where a bundle's content comes from: the daemon itself, or the socket and the files of one.
+type Source struct {
+	Lang      string         // of the manifest's words: zh, en
+	Config    *config.Config // nil: ConfigWhy tells why there is none
+	ConfigWhy error
+	State     func() (report.State, error)
+	Scan      func(func(outbox.Record) bool) error // the records of the outbox, until the function returns false
+	Past      func(func(outbox.PastDoc)) error     // the diagnoses of the history; nil for none
+	Records   int                                  // bytes of diagnoses, the newest first to be taken
 }
 
-// A part is one member before it is packed.
-type part struct {
-	name string
-	body []byte
+// A Part is one member before it is packed.
+type Part struct {
+	Name string
+	Body []byte
 }
 
-// bundle makes a bundle of what a witness knows. It always succeeds; what could not be had is named in the manifest.
-func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, error) {
-	m := manifest{Format: bundleFormat, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []absence{}}
-	var parts []part
+// Make makes a bundle of what a source knows. It always succeeds; what could not be had is named in the manifest.
+func (w Source) Make(now time.Time, agent report.Agent) ([]byte, Manifest, error) {
+	m := Manifest{Format: Format, Made: now.UTC().Truncate(time.Second), ClockTrusted: stamp.ClockTrusted(now), Agent: agent, System: system(), Missing: []Absence{}}
+	var parts []Part
 	add := func(name string, body []byte, err error) {
 		if err == nil && len(body) == 0 {
 			err = errors.New("there is none")
@@ -123,12 +125,12 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 			err = fmt.Errorf("%d bytes, more than a bundle takes", len(body))
 		}
 		if err != nil {
-			m.Missing = append(m.Missing, absence{name, err.Error()})
+			m.Missing = append(m.Missing, Absence{name, err.Error()})
 			return
 		}
-		parts = append(parts, part{name, body})
+		parts = append(parts, Part{name, body})
 	}
-	state, err := w.state()
+	state, err := w.State()
 	var body []byte
 	if err == nil {
 		m.Terminal, m.Agent = state.Terminal, state.Agent
@@ -139,13 +141,13 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	for _, k := range [...]struct{ name, kind string }{{"diagnoses.jsonl", report.KindDiagnosis}, {"tally.jsonl", report.KindTally}, {"dropped.jsonl", report.KindDropped}} {
 		add(k.name, kinds[k.kind], err)
 	}
-	if w.conf == nil {
+	if w.Config == nil {
 		for _, name := range [...]string{"config.json", "logs.json", "commands.jsonl", "lives.json"} {
-			add(name, nil, w.confWhy)
+			add(name, nil, w.ConfigWhy)
 		}
-		return m.pack(parts, w.lang)
+		return m.Pack(parts, w.Lang)
 	}
-	c := *w.conf
+	c := *w.Config
 	if m.Terminal == "" {
 		m.Terminal = c.Estate + "/" + c.Terminal
 	}
@@ -153,15 +155,15 @@ func (w witness) bundle(now time.Time, agent report.Agent) ([]byte, manifest, er
 	add("config.json", body, err)
 	body, err = logPlaces(filepath.Join(c.StateDir, "logs.state"))
 	add("logs.json", body, err)
-	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), bundleOthers)
-	add("commands.jsonl", body, plain(err))
+	body, err = atomicfile.Read(filepath.Join(c.StateDir, "commands.audit"), maxOthers)
+	add("commands.jsonl", body, Why(err))
 	body, err = atomicfile.Read(filepath.Join(filepath.Dir(c.Hook.Socket), "lives.json"), keeper.MaxLives)
-	add("lives.json", body, plain(err))
-	return m.pack(parts, w.lang)
+	add("lives.json", body, Why(err))
+	return m.Pack(parts, w.Lang)
 }
 
-// plain names the usual reason for a missing file in words, without the path.
-func plain(err error) error {
+// Why names the usual reason for a missing file in words, without the path.
+func Why(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("there is none")
@@ -173,7 +175,7 @@ func plain(err error) error {
 
 // kept returns the records that the outbox holds, by kind, one a line, the oldest left out where a bound is reached. The
 // diagnoses are those of the history too, which the fleet may have had long ago: each revision once, in their order.
-func (w witness) kept() (map[string][]byte, error) {
+func (w Source) kept() (map[string][]byte, error) {
 	lines := map[string][][]byte{}
 	size := map[string]int{}
 	history, err := w.diagnoses()
@@ -181,11 +183,11 @@ func (w witness) kept() (map[string][]byte, error) {
 		lines[report.KindDiagnosis] = append(lines[report.KindDiagnosis], doc)
 		size[report.KindDiagnosis] += len(doc) + 1
 	}
-	for size[report.KindDiagnosis] > w.records {
+	for size[report.KindDiagnosis] > w.Records {
 		size[report.KindDiagnosis] -= len(lines[report.KindDiagnosis][0]) + 1
 		lines[report.KindDiagnosis] = lines[report.KindDiagnosis][1:]
 	}
-	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
+	err = errors.Join(err, w.Scan(func(r outbox.Record) bool {
 		if r.Kind == report.KindDiagnosis {
 			return true
 		}
@@ -194,7 +196,7 @@ func (w witness) kept() (map[string][]byte, error) {
 		}
 		lines[r.Kind] = append(lines[r.Kind], bytes.Clone(r.Doc))
 		size[r.Kind] += len(r.Doc) + 1
-		for size[r.Kind] > bundleOthers {
+		for size[r.Kind] > maxOthers {
 			size[r.Kind] -= len(lines[r.Kind][0]) + 1
 			lines[r.Kind] = lines[r.Kind][1:]
 		}
@@ -210,7 +212,7 @@ func (w witness) kept() (map[string][]byte, error) {
 }
 
 // diagnoses are all that history and outbox hold, each revision once, oldest first: ids ascend for ever.
-func (w witness) diagnoses() ([][]byte, error) {
+func (w Source) diagnoses() ([][]byte, error) {
 	type brief struct {
 		ID       string `json:"id"`
 		Revision int    `json:"revision"`
@@ -228,10 +230,10 @@ func (w witness) diagnoses() ([][]byte, error) {
 		}
 	}
 	var err error
-	if w.past != nil {
-		err = w.past(func(d outbox.PastDoc) { add(d.Doc) })
+	if w.Past != nil {
+		err = w.Past(func(d outbox.PastDoc) { add(d.Doc) })
 	}
-	err = errors.Join(err, w.scan(func(r outbox.Record) bool {
+	err = errors.Join(err, w.Scan(func(r outbox.Record) bool {
 		if r.Kind == report.KindDiagnosis {
 			add(r.Doc)
 		}
@@ -247,14 +249,14 @@ func (w witness) diagnoses() ([][]byte, error) {
 	return list, err
 }
 
-// pack writes the file: the manifest first, so that who only wants to know need not read on.
-func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
+// Pack writes the file: the Manifest first, so that who only wants to know need not read on.
+func (m Manifest) Pack(parts []Part, lang string) ([]byte, Manifest, error) {
 	for i, p := range parts {
-		body, stopped := report.Scrub(p.body)
+		body, stopped := report.Scrub(p.Body)
 		m.Scrubbed += stopped
-		parts[i].body = body
+		parts[i].Body = body
 		sum := sha256.Sum256(body)
-		m.Members = append(m.Members, member{p.name, len(body), "sha256:" + hex.EncodeToString(sum[:]), holds(p.name, lang)})
+		m.Members = append(m.Members, Member{p.Name, len(body), "sha256:" + hex.EncodeToString(sum[:]), holds(p.Name, lang)})
 	}
 	head, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
@@ -266,20 +268,20 @@ func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
 	}
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
-	for _, p := range slices.Insert(parts, 0, part{manifestName, head}) {
-		f, err := z.CreateHeader(&zip.FileHeader{Name: p.name, Method: zip.Deflate, Modified: m.Made})
+	for _, p := range slices.Insert(parts, 0, Part{ManifestName, head}) {
+		f, err := z.CreateHeader(&zip.FileHeader{Name: p.Name, Method: zip.Deflate, Modified: m.Made})
 		if err != nil {
 			return nil, m, err
 		}
-		if _, err := f.Write(p.body); err != nil {
+		if _, err := f.Write(p.Body); err != nil {
 			return nil, m, err
 		}
 	}
 	if err := z.Close(); err != nil {
 		return nil, m, err
 	}
-	if out.Len() > maxBundle {
-		return nil, m, fmt.Errorf("pack bundle: %d bytes, more than %d", out.Len(), maxBundle)
+	if out.Len() > MaxSize {
+		return nil, m, fmt.Errorf("pack bundle: %d bytes, more than %d", out.Len(), MaxSize)
 	}
 	return out.Bytes(), m, nil
 }
@@ -288,7 +290,7 @@ func (m manifest) pack(parts []part, lang string) ([]byte, manifest, error) {
 func logPlaces(state string) ([]byte, error) {
 	b, err := atomicfile.Read(state, 64<<10)
 	if err != nil {
-		return nil, plain(err)
+		return nil, Why(err)
 	}
 	var marks map[string]struct {
 		Offset int64 `json:"offset"`
@@ -322,128 +324,52 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
 }
 
-// memberName is what a member may be called: nothing that a careless unpacker could take for a path.
-var memberName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,40}\.[a-z0-9]{1,8}$`)
-
-// readBundle takes a bundle apart and holds every member against the manifest.
-func readBundle(b []byte) (manifest, map[string][]byte, error) {
-	var m manifest
-	if len(b) > maxBundle {
-		return m, nil, fmt.Errorf("%d bytes, more than the %d of a bundle", len(b), maxBundle)
-	}
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return m, nil, fmt.Errorf("not a bundle: %w", err)
-	}
-	if n := len(z.File); n == 0 || n > maxMembers+1 {
-		return m, nil, fmt.Errorf("%d members, want 1 to %d", n, maxMembers+1)
-	}
-	content := map[string][]byte{}
-	left := maxContent
-	for _, f := range z.File {
-		if !memberName.MatchString(f.Name) || !f.Mode().IsRegular() {
-			return m, nil, fmt.Errorf("member %.80q: no name of a bundle's member", f.Name)
-		}
-		if _, twice := content[f.Name]; twice {
-			return m, nil, fmt.Errorf("member %s: there twice", f.Name)
-		}
-		body, err := unpack(f, min(left, maxMember))
-		if err != nil {
-			return m, nil, fmt.Errorf("member %s: %w", f.Name, err)
-		}
-		left -= len(body)
-		content[f.Name] = body
-	}
-	head, ok := content[manifestName]
-	if !ok {
-		return m, nil, errors.New("not a bundle: no " + manifestName + " in it")
-	}
-	delete(content, manifestName)
-	if err := json.Unmarshal(head, &m); err != nil {
-		return m, nil, fmt.Errorf("%s: %w", manifestName, err)
-	}
-	if m.Format != bundleFormat {
-		return m, nil, fmt.Errorf("%s: format %.40q, this version reads %s", manifestName, m.Format, bundleFormat)
-	}
-	return m, content, m.hold(content)
-}
-
-// unpack reads a member of at most limit bytes, whatever size it claims.
-func unpack(f *zip.File, limit int) ([]byte, error) {
-	r, err := f.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-	if len(body) > limit {
-		return nil, fmt.Errorf("more than %d bytes", limit)
-	}
-	return body, err
-}
-
-// hold compares what is there with what the manifest names.
-func (m *manifest) hold(content map[string][]byte) error {
-	if len(m.Members) != len(content) {
-		return fmt.Errorf("%s names %d members, there are %d", manifestName, len(m.Members), len(content))
-	}
+// Text is a Manifest for people.
+func (m *Manifest) Text(lang string, packed int) string {
+	var b bytes.Buffer
 	for _, e := range m.Members {
-		body, ok := content[e.Name]
-		if !ok {
-			return fmt.Errorf("member %.80q: named in %s and not there", e.Name, manifestName)
-		}
-		sum := sha256.Sum256(body)
-		if e.Size != len(body) || e.SHA256 != "sha256:"+hex.EncodeToString(sum[:]) {
-			return fmt.Errorf("member %s: not what %s says: it was changed or damaged", e.Name, manifestName)
-		}
+		fmt.Fprintf(&b, "%-16s %8d  %s\n", e.Name, e.Size, e.Holds)
 	}
-	return nil
+	none, sum := "没有", "共 %d 字节（压缩后），疑似卡号 %d 处\n"
+	if lang == "en" {
+		none, sum = "missing", "%d bytes packed, %d places that looked like a card number\n"
+	}
+	for _, a := range m.Missing {
+		fmt.Fprintf(&b, "%-16s %8s  %s\n", a.Name, none, a.Why)
+	}
+	fmt.Fprintf(&b, sum, packed, m.Scrubbed)
+	return b.String()
 }
 
-// scanFiles reads the outbox of a directory without a lock and without changing it, beside a daemon that uses it.
-func scanFiles(dir string) func(func(outbox.Record) bool) error {
-	return func(next func(outbox.Record) bool) error {
-		if _, err := os.ReadDir(dir); err != nil {
-			return plain(err)
+// Bounds of a bundle that travels to the fleet, whose largest document is 64 kB.
+const (
+	replyBundle  = 40 << 10 // bytes of the file before base64
+	replyRecords = 256 << 10
+)
+
+// Fitting packs as many of the newest diagnoses as fit into what a document, or a slow line, carries.
+func (w Source) Fitting(now time.Time, agent report.Agent) ([]byte, Manifest, error) {
+	for w.Records = replyRecords; ; {
+		b, m, err := w.Make(now, agent)
+		switch {
+		case err != nil || len(b) <= replyBundle:
+			return b, m, err
+		case w.Records == 0:
+			return nil, m, fmt.Errorf("even without diagnoses it has %d bytes, more than the %d that travel; fetch it with posdx bundle", len(b), replyBundle)
 		}
-		box, err := outbox.Open(dir, outbox.Options{FS: readOnly(dir)})
-		if err != nil {
-			return err
+		if w.Records /= 2; w.Records < 4<<10 {
+			w.Records = 0
 		}
-		box.Scan(next)
-		return nil
 	}
 }
 
-// readOnly is an outbox's directory that refuses every change; the box then carries on in memory, which ends with it.
-type readOnly string
-
-func (d readOnly) List() ([]outbox.Entry, error) {
-	des, err := os.ReadDir(string(d))
-	var list []outbox.Entry
-	for _, de := range des {
-		if fi, err := de.Info(); err == nil && fi.Mode().IsRegular() {
-			list = append(list, outbox.Entry{Name: de.Name(), Size: fi.Size()})
+// Name is the file's name where a person keeps several.
+func Name(terminal string, at time.Time) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
 		}
-	}
-	return list, err
+		return '-'
+	}, terminal)
+	return "posdx-" + name + at.Format("-0102-150405") + ".zip"
 }
-
-func (d readOnly) ReadAt(name string, p []byte, off int64) (int, error) {
-	f, err := os.Open(filepath.Join(string(d), name))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	n, err := f.ReadAt(p, off)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return n, err
-}
-
-func (readOnly) Create(string, int64) (outbox.File, error) { return nil, unix.EROFS }
-func (readOnly) Rename(string, string) error               { return unix.EROFS }
-func (readOnly) Remove(string) error                       { return unix.EROFS }
-func (readOnly) SyncDir() error                            { return nil }
-func (readOnly) Close() error                              { return nil }
