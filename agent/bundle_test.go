@@ -33,7 +33,7 @@ func configured(t *testing.T, dir, more string) string {
 func cli(t *testing.T, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), stdio{strings.NewReader(""), &o, &e}, args)
+	code = run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, args)
 	return code, o.String(), e.String()
 }
 
@@ -133,7 +133,7 @@ func TestBundleWithoutDaemonAndConfig(t *testing.T) {
 // A bundle shows the configuration; every key of it is listed here, so that a new one makes somebody decide.
 func TestBundleShowsNoNewKeyUnseen(t *testing.T) {
 	decided := `App.Certificates App.Expected App.Parameters App.Process Broker.AdvisoryKeys Broker.CA Broker.Cert Broker.Compress Broker.DailyBytes Broker.Delivery Broker.Key Broker.KeepAlive Broker.ServerName Broker.URL
-		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.Charset Console.Idle Console.Language Console.PIN Console.Plain Console.TTY Contacts.Acquirer Contacts.Carrier Contacts.Service ECR.Address ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.HTTP Hook.Socket Hook.TokenFile Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
+		Broker.UserFile Capture.Dialect Capture.Interface Capture.Length Capture.On Console.Baud Console.Charset Console.Idle Console.Language Console.Locked Console.PIN Console.Plain Console.TTY Contacts.Acquirer Contacts.Carrier Contacts.Service ECR.Address ECR.Baud ECR.Bits ECR.Framing ECR.Name ECR.Parity ECR.Port ECR.RX ECR.Way Estate Hook.Group Hook.HTTP Hook.Socket Hook.TokenFile Knowledge.Keys Labels Language Log.Begin Log.Encoding Log.Origin Log.Path Log.Patterns Log.Scheme Log.Time Log.Step.Pattern Log.Step.Phase Log.Step.Result
 		Modem.APN Modem.Baud Modem.Dedicated Modem.DialUp Modem.MayReset Modem.Name Modem.Port Modem.Protocol Modem.RX Network.DailyBytes Network.Interfaces Network.Metered
 		Network.ResolvConf Network.Resolvers Network.SSID Outbox.MaxAge Outbox.MaxBytes Modem.Keys Reader.Keys PINPad.APN PINPad.Baud PINPad.Dedicated PINPad.DialUp PINPad.Keys PINPad.MayReset PINPad.Name PINPad.Port PINPad.Protocol PINPad.RX
 		Printer.APN Printer.Baud Printer.Dedicated Printer.DialUp Printer.Keys Printer.MayReset Printer.Name Printer.Port Printer.Protocol Printer.RX Profile.Name Profile.Scheme Reader.APN Reader.Baud Reader.Dedicated
@@ -223,7 +223,8 @@ func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
 		}
 	}
 	var o, e bytes.Buffer
-	if code := run(t.Context(), stdio{strings.NewReader(""), &o, &e}, []string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
+	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"},
+		[]string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
 		t.Errorf("into a folder that is not there: exit %d, %s", code, e.String())
 	}
 	if _, err := os.Stat(dir + "/a"); err == nil {

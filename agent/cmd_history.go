@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -15,17 +16,18 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
 
-func runHistory(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "history", "[--code C] [--since T] [--again] [--json] [ID]",
+func runHistory(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "history", "[--code C] [--since T] [--again] [--timeout T] [--json] [ID]",
 		"Lists the last 200 diagnoses of this terminal, newest first, whether or not the fleet has them; it needs no daemon\n"+
 			"and touches no device. With an ID, or its end, the whole diagnosis is printed. --again explains with today's\n"+
 			"knowledge what was seen then, and says whether the verdict is still the same.\n"+
 			"Times are this terminal's local time.\n\n"+
-			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now.",
+			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now; 8 the flash does not answer.",
 		"posdx history --since 24h\nposdx history --code 97 --since 2026-11-01 --json")
 	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal")
 	code := f.String("code", "", "of this response `code` only")
@@ -33,6 +35,7 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 	again := f.Bool("again", false, "explain again with the knowledge in force")
 	asJSON := f.Bool("json", false, "print JSON, one object a line; with an ID the whole diagnosis")
 	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	timeout := f.Duration("timeout", answerWait, "how `long` the flash may take")
 	words, exit, ok := parse(s, f, args)
 	if !ok {
 		return exit
@@ -41,9 +44,13 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
+	if *timeout <= 0 {
+		s.fail("history", say.New("timeout", *timeout))
+		return exitUsage
+	}
 	from, err := sinceWhen(*since, time.Now())
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: --since: %v\n", err)
+		s.fail("history", say.New("since", err))
 		return exitUsage
 	}
 	c, _, err := readConfig(*config)
@@ -52,28 +59,32 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 	}
 	var list []report.Diagnosis
 	if err == nil {
-		list, err = readHistory(pastDir(c))
+		list, err = readInTime(ctx, pastDir(c), *timeout, readHistory)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
+		s.fail("history", bundle.Why(err))
+		if errors.Is(err, context.DeadlineExceeded) {
+			return exitTimeout
+		}
 		return exitFailed
 	}
 	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {
-		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 && !strings.HasSuffix(d.ID, words[0])
+		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 &&
+			!strings.HasSuffix(d.ID, words[0])
 	})
 	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
 	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", err)
+		s.fail("history", err)
 		return exitFailed
 	}
 	switch {
 	case len(list) == 0:
-		fmt.Fprintln(s.err, codes.Text{ZH: "没有符合条件的诊断记录", EN: "no diagnosis is kept that fits"}.In(*lang))
+		fmt.Fprintln(s.err, say.New("no-history").In(*lang))
 		return exitAbstain
 	case len(words) == 0:
 		return h.table(list)
 	case len(list) > 1:
-		fmt.Fprintf(s.err, "posdx history: %d diagnoses end in %q: give more of the id\n", len(list), words[0])
+		s.fail("history", say.New("id-of-several", len(list), words[0]))
 		return exitUsage
 	}
 	return h.one(list[0])
@@ -98,7 +109,7 @@ func sinceWhen(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; want 24h, 2026-11-28 or \"2026-11-28 10:00\"", s)
+	return time.Time{}, say.New("no-time", s)
 }
 
 // readHistory returns the newest revision of every diagnosis that is kept, newest first.
@@ -123,6 +134,28 @@ func readHistory(dir string) ([]report.Diagnosis, error) {
 	return list[:min(len(list), outbox.PastKept)], err
 }
 
+// readInTime reads the history, and gives up where the flash hangs: nobody can end a read that the kernel does not.
+func readInTime(ctx context.Context, dir string, limit time.Duration,
+	from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	type read struct {
+		list []report.Diagnosis
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		list, err := from(dir)
+		done <- read{list, err}
+	}()
+	select {
+	case r := <-done:
+		return r.list, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: the flash does not answer within %v: %w", dir, limit, ctx.Err())
+	}
+}
+
 type historyWriter struct {
 	s       stdio
 	lang    string
@@ -136,7 +169,8 @@ type historyWriter struct {
 // explain explains a diagnosis of then with what is known now.
 func (h historyWriter) explain(d report.Diagnosis) report.Diagnosis {
 	return diagnose.Explain(d.Event, d.Evidence, h.know, diagnose.Options{
-		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
+		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats,
+		TookMS: d.TookMS,
 	})
 }
 
@@ -176,7 +210,8 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 		if line.Abstained {
 			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
 		}
-		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID, shown(d.Event.Code), cause, line.Retry, repeats, changed)
+		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID,
+			shown(d.Event.Code), cause, line.Retry, repeats, changed)
 	}
 	return exit
 }
@@ -196,7 +231,7 @@ func (h historyWriter) one(d report.Diagnosis) int {
 	then := d
 	if h.again {
 		d = h.explain(d)
-		fmt.Fprintln(h.s.err, compareReplay(&then, &d))
+		fmt.Fprintln(h.s.err, compareReplay(&then, &d).In(h.lang))
 	}
 	if !h.again && !h.json {
 		d = console.InLanguage(d, h.know, cmp.Or(h.profile.Name, h.profile.Base), h.lang)

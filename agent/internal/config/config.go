@@ -1,8 +1,9 @@
-// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that is
-// wrong with them in the words of who edits them over a serial line.
+// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that
+// is wrong with them in the words of who edits them over a serial line.
 //
-// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such as
-// the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting it.
+// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such
+// as the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting
+// it.
 package config
 
 import (
@@ -136,6 +137,7 @@ type Network struct {
 	Interfaces []string `toml:"interfaces"`
 	Resolvers  []string `toml:"resolvers"`
 	ResolvConf string   `toml:"resolv_conf"`
+	HostsFile  string   `toml:"hosts_file"`
 	Metered    []string `toml:"metered"`
 	DailyBytes int64    `toml:"daily_bytes"`
 	SSID       string   `toml:"ssid"`
@@ -150,6 +152,7 @@ type Target struct {
 	ServerName string `toml:"server_name"`
 	CA         string `toml:"ca"`
 	Via        string `toml:"via"`
+	Proxy      string `toml:"proxy"` // of the payment application: host:port
 	PortalPath string `toml:"portal_path"`
 }
 
@@ -198,13 +201,15 @@ type Profile struct {
 
 // Console is the technician's console: the serial line that the service itself serves, and how posdx console looks.
 type Console struct {
-	TTY      string   `toml:"tty"`
-	Baud     int      `toml:"baud"`
-	Charset  string   `toml:"charset"`  // of the terminal program: utf-8 or gbk
-	Language string   `toml:"language"` // zh or en; empty is the terminal's
-	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
-	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
-	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
+	TTY      string `toml:"tty"`
+	Baud     int    `toml:"baud"`
+	Charset  string `toml:"charset"`  // of the terminal program: utf-8 or gbk
+	Language string `toml:"language"` // zh or en; empty is the terminal's
+	// 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
+	PIN    string   `toml:"pin"`
+	Plain  bool     `toml:"plain"`  // lines only, for a terminal without cursor addressing
+	Locked string   `toml:"locked"` // what is shown before the PIN: verdict or nothing
+	Idle   Duration `toml:"idle"`   // after which a serial line is locked again
 }
 
 // Contacts are the telephone numbers that a person is told to call, as they are to be read.
@@ -235,10 +240,10 @@ func Defaults() Config {
 	return Config{
 		Language: "zh", StateDir: "/var/lib/posdx",
 		Hook:    Hook{Socket: Socket},
-		Network: Network{ResolvConf: "/etc/resolv.conf"},
+		Network: Network{ResolvConf: "/etc/resolv.conf", HostsFile: "/etc/hosts"},
 		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
 		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
 		Profile: Profile{Scheme: "unionpay"},
-		Console: Console{Baud: 115200, Charset: "utf-8", Idle: Duration(10 * time.Minute)},
+		Console: Console{Baud: 115200, Charset: "utf-8", Locked: "verdict", Idle: Duration(10 * time.Minute)},
 	}
 }

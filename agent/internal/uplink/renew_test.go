@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -57,7 +58,7 @@ func (f *fleetDesk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: c.Subject.CommonName}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, t, f.newer.cert, csr.PublicKey, f.newer.key)
+	der, err := x509.CreateCertificate(rand.Reader, t, f.newer.Cert, csr.PublicKey, f.newer.Key)
 	if err != nil {
 		say(enroll.Answer{Error: err.Error()})
 		return
@@ -123,13 +124,16 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	knowsNewer := false
 	broker, in := mqttOnce(t, f.pki, func() *x509.CertPool {
 		p := x509.NewCertPool()
-		p.AddCert(f.client.cert)
+		p.AddCert(f.client.Cert)
 		if knowsNewer {
-			p.AddCert(f.newer.cert)
+			p.AddCert(f.newer.Cert)
 		}
 		return p
 	})
-	k := newKey(t)
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := f.write("pair.pem", first(t, f.client, k), 0o600)
 	cfg := Config{Brokers: []string{broker}, Address: at, BootID: "b", CAFile: f.write("ca.pem", f.pem, 0o644), CertFile: file, KeyFile: file, RenewURL: server.URL}
 	u, err := New(cfg, newBox(t), Handlers{})
@@ -209,7 +213,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 func first(t *testing.T, p *pki, k *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: at.Terminal}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, c, p.cert, k.Public(), p.key)
+	der, err := x509.CreateCertificate(rand.Reader, c, p.Cert, k.Public(), p.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

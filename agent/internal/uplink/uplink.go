@@ -23,6 +23,7 @@ import (
 
 	"posdx/agent/enroll"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 )
 
@@ -420,7 +421,7 @@ func signal(c chan struct{}) {
 func parseBroker(s string) (*url.URL, error) {
 	b, err := url.Parse(s)
 	if err != nil {
-		return nil, fmt.Errorf("broker %q: not a URL", s)
+		return nil, say.New("broker-no-url", s)
 	}
 	port := ""
 	switch b.Scheme {
@@ -429,13 +430,13 @@ func parseBroker(s string) (*url.URL, error) {
 	case "ssl", "tls", "mqtts":
 		b.Scheme, port = "ssl", "8883"
 	default:
-		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+		return nil, say.New("broker-scheme", s)
 	}
 	if b.User != nil {
-		return nil, fmt.Errorf("broker %q: put user and password into a file, not into the address", b.Redacted())
+		return nil, say.New("broker-password", b.Redacted())
 	}
 	if b.Hostname() == "" || b.Path != "" && b.Path != "/" {
-		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+		return nil, say.New("broker-scheme", s)
 	}
 	if b.Port() == "" {
 		b.Host = net.JoinHostPort(b.Hostname(), port)
