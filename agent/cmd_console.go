@@ -89,7 +89,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 func consoleOf(c config, lang string) *console.Console {
 	return &console.Console{
 		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang, GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
-		PIN: c.Console.PIN, Idle: time.Duration(c.Console.Idle),
+		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),
 		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},
 	}
 }

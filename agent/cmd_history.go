@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -19,13 +20,13 @@ import (
 	"posdx/codes"
 )
 
-func runHistory(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "history", "[--code C] [--since T] [--again] [--json] [ID]",
+func runHistory(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "history", "[--code C] [--since T] [--again] [--timeout T] [--json] [ID]",
 		"Lists the last 200 diagnoses of this terminal, newest first, whether or not the fleet has them; it needs no daemon\n"+
 			"and touches no device. With an ID, or its end, the whole diagnosis is printed. --again explains with today's\n"+
 			"knowledge what was seen then, and says whether the verdict is still the same.\n"+
 			"Times are this terminal's local time.\n\n"+
-			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now.",
+			"Exit codes: 0 found; 3 nothing is there, or with an ID the diagnosis abstained; 1 unreadable; 2 wrong usage;\n4 with --again, a verdict is another now; 8 the flash does not answer.",
 		"posdx history --since 24h\nposdx history --code 97 --since 2026-11-01 --json")
 	config := f.String("config", defaultConfig, "the configuration `FILE` of the terminal")
 	code := f.String("code", "", "of this response `code` only")
@@ -33,12 +34,17 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 	again := f.Bool("again", false, "explain again with the knowledge in force")
 	asJSON := f.Bool("json", false, "print JSON, one object a line; with an ID the whole diagnosis")
 	lang := f.String("lang", "zh", "`language` of the texts: zh en")
+	timeout := f.Duration("timeout", answerWait, "how `long` the flash may take")
 	words, exit, ok := parse(s, f, args)
 	if !ok {
 		return exit
 	}
 	if len(words) > 1 || !isLang(s, "history", *lang) {
 		f.Usage()
+		return exitUsage
+	}
+	if *timeout <= 0 {
+		fmt.Fprintf(s.err, "posdx history: --timeout %v: want more than nothing, such as 10s\n", *timeout)
 		return exitUsage
 	}
 	from, err := sinceWhen(*since, time.Now())
@@ -52,10 +58,13 @@ func runHistory(_ context.Context, s stdio, args []string) int {
 	}
 	var list []report.Diagnosis
 	if err == nil {
-		list, err = readHistory(pastDir(c))
+		list, err = readInTime(ctx, pastDir(c), *timeout, readHistory)
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
+		if errors.Is(err, context.DeadlineExceeded) {
+			return exitTimeout
+		}
 		return exitFailed
 	}
 	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {
@@ -121,6 +130,27 @@ func readHistory(dir string) ([]report.Diagnosis, error) {
 	})
 	sort.SliceStable(list, func(i, j int) bool { return list[i].ID > list[j].ID })
 	return list[:min(len(list), outbox.PastKept)], err
+}
+
+// readInTime reads the history, and gives up where the flash hangs: nobody can end a read that the kernel does not.
+func readInTime(ctx context.Context, dir string, limit time.Duration, from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	type read struct {
+		list []report.Diagnosis
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		list, err := from(dir)
+		done <- read{list, err}
+	}()
+	select {
+	case r := <-done:
+		return r.list, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: the flash does not answer within %v: %w", dir, limit, ctx.Err())
+	}
 }
 
 type historyWriter struct {

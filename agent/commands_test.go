@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -265,6 +266,25 @@ func TestHistory(t *testing.T) {
 		if !strings.Contains(out, id) {
 			t.Errorf("the bundle lacks %s:\n%s", id, out)
 		}
+	}
+}
+
+// Where flash hangs the history gives up in time, as every command does, with its own exit code.
+func TestHistoryBesideAHungFlash(t *testing.T) {
+	hung := make(chan struct{})
+	defer close(hung)
+	_, err := readInTime(t.Context(), "past", 50*time.Millisecond, func(string) ([]report.Diagnosis, error) {
+		<-hung
+		return nil, nil
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "flash does not answer") {
+		t.Errorf("%v", err)
+	}
+	if list, err := readInTime(t.Context(), "past", time.Minute, func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	if code, _, talk := cli(t, "history", "--timeout", "0s"); code != exitUsage || !strings.Contains(talk, "--timeout") {
+		t.Errorf("--timeout 0s: exit %d, %s", code, talk)
 	}
 }
 

@@ -238,6 +238,7 @@ var trials = []trial{
 	{name: "label", more: "[labels]\ncolour = \"red\"\n", level: conf.Error, says: "is not one of acquirer", line: moreLines + 1},
 	{name: "label with a control character", more: "[labels]\nsite = \"a\\u0007\"\n", level: conf.Error, says: "is no label", line: moreLines + 1},
 	{name: "key of advisories", more: "[broker]\nadvisory_keys = [\"abc\"]\n", level: conf.Error, says: "posdx-fleet advisory-key", line: moreLines + 1},
+	{name: "console that shows something else", more: "[console]\nlocked = \"some\"\n", level: conf.Error, says: "console.locked", line: moreLines + 1},
 	{name: "console not there", more: "[console]\ntty = \"/dev/ttyNONE\"\n", level: conf.Warning, says: "console.tty", line: moreLines + 1},
 	{name: "console from here", more: "[console]\ntty = \"ttyS0\"\n", level: conf.Error, says: "begins with /", line: moreLines + 1},
 	{name: "console charset", more: "[console]\ncharset = \"latin1\"\n", level: conf.Error, says: "console.charset", line: moreLines + 1},

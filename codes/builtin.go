@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb1859c766ec27b7925b0bacdea9ce1f6eb4860b1399d5c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:73c47b97d7c42a6aca084ee08e2958f9132dc6540c56df74979062896faf6a1f", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -274,11 +274,15 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Fact{Check: "net.bearer", Name: "changes_1h", Type: "int", Unit: "count", High: 100000},
 	Fact{Check: "net.bearer", Name: "iface", Type: "name", Display: true, Why: "the kind is what counts; the name is for a technician"},
 	Fact{Check: "net.bearer", Name: "watched_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "as net.link's"},
+	Fact{Check: "net.dns", Name: "before_works", Type: "bool"},
 	Fact{Check: "net.dns", Name: "blocked", Type: "bool"},
+	Fact{Check: "net.dns", Name: "elsewhere", Type: "bool", Display: true, Why: "before_works is what it means: a host may move"},
 	Fact{Check: "net.dns", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.dns", Name: "name", Type: "name", Display: true, Why: "names the host in the text"},
 	Fact{Check: "net.dns", Name: "no_address", Type: "bool"},
 	Fact{Check: "net.dns", Name: "outcome", Type: "word", Words: list07a578ef},
+	Fact{Check: "net.dns", Name: "remembered_s", Type: "int", Unit: "s", High: 1e+10, Display: true, Why: "how old the addresses are that were used for want of an answer"},
+	Fact{Check: "net.dns", Name: "resolvers_differ", Type: "bool"},
 	Fact{Check: "net.dns", Name: "resolvers_failed", Type: "int", Unit: "count", High: 100},
 	Fact{Check: "net.dns", Name: "source", Type: "word", Words: listaa89795d},
 	Fact{Check: "net.errors", Name: "crc_errors", Type: "int", Unit: "count", High: 1e+15},
@@ -319,13 +323,17 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Fact{Check: "net.tcp", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.tcp", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.tcp", Name: "retrans", Type: "int", Unit: "count", High: 1000},
+	Fact{Check: "net.tcp", Name: "stopped", Type: "word", Words: list9e08ed0c},
 	Fact{Check: "net.tcp", Name: "target", Type: "name"},
 	Fact{Check: "net.tls", Name: "alert", Type: "int", High: 255, Display: true, Why: "an answer to our hello, which need not be that to the application's"},
+	Fact{Check: "net.tls", Name: "app_hello", Type: "word", Words: list820e953a, Display: true, Why: "how the application begins, as it was seen on the wire"},
+	Fact{Check: "net.tls", Name: "app_hello_fails", Type: "bool"},
 	Fact{Check: "net.tls", Name: "cn_only", Type: "bool", Display: true, Why: "what payment applications use accepts a name in the subject alone; newer libraries do not"},
 	Fact{Check: "net.tls", Name: "days_left", Type: "int", Unit: "days", Low: -100000, High: 100000},
 	Fact{Check: "net.tls", Name: "hello", Type: "word", Words: list820e953a, Display: true, Why: "which form of the first message was answered; for whoever sets up a client"},
+	Fact{Check: "net.tls", Name: "issuer", Type: "word", Words: listbfc36626},
 	Fact{Check: "net.tls", Name: "large_hello", Type: "word", Words: list9aa69f6a},
-	Fact{Check: "net.tls", Name: "ms", Type: "float", Unit: "ms", High: 1e+07, Display: true, Why: "the handshake's delay is that of the path, which net.path and net.tcp judge"},
+	Fact{Check: "net.tls", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.tls", Name: "old_version", Type: "bool"},
 	Fact{Check: "net.tls", Name: "outcome", Type: "word", Words: listf76dfe9e},
 	Fact{Check: "net.tls", Name: "reset", Type: "bool"},
@@ -960,7 +968,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	}, Full: 1, News: "note", Joined: true},
 	Limit{Finding: "dns.slow", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
-	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 4000, News: "poor"},
+	}, Fact: "ms", Poor: 1000, Bad: 3.4028234663852886e+38, Full: 2000, News: "poor"},
 	Limit{Finding: "dns.degraded", Check: "net.dns", When: []Cond{
 		Cond{Fact: "outcome", Op: "eq", Words: listc76192ee},
 	}, Fact: "resolvers_failed", Bad: 3.4028234663852886e+38, Full: 2, News: "poor"},
@@ -969,6 +977,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.no-address", Check: "net.dns", When: []Cond{
 		Cond{Fact: "no_address", Op: "is"},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "dns.misled", Check: "net.dns", When: []Cond{
+		Cond{Fact: "before_works", Op: "is"},
+	}, Full: 1, News: "bad"},
+	Limit{Finding: "dns.differ", Check: "net.dns", When: []Cond{
+		Cond{Fact: "resolvers_differ", Op: "is"},
 	}, Full: 1, News: "note"},
 	Limit{Finding: "dns.pinned", Check: "net.dns", When: []Cond{
 		Cond{Fact: "source", Op: "eq", Words: listaa89795d},
@@ -1174,6 +1188,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Limit{Finding: "tcp.rejected", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.stopped-site", Check: "net.tcp", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tcp.stopped-beyond", Check: "net.tcp", When: []Cond{
+		Cond{Fact: "stopped", Op: "eq", Words: list6181f343},
+	}, Full: 1, News: "note"},
 	Limit{Finding: "tcp.both-hosts", Check: "net.tcp", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1240,6 +1260,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Limit{Finding: "tls.unknown-ca", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
+	Limit{Finding: "tls.issuer-new", Check: "net.tls", When: []Cond{
+		Cond{Fact: "issuer", Op: "eq", Words: liste7f332ec},
+		Cond{Fact: "outcome", Op: "eq", Words: listae24f47d},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.issuer-same", Check: "net.tls", When: []Cond{
+		Cond{Fact: "issuer", Op: "eq", Words: list6bebfcb2},
+		Cond{Fact: "outcome", Op: "eq", Words: listae24f47d},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.app-form", Check: "net.tls", When: []Cond{
+		Cond{Fact: "app_hello_fails", Op: "is"},
+	}, Full: 1, News: "note"},
+	Limit{Finding: "tls.slow", Check: "net.tls", When: []Cond{
+		Cond{Op: "joined"},
+	}, Full: 1, News: "poor", Joined: true},
 	Limit{Finding: "tls.both-bad", Check: "net.tls", When: []Cond{
 		Cond{Op: "joined"},
 	}, Full: 1, News: "bad", Joined: true},
@@ -1571,9 +1605,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	FindingNews{Finding: "date.turn", News: "bad"},
 	FindingNews{Finding: "dns.blocked", News: "note"},
 	FindingNews{Finding: "dns.degraded", News: "poor"},
+	FindingNews{Finding: "dns.differ", News: "note"},
 	FindingNews{Finding: "dns.fail", News: "bad"},
 	FindingNews{Finding: "dns.fail-all", News: "bad"},
 	FindingNews{Finding: "dns.fail-beyond", News: "bad"},
+	FindingNews{Finding: "dns.misled", News: "bad"},
 	FindingNews{Finding: "dns.no-address", News: "note"},
 	FindingNews{Finding: "dns.ok", News: "good"},
 	FindingNews{Finding: "dns.only-host", News: "bad"},
@@ -1761,9 +1797,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	FindingNews{Finding: "tcp.rejected", News: "bad"},
 	FindingNews{Finding: "tcp.reset", News: "bad"},
 	FindingNews{Finding: "tcp.slow", News: "poor"},
+	FindingNews{Finding: "tcp.stopped-beyond", News: "note"},
+	FindingNews{Finding: "tcp.stopped-site", News: "bad"},
 	FindingNews{Finding: "tcp.syn-lost", News: "poor"},
 	FindingNews{Finding: "tcp.timeout", News: "bad"},
 	FindingNews{Finding: "tcp.unreachable", News: "bad"},
+	FindingNews{Finding: "tls.app-form", News: "note"},
 	FindingNews{Finding: "tls.both-bad", News: "bad"},
 	FindingNews{Finding: "tls.both-dates", News: "bad"},
 	FindingNews{Finding: "tls.broken", News: "bad"},
@@ -1771,6 +1810,8 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	FindingNews{Finding: "tls.elsewhere-dates", News: "bad"},
 	FindingNews{Finding: "tls.expired", News: "bad"},
 	FindingNews{Finding: "tls.expiring", News: "poor"},
+	FindingNews{Finding: "tls.issuer-new", News: "note"},
+	FindingNews{Finding: "tls.issuer-same", News: "note"},
 	FindingNews{Finding: "tls.large-hello", News: "note"},
 	FindingNews{Finding: "tls.name", News: "bad"},
 	FindingNews{Finding: "tls.not-yet-valid", News: "bad"},
@@ -1779,6 +1820,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	FindingNews{Finding: "tls.others-ok", News: "good"},
 	FindingNews{Finding: "tls.reset", News: "note"},
 	FindingNews{Finding: "tls.root-expired", News: "bad"},
+	FindingNews{Finding: "tls.slow", News: "poor"},
 	FindingNews{Finding: "tls.timeout", News: "bad"},
 	FindingNews{Finding: "tls.unknown-ca", News: "bad"},
 	FindingNews{Finding: "usb.disconnects", News: "bad"},
@@ -3062,6 +3104,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Word{Kind: "fact", ID: "application", Text: Text{ZH: "支付应用", EN: "the application"}},
 	Word{Kind: "fact", ID: "area", Text: Text{ZH: "位置区", EN: "area of the mobile network"}},
 	Word{Kind: "fact", ID: "battery", Text: Text{ZH: "电池", EN: "battery"}},
+	Word{Kind: "fact", ID: "beyond", Text: Text{ZH: "在店外", EN: "beyond the site"}},
 	Word{Kind: "fact", ID: "binary", Text: Text{ZH: "二进制数据", EN: "binary"}},
 	Word{Kind: "fact", ID: "blackhole", Text: Text{ZH: "大包不通", EN: "large packets vanish"}},
 	Word{Kind: "fact", ID: "both", Text: Text{ZH: "IPv4和IPv6", EN: "IPv4 and IPv6"}},
@@ -3116,6 +3159,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Word{Kind: "fact", ID: "model", Text: Text{ZH: "同一型号", EN: "this model"}},
 	Word{Kind: "fact", ID: "mute", Text: Text{ZH: "卡没有反应", EN: "card is mute"}},
 	Word{Kind: "fact", ID: "name-mismatch", Text: Text{ZH: "名字不符", EN: "another name"}},
+	Word{Kind: "fact", ID: "new", Text: Text{ZH: "和以前不同", EN: "another than before"}},
 	Word{Kind: "fact", ID: "no-answer", Text: Text{ZH: "无人接听", EN: "no answer"}},
 	Word{Kind: "fact", ID: "no-carrier", Text: Text{ZH: "没有接通", EN: "no carrier"}},
 	Word{Kind: "fact", ID: "no-dialtone", Text: Text{ZH: "没有拨号音", EN: "no dial tone"}},
@@ -3153,6 +3197,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Word{Kind: "fact", ID: "root", Text: Text{ZH: "根证书", EN: "root"}},
 	Word{Kind: "fact", ID: "rtc", Text: Text{ZH: "时钟芯片", EN: "clock chip"}},
 	Word{Kind: "fact", ID: "sales", Text: Text{ZH: "从交易看", EN: "from sales"}},
+	Word{Kind: "fact", ID: "same", Text: Text{ZH: "和以前一样", EN: "the same as before"}},
 	Word{Kind: "fact", ID: "searching", Text: Text{ZH: "正在搜索", EN: "searching"}},
 	Word{Kind: "fact", ID: "servfail", Text: Text{ZH: "域名服务器出错", EN: "the resolver failed"}},
 	Word{Kind: "fact", ID: "sign", Text: Text{ZH: "符号", EN: "a sign"}},
@@ -5658,6 +5703,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	Sign{Name: "dns.differ", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 2},
+	}, Text: Text{ZH: "几个域名服务器的回答不一样", EN: "the resolvers do not agree on the host's address"}},
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
@@ -5665,10 +5714,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: listc2cb8545, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: listf6cf2f6c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 	}, Brought: listc8e34591, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	Sign{Name: "dns.misled", Check: "net.dns", Family: "names", Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.tls", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "terminal.config", Word: 1},
+		Weight{Cause: "wan.dns", Word: 4},
+		Weight{Cause: "wan.outage", Word: -3},
+		Weight{Cause: "wan.tls", Word: -3},
+	}, Text: Text{ZH: "域名现在指到别处，而主机在原来的地址上仍然应答", EN: "the name leads elsewhere now, while the host still answers where it was"}},
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
@@ -5694,7 +5752,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "terminal.config", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
-		Weight{Cause: "wan.dns", Word: 1},
+		Weight{Cause: "wan.dns", Word: 3},
 	}, Brought: list067a0864, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
@@ -5745,13 +5803,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 	}, Text: Text{ZH: "闪存快用到寿命了：{life_used_pct}%", EN: "the flash nears its end: {life_used_pct} % used"}},
 	Sign{Name: "gateway.dead", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.gateway", Word: 4},
-	}, Brought: listbd84bffd, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
+	}, Brought: list5c32271c, Text: Text{ZH: "路由器{ip}没有应答", EN: "the router {ip} does not answer"}},
 	Sign{Name: "gateway.dead-blind", Check: "net.gateway", Family: "net.gateway", Weights: []Weight{
 		Weight{Cause: "lan.address", Word: 3},
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.gateway", Word: 4},
 		Weight{Cause: "lan.wifi", Word: 1},
-	}, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
+	}, Brought: list48d28b69, Text: Text{ZH: "路由器{ip}没有应答，本机地址没有核对过", EN: "the router {ip} does not answer; the terminal's own address was not checked"}},
 	Sign{Name: "gateway.flaky", Check: "net.gateway", Family: "quality", Weights: []Weight{
 		Weight{Cause: "lan.cable", Word: 2},
 		Weight{Cause: "lan.conflict", Word: 1},
@@ -6673,7 +6731,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "host.unreachable", Word: 3},
 		Weight{Cause: "lan.firewall", Word: 2},
 		Weight{Cause: "terminal.config", Word: 2},
-	}, Brought: listc8e34591, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "别处连得上，只有主机连不上（{outcome}）", EN: "other places can be reached, only the host cannot ({outcome})"}},
 	Sign{Name: "tcp.no-family", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.malfunction", Word: -3},
 		Weight{Cause: "host.overloaded", Word: -3},
@@ -6722,10 +6780,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "lan.cable", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
 		Weight{Cause: "terminal.app-network", Word: -2},
-		Weight{Cause: "wan.dns", Word: -2},
 		Weight{Cause: "wan.no-traffic", Word: -2},
 		Weight{Cause: "wan.outage", Word: -2},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机在{ms}毫秒内拒绝了连接", EN: "the host refused the connection within {ms} ms"}},
 	Sign{Name: "tcp.refused-all", Check: "net.tcp", Family: "connect", Tells: true, Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -1},
 		Weight{Cause: "lan.firewall", Word: 3},
@@ -6746,11 +6803,23 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.port-closed", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 2},
-	}, Brought: list80252f40, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
+	}, Brought: listcc2c7841, Text: Text{ZH: "连接被重置", EN: "the connection was reset"}},
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
 	}, Brought: list824d3c53, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
+		Weight{Cause: "lan.address", Word: -2},
+		Weight{Cause: "lan.firewall", Word: -3},
+		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.portal", Word: -3},
+	}, Text: Text{ZH: "连接请求通过了店里的路由器，在外面才停下", EN: "the request passes the site's own router and ends beyond it"}},
+	Sign{Name: "tcp.stopped-site", Check: "net.tcp", Family: "connect", Weights: []Weight{
+		Weight{Cause: "host.port-closed", Word: -3},
+		Weight{Cause: "host.unreachable", Word: -3},
+		Weight{Cause: "lan.firewall", Word: 4},
+		Weight{Cause: "wan.outage", Word: -2},
+	}, Brought: list2a96ad55, Text: Text{ZH: "连接请求在店里自己的路由器处就被拦下", EN: "the request is stopped at the site's own router"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
@@ -6780,6 +6849,11 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "wan.outage", Word: 2},
 		Weight{Cause: "wan.tls", Word: -2},
 	}, Brought: listba7b8bd7, Text: Text{ZH: "没有到主机的路", EN: "no route to the host"}},
+	Sign{Name: "tls.app-form", Check: "net.tls", Family: "tls", Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 2},
+		Weight{Cause: "terminal.app-old", Word: 2},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Text: Text{ZH: "主机不接受收款软件所用的加密首包，换一种就接受", EN: "the host does not take a first message like the application's, and takes another"}},
 	Sign{Name: "tls.both-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: -2},
 		Weight{Cause: "wan.tls", Word: 4},
@@ -6793,7 +6867,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "terminal.app-old", Word: 2},
 		Weight{Cause: "terminal.protocol", Word: 1},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Brought: liste2001e65, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
+	}, Brought: list3d368a4c, Text: Text{ZH: "加密协议谈不拢", EN: "the TLS protocol is not agreed on"}},
 	Sign{Name: "tls.elsewhere-bad", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "别处的证书也不对", EN: "the certificate of another place is wrong"}},
@@ -6806,13 +6880,21 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "wan.tls", Word: 1},
 	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书过期了", EN: "the host's certificate has expired"}},
 	Sign{Name: "tls.expiring", Check: "net.tls", Family: "tls", Brought: listc8e34591, Text: Text{ZH: "证书还有{days_left}天到期", EN: "the certificate ends in {days_left} days"}},
+	Sign{Name: "tls.issuer-new", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.tls", Word: 1},
+		Weight{Cause: "wan.tls", Word: 2},
+	}, Text: Text{ZH: "签发者不是以前那一个", EN: "it was signed by another authority than before"}},
+	Sign{Name: "tls.issuer-same", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "terminal.trust-store", Word: 2},
+		Weight{Cause: "wan.tls", Word: -2},
+	}, Text: Text{ZH: "签发者和以前一样，终端却不再信任", EN: "the authority is the one of before, and the terminal trusts it no more"}},
 	Sign{Name: "tls.large-hello", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "wan.tls-large-hello", Word: 4},
-	}, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
+	}, Brought: list875839fa, Text: Text{ZH: "TLS首包超过一个数据包就没有应答，小的有应答", EN: "a first message of TLS above one packet gets no answer, a small one does"}},
 	Sign{Name: "tls.name", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机的证书写的是别的名字", EN: "the host's certificate names another host"}},
 	Sign{Name: "tls.not-yet-valid", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 1},
 		Weight{Cause: "terminal.clock", Word: 3},
@@ -6853,15 +6935,20 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3569230e1ddd06540fb
 		Weight{Cause: "terminal.clock", Word: 1},
 		Weight{Cause: "terminal.trust-store", Word: 4},
 	}, Text: Text{ZH: "主机的证书是好的，终端里的根证书过期了", EN: "the host's certificate is good, a root certificate in the terminal's store has expired"}},
+	Sign{Name: "tls.slow", Check: "net.tls", Family: "delay", Weights: []Weight{
+		Weight{Cause: "host.malfunction", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 3},
+		Weight{Cause: "wan.tls", Word: 1},
+	}, Text: Text{ZH: "加密握手用了{ms}毫秒，线路本身很快", EN: "the TLS handshake took {ms} ms on a quick line"}},
 	Sign{Name: "tls.timeout", Check: "net.tls", Family: "tls", Weights: []Weight{
-		Weight{Cause: "host.overloaded", Word: 1},
+		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
 	}, Brought: listac7a80df, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
+	}, Brought: list0ac4680e, Text: Text{ZH: "主机证书的签发者不被信任", EN: "the issuer of the host's certificate is not trusted"}},
 	Sign{Name: "usb.disconnects", Check: "board.kernel", Family: "usb", Weights: []Weight{
 		Weight{Cause: "reader.disconnected", Word: 1},
 	}, Brought: listc7386e63, Text: Text{ZH: "USB设备24小时内断开{usb_disconnects_24h}次", EN: "{usb_disconnects_24h} USB disconnects in 24 hours"}},
@@ -7235,6 +7322,7 @@ var (
 	list0a008c80 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list0a90615a = []string{"terminal.heat"}
 	list0aba602a = []string{"77"}
+	list0ac4680e = []string{"lan.portal", "wan.dns"}
 	list0af63ce8 = []string{"000", "001", "003", "004"}
 	list0c0e3545 = []string{"v4", "v6", "both"}
 	list0c16e6c4 = []string{"CIL-V3"}
@@ -7334,6 +7422,7 @@ var (
 	list2a0aa1e0 = []string{"risk.fraud", "terminal.tamper"}
 	list2a358077 = []string{"build", "send", "wait", "answer"}
 	list2a44d595 = []string{"operator.permission", "merchant.not-permitted"}
+	list2a96ad55 = []string{"wan.dns"}
 	list2af2c30c = []string{"R6"}
 	list2b7313c5 = []string{"AM-FDL", "SAP93"}
 	list2c37f039 = []string{"POSTILION", "TXP"}
@@ -7385,6 +7474,7 @@ var (
 	list3ccdfd67 = []string{"R2", "R10", "R11", "R13", "R20", "R25", "S8"}
 	list3ce0aa5a = []string{"12", "22", "25"}
 	list3d0c7155 = []string{"98"}
+	list3d368a4c = []string{"lan.portal", "wan.dns", "wan.mtu"}
 	list3dc31eb1 = []string{"58"}
 	list3dc532ae = []string{"002", "004"}
 	list3dd2cc90 = []string{"CUP15"}
@@ -7491,6 +7581,7 @@ var (
 	list5b85a8b6 = []string{"23402", "23410", "23411"}
 	list5c1a8464 = []string{"seed:DuplicateTransactionError"}
 	list5c1b5583 = []string{"208", "209"}
+	list5c32271c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.wifi"}
 	list5c38b34d = []string{"connect", "send", "wait", "answer"}
 	list5d00f493 = []string{"21", "39", "42", "44", "52", "53", "56", "62", "76", "A3", "B0", "P1", "R6"}
 	list5dc68800 = []string{"net.bearer", "net.tcp", "net.internet"}
@@ -7509,6 +7600,7 @@ var (
 	list6067382b = []string{"1820"}
 	list607d915e = []string{"POSP-RC", "ZMPAY", "COUPON", "WANGCAI", "PAYERMAX"}
 	list617d3a3b = []string{"echo", "connect", "sales"}
+	list6181f343 = []string{"beyond"}
 	list619a4d88 = []string{"reader.selftest", "app.process", "net.link"}
 	list61f0a4ba = []string{"R5", "R7"}
 	list6274ab3e = []string{"net.link", "net.wifi", "net.internet", "modem.bearer"}
@@ -7535,6 +7627,7 @@ var (
 	list6ab2115b = []string{"app.operator"}
 	list6b3f53eb = []string{"denied"}
 	list6bbab28f = []string{"902"}
+	list6bebfcb2 = []string{"same"}
 	list6c336628 = []string{"net.wifi", "modem.signal", "net.bearer", "net.errors"}
 	list6c6cbbb8 = []string{"STARPOS"}
 	list6c815aed = []string{"pin", "build", "unpack", "answer"}
@@ -7616,7 +7709,6 @@ var (
 	list7efc820f = []string{"printer.fault", "terminal.power"}
 	list7f1f12ea = []string{"card.damaged", "lan.cable", "lan.conflict", "terminal.app-crash", "terminal.tamper"}
 	list7fb4d7cc = []string{"50213", "50219"}
-	list80252f40 = []string{"lan.conflict", "lan.portal"}
 	list803e8d7c = []string{"build", "connect", "answer"}
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}
@@ -7638,6 +7730,7 @@ var (
 	list868a3a4c = []string{"net.gateway", "net.address", "net.internet", "net.wifi"}
 	list8702fde9 = []string{"01", "02", "17"}
 	list8726c191 = []string{"23420"}
+	list875839fa = []string{"wan.mtu"}
 	list878a3bd1 = []string{"unexplained"}
 	list8799e8f5 = []string{"GICC-LYRA", "GICC-MD"}
 	list87c4a916 = []string{"YQ"}
@@ -7726,6 +7819,7 @@ var (
 	list9d70aeda = []string{"R21", "S5", "S8"}
 	list9da65c68 = []string{"terminal.protocol"}
 	list9dd8613e = []string{"3g"}
+	list9e08ed0c = []string{"site", "beyond"}
 	list9e53393e = []string{"stripe", "chip", "contactless"}
 	list9ea80207 = []string{"S4"}
 	list9ee1cc27 = []string{"MC-GO"}
@@ -7779,6 +7873,7 @@ var (
 	listada68883 = []string{"R3", "R20", "R21", "S1", "S4", "S5"}
 	listadb76276 = []string{"NEXI"}
 	listadce6183 = []string{"R1", "R13", "R28"}
+	listae24f47d = []string{"unknown-ca"}
 	listae969ba4 = []string{"net.tcp"}
 	listaeaaacba = []string{"POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listaebb2984 = []string{"iso8583-1987", "emv-arc"}
@@ -7835,7 +7930,6 @@ var (
 	listbb8ab453 = []string{"30"}
 	listbcb0164f = []string{"003", "004"}
 	listbd2d0335 = []string{"bearer.flapping", "lan.conflict"}
-	listbd84bffd = []string{"lan.address", "lan.cable", "lan.wifi"}
 	listbd8f1419 = []string{"R5"}
 	listbdc1e026 = []string{"wan.slow", "wan.loss"}
 	listbe43e376 = []string{"R5", "R6", "R21", "S5"}
@@ -7845,6 +7939,7 @@ var (
 	listbf1379d0 = []string{"R2", "R5", "R6", "R7", "R10", "R20", "R21"}
 	listbf26b98a = []string{"ZONE", "NEAPAY", "CREDORAX", "TXP"}
 	listbfb12e8e = []string{"R5", "R21", "S5"}
+	listbfc36626 = []string{"same", "new"}
 	listc0a4bad2 = []string{"stripe", "chip", "contactless", "unknown"}
 	listc12d4409 = []string{"reader.reads", "reader.slot", "txn.history"}
 	listc1398fb6 = []string{"S3", "S9"}
@@ -7853,7 +7948,6 @@ var (
 	listc1f4b051 = []string{"txn.answer", "reader.selftest"}
 	listc21332e2 = []string{"card.data-mistyped"}
 	listc26e6ae5 = []string{"reader.fault", "pinpad.fault", "printer.fault", "modem.absent", "terminal.storage-fault", "terminal.power"}
-	listc2cb8545 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	listc39d21b6 = []string{"build", "unpack", "answer"}
 	listc3bbd856 = []string{"connect", "send"}
 	listc3d3679c = []string{"44050", "44051", "44054"}
@@ -7882,6 +7976,7 @@ var (
 	listcaf7f197 = []string{"70"}
 	listcbb9d70e = []string{"answer"}
 	listcbddc9a5 = []string{"SOUPOS"}
+	listcc2c7841 = []string{"lan.conflict", "lan.portal", "wan.dns"}
 	listccedf335 = []string{"txn.history", "app.operator"}
 	listcd6dfa77 = []string{"78", "97"}
 	listcdb537b2 = []string{"terminal.clock", "terminal.session"}
@@ -7936,7 +8031,6 @@ var (
 	liste0cbae18 = []string{"card", "answer"}
 	liste0f614ca = []string{"R6", "R18", "R21"}
 	liste10f8507 = []string{"terminal.heat", "reader.dirty"}
-	liste2001e65 = []string{"lan.portal", "wan.mtu"}
 	liste2177db1 = []string{"initial pin", "pin not changed", "pin unchanged"}
 	liste24036b8 = []string{"S5"}
 	liste29045a1 = []string{"CUP15", "BOCOM", "CNBLOGS", "MONERIS"}
@@ -7956,6 +8050,7 @@ var (
 	liste6ce9062 = []string{"R2", "R13", "R14", "R25"}
 	liste6eb183c = []string{"70", "92"}
 	liste6fa0bb2 = []string{"51"}
+	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
 	liste853c18f = []string{"receive", "no answer", "timeout", "timed out", "short packet", "check error", "answer code empty", "does not respond", "not respond", "disconnected during", "reversal"}
@@ -8010,6 +8105,7 @@ var (
 	listf5f4961c = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listf667e4a5 = []string{"connect", "wait", "answer", "unpack"}
 	listf681ae17 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
+	listf6cf2f6c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	listf7494dbc = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
 	listf76dfe9e = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
 	listf78f8dda = []string{"terminal.storage-fault"}

@@ -27,9 +27,9 @@ func (r *Reading) names(n reachability) {
 	switch {
 	case failed == nil:
 		if it := hostOK; it != nil {
-			r.add("dns.ok", it, 1-it.shows("dns.slow")/2)
+			r.add("dns.ok", it, 1-it.shows("dns.slow"))
 		} else if otherOK != nil {
-			r.add("dns.ok", otherOK, 1-otherOK.shows("dns.slow")/2)
+			r.add("dns.ok", otherOK, 1-otherOK.shows("dns.slow"))
 		}
 	case hostOK != nil: // some other name: the host's own is fine
 		r.add("dns.ok", hostOK, 0.7)

@@ -88,10 +88,23 @@ func (r *Reading) addresses() {
 			r.add("address.two-routes-maybe", it, 1)
 		case it.Bad():
 			r.add("address.wrong", it, 0.6)
+		case it.isNot(GatewayInSubnet) && r.noRouter(): // nobody answers at an address that this network would not have
+			r.add("address.wrong", it, 1)
 		default:
 			r.add("address.ok", it, 1)
 		}
 	}
+}
+
+// noRouter tells whether the router was asked and is not there.
+func (r *Reading) noRouter() bool {
+	list := r.All(NetGateway)
+	for i := range list {
+		if it := &list[i]; !r.Other(kindOf(it.Bearer)) && it.str(Neighbour) == "failed" {
+			return true
+		}
+	}
+	return false
 }
 
 // allLost is the loss from which nothing at all came back, in per cent; pingsDropped the one from which a router that is

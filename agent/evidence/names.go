@@ -170,9 +170,13 @@ const (
 	Active                Fact[string]             = "active"                  // net.bearer
 	Changes1h             Fact[float64]            = "changes_1h"              // net.bearer
 	WatchedS              Fact[float64]            = "watched_s"               // net.bearer net.link
+	BeforeWorks           Fact[bool]               = "before_works"            // net.dns
 	Blocked               Fact[bool]               = "blocked"                 // net.dns
+	Elsewhere             Fact[bool]               = "elsewhere"               // net.dns
 	MS                    Fact[float64]            = "ms"                      // net.dns net.internet net.tcp …
 	NoAddress             Fact[bool]               = "no_address"              // net.dns
+	RememberedS           Fact[float64]            = "remembered_s"            // net.dns
+	ResolversDiffer       Fact[bool]               = "resolvers_differ"        // net.dns
 	ResolversFailed       Fact[float64]            = "resolvers_failed"        // net.dns
 	CRCErrors             Fact[float64]            = "crc_errors"              // net.errors
 	Drops                 Fact[float64]            = "drops"                   // net.errors
@@ -195,9 +199,13 @@ const (
 	LargestOkBytes        Fact[float64]            = "largest_ok_bytes"        // net.mtu
 	JitterMS              Fact[float64]            = "jitter_ms"               // net.path
 	RetransPct            Fact[float64]            = "retrans_pct"             // net.path
+	Stopped               Fact[string]             = "stopped"                 // net.tcp
 	Alert                 Fact[float64]            = "alert"                   // net.tls
+	AppHello              Fact[string]             = "app_hello"               // net.tls
+	AppHelloFails         Fact[bool]               = "app_hello_fails"         // net.tls
 	CnOnly                Fact[bool]               = "cn_only"                 // net.tls
 	Hello                 Fact[string]             = "hello"                   // net.tls
+	Issuer                Fact[string]             = "issuer"                  // net.tls
 	LargeHello            Fact[string]             = "large_hello"             // net.tls
 	OldVersion            Fact[bool]               = "old_version"             // net.tls
 	Reset                 Fact[bool]               = "reset"                   // net.tls

@@ -184,6 +184,7 @@ func TestEveryFactIsReadOrShown(t *testing.T) {
 		sent(AppVersion, "payment-app", report.OK, report.Facts{"updated_age_s": 5000.0}),
 		sent(TxnHistory, "terminal", report.OK, report.Facts{"last_approval_age_s": 9000.0, "approvals_1h": 0.0, "same_code_1h": 4.0, "cards_same_code_1h": 2.0}),
 		sent(NetBearer, "uplink", report.OK, report.Facts{"active": "ethernet"}),
+		sent(NetTCP, "host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary", "ms": 20.0}),
 		sent(NetInternet, "internet", report.OK, report.Facts{"outcome": "ok", "target": "internet"}),
 		sent(NetTCP, "host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary"}),
 		sent(NetPath, "host-primary", report.OK, report.Facts{"loss_pct": 0.0, "rtt_ms": 60.0, "target": "host-primary"}),

@@ -100,7 +100,10 @@ func (r *Reading) beyond() {
 	// A line over which the host answers is no line that is down: an APN for payments leads to the host alone.
 	if n.internetFail != nil && n.internetOK == nil && !n.hostOK {
 		// The way out is at fault only if what lies before it is known to work.
-		before := max(r.most("gateway.ok", "apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		before := max(r.strength("apn.ok"), min(r.strength("link.cellular-ok"), r.strength("reg.ok")))
+		if !r.has("address.none") && !r.has("address.wrong") { // a router that answers its neighbours helps nobody without an address
+			before = max(before, r.strength("gateway.ok"))
+		}
 		r.add("internet.fail-beyond", n.internetFail, before)
 		r.add("internet.fail", n.internetFail, 1-before)
 		if n.otherBearerAll != nil || n.otherBearerHost != nil {
@@ -250,9 +253,13 @@ func (r *Reading) refused(it *Item, n reachability, elsewhere bool) {
 // hostAlone compares the host that cannot be reached with what can.
 func (r *Reading) hostAlone(it *Item, n reachability) {
 	clear, outcome := choose(n.hostOK, 0.5, 1), it.str(Outcome)
+	said := it.str(Stopped) // known: somebody on the way said so, or swallowed it
 	switch {
+	case said == "site" && (n.internetOK != nil || outcome != "unreachable"):
+		// A router that knows no way out says so of every place; one that lets others pass forbids this one.
+		r.add("tcp.stopped-site", it, clear)
 	case outcome == "refused" || n.internetOK == nil:
-	case outcome == "unreachable" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
+	case outcome == "unreachable" && said == "" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
 	case outcome == "unreachable" && n.hostPing > 0.5:

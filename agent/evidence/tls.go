@@ -24,7 +24,9 @@ func (r *Reading) certificates() {
 		case it.IsHost() && it.Bad() && (hostBad == nil || it.Target == "host-primary"):
 			hostBad = it
 		case it.IsHost() && !it.Bad():
-			r.add("tls.ok", it, 1)
+			slow := r.handshakeSlow(it)
+			r.add("tls.slow", it, slow)
+			r.add("tls.ok", it, 1-slow/2)
 		case !it.IsHost() && it.Bad():
 			otherBad = it
 		case !it.IsHost():
@@ -77,6 +79,25 @@ func (r *Reading) clockOpen() bool {
 	return r.First(BoardClock) == nil && slices.ContainsFunc(r.Missing, func(e *report.Evidence) bool {
 		return e.Check == string(BoardClock) && e.Status == report.CannotTell
 	})
+}
+
+// A handshake takes two round trips, and the host's own work; what is beyond is the host's, in ms.
+const (
+	roundTrips      = 3
+	hostMS, stuckMS = 700, 2000
+)
+
+// handshakeSlow is how surely the host itself took long over a handshake: connecting to it was quick.
+func (r *Reading) handshakeSlow(it *Item) float64 {
+	took, known := it.num(MS)
+	list := r.All(NetTCP)
+	for i := range list {
+		if tcp := &list[i]; known && tcp.Subject == it.Subject && !tcp.Bad() {
+			connected, _ := tcp.num(MS)
+			return ramp(took-roundTrips*connected, hostMS, stuckMS)
+		}
+	}
+	return 0
 }
 
 // foreign tells a certificate that belongs to somebody else.

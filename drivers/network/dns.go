@@ -86,7 +86,7 @@ func Resolve(ctx context.Context, name string, resolvers []netip.AddrPort) Looku
 			best.Failed++
 		}
 	}
-	if ctx.Err() != nil && (best.Outcome == Timeout || back == 0) {
+	if cutShort(ctx) && (best.Outcome == Timeout || back == 0) {
 		best.Outcome = Stopped
 	}
 	best.Took, best.Bytes = time.Since(start), total

@@ -68,10 +68,19 @@ const (
 
 // ctxOutcome maps the end of a context: its own deadline is a time-out only if the caller's context still lives.
 func ctxOutcome(parent context.Context) Outcome {
-	if parent.Err() != nil {
+	if cutShort(parent) {
 		return Stopped
 	}
 	return Timeout
+}
+
+// almost is how long before the end of a context a dial or a read may already say that the time is up.
+const almost = 20 * time.Millisecond
+
+// cutShort tells whether the caller's time is up: what was waited for then might still have come.
+func cutShort(ctx context.Context) bool {
+	end, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && time.Until(end) < almost
 }
 
 // outcomeOf names the error of a dial, a read or a write.
@@ -93,7 +102,7 @@ func outcomeOf(parent context.Context, err error) Outcome {
 		return Unreachable
 	case errors.Is(err, unix.ETIMEDOUT):
 		return Timeout
-	case parent.Err() != nil:
+	case cutShort(parent):
 		return Stopped
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return Timeout

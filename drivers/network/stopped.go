@@ -101,7 +101,7 @@ func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at 
 				return StoppedUnknown, 0
 			}
 		}
-		if e.said().by == gateway {
+		if by := e.said().by; by == gateway || by.IsLinkLocalUnicast() {
 			return StoppedSite, siteBytes
 		}
 		return StoppedBeyond, siteBytes

@@ -135,9 +135,10 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 func (h *Handshake) settled() bool { return h.Known || h.TLCP || h.TLS == Stopped }
 
 // TryLargeHello tells whether a hello that does not fit into one packet gets through where a small one has: OK, or
-// Timeout or Reset where it is swallowed. Anything else says nothing.
-func TryLargeHello(ctx context.Context, w Way, trust Trust) (Outcome, int) {
-	h := tryHello(ctx, w, trust, Form{Hello: HelloLarge}, largeHello)
+// Timeout or Reset where it is swallowed. Anything else says nothing. took is how long the small one needed: a host that
+// takes long over every handshake swallows none.
+func TryLargeHello(ctx context.Context, w Way, trust Trust, took time.Duration) (Outcome, int) {
+	h := tryHello(ctx, w, trust, Form{Hello: HelloLarge}, largeHello+2*took)
 	switch {
 	case h.Outcome != OK:
 		return Stopped, h.Bytes
@@ -199,7 +200,7 @@ func tryHello(ctx context.Context, w Way, trust Trust, form Form, wait time.Dura
 	switch {
 	case judged != "": // what the server thinks of us afterwards is not its certificate's fault
 		h.TLS = judged
-	case ctx.Err() != nil:
+	case cutShort(ctx):
 		h.TLS = Stopped
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), timedOut(err):
 		h.TLS = Timeout

@@ -157,11 +157,11 @@ func TestZooOfTLSHosts(t *testing.T) {
 				t.Errorf("got %+v, want %s", h, a.want)
 			}
 			if strings.Contains(a.name, "1400") {
-				if o, _ := TryLargeHello(context.Background(), way(addr), trust); o != Timeout {
+				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != Timeout {
 					t.Errorf("the large hello: %s", o)
 				}
 			} else if a.name == "plain and good" {
-				if o, _ := TryLargeHello(context.Background(), way(addr), trust); o != OK {
+				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != OK {
 					t.Errorf("the large hello: %s", o)
 				}
 			}

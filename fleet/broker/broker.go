@@ -50,7 +50,9 @@ type Config struct {
 }
 
 // Safe tells whether the broker may listen where others reach it.
-func (c Config) Safe() bool { return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "" || c.Authority != nil) }
+func (c Config) Safe() bool {
+	return c.CertFile != "" && (c.CAFile != "" || c.UsersFile != "" || c.Authority != nil)
+}
 
 // A Broker is a running broker.
 type Broker struct {

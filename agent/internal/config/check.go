@@ -155,6 +155,7 @@ func (k *checker) console() {
 		k.baud("console.baud", c.Baud, true)
 	}
 	k.oneOf("console.charset", c.Charset, "utf-8", "gbk")
+	k.oneOf("console.locked", c.Locked, "verdict", "nothing")
 	if c.Language != "" {
 		k.oneOf("console.language", c.Language, "zh", "en")
 	}

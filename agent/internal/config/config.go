@@ -203,6 +203,7 @@ type Console struct {
 	Language string   `toml:"language"` // zh or en; empty is the terminal's
 	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
 	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
+	Locked   string   `toml:"locked"`   // what is shown before the PIN: verdict or nothing
 	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
 }
 
@@ -238,6 +239,6 @@ func Defaults() Config {
 		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
 		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
 		Profile: Profile{Scheme: "unionpay"},
-		Console: Console{Baud: 115200, Charset: "utf-8", Idle: Duration(10 * time.Minute)},
+		Console: Console{Baud: 115200, Charset: "utf-8", Locked: "verdict", Idle: Duration(10 * time.Minute)},
 	}
 }

@@ -57,6 +57,7 @@ type Console struct {
 	Plain     bool          // do not ask, the terminal has no cursor addressing
 	Stay      bool          // after Q wait for the next person instead of returning: for a line that is always open
 	PIN       string        // asked on a line that is always open before more than the verdict is shown; empty: not asked
+	Hidden    bool          // before the PIN nothing is shown, not the verdict either
 	Idle      time.Duration // after the last key until nobody is thought to look; 0 is ten minutes
 	Log       *slog.Logger  // of who unlocks and who fails to; nil: none
 
@@ -337,6 +338,7 @@ func (s *session) wait() error {
 	s.phase = 'w'
 	s.model = emptyModel(s.c.Lang, s.c.Knowledge(), s.c.Contacts)
 	s.model.locked = s.c.Stay && s.c.PIN != ""
+	s.model.hidden = s.model.locked && s.c.Hidden
 	s.screen = screen{}
 	if !s.c.Stay {
 		return nil

@@ -114,6 +114,7 @@ func TestScreens(t *testing.T) {
 			{"found", func(m *model) { withPast(m); typeText(m, "7/97\r") }},
 			{"past", func(m *model) { withPast(m); typeText(m, "7j\r") }},
 			{"locked", func(m *model) { m.locked = true }},
+			{"hidden", func(m *model) { m.locked, m.hidden = true, true }},
 			{"pin", func(m *model) { m.locked = true; typeText(m, "12") }},
 			{"gone", func(m *model) { m.gone = errors.New("no daemon listens on /run/posdx/hook.sock") }},
 			{"no-such-key", func(m *model) { m.press(key{r: 'x'}) }},

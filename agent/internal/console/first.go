@@ -156,7 +156,8 @@ func chanceOf(c report.Cause, lang string) string {
 	return word("verdict", c.Verdict, lang) + " " + percent(c.Probability)
 }
 
-func percent(p float64) string { return fmt.Sprintf("%d%%", int(math.Round(100*p))) }
+// percent never says 100: nothing here is certain, and what is rounded up would say so.
+func percent(p float64) string { return fmt.Sprintf("%d%%", min(99, int(math.Round(100*p)))) }
 
 // remaining are the causes that the evidence cannot tell apart, the most probable first.
 func remaining(d *report.Diagnosis, k *codes.Knowledge, lang string) (list []string) {

@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -420,5 +419,5 @@ func (g *Guide) saying(sign, otherwise string) string {
 }
 
 func (g *Guide) chance(c chance) string {
-	return fmt.Sprintf("%d%% %s", int(math.Round(c.p*100)), title(g.know, c.cause, c.cause, g.o.Lang))
+	return percent(c.p) + " " + title(g.know, c.cause, c.cause, g.o.Lang)
 }

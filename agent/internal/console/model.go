@@ -72,6 +72,7 @@ type model struct {
 	saidFor   string
 
 	locked     bool               // nothing but the verdict is shown
+	hidden     bool               // and that neither, while it is locked
 	rows, cols int                // of the terminal
 	contacts   Contacts           // whom to call
 	known      bool               // a state has come, or why there is none
@@ -536,6 +537,9 @@ func (m *model) body() []string {
 	if !m.known {
 		return []string{wordWaitState.In(m.lang)}
 	}
+	if m.locked && m.hidden && m.screen != screenPIN {
+		return text.Wrap(wordHidden.In(m.lang), cols, 0)
+	}
 	if m.gone != nil && m.screen != screenLookup && m.screen != screenHelp {
 		return gone(m.gone, m.lang, cols)
 	}
@@ -642,7 +646,7 @@ func (m *model) lines() (lines []string) {
 func (m *model) framed(body []string) []string {
 	cols := m.cols
 	lines := make([]string, m.rows)
-	if m.gone != nil || !m.known {
+	if m.gone != nil || !m.known || m.locked && m.hidden {
 		lines[0] = "posdx"
 	} else {
 		lines[0] = text.Cut(Head(m.state, m.lang), cols)

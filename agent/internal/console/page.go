@@ -65,7 +65,7 @@ func Verdict(d *report.Diagnosis, k *codes.Knowledge, lang string, cols int) (li
 		item(wordCause.In(lang), wordAbstain.In(lang))
 	}
 	for i, c := range d.Causes {
-		what := fmt.Sprintf("%s  %s %d%%  (%s)", title(k, c.ID, c.Title, lang), word("verdict", c.Verdict, lang), int(math.Round(c.Probability*100)), c.ID)
+		what := fmt.Sprintf("%s  %s  (%s)", title(k, c.ID, c.Title, lang), chanceOf(c, lang), c.ID)
 		if i > 0 {
 			if shown(i) {
 				item(wordElse.In(lang), what)

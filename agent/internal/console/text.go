@@ -32,6 +32,7 @@ var (
 	wordPIN        = codes.Text{ZH: "输入控制台密码后按回车（空行取消）: ", EN: "Console PIN, then Enter (empty: cancel): "}
 	wordPINWrong   = codes.Text{ZH: "密码不对", EN: "wrong PIN"}
 	wordPINWait    = codes.Text{ZH: "密码错误次数太多，%d 分钟后再试", EN: "too many wrong PINs; try again in %d minutes"}
+	wordHidden     = codes.Text{ZH: "控制台已锁定。按回车输入密码。", EN: "The console is locked. Enter asks for the PIN."}
 	wordLocked     = codes.Text{ZH: "已锁定：按回车输入密码   L English R刷新 Q退出", EN: "locked: Enter asks for the PIN   L=Chinese Refresh Quit"}
 	wordSeen       = codes.Text{ZH: "（终端自己看到的）", EN: " (the terminal saw it)"}
 	wordSeenNow    = codes.Text{ZH: "看到了：%s %s", EN: "seen: %s %s"}

@@ -168,3 +168,23 @@ func TestHistoryTakesWhatIsTypedAhead(t *testing.T) {
 		t.Errorf("opened %+v", m.chosen)
 	}
 }
+
+// Where the configuration says so, whoever has no PIN sees nothing of what happened.
+func TestNothingIsShownBeforeThePIN(t *testing.T) {
+	serve(t, Console{Stay: true, PIN: "4711", Hidden: true}, 3, func(term *terminal, _ *fakeBackend) {
+		for _, keys := range []string{"\r", "l", "l", "r", "n", "2", "\x03"} {
+			fmt.Fprint(term, keys)
+			synctest.Wait()
+		}
+		if s := term.sent(); strings.Contains(s, "款项") || strings.Contains(s, "Money") || strings.Contains(s, "shop/t1") || !strings.Contains(s, "锁定") {
+			t.Errorf("without a PIN: %q", s)
+		}
+		fmt.Fprint(term, "\r")
+		synctest.Wait()
+		fmt.Fprint(term, "4711\r")
+		synctest.Wait()
+		if s := term.sent(); !strings.Contains(s, "款项") {
+			t.Errorf("with it: %q", s)
+		}
+	})
+}

@@ -166,7 +166,17 @@ func hostAddress(there bool) func(*world) error {
 			return err
 		}
 		w.host.l.Close()
-		return w.host.open(w.host.addr)
+		return again(w)
+	}
+}
+
+// again opens the host's port as soon as it can be: the kernel may be late with an address.
+func again(w *world) error {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := w.host.open(w.host.addr)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
 	}
 }
 
@@ -223,7 +233,9 @@ var faults = []fault{
 	{name: "firewall-drops-all-ports", causes: []string{"lan.firewall", "wan.outage"}, breaks: router("tcp dport != { 80, 443 } drop"), mends: clean("r")},
 
 	{name: "internet-lost", causes: []string{"wan.outage"}, breaks: router(lost), mends: clean("r")},
-	{name: "internet-unreachable", causes: []string{"wan.outage"}, breaks: run("ip -n r route replace unreachable default"), mends: outerRoute},
+	{name: "internet-unreachable", causes: []string{"wan.outage"}, breaks: func(w *world) error {
+		return sh("ip -n r route del default via " + w.at().outer + "\nip -n r route add unreachable default")
+	}, mends: outerRoute},
 	{name: "loss-30", causes: []string{"wan.loss"}, breaks: router("numgen random mod 100 < 30 drop"), mends: clean("r")},
 	{name: "delay-2s", causes: []string{"wan.slow"}, breaks: delayed(time.Second), mends: both(delayed(5*time.Millisecond), pause(2200*time.Millisecond))},
 	{name: "mtu-hole", causes: []string{"wan.mtu"}, tls: true, breaks: router("meta length > 1300 drop"), mends: clean("r")},
@@ -242,7 +254,7 @@ var faults = []fault{
 	{name: "host-unrouted", causes: []string{"host.unreachable"}, breaks: run("ip -n i route add unreachable HOST"), mends: run("ip -n i route del unreachable HOST")},
 	{name: "host-silent", causes: []string{"host.unreachable"}, breaks: func(w *world) error { return nft("x", chain("input", w.say("FAM daddr HOST drop"))) }, mends: clean("x")},
 	{name: "port-closed", causes: []string{"host.port-closed"}, breaks: closeHost, mends: openHost},
-	{name: "host-resets", causes: []string{"host.port-closed", "host.malfunction", "host.overloaded", "lan.firewall"}, breaks: manner(reset), mends: usual},
+	{name: "host-resets", causes: []string{"host.port-closed", "host.malfunction", "host.overloaded", "host.tls", "lan.firewall"}, breaks: manner(reset), mends: usual},
 	{name: "queue-full", causes: []string{"host.overloaded", "host.unreachable", "lan.firewall"}, breaks: fill, mends: drain},
 	{name: "tls-silent", causes: []string{"host.tls", "host.overloaded"}, tls: true, breaks: manner(hold), mends: usual},
 	{name: "tls-slow", causes: []string{"host.overloaded", "host.tls"}, tls: true, breaks: slowly(2 * time.Second), mends: usual},
@@ -283,10 +295,5 @@ func fill(w *world) (err error) { drained, err = w.full(); return err }
 
 func drain(w *world) error {
 	drained()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		err := w.host.open(w.host.addr)
-		if err == nil || time.Now().After(end) {
-			return err
-		}
-	}
+	return again(w)
 }

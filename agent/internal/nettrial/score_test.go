@@ -127,6 +127,15 @@ func ranked(d report.Diagnosis) string {
 
 func evidenceOf(d report.Diagnosis) string {
 	var b strings.Builder
+	for _, c := range d.Causes[:min(3, len(d.Causes))] {
+		fmt.Fprintf(&b, "\n    %s %.2f:", c.ID, c.Probability)
+		for _, r := range c.For {
+			fmt.Fprintf(&b, " +%s %.0f;", r.Say, r.WeightDB)
+		}
+		for _, r := range c.Against {
+			fmt.Fprintf(&b, " -%s %.0f;", r.Say, r.WeightDB)
+		}
+	}
 	for _, e := range d.Evidence {
 		if strings.HasPrefix(e.Check, "net.") && e.Check != "net.errors" && e.Check != "net.wifi" && e.Check != "net.bearer" {
 			fmt.Fprintf(&b, "\n    %s %s %s %v", e.Check, e.Subject, e.Status, e.Facts)

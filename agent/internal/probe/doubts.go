@@ -15,18 +15,6 @@ import (
 // meanwhile then begins, because the time-out itself takes most of what a diagnosis has.
 const silentAfter = 1300 * time.Millisecond
 
-// Facts of what is looked at when a host cannot be reached.
-const (
-	stopped         evidence.Fact[string]  = "stopped"
-	elsewhere       evidence.Fact[bool]    = "elsewhere"
-	beforeWorks     evidence.Fact[bool]    = "before_works"
-	resolversDiffer evidence.Fact[bool]    = "resolvers_differ"
-	rememberedS     evidence.Fact[float64] = "remembered_s"
-	appHello        evidence.Fact[string]  = "app_hello"
-	formFails       evidence.Fact[bool]    = "app_hello_fails"
-	issuer          evidence.Fact[string]  = "issuer"
-)
-
 // A look is what tells apart causes that one failed connection cannot: how far the request got, whether the name leads
 // elsewhere than it did, and whether other resolvers agree.
 type look struct {
@@ -105,13 +93,13 @@ func (l *look) note(end ending, name, connection *report.Evidence) {
 	}
 	<-l.done
 	if l.elsewhere {
-		name.Facts[elsewhere.Name()], name.Facts[beforeWorks.Name()] = true, l.beforeWorks
+		name.Facts[evidence.Elsewhere.Name()], name.Facts[evidence.BeforeWorks.Name()] = true, l.beforeWorks
 	}
 	if l.differ {
-		name.Facts[resolversDiffer.Name()] = true
+		name.Facts[evidence.ResolversDiffer.Name()] = true
 	}
 	if l.stopped != network.StoppedUnknown && connection.Status == report.Bad {
-		connection.Facts[stopped.Name()] = string(l.stopped)
+		connection.Facts[evidence.Stopped.Name()] = string(l.stopped)
 	}
 }
 
@@ -120,7 +108,7 @@ func (n *Network) misled(ctx context.Context, t Target, a found, name *report.Ev
 	if t.check() != evidence.NetTCP || !a.before.IsValid() {
 		return
 	}
-	name.Facts[elsewhere.Name()], name.Facts[beforeWorks.Name()] = true, n.worksAt(ctx, t, a.before)
+	name.Facts[evidence.Elsewhere.Name()], name.Facts[evidence.BeforeWorks.Name()] = true, n.worksAt(ctx, t, a.before)
 }
 
 // worksAt tells whether a target is found at an address.

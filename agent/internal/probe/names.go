@@ -106,6 +106,16 @@ func (n *names) proved(host string, ip netip.Addr) {
 	}
 }
 
+// known is where a target was found last; nothing if it never was.
+func (n *names) known(host string) []netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e := n.last[host]; e != nil && e.proven.IsValid() {
+		return []netip.Addr{e.proven}
+	}
+	return nil
+}
+
 // disagree tells whether another of the resolvers knows a name by other addresses than those that were answered.
 func (n *names) disagree(ctx context.Context, host string, answered []netip.Addr) (differs bool, bytes int) {
 	list := n.resolvers()

@@ -176,7 +176,7 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	case h.TLS == network.OK:
 		p.trusted, p.issuer = true, h.Issuer
 	case h.TLS == network.UnknownCA && p.trusted:
-		e.Facts[issuer.Name()] = map[bool]string{true: "same", false: "new"}[h.Issuer == p.issuer]
+		e.Facts[evidence.Issuer.Name()] = map[bool]string{true: "same", false: "new"}[h.Issuer == p.issuer]
 	}
 	doubt := h.TLS == network.UnknownCA && t.CAFile == "" && !p.trusted
 	p.mu.Unlock()
@@ -190,13 +190,13 @@ func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place
 	case h.Swallowed && form.Hello == network.HelloLarge:
 		e.Facts[evidence.LargeHello.Name()] = "swallowed"
 	case h.Swallowed || h.Refused:
-		e.Facts[formFails.Name()] = true
+		e.Facts[evidence.AppHelloFails.Name()] = true
 	}
 	if form.Hello != "" {
-		e.Facts[appHello.Name()] = string(form.Hello)
+		e.Facts[evidence.AppHello.Name()] = string(form.Hello)
 	}
 	if h.TLS == network.OK && h.Hello == network.HelloSmall && form.Hello == "" {
-		n.largeHello(ctx, p, way, trust, &e)
+		n.largeHello(ctx, p, way, trust, h.Took, &e)
 	}
 	return []report.Evidence{tcp, e}, ending{h.Outcome, h.TLS == network.OK}
 }
@@ -211,11 +211,11 @@ func (t Target) withTLS(status report.Status, reason string, tcp report.Evidence
 
 // largeHello tries, where nobody knows how the application's begins, whether a hello with a post-quantum share gets through
 // as well: newer applications and libraries send one, and some lines swallow it. That it got through before says nothing of now.
-func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, e *report.Evidence) {
+func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust network.Trust, took time.Duration, e *report.Evidence) {
 	if !n.maySpend(tlsBytes, 4) || !p.extra() {
 		return
 	}
-	o, bytes := network.TryLargeHello(ctx, w, trust)
+	o, bytes := network.TryLargeHello(ctx, w, trust, took)
 	n.spend(bytes)
 	switch o {
 	case network.OK:
@@ -312,18 +312,23 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 		facts = append(facts, evidence.NoAddress.Is(true))
 	}
 	if a.age > 0 && len(a.addresses) > 0 {
-		facts = append(facts, count(rememberedS, int(a.age.Seconds())))
+		facts = append(facts, count(evidence.RememberedS, int(a.age.Seconds())))
 	}
 	return evidence.New(evidence.NetDNS, t.Name, facts...), a
 }
 
-// ready finds the way for a check of the path's quality; reason is why there is none.
+// ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target was
+// found serves as it is: where names take seconds, what the line is like would not be known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
 	if !n.maySpend(bytes, 2) {
 		return way, report.ReasonBudget
 	}
-	_, answer := n.resolve(ctx, t)
-	for _, ip := range answer.addresses {
+	addresses := n.names.known(t.Host)
+	if len(addresses) == 0 {
+		_, answer := n.resolve(ctx, t)
+		addresses = answer.addresses
+	}
+	for _, ip := range addresses {
 		if usable(ip) || t.Via != "" {
 			return network.Way{Addr: netip.AddrPortFrom(ip, uint16(t.Port)), Via: t.Via}, ""
 		}
@@ -426,7 +431,7 @@ func (n *Network) largePasses(ctx context.Context, t Target, w network.Way) bool
 	if !p.extra() {
 		return false
 	}
-	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()})
+	o, bytes := network.TryLargeHello(ctx, w, network.Trust{Name: t.ServerName, Now: n.c.Now()}, 0)
 	n.spend(bytes)
 	return o == network.OK
 }

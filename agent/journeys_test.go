@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+
+	"posdx/agent/internal/source/hook"
+)
+
+// cable joins two ttys, as a cable does: what goes to the person is as slow as 9600 baud.
+func cable(t *testing.T) (device, person string) {
+	t.Helper()
+	end := func() (*os.File, string) {
+		master, slave, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := term.MakeRaw(int(slave.Fd())); err != nil {
+			t.Fatal(err)
+		}
+		// The slave stays open: a tty that nobody has open hangs its line up.
+		t.Cleanup(func() { master.Close(); slave.Close() })
+		return master, slave.Name()
+	}
+	near, device := end()
+	far, person := end()
+	pass := func(to, from *os.File, pace bool) {
+		b := make([]byte, 48)
+		for {
+			n, err := from.Read(b)
+			if err != nil {
+				return
+			}
+			if _, err := to.Write(b[:n]); err != nil {
+				return
+			}
+			if pace {
+				time.Sleep(time.Duration(n) * time.Second / 960)
+			}
+		}
+	}
+	go pass(far, near, true)
+	go pass(near, far, false)
+	return device, person
+}
+
+// atTheCounter is a running daemon that serves its console on a line, after a sale that ended with 97.
+func atTheCounter(t *testing.T, lang, more string) (client hook.Client, person string) {
+	t.Helper()
+	device, person := cable(t)
+	text := fmt.Sprintf("[console]\ntty = %q\nbaud = 9600\nlanguage = %q\n%s[contacts]\nacquirer = \"95516\"\n", device, lang, more)
+	client, _, stop := start(t, text)
+	t.Cleanup(stop)
+	ask(t, client, map[string]any{"type": "code", "code": "97", "origin": "host", "wait": "final", "lang": lang,
+		"txn": map[string]any{"mti": "0210", "stan": "000123", "sent": true, "host_answer_seen": true}})
+	return client, person
+}
+
+// Each journey of a technician, as an expect script that one can read, over a line of 9600 baud, through picocom, to a whole daemon.
+func TestJourneys(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute of a slow line")
+	}
+	tool(t, "expect", "expect")
+	tool(t, "picocom", "picocom")
+	for _, j := range []struct {
+		name, more string
+		keys       int // at most
+	}{
+		{"verdict", "", 4}, {"ask", "", 5}, {"history", "", 8}, {"devices", "", 5}, {"pin", "pin = \"4711\"\n", 16}, {"bundle", "", 2},
+	} {
+		for _, lang := range []string{"zh", "en"} {
+			t.Run(j.name+"-"+lang, func(t *testing.T) {
+				t.Parallel()
+				if j.name == "bundle" {
+					tool(t, "rz", "lrzsz")
+				}
+				script, err := filepath.Abs("testdata/journeys/" + j.name + ".exp")
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, person := atTheCounter(t, lang, j.more)
+				c := exec.Command("expect", "-f", script, person, lang)
+				c.Dir = t.TempDir()
+				c.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=vt100")
+				var out, talk bytes.Buffer
+				c.Stdout, c.Stderr = &out, &talk
+				if err := c.Run(); err != nil {
+					t.Fatalf("%v\n%s%s", err, out.String(), talk.String())
+				}
+				m := regexp.MustCompile(`keys (\d+)`).FindStringSubmatch(out.String())
+				if m == nil {
+					t.Fatalf("no count: %s", out.String())
+				}
+				if n, _ := strconv.Atoi(m[1]); n > j.keys {
+					t.Errorf("%d keys, want at most %d", n, j.keys)
+				}
+				t.Logf("%s keys", m[1])
+				if j.name == "bundle" {
+					sameElsewhere(t, c.Dir)
+				}
+			})
+		}
+	}
+}
+
+// sameElsewhere replays the bundle that lies in a folder: the verdict is the one that the terminal gave.
+func sameElsewhere(t *testing.T, dir string) {
+	t.Helper()
+	files, _ := filepath.Glob(dir + "/posdx-*.zip")
+	if len(files) != 1 {
+		list, _ := os.ReadDir(dir)
+		t.Fatalf("no bundle came: %v", list)
+	}
+	var out, talk bytes.Buffer
+	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, []string{"replay", files[0], "--lang", "en"}); code != exitOK || !strings.Contains(out.String(), "terminal.not-registered") {
+		t.Errorf("exit %d\n%s%s", code, out.String(), talk.String())
+	}
+}
+
+// minicom sees the transfer begin and receives by itself.
+func TestMinicomReceivesTheBundle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute of a slow line")
+	}
+	tool(t, "minicom", "minicom")
+	tool(t, "rz", "lrzsz")
+	_, person := atTheCounter(t, "en", "")
+	home := t.TempDir()
+	if err := os.WriteFile(home+"/.minirc.dfl", []byte("pu downdir "+home+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("minicom", "-D", person, "-b", "9600", "-o", "-t", "vt100")
+	c.Dir, c.Env = home, append(os.Environ(), "HOME="+home, "LC_ALL=C.UTF-8", "TERM=vt100")
+	keyboard, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { c.Process.Kill(); c.Wait(); keyboard.Close() }()
+	var seen lockedBytes
+	go io.Copy(&seen, keyboard)
+	shows := func(what string, press string) {
+		t.Helper()
+		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.bytes(), []byte(what)); time.Sleep(500 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("never: %s\n%q", what, seen.bytes())
+			}
+			if press != "" {
+				io.WriteString(keyboard, press)
+				time.Sleep(time.Second)
+			}
+		}
+	}
+	shows("Money", "\r")
+	io.WriteString(keyboard, "z")
+	for end := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if files, _ := filepath.Glob(home + "/posdx-*.zip"); len(files) == 1 && bytes.Contains(seen.bytes(), []byte("READY")) {
+			break
+		}
+		if time.Now().After(end) {
+			b := seen.bytes()
+			t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
+		}
+	}
+	sameElsewhere(t, home)
+}
