@@ -89,6 +89,10 @@ lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, 
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
 	POSDX_FAULTS=1 $(GO) test -count=1 -timeout 15m -run TestFaults -v ./agent | grep -E '^ +faults_test.go.*(first|faults:)|--- FAIL|^(ok|FAIL)'
 
+.PHONY: net-faults
+net-faults: ## named network faults and the zoo of paths in namespaces, both families, with and without TLS (root); seven minutes
+	POSDX_NET_TRIALS=all $(GO) test -count=1 -timeout 20m -v ./agent/internal/nettrial | grep -E '(right|abstained|WRONG|blamed|after the repair|FAIL)|^(ok|FAIL)'
+
 .PHONY: lab-short
 lab-short: build
 	@sh $(KIT)/lab.sh host-96 wire-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full

@@ -96,6 +96,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CertFile, "mqtt-cert", "", "`FILE` with the embedded broker's certificate (PEM), for TLS")
 	f.StringVar(&c.mqtt.KeyFile, "mqtt-key", "", "`FILE` with its key")
 	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
+	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
 	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "sessions that the embedded broker takes, `N`; it refuses more")
 	verbose := f.Bool("verbose", false, "say more on stderr")

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"os/user"
@@ -540,6 +541,11 @@ func (k *checker) network() {
 			k.bad(fmt.Sprintf("network.resolvers[%d]", i), "%v", err)
 		}
 	}
+	if n.HostsFile == "" {
+		k.bad("network.hosts_file", "is empty; want the hosts file that the payment application reads, such as /etc/hosts")
+	} else {
+		k.absolute("network.hosts_file", n.HostsFile)
+	}
 	if n.ResolvConf == "" {
 		k.bad("network.resolv_conf", "is empty; want the file that names the resolvers, such as /etc/resolv.conf")
 	} else if k.absolute("network.resolv_conf", n.ResolvConf) && len(n.Resolvers) == 0 {
@@ -610,6 +616,17 @@ func (k *checker) targets() {
 		}
 		if t.Via != "" {
 			k.iface(key+".via", t.Via)
+		}
+		if t.Proxy != "" {
+			host, port, err := net.SplitHostPort(t.Proxy)
+			if number, e := strconv.Atoi(port); err != nil || e != nil || number < 1 || number > 65535 || host == "" {
+				k.bad(key+".proxy", "%q is no proxy; want its name or address and port alone, such as proxy.shop.lan:3128", t.Proxy)
+			} else {
+				k.host(key+".proxy", host, key+".proxy")
+			}
+			if t.PortalPath != "" || t.Via != "" {
+				k.bad(key+".proxy", "cannot be together with via or portal_path")
+			}
 		}
 		if t.PortalPath != "" && (t.PortalPath[0] != '/' || t.TLS || t.Name != "internet") {
 			k.bad(key+".portal_path", "want a path such as /generate_204, of the target internet, without tls")
