@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4dd55d958d8b6fd1a38d1711efc02b23f7c5c20cab2a8464ae7311a153be1ddd", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:1b2b6ba2e262b03d0fe0b898dca00968fcf60a53474206dc0c5d240a906d0b11", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5051,6 +5051,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4dd55d958d8b6fd1a38
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
@@ -6077,6 +6078,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4dd55d958d8b6fd1a38
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
