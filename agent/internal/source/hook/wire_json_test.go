@@ -111,3 +111,14 @@ func TestThePublicAddressIsAnAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestAmbiguousNexo: the same holds for a register's question.
+func TestAmbiguousNexo(t *testing.T) {
+	const head = `{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Diagnosis","MessageType":"Request","ServiceID":"1","SaleID":"S","POIID":"P"},"DiagnosisRequest":{"HostDiagnosisFlag":false`
+	if _, why := parseNexo([]byte(head + `}}}`)); why != "" {
+		t.Fatal(why)
+	}
+	if _, why := parseNexo([]byte(head + `,"HostDiagnosisFlag":true}}}`)); !strings.Contains(why, `"HostDiagnosisFlag": stands in one object twice`) {
+		t.Errorf("%q", why)
+	}
+}
