@@ -131,6 +131,10 @@ eval: ## how many cases the diagnosis ranks right, and how far its probabilities
 package: arm ## tar.gz, deb, ipk, apk and bills of materials for every ARM into dist/
 	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)
 
+.PHONY: package-fleet
+package-fleet: ## the fleet view as a deb with its unit for amd64 and arm64 into dist/
+	@GO="$(GO)" sh $(KIT)/package-fleet.sh "$(VERSION)" amd64 arm64
+
 .PHONY: sign
 sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25519); SECURITY.md says how to check it
 	@sh $(KIT)/sign.sh dist "$(KEY)"

@@ -177,6 +177,7 @@ type Broker struct {
 	Key        string   `toml:"key"`
 	ServerName string   `toml:"server_name"`
 	UserFile   string   `toml:"user_file"`
+	Renew      string   `toml:"renew"`
 	KeepAlive  Duration `toml:"keepalive"`
 	Delivery   string   `toml:"delivery"`
 	Compress   bool     `toml:"compress"`
