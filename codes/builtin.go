@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab2c2aadcd78543218b206a4e6ce4e0c85f09b0f111b6bd88279c83d7849309", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:9dd0583d920b36fe546a9d6f431edd4319d2533ea29e9016da5bbe7b737fc280", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5059,6 +5059,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab2c2aadcd78543218
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
@@ -6085,6 +6086,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:bab2c2aadcd78543218
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -3},
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
