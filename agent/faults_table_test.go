@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
+	"posdx/housetest"
 
 	"golang.org/x/sys/unix"
 )
@@ -402,11 +404,12 @@ func again(e event, n int) func(*shop) error {
 
 // ownCertificate puts one that has ended where the configuration names it.
 func ownCertificate(s *shop) error {
-	der, _, err := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "t1"}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(-time.Hour)}, nil, nil)
+	own, err := (housetest.Authority{}).TrySign(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "t1"},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(-time.Hour)})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.path("client.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return os.WriteFile(s.path("client.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Cert.Raw}), 0o644)
 }
 
 // oldModem is one that can do no more than UMTS, on a network that had it.

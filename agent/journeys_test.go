@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/housetest"
 )
 
 // cable joins two ttys, as a cable does: what goes to the person is as slow as 9600 baud.
@@ -149,13 +150,13 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { c.Process.Kill(); c.Wait(); keyboard.Close() }()
-	var seen lockedBytes
+	var seen housetest.Buffer
 	go io.Copy(&seen, keyboard)
 	shows := func(what string, press string) {
 		t.Helper()
-		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.bytes(), []byte(what)); time.Sleep(500 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.Bytes(), []byte(what)); time.Sleep(500 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("never: %s\n%q", what, seen.bytes())
+				t.Fatalf("never: %s\n%q", what, seen.Bytes())
 			}
 			if press != "" {
 				io.WriteString(keyboard, press)
@@ -166,11 +167,11 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	shows("Money", "\r")
 	io.WriteString(keyboard, "z")
 	for end := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		if files, _ := filepath.Glob(home + "/posdx-*.zip"); len(files) == 1 && bytes.Contains(seen.bytes(), []byte("READY")) {
+		if files, _ := filepath.Glob(home + "/posdx-*.zip"); len(files) == 1 && bytes.Contains(seen.Bytes(), []byte("READY")) {
 			break
 		}
 		if time.Now().After(end) {
-			b := seen.bytes()
+			b := seen.Bytes()
 			t.Fatalf("nothing came\n%q", b[max(0, len(b)-3000):])
 		}
 	}
