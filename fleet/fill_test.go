@@ -143,7 +143,10 @@ func fill(t testing.TB, dir string, n int, hours int) {
 				}
 				d.ID = a.EventID(serial[e.Terminal])
 				d.Event.ID, d.Event.Time, d.Event.BootID, d.Repeats = d.ID, at, "boot-1", max(0, r.IntN(5)-2)
-				d.Event.Code, d.Code.Code = e.Code, e.Code
+				d.Event.Code, d.Code.Code, d.Code.Scheme = e.Code, e.Code, "unionpay"
+				if _, ok := codes.Builtin().Lookup("unionpay", e.Code); !ok {
+					d.Code.Scheme = codes.SchemeLocal
+				}
 				topic, p := a.Wrap(report.KindDiagnosis, d)
 				put(at, topic, p)
 				if c := d.Causes[0]; e.At.Before(end.Add(-2*time.Hour)) && r.IntN(4) == 0 {
@@ -172,22 +175,57 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	}
 	// What was before, in sums: the counts of an hour come from one terminal.
 	var rows []store.SeasonRow
-	for back := 14 * 24; back > hours; back-- {
+	for back := 14 * 24; back > 0; back-- {
 		at := now.Add(-time.Duration(back) * time.Hour)
 		busy := []float64{.05, .02, .02, .02, .02, .1, .3, .6, .9, 1, 1.1, 1.6, 2.2, 1.8, 1.1, 1, 1.1, 1.5, 2.1, 2, 1.4, .8, .3, .1}[at.UTC().Add(5*time.Hour).Hour()] * float64(n)
 		if back > 7*24 {
 			busy *= 0.93
 		}
+		// The base rate of the last hours too: it is not learned from the storm.
+		rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Hour: at.Unix() / 3600, Active: busy})
+		for cause, each := range map[string]float64{"account.funds": .06, "issuer.declined": .03, "account.pin": .02, "account.limit": .01, "card.damaged": .01, "card.expired": .005, "modem.signal-weak": .003, "wan.outage": .001, "issuer.unavailable": .001, "host.malfunction": .0005, "reader.dirty": .0005, "lan.cable": .0003, "modem.denied": .0003, "terminal.config": .0003, "unexplained": .0003} {
+			rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Cause: cause, Hour: at.Unix() / 3600, Terminals: float64(int(each*busy + r.Float64())), Active: busy})
+		}
+		if back <= hours {
+			continue
+		}
 		a := list[back%n]
 		topic, p := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": int(4.9 * busy), "51": int(.06 * busy), "55": int(.02 * busy), "05": int(.03 * busy), "61": int(.01 * busy), "91": int(.004 * busy * float64(1+back%5)), "96": int(.002 * busy)}))
 		put(at, topic, p)
-		for cause, each := range map[string]float64{"account.funds": .05, "issuer.declined": .03, "account.pin": .02, "card.damaged": .01, "wan.outage": .002, "host.malfunction": .001, "reader.dirty": .0008, "lan.cable": .0004, "modem.signal-weak": .001} {
-			rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Cause: cause, Hour: at.Unix() / 3600, Terminals: float64(int(each*busy + r.Float64())), Active: busy})
-		}
 	}
 	flush()
 	if err := db.AddSeason(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
+	if n > 100 {
+		for _, i := range []store.Incident{
+			{Cause: "host.malfunction", Segment: "acquirer", Code: "96", Opened: now.Add(-30 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"acquirer": bank}, P: 0.97}},
+			{Cause: "wan.outage", Segment: "wan", Code: "ConnectError", Opened: now.Add(-15 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": carrier, "region": region}, P: 0.9}},
+			{Cause: "reader.dirty", Segment: "reader", Code: "E1", Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6, Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]}, Proof: "sales"}},
+		} {
+			i.Estate, i.Seen, i.Scope = simulate.Estate, now, "place"
+			for d, v := range i.Place {
+				if len(i.Place) == 1 {
+					i.Scope, i.Key = d, v
+				}
+			}
+			if err := db.SaveIncident(t.Context(), &i); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	t.Log(fmt.Sprintf("filled: %d terminals, %d hours, in %v", n, hours, time.Since(now).Round(time.Millisecond)))
+}
+
+// TestFill fills a folder for posdx-fleet serve --data, to look at by hand: POSDX_FILL=DIR, POSDX_TERMINALS=5000.
+func TestFill(t *testing.T) {
+	dir := os.Getenv("POSDX_FILL")
+	if dir == "" {
+		t.Skip("POSDX_FILL names no folder")
+	}
+	n := 5000
+	if s := os.Getenv("POSDX_TERMINALS"); s != "" {
+		fmt.Sscan(s, &n)
+	}
+	fill(t, dir, n, 6)
 }

@@ -175,7 +175,7 @@ func clone(f report.Facts) report.Facts {
 func TestEveryFactIsReadOrShown(t *testing.T) {
 	k := codes.Builtin()
 	sales := []Sale{
-		{Event: &report.Event{Code: "98", Origin: report.OriginTerminal}},
+		{Event: &report.Event{Code: "98", Origin: report.OriginTerminal}, Topic: "connect"},
 		{Event: &report.Event{Code: "A0", Origin: report.OriginHost}, MTI: "0210", Answered: true, ResponseMS: new(float64)},
 	}
 	*sales[1].ResponseMS = 30000
@@ -186,6 +186,7 @@ func TestEveryFactIsReadOrShown(t *testing.T) {
 		sent(NetBearer, "uplink", report.OK, report.Facts{"active": "ethernet"}),
 		sent(NetTCP, "host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary", "ms": 20.0}),
 		sent(NetInternet, "internet", report.OK, report.Facts{"outcome": "ok", "target": "internet"}),
+		sent(NetTCP, "host-primary", report.OK, report.Facts{"outcome": "ok", "target": "host-primary"}),
 		sent(NetPath, "host-primary", report.OK, report.Facts{"loss_pct": 0.0, "rtt_ms": 60.0, "target": "host-primary"}),
 	}
 	mobile := []report.Evidence{

@@ -48,6 +48,7 @@ var wordings = [...]wording{
 	{USBError, "", words("maybe the usb cable is bad"), nil, "drivers/usb/core/hub.c"},
 	{USBError, "", words("disabled by hub (emi?)"), nil, "drivers/usb/core/hub.c"},
 	{USBError, "", words("connect-debounce failed"), nil, "drivers/usb/core/hub.c"},
+	{USBError, "", words("hc died; cleaning up"), nil, "drivers/usb/core/hcd.c: usb_hc_died"},
 	{USBError, "", words("hub_port_status failed"), nil, "drivers/usb/core/hub.c (2.6 to 3.x)"},
 
 	// Tasks and processors that stand still.
@@ -84,6 +85,7 @@ var wordings = [...]wording{
 	{LinkDown, "", words("link is now down"), notLink, "drivers/net/ethernet/sun/sungem.c"},
 	{LinkDown, "", words("carrier off"), notLink, "drivers/net/usb/r8152.c"},
 	{LinkDown, "", words("carrier lost"), notLink, "drivers/net/ethernet/amd"},
+	{LinkDown, "", words("link status is: 0"), nil, "drivers/net/usb/ax88179_178a.c"},
 	{LinkDown, "", words("link lost"), notLink, "drivers/net/usb/rtl8150.c"},
 	{LinkDown, "", words("link becomes not ready"), nil, "makers' kernels"},
 	{LinkDown, "", words("link_is_down"), notLink, "makers' drivers"},
@@ -117,6 +119,7 @@ var wordings = [...]wording{
 	{IOError, "", words("medium error", "dev"), nil, "block/blk-mq.c, block/blk-core.c"},
 	{IOError, "", words("target error", "dev"), nil, "block/blk-mq.c, block/blk-core.c"},
 	{IOError, "", words("timeout error", "dev"), nil, "block/blk-mq.c"},
+	{IOError, "", words("detected io errors while flushing file data on"), nil, "fs/jbd2/commit.c"},
 	{IOError, "", words("aborting journal on device"), nil, "fs/jbd2/journal.c, fs/jbd (2.6)"},
 	// Filesystems.
 	{IOError, "", words("ext2-fs", "error"), notCount, "fs/ext2/super.c"},
@@ -126,6 +129,7 @@ var wordings = [...]wording{
 	{IOError, "", words("f2fs-fs", "error"), notCount, "fs/f2fs"},
 	{IOError, "", words("f2fs-fs", "inconsisten"), nil, "fs/f2fs"},
 	{IOError, "", words("fat-fs", "error,"), nil, "fs/fat/misc.c"},
+	{IOError, "", words("fat-fs", "directory bread(", "failed"), nil, "fs/fat/dir.c, inode.c"},
 	{IOError, "", words("squashfs error"), nil, "fs/squashfs/squashfs.h"},
 	{IOError, "", words("erofs", "failed to decompress"), nil, "fs/erofs/decompressor.c"},
 	{IOError, "", words("btrfs", "error"), notCount, "fs/btrfs/messages.c"},

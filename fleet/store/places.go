@@ -197,70 +197,87 @@ type Share struct {
 	Of        int    `json:"of"`
 }
 
-// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes within a
-// time, and all there are.
-func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
+// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that begins
+// with it.
+func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any, error) {
 	low, err := s.placeAt(ctx, from)
 	if err != nil {
-		return nil, fmt.Errorf("count shares: %w", err)
+		return "", nil, err
 	}
-	in := strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")
 	args := []any{low, millis(from), millis(to), clean(estate)}
 	for _, c := range causes {
 		args = append(args, clean(c))
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT p.dim, p.value, count(d.terminal), count(*) FROM places AS p
-		LEFT JOIN (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND cause IN (`+in+`)) AS d ON d.terminal = p.terminal
-		WHERE p.estate = ? AND p.dim <> 'knowledge' GROUP BY p.dim, p.value`), append(args, clean(estate))...)
+	return `WITH told AS MATERIALIZED (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0
+		AND cause IN (` + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + `)) `, args, nil
+}
+
+// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes within a
+// time, and all there are.
+func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
+	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("count shares: %w", err)
 	}
-	defer rows.Close()
-	var list []Share
-	for rows.Next() {
-		var v Share
-		if err := rows.Scan(&v.Dim, &v.Value, &v.Reporting, &v.Of); err != nil {
-			return nil, fmt.Errorf("count shares: %w", err)
+	by := map[[2]string]*Share{}
+	count := func(query string, enter func(v *Share, n int), args ...any) error {
+		rows, err := s.read.QueryContext(ctx, s.sql(query), args...)
+		if err != nil {
+			return err
 		}
-		list = append(list, v)
+		defer rows.Close()
+		for rows.Next() {
+			var dim, value string
+			var n int
+			if err := rows.Scan(&dim, &value, &n); err != nil {
+				return err
+			}
+			k := [2]string{dim, value}
+			if by[k] == nil {
+				by[k] = &Share{Dim: dim, Value: value}
+			}
+			enter(by[k], n)
+		}
+		return rows.Err()
 	}
-	return list, rows.Err()
+	err = count(with+"SELECT p.dim, p.value, count(*) FROM told JOIN places AS p ON p.estate = ? AND p.terminal = told.terminal WHERE p.dim <> 'knowledge' GROUP BY p.dim, p.value",
+		func(v *Share, n int) { v.Reporting = n }, append(args, clean(estate))...)
+	if err == nil {
+		err = count("SELECT dim, value, count(*) FROM places WHERE estate = ? AND dim <> 'knowledge' GROUP BY dim, value", func(v *Share, n int) { v.Of = n }, clean(estate))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("count shares: %w", err)
+	}
+	var list []Share
+	for _, v := range by {
+		list = append(list, *v)
+	}
+	return list, nil
 }
 
 // InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some causes.
 func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out Share, err error) {
-	low, err := s.placeAt(ctx, from)
+	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
 		return in, out, fmt.Errorf("count shares: %w", err)
 	}
 	cond, where := within("t", place)
 	cond = cmp.Or(cond, "1 = 1")
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ")
-	args := append(where, low, millis(from), millis(to), clean(estate))
-	for _, c := range causes {
-		args = append(args, clean(c))
+	count := func(query string, n *int, args ...any) {
+		if err == nil {
+			err = s.read.QueryRowContext(ctx, s.sql(query), args...).Scan(n)
+		}
 	}
-	args = append(args, clean(estate))
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT CASE WHEN `+cond+` THEN 1 ELSE 0 END AS inside, count(*), count(d.terminal) FROM terminals AS t
-		LEFT JOIN (SELECT DISTINCT terminal FROM diagnoses WHERE place >= ? AND received >= ? AND received <= ? AND estate = ? AND historical = 0 AND cause IN (`+marks+`)) AS d ON d.terminal = t.terminal
-		WHERE t.estate = ? GROUP BY inside`), args...)
+	var all, told int
+	count("SELECT count(*) FROM terminals WHERE estate = ?", &all, clean(estate))
+	count("SELECT count(*) FROM terminals AS t WHERE t.estate = ? AND "+cond, &in.Of, append([]any{clean(estate)}, where...)...)
+	count(with+"SELECT count(*) FROM told", &told, args...)
+	count(with+"SELECT count(*) FROM told JOIN terminals AS t ON t.estate = ? AND t.terminal = told.terminal WHERE "+cond, &in.Reporting, append(append(slices.Clone(args), clean(estate)), where...)...)
 	if err != nil {
 		return in, out, fmt.Errorf("count shares: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var inside int
-		var v Share
-		if err := rows.Scan(&inside, &v.Of, &v.Reporting); err != nil {
-			return in, out, fmt.Errorf("count shares: %w", err)
-		}
-		if inside == 1 {
-			in = v
-		} else {
-			out = v
-		}
-	}
-	return in, out, rows.Err()
+	out.Of, out.Reporting = all-in.Of, told-in.Reporting
+	return in, out, nil
 }
 
 // Changes lists what one terminal came to share, the newest first.

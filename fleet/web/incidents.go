@@ -240,7 +240,8 @@ func (s *Site) lifts(r *http.Request, i store.Incident, causes []string, from, t
 			continue
 		}
 		l := lift{Share: v, Rest: store.Share{Of: max(0, all.Of-v.Of), Reporting: max(0, all.Reporting-v.Reporting)}, Named: i.Place[v.Dim] == v.Value}
-		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() {
+		// Of what is not named only what the place does not explain: a site of an acquirer that fails fails too.
+		if l.Named || v.Reporting >= incident.MinTerminals && l.Rate() > 2*l.RestRate() && (len(i.Place) == 0 || l.Rate() > 1.3*rate(in)) {
 			list = append(list, l)
 		}
 	}

@@ -525,3 +525,6 @@ func (p *page) DiagnosisPath(l *line) string {
 	}
 	return kind + l.Estate + "/" + l.Terminal + "/" + l.D.ID
 }
+
+// Edge is an end of a bin, in percent.
+func (p *page) Edge(x float64) string { return strconv.FormatFloat(100*x, 'f', 0, 64) }

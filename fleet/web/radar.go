@@ -154,7 +154,7 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 		Want   string
 		N      int
 		Sites  int
-		Bring  []fact
+		Load   []fact // parts to bring, for all of them
 	}{page: p, Want: want, N: len(list), Places: p.Place(f)}
 	at := map[[3]string]int{}
 	bring := map[string]int{}
@@ -178,9 +178,9 @@ func (s *Site) work(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for part, n := range bring {
-		v.Bring = append(v.Bring, fact{part, strconv.Itoa(n)})
+		v.Load = append(v.Load, fact{part, strconv.Itoa(n)})
 	}
-	slices.SortFunc(v.Bring, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(v.Load, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
 	v.Sites = len(v.List)
 	if v.List, v.Pager, err = cut(r, p, v.List); err != nil {
 		s.fail(w, r, err)
