@@ -89,6 +89,10 @@ lab-arm: ## posdx on a real ARM kernel with a disk: installed, broken, cut off, 
 faults: ## every cause made to happen through the daemon; writes the table in firmware-build/README.md
 	POSDX_FAULTS=1 $(GO) test -count=1 -timeout 15m -run TestFaults -v ./agent | grep -E '^ +faults_test.go.*(first|faults:)|--- FAIL|^(ok|FAIL)'
 
+.PHONY: net-faults
+net-faults: ## named network faults and the zoo of paths in namespaces, both families, with and without TLS (root); seven minutes
+	POSDX_NET_TRIALS=all $(GO) test -count=1 -timeout 20m -v ./agent/internal/nettrial | grep -E '(right|abstained|WRONG|blamed|after the repair|FAIL)|^(ok|FAIL)'
+
 .PHONY: lab-short
 lab-short: build
 	@sh $(KIT)/lab.sh host-96 wire-96 not-registered-97 unknown-9997 unknown-9997-line-cut modem-no-sim reader-unplugged reader-dirty storage-full
@@ -126,6 +130,10 @@ eval: ## how many cases the diagnosis ranks right, and how far its probabilities
 .PHONY: package
 package: arm ## tar.gz, deb, ipk, apk and bills of materials for every ARM into dist/
 	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)
+
+.PHONY: package-fleet
+package-fleet: ## the fleet view as a deb with its unit for amd64 and arm64 into dist/
+	@GO="$(GO)" sh $(KIT)/package-fleet.sh "$(VERSION)" amd64 arm64
 
 .PHONY: sign
 sign: ## sign what is in dist/: KEY=ed25519.pem (openssl genpkey -algorithm ed25519); SECURITY.md says how to check it

@@ -22,6 +22,7 @@ import (
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/capture"
 	"posdx/agent/internal/source/hook"
@@ -201,12 +202,12 @@ func chooseProfile(k *codes.Knowledge, c conf.Profile) (codes.Profile, error) {
 	if c.Name != "" {
 		p, ok := k.Profile(c.Name)
 		if !ok {
-			return p, keyed{"profile.name", fmt.Errorf("there is no profile %q; there are %s", c.Name, profilesOf(k))}
+			return p, keyed{"profile.name", say.New("no-profile", c.Name, profilesOf(k))}
 		}
 		return p, nil
 	}
 	if _, ok := k.Scheme(c.Scheme); !ok {
-		return codes.Profile{}, keyed{"profile.scheme", fmt.Errorf("there is no code table %q; there are %s", c.Scheme, schemesOf(k))}
+		return codes.Profile{}, keyed{"profile.scheme", say.New("no-scheme", c.Scheme, schemesOf(k))}
 	}
 	if p, ok := k.Profile(c.Scheme); ok {
 		return p, nil

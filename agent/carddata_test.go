@@ -770,7 +770,7 @@ func TestReportRepeatsNoCard(t *testing.T) {
 	for _, args := range [][]string{{"--code", pan}, {pan}, {"--code", "96", "--txn", pan}, {"--code", "96", "--txn", "connect_ms=" + pan + "x"}, {"--code", "96", "--txn", "=" + pan},
 		{"--code", "96", "--txn", "stan=" + pan}, {"--code", "96", "--txn", pan + "=1"}, {"--code", "96", "--scheme", pan}, {"--code", "96", "--origin", pan}, {"--code", "96", "--json", "--txn", "mti=" + pan}} {
 		var out, talk strings.Builder
-		run(t.Context(), stdio{out: &out, err: &talk}, append([]string{"report", "--socket", client.Path, "--wait", "first"}, args...))
+		run(t.Context(), stdio{out: &out, err: &talk, speak: "en"}, append([]string{"report", "--socket", client.Path, "--wait", "first"}, args...))
 		if said := out.String() + talk.String(); strings.Contains(said, pan[:12]) || said == "" {
 			t.Errorf("report %q said %q", args, said)
 		}

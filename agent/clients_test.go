@@ -194,7 +194,7 @@ func TestReadmeShowsWhatWorks(t *testing.T) {
 	t.Run("sh", func(t *testing.T) {
 		words := strings.Fields(examples["sh"])
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, append(words[1:], "--socket", client.Path))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, append(words[1:], "--socket", client.Path))
 		if code != exitOK && code != exitAbstain || !strings.Contains(out.String(), "96") {
 			t.Errorf("exit %d: %s%s", code, out.String(), talk.String())
 		}

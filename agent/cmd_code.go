@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/codes"
 )
@@ -44,9 +45,9 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	lone := len(words) == 0 && *scheme == ""
 	switch {
 	case *lang != "zh" && *lang != "en":
-		fmt.Fprintf(s.err, "posdx code: no language %q: zh or en\n", *lang)
+		s.fail("code", say.New("no-language", *lang))
 	case *scheme != "" && !known:
-		fmt.Fprintf(s.err, "posdx code: no table %q: there are %s\n", *scheme, strings.Join(w.searched(""), " "))
+		s.fail("code", say.New("no-table", *scheme, strings.Join(w.searched(""), " ")))
 	case *coverage && *lint == "" && lone:
 		return w.coverage()
 	case *lint != "" && !*coverage && lone:
@@ -343,7 +344,7 @@ func (w codeWriter) coverage() int {
 func (w codeWriter) lint(path string) int {
 	files, err := openData(path)
 	if err != nil {
-		fmt.Fprintf(w.s.err, "posdx code: %v\n", err)
+		w.s.fail("code", err)
 		return exitFailed
 	}
 	k, problems := codes.Parse(files)
@@ -379,7 +380,7 @@ func openData(path string) (fs.FS, error) {
 		return os.DirFS(path), nil
 	}
 	if info.Size() > codes.MaxPack {
-		return nil, fmt.Errorf("open %q: larger than a knowledge pack may be, %d bytes", path, codes.MaxPack)
+		return nil, say.New("pack-large", path, codes.MaxPack)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -387,7 +388,7 @@ func openData(path string) (fs.FS, error) {
 	}
 	files, err := codes.OpenPack(b)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %q: neither a folder nor a knowledge pack", path), err)
+		return nil, errors.Join(say.New("pack-none", path), err)
 	}
 	return files, nil
 }

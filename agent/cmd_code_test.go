@@ -17,7 +17,7 @@ import (
 // posdxCode runs the command and returns its exit code and what it wrote.
 func posdxCode(args ...string) (code int, out, talk string) {
 	var o, e bytes.Buffer
-	code = runCode(nil, stdio{strings.NewReader(""), &o, &e}, args)
+	code = runCode(nil, stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, args)
 	return code, o.String(), e.String()
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/serial"
@@ -51,7 +51,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		conf = config0() // the daemon may run with it all the same; without it no number and no PIN is known
 		if *tty != "" && !unwritten(*client.config) {
-			fmt.Fprintf(s.err, "posdx console: %v\n", err)
+			s.fail("console", err)
 			return exitFailed // a line must not be open because its lock could not be read
 		}
 	}
@@ -74,12 +74,12 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	if *tty != "" {
 		c.Log = slog.New(slog.NewTextHandler(s.err, nil))
-		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
+		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { s.fail("console", err) })
 	} else {
 		err = serveHere(ctx, c, s)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx console: %v\n", err)
+		s.fail("console", err)
 		return exitFailed
 	}
 	return exitOK
@@ -145,14 +145,14 @@ func serveLine(ctx context.Context, c *console.Console, line serial.Config, say 
 func serveHere(ctx context.Context, c *console.Console, s stdio) error {
 	in, ok := s.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errors.New("standard input is no terminal; posdx status and posdx check suit scripts")
+		return say.New("need-terminal")
 	}
 	if t := os.Getenv("TERM"); t == "dumb" {
 		c.Plain = true
 	}
 	old, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
-		return fmt.Errorf("set up terminal: %w", err)
+		return say.New("set-up-terminal", err)
 	}
 	defer term.Restore(int(in.Fd()), old)
 	err = c.Run(ctx, struct {

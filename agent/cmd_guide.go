@@ -13,6 +13,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -59,7 +60,7 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 	}
 	for _, a := range answers {
 		if err == nil && !w.guide.Say(a, time.Now()) {
-			fmt.Fprintf(s.err, "posdx guide: no question has the answer %q; --json lists them\n", a)
+			s.fail("guide", say.New("no-answer-named", a))
 			return exitUsage
 		}
 	}
@@ -230,7 +231,7 @@ func (w *guideWork) printPlan() int {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
 	if err := e.Encode(out); err != nil {
-		fmt.Fprintf(w.s.err, "posdx guide: %v\n", err)
+		w.s.fail("guide", err)
 		return exitFailed
 	}
 	if out.Diagnosis.Abstained {

@@ -17,7 +17,7 @@ const guidedCase = "diagnose/testdata/cases/cannot-tell-bundle.json"
 func guide(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), stdio{strings.NewReader(in), &o, &e}, append([]string{"guide"}, args...))
+	code = run(t.Context(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, append([]string{"guide"}, args...))
 	return code, o.String(), e.String()
 }
 

@@ -16,6 +16,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -49,7 +50,7 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 	}
 	from, err := sinceWhen(*since, time.Now())
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: --since: %v\n", err)
+		s.fail("history", say.New("since", err))
 		return exitUsage
 	}
 	c, _, err := readConfig(*config)
@@ -61,7 +62,7 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		list, err = readInTime(ctx, pastDir(c), *timeout, readHistory)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
+		s.fail("history", bundle.Why(err))
 		if errors.Is(err, context.DeadlineExceeded) {
 			return exitTimeout
 		}
@@ -72,17 +73,17 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 	})
 	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
 	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", err)
+		s.fail("history", err)
 		return exitFailed
 	}
 	switch {
 	case len(list) == 0:
-		fmt.Fprintln(s.err, codes.Text{ZH: "没有符合条件的诊断记录", EN: "no diagnosis is kept that fits"}.In(*lang))
+		fmt.Fprintln(s.err, say.New("no-history").In(*lang))
 		return exitAbstain
 	case len(words) == 0:
 		return h.table(list)
 	case len(list) > 1:
-		fmt.Fprintf(s.err, "posdx history: %d diagnoses end in %q: give more of the id\n", len(list), words[0])
+		s.fail("history", say.New("id-of-several", len(list), words[0]))
 		return exitUsage
 	}
 	return h.one(list[0])
@@ -107,7 +108,7 @@ func sinceWhen(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; want 24h, 2026-11-28 or \"2026-11-28 10:00\"", s)
+	return time.Time{}, say.New("no-time", s)
 }
 
 // readHistory returns the newest revision of every diagnosis that is kept, newest first.
@@ -226,7 +227,7 @@ func (h historyWriter) one(d report.Diagnosis) int {
 	then := d
 	if h.again {
 		d = h.explain(d)
-		fmt.Fprintln(h.s.err, compareReplay(&then, &d))
+		fmt.Fprintln(h.s.err, compareReplay(&then, &d).In(h.lang))
 	}
 	if !h.again && !h.json {
 		d = console.InLanguage(d, h.know, cmp.Or(h.profile.Name, h.profile.Base), h.lang)

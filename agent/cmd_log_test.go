@@ -17,7 +17,7 @@ func TestLogCommand(t *testing.T) {
 	}
 	call := func(args ...string) (int, string) {
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, append([]string{"log"}, args...))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, append([]string{"log"}, args...))
 		if s := out.String() + talk.String(); strings.Contains(s, "476173") {
 			t.Errorf("%v shows a card number:\n%s", args, s)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -84,7 +85,7 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 		list, err = d.Check(ctx, names)
 	}
 	if client.alone(err) {
-		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", d.Path)
+		fmt.Fprintln(s.err, say.New("checking-from-here", d.Path).In(s.lang()))
 		list, err = checkHere(ctx, *client.config, names)
 	}
 	if err != nil {

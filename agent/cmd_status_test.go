@@ -59,7 +59,7 @@ func TestCommandsWithoutDaemon(t *testing.T) {
 		{"console", exitFailed, "no terminal"},
 	} {
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{strings.NewReader(""), &out, &talk}, strings.Fields(c.args))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, strings.Fields(c.args))
 		if code != c.exit || !strings.Contains(talk.String(), c.has) || out.Len() > 0 {
 			t.Errorf("posdx %s: got exit %d, stdout %q, stderr %q; want %d and %q", c.args, code, out.String(), talk.String(), c.exit, c.has)
 		}

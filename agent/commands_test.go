@@ -62,6 +62,7 @@ func TestExamplesInHelp(t *testing.T) {
 	other := map[string]int{
 		"posdx console --lang en":                        exitFailed, // no terminal
 		"posdx reset modem0 --lang en":                   exitRefused,
+		"posdx enroll --url https://fleet.example.com":   exitFailed, // no CA there
 		"posdx knowledge /tmp/knowledge-2027.01.15.pack": exitFailed,
 		"posdx config check --strict --json FILE":        exitBad, // the modem is not plugged in
 		"posdx bundle /media/usb/t1.zip":                 exitFailed,
@@ -113,7 +114,7 @@ func TestExamplesInHelp(t *testing.T) {
 				args[2] = "1"
 			}
 			var out, talk housetest.Buffer
-			code := run(ctx, stdio{strings.NewReader(stdin), &out, &talk}, args)
+			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
 			want := exitOK
 			for begins, exit := range other {
@@ -253,7 +254,7 @@ func TestHistory(t *testing.T) {
 	if code != exitOK && code != exitAbstain || !strings.Contains(out, ids[1]) || !strings.Contains(out, "97") {
 		t.Errorf("one: exit %d\n%s", code, out)
 	}
-	if code, _, talk := cli(t, "history", "--config", file, "--again", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
+	if code, _, talk := cli(t, "history", "--config", file, "--again", "--lang", "en", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
 		t.Errorf("--again: exit %d, %s", code, talk)
 	}
 	// The bundle has them all, though the fleet has them too.

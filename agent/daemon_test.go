@@ -246,7 +246,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out, talk strings.Builder
-			code := run(t.Context(), stdio{out: &out, err: &talk}, []string{"run", "--config", file})
+			code := run(t.Context(), stdio{out: &out, err: &talk, speak: "en"}, []string{"run", "--config", file})
 			if code != exitConfig || !strings.Contains(talk.String(), c.want) {
 				t.Errorf("exit %d, said %q; want %d and %q", code, talk.String(), exitConfig, c.want)
 			}

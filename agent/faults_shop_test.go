@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(roleVar)
 		wallClock = aheadClock(os.Getenv(dirVar))
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		code := run(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, []string{"run", "--config", filepath.Join(os.Getenv(dirVar), "posdx.toml")})
+		code := run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr, speak: "en"}, []string{"run", "--config", filepath.Join(os.Getenv(dirVar), "posdx.toml")})
 		stop()
 		os.Exit(code)
 	case "payapp":

@@ -48,7 +48,7 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		metered = []string{cellular}
 	}
 	net := probe.NewNetwork(probe.NetworkConfig{
-		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, Targets: targets(c),
+		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, HostsFile: c.Network.HostsFile, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
 	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
@@ -189,7 +189,7 @@ func targets(c config) []probe.Target {
 		if t.Via != "" {
 			name += "@" + t.Via
 		}
-		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, PortalPath: t.PortalPath})
+		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, Proxy: t.Proxy, PortalPath: t.PortalPath})
 	}
 	if len(c.Broker.URL) > 0 && !internet {
 		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {

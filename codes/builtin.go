@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d168c8c09e6ea2251f19f16ea5332980a974f78a9a77e3d796c23665bf21e10c", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc5344f7ecd4ec49dec2f3ee5ab4695d37b09f4dcb3452fec2", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -299,7 +299,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d168c8c09e6ea2251f1
 	Fact{Check: "net.internet", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.internet", Name: "outcome", Type: "word", Words: listf5eb87a2},
 	Fact{Check: "net.internet", Name: "portal", Type: "bool"},
+	Fact{Check: "net.internet", Name: "proxy_status", Type: "int", High: 999, Display: true, Why: "what the proxy answered; outcome is what it means"},
 	Fact{Check: "net.internet", Name: "retrans", Type: "int", Unit: "count", High: 1000},
+	Fact{Check: "net.internet", Name: "stopped", Type: "word", Words: list9e08ed0c, Display: true, Why: "where the second place is stopped; net.tcp's counts"},
 	Fact{Check: "net.internet", Name: "target", Type: "name", Display: true, Why: "any place that is not the host serves"},
 	Fact{Check: "net.link", Name: "carrier", Type: "bool"},
 	Fact{Check: "net.link", Name: "enabled", Type: "bool"},
@@ -322,6 +324,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d168c8c09e6ea2251f1
 	Fact{Check: "net.tcp", Name: "by", Type: "word", Words: listd81d5d08, Display: true, Why: "the application's own connection was seen to work, and none was made"},
 	Fact{Check: "net.tcp", Name: "ms", Type: "float", Unit: "ms", High: 1e+07},
 	Fact{Check: "net.tcp", Name: "outcome", Type: "word", Words: listf5eb87a2},
+	Fact{Check: "net.tcp", Name: "proxy_status", Type: "int", High: 999, Display: true, Why: "what the proxy answered; outcome is what it means"},
 	Fact{Check: "net.tcp", Name: "retrans", Type: "int", Unit: "count", High: 1000},
 	Fact{Check: "net.tcp", Name: "stopped", Type: "word", Words: list9e08ed0c},
 	Fact{Check: "net.tcp", Name: "target", Type: "name"},
@@ -6906,6 +6909,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:d168c8c09e6ea2251f1
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
+		Weight{Cause: "lan.portal", Word: -4},
 		Weight{Cause: "modem.absent", Word: -2},
 		Weight{Cause: "modem.apn", Word: -2},
 		Weight{Cause: "modem.denied", Word: -2},

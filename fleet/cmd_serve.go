@@ -33,6 +33,7 @@ import (
 	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
+	"posdx/fleet/inventory"
 	"posdx/fleet/metrics"
 	"posdx/fleet/notify"
 	"posdx/fleet/sbom"
@@ -79,7 +80,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
-	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
+	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE` instead of what posdx-fleet inventory import took in: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
 	f.StringVar(&c.sunsets, "sunsets", "", "CSV `FILE`: carrier, tech (2g 3g 4g 5g), date: when networks are switched off, for the pages' radar; an empty carrier is all")
 	f.StringVar(&c.sbom, "sbom", "", "`DIR` with what programs are made of: CycloneDX documents (JSON), one for each version of a terminal's software, for the page of versions")
 	f.StringVar(&c.advisoryKey, "advisory-key", "", "`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
@@ -96,6 +97,7 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.mqtt.CertFile, "mqtt-cert", "", "`FILE` with the embedded broker's certificate (PEM), for TLS")
 	f.StringVar(&c.mqtt.KeyFile, "mqtt-key", "", "`FILE` with its key")
 	f.StringVar(&c.mqtt.CAFile, "mqtt-ca", "", "`FILE` with the CA of the terminals' certificates (PEM): each must show one, and its common name is the terminal")
+	f.StringVar(&c.mqtt.CRLFile, "mqtt-crl", "", "`FILE` with the certificates that this CA has revoked (CRL, PEM or DER); read again when it changes")
 	f.StringVar(&c.mqtt.UsersFile, "mqtt-users", "", "`FILE` with a terminal and its password on each line, parted by a colon; passwords may be bcrypt hashes")
 	f.IntVar(&c.mqtt.Sessions, "mqtt-sessions", broker.DefaultSessions, "sessions that the embedded broker takes, `N`; it refuses more")
 	verbose := f.Bool("verbose", false, "say more on stderr")
@@ -122,10 +124,6 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	inventory := &incident.InventoryFile{Path: c.inventory}
-	if _, err := inventory.Load(true); err != nil {
-		return err
-	}
 	sunsets, err := readSunsets(c.sunsets)
 	if err != nil {
 		return err
@@ -145,6 +143,16 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
+	}
+	if c.inventory == "" {
+		c.inventory = inventory.File(c.data)
+		if err := inventory.Ensure(c.inventory); err != nil {
+			return err
+		}
+	}
+	listed := &incident.InventoryFile{Path: c.inventory}
+	if _, err := listed.Load(true); err != nil {
+		return err
 	}
 	db, err := store.Open(ctx, c.store)
 	if err != nil {
@@ -180,8 +188,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 
 	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
-	reload := make(chan struct{}, 1)
-	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
+	reload, again := make(chan struct{}, 1), make(chan struct{}, 1)
+	watch := &incident.Watch{Source: db, Inventory: listed, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
 	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
@@ -238,10 +246,10 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	start("ingest", in.Run)
 	if authority != nil {
 		start("authority", func(ctx context.Context) error {
-			return authority.Run(ctx, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+			return authority.Run(ctx, again, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
 		})
 	}
-	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
+	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload, again) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {
 		return db.Lead(ctx, func(ctx context.Context) error {
@@ -446,8 +454,8 @@ func clientID(dir string) (string, error) {
 	return id, nil
 }
 
-// onHangup asks for the inventory to be read at each SIGHUP.
-func onHangup(ctx context.Context, reload chan<- struct{}) error {
+// onHangup asks for the inventory and the revoked certificates to be read at each SIGHUP.
+func onHangup(ctx context.Context, reload ...chan struct{}) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -456,9 +464,11 @@ func onHangup(ctx context.Context, reload chan<- struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			select {
-			case reload <- struct{}{}:
-			default:
+			for _, c := range reload {
+				select {
+				case c <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}

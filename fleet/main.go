@@ -45,6 +45,7 @@ func commands() []command {
 		{"account", "who may sign in: list, add, change", runAccount},
 		{"token", "tokens of programs: list, add, revoke", runToken},
 		{"enroll", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
+		{"inventory", "what terminals share with others: take a list in", runInventory},
 		{"audit", "print the audit log, and prove that nothing in it was changed", runAudit},
 		{"backup", "keep a copy of everything while the fleet runs", runBackup},
 		{"restore", "make a data directory of such a copy", runRestore},

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -106,6 +107,14 @@ func (m *Mosquitto) Start() {
 		m.t.Fatal(err)
 	}
 	Listening(m.t, m.Port)
+}
+
+// Reload has the broker read its files again.
+func (m *Mosquitto) Reload() {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // Running tells whether the broker was started and not killed since.

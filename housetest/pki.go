@@ -27,7 +27,7 @@ func NewAuthority(t testing.TB, name string) Authority {
 	t.Helper()
 	now := time.Now()
 	return Authority{}.Sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-10, 0, 0), NotAfter: now.AddDate(10, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign})
 }
 
 // Sign makes a key and a certificate for it as a template says; the number is a new one.
@@ -119,4 +119,19 @@ func Certificates(t testing.TB, names ...string) (dir string) {
 		ca.Issue(t, n, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "127.0.0.1").Write(t, dir, n)
 	}
 	return dir
+}
+
+// Revoke is a list, in PEM, of the certificates that the authority has taken back, by their numbers (RFC 5280, section 5).
+func (a Authority) Revoke(t testing.TB, numbers ...*big.Int) []byte {
+	t.Helper()
+	now := time.Now()
+	list := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(24 * time.Hour)}
+	for _, n := range numbers {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now.Add(-time.Minute)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.Cert, a.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 }

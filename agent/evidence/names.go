@@ -189,7 +189,9 @@ const (
 	RTTMS                 Fact[float64]            = "rtt_ms"                  // net.gateway net.path
 	By                    Fact[string]             = "by"                      // net.internet net.path net.tcp
 	Portal                Fact[bool]               = "portal"                  // net.internet
+	ProxyStatus           Fact[float64]            = "proxy_status"            // net.internet net.tcp
 	Retrans               Fact[float64]            = "retrans"                 // net.internet net.tcp
+	Stopped               Fact[string]             = "stopped"                 // net.internet net.tcp
 	Target                Fact[string]             = "target"                  // net.internet net.mtu net.path …
 	Carrier               Fact[bool]               = "carrier"                 // net.link
 	Enabled               Fact[bool]               = "enabled"                 // net.link
@@ -199,7 +201,6 @@ const (
 	LargestOkBytes        Fact[float64]            = "largest_ok_bytes"        // net.mtu
 	JitterMS              Fact[float64]            = "jitter_ms"               // net.path
 	RetransPct            Fact[float64]            = "retrans_pct"             // net.path
-	Stopped               Fact[string]             = "stopped"                 // net.tcp
 	Alert                 Fact[float64]            = "alert"                   // net.tls
 	AppHello              Fact[string]             = "app_hello"               // net.tls
 	AppHelloFails         Fact[bool]               = "app_hello_fails"         // net.tls

@@ -2,8 +2,12 @@ package network
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,6 +18,8 @@ import (
 type Way struct {
 	Addr netip.AddrPort
 	Via  string // interface name; empty: as the routes say. Needs CAP_NET_RAW before Linux 5.7
+	// Through makes Addr a proxy that is asked for a tunnel to this host and port (RFC 9110, 9.3.6); empty: there is none.
+	Through string
 }
 
 func (w Way) dialer() *net.Dialer {
@@ -32,12 +38,13 @@ func (w Way) dialer() *net.Dialer {
 
 // A Connect is how opening one TCP connection ended.
 type Connect struct {
-	Outcome Outcome       // OK Refused Timeout Reset Unreachable Stopped
+	Outcome Outcome       // OK Refused Timeout Reset Unreachable Stopped; Unsupported where a proxy wants a password
 	Took    time.Duration // until connected or failed
 	Retrans int           // SYNs that had to be sent again (TCP_INFO)
 	RTT     time.Duration // the kernel's measure; 0: not known
 	MSS     int           // largest segment we would send; 0: not known
 	Bytes   int
+	Proxy   int // status with which a proxy answered (RFC 9110, 15); 0: it did not, or there is none
 }
 
 // TryConnect opens a connection and closes it; nothing is sent. A peer or a device in between that accepts and hangs
@@ -88,7 +95,67 @@ func connect(ctx context.Context, w Way, wait time.Duration) (*net.TCPConn, Conn
 		})
 	}
 	c.Bytes += c.Retrans * (ipHeader + tcpHeader)
+	if w.Through == "" {
+		return tcp, c
+	}
+	o, status, bytes := tunnel(try, tcp, w.Through)
+	c.Outcome, c.Proxy, c.Took, c.Bytes = o, status, time.Since(start), c.Bytes+bytes
+	if o == Timeout && cutShort(ctx) {
+		c.Outcome = Stopped
+	}
+	if o != OK {
+		tcp.Close()
+		return nil, c
+	}
 	return tcp, c
+}
+
+// maxAnswer bounds what a proxy may say before its tunnel begins.
+const maxAnswer = 4 << 10
+
+// tunnel asks a proxy for a tunnel. Nothing is read beyond the end of its answer: what follows is the host's.
+func tunnel(ctx context.Context, conn *net.TCPConn, to string) (o Outcome, status, bytes int) {
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if end, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(end)
+	}
+	n, err := conn.Write([]byte("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n"))
+	bytes = n
+	answer := make([]byte, 0, 256)
+	for err == nil && !strings.HasSuffix(string(answer), "\r\n\r\n") {
+		var b [1]byte
+		if n, err = conn.Read(b[:]); n == 1 {
+			answer = append(answer, b[0])
+		}
+		if len(answer) == maxAnswer {
+			return Protocol, 0, bytes + len(answer)
+		}
+	}
+	bytes += len(answer)
+	if err != nil {
+		o = outcomeOf(context.Background(), err)
+		if errors.Is(err, io.EOF) {
+			o = Reset
+		}
+		return o, 0, bytes
+	}
+	defer func() { _ = conn.SetDeadline(time.Time{}) }()
+	if f := strings.Fields(string(answer)); len(f) > 1 && strings.HasPrefix(f[0], "HTTP/1.") {
+		status, _ = strconv.Atoi(f[1])
+	}
+	switch {
+	case status >= 200 && status < 300:
+		return OK, status, bytes
+	case status == 407:
+		return Unsupported, status, bytes // only the application has the password
+	case status == 504:
+		return Timeout, status, bytes
+	case status >= 500:
+		return Unreachable, status, bytes
+	case status >= 400:
+		return Refused, status, bytes
+	}
+	return Protocol, status, bytes
 }
 
 // Bounds of the wait for a peer that hangs up: twice what connecting took, so that a reset sent on accept has arrived.

@@ -1,166 +1,103 @@
 package network
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"posdx/firmware-build/lab/world"
 )
 
-// An animal is a TLS host, or a box before one, that an ordinary client gets through.
-type animal struct {
-	name   string
-	server string            // arguments of openssl s_server; empty: serve
-	client string            // of openssl s_client, which must verify the host
-	box    func([]byte) bool // what stands before the host drops a first record for which it is false
-	serve  func(net.Conn)    // instead of openssl
-	files  string            // shell lines that make leaf.pem, leaf.key and ca.pem where they are not the usual ones
-	trust  string            // the name that is asked for; empty: none was configured
-	want   []Outcome         // never bad
-	form   Hello             // by which it must have been found
-	check  func(Handshake) bool
+// A finding is what an animal must be found to be.
+type finding struct {
+	want  []Outcome
+	form  Hello // by which it must have been found
+	check func(Handshake) bool
 }
 
-// usual makes a leaf signed by a CA: three shell variables say how.
-const usual = `
-EC="-newkey ec -pkeyopt ec_paramgen_curve:P-256"
-openssl req -x509 ${CAKEY:-$EC} -nodes -keyout ca.key -out ca.pem -days 3650 -subj "/CN=Test CA" -addext basicConstraints=critical,CA:TRUE
-openssl req ${KEY:-$EC} -nodes -keyout leaf.key -out leaf.csr -subj "/CN=${CN:-acq.example}"
-echo "${SAN-subjectAltName=DNS:acq.example}" >ext
-openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 700 -${MD:-sha256} $SIG -extfile ext -out leaf.pem
-`
-
-const (
-	lax    = "-cipher ALL:@SECLEVEL=0"
-	rsaKey = `KEY="-newkey rsa:2048"`
-)
-
-func zoo() []animal {
+// What is found of each animal of the zoo, which is never bad.
+var found = func() map[string]finding {
 	ok, unsure := []Outcome{OK}, []Outcome{Unsupported}
-	record := func(b []byte) int { return int(binary.BigEndian.Uint16(b[3:])) }
-	// offers13 tells whether a hello offers TLS 1.3 in its supported_versions (RFC 8446, 4.2.1).
-	offers13 := func(b []byte) bool {
-		_, versions, ok := bytes.Cut(b, []byte{0x00, 0x2b, 0x00})
-		return ok && bytes.Contains(versions[:min(len(versions), 8)], []byte{0x03, 0x04})
+	return map[string]finding{
+		"plain and good":                               {want: ok, form: HelloSmall},
+		"name in the subject alone":                    {want: ok, check: func(h Handshake) bool { return h.CNOnly }},
+		"wildcard in the subject alone":                {want: ok},
+		"address, and nobody said a name":              {want: ok},
+		"SHA-1 chain":                                  {want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		"SHA-1 chain of elliptic curves":               {want: ok, check: func(h Handshake) bool { return h.SHA1 }},
+		"client use alone in the leaf":                 {want: ok},
+		"TLS 1.0 alone":                                {want: ok, check: func(h Handshake) bool { return h.OldVersion }},
+		"TLS 1.2 alone":                                {want: ok},
+		"TLS 1.3 alone":                                {want: ok},
+		"RSA key exchange alone":                       {want: ok},
+		"DHE alone":                                    {want: unsure, check: func(h Handshake) bool { return h.Alert == 40 }},
+		"PSK alone":                                    {want: unsure},
+		"Brainpool key":                                {want: unsure},
+		"RSA-PSS key":                                  {want: []Outcome{OK, Unsupported}},
+		"RSA-PSS signature":                            {want: []Outcome{OK, Unsupported}},
+		"RSA of 1024 bits":                             {want: []Outcome{OK, Unsupported}},
+		"wants a certificate, 1.2":                     {want: ok, check: func(h Handshake) bool { return h.WantsCert }},
+		"wants a certificate, 1.3":                     {want: ok},
+		"critical extension that nobody here knows":    {want: unsure},
+		"a line that swallows a hello over 1400 bytes": {want: ok, form: HelloSmall},
+		"a box that drops names":                       {want: ok, form: HelloPlain},
+		"a box that drops TLS 1.3":                     {want: ok, form: HelloPlain},
+		"a box that takes TLS 1.2 with a name":         {want: ok, form: HelloOld},
+		"TLCP, alert to others":                        {want: unsure, check: func(h Handshake) bool { return h.TLCP }},
+		"TLCP, silent to others":                       {want: unsure, check: func(h Handshake) bool { return h.TLCP }},
 	}
-	name := []byte("acq.example")
-	return []animal{
-		{name: "plain and good", trust: "acq.example", want: ok, form: HelloSmall},
-		{name: "name in the subject alone", files: "SAN=", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.CNOnly }},
-		{name: "wildcard in the subject alone", files: "SAN=; CN=*.example", trust: "acq.example", want: ok},
-		{name: "address, and nobody said a name", want: ok},
-		{name: "SHA-1 chain", files: rsaKey + "; CAKEY=$KEY; MD=sha1", server: lax, client: lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
-		{name: "SHA-1 chain of elliptic curves", files: "MD=sha1", server: lax, client: lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.SHA1 }},
-		{name: "client use alone in the leaf", files: `SAN="subjectAltName=DNS:acq.example
-extendedKeyUsage=1.3.6.1.5.5.7.3.2"`, client: "-purpose any", trust: "acq.example", want: ok},
-		{name: "TLS 1.0 alone", server: "-tls1 " + lax, client: "-tls1 " + lax, trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.OldVersion }},
-		{name: "TLS 1.2 alone", server: "-tls1_2", trust: "acq.example", want: ok},
-		{name: "TLS 1.3 alone", server: "-tls1_3", trust: "acq.example", want: ok},
-		{name: "RSA key exchange alone", files: rsaKey, server: "-tls1_2 -cipher AES128-SHA", client: "-tls1_2 -cipher AES128-SHA", trust: "acq.example", want: ok},
-		{name: "DHE alone", files: rsaKey, server: "-tls1_2 -cipher DHE-RSA-AES256-SHA256:DHE-RSA-AES256-SHA", trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.Alert == 40 }},
-		{name: "PSK alone", server: "-tls1_2 -nocert -psk 0102030405060708 -cipher PSK", client: "-tls1_2 -psk 0102030405060708 -cipher PSK", trust: "acq.example", want: unsure},
-		{name: "Brainpool key", files: `KEY="-newkey ec -pkeyopt ec_paramgen_curve:brainpoolP256r1"`, server: "-curves brainpoolP256r1:P-256", client: "-curves brainpoolP256r1:P-256", trust: "acq.example", want: unsure},
-		{name: "RSA-PSS key", files: `KEY="-newkey rsa-pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
-		{name: "RSA-PSS signature", files: `CAKEY="-newkey rsa:2048"; SIG="-sigopt rsa_padding_mode:pss"`, trust: "acq.example", want: []Outcome{OK, Unsupported}},
-		{name: "RSA of 1024 bits", files: `KEY="-newkey rsa:1024"`, server: lax, client: lax, trust: "acq.example", want: []Outcome{OK, Unsupported}},
-		{name: "wants a certificate, 1.2", server: "-tls1_2 -Verify 1", trust: "acq.example", want: ok, check: func(h Handshake) bool { return h.WantsCert }},
-		{name: "wants a certificate, 1.3", server: "-tls1_3 -Verify 1", trust: "acq.example", want: ok},
-		{name: "critical extension that nobody here knows", files: `SAN="subjectAltName=DNS:acq.example
-1.2.3.4.5.6=critical,ASN1:NULL"`, client: "-ignore_critical", trust: "acq.example", want: unsure},
-		{name: "a line that swallows a hello over 1400 bytes", box: func(b []byte) bool { return record(b) < 1400 }, trust: "acq.example", want: ok, form: HelloSmall},
-		{name: "a box that drops names", box: func(b []byte) bool { return !bytes.Contains(b, name) }, client: "-noservername", trust: "acq.example", want: ok, form: HelloPlain},
-		{name: "a box that drops TLS 1.3", box: func(b []byte) bool { return !offers13(b) }, client: "-tls1_2", trust: "acq.example", want: ok, form: HelloPlain},
-		{name: "a box that takes TLS 1.2 with a name", box: func(b []byte) bool { return bytes.Contains(b, name) && !offers13(b) }, server: "-reset", client: "-tls1_2", trust: "acq.example", want: ok, form: HelloOld},
-		{name: "TLCP, alert to others", serve: tlcpHost(true), trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.TLCP }},
-		{name: "TLCP, silent to others", serve: tlcpHost(false), trust: "acq.example", want: unsure, check: func(h Handshake) bool { return h.TLCP }},
-	}
-}
-
-// tlcpHost answers the national protocol alone: GB/T 38636-2020, version 0x0101.
-func tlcpHost(alerts bool) func(net.Conn) {
-	return func(c net.Conn) {
-		var head [5]byte
-		if _, err := io.ReadFull(c, head[:]); err != nil {
-			return
-		}
-		body := make([]byte, binary.BigEndian.Uint16(head[3:]))
-		_, _ = io.ReadFull(c, body)
-		switch {
-		case head[1] == 1 && head[2] == 1 && len(body) > 6 && body[4] == 1 && body[5] == 1:
-			_, _ = c.Write([]byte{22, 1, 1, 0, 4, 2, 0, 0, 0})
-		case alerts:
-			_, _ = c.Write([]byte{21, 1, 1, 0, 2, 2, 70})
-			return
-		}
-		hold(nil)(c)
-	}
-}
+}()
 
 // Whatever a client gets through to is never called bad; and that a client does is proven first.
 func TestZooOfTLSHosts(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("needs the Debian package openssl: ", err)
 	}
-	list := zoo()
+	list := world.Animals()
+	if len(list) != len(found) {
+		t.Errorf("%d animals, and of %d it is known what is found", len(list), len(found))
+	}
 	if testing.Short() {
 		list = list[:6]
 	}
 	for _, a := range list {
-		t.Run(a.name, func(t *testing.T) {
+		t.Run(a.Name, func(t *testing.T) {
 			dir := t.TempDir()
-			sh := func(script string) (string, error) {
-				cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
-				cmd.Dir = dir
-				out, err := cmd.CombinedOutput()
-				return string(out), err
+			if err := a.Certificates(t.Context(), dir); err != nil {
+				t.Fatal(err)
 			}
-			script := "set -e\n" + a.files + "\n" + usual
-			if a.serve == nil {
-				if out, err := sh(script); err != nil {
-					t.Fatalf("certificates: %v\n%s", err, out)
-				}
+			serve, stop, err := a.Open(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
 			}
-			addr := serveAnimal(t, dir, a)
-			if a.serve == nil {
-				client := a.client
-				if client != "-noservername" {
-					client += " -servername acq.example"
-				}
-				out, err := sh(fmt.Sprintf("echo | openssl s_client -connect %s -CAfile ca.pem %s 2>&1", addr, client))
-				if !strings.Contains(out, "Verify return code: 0") && !strings.Contains(out, "Verification: OK") && !strings.Contains(a.name, "PSK") {
-					t.Fatalf("openssl does not get through, so this proves nothing: %v\n%s", err, out)
-				}
+			t.Cleanup(stop)
+			addr := accept(t, serve)
+			if err := a.Prove(t.Context(), dir, addr); err != nil {
+				t.Fatal(err)
 			}
-			trust := Trust{Name: a.trust, Now: time.Now()}
-			if a.serve == nil {
-				roots, err := LoadRoots(filepath.Join(dir, "ca.pem"))
-				if err != nil {
+			trust := Trust{Name: a.Trust, Now: time.Now()}
+			if a.Serve == nil {
+				if trust.Roots, err = LoadRoots(filepath.Join(dir, "ca.pem")); err != nil {
 					t.Fatal(err)
 				}
-				trust.Roots = roots
 			}
+			f := found[a.Name]
 			h := TryTLS(context.Background(), way(addr), trust, Form{}, anyNumber)
-			good := false
-			for _, o := range a.want {
-				good = good || h.TLS == o
+			if !slices.Contains(f.want, h.TLS) || h.Outcome != OK || f.form != "" && h.Hello != f.form || f.check != nil && !f.check(h) {
+				t.Errorf("got %+v, want %s", h, f.want)
 			}
-			if !good || h.Outcome != OK || a.form != "" && h.Hello != a.form || a.check != nil && !a.check(h) {
-				t.Errorf("got %+v, want %s", h, a.want)
-			}
-			if strings.Contains(a.name, "1400") {
+			if strings.Contains(a.Name, "1400") {
 				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != Timeout {
 					t.Errorf("the large hello: %s", o)
 				}
-			} else if a.name == "plain and good" {
+			} else if a.Name == "plain and good" {
 				if o, _ := TryLargeHello(context.Background(), way(addr), trust, 0); o != OK {
 					t.Errorf("the large hello: %s", o)
 				}
@@ -169,56 +106,14 @@ func TestZooOfTLSHosts(t *testing.T) {
 	}
 }
 
-// serveAnimal starts the host, and the box before it, and returns where a client finds it.
-func serveAnimal(t *testing.T, dir string, a animal) string {
+// accept has connections served, and returns where.
+func accept(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	serve := a.serve
-	if serve == nil {
-		free, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		behind := free.Addr().String()
-		free.Close()
-		reset := strings.Contains(a.server, "-reset")
-		args := []string{"s_server", "-accept", behind, "-quiet"}
-		if !strings.Contains(a.server, "-nocert") {
-			args = append(args, "-cert", "leaf.pem", "-key", "leaf.key")
-		}
-		args = append(args, strings.Fields(strings.ReplaceAll(a.server, "-reset", ""))...)
-		cmd := exec.CommandContext(t.Context(), "openssl", args...)
-		cmd.Dir = dir
-		in, err := cmd.StdinPipe() // s_server ends with its input
-		if err != nil {
-			t.Fatal(err)
-		}
-		log, err := os.Create(filepath.Join(dir, "server.log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { in.Close(); _ = cmd.Process.Kill(); _ = cmd.Wait(); log.Close() })
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			c, err := net.Dial("tcp", behind)
-			if err == nil {
-				c.Close()
-				break
-			}
-			if time.Now().After(end) {
-				b, _ := os.ReadFile(log.Name())
-				t.Fatalf("the host never came up: %s", b)
-			}
-		}
-		serve = func(c net.Conn) { boxed(c, behind, a.box, reset) }
-	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -229,34 +124,6 @@ func serveAnimal(t *testing.T, dir string, a animal) string {
 		}
 	}()
 	return l.Addr().String()
-}
-
-// boxed carries a connection to the host behind, unless the box swallows its first record, or resets it.
-func boxed(c net.Conn, behind string, passes func([]byte) bool, reset bool) {
-	b, err := net.Dial("tcp", behind)
-	if err != nil {
-		return
-	}
-	defer b.Close()
-	if passes != nil {
-		first := make([]byte, 5)
-		if _, err := io.ReadFull(c, first); err != nil {
-			return
-		}
-		first = append(first, make([]byte, binary.BigEndian.Uint16(first[3:]))...)
-		if _, err := io.ReadFull(c, first[5:]); err != nil {
-			return
-		}
-		if !passes(first) {
-			if !reset {
-				hold(nil)(c)
-			}
-			return
-		}
-		_, _ = b.Write(first)
-	}
-	go func() { _, _ = io.Copy(b, c); b.Close() }()
-	_, _ = io.Copy(c, b)
 }
 
 // Connections of others are told from our own, and by whether they work.

@@ -6,8 +6,10 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -32,6 +34,7 @@ type guard struct {
 	users     map[string]string // by terminal; nil: any client may do anything
 	certified bool              // a verified certificate names the terminal
 	authority Authority         // that issued it, if it is the fleet's own
+	back      *revocations      // taken back by another authority; nil: nobody tells
 }
 
 // An Authority issues the terminals' certificates, changes its keys now and then, and takes certificates back.
@@ -41,7 +44,7 @@ type Authority interface {
 }
 
 // secure sets TLS and the guard.
-func (c Config) secure(o *server.Options, b *Broker) error {
+func (c Config) secure(o *server.Options, b *Broker, log *slog.Logger) error {
 	g := &guard{password: b.password}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return errors.New("a certificate and its key belong together")
@@ -59,17 +62,30 @@ func (c Config) secure(o *server.Options, b *Broker) error {
 		if c.CertFile == "" {
 			return errors.New("certificates of clients need TLS, and that a certificate of the broker")
 		}
-		pem, err := os.ReadFile(c.CAFile)
+		text, err := os.ReadFile(c.CAFile)
 		if err != nil {
 			return fmt.Errorf("read CA: %w", err)
 		}
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
+		if !pool.AppendCertsFromPEM(text) {
 			return fmt.Errorf("read CA %s: no certificate in it", c.CAFile)
 		}
 		o.MQTT.TLSConfig.ClientCAs = pool
 		o.MQTT.TLSConfig.ClientAuth = tls.VerifyClientCertIfGiven // the fleet's own session has none
 		g.certified = true
+		if c.CRLFile != "" {
+			var ca []*x509.Certificate
+			for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+				if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+					ca = append(ca, cert)
+				}
+			}
+			if g.back, err = newRevocations(c.CRLFile, ca, log); err != nil {
+				return err
+			}
+		}
+	} else if c.CRLFile != "" {
+		return errors.New("a list of revoked certificates is of the authority in --mqtt-ca; the fleet's own needs none: there a terminal is revoked on its page")
 	}
 	if c.Authority != nil {
 		if c.CertFile == "" || c.CAFile != "" {
@@ -131,6 +147,9 @@ func (g *guard) Check(c server.ClientAuthentication) bool {
 			return false
 		}
 		leaf := s.VerifiedChains[0][0]
+		if g.back != nil && g.back.revoked(leaf.RawIssuer, leaf.SerialNumber) {
+			return false
+		}
 		name = leaf.Subject.CommonName
 		if (report.Address{Estate: "-", Terminal: name}).Check() != nil {
 			return false

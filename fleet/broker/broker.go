@@ -44,6 +44,7 @@ type Config struct {
 
 	CertFile, KeyFile string // PEM; TLS if given
 	CAFile            string // PEM; clients must show a certificate, whose common name is their terminal
+	CRLFile           string // PEM or DER, of CAFile's authorities: certificates that are refused; read again when it changes
 	UsersFile         string // name:password a line
 
 	Authority Authority // the fleet's own, instead of CAFile; nil: none
@@ -91,7 +92,7 @@ func Start(c Config, log *slog.Logger) (*Broker, error) {
 		MQTT: server.MQTTOpts{Host: host, Port: port, MaxAckPending: ackPending},
 	}
 	b := &Broker{password: rand.Text()}
-	if err := c.secure(o, b); err != nil {
+	if err := c.secure(o, b, log); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	// nats-server only logs that it cannot listen, so the address is tried first.

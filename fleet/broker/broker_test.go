@@ -154,3 +154,56 @@ func TestTLSAndCertificates(t *testing.T) {
 		t.Error("the fleet itself:", err)
 	}
 }
+
+// A certificate that its authority has taken back is refused, from the moment on at which the list says so; a list that
+// nobody has signed changes nothing.
+func TestRevokedCertificatesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	ca := housetest.NewAuthority(t, "terminals")
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	file := func(name string, b []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p+".new", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(p+".new", p); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	pair := func(name string, hosts ...string) (cert, key string) {
+		c, k := ca.Issue(t, name, from, to, hosts...).PEM(t)
+		return file(name+".pem", c), file(name+".key", k)
+	}
+	caPEM, _ := ca.PEM(t)
+	cert, key := pair("server", "127.0.0.1")
+	lost, kept := ca.Issue(t, "t1", from, to), ca.Issue(t, "t2", from, to)
+	c := Config{CertFile: cert, KeyFile: key, CAFile: file("ca.pem", caPEM), CRLFile: filepath.Join(dir, "crl.pem")}
+	c.Listen, c.Dir = "127.0.0.1:0", t.TempDir()
+	if _, err := Start(c, slog.New(slog.DiscardHandler)); err == nil {
+		t.Fatal("a list that is not there is no list")
+	}
+	file("crl.pem", ca.Revoke(t))
+	b := start(t, c)
+	visits := 0
+	comes := func(who housetest.Authority, name string) bool {
+		visits++ // a client that comes again at once under one id is held off
+		_, err := connect(t, b, fmt.Sprint(name, "-", visits), "", "", &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{who.TLS()}})
+		return err == nil
+	}
+	if !comes(lost, "t1") || !comes(kept, "t2") {
+		t.Error("nothing is revoked, and somebody is refused")
+	}
+	file("crl.pem", ca.Revoke(t, lost.Cert.SerialNumber))
+	if comes(lost, "t1") || !comes(kept, "t2") {
+		t.Error("want t1 refused and t2 let in")
+	}
+	file("crl.pem", housetest.NewAuthority(t, "terminals").Revoke(t, kept.Cert.SerialNumber))
+	if comes(lost, "t1") || !comes(kept, "t2") {
+		t.Error("a list that somebody else has signed changes something")
+	}
+	file("crl.pem", []byte("not a list"))
+	if comes(lost, "t1") || !comes(kept, "t2") {
+		t.Error("a list that cannot be read changes something")
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,9 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
+		if err := ownFile(path); err != nil {
+			return nil, fmt.Errorf("open store %q: %w", path, err)
+		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		if s.write, err = sql.Open("sqlite", dsn); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
@@ -62,6 +66,19 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	return s, nil
+}
+
+// ownFile keeps others from reading the store: password hashes are in it. SQLite gives its side files the same mode.
+func ownFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return f.Chmod(0o600)
 }
 
 func liteAddress(path string) string {

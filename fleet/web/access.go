@@ -538,3 +538,6 @@ func (p *page) EstatesOf(list store.Estates) string {
 	}
 	return strings.Join(list, " ")
 }
+
+// Signed tells whether somebody signed in.
+func (v Viewer) Signed() bool { return v.user.Session != "" }

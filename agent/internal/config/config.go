@@ -136,6 +136,7 @@ type Network struct {
 	Interfaces []string `toml:"interfaces"`
 	Resolvers  []string `toml:"resolvers"`
 	ResolvConf string   `toml:"resolv_conf"`
+	HostsFile  string   `toml:"hosts_file"`
 	Metered    []string `toml:"metered"`
 	DailyBytes int64    `toml:"daily_bytes"`
 	SSID       string   `toml:"ssid"`
@@ -150,6 +151,7 @@ type Target struct {
 	ServerName string `toml:"server_name"`
 	CA         string `toml:"ca"`
 	Via        string `toml:"via"`
+	Proxy      string `toml:"proxy"` // of the payment application: host:port
 	PortalPath string `toml:"portal_path"`
 }
 
@@ -175,6 +177,7 @@ type Broker struct {
 	Key        string   `toml:"key"`
 	ServerName string   `toml:"server_name"`
 	UserFile   string   `toml:"user_file"`
+	Renew      string   `toml:"renew"`
 	KeepAlive  Duration `toml:"keepalive"`
 	Delivery   string   `toml:"delivery"`
 	Compress   bool     `toml:"compress"`
@@ -235,7 +238,7 @@ func Defaults() Config {
 	return Config{
 		Language: "zh", StateDir: "/var/lib/posdx",
 		Hook:    Hook{Socket: Socket},
-		Network: Network{ResolvConf: "/etc/resolv.conf"},
+		Network: Network{ResolvConf: "/etc/resolv.conf", HostsFile: "/etc/hosts"},
 		Broker:  Broker{Delivery: "fleet", KeepAlive: Duration(time.Minute)},
 		Outbox:  Outbox{MaxBytes: 8 << 20, MaxAge: Duration(30 * 24 * time.Hour)},
 		Profile: Profile{Scheme: "unionpay"},

@@ -2,6 +2,7 @@ package nettrial
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,7 +30,8 @@ const specVar = "POSDX_NET_TRIAL"
 // A spec is one trial: faults by name, in one family, with or without TLS. Without faults it is an animal of the zoo.
 type spec struct {
 	Faults []string
-	Animal string
+	Animal string // of the zoo's hosts
+	Path   string // of the zoo's paths
 	Six    bool
 	TLS    bool
 	Dir    string
@@ -43,7 +45,7 @@ func (s spec) String() string {
 	if s.TLS {
 		t = "tls"
 	}
-	return fmt.Sprintf("%s%s/%s/%s", strings.Join(s.Faults, "+"), s.Animal, v, t)
+	return fmt.Sprintf("%s%s/%s/%s", strings.Join(s.Faults, "+"), s.Animal+s.Path, v, t)
 }
 
 // A result is what a trial ended in.
@@ -62,7 +64,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	r, err := s.make()
+	do := s.make
+	switch {
+	case s.Animal != "":
+		do = s.visit
+	case s.Path != "":
+		do = s.walk
+	}
+	r, err := do()
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -70,8 +79,19 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// try makes a trial in a process with namespaces of its own.
-func try(t *testing.T, s spec) result {
+// A trial is one that is being made.
+type trial struct {
+	spec
+	done   chan struct{}
+	result result
+	err    error
+}
+
+// together is how many trials are made at the same time: most of one's time is waiting.
+const together = 6
+
+// begin makes trials, each in a process with namespaces of its own.
+func begin(t *testing.T, list []spec) []*trial {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root, iproute2 and nftables: makes network namespaces")
@@ -81,30 +101,57 @@ func try(t *testing.T, s spec) result {
 			t.Skip("needs the Debian packages iproute2 and nftables: ", err)
 		}
 	}
-	s.Dir = t.TempDir()
+	room := make(chan struct{}, together)
+	var all []*trial
+	for _, s := range list {
+		s.Dir = t.TempDir()
+		one := &trial{spec: s, done: make(chan struct{})}
+		all = append(all, one)
+		go func() {
+			room <- struct{}{}
+			defer func() { <-room; close(one.done) }()
+			one.result, one.err = one.spec.try(t.Context())
+		}()
+	}
+	t.Cleanup(func() {
+		for _, one := range all {
+			<-one.done
+		}
+	})
+	return all
+}
+
+// got waits for the end of a trial.
+func (one *trial) got(t *testing.T) result {
+	t.Helper()
+	<-one.done
+	if one.err != nil {
+		t.Fatal(one.err)
+	}
+	return one.result
+}
+
+func (s spec) try(ctx context.Context) (r result, err error) {
 	text, err := json.Marshal(s)
 	if err != nil {
-		t.Fatal(err)
+		return r, err
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Env = append(os.Environ(), specVar+"="+string(text))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	// Without Pdeathsig: it would come with the end of the thread that started the child, and threads end here.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
-	if err := cmd.Start(); err != nil {
-		t.Skip("needs the right to make namespaces: ", err)
-	}
-	err = cmd.Wait()
-	var r result
+	err = cmd.Run()
 	if e := json.Unmarshal(out.Bytes(), &r); e != nil {
-		t.Fatalf("%v: %v\n%s%s", err, e, out.String(), talk.String())
+		return r, fmt.Errorf("%w: %w: %s%s", cmp.Or(err, e), e, out.String(), talk.String())
 	}
 	if r.Error != "" {
-		t.Fatalf("%s\n%s", r.Error, talk.String())
+		return r, fmt.Errorf("%s %s", r.Error, talk.String())
 	}
-	return r
+	return r, nil
 }
 
 // make makes the trial, in its own namespaces.
@@ -143,14 +190,16 @@ func (s spec) make() (r result, err error) {
 }
 
 // network are the checks of a terminal that is configured as its maker means it.
-func (w *world) network() *probe.Network {
-	return probe.NewNetwork(probe.NetworkConfig{
+func (w *world) network() *probe.Network { return probe.NewNetwork(w.configuration()) }
+
+func (w *world) configuration() probe.NetworkConfig {
+	return probe.NetworkConfig{
 		ResolvConf: w.file("resolv.conf"), HostsFile: w.file("hosts"), Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 		Targets: []probe.Target{
 			{Name: "host-primary", Host: hostName, Port: hostPort, TLS: w.tls, CAFile: w.file("ca.pem")},
 			{Name: "broker", Host: placeName, Port: placePort, TLS: w.tls, CAFile: w.file("ca.pem")},
 		},
-	})
+	}
 }
 
 // A doctor is the loop of the daemon over the network's checks.

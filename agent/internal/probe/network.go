@@ -39,6 +39,7 @@ type Target struct {
 	ServerName string // in the certificate; empty: Host
 	CAFile     string // empty: the system's roots, which cost 1.5 MB of memory when first used
 	Via        string // interface to use; empty: as the routes say
+	Proxy      string // host:port of an HTTP proxy that the application asks for a tunnel to the host; empty: it connects itself
 	PortalPath string // page that answers 204 on Port, to find captive portals; never for an acquirer
 }
 

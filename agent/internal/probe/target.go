@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,6 +81,9 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	defer done()
 	dns, answer := n.resolve(ctx, t)
 	list := []report.Evidence{dns}
+	if t.Proxy != "" {
+		return append(list, n.byProxy(ctx, t, answer)...)
+	}
 	if len(answer.addresses) == 0 {
 		n.misled(ctx, t, answer, &list[0])
 		return append(list, all(report.ReasonMasked, t.check(), evidence.NetTLS)...)
@@ -118,10 +123,33 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	return append(list, seen...)
 }
 
+// byProxy asks a target through the proxy that the application uses; the answer is where the proxy is.
+func (n *Network) byProxy(ctx context.Context, t Target, proxy found) []report.Evidence {
+	_, port, _ := net.SplitHostPort(t.Proxy) // as the configuration was checked
+	number, _ := strconv.Atoi(port)
+	for _, ip := range proxy.addresses {
+		if !usable(ip) {
+			continue
+		}
+		way := network.Way{Addr: netip.AddrPortFrom(ip, uint16(number)), Via: t.Via, Through: net.JoinHostPort(t.Host, strconv.Itoa(t.Port))}
+		p := n.place(way.Addr)
+		if !p.enter(ctx) {
+			break
+		}
+		defer p.leave()
+		list, _ := n.knock(ctx, t, way, p)
+		return list
+	}
+	return t.withTLS(report.NotRun, report.ReasonMasked, doubtful(t.check(), t.Name, report.NotRun, report.ReasonMasked))
+}
+
 // knock asks the place itself: the connection, and the handshake where there is one.
 func (n *Network) knock(ctx context.Context, t Target, way network.Way, p *place) ([]report.Evidence, ending) {
 	p.of(t)
-	app := p.watch(network.Sockets(way.Addr), time.Now())
+	var app appView
+	if way.Through == "" { // where the application's connections to a proxy lead nobody can see
+		app = p.watch(network.Sockets(way.Addr), time.Now())
+	}
 	if app.works {
 		// The application's own connection proves more than ours could, and a host may take no second one.
 		facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.OK)), evidence.By.Is("application")}
@@ -226,12 +254,23 @@ func (n *Network) largeHello(ctx context.Context, p *place, w network.Way, trust
 }
 
 func connectEvidence(t Target, c network.Connect, portal network.Portal) report.Evidence {
-	if c.Outcome == network.Stopped {
+	switch c.Outcome {
+	case network.Stopped:
 		return doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout)
+	case network.Unsupported: // a proxy wants a password, which only the application has
+		return evidence.CannotTell(t.check(), t.Name, report.ReasonPermission, evidence.Target.Is(t.name()), count(evidence.ProxyStatus, c.Proxy))
+	case network.Protocol:
+		return evidence.CannotTell(t.check(), t.Name, report.ReasonUnsupported, evidence.Target.Is(t.name()))
 	}
 	facts := []evidence.Value{evidence.Target.Is(t.name()), evidence.Outcome.Is(string(c.Outcome)), evidence.MS.Is(millis(c.Took))}
 	if c.Retrans > 0 {
 		facts = append(facts, count(evidence.Retrans, c.Retrans))
+	}
+	if t.Proxy != "" {
+		facts = append(facts, count(evidence.ProxyStatus, c.Proxy))
+		if c.Proxy == 0 && c.Outcome != network.OK {
+			facts = append(facts, evidence.Stopped.Is(string(network.StoppedSite))) // the proxy is the site's
+		}
 	}
 	if portal != network.PortalUnknown {
 		facts = append(facts, evidence.Portal.Is(portal == network.PortalFound))
@@ -285,13 +324,17 @@ func (n *Network) portal(ctx context.Context, t Target, w network.Way, c network
 
 // resolve finds a target's addresses and says how that went.
 func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a found) {
-	if ip, err := netip.ParseAddr(t.Host); err == nil {
+	host := t.Host
+	if t.Proxy != "" { // which looks up the host's name itself
+		host, _, _ = net.SplitHostPort(t.Proxy)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
 		return doubtful(evidence.NetDNS, t.Name, report.NotRun, report.ReasonAbsent), found{addresses: []netip.Addr{ip}} // no name to resolve
 	}
-	a = n.names.find(ctx, t.Host)
+	a = n.names.find(ctx, host)
 	defer func() { e.At = a.at }()
 	n.spend(a.bytes)
-	facts := []evidence.Value{evidence.Name.Is(t.Host)}
+	facts := []evidence.Value{evidence.Name.Is(host)}
 	switch {
 	case a.fromFile:
 		facts = append(facts, evidence.Outcome.Is(string(network.OK)), evidence.MS.Is(0), evidence.Source.Is("hosts"))
@@ -320,6 +363,9 @@ func (n *Network) resolve(ctx context.Context, t Target) (e report.Evidence, a f
 // ready finds the way for a check of the path's quality; reason is why there is none. An address at which the target was
 // found serves as it is: where names take seconds, what the line is like would not be known in time.
 func (n *Network) ready(ctx context.Context, t Target, bytes int) (way network.Way, reason string) {
+	if t.Proxy != "" {
+		return way, report.ReasonAbsent // all that could be measured is the way to the proxy
+	}
 	if !n.maySpend(bytes, 2) {
 		return way, report.ReasonBudget
 	}

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"crypto/tls"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,8 @@ type pki struct {
 	t   *testing.T
 	dir string
 	pem []byte
+
+	revoked []*big.Int // numbers of certificates
 }
 
 func newPKI(t *testing.T) *pki {

@@ -2,10 +2,14 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +40,7 @@ func newMosquitto(t *testing.T, p *pki) *housetest.Mosquitto {
 	port := housetest.FreePort(t)
 	text := strings.NewReplacer(
 		"/etc/mosquitto/posdx.acl", acl, "/etc/mosquitto/certs/terminals-ca.pem", p.write("ca.pem", p.pem, 0o644),
+		"/etc/mosquitto/certs/terminals-crl.pem", p.write("crl.pem", p.Revoke(t, p.revoked...), 0o644),
 		"/etc/mosquitto/certs/broker.pem", cert, "/etc/mosquitto/certs/broker.key", key,
 		"/var/lib/mosquitto/", t.TempDir()+"/", "listener 8883", "listener "+port+" 127.0.0.1", "autosave_interval 60", "autosave_interval 1",
 	).Replace(string(conf))
@@ -240,6 +245,44 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
+// TestRevokedCertificateIsRefused holds the shipped mosquitto rules: a terminal whose certificate was taken back is out, the
+// others are not.
+func TestRevokedCertificateIsRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a broker")
+	}
+	p := newPKI(t)
+	own := func(cn string) (*tls.Config, *big.Int) {
+		c := p.Issue(t, cn, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+		return &tls.Config{RootCAs: p.Pool(), Certificates: []tls.Certificate{c.TLS()}, ServerName: "127.0.0.1"}, c.Cert.SerialNumber
+	}
+	stolen, number := own("t1")
+	other, second := own("t2")
+	p.revoked = []*big.Int{number}
+	m := newMosquitto(t, p)
+	comes := func(cn string, c *tls.Config) error {
+		client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(m.URL()).SetClientID(cn).SetTLSConfig(c).SetAutoReconnect(false))
+		tok := client.Connect()
+		if !tok.WaitTimeout(patience) {
+			return errors.New("no answer")
+		}
+		client.Disconnect(100)
+		return tok.Error()
+	}
+	if err := comes("t2", other); err != nil {
+		t.Errorf("t2 is refused: %v", err)
+	}
+	if err := comes("t1", stolen); err == nil {
+		t.Error("t1's certificate is revoked, and it is let in")
+	}
+	if err := comes("t1", p.config("t1")); err != nil {
+		t.Errorf("t1 with its new certificate is refused: %v", err)
+	}
+	p.write("crl.pem", p.Revoke(t, number, second), 0o644)
+	m.Reload()
+	housetest.Until(t, "t2 is refused, once its certificate is on the list too", func() bool { return comes("t2", other) != nil })
+}
+
 // TestNATSRules holds the rules for nats-server: another terminal's topics are refused, one's own pass.
 func TestNATSRules(t *testing.T) {
 	conf, err := os.ReadFile("../../../firmware-build/broker/nats/posdx.conf")
@@ -292,6 +335,18 @@ func TestNATSRules(t *testing.T) {
 	if n := fleet.count(at.Topic("diagnosis")); n != before {
 		t.Errorf("t2 speaks as t1: %d", n-before)
 	}
+
+	// A terminal whose user is taken out is refused, and its session ends: that is how it is revoked here.
+	after := o.Clone()
+	after.Users = slices.DeleteFunc(slices.Clone(o.Users), func(u *server.User) bool { return u.Username == "CN=t2" })
+	if err := s.ReloadOptions(after); err != nil {
+		t.Fatal(err)
+	}
+	again := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("t2").SetTLSConfig(p.config("t2")).SetAutoReconnect(false))
+	if tok := again.Connect(); tok.WaitTimeout(patience) && tok.Error() == nil {
+		t.Error("t2 is no user any more, and is let in")
+	}
+	housetest.Until(t, "its session has ended", func() bool { return !thief.IsConnectionOpen() })
 }
 
 // TestHeapStaysFlat queues what a long outage brings on real files: it lies there and not in memory.

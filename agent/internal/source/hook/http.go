@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"posdx/agent/internal/say"
 )
 
 // Bounds of the hook over HTTP.
@@ -55,9 +57,9 @@ func CheckHTTP(address string) error {
 	at, err := netip.ParseAddrPort(address)
 	switch {
 	case err != nil || at.Port() == 0:
-		return fmt.Errorf("%q is no address and port; want for example 127.0.0.1:7379", address)
+		return say.New("http-address", address)
 	case !at.Addr().IsLoopback() || at.Addr().Zone() != "":
-		return fmt.Errorf("%s can be reached from outside this terminal; want a loopback address, for example 127.0.0.1:%d", address, at.Port())
+		return say.New("http-open", address, at.Port())
 	}
 	return nil
 }

@@ -271,7 +271,7 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
 	}
 	if p := (*report.JSONProblem)(nil); errors.As(ambiguous, &p) {
-		return refuse(p.Member, p.What+"; send each member once")
+		return refuse(p.Member, p.What.Error()+"; send each member once")
 	}
 	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return source.Word(s, 32) })
 	a.Ref = q.ref
