@@ -89,6 +89,37 @@ func ReadToken(file string) (string, error) {
 	return string(b), nil
 }
 
+// AskHTTP asks a daemon over HTTP what it is, as a client would: whether it listens, and takes the token of this file.
+func AskHTTP(ctx context.Context, address, tokenFile string) (about About, err error) {
+	token, err := ReadToken(tokenFile)
+	if err != nil {
+		return about, err
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return about, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", infoPath, address, token); err != nil {
+		return about, err
+	}
+	b, err := io.ReadAll(io.LimitReader(c, maxAnswer))
+	if err != nil {
+		return about, err
+	}
+	_, body, _ := bytes.Cut(b, headEnd)
+	var a Answer
+	switch err := json.Unmarshal(body, &a); {
+	case err != nil || a.V != protocol:
+		return about, fmt.Errorf("%s: what answers there is not posdx", address)
+	case a.About == nil:
+		return about, errors.New(a.Why)
+	}
+	return *a.About, nil
+}
+
 // Run listens until ctx ends. An address that is taken is tried again: the terminal still has its socket.
 func (s *HTTP) Run(ctx context.Context) error {
 	said := ""
