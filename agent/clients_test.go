@@ -75,6 +75,7 @@ func TestClients(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			tool(t, c.program, c.pkg)
 			program := c.build(t, t.TempDir())
 			env, client, stop := startWithHTTP(t)

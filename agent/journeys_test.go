@@ -136,6 +136,7 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute of a slow line")
 	}
+	t.Parallel()
 	tool(t, "minicom", "minicom")
 	tool(t, "rz", "lrzsz")
 	_, person := atTheCounter(t, "en", "")

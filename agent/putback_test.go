@@ -81,6 +81,7 @@ func TestTheConsoleSeesTheCableComeBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a shop of its own")
 	}
+	t.Parallel()
 	got := tryFault(t, putBack())
 	switch {
 	case got.Skip != "":

@@ -305,7 +305,8 @@ func (s *HTTP) judge(h *head) (status int, why string) {
 		s.Hook.warn("hook over http refuses all", "err", err)
 		return 503, "the daemon cannot read its token file; its log, and posdx config check, say why"
 	}
-	shown, ok := bytes.CutPrefix(h.auth, []byte("Bearer "))
+	scheme, shown, ok := bytes.Cut(h.auth, []byte(" "))
+	ok = ok && bytes.EqualFold(scheme, []byte("bearer"))
 	switch {
 	case !ok || subtle.ConstantTimeCompare(bytes.Trim(shown, spaceTab), []byte(token)) != 1:
 		s.Hook.warn("hook over http: wrong or no token")
@@ -436,6 +437,8 @@ func headOf(status int, kind string, length int) []byte {
 		b = fmt.Appendf(b, "Content-Length: %d\r\n", length)
 	}
 	switch status {
+	case 405:
+		b = append(b, "Allow: GET, POST\r\n"...)
 	case 401:
 		b = fmt.Appendf(b, "WWW-Authenticate: Bearer realm=%q\r\n", realm)
 	case 503:
