@@ -63,7 +63,8 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(roleVar)
 		wallClock = aheadClock(os.Getenv(dirVar))
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		code := run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr, speak: "en"}, []string{"run", "--config", filepath.Join(os.Getenv(dirVar), "posdx.toml")})
+		code := run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr, speak: "en"},
+			[]string{"run", "--config", filepath.Join(os.Getenv(dirVar), "posdx.toml")})
 		stop()
 		os.Exit(code)
 	case "payapp":
@@ -128,7 +129,8 @@ const (
 )
 
 func runShop(ctx context.Context, name, dir string) (got result) {
-	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")}, names: map[string]string{shopHost: world.HostIP, shopOther: world.BrokerIP}}
+	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")},
+		names: map[string]string{shopHost: world.HostIP, shopOther: world.BrokerIP}}
 	for _, f := range append(faults(), resting(), putBack()) {
 		if f.name == name {
 			s.f = f

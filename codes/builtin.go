@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc5344f7ecd4ec49dec2f3ee5ab4695d37b09f4dcb3452fec2", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c4946026edc5bdc3c21d941135ef17900fbd4cea775b09ed290", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3234,6 +3234,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 	Word{Kind: "level", ID: "good", Text: Text{ZH: "良好", EN: "good"}},
 	Word{Kind: "level", ID: "poor", Text: Text{ZH: "较差", EN: "poor"}},
 	Word{Kind: "money", ID: "approved", Text: Text{ZH: "这笔交易已批准", EN: "the sale was approved"}},
+	Word{Kind: "money", ID: "approved-part", Text: Text{ZH: "只批准了一部分金额，这部分已扣款，差额请用其他方式收", EN: "only a part of the amount was approved and charged; collect the rest in another way"}},
 	Word{Kind: "money", ID: "declined", Text: Text{ZH: "这笔交易没有成交，顾客没有被扣款", EN: "the sale was not made; the customer was not charged"}},
 	Word{Kind: "money", ID: "not-sent", Text: Text{ZH: "请求没有发出，顾客没有被扣款", EN: "nothing was sent; the customer was not charged"}},
 	Word{Kind: "money", ID: "sent-no-answer", Text: Text{ZH: "请求已发出但没有应答，顾客可能已被扣款", EN: "the request left and no answer came; the customer may have been charged"}},
@@ -3249,6 +3250,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 	Word{Kind: "money.short", ID: "not-sent", Text: Text{ZH: "没有发出", EN: "not sent"}},
 	Word{Kind: "money.short", ID: "sent-no-answer", Text: Text{ZH: "已发出，无应答", EN: "sent, no answer"}},
 	Word{Kind: "money.short", ID: "unknown", Text: Text{ZH: "不清楚", EN: "not known"}},
+	Word{Kind: "next", ID: "none", Text: Text{ZH: "在这里再查什么，都不会改变该做的事", EN: "nothing that can be looked at here would change what to do"}},
 	Word{Kind: "origin", ID: "cashier", Text: Text{ZH: "收银程序", EN: "cashier program"}},
 	Word{Kind: "origin", ID: "host", Text: Text{ZH: "主机", EN: "host"}},
 	Word{Kind: "origin", ID: "terminal", Text: Text{ZH: "终端", EN: "terminal"}},
@@ -3947,7 +3949,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 	TopicRule{Topic: "phone-line", Schemes: list65e3ba9e, Codes: list3f08b315},
 	TopicRule{Topic: "config", Schemes: list65e3ba9e, Codes: listb6a35fd3},
 	TopicRule{Topic: "card-blocked", Schemes: list65e3ba9e, Codes: list94cd15a1},
+	TopicRule{Topic: "partial-approval", Schemes: list1100707c, Codes: list09dbf189},
+	TopicRule{Topic: "pending", Schemes: list2958c766, Codes: list0610db91},
 	TopicRule{Topic: "success", Codes: list908de514, Domains: list88d7b912},
+	TopicRule{Topic: "partial-approval", Domains: list88d7b912, Words: listf96134c8},
 	TopicRule{Topic: "uncertain-approval", Domains: list88d7b912, Words: list262b0a9c},
 	TopicRule{Topic: "local-any", Schemes: list65e3ba9e, Domains: list88d7b912},
 	TopicRule{Topic: "success", Domains: list88d7b912},
@@ -4679,6 +4684,9 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 	Prior{Topic: "paper", Unexplained: 3, Rest: 5, Retry: "safe", Stages: list6823b871, Causes: []Named{
 		Named{Cause: "printer.fault"},
 	}, Text: Text{ZH: "打印机没有纸", EN: "the printer has no paper"}},
+	Prior{Topic: "partial-approval", Unexplained: 5, Rest: 5, Retry: "no", Settled: true, Causes: []Named{
+		Named{Cause: "none"},
+	}, Text: Text{ZH: "主机只批准了一部分金额", EN: "the host approved a part of the amount"}},
 	Prior{Topic: "pending", Unexplained: 1, Rest: 5, Retry: "query-first", Settled: true, Stages: listcbb9d70e, Causes: []Named{
 		Named{Cause: "host.malfunction"},
 		Named{Cause: "host.overloaded"},
@@ -6067,7 +6075,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 		Weight{Cause: "lan.address", Word: -1},
 		Weight{Cause: "lan.firewall", Word: -1},
 		Weight{Cause: "lan.gateway", Word: -1},
-		Weight{Cause: "merchant.not-registered", Word: -2},
+		Weight{Cause: "merchant.not-registered", Word: -3},
 		Weight{Cause: "modem.absent", Word: -1},
 		Weight{Cause: "modem.apn", Word: -1},
 		Weight{Cause: "modem.denied", Word: -1},
@@ -6077,7 +6085,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
-		Weight{Cause: "terminal.not-registered", Word: -2},
+		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
 		Weight{Cause: "wan.dns", Word: -1},
@@ -7062,6 +7070,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 		Outcome{Sign: "storage.ok", Share: 8},
 		Outcome{Sign: "storage.full", Share: 1},
 	}, Text: Text{ZH: "看存储空间", EN: "look at the storage"}},
+	Test{Name: "board.thermal", CostS: 1, Depth: "internal", Outcomes: []Outcome{
+		Outcome{Sign: "heat.ok", Share: 8},
+		Outcome{Sign: "heat.bad", Share: 1},
+	}, Text: Text{ZH: "看温度", EN: "look at the temperature"}},
 	Test{Name: "fleet.advisory", CostS: 5, Depth: "external", Outcomes: []Outcome{
 		Outcome{Sign: "adv.alone-acquirer", Share: 2},
 		Outcome{Sign: "adv.acquirer", Share: 1},
@@ -7099,6 +7111,10 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:00b2bb91c792cecc534
 		Outcome{Sign: "address.wrong", Share: 1},
 		Outcome{Sign: "address.none", Share: 1},
 	}, Text: Text{ZH: "查看本机地址和网关设置", EN: "check the terminal's address and gateway"}},
+	Test{Name: "net.bearer", CostS: 1, Depth: "internal", Outcomes: []Outcome{
+		Outcome{Sign: "bearer.steady", Share: 8},
+		Outcome{Sign: "bearer.changes", Share: 1},
+	}, Text: Text{ZH: "看网络有没有来回切换", EN: "look whether the network changes to and fro"}},
 	Test{Name: "net.dns", CostS: 3, Depth: "internal", Outcomes: []Outcome{
 		Outcome{Sign: "dns.ok", Share: 8},
 		Outcome{Sign: "dns.fail-all", Share: 1},
@@ -7309,6 +7325,7 @@ var (
 	list046528e4 = []string{"acquirer-ext"}
 	list056ad5a9 = []string{"ok", "blackhole"}
 	list05a3054e = []string{"S7"}
+	list0610db91 = []string{"32"}
 	list067a0864 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss"}
 	list0749d615 = []string{"silent"}
 	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
@@ -7322,6 +7339,7 @@ var (
 	list096a69ed = []string{"90"}
 	list09887bbc = []string{"ZONE", "TXP", "CKO", "MC-GO"}
 	list09bc73fa = []string{"POSTILION", "CKO", "CUP15"}
+	list09dbf189 = []string{"87"}
 	list09f53c5a = []string{"POS-IOS", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "GNETE", "BESTPAY", "POS-HAL"}
 	list0a008c80 = []string{"POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list0a90615a = []string{"terminal.heat"}
@@ -7344,6 +7362,7 @@ var (
 	list0fca9da0 = []string{"SEED-004"}
 	list0fcca8ad = []string{"1009", "1054", "1055"}
 	list103520d5 = []string{"terminal", "issuer", "switch", "acquirer"}
+	list1100707c = []string{"iso8583-1987", "visa", "mastercard"}
 	list1123d3be = []string{"card"}
 	list117383b1 = []string{"2g", "3g"}
 	list117d5d8e = []string{"modem.absent", "modem.sim"}
@@ -8120,6 +8139,7 @@ var (
 	listf8574269 = []string{"NEAPAY", "CREDORAX", "TXP", "NORTH"}
 	listf8b626f5 = []string{"app.journal", "board.storage"}
 	listf939d6af = []string{"38", "75"}
+	listf96134c8 = []string{"partial amount", "part of the amount", "partial approval"}
 	listf964aba1 = []string{"build", "print", "answer"}
 	listfa68875f = []string{"R5", "R13"}
 	listfb4b95f9 = []string{"PowerOnReset", "BrownOutReset", "HardwareWatchdog", "SoftwareWatchdog", "KernelPanic", "UserReset", "unknown"}

@@ -205,15 +205,22 @@ func (s *state) masked(first *scored) []string {
 	return list
 }
 
+// alsoBelow is the probability below which a cause that is there is not among those that may have caused an event.
+const alsoBelow = 0.1
+
+// alsoShare is how much of a word's weight a finding must have to be worth mentioning beside an event: of strong, or of moderate
+// where its check is bad.
+const alsoShare = 0.75
+
 // also names what is broken and cannot have caused this event.
 func (s *state) also(lang string) []report.Also {
 	var list []report.Also
-	proof := s.proofOf(s.ranked()[0].ID)
+	first := s.ranked()[0]
+	proof := s.proofOf(first.ID)
 	for i := range s.causes {
 		c := &s.causes[i]
-		beside := c.present >= 0.5 && c.p < 0.1
-		if !c.out && !beside || c.own < s.f.Settings.Strong*0.75 {
-			continue
+		if c.Cause == first.Cause || !c.out && c.p >= alsoBelow {
+			continue // it may have caused this event
 		}
 		best := -1
 		for j := range s.says {
@@ -225,8 +232,11 @@ func (s *state) also(lang string) []report.Also {
 			continue
 		}
 		g := &s.signs[s.says[best].sign]
-		if g.Name == proof {
-			continue // it is what the first cause rests on
+		if g.Name == proof || !c.out && c.present < 0.5 && first.produces.has(s.says[best].sign) {
+			continue // it is what the first cause rests on, or what it brings about
+		}
+		if db := s.says[best].db; db < alsoShare*s.f.Settings.Strong && (g.news != codes.BadNews || db < alsoShare*s.f.Settings.Moderate) {
+			continue // poor, or not clear enough to trouble anybody with
 		}
 		list = append(list, report.Also{ID: c.ID, Segment: c.Segment, Act: report.Act{By: c.Act, Visit: c.Visit, Step: c.StepsFor("").In(lang)},
 			Finding: report.Reason{Check: g.Check, Say: fill(g.Text.In(lang), g.facts, lang), WeightDB: round(s.says[best].db, 1)}})

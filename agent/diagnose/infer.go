@@ -145,10 +145,12 @@ func (s *state) read() {
 }
 
 // gate leaves out the causes that cannot have produced this event: a host that answers has been reached by a card that was
-// read, and a code tells at which stage of the sale it was written.
+// read, a code tells at which stage of the sale it was written, and whoever wrote it writes codes for some causes only. What
+// the code's topic names is a candidate whatever else is said of it.
 func (s *state) gate() {
 	s.read()
 	answered := s.txn.answered(s.ev.Origin) && !s.ownCode()
+	hands := s.hands(answered)
 	for i := range s.causes {
 		c := &s.causes[i]
 		if c.ID == report.Unexplained || slices.ContainsFunc(s.readings, func(r reading) bool {
@@ -162,7 +164,25 @@ func (s *state) gate() {
 		case s.trust > 0.5 && s.ownCode():
 			c.out = !meets(c.Stages, s.prior.Stages)
 		}
+		c.out = c.out || !meets(c.Writers, hands)
 	}
+}
+
+// hands tells who may have written the code: an institution behind the host that answered, by the code's own row or its scheme,
+// or the terminal. It is empty where that is not known, or a cashier's program may have made it up.
+func (s *state) hands(answered bool) []string {
+	switch {
+	case !answered && s.ownCode() && s.trust > 0.5:
+		return []string{string(report.OriginTerminal)}
+	case !answered || s.trust < 0.85:
+		return nil
+	case len(s.res.Meaning.SentBy) > 0:
+		return s.res.Meaning.SentBy
+	}
+	if scheme, ok := s.k.Scheme(s.res.Scheme); ok {
+		return scheme.Writers
+	}
+	return nil
 }
 
 // ownCode tells whether the terminal or its card wrote the code.
@@ -447,6 +467,8 @@ func (b *bitset) put(i int) {
 		b[i/64] |= 1 << (i % 64)
 	}
 }
+
+func (b *bitset) has(i int) bool { return i < maxEvidence && b[i/64]&(1<<(i%64)) != 0 }
 
 func (b *bitset) beyond(c *bitset) bool {
 	for i := range b {

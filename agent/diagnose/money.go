@@ -24,8 +24,11 @@ func (s *state) money(first string, abstained bool, lang string) report.Money {
 		by = c.Act
 	}
 	said := state
-	if s.signIn() {
+	switch {
+	case s.signIn():
 		said = "sign-in"
+	case state == report.MoneyApproved && s.prior.Topic == "partial-approval":
+		said = "approved-part"
 	}
 	return report.Money{State: state, Retry: retry, Say: moneySay(s.k, said, retry, by).In(lang)}
 }
@@ -40,7 +43,7 @@ func (s *state) moneyState(first string) (state, retry string) {
 		return report.MoneyUnknown, report.RetryQueryFirst
 	case s.reversing():
 		return s.reversalState()
-	case host && s.prior.Topic == "success":
+	case host && s.approval():
 		return report.MoneyApproved, report.RetryNo
 	case host && s.prior.Topic == "uncertain-approval":
 		return report.MoneyApproved, report.RetryQueryFirst
@@ -58,9 +61,9 @@ func (s *state) moneyState(first string) (state, retry string) {
 	case host && s.ev.Origin == report.OriginCashier:
 		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host && s.writer.inferred:
-		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word.
-		retry = hearsay(s.retryDeclined(first))
-		return pick(retry == report.RetryNo, report.MoneyDeclined, report.MoneyUnknown), retry
+		// Nobody but a host writes this code; whether it speaks of this sale is only a person's word, and no charge is denied on
+		// that: whoever shows it is asked.
+		return report.MoneyUnknown, hearsay(s.retryDeclined(first))
 	case host:
 		return report.MoneyDeclined, s.retryDeclined(first)
 	case s.offlineApproved():
@@ -87,8 +90,15 @@ func (s *state) contradicted() bool {
 	return s.ev.Origin == report.OriginHost || // a host wrote the code
 		isResponse(t.mti) || t.responseMS != nil && *t.responseMS > 0 || // an answer was seen or timed
 		t.old || // the evidence is of an earlier transaction
-		s.speaksOfLater() ||
-		s.prior.Topic == "success" || s.prior.Topic == "uncertain-approval" // approved, perhaps offline
+		s.speaksOfLater() || slices.Contains(approvals, s.prior.Topic) // approved, perhaps offline
+}
+
+// approvals are the topics of codes that say that a sale was approved: whole, in part, or perhaps.
+var approvals = []string{"success", "partial-approval", "uncertain-approval"}
+
+// approval tells whether the code says that a sale was approved, whole or in part.
+func (s *state) approval() bool {
+	return s.prior.Topic == "success" || s.prior.Topic == "partial-approval"
 }
 
 // openTry tells whether an earlier try of the same sale may stand at the host.
@@ -103,6 +113,9 @@ func (s *state) openTry() bool {
 var afterSending = []string{"answer-bad", "reversal-failed", "reversal-no-answer", "reversal-mac", "reversal-other",
 	"issuer-late", "host-late", "pending", "duplicate", "journal", "original", "original-amount"}
 
+// stagesAfter are the stages of a sale at which the request has left.
+var stagesAfter = []string{"wait", "answer", "unpack", "print"}
+
 // undecided tells whether a host's code says that it does not know the request's fate, or that an earlier one may stand.
 func (s *state) undecided() bool {
 	return s.prior.Retry == report.RetryQueryFirst || s.res.Meaning.Retry == "after-reversal"
@@ -112,7 +125,12 @@ func (s *state) undecided() bool {
 // sending.
 func (s *state) speaksOfLater() bool {
 	later := func(res codes.Resolution) bool {
-		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, s.f.Topic(res.Meaning)))
+		topic := s.f.Topic(res.Meaning)
+		return res.Known && (res.Meaning.Retry == "after-reversal" || slices.Contains(afterSending, topic) || slices.Contains(approvals, topic))
+	}
+	// The terminal's own code of a stage that comes after sending: a receipt is printed when the sale is made.
+	if s.ownCode() && len(s.prior.Stages) > 0 && !slices.ContainsFunc(s.prior.Stages, func(at string) bool { return !slices.Contains(stagesAfter, at) }) {
+		return true
 	}
 	return later(s.res) || later(s.k.Resolve(s.profile, s.ev.Scheme, s.ev.Code, string(report.OriginHost)))
 }
@@ -120,7 +138,7 @@ func (s *state) speaksOfLater() bool {
 // signInState is the money of network management messages, which charge nobody: all advice is harmless there.
 func (s *state) signInState(host bool, first string) (state, retry string) {
 	switch {
-	case host && s.prior.Topic == "success":
+	case host && s.approval():
 		return report.MoneyNotSent, report.RetryNo
 	case host && s.res.Known && (s.res.Usable || s.res.Rows <= 1) && !s.undecided():
 		return report.MoneyDeclined, s.retryDeclined(first)

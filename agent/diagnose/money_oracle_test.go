@@ -22,7 +22,17 @@ type moneyCode struct {
 var moneyCodes = []moneyCode{
 	{"unionpay", "51", "declined"}, {"unionpay", "55", "declined"}, {"unionpay", "96", "declined"}, {"unionpay", "97", "declined"},
 	{"unionpay", "91", "declined"}, {"unionpay", "77", "declined"}, {"iso8583-1987", "05", "declined"}, {"gicc-de", "97", "declined"},
+	{"iso8583-1993", "116", "declined"}, {"iso8583-1993", "909", "declined"}, {"channel-cn", "19", "declined"},
 	{"unionpay", "00", "approved"}, {"unionpay", "A2", "approved"},
+	// A part of the amount, a purchase without its cash back, a card that approved without the host: all are charges.
+	{"unionpay", "10", "approved"}, {"iso8583-1993", "002", "approved"}, {"mastercard", "87", "approved"}, {"iso8583-1987", "10", "approved"},
+	{"emv-arc", "Y1", "approved"}, {"emv-arc", "Y3", "approved"},
+	// In progress, repeated, not found, completed in part, timed out behind the host.
+	{"unionpay", "09", "undecided"}, {"unionpay", "32", "undecided"}, {"iso8583-1993", "911", "undecided"}, {"iso8583-1993", "913", "undecided"},
+	{"iso8583-1993", "923", "undecided"}, {"channel-cn", "67", "undecided"},
+	// The terminal's own words for what comes after sending: no answer in time, an answer that cannot be read, a receipt.
+	{"terminal-local", "mpt:0xD4", "undecided"}, {"terminal-local", "newpos:E8", "undecided"}, {"terminal-local", "newpos-prn:0x02", "undecided"},
+	{"terminal-local", "zvt:0x6C", "unsaid"}, {"terminal-local", "newpos:battery", "unsaid"}, {"", "TransactionFailed", "unsaid"},
 	{"unionpay", "98", "undecided"}, {"unionpay", "68", "undecided"}, {"unionpay", "94", "undecided"}, {"unionpay", "25", "undecided"},
 	{"terminal-local", "newpos:E7", "undecided"}, {"terminal-local", "newpos:E9", "undecided"},
 	{"", "DuplicateTransactionError", "undecided"},
@@ -32,7 +42,8 @@ var moneyCodes = []moneyCode{
 
 // moneyTypes are message types of ISO 8583 in the versions of 1987 and 1993: requests, responses, advices, repeats,
 // reversals, network management, and none.
-var moneyTypes = strings.Fields("- 0100 0101 0110 0120 0130 0200 0201 0210 0211 0220 0221 0230 0400 0410 0420 0430 0800 0810 1100 1110 1200 1201 1210 1220 1230 1420 1430 1804 1814")
+var moneyTypes = strings.Fields("- 0100 0101 0110 0120 0130 0200 0201 0210 0211 0220 0221 0230 0400 0410 0420 0430 0800 0810 " +
+	"0111 0121 0131 0231 0401 0411 0421 1100 1101 1110 1120 1130 1200 1201 1210 1211 1220 1221 1230 1400 1410 1420 1421 1430 1804 1814")
 
 // A moneyQuestion is one cell of the enumeration.
 type moneyQuestion struct {
@@ -127,6 +138,11 @@ func (q *moneyQuestion) provedRefused() bool {
 	return r.provedDeclined()
 }
 
+// takenBack: the host says that the sale was reversed.
+func (q *moneyQuestion) takenBack() bool {
+	return q.mti != "-" && q.mti[1] == '4' && q.response() && q.code.code == "00"
+}
+
 // provedUnread: the terminal's own code says that the card could not be read, and nothing tells of a message.
 func (q *moneyQuestion) provedUnread() bool {
 	return q.code.says == "unread" && q.origin == report.OriginTerminal && q.mti == "-" && !q.responseMS && q.sent != 2 && q.answer != 2 && !q.old()
@@ -162,13 +178,13 @@ func eachMoneyQuestion(shift int, do func(q *moneyQuestion)) {
 func TestMoneyNeverChargesTwice(t *testing.T) {
 	k := codes.Builtin()
 	said := map[string]int{}
-	questions, wrong, unsent, needless := 0, 0, 0, 0
-	shifts := 2
-	if testing.Short() {
-		shifts = 1
-	}
+	number, questions, wrong, unsent, needless := 0, 0, 0, 0, 0
+	shifts := 1
 	for shift := range shifts {
 		eachMoneyQuestion(shift*3, func(q *moneyQuestion) {
+			if number++; testing.Short() && number%3 != 0 {
+				return
+			}
 			ev, evidence := q.document()
 			d := diagnose.Explain(ev, evidence, k, diagnose.Options{Lang: "en"})
 			retry := d.Money.Retry
@@ -179,7 +195,7 @@ func TestMoneyNeverChargesTwice(t *testing.T) {
 					t.Errorf("%v: %s, %s", q, d.Money.State, retry)
 				}
 			}
-			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined && retry != report.RetryNo) && q.secondCharge() && !(q.code.code == "25" && q.provedRefused()) && q.mti != "0410" && q.mti != "0430" && q.mti != "1430" {
+			if (d.Money.State == report.MoneyNotSent || d.Money.State == report.MoneyDeclined) && q.secondCharge() && !(q.code.code == "25" && q.provedRefused()) && !q.takenBack() {
 				if wrong++; wrong <= 12 {
 					t.Errorf("%v: said to be %s", q, d.Money.State)
 				}

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 
+	"posdx/agent/evidence"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -30,8 +31,9 @@ type Answer struct {
 }
 
 const (
-	minGainBits = 0.1 // what teaches less is not worth anybody's time
-	minSavedS   = 5.0 // seconds; what saves less changes nothing that anybody does
+	minGainBits = 0.02 // what teaches less is not worth looking at
+	minAskBits  = 0.1  // what teaches less is not worth a person's time
+	minSavedS   = 5.0  // seconds; what saves less changes nothing that anybody does
 	maxPlan     = 6
 )
 
@@ -64,7 +66,7 @@ func (s *state) plan(lang string) []Step {
 			continue
 		}
 		gain, saved, after := s.gain(t, &agenda)
-		if gain < minGainBits || saved < minSavedS {
+		if gain < choose(t.Depth == string(report.Interactive), minAskBits, minGainBits) || saved < minSavedS {
 			continue
 		}
 		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
@@ -99,10 +101,8 @@ func (s *state) applies(t *codes.Test) bool {
 	if (t.Name == "ask.other-card" || t.Name == "ask.sign-in") && !s.mayPay() {
 		return false
 	}
-	for i := range s.signs {
-		if s.signs[i].Check == t.Name && s.signs[i].item != nil && s.signs[i].item.Fresh > 0.5 {
-			return false
-		}
+	if it := s.First(evidence.Check(t.Name)); it != nil && it.Fresh > 0.5 {
+		return false // looked at already
 	}
 	for _, e := range s.Missing {
 		if reason, _ := e.Facts.Str("reason"); e.Check == t.Name &&
@@ -169,12 +169,13 @@ func (a act) cost() float64 {
 
 // An agenda is the belief summed by act.
 type agenda struct {
-	acts []act
-	of   []int // act of each cause, -1 for unexplained
+	acts      []act
+	of        []int // act of each cause, -1 for unexplained
+	undecided bool  // no act is believed enough
 }
 
 func (s *state) agenda() agenda {
-	g := agenda{of: make([]int, len(s.causes))}
+	g := agenda{of: make([]int, len(s.causes)), undecided: s.abstains(s.ranked())}
 	for i := range s.causes {
 		g.of[i] = -1
 		if c := &s.causes[i]; c.ID != report.Unexplained && c.p >= negligible {
@@ -209,31 +210,27 @@ func (g *agenda) repair(belief func(cause int) float64) float64 {
 	return best
 }
 
+// believed returns how much of a belief the act has that has most of it.
+func (g *agenda) believed(belief func(cause int) float64) float64 {
+	mass := make([]float64, len(g.acts))
+	top := 0.0
+	for c, a := range g.of {
+		if a >= 0 {
+			mass[a] += belief(c)
+			top = max(top, mass[a])
+		}
+	}
+	return top
+}
+
 // negligible is a probability that moves no expectation; causes below it are left out.
 const negligible = 1e-5
 
-// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be known after each of its ends. How probable
-// an end is under a cause follows from the same weights that its sign has as evidence.
+// gain returns the expected information of a test in bits, the seconds that it saves by expectation, and what would be known
+// after each of its ends. How probable an end is under a cause follows from the same weights that its sign has as evidence.
 func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []Answer) {
-	// The likelihood of each end, by outcome, then cause; a cause that a sign does not weigh has the usual share.
 	n := len(s.causes)
-	joint := make([]float64, len(t.Outcomes)*n)
-	for o, out := range t.Outcomes {
-		row := joint[o*n : (o+1)*n]
-		for c := range row {
-			row[c] = out.Share
-		}
-		g := s.f.Sign(out.Sign)
-		most := 0.0
-		for _, w := range g.Weights {
-			db := s.f.Settings.Weigh(w.Word)
-			most = max(most, db)
-			row[s.causeIndex(w.Cause)] *= ratio(db)
-		}
-		for _, id := range g.Brought {
-			row[s.causeIndex(id)] *= ratio(s.f.Settings.Brought * most)
-		}
-	}
+	joint := s.ends(t)
 	total := make([]float64, len(t.Outcomes))
 	before := 0.0
 	for c := range s.causes {
@@ -251,7 +248,7 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 			total[o] += joint[o*n+c]
 		}
 	}
-	after := 0.0
+	after, named := 0.0, 0.0
 	saved = g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, s.causes[c].p) })
 	answers = make([]Answer, len(t.Outcomes))
 	for o := range t.Outcomes {
@@ -268,9 +265,64 @@ func (s *state) gain(t *codes.Test, g *agenda) (bits, saved float64, answers []A
 			}
 		}
 		a.FirstP = round(a.FirstP, 3)
+		if g.believed(func(c int) float64 { return joint[o*n+c] }) >= s.f.Settings.AbstainBelow*total[o] {
+			named += total[o]
+		}
 		saved -= g.repair(func(c int) float64 { return choose(s.causes[c].p < negligible, 0, joint[o*n+c]) })
 	}
+	// While nobody can be sent, a test that may name somebody saves the search for whom, as often as it does.
+	if g.undecided {
+		saved = max(saved, named*wrongTurnS)
+	}
 	return max(0, before-after), max(0, saved), answers
+}
+
+// ends returns the likelihood of each end of a test, by outcome, then cause. A fault is found under the causes that produce it,
+// and else as seldom as the engine takes it to be found for no cause; what is left is shared by the other ends.
+func (s *state) ends(t *codes.Test) []float64 {
+	n := len(s.causes)
+	row := make([]float64, len(t.Outcomes)*n)
+	rest := make([]float64, n)
+	for c := range rest {
+		rest[c] = 1
+	}
+	shares := 0.0
+	for o, out := range t.Outcomes {
+		sign := s.f.Sign(out.Sign)
+		base := out.Share
+		most := 0.0
+		for _, w := range sign.Weights {
+			most = max(most, s.f.Settings.Weigh(w.Word))
+		}
+		if !sign.Tells {
+			base = 0.9 * ratio(-most)
+		} else {
+			shares += out.Share
+		}
+		ends := row[o*n : (o+1)*n]
+		for c := range ends {
+			ends[c] = base
+		}
+		for _, w := range sign.Weights {
+			ends[s.causeIndex(w.Cause)] *= ratio(s.f.Settings.Weigh(w.Word))
+		}
+		for _, id := range sign.Brought {
+			ends[s.causeIndex(id)] *= ratio(s.f.Settings.Brought * most)
+		}
+		if !sign.Tells {
+			for c := range rest {
+				rest[c] -= ends[c]
+			}
+		}
+	}
+	for o, out := range t.Outcomes {
+		if s.f.Sign(out.Sign).Tells {
+			for c := range rest {
+				row[o*n+c] *= max(rest[c], 0.02) / shares
+			}
+		}
+	}
+	return row
 }
 
 // mayPay tells whether the advice for the money lets anybody pay again.

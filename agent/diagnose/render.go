@@ -74,6 +74,9 @@ func Render(d report.Diagnosis, lang string, width int) string {
 	for i, a := range d.Also[:min(len(d.Also), shownAlso)] {
 		w.line(pick(i == 0, say("另外", "also"), ""), fmt.Sprintf(say("%s（不是这次失败的原因）；%s", "%s (did not cause this failure); %s"), a.Finding.Say, actor(a.Act, lang)))
 	}
+	if d.Abstained && d.NextTest == nil {
+		w.line(say("下一步", "next"), codes.Builtin().Word("next", "none").Sentence().In(lang))
+	}
 	if n := d.NextTest; n != nil {
 		w.line(say("下一步", "next"), fmt.Sprintf(say("%s（约%s秒）", "%s (about %s s)"), n.How, factText(n.CostS)))
 	}

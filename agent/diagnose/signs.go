@@ -14,6 +14,7 @@ type sign struct {
 	item     *evidence.Item // what shows it, nil for the event itself
 	facts    report.Facts
 	strength float64 // 0 to 1: freshness times how clear it is
+	news     codes.News
 }
 
 // A reader holds what the judge found, and what is known of the sale.
@@ -34,7 +35,7 @@ func readSigns(r *reader) {
 	for i := range found {
 		f := &found[i]
 		if s := r.f.Sign(f.Name); s != nil {
-			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength})
+			r.signs = append(r.signs, sign{s, f.Item, f.Facts, f.Strength, f.News})
 		}
 	}
 }

@@ -65,13 +65,14 @@ func deniesAnswer(ev *report.Event, evidence []report.Evidence) bool {
 	})
 }
 
-// askForWriter adds the question who shows the code where its answer would teach enough.
+// askForWriter adds the question who shows the code where it is not known, or was inferred and an answer would change what is
+// said of the money.
 func (s *state) askForWriter(steps []Step, lang string) []Step {
-	// A writer that was inferred is worth asking for where the advice for the money hangs on it.
-	hangs := s.writer.inferred && s.hostVerdict() && hearsay(s.retryDeclined(s.ranked()[0].ID)) != s.retryDeclined(s.ranked()[0].ID)
-	if !s.writer.open && !hangs {
+	if !s.writer.open && !s.writer.inferred {
 		return steps
 	}
+	state, retry := s.moneyState(s.ranked()[0].ID)
+	changes := s.writer.open
 	before, after := s.uncertainty(), 0.0
 	step := Step{NextTest: report.NextTest{Check: askWriter, How: askWriterText.In(lang), CostS: 10, Depth: report.Interactive}}
 	for _, a := range writerAnswers {
@@ -79,11 +80,16 @@ func (s *state) askForWriter(steps []Step, lang string) []Step {
 		then := infer(s.given, append(slices.Clip(s.evidence), e), s.k, s.profile)
 		after += a.share * then.uncertainty()
 		first := then.ranked()[0]
+		thenState, thenRetry := then.moneyState(first.ID)
+		changes = changes || thenState != state || thenRetry != retry
 		step.Answers = append(step.Answers, Answer{Sign: a.sign, Say: a.say.In(lang), Probability: a.share, First: first.ID, FirstP: round(first.p, 3)})
+	}
+	if !changes {
+		return steps
 	}
 	step.saved = wrongTurnS // at least: the advice for the money hangs on it
 	// Whose code it is also decides about the money, so it is worth asking where it teaches little of the cause.
-	step.GainBits = round(max(before-after, minGainBits), 3)
+	step.GainBits = round(max(before-after, minAskBits), 3)
 	return append(steps, step)
 }
 

@@ -20,8 +20,8 @@ func (r *Reading) history() {
 	last, lastKnown := it.num(LastApprovalAgeS)
 
 	answered := r.sale.Answered
-	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not that
-	// it works for others: the longer nothing else came, the less one card stands out.
+	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not
+	// that it works for others: the longer nothing else came, the less one card stands out.
 	since := firstKnown && lastKnown && last >= firstSeen
 	contrast := 1.0
 	if since {
@@ -49,10 +49,10 @@ func (r *Reading) history() {
 	case (approvals == 0 || since) && same >= 2:
 		r.add(pick(answered, "hist.all-fail", "hist.all-fail-local"), it, ramp(same, 0, 5)*choose(cardsKnown && cards == 1, 0.5, 1))
 	case since:
-	case lastKnown && same >= 2 && (firstKnown || last < 600 && approvals >= 2):
-		r.add("hist.others-ok", it, 1)
-	case lastKnown && approvals >= 3:
-		r.add("hist.others-ok", it, 0.6*ramp(last, 1200, 600))
+	case lastKnown && (firstKnown && same >= 2 || approvals >= 2):
+		// Each sale that met the code while others were approved makes it clearer; so does how lately one was.
+		lately := choose(firstKnown && same >= 2, 1, ramp(last, 1800, 300)*ramp(approvals, 1, 4))
+		r.add("hist.others-ok", it, ramp(same, -1, 3)*lately)
 	}
 	if lastKnown {
 		r.add("hist.worked-before", it, 1)

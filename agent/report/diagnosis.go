@@ -13,12 +13,12 @@ type Diagnosis struct {
 	Money          Money      `json:"money"`
 	Causes         []Cause    `json:"causes"` // at most 5 and "unexplained", most probable first
 	Abstained      bool       `json:"abstained"`
-	CannotSeparate []string   `json:"cannot_separate"` // cause ids
-	Masked         []string   `json:"masked"`          // cause ids whose signs a deeper fault explains
-	Also           []Also     `json:"also,omitempty"`  // found broken, did not cause this event
-	Set            []string   `json:"set,omitempty"`   // the causes of which one holds with 95 %
-	Witnesses      int        `json:"witnesses"`       // independent ones for the first cause, the code among them where its writer knows
-	NextTest       *NextTest  `json:"next_test,omitempty"`
+	CannotSeparate []string   `json:"cannot_separate"`     // cause ids
+	Masked         []string   `json:"masked"`              // cause ids whose signs a deeper fault explains
+	Also           []Also     `json:"also,omitempty"`      // found broken, did not cause this event
+	Set            []string   `json:"set,omitempty"`       // the causes of which one holds with 95 %
+	Witnesses      int        `json:"witnesses"`           // independent ones for the first cause, the code among them where its writer knows
+	NextTest       *NextTest  `json:"next_test,omitempty"` // none while abstained: no test here can change what anybody does
 	Evidence       []Evidence `json:"evidence"`
 	Handoff        string     `json:"handoff"`
 	Asked          bool       `json:"asked,omitempty"` // a person or the fleet asked: no sale failed

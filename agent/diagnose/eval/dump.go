@@ -29,6 +29,12 @@ func dump(file string, n int, seed uint64, k *codes.Knowledge) error {
 	}
 	for _, t := range trials(n, seed) {
 		d := diagnose.Explain(t.ev, t.evidence, &without[foldOf(&t.fault)], diagnose.Options{Lang: "en"})
+		if file == "/tmp/mind/notest.jsonl" {
+			if d.Abstained && d.NextTest == nil && t.fault.cause != "unexplained" {
+				enc.Encode(map[string]any{"name": kindNames[t.kind] + " " + t.fault.name, "event": t.ev, "evidence": t.evidence})
+			}
+			continue
+		}
 		var fs []string
 		add := func(format string, a ...any) { fs = append(fs, fmt.Sprintf(format, a...)) }
 		add("code=%s/%s", t.ev.Scheme, t.ev.Code)
@@ -84,7 +90,21 @@ func dump(file string, n int, seed uint64, k *codes.Knowledge) error {
 		if t.second != nil {
 			ok = append(ok, t.second.cause)
 		}
-		if err := enc.Encode(map[string]any{"f": fs, "signs": signs, "y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
+		sec, both := "", 0
+		var list, alsos []string
+		if t.second != nil {
+			sec = t.second.cause
+			for _, c := range d.Causes {
+				list = append(list, c.ID)
+			}
+			for _, c := range d.Also {
+				alsos = append(alsos, c.ID)
+			}
+			if (named(&d, t.fault.cause) || besides(&d, t.fault.cause)) && (named(&d, sec) || besides(&d, sec)) {
+				both = 1
+			}
+		}
+		if err := enc.Encode(map[string]any{"sec": sec, "both": both, "list": list, "also": alsos, "f": fs, "signs": signs, "y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
 			"top": d.Causes[0].ID, "p": d.Causes[0].Probability, "abst": d.Abstained, "told": t.told, "wit": witnesses(&d.Causes[0])}); err != nil {
 			return err
 		}

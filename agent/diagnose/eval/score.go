@@ -25,7 +25,8 @@ type score struct {
 	byMechanism map[string]*tally
 	byWitnesses [4]tally
 	pairs       int // trials with two faults that stop sales
-	bothNamed   int
+	bothNamed   int // both among the first three causes
+	bothSaid    int // or one of them found broken besides: the document names both
 	good        int // the right cause named, or none where nothing tells
 
 	binN, binRight [10]int
@@ -35,6 +36,7 @@ type score struct {
 	abstained, abstainedRight    int // the second: where the oracle abstains too
 	mustAbstain, mustAbstainDone int // where the oracle abstains and the first cause is wrong or none is named
 	needlessAbstain              int
+	untested                     int // abstained, and no test is offered
 
 	named, wrongPerson, needlessVisit, missedVisit, wrongSafe, forbidden int
 
@@ -70,8 +72,12 @@ func (s *score) add(k *codes.Knowledge, t *trial, d *report.Diagnosis) {
 	s.byWitnesses[min(witnesses(&top), len(s.byWitnesses)-1)].note(right, three, top.Probability)
 	if t.second != nil {
 		s.pairs++
-		if named(d, t.fault.cause) && named(d, t.second.cause) {
+		first, second := named(d, t.fault.cause), named(d, t.second.cause)
+		if first && second {
 			s.bothNamed++
+		}
+		if (first || besides(d, t.fault.cause)) && (second || besides(d, t.second.cause)) {
+			s.bothSaid++
 		}
 	}
 	if right && !d.Abstained || d.Abstained && !t.told {
@@ -103,6 +109,11 @@ func named(d *report.Diagnosis, id string) bool {
 	return slices.ContainsFunc(d.Causes[:min(3, len(d.Causes))], func(c report.Cause) bool { return c.ID == id })
 }
 
+// besides tells whether a cause stands in the list of what was found broken and did not cause this event.
+func besides(d *report.Diagnosis, id string) bool {
+	return slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == id })
+}
+
 func (s *score) money(t *trial, d *report.Diagnosis) {
 	x := t.ev.Txn
 	sent := x == nil || x.Sent == nil || *x.Sent
@@ -117,6 +128,10 @@ func (s *score) money(t *trial, d *report.Diagnosis) {
 func (s *score) abstain(t *trial, d *report.Diagnosis, right bool) {
 	if d.Abstained {
 		s.abstained++
+		if d.NextTest == nil {
+			s.untested++
+			s.misses["no test; "+kindNames[t.kind]+"; "+t.fault.name]++
+		}
 		if !t.told || !right {
 			s.abstainedRight++ // it did not know, and said so
 		} else {
@@ -229,7 +244,8 @@ func (s *score) table() string {
 		}
 	}
 	row("right cause named, or none named where the oracle says nothing tells", fmt.Sprintf("%.1f %%", pct(s.good, s.all.n)), "")
-	row(fmt.Sprintf("both of two faults among the first three, %d", s.pairs), fmt.Sprintf("%.1f %%", pct(s.bothNamed, s.pairs)), "")
+	row(fmt.Sprintf("both of two faults named, among the first three or as found broken besides, %d", s.pairs), fmt.Sprintf("%.1f %%", pct(s.bothSaid, s.pairs)), "")
+	row("- among the first three alone", fmt.Sprintf("%.1f %%", pct(s.bothNamed, s.pairs)), "")
 	row("calibration error of the first cause (ECE)", fmt.Sprintf("%.3f", s.ece()), "<= 0.03")
 	row(fmt.Sprintf("wrong among the %d said at 95 %% and above", s.sure), fmt.Sprintf("%d (%.1f %%)", s.sureBad, pct(s.sureBad, s.sure)), "<= 2 %")
 	for i := range s.byWitnesses {
@@ -242,6 +258,7 @@ func (s *score) table() string {
 	}
 	row("abstention: precision / recall against the oracle", fmt.Sprintf("%.2f / %.2f", float64(s.abstainedRight)/math.Max(1, float64(s.abstained)),
 		float64(s.mustAbstainDone)/math.Max(1, float64(s.mustAbstain))), ">= 0.85 / 0.90")
+	row(fmt.Sprintf("- of %d abstentions without a test that could change what anybody does", s.abstained), fmt.Sprint(s.untested), "")
 	row(fmt.Sprintf("of %d named: wrong person / needless visit / visit missed", s.named), fmt.Sprintf("%d / %d / %d", s.wrongPerson, s.needlessVisit, s.missedVisit), "")
 	row("`safe` or `later` where a request may stand; network blamed though the host answered", fmt.Sprintf("%d; %d", s.wrongSafe, s.forbidden), "0; 0")
 	row("loss of a hundred decisions", fmt.Sprintf("%.1f", s.loss()), "")

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -129,7 +130,10 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 		}
 		return p
 	})
-	k := newKey(t)
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := f.write("pair.pem", first(t, f.client, k), 0o600)
 	cfg := Config{Brokers: []string{broker}, Address: at, BootID: "b", CAFile: f.write("ca.pem", f.pem, 0o644), CertFile: file, KeyFile: file, RenewURL: server.URL}
 	u, err := New(cfg, newBox(t), Handlers{})

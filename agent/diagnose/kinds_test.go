@@ -1,0 +1,153 @@
+package diagnose
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"posdx/agent/report"
+)
+
+// local is a sale that ended in a code of the terminal's own, before anything was sent.
+func local(code string) report.Event {
+	no := false
+	return report.Event{Code: code, Origin: report.OriginTerminal, Txn: &report.Txn{MTI: "0200", Entry: "chip", Sent: &no, HostAnswerSeen: &no}}
+}
+
+func probability(d *report.Diagnosis, cause string) float64 {
+	i := slices.IndexFunc(d.Causes, func(c report.Cause) bool { return c.ID == cause })
+	if i < 0 {
+		return 0
+	}
+	return d.Causes[i].Probability
+}
+
+// TestCodesAsTheyAreWritten: however a host's code is written, it is the same code.
+func TestCodesAsTheyAreWritten(t *testing.T) {
+	k := knowledge(t)
+	for code, ways := range map[string][]string{
+		"96": {"096", " 96", "96 ", "９６", "０９６", "\t96\n"}, "A0": {"a0", "Ａ０", " a0 "}, "51": {"051", "５１"}, "03": {"０３", "003"},
+	} {
+		want := Explain(sold(code, "unionpay"), nil, k, Options{})
+		for _, w := range ways {
+			got := Explain(sold(w, "unionpay"), nil, k, Options{})
+			if got.Causes[0].ID != want.Causes[0].ID || got.Money != want.Money || !strings.EqualFold(got.Event.Code, code) {
+				t.Errorf("%q: %s, %s, %s; %q: %s, %s", w, got.Event.Code, got.Causes[0].ID, got.Money.Retry, code, want.Causes[0].ID, want.Money.Retry)
+			}
+		}
+	}
+}
+
+// TestGateKnowsTheWriters: a cause for which nobody writes such a code is no candidate, whatever else speaks for it.
+func TestGateKnowsTheWriters(t *testing.T) {
+	k := knowledge(t)
+	p, _ := k.Profile("unionpay")
+	for _, c := range []struct {
+		ev  report.Event
+		out string
+	}{
+		{sold("96", "unionpay"), "reader.dirty"}, {sold("20000", "unionpay-reject"), "terminal.clock"}, {local("newpos:E5"), "merchant.not-registered"},
+		{local("zvt:0xE2"), "account.pin"},
+	} {
+		s := infer(&c.ev, nil, k, p)
+		if x := s.cause(c.out); !x.out || x.p != 0 {
+			t.Errorf("%s can be %s (%.3f), which %v write", c.ev.Code, c.out, x.p, x.Writers)
+		}
+	}
+	// With the writers taken away one of them is a candidate: the stages alone do not tell.
+	open := *k
+	open.Causes = slices.Clone(k.Causes)
+	for i := range open.Causes {
+		open.Causes[i].Writers = nil
+	}
+	if ev := sold("20000", "unionpay-reject"); infer(&ev, nil, &open, p).cause("terminal.clock").out {
+		t.Error("the test is blind: the stages alone rule it out")
+	}
+}
+
+// TestTwoLooksDisagree: what one look found broken and another, a moment apart, found well comes and goes; it is broken.
+func TestTwoLooksDisagree(t *testing.T) {
+	k := knowledge(t)
+	dead := found("net.gateway", report.Bad, report.Facts{"ip": "10.0.0.1", "neighbour": "failed", "loss_pct": 100.0})
+	well := found("net.gateway", report.OK, report.Facts{"ip": "10.0.0.1", "neighbour": "reachable", "loss_pct": 0.0})
+	rest := []report.Evidence{
+		found("net.address", report.OK, report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": 1.0}),
+		found("net.internet", report.Bad, report.Facts{"target": "broker", "outcome": "timeout", "ms": 3000.0}),
+	}
+	both := Explain(local("newpos:E5"), append(slices.Clone(rest), dead, well), k, Options{})
+	only := Explain(local("newpos:E5"), append(slices.Clone(rest), well), k, Options{})
+	if probability(&both, "lan.gateway") < 0.5 || probability(&only, "lan.gateway") > 0.1 {
+		t.Errorf("the router: %.2f when the looks disagree, %.2f when it answers", probability(&both, "lan.gateway"), probability(&only, "lan.gateway"))
+	}
+}
+
+// TestStaleHealthProvesLittle: that the router answered two hours ago does not put an outage behind it now.
+func TestStaleHealthProvesLittle(t *testing.T) {
+	k := knowledge(t)
+	well := found("net.gateway", report.OK, report.Facts{"ip": "10.0.0.1", "neighbour": "reachable", "loss_pct": 0.0})
+	fail := found("net.internet", report.Bad, report.Facts{"target": "broker", "outcome": "timeout", "ms": 3000.0})
+	at := func(ageMS int64) float64 {
+		well.AgeMS = ageMS
+		d := Explain(local("newpos:E5"), []report.Evidence{well, fail}, k, Options{})
+		return probability(&d, "lan.gateway")
+	}
+	if fresh, stale := at(500), at(7200_000); fresh > 0.1 || stale < 0.05 {
+		t.Errorf("the router is at fault with %.2f when it answers, %.2f when it answered two hours ago", fresh, stale)
+	}
+}
+
+// TestNothingComesBackIsNoLoss: a host that sends nothing back, while another place answers, is no line that loses packets.
+func TestNothingComesBackIsNoLoss(t *testing.T) {
+	k := knowledge(t)
+	d := Explain(local("newpos:E5"), []report.Evidence{
+		found("net.path", report.Bad, report.Facts{"target": "host-primary", "loss_pct": 100.0, "rtt_ms": 40.0}),
+		found("net.internet", report.OK, report.Facts{"target": "broker", "outcome": "ok", "ms": 40.0}),
+	}, k, Options{})
+	if probability(&d, "wan.loss") > 0.1 {
+		t.Errorf("loss on the line: %.2f, %s first", probability(&d, "wan.loss"), d.Causes[0].ID)
+	}
+}
+
+// TestAddressTellsTheBearer: with an address and a way out on the cable the sale does not go over a modem that is down.
+func TestAddressTellsTheBearer(t *testing.T) {
+	k := knowledge(t)
+	list := []report.Evidence{
+		{Check: "net.link", Subject: "wwan0", Status: report.Bad, Facts: report.Facts{"iface": "wwan0", "kind": "cellular", "carrier": false}},
+		{Check: "net.address", Subject: "eth0", Status: report.OK, Facts: report.Facts{"iface": "eth0", "address": "10.0.0.7", "gateway_in_subnet": true, "default_routes": 1.0}},
+		found("net.path", report.Bad, report.Facts{"target": "broker", "loss_pct": 30.0, "rtt_ms": 60.0}),
+	}
+	d := Explain(local("newpos:E7"), list, k, Options{})
+	if probability(&d, "modem.signal-weak") > 0.05 {
+		t.Errorf("a weak signal: %.2f, though the sale goes over the cable", probability(&d, "modem.signal-weak"))
+	}
+}
+
+// TestBrokenBesidesIsNamed: what is certainly out of order, and cannot or need not have caused the event, is named beside it.
+func TestBrokenBesidesIsNamed(t *testing.T) {
+	k := knowledge(t)
+	paper := found("printer.status", report.Bad, report.Facts{"outcome": "no-paper"})
+	cable := report.Evidence{Check: "net.link", Subject: "eth0", Status: report.Bad, Facts: report.Facts{"iface": "eth0", "kind": "ethernet", "carrier": false}}
+	for name, x := range map[string]struct {
+		ev   report.Event
+		list []report.Evidence
+	}{"a host's 51": {sold("51", "unionpay"), []report.Evidence{paper}}, "a cable that is out": {local("newpos:E5"), []report.Evidence{cable, paper}}} {
+		d := Explain(x.ev, x.list, k, Options{})
+		if !slices.ContainsFunc(d.Also, func(a report.Also) bool { return a.ID == "printer.fault" }) || d.Causes[0].ID == "printer.fault" {
+			t.Errorf("%s: first %s, besides %v", name, d.Causes[0].ID, d.Also)
+		}
+	}
+	if d := Explain(sold("51", "unionpay"), []report.Evidence{found("printer.status", report.OK, report.Facts{"outcome": "paper-low"})}, k, Options{}); len(d.Also) > 0 {
+		t.Errorf("paper that lasts a while yet is named: %v", d.Also)
+	}
+}
+
+// TestPartIsSaid: a part that was approved is neither the whole sale nor none.
+func TestPartIsSaid(t *testing.T) {
+	k := knowledge(t)
+	for _, c := range [][2]string{{"10", "unionpay"}, {"002", "iso8583-1993"}, {"87", "mastercard"}} {
+		d := Explain(sold(c[0], c[1]), nil, k, Options{Lang: "en"})
+		if d.Money.State != report.MoneyApproved || d.Money.Retry != report.RetryNo || d.Money.Say == Explain(sold("00", "unionpay"), nil, k, Options{Lang: "en"}).Money.Say {
+			t.Errorf("%s %s: %+v", c[1], c[0], d.Money)
+		}
+	}
+}
