@@ -29,9 +29,10 @@ type Task struct {
 	ID       string    `json:"diagnosis"` // the newest
 }
 
-// Tasks lists the terminals that reported one of some causes since a moment, with at least this probability, and of which
-// nothing told since that it is over. The sites with most of them come first.
-func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time, least float64) ([]Task, error) {
+// Tasks lists the terminals that reported one of some causes since a moment, with at least this probability, and of
+// which nothing told since that it is over. The sites with most of them come first.
+func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place map[string]string, since time.Time,
+	least float64) ([]Task, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
@@ -64,7 +65,8 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 	for rows.Next() {
 		var t Task
 		var first, last, good int64
-		if err := rows.Scan(&t.Estate, &t.Terminal, &t.Cause, &t.P, &t.Times, &first, &last, &t.ID, &good, &t.Site, &t.Region); err != nil {
+		if err := rows.Scan(&t.Estate, &t.Terminal, &t.Cause, &t.P, &t.Times, &first, &last, &t.ID, &good, &t.Site,
+			&t.Region); err != nil {
 			return nil, fmt.Errorf("list tasks: %w", err)
 		}
 		t.First, t.Last, t.Good = fromMillis(first), fromMillis(last), fromMillis(good)
@@ -230,9 +232,10 @@ type Became struct {
 	At        time.Time `json:"at"`
 }
 
-// Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the last
-// one's time.
-func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became, error) {
+// Became lists what became of diagnoses, the newest first, of one cause or of all; the next call goes on before the
+// last one's time.
+func (s *Store) Became(ctx context.Context, in Estates, cause string, since, before time.Time, limit int) ([]Became,
+	error) {
 	cond, of := in.only("estate")
 	cond = cmp.Or(cond, "1 = 1")
 	if cause != "" {
@@ -256,7 +259,8 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 	for rows.Next() {
 		var b Became
 		var at int64
-		if err := rows.Scan(&b.Estate, &b.Terminal, &b.Diagnosis, &b.Code, &b.Cause, &b.P, &b.Outcome, &b.Found, &at); err != nil {
+		if err := rows.Scan(&b.Estate, &b.Terminal, &b.Diagnosis, &b.Code, &b.Cause, &b.P, &b.Outcome, &b.Found,
+			&at); err != nil {
 			return nil, fmt.Errorf("list what became: %w", err)
 		}
 		b.At = fromMillis(at)

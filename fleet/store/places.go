@@ -33,8 +33,8 @@ type Change struct {
 // maxPlaces bounds what one transaction writes, which ingest waits for.
 const maxPlaces = 200
 
-// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place is no
-// change.
+// SavePlaces keeps what terminals share, and what of it is new since they were last told of. A terminal's first place
+// is no change.
 func (s *Store) SavePlaces(ctx context.Context, list []Placed) error {
 	for part := range slices.Chunk(list, maxPlaces) {
 		if err := s.savePlaces(ctx, part); err != nil {
@@ -197,9 +197,10 @@ type Share struct {
 	Of        int    `json:"of"`
 }
 
-// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that begins
-// with it.
-func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any, error) {
+// reporters is a table of the terminals of an estate that reported one of some causes within a time, for a query that
+// begins with it.
+func (s *Store) reporters(ctx context.Context, estate string, causes []string, from, to time.Time) (string, []any,
+	error) {
 	low, err := s.placeAt(ctx, from)
 	if err != nil {
 		return "", nil, err
@@ -212,7 +213,8 @@ func (s *Store) reporters(ctx context.Context, estate string, causes []string, f
 		AND cause IN (` + strings.TrimSuffix(strings.Repeat("?, ", len(causes)), ", ") + `)) `, args, nil
 }
 
-// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes within a
+// Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes
+// within a
 // time, and all there are.
 func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
 	with, args, err := s.reporters(ctx, estate, causes, from, to)
@@ -255,8 +257,10 @@ func (s *Store) Shares(ctx context.Context, estate string, causes []string, from
 	return list, nil
 }
 
-// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some causes.
-func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from, to time.Time) (in, out Share, err error) {
+// InAndOut counts the terminals of a place, and the others of its estate, and how many of each reported one of some
+// causes.
+func (s *Store) InAndOut(ctx context.Context, estate string, place map[string]string, causes []string, from,
+	to time.Time) (in, out Share, err error) {
 	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
 		return in, out, fmt.Errorf("count shares: %w", err)
@@ -314,7 +318,8 @@ type ChangeCount struct {
 }
 
 // ChangesIn counts what changed at the terminals of a place within a time, the most common first.
-func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from, to time.Time) ([]ChangeCount, error) {
+func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]string, from,
+	to time.Time) ([]ChangeCount, error) {
 	cond, args := within("c", place)
 	cond = cmp.Or(cond, "1 = 1")
 	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
