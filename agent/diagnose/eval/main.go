@@ -63,20 +63,7 @@ func main() {
 	write := flag.String("write", "", "put the table between the marks in this file")
 	refit := flag.Bool("fit", false, "fit the settings, and those of every part of the mechanisms by the others; writes both into the sources")
 	rounds := flag.Int("rounds", 9, "of fitting")
-	dumpTo := flag.String("dump", "", "")
 	flag.Parse()
-	if *dumpTo == "w" {
-		k, _ := knowledge(*data)
-		wdump(k)
-		return
-	}
-	if *dumpTo != "" {
-		k, _ := knowledge(*data)
-		if err := dump(*dumpTo, *n, *seed, k); err != nil {
-			panic(err)
-		}
-		return
-	}
 	if *refit {
 		if err := refitAll(*data, *n, *seed, *rounds); err != nil {
 			fmt.Fprintln(os.Stderr, "eval:", err)
