@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a543d3a2025f0cc9c785b5c6a12445f6453b1019ec9efe3762bce183e3b52c3", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e8e2ced72ce1e8e9f2b377dc2dfe440104e4f391b956bf31902f726b9d78b89", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -3862,7 +3862,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:4a543d3a2025f0cc9c7
 	Sunset{Country: "MY", Operator: "Digi", Networks: list7390825a, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Maxis", Networks: listdda173ef, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
 	Sunset{Country: "MY", Operator: "Celcom", Networks: list7fb4d7cc, Techs: list9dd8613e, Off: "2021-12-31", Source: "help.digi.com.my 70000459893"},
-}, Inference: Inference{Settings: Settings{Hint: 4.1, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -3.25, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.125, Family: 0.4, Brought: 0.8, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0698, AbstainBelow: 0.68, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
+}, Inference: Inference{Settings: Settings{Hint: 4.1, Moderate: 13.5, Strong: 26, Decisive: 32, Often: -3.25, Sometimes: -12, Seldom: -20, Rare: -26, Remote: -34, Unexplained: -0.125, Family: 0.4, Brought: 0.8, Company: -22, Spare0: 0.03, Spare1: 0.01, Spare2: 0.007, Spare3: 0.005, SpareOthers: 0.9, SetAbove: 0.0698, AbstainBelow: 0.7, StaleFloor: 0.05, Likely: 0.6, Confirmed: 0.9}, Topics: []TopicRule{
 	TopicRule{Topic: "funds", Schemes: listf681ae17, Codes: liste6fa0bb2},
 	TopicRule{Topic: "limit", Schemes: listf681ae17, Codes: list00de65b0},
 	TopicRule{Topic: "limit", Schemes: list02c9d0a7, Codes: list8508a809},
