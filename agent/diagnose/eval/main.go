@@ -62,8 +62,13 @@ func main() {
 	show := flag.String("show", "", "print the calculation of the first case of this fault that is missed")
 	write := flag.String("write", "", "put the table between the marks in this file")
 	refit := flag.Bool("fit", false, "fit the settings, and those of every part of the mechanisms by the others; writes both into the sources")
+	most := flag.Bool("ceiling", false, "estimate instead how often anybody could be right: somebody who has learned other trials of the same mechanisms")
 	rounds := flag.Int("rounds", 9, "of fitting")
 	flag.Parse()
+	if *most {
+		ceiling(*n, *seed)
+		return
+	}
 	if *refit {
 		if err := refitAll(*data, *n, *seed, *rounds); err != nil {
 			fmt.Fprintln(os.Stderr, "eval:", err)
