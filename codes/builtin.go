@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e8e2ced72ce1e8e9f2b377dc2dfe440104e4f391b956bf31902f726b9d78b89", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:c96e47105c26e5a7ca4b496c09f1394d8f70e53e4766e49e30d187a70c7529fc", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -757,7 +757,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:7e8e2ced72ce1e8e9f2
 	Limit{Finding: "storage.full", Check: "board.storage", Fact: "free_kb", Poor: 1024, Bad: 512, Full: 256, News: "bad"},
 	Limit{Finding: "storage.full", Check: "board.storage", When: []Cond{
 		Cond{Op: "claimed"},
-	}, Full: 0.3, News: "bad"},
+	}, Full: 0.15, News: "bad"},
 	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.tight", Check: "board.storage", Fact: "inodes_free_pct", Poor: 10, Bad: -3.4028234663852886e+38, Full: 3, News: "poor"},
 	Limit{Finding: "storage.ok", Check: "board.storage", Full: 1, News: "good", Joined: true},
