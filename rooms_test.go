@@ -25,7 +25,7 @@ var rooms = []struct {
 	pure  bool     // no system, network, or log: what it says depends on what it is given
 	alone bool     // packages below it are rooms of their own, or none
 }{
-	{name: "housetest"},
+	{name: "firmware-build/housetest"},
 	{name: "codes/gen", knows: []string{"codes"}},
 	{name: "codes", pure: true},
 	{name: "drivers/serial"},
@@ -39,30 +39,31 @@ var rooms = []struct {
 	{name: "drivers/modem", knows: []string{"drivers/serial", "drivers/frame"}},
 	{name: "drivers/modemmanager", knows: []string{"drivers/modem", "drivers/serial"}},
 	{name: "drivers/sim", knows: []string{"drivers"}},
-	{name: "agent/report", knows: []string{"codes"}, pure: true},
+	{name: "agent/report", knows: []string{"agent/internal/say", "codes"}, pure: true},
 	{name: "agent/diagnose/eval", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose"}},
 	{name: "agent/evidence", knows: []string{"codes", "agent/report"}, pure: true},
-	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence", "agent/internal/text"}, pure: true},
+	{name: "agent/diagnose", knows: []string{"codes", "agent/report", "agent/evidence", "agent/internal/say", "agent/internal/text"}, pure: true},
 	{name: "agent/internal/atomicfile"},
+	{name: "agent/internal/say"},
 	{name: "agent/internal/text", pure: true},
 	{name: "agent/internal/agenttest"},
 	{name: "agent/internal/notice", knows: []string{"codes", "agent/report", "agent/internal/text"}, pure: true},
 	{name: "agent/internal/stamp", knows: []string{"agent/report"}},
 	{name: "agent/internal/keeper", knows: []string{"agent/report", "agent/internal/atomicfile", "agent/internal/stamp", "agent/internal/triage"}},
-	{name: "agent/internal/bundle", knows: []string{"agent/report", "agent/internal/atomicfile", "agent/internal/config", "agent/internal/keeper", "agent/internal/outbox", "agent/internal/stamp"}},
-	{name: "agent/internal/source/hook", knows: []string{"agent/report", "agent/evidence", "agent/internal/notice", "agent/internal/source"}},
-	{name: "agent/internal/source/paylog", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile"}},
-	{name: "agent/internal/source/registerlink", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
+	{name: "agent/internal/bundle", knows: []string{"agent/internal/say", "agent/report", "agent/internal/atomicfile", "agent/internal/config", "agent/internal/keeper", "agent/internal/outbox", "agent/internal/stamp"}},
+	{name: "agent/internal/source/hook", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/notice", "agent/internal/source"}},
+	{name: "agent/internal/source/paylog", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/source", "agent/internal/atomicfile"}},
+	{name: "agent/internal/source/registerlink", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr", "drivers/serial"}},
 	{name: "agent/internal/source/capture", knows: []string{"agent/report", "agent/evidence", "agent/internal/source", "drivers/ecr"}},
 	{name: "agent/internal/source", knows: []string{"agent/report", "agent/evidence", "drivers/ecr"}},
-	{name: "agent/internal/probe", knows: []string{"agent/report", "agent/evidence", "agent/internal/atomicfile", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
+	{name: "agent/internal/probe", knows: []string{"agent/internal/say", "agent/report", "agent/evidence", "agent/internal/atomicfile", "drivers/serial", "drivers/frame", "drivers/reader", "drivers/pinpad", "drivers/printer", "drivers/ecr", "drivers/modem", "drivers/modemmanager", "drivers/network", "drivers/board"}},
 	{name: "agent/internal/nettrial", knows: []string{"codes", "drivers/network", "agent/report", "agent/diagnose", "agent/evidence", "agent/internal/probe", "agent/internal/triage"}},
 	{name: "agent/internal/triage", knows: []string{"codes", "agent/report", "agent/evidence", "agent/diagnose", "agent/internal/probe", "agent/internal/outbox"}},
 	{name: "agent/internal/outbox", knows: []string{"agent/report"}},
-	{name: "agent/internal/uplink", knows: []string{"agent/enroll", "agent/report", "agent/internal/outbox", "agent/internal/atomicfile"}},
-	{name: "agent/internal/relay", knows: []string{"drivers/serial"}},
-	{name: "agent/internal/library", knows: []string{"codes", "agent/internal/atomicfile"}},
-	{name: "agent/internal/config", knows: []string{"codes", "agent/report"}},
+	{name: "agent/internal/uplink", knows: []string{"agent/internal/say", "agent/enroll", "agent/report", "agent/internal/outbox", "agent/internal/atomicfile"}},
+	{name: "agent/internal/relay", knows: []string{"agent/internal/say", "drivers/serial"}},
+	{name: "agent/internal/library", knows: []string{"agent/internal/say", "codes", "agent/internal/atomicfile"}},
+	{name: "agent/internal/config", knows: []string{"agent/internal/say", "codes", "agent/enroll", "agent/report"}},
 	{name: "agent/internal/zmodem"},
 	{name: "agent/internal/console", knows: []string{"codes", "agent/report", "agent/diagnose", "agent/internal/text", "agent/internal/zmodem"}},
 	{name: "agent/enroll"},
@@ -102,9 +103,11 @@ func TestRoomsKnowOnlyTheirOwn(t *testing.T) {
 					t.Errorf("%s imports %s, which is for tests", name, ours)
 				case isOurs && test && (within(ours, "drivers/sim") || ours == "firmware-build/lab/world" || within(ours, "codes") || isKit(ours)):
 					// Tests ask simulated peers, know the codes, and share what they are made with.
-				case isOurs && !within(ours, room.name) && !slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
+				case isOurs && !within(ours, room.name) &&
+					!slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
 					t.Errorf("%s imports %s: %s may not know it", name, ours, room.name)
-				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) && !slices.Contains(namesOnly, imported):
+				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) &&
+					!slices.Contains(namesOnly, imported):
 					t.Errorf("%s imports %s: %s does without", name, imported, room.name)
 				}
 			}

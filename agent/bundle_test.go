@@ -33,7 +33,7 @@ func configured(t *testing.T, dir, more string) string {
 func cli(t *testing.T, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), stdio{strings.NewReader(""), &o, &e}, args)
+	code = run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, args)
 	return code, o.String(), e.String()
 }
 
@@ -223,7 +223,8 @@ func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
 		}
 	}
 	var o, e bytes.Buffer
-	if code := run(t.Context(), stdio{strings.NewReader(""), &o, &e}, []string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
+	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"},
+		[]string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
 		t.Errorf("into a folder that is not there: exit %d, %s", code, e.String())
 	}
 	if _, err := os.Stat(dir + "/a"); err == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
@@ -48,7 +49,7 @@ func (c *clientFlags) addOffline(f *flag.FlagSet) {
 // valid checks the values that all these commands have; what is wrong is said.
 func (c *clientFlags) valid(s stdio) bool {
 	if *c.timeout <= 0 {
-		fmt.Fprintf(s.err, "posdx %s: --timeout %v: want more than nothing, such as 10s\n", c.command, *c.timeout)
+		s.fail(c.command, say.New("timeout", *c.timeout))
 		return false
 	}
 	return isLang(s, c.command, *c.lang)
@@ -60,7 +61,7 @@ func (c *clientFlags) daemon() (*daemonClient, error) {
 	if path == "" {
 		socket, note, err := conf.SocketOf(*c.config)
 		if err != nil {
-			return nil, fmt.Errorf("the daemon's socket is not known: %w", err)
+			return nil, say.New("socket-unknown", err)
 		}
 		return &daemonClient{Client: hook.Client{Path: socket}, wait: *c.timeout, note: note}, nil
 	}
@@ -69,12 +70,12 @@ func (c *clientFlags) daemon() (*daemonClient, error) {
 
 // failed says why the daemon could not be asked and returns the exit code.
 func (c *clientFlags) failed(s stdio, err error) int {
-	fmt.Fprintf(s.err, "posdx %s: %v\n", c.command, err)
+	s.fail(c.command, err)
 	switch {
 	case errors.Is(err, errNoAnswer):
 		return exitTimeout
 	case errors.Is(err, hook.ErrNoDaemon) && c.offline != nil:
-		fmt.Fprintf(s.err, "posdx %s: with --offline the devices are asked from here; do so only while no sale can be running, for nobody tells this command of one\n", c.command)
+		s.fail(c.command, say.New("offline-hint"))
 	}
 	return exitFailed
 }
@@ -84,14 +85,14 @@ func (c *clientFlags) alone(err error) bool {
 	return errors.Is(err, hook.ErrNoDaemon) && c.offline != nil && *c.offline
 }
 
-var errNoAnswer = errors.New("the daemon does not answer: it is stopped or hangs; see systemctl status posdx, or restart it")
+var errNoAnswer = say.New("no-answer")
 
 // A daemonClient speaks to the daemon and waits no longer than it may. It is a console.Backend.
 type daemonClient struct {
 	hook.Client
 	wait   time.Duration
-	note   string // why it is the default socket, empty if the configuration says so
-	inSale bool   // the last answer was given in a sale, from what was known before it
+	note   error // why it is the default socket, nil if the configuration says so
+	inSale bool  // the last answer was given in a sale, from what was known before it
 }
 
 // within does f and says it plainly where the daemon did not answer in time.
@@ -102,9 +103,9 @@ func (d *daemonClient) within(ctx context.Context, wait time.Duration, f func(co
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s, %v: %w", d.Path, wait, errNoAnswer)
-	case errors.Is(err, hook.ErrNoDaemon) && d.note != "":
-		return fmt.Errorf("%w (%s)", err, d.note)
+		return say.New("no-answer-within", d.Path, wait, errNoAnswer)
+	case errors.Is(err, hook.ErrNoDaemon) && d.note != nil:
+		return say.New("with-note", err, d.note)
 	}
 	return err
 }
@@ -124,17 +125,20 @@ func (d *daemonClient) Check(ctx context.Context, names []string) (ev []report.E
 		return nil, err
 	}
 	err = d.within(ctx, d.wait+checkTakes, func(ctx context.Context) error {
-		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)}, func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
+		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)},
+			func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
 	})
 	return ev, err
 }
 
 // Diagnose asks why a code appeared and gives each revision to next.
-func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin,
+	next func(report.Diagnosis)) error {
 	if _, err := d.State(ctx); err != nil {
 		return err
 	}
-	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
+	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole,
+		Wait: "final", Lang: lang, Full: true}
 	return d.within(ctx, d.wait+diagnosisTakes, func(ctx context.Context) error {
 		return d.Client.Do(ctx, q, func(a hook.Answer) {
 			d.inSale = a.InSale
@@ -150,9 +154,5 @@ func (d *daemonClient) sayInSale(s stdio, lang string) {
 	if !d.inSale {
 		return
 	}
-	if lang == "en" {
-		fmt.Fprintln(s.err, "a sale is running: nothing was asked now; this is what was known before it, with its age")
-		return
-	}
-	fmt.Fprintln(s.err, "正在交易：没有进行任何检查，以下是交易前已知的结果及其时间")
+	fmt.Fprintln(s.err, say.New("in-sale").In(lang))
 }

@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/agent/report"
 )
 
-// startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its environment.
+// startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its
+// environment.
 func startWithHTTP(t *testing.T) (env []string, client hook.Client, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,8 +54,8 @@ func tool(t *testing.T, program, pkg string) {
 	}
 }
 
-// Every client in clients gets a verdict from a daemon, and says so in time where there is none, where it hangs, and where it
-// hangs up.
+// Every client in clients gets a verdict from a daemon, and says so in time where there is none, where it hangs, and
+// where it hangs up.
 func TestClients(t *testing.T) {
 	for _, c := range []struct {
 		name, program, pkg string
@@ -74,6 +76,7 @@ func TestClients(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			tool(t, c.program, c.pkg)
 			program := c.build(t, t.TempDir())
 			env, client, stop := startWithHTTP(t)
@@ -108,10 +111,12 @@ func TestClients(t *testing.T) {
 			out, code := call(env, "96", "host", "000123")
 			lines := strings.Split(strings.TrimSpace(out), "\n")
 			var a hook.Answer
-			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil || a.Verdict.Retry != "later" {
+			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil ||
+				a.Verdict.Retry != "later" {
 				t.Errorf("exit %d, %v: %s", code, err, out)
 			}
-			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" || s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
+			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" ||
+				s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
 				t.Errorf("the daemon knows %+v, %v", s.Last, err)
 			}
 			if out, code := call(env, `9"6`, "host", "000123"); code == 0 && !strings.Contains(out, `"result"`) {
@@ -151,6 +156,35 @@ func TestClients(t *testing.T) {
 				l.Close()
 			}
 		})
+	}
+}
+
+// The doctor asks over HTTP as a client does, and says what is wrong with the token.
+func TestDoctorAsksOverHTTP(t *testing.T) {
+	env, _, stop := startWithHTTP(t)
+	defer stop()
+	at := func(i int) string { _, v, _ := strings.Cut(env[i], "="); return v }
+	d := doctor{lang: "en", state: &report.State{}, client: &clientFlags{timeout: new(time.Duration)}}
+	*d.client.timeout = answerWait
+	d.c.Hook.HTTP, d.c.Hook.TokenFile = at(1), at(2)
+	d.hookHTTP(t.Context())
+	if err := os.Chmod(at(2), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.hookHTTP(t.Context())
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("another-token-of-nobody"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(at(2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.c.Hook.TokenFile = other
+	d.hookHTTP(t.Context())
+	for i, want := range []health{isWell, ill, ill} {
+		if d.list[i].Health != want || want == ill && d.list[i].Do == "" {
+			t.Errorf("%d: %+v, want %s", i, d.list[i], want)
+		}
 	}
 }
 
@@ -194,7 +228,8 @@ func TestReadmeShowsWhatWorks(t *testing.T) {
 	t.Run("sh", func(t *testing.T) {
 		words := strings.Fields(examples["sh"])
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, append(words[1:], "--socket", client.Path))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"},
+			append(words[1:], "--socket", client.Path))
 		if code != exitOK && code != exitAbstain || !strings.Contains(out.String(), "96") {
 			t.Errorf("exit %d: %s%s", code, out.String(), talk.String())
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"posdx/agent/internal/bundle"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -42,7 +42,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 	}
 	if *mount != "" && len(words) == 1 && words[0] != "-" {
 		if err := onMount(words[0], *mount); err != nil {
-			fmt.Fprintf(s.err, "posdx bundle: %v\n", err)
+			s.fail("bundle", err)
 			return exitFailed
 		}
 	}
@@ -63,7 +63,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx bundle: %v\n", err)
+		s.fail("bundle", err)
 		return exitFailed
 	}
 	out := s.out
@@ -78,7 +78,7 @@ func runBundle(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprint(out, m.Text(*lang, len(b)))
 	}
 	if m.Scrubbed > 0 {
-		fmt.Fprintf(s.err, "posdx bundle: %d places looked like card numbers and were overwritten: this is a defect, please report it\n", m.Scrubbed)
+		s.fail("bundle", say.New("scrubbed", m.Scrubbed))
 	}
 	return exitOK
 }
@@ -90,7 +90,7 @@ func filesOf(config, lang string) bundle.Source {
 	if err != nil {
 		w.ConfigWhy = err
 		w.Scan = func(func(outbox.Record) bool) error {
-			return errors.New("without a configuration it is not known where")
+			return say.New("no-config-where")
 		}
 		return w
 	}
@@ -105,19 +105,19 @@ func onMount(file, mount string) error {
 	var top, above, here syscall.Stat_t
 	mount = filepath.Clean(mount)
 	if err := syscall.Stat(mount, &top); err != nil {
-		return fmt.Errorf("--require-mount %s: %w", mount, err)
+		return say.New("mount", mount, err)
 	}
 	if err := syscall.Stat(filepath.Join(mount, ".."), &above); err != nil {
-		return fmt.Errorf("--require-mount %s: %w", mount, err)
+		return say.New("mount", mount, err)
 	}
 	if top.Dev == above.Dev && top.Ino != above.Ino {
-		return fmt.Errorf("--require-mount %s: nothing is mounted there; put the medium in and mount it", mount)
+		return say.New("mount-nothing", mount)
 	}
 	if err := syscall.Stat(filepath.Dir(file), &here); err != nil {
-		return fmt.Errorf("%s: %w; the folder has to be there", filepath.Dir(file), err)
+		return say.New("mount-folder", filepath.Dir(file), err)
 	}
 	if here.Dev != top.Dev {
-		return fmt.Errorf("%s does not lie on %s", file, mount)
+		return say.New("mount-elsewhere", file, mount)
 	}
 	return nil
 }
@@ -184,12 +184,12 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		then, err = diagnosesIn(content)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx replay: %v\n", err)
+		s.fail("replay", err)
 		return exitFailed
 	}
 	fmt.Fprintf(s.err, "%s, %s, posdx %s, %s\n", m.Terminal, m.Made.Local().Format(localTime), m.Agent.Version, m.System)
 	for _, a := range m.Missing {
-		fmt.Fprintf(s.err, "not in it: %s: %s\n", a.Name, a.Why)
+		fmt.Fprintln(s.err, say.New("not-in-it", a.Name, a.Why).In(*lang))
 	}
 	k := inForce(*config)
 	list := replayAll(k, then, profileIn(k, content), *lang)
@@ -207,7 +207,7 @@ func runReplay(_ context.Context, s stdio, args []string) int {
 		json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(s.err, "there is no diagnosis in it")
+		fmt.Fprintln(s.err, say.New("no-diagnosis-in-it").In(*lang))
 		return exitAbstain
 	}
 	return code
@@ -246,14 +246,14 @@ func diagnosesIn(content map[string][]byte) ([]report.Diagnosis, error) {
 		}
 		var d report.Diagnosis
 		if err := report.Decode(line, &d); err != nil {
-			return nil, fmt.Errorf("diagnoses.jsonl: line %d: %w", i+1, err)
+			return nil, say.New("diagnoses-line", i+1, err)
 		}
 		take(d)
 	}
 	if body := content["state.json"]; len(body) > 0 {
 		var state report.State
 		if err := report.Decode(body, &state); err != nil {
-			return nil, fmt.Errorf("state.json: %w", err)
+			return nil, say.New("state-json", err)
 		}
 		if state.Last != nil {
 			take(*state.Last)
@@ -281,7 +281,7 @@ func replayAll(k *codes.Knowledge, then []report.Diagnosis, p codes.Profile, lan
 			Lang: lang, Version: version, Profile: p, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
 		})
 		list = append(list, replayed{
-			ID: d.ID, Time: d.Event.Time, Code: d.Event.Code, Same: sameVerdict(&d, &now), Say: compareReplay(&d, &now),
+			ID: d.ID, Time: d.Event.Time, Code: d.Event.Code, Same: sameVerdict(&d, &now), Say: compareReplay(&d, &now).In(lang),
 			Then: d.Causes[0].ID, Now: now.Causes[0].ID, Retry: now.Money.Retry, Explains: now,
 		})
 	}

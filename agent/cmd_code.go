@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/text"
 	"posdx/codes"
 )
@@ -44,9 +45,9 @@ func runCode(_ context.Context, s stdio, args []string) int {
 	lone := len(words) == 0 && *scheme == ""
 	switch {
 	case *lang != "zh" && *lang != "en":
-		fmt.Fprintf(s.err, "posdx code: no language %q: zh or en\n", *lang)
+		s.fail("code", say.New("no-language", *lang))
 	case *scheme != "" && !known:
-		fmt.Fprintf(s.err, "posdx code: no table %q: there are %s\n", *scheme, strings.Join(w.searched(""), " "))
+		s.fail("code", say.New("no-table", *scheme, strings.Join(w.searched(""), " ")))
 	case *coverage && *lint == "" && lone:
 		return w.coverage()
 	case *lint != "" && !*coverage && lone:
@@ -150,7 +151,8 @@ func (w codeWriter) code(scheme, code string) int {
 			continue
 		}
 		s, _ := w.k.Scheme(m.Scheme)
-		d.Meanings = append(d.Meanings, meaningJSON{m.Scheme, s.Title.In(w.lang), m.Code, m.Text.In(w.lang), m.Class, m.Domain, m.Retry,
+		d.Meanings = append(d.Meanings, meaningJSON{m.Scheme, s.Title.In(w.lang), m.Code, m.Text.In(w.lang), m.Class,
+			m.Domain, m.Retry,
 			m.Maps, list(m.SentBy), list(s.Writers), list(m.Sources), m.Disputed, m.Note})
 	}
 	d.Known = len(d.Meanings) > 0
@@ -217,7 +219,8 @@ func (w codeWriter) meaning(m meaningJSON) {
 	}
 	w.line(2, fmt.Sprintf(w.say("来源（%d）：%s", "sources (%d): %s"), len(m.Sources), strings.Join(m.Sources, " ")))
 	// Notes quote the sources; those without Chinese are left to readers of English.
-	if m.Note != "" && (w.lang == "en" || strings.ContainsFunc(m.Note, func(r rune) bool { return unicode.Is(unicode.Han, r) })) {
+	if m.Note != "" && (w.lang == "en" ||
+		strings.ContainsFunc(m.Note, func(r rune) bool { return unicode.Is(unicode.Han, r) })) {
 		w.line(2, w.say("备注：", "note: ")+m.Note)
 	}
 }
@@ -315,7 +318,8 @@ func (w codeWriter) verdict(v string) string {
 func (w codeWriter) coverage() int {
 	rows := []coverageJSON{}
 	for _, c := range w.k.Coverage {
-		rows = append(rows, coverageJSON{c.ID, c.What.In(w.lang), list(c.Seeds), list(c.Causes), list(c.Checks), list(c.Remedies), c.Hidden.In(w.lang)})
+		rows = append(rows, coverageJSON{c.ID, c.What.In(w.lang), list(c.Seeds), list(c.Causes), list(c.Checks),
+			list(c.Remedies), c.Hidden.In(w.lang)})
 	}
 	if w.json {
 		w.encode(rows)
@@ -343,7 +347,7 @@ func (w codeWriter) coverage() int {
 func (w codeWriter) lint(path string) int {
 	files, err := openData(path)
 	if err != nil {
-		fmt.Fprintf(w.s.err, "posdx code: %v\n", err)
+		w.s.fail("code", err)
 		return exitFailed
 	}
 	k, problems := codes.Parse(files)
@@ -379,7 +383,7 @@ func openData(path string) (fs.FS, error) {
 		return os.DirFS(path), nil
 	}
 	if info.Size() > codes.MaxPack {
-		return nil, fmt.Errorf("open %q: larger than a knowledge pack may be, %d bytes", path, codes.MaxPack)
+		return nil, say.New("pack-large", path, codes.MaxPack)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -387,7 +391,7 @@ func openData(path string) (fs.FS, error) {
 	}
 	files, err := codes.OpenPack(b)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %q: neither a folder nor a knowledge pack", path), err)
+		return nil, errors.Join(say.New("pack-none", path), err)
 	}
 	return files, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/say"
 )
 
 // defaultConfig is where a packaged terminal keeps its configuration.
@@ -23,7 +24,7 @@ func unwritten(path string) bool {
 }
 
 func runConfig(_ context.Context, s stdio, args []string) int {
-	f := flags(s, "config", "check [--strict] [--json] [FILE]",
+	f := flags(s, "config", "check [--strict] [--json] [--lang zh|en] [FILE]",
 		"Reads a configuration and the fragments beside it (conf.d/*.toml), builds everything of it without starting anything,\n"+
 			"and says everything that is wrong, with file, line and column.\n\n"+
 			"An error keeps the daemon from starting. A fault does not, but what the key is for will not work until it is seen\n"+
@@ -33,9 +34,13 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 		"posdx config check "+defaultConfig+"\nposdx config check --strict --json "+defaultConfig)
 	asJSON := f.Bool("json", false, "print JSON")
 	strict := f.Bool("strict", false, "warnings count as errors")
+	lang := f.String("lang", "", "`language` of what is said: zh en; default: the configuration's, else that of LANG")
 	words, code, ok := parse(s, f, args)
 	if !ok {
 		return code
+	}
+	if !isLang(s, "config", *lang) {
+		return exitUsage
 	}
 	if len(words) < 1 || words[0] != "check" || len(words) > 2 {
 		f.Usage()
@@ -45,6 +50,7 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 	if len(words) == 2 {
 		path = words[1]
 	}
+	*lang = s.langOf(path)
 	c, problems, err := readConfig(path)
 	against := problems.Of(conf.Error, conf.Fault)
 	if *strict {
@@ -58,21 +64,21 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 			Terminal string        `json:"terminal,omitempty"`
 			Problem  string        `json:"problem,omitempty"` // all that count, a line each
 			Problems conf.Problems `json:"problems"`
-		}{OK: good, File: path, Problems: append(conf.Problems{}, problems...)}
+		}{OK: good, File: path, Problems: problems.Told(*lang)}
 		if good {
 			out.Terminal = c.Estate + "/" + c.Terminal
 		} else {
-			out.Problem = against.Error()
+			out.Problem = against.In(*lang)
 		}
 		json.NewEncoder(s.out).Encode(out)
 	} else if good {
-		warned := ""
+		said := say.New("config-good", path, c.Terminal, c.Estate)
 		if n := len(problems); n > 0 {
-			warned = fmt.Sprintf(", %d warnings", n)
+			said = say.New("config-good-warned", path, c.Terminal, c.Estate, n)
 		}
-		fmt.Fprintf(s.out, "%s: good, terminal %s of estate %s%s\n", path, c.Terminal, c.Estate, warned)
+		fmt.Fprintln(s.out, said.In(*lang))
 	}
-	sayProblems(s, problems)
+	sayProblems(s, problems, *lang)
 	switch {
 	case err != nil:
 		return exitFailed
@@ -83,8 +89,8 @@ func runConfig(_ context.Context, s stdio, args []string) int {
 }
 
 // sayProblems tells what is wrong with a configuration, a line each.
-func sayProblems(s stdio, problems conf.Problems) {
+func sayProblems(s stdio, problems conf.Problems, lang string) {
 	for _, p := range problems {
-		fmt.Fprintf(s.err, "posdx: %s\n", strings.ReplaceAll(p.Error(), "\n", " "))
+		fmt.Fprintf(s.err, "posdx: %s\n", strings.ReplaceAll(p.In(lang), "\n", " "))
 	}
 }

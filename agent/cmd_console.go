@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"posdx/agent/internal/bundle"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/library"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/serial"
@@ -51,7 +51,7 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		conf = config0() // the daemon may run with it all the same; without it no number and no PIN is known
 		if *tty != "" && !unwritten(*client.config) {
-			fmt.Fprintf(s.err, "posdx console: %v\n", err)
+			s.fail("console", err)
 			return exitFailed // a line must not be open because its lock could not be read
 		}
 	}
@@ -74,12 +74,12 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 	}
 	if *tty != "" {
 		c.Log = slog.New(slog.NewTextHandler(s.err, nil))
-		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { fmt.Fprintf(s.err, "posdx console: %v\n", err) })
+		err = serveLine(ctx, c, serial.Config{Path: *tty, Baud: *baud}, func(err error) { s.fail("console", err) })
 	} else {
 		err = serveHere(ctx, c, s)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx console: %v\n", err)
+		s.fail("console", err)
 		return exitFailed
 	}
 	return exitOK
@@ -88,7 +88,8 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 // consoleOf is a console as the configuration wants it, without what it speaks to.
 func consoleOf(c config, lang string) *console.Console {
 	return &console.Console{
-		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang, GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
+		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang,
+		GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
 		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),
 		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},
 	}
@@ -97,7 +98,8 @@ func consoleOf(c config, lang string) *console.Console {
 // inForce is the knowledge that a daemon of this configuration would use now.
 func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 
-// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
+// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's
+// own.
 func knowledge(config string) func() *codes.Knowledge {
 	if c, _, err := readConfig(config); err == nil {
 		if lib, err := library.New(c.StateDir, c.Knowledge.Keys, slog.New(slog.DiscardHandler)); err == nil {
@@ -110,8 +112,8 @@ func knowledge(config string) func() *codes.Knowledge {
 	return codes.Builtin
 }
 
-// serveLine serves a serial line until ctx ends. A line that is in use or unplugged is tried again for ever; say is told
-// when its trouble changes.
+// serveLine serves a serial line until ctx ends. A line that is in use or unplugged is tried again for ever; say is
+// told when its trouble changes.
 func serveLine(ctx context.Context, c *console.Console, line serial.Config, say func(error)) error {
 	c.Stay = true
 	said := ""
@@ -145,14 +147,14 @@ func serveLine(ctx context.Context, c *console.Console, line serial.Config, say 
 func serveHere(ctx context.Context, c *console.Console, s stdio) error {
 	in, ok := s.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errors.New("standard input is no terminal; posdx status and posdx check suit scripts")
+		return say.New("need-terminal")
 	}
 	if t := os.Getenv("TERM"); t == "dumb" {
 		c.Plain = true
 	}
 	old, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
-		return fmt.Errorf("set up terminal: %w", err)
+		return say.New("set-up-terminal", err)
 	}
 	defer term.Restore(int(in.Fd()), old)
 	err = c.Run(ctx, struct {

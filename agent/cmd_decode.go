@@ -29,13 +29,13 @@ func runDecode(_ context.Context, s stdio, args []string) int {
 	k := inForce(*config)
 	h, err := diagnose.DecodeHandoff(strings.Join(words, " "), time.Now(), k)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx decode: %v\n", err)
+		s.fail("decode", err)
 		return exitFailed
 	}
 	if *asJSON {
 		b, err := json.MarshalIndent(h, "", " ")
 		if err != nil {
-			fmt.Fprintf(s.err, "posdx decode: %v\n", err)
+			s.fail("decode", err)
 			return exitFailed
 		}
 		fmt.Fprintln(s.out, string(b))

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -46,7 +46,7 @@ func runDiagnose(ctx context.Context, s stdio, args []string) int {
 	o.Profile, known = k.Profile(*profile)
 	switch {
 	case !known:
-		fmt.Fprintf(s.err, "posdx diagnose: no profile %q; there are %s\n", *profile, profilesOf(k))
+		s.fail("diagnose", say.New("no-profile-here", *profile, profilesOf(k)))
 	case len(words) > 0 || *asJSON && *explain:
 		f.Usage()
 	case *replay != "":
@@ -67,7 +67,7 @@ type recording struct {
 func replayFile(s stdio, k *codes.Knowledge, name string, o diagnose.Options, asJSON, explain bool) int {
 	r, err := readRecording(s, name)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+		s.fail("diagnose", err)
 		return exitFailed
 	}
 	recorded := r.Agent.Knowledge != "" && len(r.Causes) > 0
@@ -80,7 +80,7 @@ func replayFile(s stdio, k *codes.Knowledge, name string, o diagnose.Options, as
 		fmt.Fprint(s.out, "\n", diagnose.Ledger(*r.Event, *r.Evidence, k, o))
 	}
 	if recorded {
-		fmt.Fprintln(s.err, compareReplay(&r.Diagnosis, &d))
+		fmt.Fprintln(s.err, compareReplay(&r.Diagnosis, &d).In(o.Lang))
 	}
 	return code
 }
@@ -100,21 +100,21 @@ func readRecording(s stdio, name string) (recording, error) {
 	b, err := io.ReadAll(io.LimitReader(in, maxReplay+1))
 	switch {
 	case err != nil:
-		return r, fmt.Errorf("read %s: %w", name, err)
+		return r, say.New("read", name, err)
 	case len(b) > maxReplay:
-		return r, fmt.Errorf("read %s: more than %d bytes", name, maxReplay)
+		return r, say.New("read-large", name, maxReplay)
 	}
 	if err := report.Decode(b, &r); err != nil {
-		return r, fmt.Errorf("read %s: %w", name, err)
+		return r, say.New("read", name, err)
 	}
 	switch {
 	case r.Event == nil || r.Event.Code == "":
-		return r, fmt.Errorf("read %s: %w", name, errors.New("no event with a code in it; want {\"event\":…, \"evidence\":[…]}"))
+		return r, say.New("read", name, say.New("read-no-event"))
 	case r.Evidence == nil:
 		r.Evidence = &[]report.Evidence{}
 	}
 	if problem := source.CodeProblem(r.Event.Code); problem != "" {
-		return r, fmt.Errorf("read %s: event.code: %s", name, problem)
+		return r, say.New("event-code", name, say.Heard(problem))
 	}
 	return r, nil
 }
@@ -125,18 +125,18 @@ func sameVerdict(then, now *report.Diagnosis) bool {
 }
 
 // compareReplay says whether a recorded verdict still stands, and if not, what has changed.
-func compareReplay(then, now *report.Diagnosis) string {
+func compareReplay(then, now *report.Diagnosis) say.Message {
 	same := sameVerdict(then, now)
 	if then.Agent.Knowledge == now.Agent.Knowledge {
 		if same {
-			return "the same verdict by the same knowledge"
+			return say.New("same-same")
 		}
-		return fmt.Sprintf("another verdict by the same knowledge: it was %s, by program %s; this is %s", then.Causes[0].ID, then.Agent.Version, now.Agent.Version)
+		return say.New("same-other", then.Causes[0].ID, then.Agent.Version, now.Agent.Version)
 	}
 	if same {
-		return fmt.Sprintf("the same verdict, though the knowledge has changed from %s", then.Agent.Knowledge)
+		return say.New("other-same", then.Agent.Knowledge)
 	}
-	return fmt.Sprintf("another verdict: it was %s, retry %s; the knowledge has changed from %s to %s",
+	return say.New("other-other",
 		then.Causes[0].ID, then.Money.Retry, then.Agent.Knowledge, now.Agent.Knowledge)
 }
 
@@ -147,7 +147,7 @@ func printDiagnosis(s stdio, d *report.Diagnosis, o diagnose.Options, asJSON boo
 		e.SetEscapeHTML(false)
 		e.SetIndent("", " ")
 		if err := e.Encode(d); err != nil {
-			fmt.Fprintf(s.err, "posdx diagnose: %v\n", err)
+			s.fail("diagnose", err)
 			return exitFailed
 		}
 	} else {

@@ -15,7 +15,7 @@ import (
 func replay(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = runDiagnose(context.Background(), stdio{strings.NewReader(in), &o, &e}, args)
+	code = runDiagnose(context.Background(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, args)
 	return code, o.String(), e.String()
 }
 
@@ -33,14 +33,14 @@ func TestReplay(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	for in, want := range map[string]string{
-		"": "empty", "{}": "no event", `{"event":{"code":""}}`: "no event", "[1]": "want an object, found array", "\x00\xff": "not JSON",
+		"": "empty", "{}": "no event", `{"event":{"code":""}}`: "no event", "[1]": "want an object, found a list", "\x00\xff": "not JSON",
 		`{"event":{"code":"96","code":"00"}}`:                    `"code": stands in one object twice`,
 		`{"event":{"code":"96"},"event":{"code":"00"}}`:          `"event": stands in one object twice`,
 		`{"event":{"code":"\ud83d"}}`:                            "surrogate",
 		`{"event":{"code":"` + "\uFFFD" + `"}}`:                  "could not be read",
 		`{"event":{"code":"4761739001010010"}}`:                  "looks like a card number",
-		`{"event":{"code":96}}`:                                  `"event.code": want text in quotes, found number`,
-		`{"event":{"code":"96"},"evidence":{"check":"net.tcp"}}`: `"evidence": want a list, found object`,
+		`{"event":{"code":96}}`:                                  `"event.code": want text in quotes, found a number`,
+		`{"event":{"code":"96"},"evidence":{"check":"net.tcp"}}`: `"evidence": want a list, found an object`,
 		`{"event":{"code":"96","txn":{"sent":"yes"}}}`:           "want true or false, found string",
 		`{"event":{"code":"96","time":"noon"},"evidence":[]}`:    "2026-11-21T12:00:00Z",
 	} {
@@ -63,7 +63,7 @@ func TestReplayRecorded(t *testing.T) {
 	file := filepath.Join("diagnose", "testdata", "cases", "wan-mtu.json")
 	_, first, _ := replay(t, "", "--replay", file, "--json")
 	code, again, talk := replay(t, first, "--replay", "-", "--json")
-	if code != exitOK || again != first || !strings.Contains(talk, "the same verdict by the same knowledge") {
+	if code != exitOK || again != first || !strings.Contains(talk, "知识相同，结论相同") {
 		t.Errorf("exit %d, %q, equal %v", code, talk, again == first)
 	}
 	var d report.Diagnosis
@@ -72,7 +72,7 @@ func TestReplayRecorded(t *testing.T) {
 	}
 	d.Agent.Knowledge, d.Causes[0].ID = "sha256:0", "host.tls"
 	b, _ := json.Marshal(d)
-	if _, _, talk := replay(t, string(b), "--replay", "-"); !strings.Contains(talk, "another verdict") || !strings.Contains(talk, "sha256:0") {
+	if _, _, talk := replay(t, string(b), "--replay", "-", "--lang", "en"); !strings.Contains(talk, "another verdict") || !strings.Contains(talk, "sha256:0") {
 		t.Errorf("%q", talk)
 	}
 	old := filepath.Join(t.TempDir(), "big.json")
@@ -92,10 +92,11 @@ func TestDecode(t *testing.T) {
 	}
 	decode := func(args ...string) (int, string, string) {
 		var o, e bytes.Buffer
-		code := runDecode(context.Background(), stdio{nil, &o, &e}, args)
+		code := runDecode(context.Background(), stdio{in: nil, out: &o, err: &e, speak: "en"}, args)
 		return code, o.String(), e.String()
 	}
-	if code, out, _ := decode("--lang", "en", strings.ToLower(d.Handoff)); code != exitOK || !strings.Contains(out, "wan.mtu") || !strings.Contains(out, "newpos:E6") {
+	if code, out, _ := decode("--lang", "en", strings.ToLower(d.Handoff)); code != exitOK ||
+		!strings.Contains(out, "wan.mtu") || !strings.Contains(out, "newpos:E6") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if code, out, _ := decode("--json", d.Handoff); code != exitOK || !strings.Contains(out, `"wan.mtu"`) {

@@ -33,14 +33,14 @@ const (
 
 // A finding is one line of posdx doctor.
 type finding struct {
-	Part   string `json:"part"` // program configuration state rights daemon start ports hook broker clock sales
+	Part   string `json:"part"` // program configuration state rights daemon start ports hook http broker clock sales
 	Health health `json:"status"`
 	Say    string `json:"say"`
 	Do     string `json:"do,omitempty"`
 }
 
-// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know it
-// asks the daemon.
+// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know
+// it asks the daemon.
 type doctor struct {
 	lang   string
 	list   []finding
@@ -106,6 +106,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.boot()
 	d.ports()
 	d.hookDoor()
+	d.hookHTTP(ctx)
 	d.broker()
 	d.clock()
 	d.sales()
@@ -259,6 +260,21 @@ func (d *doctor) hookDoor() {
 	}
 }
 
+// hookHTTP asks over HTTP as a payment application would, where that is configured and a daemon runs.
+func (d *doctor) hookHTTP(ctx context.Context) {
+	h := d.c.Hook
+	if h.HTTP == "" || d.state == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(ctx, *d.client.timeout)
+	defer stop()
+	if _, err := hook.AskHTTP(ctx, h.HTTP, h.TokenFile); err != nil {
+		d.add("http", ill, fmt.Sprintf("%s: %v", h.HTTP, err), d.say("看守护进程的日志；令牌文件须让 posdx 用户可读、其他人不可读", "see the daemon's log; the user posdx must be able to read the token file, and not everybody"))
+		return
+	}
+	d.add("http", isWell, h.HTTP, "")
+}
+
 func (d *doctor) broker() {
 	if len(d.c.Broker.URL) == 0 {
 		d.add("broker", unsure, d.say("没有配置管理平台：诊断只留在本机", "no fleet is configured: diagnoses stay on this terminal"), "broker.url")
@@ -290,7 +306,8 @@ func (d *doctor) clock() {
 	d.add("clock", isWell, text, "")
 }
 
-// sales tells whether codes come in at all: an installation that hears nothing looks healthy otherwise.
+// sales checks that response codes arrive at all. Without this check an installation that receives none would look
+// healthy.
 func (d *doctor) sales() {
 	switch {
 	case d.state == nil:

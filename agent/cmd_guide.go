@@ -13,6 +13,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -59,7 +60,7 @@ func runGuide(ctx context.Context, s stdio, args []string) int {
 	}
 	for _, a := range answers {
 		if err == nil && !w.guide.Say(a, time.Now()) {
-			fmt.Fprintf(s.err, "posdx guide: no question has the answer %q; --json lists them\n", a)
+			s.fail("guide", say.New("no-answer-named", a))
 			return exitUsage
 		}
 	}
@@ -135,7 +136,8 @@ func (w *guideWork) begin(ctx context.Context) error {
 	return nil
 }
 
-// talk asks until the guide is over, the person leaves or the answers end. Questions go to stderr: stdout has the verdict.
+// talk asks until the guide is over, the person leaves or the answers end. Questions go to stderr: stdout has the
+// verdict.
 func (w *guideWork) talk(ctx context.Context) error {
 	lines := readLines(ctx, w.s.in)
 	for ask := true; w.guide.Step != nil; {
@@ -230,7 +232,7 @@ func (w *guideWork) printPlan() int {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
 	if err := e.Encode(out); err != nil {
-		fmt.Fprintf(w.s.err, "posdx guide: %v\n", err)
+		w.s.fail("guide", err)
 		return exitFailed
 	}
 	if out.Diagnosis.Abstained {

@@ -17,7 +17,7 @@ const guidedCase = "diagnose/testdata/cases/cannot-tell-bundle.json"
 func guide(t *testing.T, in string, args ...string) (code int, out, talk string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), stdio{strings.NewReader(in), &o, &e}, append([]string{"guide"}, args...))
+	code = run(t.Context(), stdio{in: strings.NewReader(in), out: &o, err: &e, speak: "en"}, append([]string{"guide"}, args...))
 	return code, o.String(), e.String()
 }
 
@@ -91,7 +91,8 @@ func TestGuideUsage(t *testing.T) {
 		{"--replay " + guidedCase + " --answer link.ok", exitUsage, "link.ok"},
 		{"--replay " + filepath.Join(t.TempDir(), "none"), exitFailed, "no such file"},
 	} {
-		if code, out, talk := guide(t, "", strings.Fields(c.args)...); code != c.exit || out != "" || !strings.Contains(talk, c.has) {
+		if code, out, talk := guide(t, "", strings.Fields(c.args)...); code != c.exit || out != "" ||
+			!strings.Contains(talk, c.has) {
 			t.Errorf("guide %s: exit %d, stdout %q, stderr %q; want %d and %q", c.args, code, out, talk, c.exit, c.has)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/console"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -44,12 +45,12 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	if *timeout <= 0 {
-		fmt.Fprintf(s.err, "posdx history: --timeout %v: want more than nothing, such as 10s\n", *timeout)
+		s.fail("history", say.New("timeout", *timeout))
 		return exitUsage
 	}
 	from, err := sinceWhen(*since, time.Now())
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: --since: %v\n", err)
+		s.fail("history", say.New("since", err))
 		return exitUsage
 	}
 	c, _, err := readConfig(*config)
@@ -61,28 +62,29 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		list, err = readInTime(ctx, pastDir(c), *timeout, readHistory)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", bundle.Why(err))
+		s.fail("history", bundle.Why(err))
 		if errors.Is(err, context.DeadlineExceeded) {
 			return exitTimeout
 		}
 		return exitFailed
 	}
 	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {
-		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 && !strings.HasSuffix(d.ID, words[0])
+		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 &&
+			!strings.HasSuffix(d.ID, words[0])
 	})
 	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
 	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
-		fmt.Fprintf(s.err, "posdx history: %v\n", err)
+		s.fail("history", err)
 		return exitFailed
 	}
 	switch {
 	case len(list) == 0:
-		fmt.Fprintln(s.err, codes.Text{ZH: "没有符合条件的诊断记录", EN: "no diagnosis is kept that fits"}.In(*lang))
+		fmt.Fprintln(s.err, say.New("no-history").In(*lang))
 		return exitAbstain
 	case len(words) == 0:
 		return h.table(list)
 	case len(list) > 1:
-		fmt.Fprintf(s.err, "posdx history: %d diagnoses end in %q: give more of the id\n", len(list), words[0])
+		s.fail("history", say.New("id-of-several", len(list), words[0]))
 		return exitUsage
 	}
 	return h.one(list[0])
@@ -107,7 +109,7 @@ func sinceWhen(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; want 24h, 2026-11-28 or \"2026-11-28 10:00\"", s)
+	return time.Time{}, say.New("no-time", s)
 }
 
 // readHistory returns the newest revision of every diagnosis that is kept, newest first.
@@ -133,7 +135,8 @@ func readHistory(dir string) ([]report.Diagnosis, error) {
 }
 
 // readInTime reads the history, and gives up where the flash hangs: nobody can end a read that the kernel does not.
-func readInTime(ctx context.Context, dir string, limit time.Duration, from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
+func readInTime(ctx context.Context, dir string, limit time.Duration,
+	from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	type read struct {
@@ -166,7 +169,8 @@ type historyWriter struct {
 // explain explains a diagnosis of then with what is known now.
 func (h historyWriter) explain(d report.Diagnosis) report.Diagnosis {
 	return diagnose.Explain(d.Event, d.Evidence, h.know, diagnose.Options{
-		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
+		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats,
+		TookMS: d.TookMS,
 	})
 }
 
@@ -206,7 +210,8 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 		if line.Abstained {
 			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
 		}
-		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID, shown(d.Event.Code), cause, line.Retry, repeats, changed)
+		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID,
+			shown(d.Event.Code), cause, line.Retry, repeats, changed)
 	}
 	return exit
 }
@@ -226,7 +231,7 @@ func (h historyWriter) one(d report.Diagnosis) int {
 	then := d
 	if h.again {
 		d = h.explain(d)
-		fmt.Fprintln(h.s.err, compareReplay(&then, &d))
+		fmt.Fprintln(h.s.err, compareReplay(&then, &d).In(h.lang))
 	}
 	if !h.again && !h.json {
 		d = console.InLanguage(d, h.know, cmp.Or(h.profile.Name, h.profile.Base), h.lang)

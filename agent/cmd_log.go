@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/paylog"
 	"posdx/agent/report"
 )
@@ -46,7 +47,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	fail := func(err error) int {
-		fmt.Fprintf(s.err, "posdx log %s: %v\n", words[0], err)
+		s.fail("log "+words[0], err)
 		return exitFailed
 	}
 	file, err := os.Open(words[1])
@@ -93,7 +94,7 @@ func runLog(_ context.Context, s stdio, args []string) int {
 			Caught []paylog.Hit `json:"caught"`
 		}{trial, hits})
 	} else {
-		fmt.Fprintf(s.err, "%d of %d records caught, %d refused; %d lines are not in their encoding, %d were too long\n", caught, trial.Records, trial.Refused, trial.Wrong, trial.Cut)
+		fmt.Fprintln(s.err, say.New("log-counts", caught, trial.Records, trial.Refused, trial.Wrong, trial.Cut).In(s.lang()))
 	}
 	if caught == 0 {
 		return exitAbstain
@@ -104,7 +105,8 @@ func runLog(_ context.Context, s stdio, args []string) int {
 // hitLine is one caught record in words.
 func hitLine(h paylog.Hit) string {
 	list := []string{fmt.Sprintf("line %d", h.Line), fmt.Sprintf("pattern %d", h.Pattern)}
-	for _, m := range []struct{ name, value string }{{"code", h.Code}, {"origin", h.Origin}, {"scheme", h.Scheme}, {"phase", h.Phase}, {"result", h.Result},
+	for _, m := range []struct{ name, value string }{{"code", h.Code}, {"origin", h.Origin}, {"scheme", h.Scheme},
+		{"phase", h.Phase}, {"result", h.Result},
 		{"mti", h.MTI}, {"stan", h.STAN}, {"time", h.Time}} {
 		if m.value != "" {
 			list = append(list, m.name+"="+m.value)
@@ -123,7 +125,7 @@ func logOf(path string, patterns []string, encoding, begin, config string) (payl
 		if begin != "" {
 			re, err := regexp.Compile(begin)
 			if err != nil {
-				return file, fmt.Errorf("--begin: %w", err)
+				return file, say.New("begin", err)
 			}
 			file.Begin = re
 		}
@@ -138,7 +140,7 @@ func logOf(path string, patterns []string, encoding, begin, config string) (payl
 	}
 	c, _, err := readConfig(config)
 	if err != nil {
-		return paylog.LogFile{}, fmt.Errorf("%w; or give --pattern", err)
+		return paylog.LogFile{}, say.New("or-pattern", err)
 	}
 	logs, wrong := follow(c, slog.New(slog.DiscardHandler))
 	if err := errors.Join(wrong...); err != nil {
@@ -156,7 +158,7 @@ func logOf(path string, patterns []string, encoding, begin, config string) (payl
 		}
 	}
 	if len(file.Patterns) == 0 {
-		return file, fmt.Errorf("no [[log]] of %s is of %s; give --pattern", config, full)
+		return file, say.New("no-log-of", config, full)
 	}
 	return file, nil
 }
@@ -169,7 +171,7 @@ func printSuggestions(s stdio, path string, list []paylog.Suggestion, asJSON boo
 		json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(s.err, "posdx log suggest: nothing in the log looks like a response code; try another day's, or write a pattern by hand and see it with posdx log try")
+		s.fail("log suggest", say.New("nothing-like-code"))
 		return exitAbstain
 	}
 	if full, err := filepath.Abs(path); err == nil {
@@ -179,7 +181,8 @@ func printSuggestions(s stdio, path string, list []paylog.Suggestion, asJSON boo
 		if asJSON {
 			break
 		}
-		codes := slices.SortedFunc(maps.Keys(x.Codes), func(a, b string) int { return cmp.Or(x.Codes[b]-x.Codes[a], strings.Compare(a, b)) })
+		codes := slices.SortedFunc(maps.Keys(x.Codes),
+			func(a, b string) int { return cmp.Or(x.Codes[b]-x.Codes[a], strings.Compare(a, b)) })
 		for i, c := range codes {
 			codes[i] = fmt.Sprintf("%s ×%d", c, x.Codes[c])
 		}

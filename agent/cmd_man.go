@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"posdx/agent/internal/say"
 )
 
 // shells are those that completion is made for.
@@ -35,7 +37,7 @@ func runCompletion(_ context.Context, s stdio, args []string) int {
 	case "fish":
 		fishCompletion(s.out)
 	default:
-		fmt.Fprintf(s.err, "posdx completion: no shell %.20q; there are %s\n", words[0], strings.Join(shells, " "))
+		s.fail("completion", say.New("no-shell", words[0], strings.Join(shells, " ")))
 		return exitUsage
 	}
 	return exitOK
@@ -166,7 +168,7 @@ func runMan(_ context.Context, s stdio, args []string) int {
 	}
 	if *dir != "" {
 		if err := writePages(*dir); err != nil {
-			fmt.Fprintf(s.err, "posdx man: %v\n", err)
+			s.fail("man", err)
 			return exitFailed
 		}
 		return exitOK
@@ -181,7 +183,7 @@ func runMan(_ context.Context, s stdio, args []string) int {
 			return exitOK
 		}
 	}
-	fmt.Fprintf(s.err, "posdx man: no command %.40q; posdx help lists them\n", words[0])
+	s.fail("man", say.New("no-command", words[0]))
 	return exitUsage
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
@@ -52,7 +51,7 @@ func runRelay(ctx context.Context, s stdio, args []string) int {
 		c.Group, err = groupID(*group)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx relay: %v\n", err)
+		s.fail("relay", err)
 		return exitUsage
 	}
 	gate := &report.Gate{}
@@ -66,7 +65,7 @@ func runRelay(ctx context.Context, s stdio, args []string) int {
 	}
 	n, err := relay.Run(ctx, c)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx relay: %v\n", err)
+		s.fail("relay", err)
 		return exitFailed
 	}
 	c.Log.Info("relay ends", "from_device", n.Passed[0], "from_application", n.Passed[1], "dropped", n.Dropped[0]+n.Dropped[1], "unheard", n.Untold[0]+n.Untold[1])

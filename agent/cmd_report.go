@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"posdx/agent/diagnose"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 )
@@ -26,11 +27,11 @@ func (p pairs) Set(s string) error {
 	n, err := strconv.ParseInt(v, 10, 64)
 	switch {
 	case !ok || name == "":
-		p[""] = "want name=value, such as stan=000123"
+		p[""] = say.New("txn-form")
 	case v == "true" || v == "false":
 		p[name] = v == "true"
 	case (name == "connect_ms" || name == "response_ms") && err != nil:
-		p[""] = name + ": want whole milliseconds"
+		p[""] = say.New("txn-ms", name)
 	case strings.HasSuffix(name, "_ms") && err == nil:
 		p[name] = n
 	default:
@@ -44,7 +45,7 @@ func isLang(s stdio, command, lang string) bool {
 	if lang == "" || lang == "zh" || lang == "en" {
 		return true
 	}
-	fmt.Fprintf(s.err, "posdx %s: no language %q; there are zh and en\n", command, lang)
+	s.fail(command, say.New("no-language", lang))
 	return false
 }
 
@@ -77,7 +78,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	if why, bad := q.Txn[""]; bad {
-		fmt.Fprintf(s.err, "posdx report: --txn: %v\n", why)
+		s.fail("report", say.New("txn", why))
 		return exitUsage
 	}
 	if !client.valid(s) {
@@ -91,7 +92,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		}
 	}
 	for _, w := range wrong {
-		fmt.Fprintf(s.err, "posdx report: --%s\n", strings.Replace(w, "txn.", "txn ", 1))
+		s.fail("report", wrongValue(strings.Replace(w, "txn.", "txn ", 1)))
 	}
 	if len(wrong) > 0 {
 		return exitUsage
@@ -102,7 +103,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 		err = d.within(ctx, d.wait, func(ctx context.Context) error {
 			return d.Do(ctx, q, func(a hook.Answer) {
 				for _, w := range a.Warnings {
-					fmt.Fprintf(s.err, "posdx report: left out %s\n", w)
+					s.fail("report", say.New("left-out", w))
 				}
 				if *asJSON {
 					json.NewEncoder(s.out).Encode(a)
@@ -119,7 +120,7 @@ func runReport(ctx context.Context, s stdio, args []string) int {
 			fmt.Fprintf(s.out, "%s %s\n", last.Result, last.ID)
 		}
 		if last.Why != "" {
-			fmt.Fprintf(s.err, "posdx report: %s\n", last.Why)
+			s.fail("report", say.Heard(last.Why))
 		}
 		return exitOK
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	conf "posdx/agent/internal/config"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 	"posdx/drivers/modem"
@@ -15,8 +16,8 @@ import (
 // exitRefused says that posdx reset did nothing, for the sake of a sale or of the configuration.
 const exitRefused = 7
 
-// resetCommand restarts a modem with all its functions (3GPP TS 27.007 section 8.2). It is the only command of the whole
-// program that changes a device, and it is sent from here alone.
+// resetCommand restarts a modem with all its functions (3GPP TS 27.007 section 8.2). It is the only command of the
+// whole program that changes a device, and it is sent from here alone.
 const resetCommand = "AT+CFUN=1,1"
 
 func runReset(ctx context.Context, s stdio, args []string) int {
@@ -33,14 +34,14 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		f.Usage()
 		return exitUsage
 	}
-	say := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*client.lang) }
+	either := func(zh, en string) string { return codes.Text{ZH: zh, EN: en}.In(*client.lang) }
 	refuse := func(why string) int {
-		fmt.Fprintf(s.err, "posdx reset: %s%s\n", say("不复位：", "refused: "), why)
+		fmt.Fprintf(s.err, "posdx reset: %s%s\n", either("不复位：", "refused: "), why)
 		return exitRefused
 	}
 	c, _, err := readConfig(*client.config)
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
+		s.fail("reset", err)
 		return exitFailed
 	}
 	var m *conf.Port
@@ -50,11 +51,11 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		}
 	}
 	if m == nil || m.Port == "" {
-		fmt.Fprintf(s.err, "posdx reset: %s has no modem %q with a port\n", *client.config, words[0])
+		s.fail("reset", say.New("no-modem", *client.config, words[0]))
 		return exitUsage
 	}
 	if !m.MayReset {
-		return refuse(say("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
+		return refuse(either("配置不允许（may_reset = false）", "the configuration does not allow it (may_reset = false)"))
 	}
 	var st report.State
 	d, err := client.daemon()
@@ -62,7 +63,7 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		st, err = d.State(ctx)
 	}
 	if err != nil {
-		return refuse(say("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + err.Error())
+		return refuse(either("守护进程没有回答，不知道有没有交易：", "the daemon does not answer, so nobody knows of sales: ") + say.Error(err, *client.lang))
 	}
 	if why := interlock(st, *client.lang); why != "" {
 		return refuse(why)
@@ -80,9 +81,9 @@ func runReset(ctx context.Context, s stdio, args []string) int {
 		_, err = modem.New(p).Command(ctx, resetCommand, "")
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx reset: %v\n", err)
+		s.fail("reset", err)
 		return exitFailed
 	}
-	fmt.Fprintln(s.out, say("已重新启动，约一分钟后重新注册网络", "restarts; it registers again in about a minute"))
+	fmt.Fprintln(s.out, either("已重新启动，约一分钟后重新注册网络", "restarts; it registers again in about a minute"))
 	return exitOK
 }

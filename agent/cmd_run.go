@@ -44,7 +44,7 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	}
 	c, problems, err := readConfig(*path)
 	if err != nil {
-		sayProblems(s, problems.Of(conf.Error))
+		sayProblems(s, problems.Of(conf.Error), s.langOf(*path))
 		return exitConfig
 	}
 	level := slog.LevelInfo
@@ -61,7 +61,7 @@ func runDaemon(ctx context.Context, s stdio, args []string) int {
 	err = c.life.Live(ctx, log, func() error {
 		tasks, closing, err := build(c, log, gate)
 		if err != nil {
-			fmt.Fprintf(s.err, "posdx: %v\n", err)
+			s.fail("", err)
 			code = exitConfig
 			return nil
 		}

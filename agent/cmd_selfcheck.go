@@ -8,6 +8,7 @@ import (
 
 	"posdx/agent/diagnose"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/codes"
@@ -36,7 +37,7 @@ func runSelfcheck(ctx context.Context, s stdio, args []string) int {
 		err = couldRun(c)
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx selfcheck: %v\n", err)
+		s.fail("selfcheck", err)
 		return exitFailed
 	}
 	fmt.Fprintf(s.out, "posdx %s: well, terminal %s of estate %s\n", version, c.Terminal, c.Estate)
@@ -52,9 +53,10 @@ func couldRun(c config) error {
 	if err := outbox.Readable(filepath.Join(c.StateDir, "outbox")); err != nil {
 		return err
 	}
-	d := diagnose.Explain(report.Event{Code: "96", Scheme: "unionpay", Origin: report.OriginHost}, nil, k, diagnose.Options{Lang: c.Language})
+	d := diagnose.Explain(report.Event{Code: "96", Scheme: "unionpay", Origin: report.OriginHost}, nil, k,
+		diagnose.Options{Lang: c.Language})
 	if len(d.Causes) == 0 {
-		return fmt.Errorf("explain a code: no cause comes of it")
+		return say.New("explain-nothing")
 	}
 	return nil
 }
@@ -71,7 +73,7 @@ func untilWell(ctx context.Context, c config) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not well in time: %w", err)
+			return say.New("not-well", err)
 		case <-time.After(wellPause):
 		}
 	}
@@ -85,13 +87,13 @@ func well(ctx context.Context, c config) error {
 		return err
 	}
 	if st.Agent.Version != version {
-		return fmt.Errorf("posdx %s runs, not %s", st.Agent.Version, version)
+		return say.New("other-version", st.Agent.Version, version)
 	}
 	dir := filepath.Join(c.StateDir, "outbox")
 	if held, err := outbox.Held(dir); err != nil {
 		return err
 	} else if !held {
-		return fmt.Errorf("the daemon keeps its outbox in memory only: %s cannot be used", dir)
+		return say.New("outbox-in-memory", dir)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/console"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -53,7 +54,8 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintln(s.out)
 		k := inForce(*client.config)
 		last := console.InLanguage(*st.Last, k, st.Profile, lang)
-		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth), console.Verdict(&last, k, lang, renderWidth)...) {
+		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth),
+			console.Verdict(&last, k, lang, renderWidth)...) {
 			fmt.Fprintln(s.out, line)
 		}
 	}
@@ -84,7 +86,7 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 		list, err = d.Check(ctx, names)
 	}
 	if client.alone(err) {
-		fmt.Fprintf(s.err, "no daemon answers at %s; checking from here\n", d.Path)
+		fmt.Fprintln(s.err, say.New("checking-from-here", d.Path).In(s.lang()))
 		list, err = checkHere(ctx, *client.config, names)
 	}
 	if err != nil {
@@ -94,8 +96,8 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	return printChecks(s, list, *asJSON, *client.lang, d.inSale)
 }
 
-// printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each answer
-// is.
+// printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each
+// answer is.
 func printChecks(s stdio, list []report.Evidence, asJSON bool, lang string, ages bool) int {
 	switch {
 	case asJSON:

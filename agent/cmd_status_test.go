@@ -18,7 +18,8 @@ func TestWorst(t *testing.T) {
 		return report.Evidence{Status: s, Facts: f}
 	}
 	good, bad := ev(report.OK, ""), ev(report.Bad, "")
-	inUse, unfitted, skipped := ev(report.CannotTell, report.ReasonInUse), ev(report.CannotTell, report.ReasonAbsent), ev(report.NotRun, report.ReasonInSale)
+	inUse, unfitted, skipped := ev(report.CannotTell, report.ReasonInUse), ev(report.CannotTell, report.ReasonAbsent),
+		ev(report.NotRun, report.ReasonInSale)
 	for _, c := range []struct {
 		name string
 		list []report.Evidence
@@ -59,7 +60,7 @@ func TestCommandsWithoutDaemon(t *testing.T) {
 		{"console", exitFailed, "no terminal"},
 	} {
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{strings.NewReader(""), &out, &talk}, strings.Fields(c.args))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, strings.Fields(c.args))
 		if code != c.exit || !strings.Contains(talk.String(), c.has) || out.Len() > 0 {
 			t.Errorf("posdx %s: got exit %d, stdout %q, stderr %q; want %d and %q", c.args, code, out.String(), talk.String(), c.exit, c.has)
 		}

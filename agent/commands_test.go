@@ -16,7 +16,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // hasFlag tells whether a command takes an option.
@@ -62,6 +62,7 @@ func TestExamplesInHelp(t *testing.T) {
 	other := map[string]int{
 		"posdx console --lang en":                        exitFailed, // no terminal
 		"posdx reset modem0 --lang en":                   exitRefused,
+		"posdx enroll --url https://fleet.example.com":   exitFailed, // no CA there
 		"posdx knowledge /tmp/knowledge-2027.01.15.pack": exitFailed,
 		"posdx config check --strict --json FILE":        exitBad, // the modem is not plugged in
 		"posdx bundle /media/usb/t1.zip":                 exitFailed,
@@ -113,7 +114,7 @@ func TestExamplesInHelp(t *testing.T) {
 				args[2] = "1"
 			}
 			var out, talk housetest.Buffer
-			code := run(ctx, stdio{strings.NewReader(stdin), &out, &talk}, args)
+			code := run(ctx, stdio{in: strings.NewReader(stdin), out: &out, err: &talk, speak: "en"}, args)
 			cancel()
 			want := exitOK
 			for begins, exit := range other {
@@ -121,7 +122,8 @@ func TestExamplesInHelp(t *testing.T) {
 					want = exit
 				}
 			}
-			fine := code == want || want == exitOK && slices.Contains([]int{exitAbstain, exitBad, exitCannotTell, exitNotRun}, code)
+			fine := code == want || want == exitOK && slices.Contains([]int{exitAbstain, exitBad, exitCannotTell, exitNotRun},
+				code)
 			if cmd.name == "selfcheck" && stopped {
 				fine = code != exitUsage
 			}
@@ -238,7 +240,8 @@ func TestHistory(t *testing.T) {
 	}
 	box.Close()
 	code, out, _ := cli(t, "history", "--config", file, "--lang", "en")
-	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK || !strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK ||
+		!strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	_, out, _ = cli(t, "history", "--config", file, "--code", "97", "--json")
@@ -253,7 +256,7 @@ func TestHistory(t *testing.T) {
 	if code != exitOK && code != exitAbstain || !strings.Contains(out, ids[1]) || !strings.Contains(out, "97") {
 		t.Errorf("one: exit %d\n%s", code, out)
 	}
-	if code, _, talk := cli(t, "history", "--config", file, "--again", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
+	if code, _, talk := cli(t, "history", "--config", file, "--again", "--lang", "en", ids[1]); code == exitBad || !strings.Contains(talk, "the same verdict by the same knowledge") {
 		t.Errorf("--again: exit %d, %s", code, talk)
 	}
 	// The bundle has them all, though the fleet has them too.
@@ -280,7 +283,8 @@ func TestHistoryBesideAHungFlash(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "flash does not answer") {
 		t.Errorf("%v", err)
 	}
-	if list, err := readInTime(t.Context(), "past", time.Minute, func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
+	if list, err := readInTime(t.Context(), "past", time.Minute,
+		func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
 		t.Errorf("%v, %v", list, err)
 	}
 	if code, _, talk := cli(t, "history", "--timeout", "0s"); code != exitUsage || !strings.Contains(talk, "--timeout") {
@@ -333,7 +337,8 @@ func TestCompletionAndManualPages(t *testing.T) {
 			t.Errorf("posdx-%s.1: %v", c.name, err)
 		}
 		for i, l := range strings.Split(string(b), "\n") {
-			if strings.HasPrefix(l, ".") && !slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
+			if strings.HasPrefix(l, ".") &&
+				!slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
 				t.Errorf("posdx-%s.1:%d: %s is no request", c.name, i+1, l)
 			}
 		}

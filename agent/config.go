@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"posdx/agent/internal/library"
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/source/paylog"
 	"posdx/agent/internal/uplink"
@@ -30,8 +32,8 @@ type config struct {
 	track1 bool // sales may be made of a stripe's track 1 alone: so the profile says
 }
 
-// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check` and
-// every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
+// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check`
+// and every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
 // does not keep the daemon from starting as well; the error is the rest of them.
 func readConfig(path string) (config, conf.Problems, error) { return prove(conf.Read(path)) }
 
@@ -51,15 +53,15 @@ type keyed struct {
 func (k keyed) Error() string { return "config: " + k.key + ": " + k.err.Error() }
 func (k keyed) Unwrap() error { return k.err }
 
-// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration it
-// was given is returned with the key that is to blame.
+// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration
+// it was given is returned with the key that is to blame.
 func (c *config) dry() (list conf.Problems) {
 	bad := func(key string, err error) {
 		var k keyed
 		if errors.As(err, &k) {
 			key, err = k.key, k.err
 		}
-		list = append(list, c.Problem(conf.Error, key, "%v", err))
+		list = append(list, c.Problem(conf.Error, key, err))
 	}
 	check := func(key string, err error) {
 		if err != nil {
@@ -68,8 +70,9 @@ func (c *config) dry() (list conf.Problems) {
 	}
 	silent := slog.New(slog.DiscardHandler)
 	for i, k := range c.Knowledge.Keys {
-		_, err := codes.ParseKey(k)
-		check(fmt.Sprintf("knowledge.keys[%d]", i), err)
+		if _, err := codes.ParseKey(k); err != nil {
+			bad(fmt.Sprintf("knowledge.keys[%d]", i), say.New("knowledge-key", k, ed25519.PublicKeySize))
+		}
 	}
 	know := codes.Builtin()
 	if lib, err := library.New(c.StateDir, c.Knowledge.Keys, silent); err == nil {
@@ -79,7 +82,7 @@ func (c *config) dry() (list conf.Problems) {
 	check("profile", err)
 	scheme := func(key, name string) {
 		if _, ok := know.Scheme(name); name != "" && !ok {
-			bad(key, fmt.Errorf("there is no code table %q; there are %s", name, schemesOf(know)))
+			bad(key, say.New("no-scheme", name, schemesOf(know)))
 		}
 	}
 	if c.Hook.HTTP != "" {
@@ -102,7 +105,7 @@ func (c *config) dry() (list conf.Problems) {
 	}
 	oneOf := func(key, value string, of []string) {
 		if value != "" && !slices.Contains(of, value) {
-			bad(key, fmt.Errorf("%q is not one of %s", value, strings.Join(of, ", ")))
+			bad(key, say.New("not-one-of", value, strings.Join(of, ", ")))
 		}
 	}
 	oneOf("capture.length", c.Capture.Length, ecr.LengthHeaderNames())
@@ -112,7 +115,8 @@ func (c *config) dry() (list conf.Problems) {
 		if len(r.RX) > 0 {
 			key = fmt.Sprintf("reader[%d].rx", i)
 		}
-		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud}, r.RX))
+		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud},
+			r.RX))
 	}
 	for i, p := range c.PINPad {
 		keys := p.Keys
@@ -134,7 +138,7 @@ func (c *config) dry() (list conf.Problems) {
 		check(fmt.Sprintf("broker.url[%d]", i), uplink.CheckBroker(u))
 	}
 	if c.Outbox.MaxBytes < outbox.MinBytes {
-		bad("outbox.max_bytes", fmt.Errorf("%d is under %d KiB, too little for the diagnoses of an outage", c.Outbox.MaxBytes, outbox.MinBytes>>10))
+		bad("outbox.max_bytes", say.New("outbox-small", c.Outbox.MaxBytes, outbox.MinBytes>>10))
 	}
 	if len(list) == 0 {
 		// Whatever else the parts may say: then they are all made as the daemon makes them.

@@ -6,13 +6,21 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/source/hook"
-	"posdx/housetest"
+	"posdx/agent/internal/source/paylog"
+	"posdx/codes"
+	"posdx/drivers/ecr"
+	"posdx/drivers/reader"
+	"posdx/firmware-build/housetest"
 )
 
 // A trial is one configuration with one thing in it.
@@ -261,16 +269,7 @@ func TestWhatCheckSaysRunDoes(t *testing.T) {
 			wrong++
 		}
 		t.Run(c.name, func(t *testing.T) {
-			place := t.TempDir()
-			text := c.whole
-			if text == "" {
-				text = "estate = \"shop\"\nterminal = \"t1\"\nstate_dir = \"STATE/state\"\n" + c.top + "[hook]\nsocket = \"STATE/s\"\n" + c.more
-			}
-			text = strings.ReplaceAll(strings.ReplaceAll(text, "STATE", place), "DIR", dir)
-			file := filepath.Join(place, "posdx.toml")
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := writeTrial(t, c, dir)
 			code, out, said := cli(t, "config", "check", "--json", file)
 			var doc struct {
 				OK       bool
@@ -279,7 +278,8 @@ func TestWhatCheckSaysRunDoes(t *testing.T) {
 			if err := json.Unmarshal([]byte(out), &doc); err != nil {
 				t.Fatal(err)
 			}
-			exits := map[conf.Level][2]int{good: {exitOK, exitOK}, conf.Warning: {exitOK, exitBad}, conf.Fault: {exitBad, exitBad}, conf.Error: {exitFailed, exitFailed}}[c.level]
+			exits := map[conf.Level][2]int{good: {exitOK, exitOK}, conf.Warning: {exitOK, exitBad},
+				conf.Fault: {exitBad, exitBad}, conf.Error: {exitFailed, exitFailed}}[c.level]
 			if code != exits[0] || doc.OK != (code == exitOK) {
 				t.Errorf("check: exit %d, want %d: %s", code, exits[0], said)
 			}
@@ -329,6 +329,22 @@ func TestWhatCheckSaysRunDoes(t *testing.T) {
 	}
 }
 
+// writeTrial writes the configuration of a trial; dir holds what it names.
+func writeTrial(t *testing.T, c trial, dir string) (file string) {
+	t.Helper()
+	place := t.TempDir()
+	text := c.whole
+	if text == "" {
+		text = "estate = \"shop\"\nterminal = \"t1\"\nstate_dir = \"STATE/state\"\n" + c.top + "[hook]\nsocket = \"STATE/s\"\n" + c.more
+	}
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "STATE", place), "DIR", dir)
+	file = filepath.Join(place, "posdx.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // starts runs the daemon until its socket answers, and stops it.
 func starts(t *testing.T, file string) {
 	t.Helper()
@@ -341,7 +357,7 @@ func starts(t *testing.T, file string) {
 	var said housetest.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, stdio{strings.NewReader(""), &said, &said}, []string{"run", "--config", file})
+		ended <- run(ctx, stdio{in: strings.NewReader(""), out: &said, err: &said, speak: "en"}, []string{"run", "--config", file})
 	}()
 	deadline := time.After(30 * time.Second)
 	for answered := false; !answered; {
@@ -401,7 +417,8 @@ func TestFragments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Language != "en" || !c.Broker.Compress || time.Duration(c.Broker.KeepAlive) != 90*time.Second || len(c.Target) != 2 || c.Target[1].Name != "internet" {
+	if c.Language != "en" || !c.Broker.Compress || time.Duration(c.Broker.KeepAlive) != 90*time.Second ||
+		len(c.Target) != 2 || c.Target[1].Name != "internet" {
 		t.Errorf("merged %+v, %v", c.Config, problems)
 	}
 	write("conf.d/20-b.toml", "# a\nlanguge = \"en\"\n")
@@ -480,5 +497,160 @@ func TestSocketOfAConfiguration(t *testing.T) {
 	}
 	if _, _, err := conf.SocketOf(filepath.Join(dir, "none.toml")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a file that was named and is not there: %v", err)
+	}
+}
+
+// foreignWord finds what reads as an English word in a Chinese text, once its values are taken out: what stands in
+// quotes, keys, paths, addresses, commands and the names of things that have no other.
+var (
+	valueInText = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|'[^']*'|“[^”]*”|\\[+[^\\]]*\\]+|[\\w.-]+\\[\\d+\\][\\w.\\[\\]]*|[a-z]+://\\S+|~?/[\\w./*-]+|" +
+		"[\\w-]+ = …|\\w+=\\w+|--[\\w-]+|\\$\\w+|%\\w")
+	wordInText = regexp.MustCompile(`[A-Za-z][\w.-]{2,}`)
+)
+
+// sameInChinese are words that Chinese readers of a configuration know as they are: names of formats, programs and
+// protocols.
+var sameInChinese = strings.Fields(`MQTT TOML JSON UTF-8 UTF-16 UTF GBK BOM PEM DER base64 ed25519 HTTP TCP USB Wi-Fi IPv6 KiB posdx posdx-fleet
+	Windows ASCII sed iconv openssl groupadd chmod head lsusb zip`)
+
+func foreignWords(text string, keys []string) (list []string) {
+	for _, command := range []string{"sed -i", "iconv ", "openssl ", "groupadd ", "head -c", "chmod ", "posdx-fleet ", "lsusb", "ip link"} {
+		for {
+			i := strings.Index(text, command)
+			if i < 0 {
+				break
+			}
+			end := strings.IndexFunc(text[i:], func(r rune) bool {
+				return unicode.Is(unicode.Han, r) ||
+					strings.ContainsRune("，；。）", r)
+			})
+			if end < 0 {
+				end = len(text) - i
+			}
+			text = text[:i] + text[i+end:]
+		}
+	}
+	for _, w := range wordInText.FindAllString(valueInText.ReplaceAllString(text, " "), -1) {
+		w = strings.Trim(w, ".-")
+		if !slices.Contains(sameInChinese, w) && !slices.Contains(keys, w) && !strings.ContainsAny(w, "0123456789_") {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// TestConfigurationIsRefusedInBothLanguages: what is wrong with each of the files is said in Chinese without an English
+// word but for keys and values, and in English without a Chinese one; its id is the same in both.
+func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
+	dir := t.TempDir()
+	trialFiles(t, dir)
+	keys := configKeys(reflect.TypeFor[conf.Config]())
+	for _, scheme := range codes.Builtin().Schemes {
+		keys = append(keys, strings.Split(scheme.Name, "-")...)
+		keys = append(keys, scheme.Name)
+	}
+	for _, p := range codes.Builtin().Profiles {
+		keys = append(keys, p.Name)
+	}
+	values := `error zh en verdict nothing host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
+		port host-primary host-backup internet ethernet wifi cellular ppp acquirer carrier bearer site region model firmware application fleet broker
+		utf gbk key value code icmp mk-pin mk-data dukpt-pin dukpt-data abecs escpos reader modem pinpad printer tls false true via ca server_name
+		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb VVVV PPPP hook.http broker.key pos.acquirer.example`
+	keys = append(keys, strings.Fields(values)...)
+	keys = append(keys, append(reader.Protocols(), "gempc-twin", "gemcore", "simpro", "sec", "msr", "ccid")...)
+	keys = append(keys, append(paylog.Encodings(), append(ecr.DialectNames(), ecr.LengthHeaderNames()...)...)...)
+	for _, c := range trials {
+		if c.level == good {
+			continue
+		}
+		file := writeTrial(t, c, dir)
+		_, problems, _ := readConfig(file)
+		for _, p := range problems {
+			zh, en := p.In("zh"), p.In("en")
+			if words := foreignWords(strings.ReplaceAll(strings.ReplaceAll(zh, file, ""), p.Key, ""), keys); len(words) > 0 {
+				t.Errorf("%s: %q in %s", c.name, words, zh)
+			}
+			if strings.ContainsFunc(en, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+				t.Errorf("%s: Chinese in %s", c.name, en)
+			}
+			if p.ID == "" && !strings.Contains(p.Key, "begin") {
+				t.Errorf("%s: no id: %s", c.name, en)
+			}
+		}
+		for _, lang := range []string{"zh", "en"} {
+			var out, talk housetest.Buffer
+			run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, []string{"config", "check", "--lang", lang, file})
+			if !strings.Contains(talk.String(), strings.ReplaceAll(problems[0].In(lang), "\n", " ")) {
+				t.Errorf("%s: check --lang %s says %s", c.name, lang, talk.String())
+			}
+		}
+	}
+}
+
+// configKeys are all keys of the configuration.
+func configKeys(of reflect.Type) (list []string) {
+	for of.Kind() == reflect.Slice {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range of.NumField() {
+		if tag := of.Field(i).Tag.Get("toml"); tag != "" {
+			list = append(append(list, tag), configKeys(of.Field(i).Type)...)
+		}
+	}
+	return list
+}
+
+// TestLanguageOfErrors: --lang goes before the configuration's language, and that before the environment's.
+func TestLanguageOfErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, language string) string {
+		path := filepath.Join(dir, name)
+		text := "estate = \"shop\"\n"
+		if language != "" {
+			text = "language = \"" + language + "\"\n" + text
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	none, en, zh := file("none.toml", ""), file("en.toml", "en"), file("zh.toml", "zh")
+	for _, c := range []struct {
+		environment string
+		args        []string
+		english     bool
+	}{
+		{"", []string{"config", "check", none}, false},
+		{"en_US.UTF-8", []string{"config", "check", none}, true},
+		{"zh_CN.UTF-8", []string{"config", "check", none}, false},
+		{"C.UTF-8", []string{"config", "check", none}, false},
+		{"zh_CN.UTF-8", []string{"config", "check", en}, true},
+		{"en_US.UTF-8", []string{"config", "check", zh}, false},
+		{"en_US.UTF-8", []string{"config", "check", "--lang=zh", en}, false},
+		{"", []string{"config", "check", "--lang", "en", zh}, true},
+		{"", []string{"run", "--config", en}, true},
+		{"en_US.UTF-8", []string{"run", "--config", zh}, false},
+		{"", []string{"history", "--config", en}, true},
+		{"", []string{"decode", "--lang", "en", "ABCD"}, true},
+		{"", []string{"decode", "ABCD"}, false},
+		{"en_US.UTF-8", []string{"status", "--nothing"}, true},
+		{"", []string{"status", "--nothing"}, false},
+		{"", []string{"nothing"}, false},
+		{"en_US.UTF-8", []string{"nothing"}, true},
+	} {
+		for _, name := range []string{"LC_ALL", "LC_MESSAGES"} {
+			t.Setenv(name, "")
+		}
+		t.Setenv("LANG", c.environment)
+		var out, talk housetest.Buffer
+		run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, c.args)
+		first, _, _ := strings.Cut(talk.String(), "\n")
+		if chinese := strings.ContainsFunc(first, func(r rune) bool { return unicode.Is(unicode.Han, r) }); first == "" ||
+			chinese == c.english {
+			t.Errorf("LANG=%s %q: %s", c.environment, c.args, first)
+		}
 	}
 }

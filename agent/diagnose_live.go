@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"posdx/agent/diagnose"
 	conf "posdx/agent/internal/config"
 	"posdx/agent/internal/probe"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/stamp"
 	"posdx/agent/internal/triage"
@@ -54,7 +54,7 @@ func (l *liveFlags) valid(s stdio) bool {
 		}
 	}
 	for _, w := range wrong {
-		fmt.Fprintf(s.err, "posdx %s: --%s\n", l.command, w)
+		s.fail(l.command, wrongValue(w))
 	}
 	return len(wrong) == 0
 }
@@ -72,18 +72,19 @@ func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Opti
 	return code
 }
 
-// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs and it is told to.
+// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs and it is told
+// to.
 func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (d report.Diagnosis, err error) {
 	c, err := l.daemon()
 	if err == nil {
 		err = c.Diagnose(ctx, o.Lang, *l.code, *l.scheme, report.Origin(*l.origin), func(r report.Diagnosis) { d = r })
 		if err == nil && d.Revision == 0 {
-			err = errors.New("the daemon gave no diagnosis")
+			err = say.New("no-diagnosis-given")
 		}
 		c.sayInSale(s, o.Lang)
 	}
 	if l.alone(err) {
-		fmt.Fprintf(s.err, "no daemon answers at %s; examining the terminal from here, at most %v\n", c.Path, triage.Deadline)
+		fmt.Fprintln(s.err, say.New("examining-from-here", c.Path, triage.Deadline).In(s.lang()))
 		return examine(ctx, l, o)
 	}
 	return d, err
@@ -102,7 +103,8 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	ctx, cancel := context.WithTimeout(ctx, triage.Deadline)
 	defer cancel()
 	r.Run(ctx, r.Probes(), nil)
-	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
+	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin),
+		Channel: report.ChannelConsole}
 	stamp.New(0).Event(&ev)
 	o.TookMS = time.Since(start).Milliseconds()
 	return diagnose.Explain(ev, r.Known(time.Now()), inForce(*live.config), o), nil

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestRegisterLinkIsDiagnosed plants a card number in a result on a register link: the code is diagnosed, and the
@@ -74,8 +74,8 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 	}
 }
 
-// TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are the base
-// against which failures count.
+// TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are
+// the base against which failures count.
 func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
 	far, near := housetest.HeldTTY(t)
 	dir := t.TempDir()

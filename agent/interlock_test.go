@@ -7,7 +7,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 func TestInterlock(t *testing.T) {
@@ -23,19 +23,26 @@ func TestInterlock(t *testing.T) {
 		st   report.State
 		want string // of the English reason; empty: free
 	}{
-		"all settled":                   {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}}, ""},
-		"in a sale":                     {report.State{InSale: true, Evidence: []report.Evidence{journal(time.Minute, settled)}}, "running"},
-		"nothing is known":              {report.State{}, "has not told"},
-		"an old word":                   {report.State{Evidence: []report.Evidence{journal(time.Hour, settled)}}, "ago"},
-		"a word from the future":        {report.State{Evidence: []report.Evidence{journal(-time.Hour, settled)}}, "ago"},
-		"unsettled":                     {report.State{Evidence: []report.Evidence{journal(time.Minute, report.Facts{"unsettled": 3.0, "pending_reversals": 0.0})}}, "3 sales"},
-		"a reversal":                    {report.State{Evidence: []report.Evidence{journal(time.Minute, report.Facts{"unsettled": 0.0, "pending_reversals": 1.0})}}, "1 reversals"},
-		"half a word":                   {report.State{Evidence: []report.Evidence{journal(time.Minute, report.Facts{"pending_reversals": 0.0})}}, "not settled"},
-		"an unknown sale after it":      {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}, Last: last(report.MoneyUnknown, time.Second)}, "98"},
-		"a silent sale after it":        {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}, Last: last(report.MoneySentNoAnswer, time.Second)}, "98"},
-		"a declined sale after it":      {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}, Last: last(report.MoneyDeclined, time.Second)}, ""},
-		"an unknown sale settled since": {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}, Last: last(report.MoneyUnknown, time.Hour)}, ""},
-		"the newest word counts":        {report.State{Evidence: []report.Evidence{journal(time.Minute, report.Facts{"unsettled": 2.0, "pending_reversals": 0.0}), journal(2*time.Minute, settled)}}, "2 sales"},
+		"all settled":            {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)}}, ""},
+		"in a sale":              {report.State{InSale: true, Evidence: []report.Evidence{journal(time.Minute, settled)}}, "running"},
+		"nothing is known":       {report.State{}, "has not told"},
+		"an old word":            {report.State{Evidence: []report.Evidence{journal(time.Hour, settled)}}, "ago"},
+		"a word from the future": {report.State{Evidence: []report.Evidence{journal(-time.Hour, settled)}}, "ago"},
+		"unsettled": {report.State{Evidence: []report.Evidence{journal(time.Minute,
+			report.Facts{"unsettled": 3.0, "pending_reversals": 0.0})}}, "3 sales"},
+		"a reversal": {report.State{Evidence: []report.Evidence{journal(time.Minute,
+			report.Facts{"unsettled": 0.0, "pending_reversals": 1.0})}}, "1 reversals"},
+		"half a word": {report.State{Evidence: []report.Evidence{journal(time.Minute, report.Facts{"pending_reversals": 0.0})}}, "not settled"},
+		"an unknown sale after it": {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)},
+			Last: last(report.MoneyUnknown, time.Second)}, "98"},
+		"a silent sale after it": {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)},
+			Last: last(report.MoneySentNoAnswer, time.Second)}, "98"},
+		"a declined sale after it": {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)},
+			Last: last(report.MoneyDeclined, time.Second)}, ""},
+		"an unknown sale settled since": {report.State{Evidence: []report.Evidence{journal(time.Minute, settled)},
+			Last: last(report.MoneyUnknown, time.Hour)}, ""},
+		"the newest word counts": {report.State{Evidence: []report.Evidence{journal(time.Minute,
+			report.Facts{"unsettled": 2.0, "pending_reversals": 0.0}), journal(2*time.Minute, settled)}}, "2 sales"},
 	} {
 		c.st.Time = now
 		got := interlock(c.st, "en")

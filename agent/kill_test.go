@@ -16,7 +16,7 @@ import (
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestKilledAtRandom kills the daemon with signal 9 while codes are reported, twelve times, with POSDX_LONG a hundred.
@@ -40,7 +40,8 @@ func TestKilledAtRandom(t *testing.T) {
 	sent := 0
 	report1 := func(ctx context.Context) error {
 		sent++
-		q := hook.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true} // each is a code of its own
+		// each is a code of its own
+		q := hook.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true}
 		return client.Do(ctx, q, func(a hook.Answer) {
 			if a.Diagnosis != nil {
 				promised[a.Diagnosis.ID] = true

@@ -41,7 +41,7 @@ func runKnowledge(_ context.Context, s stdio, args []string) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "posdx: %v\n", err)
+		s.fail("", err)
 		return exitFailed
 	}
 	k := l.Now.Load()

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"posdx/agent/internal/say"
 )
 
 // version is set by the linker.
@@ -28,6 +29,9 @@ const (
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
+
+	args  []string // of the command line, for the language that was asked for
+	speak string   // the language of errors whatever the command line says, for tests
 }
 
 // A command is one word after posdx.
@@ -53,6 +57,7 @@ func commands() []command {
 		{"bundle", "pack what the terminal knows of itself for support", runBundle},
 		{"replay", "explain again what a support bundle holds", runReplay},
 		{"reset", "restart a modem, if no sale can be lost by it", runReset},
+		{"enroll", "get this terminal's certificate from the fleet", runEnroll},
 		{"config", "check a configuration", runConfig},
 		{"knowledge", "print or replace the code tables and weights", runKnowledge},
 		{"run", "run the daemon", runDaemon},
@@ -73,6 +78,7 @@ func main() {
 }
 
 func run(ctx context.Context, s stdio, args []string) int {
+	s.args = args
 	if len(args) == 0 {
 		usage(s.err)
 		return exitUsage
@@ -92,7 +98,7 @@ func run(ctx context.Context, s stdio, args []string) int {
 			return c.run(ctx, s, args[1:])
 		}
 	}
-	fmt.Fprintf(s.err, "posdx: no command %.40q; posdx help lists them\n", args[0])
+	s.fail("", say.New("no-command", args[0]))
 	return exitUsage
 }
 
@@ -109,7 +115,8 @@ type manual struct {
 	flags                     *flag.FlagSet
 }
 
-// Write lets a manual stand where a command's output goes: then the command says what it takes, and does nothing.
+// Write makes a manual usable as a command's output. A command that finds one there describes its arguments in it and
+// does nothing else.
 func (m *manual) Write(p []byte) (int, error) { return len(p), nil }
 
 // flags returns a flag set whose help names the arguments and gives an example.
@@ -155,11 +162,18 @@ func parse(s stdio, f *flag.FlagSet, args []string) (words []string, code int, o
 			return nil, exitOK, false
 		}
 	}
+	usage := f.Usage
+	f.Usage = func() {}
+	f.SetOutput(io.Discard) // what it says is said here, in the language of whoever asked
+	defer func() {
+		f.Usage = usage
+		f.SetOutput(s.err)
+	}()
 	for {
 		if err := f.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, exitOK, false
-			}
+			s.fail(f.Name(), wrongOption(err))
+			f.SetOutput(s.err)
+			usage()
 			return nil, exitUsage, false
 		}
 		if f.NArg() == 0 {

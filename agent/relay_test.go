@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/agent/internal/source/hook"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // commandVar holds the arguments of a command that this test binary, started again, runs as posdx would.
@@ -34,7 +34,7 @@ func TestCommandInItsOwnProcess(t *testing.T) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, strings.Split(args, "\n")))
+	os.Exit(run(ctx, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr, speak: "en"}, strings.Split(args, "\n")))
 }
 
 // posdx starts a command in its own process.

@@ -17,7 +17,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	f := flags(s, "enroll", "token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
 		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to\n"+
 			"posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused\n"+
-			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within the hour or at SIGHUP.",
+			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP, at the terminal's next session.",
 		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen")
 	data := f.String("data", "fleet-data", "`DIR` of the fleet, where the authority's keys lie")
 	open := openStore(f, data)

@@ -33,8 +33,10 @@ import (
 	"posdx/fleet/enroll"
 	"posdx/fleet/incident"
 	"posdx/fleet/ingest"
+	"posdx/fleet/inventory"
 	"posdx/fleet/metrics"
 	"posdx/fleet/notify"
+	"posdx/fleet/otlp"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
@@ -47,6 +49,7 @@ type serveConfig struct {
 	proxy                   bool
 	notify                  string
 	enroll                  bool
+	collector, collectorKey string
 	data, store             string
 	limits                  store.Limits
 	inventory, advisoryKey  string
@@ -74,12 +77,14 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
 	f.BoolVar(&c.enroll, "enroll", false, "issue terminals' certificates (posdx-fleet enroll makes their tokens); the embedded broker then takes terminals with such certificates, and needs --mqtt-cert")
+	f.StringVar(&c.collector, "otlp", "", "`URL` of an OpenTelemetry collector that gets the metrics every minute, such as https://collector:4318; incidents go there by --notify")
+	f.StringVar(&c.collectorKey, "otlp-token-file", "", "`FILE` with the token that it wants")
 	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
 	f.IntVar(&c.limits.Rows, "keep-rows", store.DefaultLimits.Rows, "how many diagnoses are kept, `N`")
 	days := f.Int("keep-days", int(store.DefaultLimits.Age.Hours()/24), "how long diagnoses are kept, `DAYS`")
-	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE`: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
+	f.StringVar(&c.inventory, "inventory", "", "CSV `FILE` instead of what posdx-fleet inventory import took in: estate, terminal and any of "+strings.Join(report.Dimensions, " ")+"; it says over a terminal's own labels, and is read again when it changes or on SIGHUP")
 	f.StringVar(&c.sunsets, "sunsets", "", "CSV `FILE`: carrier, tech (2g 3g 4g 5g), date: when networks are switched off, for the pages' radar; an empty carrier is all")
 	f.StringVar(&c.sbom, "sbom", "", "`DIR` with what programs are made of: CycloneDX documents (JSON), one for each version of a terminal's software, for the page of versions")
 	f.StringVar(&c.advisoryKey, "advisory-key", "", "`FILE` with the key that signs advisories, from posdx-fleet advisory-key; terminals with broker.advisory_keys heed no others")
@@ -123,10 +128,6 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	inventory := &incident.InventoryFile{Path: c.inventory}
-	if _, err := inventory.Load(true); err != nil {
-		return err
-	}
 	sunsets, err := readSunsets(c.sunsets)
 	if err != nil {
 		return err
@@ -146,6 +147,16 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	}
 	if err := os.MkdirAll(c.data, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
+	}
+	if c.inventory == "" {
+		c.inventory = inventory.File(c.data)
+		if err := inventory.Ensure(c.inventory); err != nil {
+			return err
+		}
+	}
+	listed := &incident.InventoryFile{Path: c.inventory}
+	if _, err := listed.Load(true); err != nil {
+		return err
 	}
 	db, err := store.Open(ctx, c.store)
 	if err != nil {
@@ -181,8 +192,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 
 	registry := metrics.Registry(&metrics.Fleet{Store: db, Log: log}, version, codes.Builtin().Version)
 	hub := new(web.Hub)
-	reload := make(chan struct{}, 1)
-	watch := &incident.Watch{Source: db, Inventory: inventory, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
+	reload, again := make(chan struct{}, 1), make(chan struct{}, 1)
+	watch := &incident.Watch{Source: db, Inventory: listed, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
 	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets, Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
@@ -194,6 +205,17 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 		if teller, err = notify.New(nc, db, codes.Builtin(), registry, log); err != nil {
+			return err
+		}
+	}
+
+	var exporter *otlp.Exporter
+	if c.collector != "" {
+		if err := otlp.CheckURL(c.collector); err != nil {
+			return fmt.Errorf("--otlp: %w", err)
+		}
+		exporter = &otlp.Exporter{URL: c.collector, Version: version, Gatherer: registry, Log: log}
+		if exporter.Bearer, err = readToken(c.collectorKey); err != nil {
 			return err
 		}
 	}
@@ -237,12 +259,15 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		})
 	}
 	start("ingest", in.Run)
+	if exporter != nil {
+		start("collector", exporter.Run)
+	}
 	if authority != nil {
 		start("authority", func(ctx context.Context) error {
-			return authority.Run(ctx, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
+			return authority.Run(ctx, again, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })
 		})
 	}
-	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload) })
+	start("reload", func(ctx context.Context) error { return onHangup(ctx, reload, again) })
 	// Of several processes on one database one looks for incidents and sweeps; another takes over when it goes.
 	start("lead", func(ctx context.Context) error {
 		return db.Lead(ctx, func(ctx context.Context) error {
@@ -447,8 +472,8 @@ func clientID(dir string) (string, error) {
 	return id, nil
 }
 
-// onHangup asks for the inventory to be read at each SIGHUP.
-func onHangup(ctx context.Context, reload chan<- struct{}) error {
+// onHangup asks for the inventory and the revoked certificates to be read at each SIGHUP.
+func onHangup(ctx context.Context, reload ...chan struct{}) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -457,9 +482,11 @@ func onHangup(ctx context.Context, reload chan<- struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			select {
-			case reload <- struct{}{}:
-			default:
+			for _, c := range reload {
+				select {
+				case c <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}

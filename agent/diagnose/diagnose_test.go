@@ -444,3 +444,20 @@ func BenchmarkExplain(b *testing.B) {
 		})
 	}
 }
+
+// TestWhatMayBeFoundHasNoHoles: what a test could find is told before it was looked for.
+func TestWhatMayBeFoundHasNoHoles(t *testing.T) {
+	k := knowledge(t)
+	for _, test := range k.Inference.Tests {
+		for _, o := range test.Outcomes {
+			for _, text := range []string{k.Inference.Sign(o.Sign).Text.ZH, k.Inference.Sign(o.Sign).Text.EN} {
+				if got := unfilled(text); strings.ContainsAny(got, "{}") || strings.Contains(got, "(…") || strings.Contains(got, "（…") || got == "" {
+					t.Errorf("%s: %q", o.Sign, got)
+				}
+			}
+		}
+	}
+	if got := unfilled("{n} terminals ({share_pct} %) of this acquirer see the same"); got != "… terminals of this acquirer see the same" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"unicode"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/codes"
 )
@@ -250,7 +250,7 @@ func terminalNumber(id string) uint32 {
 	return lastDigits + crc32.ChecksumIEEE([]byte(id))%(1<<14-1-lastDigits)
 }
 
-var errHandoff = errors.New("a letter was misheard or left out: read it out again")
+var errHandoff = say.New("handoff-misheard")
 
 // DecodeHandoff reads a hand-off code; now tells which of the hours that its own may stand for is meant. Blanks, dashes of any
 // kind, small and full-width letters do not matter, and letters that are easily misread are taken for what they look like.
@@ -266,16 +266,16 @@ func DecodeHandoff(text string, now time.Time, k *codes.Knowledge) (Handoff, err
 			c = '1'
 		}
 		if !strings.ContainsRune(handoffAlphabet, c) {
-			return Handoff{}, fmt.Errorf("decode %q: %q in group %d is in no hand-off code", text, c, len(letters)/handoffGroup+1)
+			return Handoff{}, say.New("handoff-letter", text, c, len(letters)/handoffGroup+1)
 		}
 		letters = append(letters, byte(c))
 	}
 	if len(letters) != handoffLetters {
-		return Handoff{}, fmt.Errorf("decode %q: %d letters, want %d in groups of %d", text, len(letters), handoffLetters, handoffGroup)
+		return Handoff{}, say.New("handoff-length", text, len(letters), handoffLetters, handoffGroup)
 	}
 	b, ok := handoffBits(letters)
 	if !ok {
-		return Handoff{}, fmt.Errorf("decode %q: %w%s", text, errHandoff, suspectGroup(letters))
+		return Handoff{}, say.New("handoff-wrong", text, errHandoff, suspectGroup(letters))
 	}
 	return b.decode(text, now, k)
 }
@@ -294,7 +294,7 @@ func handoffBits(letters []byte) (bits, bool) {
 
 // suspectGroup names the group in which one other letter, or two that change places, would make a code right; nothing where
 // that fits several groups.
-func suspectGroup(letters []byte) string {
+func suspectGroup(letters []byte) say.Message {
 	group := 0
 	try := func(at int) (several bool) {
 		if _, ok := handoffBits(letters); ok {
@@ -310,7 +310,7 @@ func suspectGroup(letters []byte) string {
 			letters[i] = c
 			if c != was && try(i) {
 				letters[i] = was
-				return ""
+				return say.New("nothing")
 			}
 		}
 		letters[i] = was
@@ -319,14 +319,14 @@ func suspectGroup(letters []byte) string {
 			several := try(i)
 			letters[i], letters[i-1] = letters[i-1], letters[i]
 			if several {
-				return ""
+				return say.New("nothing")
 			}
 		}
 	}
 	if group == 0 {
-		return ""
+		return say.New("nothing")
 	}
-	return fmt.Sprintf("; most likely in group %d", group)
+	return say.New("handoff-group", group)
 }
 
 func (b *bits) decode(text string, now time.Time, k *codes.Knowledge) (Handoff, error) {
@@ -347,7 +347,7 @@ func (b *bits) decode(text string, now time.Time, k *codes.Knowledge) (Handoff, 
 	h.Sure = handoffSure[b.get(2)]
 	money := b.get(5)
 	if int(money) >= len(handoffStates)*len(handoffRetries) {
-		return h, fmt.Errorf("decode %q: %w", text, errHandoff)
+		return h, say.New("handoff-nothing", text, errHandoff)
 	}
 	h.State, h.Retry = handoffStates[money/uint32(len(handoffRetries))], handoffRetries[money%uint32(len(handoffRetries))]
 	layers := b.get(8)

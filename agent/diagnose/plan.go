@@ -3,6 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"math"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -70,7 +71,7 @@ func (s *state) plan(lang string) []Step {
 		}
 		step := Step{saved: saved - t.CostS, NextTest: report.NextTest{Check: t.Name, How: t.Text.In(lang), CostS: t.CostS, GainBits: round(gain, 3), Depth: report.Depth(t.Depth)}}
 		for j := range after {
-			after[j].Say = fill(s.f.Sign(after[j].Sign).Text.In(lang), nil, lang)
+			after[j].Say = unfilled(s.f.Sign(after[j].Sign).Text.In(lang))
 		}
 		step.Answers = after
 		steps = append(steps, step)
@@ -82,6 +83,17 @@ func (s *state) plan(lang string) []Step {
 	})
 	return steps[:min(len(steps), maxPlan)]
 }
+
+// unfilled is the text of what may be found and is not yet: three dots stand for what nobody has measured, and what stands in
+// brackets about it is left out.
+func unfilled(text string) string {
+	return facts.ReplaceAllString(bracketed.ReplaceAllString(text, ""), "…")
+}
+
+var (
+	facts     = regexp.MustCompile(`\{[^}]*\}`)
+	bracketed = regexp.MustCompile(` ?[(（][^()（）]*\{[^}]*\}[^()（）]*[)）]`)
+)
 
 // applies tells whether a test makes sense here: not done already, the device fitted, no deeper fault in its way.
 func (s *state) applies(t *codes.Test) bool {

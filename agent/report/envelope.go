@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"posdx/agent/internal/say"
 )
 
 // Kinds of documents: the last element of the topic and the middle of the CloudEvents type.
@@ -70,14 +72,14 @@ type Address struct{ Estate, Terminal string }
 func (a Address) Check() error {
 	for _, p := range []struct{ name, value string }{{"estate", a.Estate}, {"terminal", a.Terminal}} {
 		if p.value == "" || len(p.value) > 64 {
-			return fmt.Errorf("%s %q: want 1 to 64 characters", p.name, p.value)
+			return say.New("address-length", p.name, p.value)
 		}
 		if strings.Trim(p.value, ".") == "" {
-			return fmt.Errorf("%s %q: dots alone name no terminal, its page could not be reached", p.name, p.value)
+			return say.New("address-dots", p.name, p.value)
 		}
 		for _, r := range p.value {
 			if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", r) {
-				return fmt.Errorf("%s %q: %q is not allowed, use A-Z a-z 0-9 . _ -", p.name, p.value, r)
+				return say.New("address-letter", p.name, p.value, r)
 			}
 		}
 	}

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"posdx/agent/internal/say"
 )
 
 // maxMembers bounds the members of one JSON object; the largest of ours has some thirty.
@@ -21,19 +22,23 @@ const maxMemberName = 128
 type JSONProblem struct {
 	Offset int    // where, in bytes from the front
 	Member string // the name of the member concerned, "" if there is none or it is no plain name
-	What   string
+	What   say.Message
 }
 
-func (p *JSONProblem) Error() string {
+func (p *JSONProblem) Error() string { return p.In("en") }
+
+// In says the problem in a language, "zh" or "en".
+func (p *JSONProblem) In(lang string) string {
 	if p.Member != "" {
-		return fmt.Sprintf("byte %d: member %q: %s", p.Offset, p.Member, p.What)
+		return say.New("json-member", p.Offset, p.Member, p.What).In(lang)
 	}
-	return fmt.Sprintf("byte %d: %s", p.Offset, p.What)
+	return say.New("json-byte", p.Offset, p.What).In(lang)
 }
 
-// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings. Beside what
-// encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493, 2.1 and 2.3): a name
-// that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member in words of JSON, not of Go.
+// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
+// Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
+// 2.1 and 2.3): a name that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member
+// in words of JSON, not of Go.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -45,29 +50,46 @@ func Decode(b []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &typed):
-		found, _, _ := strings.Cut(typed.Value, " ") // of a number that does not fit it says which; foreign digits are not repeated
-		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field, What: "want " + wanted(typed.Type) + ", found " + found}
+		// of a number that does not fit it says which; foreign digits are not repeated
+		found, _, _ := strings.Cut(typed.Value, " ")
+		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field,
+			What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
 	case errors.As(err, &at):
-		return &JSONProblem{What: "a time is wanted in the form 2026-11-21T12:00:00Z"}
+		return &JSONProblem{What: say.New("json-time")}
 	}
-	return &JSONProblem{What: strings.TrimPrefix(err.Error(), "json: ")}
+	return &JSONProblem{What: say.New("json-other", strings.TrimPrefix(err.Error(), "json: "))}
 }
 
-// wanted is a Go type in words of JSON.
+// foundIn is a kind of value as encoding/json calls it.
+func foundIn(kind string) say.Message {
+	switch kind {
+	case "bool":
+		return say.New("json-bool")
+	case "string":
+		return say.New("json-found-text")
+	case "array":
+		return say.New("json-list")
+	case "object", "number":
+		return say.New("json-" + kind)
+	}
+	return say.New("json-other", kind)
+}
+
+// wanted is the id of what a Go type is in JSON.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
-		return "true or false"
+		return "json-bool"
 	case reflect.String:
-		return "text in quotes"
+		return "json-text"
 	case reflect.Slice, reflect.Array:
-		return "a list"
+		return "json-list"
 	case reflect.Struct, reflect.Map:
-		return "an object"
+		return "json-object"
 	case reflect.Pointer:
 		return wanted(t.Elem())
 	}
-	return "a number"
+	return "json-number"
 }
 
 // CheckJSON tells why b is no JSON that can be read in one way only, nil if it is. It copies nothing of b.
@@ -76,13 +98,13 @@ func CheckJSON(b []byte) error {
 	case !json.Valid(b):
 		return badJSON(b)
 	case !utf8.Valid(b):
-		return &JSONProblem{Offset: invalidAt(b), What: "not UTF-8"}
+		return &JSONProblem{Offset: invalidAt(b), What: say.New("json-not-utf-8")}
 	}
 	return scanJSON(b, true)
 }
 
-// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only names that an
-// object has twice are refused.
+// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only
+// names that an object has twice are refused.
 func CheckNames(b []byte) error {
 	if !json.Valid(b) {
 		return badJSON(b)
@@ -99,16 +121,16 @@ func scanJSON(b []byte, whole bool) error {
 	return nil
 }
 
-// badJSON finds where JSON ends to be any.
+// badJSON returns the problem of bytes that are not JSON, with the place of the first byte that cannot be.
 func badJSON(b []byte) error {
 	var at *json.SyntaxError
 	switch err := json.Unmarshal(b, new(json.RawMessage)); {
 	case len(bytes.TrimSpace(b)) == 0:
-		return &JSONProblem{What: "empty, not JSON"}
+		return &JSONProblem{What: say.New("json-empty")}
 	case errors.As(err, &at):
-		return &JSONProblem{Offset: int(at.Offset), What: "not JSON from here on"}
+		return &JSONProblem{Offset: int(at.Offset), What: say.New("json-ends")}
 	}
-	return &JSONProblem{What: "not JSON"}
+	return &JSONProblem{What: say.New("json-none")}
 }
 
 func invalidAt(b []byte) (n int) {
@@ -122,7 +144,7 @@ func invalidAt(b []byte) (n int) {
 	return n
 }
 
-// jsonScan walks over valid JSON. Names lie where they are read; nothing is copied that somebody would have to wipe.
+// jsonScan walks over valid JSON without copying any of it: what may be card data would have to be wiped in every copy.
 type jsonScan struct {
 	b       []byte
 	at      int
@@ -137,13 +159,13 @@ func (s *jsonScan) space() {
 }
 
 // fail notes the first problem.
-func (s *jsonScan) fail(at int, name []byte, what string) {
+func (s *jsonScan) fail(at int, name []byte, id string, args ...any) {
 	if s.problem == nil {
-		s.problem = &JSONProblem{Offset: at, Member: plainName(name), What: what}
+		s.problem = &JSONProblem{Offset: at, Member: plainName(name), What: say.New(id, args...)}
 	}
 }
 
-// value walks over one value; how deep they lie in each other encoding/json has bounded.
+// value walks over one JSON value. How deep values are nested is bounded already, by json.Valid.
 func (s *jsonScan) value() {
 	if s.space(); s.problem != nil {
 		return
@@ -182,12 +204,12 @@ func (s *jsonScan) object() {
 		case s.problem != nil:
 			return
 		case len(names) == maxMembers:
-			s.fail(from, nil, fmt.Sprintf("an object of more than %d members", maxMembers))
+			s.fail(from, nil, "json-members", maxMembers)
 			return
 		}
 		for _, n := range names {
 			if sameName(n, name) {
-				s.fail(from, name, "stands in one object twice; which of them counts nobody can tell")
+				s.fail(from, name, "json-twice")
 				return
 			}
 		}
@@ -215,7 +237,7 @@ func (s *jsonScan) text() []byte {
 		}
 		r, n := unescape(s.b[s.at:])
 		if r == loneSurrogate && s.whole {
-			s.fail(s.at, nil, "half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+			s.fail(s.at, nil, "json-surrogate")
 			return nil
 		}
 		s.at += n
@@ -265,8 +287,8 @@ func hex4(b []byte) (r rune) {
 	return r
 }
 
-// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long to be
-// one of ours is compared as it stands.
+// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long
+// to be one of ours is compared as it stands.
 func sameName(a, b []byte) bool {
 	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
 		return bytes.EqualFold(a, b)
@@ -301,7 +323,8 @@ func plain(to, name []byte) ([]byte, bool) {
 	return to, true
 }
 
-// plainName repeats a name of the kind that our own documents have, and no other.
+// plainName returns a member's name for an error text if it looks like one of ours, else "": a foreign name may be card
+// data.
 func plainName(b []byte) string {
 	if len(b) == 0 || len(b) > 32 {
 		return ""

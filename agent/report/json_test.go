@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// TestOneReadingOnly: JSON that two readers would read in two ways is taken by none. The inputs are those of RFC 7493 (I-JSON)
-// 2.1 and 2.3, of the JSON parsing test suite (y_object_duplicated_key, i_string_1st_surrogate_but_2nd_missing, …
-// inverted_surrogates_U+1D11E) and of reports on payment gateways that check one member and use the other (CVE-2017-12635).
+// TestOneReadingOnly: JSON that two readers would read in two ways is taken by none. The inputs are those of RFC 7493
+// (I-JSON) 2.1 and 2.3, of the JSON parsing test suite (y_object_duplicated_key,
+// i_string_1st_surrogate_but_2nd_missing, … inverted_surrogates_U+1D11E) and of reports on payment gateways that check
+// one member and use the other (CVE-2017-12635).
 func TestOneReadingOnly(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{`{"code":"96"}`, ""},
@@ -71,11 +72,11 @@ func TestDecodeErrorsSpeakJSON(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		`{"event":"96"}`:                        `member "event": want an object, found string`,
-		`{"event":{"code":96}}`:                 `member "event.code": want text in quotes, found number`,
+		`{"event":{"code":96}}`:                 `member "event.code": want text in quotes, found a number`,
 		`{"event":{"txn":{"connect_ms":"41"}}}`: `member "event.txn.connect_ms": want a number, found string`,
 		`{"event":{"time":"yesterday"}}`:        `a time is wanted`,
-		`{"evidence":{"check":"net.tcp"}}`:      `member "evidence": want a list, found object`,
-		`{"event":{"clock_trusted":1}}`:         `want true or false, found number`,
+		`{"evidence":{"check":"net.tcp"}}`:      `member "evidence": want a list, found an object`,
+		`{"event":{"clock_trusted":1}}`:         `want true or false, found a number`,
 	} {
 		err := Decode([]byte(in), new(recording))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {

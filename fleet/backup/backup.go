@@ -26,7 +26,7 @@ import (
 )
 
 // Kept are the files and folders of a data directory that are kept beside the store.
-var Kept = []string{"client-id", "authority"}
+var Kept = []string{"client-id", "authority", "inventory.csv"}
 
 const (
 	manifestName = "manifest.json"

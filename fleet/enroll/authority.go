@@ -14,7 +14,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -475,18 +474,40 @@ func replace(name string, content []byte) error {
 	return d.Sync()
 }
 
-// Run looks after authorities and lists until ctx ends.
-func (a *Authority) Run(ctx context.Context, failed func(error)) error {
-	tick := time.NewTicker(Upkeep)
-	defer tick.Stop()
+// Refresh takes in what another process revoked, so that brokers soon shut it out.
+func (a *Authority) Refresh(ctx context.Context) error {
+	rows, err := a.Store.Revoked(ctx, a.now().Add(-a.Policy.Leaf-a.Policy.Grace-a.Policy.Early))
+	if err != nil {
+		return err
+	}
+	a.mu.RLock()
+	same := len(rows) == len(a.revoked)
+	a.mu.RUnlock()
+	if same {
+		return nil
+	}
+	return a.Upkeep(ctx)
+}
+
+// Run looks after authorities and lists until ctx ends, and at once when it is told to.
+func (a *Authority) Run(ctx context.Context, now <-chan struct{}, failed func(error)) error {
+	upkeep, refresh := time.NewTicker(Upkeep), time.NewTicker(time.Minute)
+	defer upkeep.Stop()
+	defer refresh.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-			if err := a.Upkeep(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				failed(err)
-			}
+		case <-upkeep.C:
+			err = a.Upkeep(ctx)
+		case <-refresh.C:
+			err = a.Refresh(ctx)
+		case <-now:
+			err = a.Refresh(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			failed(err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // ErrNotLite says that something is for SQLite only: PostgreSQL has better tools of its own.
@@ -112,6 +113,9 @@ var steps = []struct {
 	{regexp.MustCompile(`^DROP INDEX diagnoses_received$`), "CREATE INDEX diagnoses_received ON diagnoses (received)"},
 }
 
+// past are the indexes of earlier releases that this one took out.
+var past = map[string]string{"diagnoses_received": "CREATE INDEX diagnoses_received ON diagnoses (received)"}
+
 // undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
 // the later release kept is lost with its tables.
 func undo(v int) ([]string, error) {
@@ -120,6 +124,14 @@ func undo(v int) ([]string, error) {
 	}
 	var list []string
 	for _, made := range slices.Backward(migrations[v-1]) {
+		if name, ok := strings.CutPrefix(made, "DROP INDEX "); ok {
+			before, ok := past[name]
+			if !ok {
+				return nil, fmt.Errorf("from version %d to %d: no way back from %.60q", v, v-1, made)
+			}
+			list = append(list, before)
+			continue
+		}
 		i := slices.IndexFunc(steps, func(s struct {
 			made *regexp.Regexp
 			back string

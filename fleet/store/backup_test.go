@@ -63,6 +63,24 @@ func TestBackupIsWholeWhileDocumentsComeIn(t *testing.T) {
 	}
 }
 
+// Password hashes are in the store: only its owner reads it, also one that an earlier release left open.
+func TestOthersCannotReadTheStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "fleet.db")
+	for range 2 {
+		s, err := Open(t.Context(), "sqlite:"+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{file, file + "-wal", file + "-shm"} {
+			if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+				t.Error(f, info, err)
+			}
+		}
+		s.Close()
+		os.Chmod(file, 0o644)
+	}
+}
+
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name, body string) string {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,9 @@ func Open(ctx context.Context, address string) (*Store, error) {
 	var err error
 	switch path, isLite := strings.CutPrefix(address, "sqlite:"); {
 	case isLite && path != "":
+		if err := ownFile(path); err != nil {
+			return nil, fmt.Errorf("open store %q: %w", path, err)
+		}
 		dsn := liteAddress(path) + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-16000)"
 		if s.write, err = sql.Open("sqlite", dsn); err != nil {
 			return nil, fmt.Errorf("open store %q: %w", path, err)
@@ -62,6 +66,19 @@ func Open(ctx context.Context, address string) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	return s, nil
+}
+
+// ownFile keeps others from reading the store: password hashes are in it. SQLite gives its side files the same mode.
+func ownFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return f.Chmod(0o600)
 }
 
 func liteAddress(path string) string {
@@ -110,6 +127,8 @@ var migrations = map[int][]string{
 		`ALTER TABLE terminals ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0`,
 		`DROP INDEX diagnoses_received`,
 		diagnosesReceived,
+		`DROP INDEX diagnoses_cause`,
+		diagnosesCause,
 		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
 	}, desk, accessTables),
@@ -117,6 +136,9 @@ var migrations = map[int][]string{
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
 const diagnosesReceived = `CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received, estate)`
+
+// diagnosesCause holds what counting the terminals of an incident needs.
+const diagnosesCause = `CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place, estate, terminal, received, historical)`
 
 // desk is what people do at the pages, and what pages ask by beside the documents.
 var desk = []string{
@@ -276,7 +298,7 @@ var tables = append([]string{
 		UNIQUE (estate, terminal, boot_id, id))`,
 	diagnosesReceived,
 	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
-	`CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place)`,
+	diagnosesCause,
 	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
 
 	// The base rate: in how many terminal-hours a code was seen. The empty code counts the terminal-hours themselves.

@@ -22,6 +22,8 @@ import (
 	"time"
 	"unicode"
 
+	"posdx/agent/enroll"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 )
 
@@ -43,8 +45,10 @@ const (
 const shipped = "change-me"
 
 // speeds are those that a serial port of Linux knows by name (termios(3)) and the usual ones of devices beside them.
-var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200,
-	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000}
+var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400,
+	57600, 76800, 115200,
+	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000,
+	3500000, 4000000}
 
 // kinds are the sorts of interface that [network] metered may name.
 var kinds = []string{"ethernet", "wifi", "cellular", "ppp"}
@@ -55,18 +59,18 @@ type checker struct {
 	list Problems
 }
 
-func (k *checker) add(level Level, key, format string, args ...any) {
-	k.list = append(k.list, k.c.Problem(level, key, format, args...))
+func (k *checker) add(level Level, key, id string, args ...any) {
+	k.list = append(k.list, k.c.Problem(level, key, say.New(id, args...)))
 }
 
-func (k *checker) bad(key, format string, args ...any) { k.add(Error, key, format, args...) }
+func (k *checker) bad(key, id string, args ...any) { k.add(Error, key, id, args...) }
 
 func (k *checker) oneOf(key, value string, of ...string) bool {
 	if slices.Contains(of, value) {
 		return true
 	}
 	words := slices.DeleteFunc(slices.Clone(of), func(s string) bool { return s == "" })
-	k.bad(key, "%q is not one of %s", value, strings.Join(words, ", "))
+	k.bad(key, "not-one-of", value, strings.Join(words, ", "))
 	return false
 }
 
@@ -75,10 +79,10 @@ func (k *checker) absolute(key, value string) bool {
 	switch {
 	case value == "":
 	case !filepath.IsAbs(value):
-		k.bad(key, "%q depends on where the daemon was started; want a path that begins with /", value)
+		k.bad(key, "not-absolute", value)
 		return false
 	case strings.ContainsFunc(value, unicode.IsControl):
-		k.bad(key, "%q has a control character in it", value)
+		k.bad(key, "control-character", value)
 		return false
 	}
 	return true
@@ -86,12 +90,12 @@ func (k *checker) absolute(key, value string) bool {
 
 func (k *checker) notNegative(key string, n int64, unset string) {
 	if n < 0 {
-		k.bad(key, "%d is negative; want bytes, or 0 for %s", n, unset)
+		k.bad(key, "negative-bytes", n, say.New(unset))
 	}
 }
 
-// checkNames is what can be said beside keys and values of the wrong form: the rest of the checks would speak of values
-// that nobody wrote.
+// checkNames checks only estate and terminal. It is used where other keys could not be read: the full check would judge
+// the defaults in their place.
 func (c *Config) checkNames() Problems {
 	k := checker{c: c}
 	k.names()
@@ -113,9 +117,9 @@ func (c *Config) check() Problems {
 	for i, p := range c.Storage.Paths {
 		key := fmt.Sprintf("storage.paths[%d]", i)
 		if p == "" {
-			k.bad(key, "is empty; name a folder, such as /data")
+			k.bad(key, "empty-folder")
 		} else if k.absolute(key, p) {
-			k.expect(key, p, "the file system is not watched until it is there")
+			k.expect(key, p, "not-there-storage")
 		}
 	}
 	k.app()
@@ -126,7 +130,7 @@ func (c *Config) check() Problems {
 			continue
 		}
 		if v := c.Labels[scope]; len(v) > report.MaxLabel || strings.ContainsFunc(v, unicode.IsControl) {
-			k.bad(key, "%q is no label; want at most %d bytes without control characters", v, report.MaxLabel)
+			k.bad(key, "no-label", v, report.MaxLabel)
 		}
 	}
 	k.console()
@@ -143,7 +147,7 @@ func sorted(m map[string]string) []string {
 	return list
 }
 
-// Bounds of what the console may be told.
+// Bounds of the values in [console] and [contacts].
 const (
 	minPIN, maxPIN = 4, 8 // digits; an entry of the console never holds as many as tell a card
 	minIdle        = time.Minute
@@ -161,16 +165,16 @@ func (k *checker) console() {
 		k.oneOf("console.language", c.Language, "zh", "en")
 	}
 	if n := len(c.PIN); n > 0 && (n < minPIN || n > maxPIN || strings.Trim(c.PIN, "0123456789") != "") {
-		k.bad("console.pin", "is no PIN; want %d to %d digits, or nothing to ask for none", minPIN, maxPIN)
+		k.bad("console.pin", "no-pin", minPIN, maxPIN)
 	}
 	if time.Duration(c.Idle) < minIdle {
-		k.bad("console.idle", "%v is too short to work; want at least %v", time.Duration(c.Idle), minIdle)
+		k.bad("console.idle", "idle-too-short", time.Duration(c.Idle), minIdle)
 	}
 	for _, n := range [...]struct{ key, number string }{
 		{"contacts.acquirer", k.c.Contacts.Acquirer}, {"contacts.carrier", k.c.Contacts.Carrier}, {"contacts.service", k.c.Contacts.Service},
 	} {
 		if len(n.number) > maxContact || strings.ContainsFunc(n.number, unicode.IsControl) {
-			k.bad(n.key, "%q is no telephone number; want at most %d bytes without control characters", n.number, maxContact)
+			k.bad(n.key, "no-telephone", n.number, maxContact)
 		}
 	}
 }
@@ -178,16 +182,15 @@ func (k *checker) console() {
 func (k *checker) names() {
 	c := k.c
 	for _, n := range [...]struct{ key, value, what string }{
-		{"estate", c.Estate, "the fleet's name, the same on all its terminals"}, {"terminal", c.Terminal, "this terminal's own name, the CN of its client certificate"},
+		{"estate", c.Estate, "what-estate"}, {"terminal", c.Terminal, "what-terminal"},
 	} {
 		if _, written := c.places[n.key]; !written {
-			k.bad(n.key, `is not there; write a line %s = "…" at the top of the file: %s`, n.key, n.what)
+			k.bad(n.key, "name-missing", n.key, say.New(n.what))
 			continue
 		}
 		if strings.EqualFold(n.value, shipped) {
-			p := c.Problem(Error, n.key, "")
-			k.bad(n.key, `is still %q, as it was shipped, and every terminal forgotten like this is the same one to the fleet; give %s:  sed -i 's/^%s = .*/%s = "NAME"/' %s`,
-				n.value, n.what, n.key, n.key, p.File)
+			p := c.Problem(Error, n.key, fs.ErrInvalid)
+			k.bad(n.key, "name-as-shipped", n.value, say.New(n.what), n.key, n.key, p.File)
 			continue
 		}
 		a := report.Address{Estate: "x", Terminal: "x"}
@@ -197,7 +200,7 @@ func (k *checker) names() {
 			a.Terminal = n.value
 		}
 		if err := a.Check(); err != nil {
-			k.bad(n.key, "%s", strings.TrimPrefix(err.Error(), n.key+" "))
+			k.list = append(k.list, c.Problem(Error, n.key, err))
 		}
 	}
 }
@@ -206,10 +209,10 @@ func (k *checker) stateDir() {
 	c := k.c
 	switch {
 	case c.StateDir == "":
-		k.bad("state_dir", "is empty; name the folder for what must survive a restart, such as /var/lib/posdx")
+		k.bad("state_dir", "state-dir-empty")
 	case k.absolute("state_dir", c.StateDir):
 		if info, err := os.Stat(c.StateDir); err == nil && !info.IsDir() {
-			k.bad("state_dir", "%q is a file; want a folder", c.StateDir)
+			k.bad("state_dir", "file-not-folder", c.StateDir)
 		}
 	}
 }
@@ -218,24 +221,24 @@ func (k *checker) hook() {
 	h := k.c.Hook
 	switch {
 	case h.Socket == "":
-		k.bad("hook.socket", "is empty; want the path of the local socket, such as %s", Socket)
+		k.bad("hook.socket", "socket-empty", Socket)
 	case !k.absolute("hook.socket", h.Socket):
 	case len(h.Socket) > longestSocket:
-		k.bad("hook.socket", "has %d bytes; the system takes a socket's path of at most %d", len(h.Socket), longestSocket)
+		k.bad("hook.socket", "socket-too-long", len(h.Socket), longestSocket)
 	default:
 		if info, err := os.Lstat(h.Socket); err == nil && info.Mode().Type() != fs.ModeSocket {
-			k.bad("hook.socket", "at %q there is something that is no socket; remove it or name another path", h.Socket)
+			k.bad("hook.socket", "no-socket", h.Socket)
 		}
 	}
 	switch {
 	case h.HTTP == "":
 	case h.TokenFile == "":
-		k.bad("hook.token_file", "is needed with hook.http, where every program on the terminal could speak; name a file of one line, made with: head -c 24 /dev/urandom | base64 >FILE; chmod 640 FILE")
+		k.bad("hook.token_file", "token-needed")
 	case k.absolute("hook.token_file", h.TokenFile):
 		if info, err := os.Stat(h.TokenFile); err != nil {
-			k.add(Fault, "hook.token_file", "%q cannot be read, so every request over HTTP is refused; make it with: head -c 24 /dev/urandom | base64 >%s; chmod 640 %s", h.TokenFile, h.TokenFile, h.TokenFile)
+			k.add(Fault, "hook.token_file", "token-unreadable", h.TokenFile, h.TokenFile, h.TokenFile)
 		} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o007 != 0 {
-			k.add(Fault, "hook.token_file", "everybody may read %q, or it is no file, so every request over HTTP is refused; chmod 640 %s", h.TokenFile, h.TokenFile)
+			k.add(Fault, "hook.token_file", "token-open", h.TokenFile, h.TokenFile)
 		}
 	}
 	if h.Group == "" {
@@ -243,12 +246,12 @@ func (k *checker) hook() {
 	}
 	if n, err := strconv.Atoi(h.Group); err == nil {
 		if n < 0 {
-			k.bad("hook.group", "%d is no group", n)
+			k.bad("hook.group", "no-group-number", n)
 		}
 		return
 	}
 	if _, err := user.LookupGroup(h.Group); err != nil {
-		k.add(Fault, "hook.group", "this system has no group %q, so the socket stays closed and no cashier gets a verdict; create it (groupadd %s), or name the payment application's group", h.Group, h.Group)
+		k.add(Fault, "hook.group", "group-missing", h.Group, h.Group)
 	}
 }
 
@@ -257,33 +260,33 @@ func (k *checker) logs() {
 		key := fmt.Sprintf("log[%d]", i)
 		switch {
 		case l.Path == "":
-			k.bad(key+".path", "is empty; name the payment log to follow")
+			k.bad(key+".path", "log-path-empty")
 		case strings.HasPrefix(l.Path, "journal:"): // of a unit
 		case k.absolute(key+".path", l.Path):
 			k.logFile(key+".path", l.Path)
 		}
 		k.oneOf(key+".origin", l.Origin, "", "host", "terminal", "cashier", "unknown")
 		if _, err := regexp.Compile(l.Begin); err != nil {
-			k.bad(key+".begin", "%s", broken(err))
+			k.list = append(k.list, k.c.Problem(Error, key+".begin", err))
 		}
 		if len(l.Patterns) == 0 {
-			k.bad(key+".patterns", "is empty; give a regular expression with a group named code, such as 'RC=(?P<code>\\w+)'")
+			k.bad(key+".patterns", "log-no-patterns")
 		}
 		starts, ends := false, false
 		for j, st := range l.Step {
 			at := fmt.Sprintf("%s.step[%d]", key, j)
 			if st.Pattern == "" {
-				k.bad(at+".pattern", "is empty and would match every line; give a regular expression")
+				k.bad(at+".pattern", "step-empty")
 			}
 			k.oneOf(at+".phase", st.Phase, "start", "sent", "answered", "end")
 			k.oneOf(at+".result", st.Result, "", "approved", "declined", "failed", "cancelled")
 			if st.Result != "" && st.Phase != "end" {
-				k.bad(at+".result", "only a step with phase = \"end\" has a result")
+				k.bad(at+".result", "result-of-end")
 			}
 			starts, ends = starts || st.Phase == "start", ends || st.Phase == "end"
 		}
 		if starts && !ends {
-			k.add(Warning, key+".step", "sales start and never end: a code ends one, else it takes three minutes; add a step with phase = \"end\"")
+			k.add(Warning, key+".step", "sales-never-end")
 		}
 	}
 }
@@ -296,28 +299,25 @@ func (k *checker) logFile(key, path string) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		k.expect(key, path, "codes are read from it as soon as it is there")
+		k.expect(key, path, "not-there-log")
 	case info.IsDir():
-		k.bad(key, "%q is a folder; name the log in it", path)
+		k.bad(key, "folder-not-log", path)
 	default:
 		f, err := os.Open(path)
 		if err != nil {
-			k.add(Warning, key, "%q may not be read by this user; the daemon's user must be in the log's group", path)
+			k.add(Warning, key, "log-unreadable", path)
 			return
 		}
 		f.Close()
 	}
 }
 
-// broken is what is wrong with a regular expression.
-func broken(err error) string { return strings.TrimPrefix(err.Error(), "error parsing regexp: ") }
-
 // expect warns of something that is not there and may come.
 func (k *checker) expect(key, path, until string) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		k.add(Warning, key, "%q is not there; %s", path, until)
+		k.add(Warning, key, "not-there", path, say.New(until))
 	} else if errors.Is(err, fs.ErrPermission) {
-		k.add(Warning, key, "%q may not be looked at by this user", path)
+		k.add(Warning, key, "not-looked-at", path)
 	}
 }
 
@@ -325,13 +325,13 @@ func (k *checker) expect(key, path, until string) {
 func (k *checker) name(key, name, like string, names map[string]string) {
 	switch first, used := names[name]; {
 	case name == "":
-		k.bad(key, "is empty; each device needs its own name, such as %s", like)
+		k.bad(key, "device-name-empty", like)
 	case used:
-		k.bad(key, "%q is used twice, by %s too; each device needs its own name", name, first)
+		k.bad(key, "device-name-twice", name, first)
 	case len(name) > longestName || strings.ContainsFunc(name, func(r rune) bool {
 		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", r)
 	}):
-		k.bad(key, "%q cannot be a device's name; want at most %d of A-Z a-z 0-9 . _ -", name, longestName)
+		k.bad(key, "device-name-wrong", name, longestName)
 	}
 	names[name] = key
 }
@@ -344,7 +344,7 @@ func (k *checker) device(key, port string) bool {
 		_, e1 := strconv.ParseUint(vendor, 16, 16)
 		_, e2 := strconv.ParseUint(product, 16, 16)
 		if !ok || e1 != nil || e2 != nil || len(vendor) != 4 || len(product) != 4 {
-			k.bad(key, "%q names no USB port; want usb:VVVV:PPPP with vendor and product in hexadecimal, as lsusb prints them", port)
+			k.bad(key, "no-usb-port", port)
 			return false
 		}
 		return true
@@ -355,9 +355,9 @@ func (k *checker) device(key, port string) bool {
 	info, err := os.Stat(port)
 	switch {
 	case err != nil:
-		k.expect(key, port, "its checks say so until it is plugged in")
+		k.expect(key, port, "not-there-device")
 	case info.IsDir() || info.Mode().IsRegular():
-		k.bad(key, "%q is no device; name a device file, such as /dev/ttyUSB0 or /dev/serial/by-id/…", port)
+		k.bad(key, "no-device", port)
 		return false
 	}
 	return true
@@ -367,12 +367,12 @@ func (k *checker) baud(key string, baud int, needed bool) {
 	switch {
 	case baud == 0 && !needed:
 	case baud <= 0 || baud > 4_000_000:
-		k.bad(key, "%d is no baud rate; want one such as 9600 or 115200", baud)
+		k.bad(key, "no-baud", baud)
 	case !slices.Contains(speeds, baud):
 		best := slices.MinFunc(speeds, func(a, b int) int {
 			return distance(strconv.Itoa(a), strconv.Itoa(baud)) - distance(strconv.Itoa(b), strconv.Itoa(baud))
 		})
-		k.add(Warning, key, "%d is an unusual baud rate; is %d meant?", baud, best)
+		k.add(Warning, key, "unusual-baud", baud, best)
 	}
 }
 
@@ -393,7 +393,7 @@ func (k *checker) devices() {
 	k.c.kindsOfDevices(func(kind, key string, p Port) {
 		k.name(key+".name", p.Name, kind+"0", names)
 		if p.Port == "" && len(p.RX) == 0 {
-			k.bad(key+".port", "is empty; name the device file, such as /dev/ttyUSB0 or /dev/serial/by-id/…")
+			k.bad(key+".port", "port-empty-device")
 		} else {
 			k.device(key+".port", p.Port)
 		}
@@ -401,7 +401,7 @@ func (k *checker) devices() {
 		for i, rx := range p.RX {
 			at := fmt.Sprintf("%s.rx[%d]", key, i)
 			if rx == "" {
-				k.bad(at, "is empty; name the port")
+				k.bad(at, "port-empty")
 			} else {
 				k.device(at, rx)
 			}
@@ -412,11 +412,11 @@ func (k *checker) devices() {
 		}{{len(p.RX) > 0, "rx", "reader"}, {len(p.Keys) > 0, "keys", "pinpad"}, {p.APN != "", "apn", "modem"}, {p.DialUp, "dial_up", "modem"},
 			{p.MayReset, "may_reset", "modem"}} {
 			if only.set && kind != only.kind {
-				k.bad(key+"."+only.name, "means nothing for a %s; it belongs to a [[%s]]", kind, only.kind)
+				k.bad(key+"."+only.name, "key-of-another", kind, only.kind)
 			}
 		}
 		if kind == "modem" && p.Protocol != "" {
-			k.bad(key+".protocol", "a modem has none; its maker is found out")
+			k.bad(key+".protocol", "modem-protocol")
 		}
 	})
 	for i, l := range k.c.ECR {
@@ -429,26 +429,26 @@ func (k *checker) links() {
 		key := fmt.Sprintf("ecr[%d]", i)
 		k.oneOf(key+".parity", l.Parity, "", "none", "odd", "even")
 		if l.Bits != 0 && l.Bits != 7 && l.Bits != 8 {
-			k.bad(key+".data_bits", "%d is neither 7 nor 8", l.Bits)
+			k.bad(key+".data_bits", "data-bits", l.Bits)
 		}
 		if !k.oneOf(key+".way", l.Way, "", "rx", "own", "relay", "lan") {
 			continue
 		}
 		if l.Way == "lan" {
 			if l.Port != "" || len(l.RX) > 0 {
-				k.bad(key+".way", "a link on the network has no port: give the terminal's address alone")
+				k.bad(key+".way", "lan-with-port")
 			}
 			if _, err := netip.ParseAddrPort(l.Address); err != nil {
-				k.bad(key+".address", "%q is no address of a terminal; write it as 192.168.1.50:20007", l.Address)
+				k.bad(key+".address", "lan-address", l.Address)
 			}
 			continue
 		}
 		if l.Address != "" {
-			k.bad(key+".address", "belongs to way = \"lan\", a link on the network")
+			k.bad(key+".address", "address-of-lan")
 		}
 		if l.Way == "relay" {
 			if l.Port != "" || len(l.RX) > 0 {
-				k.bad(key+".way", "a relay has the port, and its copies go by the link's name: give neither rx nor port")
+				k.bad(key+".way", "relay-with-port")
 			}
 			continue
 		}
@@ -458,10 +458,10 @@ func (k *checker) links() {
 			way = "own"
 		}
 		if l.Way != "" && l.Way != way {
-			k.bad(key+".way", "%q does not fit the ports: rx goes with rx, own with port, relay with neither", l.Way)
+			k.bad(key+".way", "way-and-ports", l.Way)
 		}
 		if (l.Port != "") == (len(l.RX) > 0) || len(l.RX) > 2 {
-			k.bad(key+".rx", "name one or two receive-only ports here, what the terminal sends first, or one in %s.port", key)
+			k.bad(key+".rx", "link-ports", key)
 			continue
 		}
 		for j, p := range l.Ports() {
@@ -470,7 +470,7 @@ func (k *checker) links() {
 				at = fmt.Sprintf("%s.rx[%d]", key, j)
 			}
 			if p == "" {
-				k.bad(at, "is empty; name the port")
+				k.bad(at, "port-empty")
 			} else {
 				k.device(at, p)
 			}
@@ -478,7 +478,8 @@ func (k *checker) links() {
 	}
 }
 
-// ports finds those that two want. A port has one reader: a second one would take bytes from the first.
+// ports reports every serial port that two parts of the configuration name. Two readers of one port take bytes from
+// each other.
 func (k *checker) ports() {
 	c := k.c
 	taken := map[string]string{}
@@ -493,7 +494,7 @@ func (k *checker) ports() {
 			real = filepath.Clean(port)
 		}
 		if first, ok := taken[real]; ok {
-			k.bad(key, "port %q is that of %s already; a port has one reader, for a second one would take bytes from the first", port, first)
+			k.bad(key, "port-taken", port, first)
 			return
 		}
 		taken[real] = key
@@ -519,10 +520,11 @@ func (k *checker) ports() {
 // iface checks the name of a network interface.
 func (k *checker) iface(key, name string) {
 	switch {
-	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") || strings.ContainsFunc(name, unicode.IsControl):
-		k.bad(key, "%q is no interface; want a name as ip link prints it, such as eth0", name)
+	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") ||
+		strings.ContainsFunc(name, unicode.IsControl):
+		k.bad(key, "no-interface", name)
 	case !hasInterface(name):
-		k.add(Warning, key, "there is no interface %q now; ip link prints those there are", name)
+		k.add(Warning, key, "interface-absent", name)
 	}
 }
 
@@ -538,29 +540,29 @@ func (k *checker) network() {
 	}
 	for i, s := range n.Resolvers {
 		if _, err := Resolver(s); err != nil {
-			k.bad(fmt.Sprintf("network.resolvers[%d]", i), "%v", err)
+			k.list = append(k.list, k.c.Problem(Error, fmt.Sprintf("network.resolvers[%d]", i), err))
 		}
 	}
 	if n.HostsFile == "" {
-		k.bad("network.hosts_file", "is empty; want the hosts file that the payment application reads, such as /etc/hosts")
+		k.bad("network.hosts_file", "hosts-file-empty")
 	} else {
 		k.absolute("network.hosts_file", n.HostsFile)
 	}
 	if n.ResolvConf == "" {
-		k.bad("network.resolv_conf", "is empty; want the file that names the resolvers, such as /etc/resolv.conf")
+		k.bad("network.resolv_conf", "resolv-conf-empty")
 	} else if k.absolute("network.resolv_conf", n.ResolvConf) && len(n.Resolvers) == 0 {
-		k.expect("network.resolv_conf", n.ResolvConf, "names are not looked up until it is")
+		k.expect("network.resolv_conf", n.ResolvConf, "not-there-resolv")
 	}
 	for i, m := range n.Metered {
 		if !slices.Contains(kinds, m) {
 			if !hasInterface(m) {
-				k.add(Warning, fmt.Sprintf("network.metered[%d]", i), "%q is neither an interface here nor a kind; the kinds are %s", m, strings.Join(kinds, " "))
+				k.add(Warning, fmt.Sprintf("network.metered[%d]", i), "metered-unknown", m, strings.Join(kinds, " "))
 			}
 		}
 	}
-	k.notNegative("network.daily_bytes", n.DailyBytes, "200 kB a day")
+	k.notNegative("network.daily_bytes", n.DailyBytes, "a-day")
 	if len(n.SSID) > 32 {
-		k.bad("network.ssid", "has %d bytes; a Wi-Fi network's name has at most 32", len(n.SSID))
+		k.bad("network.ssid", "ssid-too-long", len(n.SSID))
 	}
 	if k.c.Capture.Interface != "" {
 		k.iface("capture.interface", k.c.Capture.Interface)
@@ -574,7 +576,7 @@ func Resolver(s string) (netip.AddrPort, error) {
 	}
 	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%q is no IP address; want one such as 192.0.2.53, or with a port 192.0.2.53:5353", s)
+		return netip.AddrPort{}, say.New("no-resolver", s)
 	}
 	return netip.AddrPortFrom(a, 53), nil
 }
@@ -582,17 +584,17 @@ func Resolver(s string) (netip.AddrPort, error) {
 func (k *checker) host(key, host, port string) {
 	switch {
 	case host == "":
-		k.bad(key, "is empty; want a name or an address")
+		k.bad(key, "host-empty")
 	case strings.Contains(host, "://") || strings.ContainsAny(host, "/@ ") || strings.ContainsFunc(host, unicode.IsControl):
-		k.bad(key, "%q is no host; want a name or an address alone, such as pos.acquirer.example", host)
+		k.bad(key, "no-host", host)
 	case strings.Count(host, ":") == 1:
-		k.bad(key, "%q has a port in it; that goes into %s", host, port)
+		k.bad(key, "host-with-port", host, port)
 	case strings.Contains(host, ":"):
 		if _, err := netip.ParseAddr(host); err != nil {
-			k.bad(key, "%q is no IPv6 address; want it without brackets", host)
+			k.bad(key, "no-ipv6", host)
 		}
 	case len(host) > 253:
-		k.bad(key, "has %d characters; a name has at most 253", len(host))
+		k.bad(key, "host-too-long", len(host))
 	}
 }
 
@@ -605,14 +607,14 @@ func (k *checker) targets() {
 		if k.oneOf(key+".name", t.Name, "host-primary", "host-backup", "internet") {
 			which := t.Name + "@" + t.Via
 			if first, twice := seen[which]; twice {
-				k.bad(key+".name", "%q is there already, as %s; a second one of a name needs another way to it, in via", t.Name, first)
+				k.bad(key+".name", "target-twice", t.Name, first)
 			} else {
 				seen[which] = key
 			}
 		}
 		k.host(key+".host", t.Host, key+".port")
 		if t.Port < 1 || t.Port > 65535 {
-			k.bad(key+".port", "%d is no TCP port; want 1 to 65535", t.Port)
+			k.bad(key+".port", "no-tcp-port", t.Port)
 		}
 		if t.Via != "" {
 			k.iface(key+".via", t.Via)
@@ -620,30 +622,30 @@ func (k *checker) targets() {
 		if t.Proxy != "" {
 			host, port, err := net.SplitHostPort(t.Proxy)
 			if number, e := strconv.Atoi(port); err != nil || e != nil || number < 1 || number > 65535 || host == "" {
-				k.bad(key+".proxy", "%q is no proxy; want its name or address and port alone, such as proxy.shop.lan:3128", t.Proxy)
+				k.bad(key+".proxy", "no-proxy", t.Proxy)
 			} else {
 				k.host(key+".proxy", host, key+".proxy")
 			}
 			if t.PortalPath != "" || t.Via != "" {
-				k.bad(key+".proxy", "cannot be together with via or portal_path")
+				k.bad(key+".proxy", "proxy-alone")
 			}
 		}
 		if t.PortalPath != "" && (t.PortalPath[0] != '/' || t.TLS || t.Name != "internet") {
-			k.bad(key+".portal_path", "want a path such as /generate_204, of the target internet, without tls")
+			k.bad(key+".portal_path", "portal-path")
 		}
 		if !t.TLS && (t.CA != "" || t.ServerName != "") {
-			k.add(Warning, key+".tls", "is false, so ca and server_name are not used")
+			k.add(Warning, key+".tls", "tls-unused")
 		}
 		k.trust(key+".ca", t.CA)
 	}
 	c := k.c.Capture
 	if c.On && !watched {
-		k.bad("capture.on", "there is nothing to watch: no [[target]] is called host-primary or host-backup")
+		k.bad("capture.on", "capture-of-nothing")
 	}
 }
 
-// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not to
-// start.
+// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not
+// to start.
 func (k *checker) trust(key, path string) {
 	if path == "" || !k.absolute(key, path) {
 		return
@@ -653,7 +655,7 @@ func (k *checker) trust(key, path string) {
 		return
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(b) {
-		k.add(Fault, key, "%q holds no certificate in PEM, so nothing can be trusted by it; convert one in DER with: openssl x509 -inform der -in FILE -out %s", path, path)
+		k.add(Fault, key, "no-pem", path, path)
 	}
 }
 
@@ -664,11 +666,11 @@ func (k *checker) content(key, path string) ([]byte, bool) {
 	case err == nil:
 		return b, true
 	case errors.Is(err, fs.ErrPermission):
-		k.add(Warning, key, "%q may not be read by this user; the daemon's user must be able to", path)
+		k.add(Warning, key, "content-unreadable", path)
 	case errors.Is(err, fs.ErrNotExist):
-		k.add(Fault, key, "%q is not there; put it there or correct the path", path)
+		k.add(Fault, key, "content-missing", path)
 	default:
-		k.add(Fault, key, "%q %s", path, unreadable(err))
+		k.add(Fault, key, "content-broken", path, unreadable(err))
 	}
 	return nil, false
 }
@@ -676,20 +678,20 @@ func (k *checker) content(key, path string) ([]byte, bool) {
 func (k *checker) app() {
 	a := k.c.App
 	if len(a.Process) > longestComm || strings.Contains(a.Process, "/") {
-		k.bad("app.process", "%q is never in /proc/*/comm, which holds the first %d characters of the program's name without its folder", a.Process, longestComm)
+		k.bad("app.process", "process-name", a.Process, longestComm)
 	}
 	files := func(name string, list []string, until string) {
 		for i, p := range list {
 			key := fmt.Sprintf("app.%s[%d]", name, i)
 			if p == "" {
-				k.bad(key, "is empty; name a file")
+				k.bad(key, "file-empty")
 			} else if k.absolute(key, p) {
 				k.expect(key, p, until)
 			}
 		}
 	}
-	files("parameters", a.Parameters, "its changes are not seen until it is")
-	files("certificates", a.Certificates, "when it ends is not known until it is")
+	files("parameters", a.Parameters, "not-there-parameters")
+	files("certificates", a.Certificates, "not-there-certificates")
 }
 
 func (k *checker) broker() {
@@ -697,38 +699,46 @@ func (k *checker) broker() {
 	b := c.Broker
 	k.oneOf("broker.delivery", b.Delivery, "fleet", "broker")
 	if (b.Cert == "") != (b.Key == "") {
-		k.bad("broker.cert", "a client certificate needs both broker.cert and broker.key")
+		k.bad("broker.cert", "cert-and-key")
+	}
+	if b.Renew != "" {
+		if _, err := enroll.CheckURL(b.Renew); err != nil {
+			k.bad("broker.renew", "renew-address", b.Renew)
+		}
+		if b.Cert == "" || b.Cert != b.Key {
+			k.bad("broker.renew", "renew-one-file")
+		}
 	}
 	if t := time.Duration(b.KeepAlive); t < minKeepAlive || t > maxKeepAlive {
-		k.bad("broker.keepalive", "%v is not between %v and %v", t, minKeepAlive, maxKeepAlive)
+		k.bad("broker.keepalive", "keepalive", t, minKeepAlive, maxKeepAlive)
 	}
-	k.notNegative("broker.daily_bytes", b.DailyBytes, "no limit")
+	k.notNegative("broker.daily_bytes", b.DailyBytes, "no-limit")
 	if c.Outbox.MaxAge <= 0 {
-		k.bad("outbox.max_age", "%v keeps nothing; want a time span such as \"720h\"", time.Duration(c.Outbox.MaxAge))
+		k.bad("outbox.max_age", "max-age", time.Duration(c.Outbox.MaxAge))
 	}
 	for i, s := range b.AdvisoryKeys {
 		if _, err := AdvisoryKey(s); err != nil {
-			k.bad(fmt.Sprintf("broker.advisory_keys[%d]", i), "%v", err)
+			k.list = append(k.list, k.c.Problem(Error, fmt.Sprintf("broker.advisory_keys[%d]", i), err))
 		}
 	}
 	seen := map[string]bool{}
 	plain := false
 	for i, u := range b.URL {
 		if seen[u] {
-			k.bad(fmt.Sprintf("broker.url[%d]", i), "%q is there twice", u)
+			k.bad(fmt.Sprintf("broker.url[%d]", i), "broker-twice", u)
 		}
 		seen[u] = true
 		plain = plain || strings.HasPrefix(u, "tcp:") || strings.HasPrefix(u, "mqtt:")
 	}
 	if plain && (b.CA != "" || b.Cert != "") {
-		k.add(Warning, "broker.url", "one of the addresses is not encrypted, so ca and cert are not used on it; want ssl://")
+		k.add(Warning, "broker.url", "broker-plain")
 	}
 	k.trust("broker.ca", b.CA)
 	k.clientCertificate()
 	if b.UserFile != "" && k.absolute("broker.user_file", b.UserFile) {
 		if text, ok := k.content("broker.user_file", b.UserFile); ok {
 			if user, _, two := bytes.Cut(bytes.TrimSpace(text), []byte("\n")); !two || len(bytes.TrimSpace(user)) == 0 {
-				k.add(Fault, "broker.user_file", "%q wants the user on its first line and the password on its second", b.UserFile)
+				k.add(Fault, "broker.user_file", "user-file", b.UserFile)
 			}
 			k.private("broker.user_file", b.UserFile)
 		}
@@ -739,7 +749,7 @@ func (k *checker) broker() {
 func AdvisoryKey(s string) (ed25519.PublicKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(raw) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%q is not the base64 of an ed25519 public key; posdx-fleet advisory-key prints it", s)
+		return nil, say.New("advisory-key", s)
 	}
 	return raw, nil
 }
@@ -759,20 +769,20 @@ func (k *checker) clientCertificate() {
 		return
 	}
 	if block, _ := pem.Decode(key); block == nil {
-		k.add(Fault, "broker.key", "%q holds no key in PEM", b.Key)
+		k.add(Fault, "broker.key", "key-no-pem", b.Key)
 		return
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		k.add(Fault, "broker.cert", "%q and the key in %q are no pair: %s", b.Cert, b.Key, strings.TrimPrefix(err.Error(), "tls: "))
+		k.add(Fault, "broker.cert", "no-pair", b.Cert, b.Key, strings.TrimPrefix(err.Error(), "tls: "))
 		return
 	}
 	if leaf, err := x509.ParseCertificate(pair.Certificate[0]); err == nil {
 		if cn := leaf.Subject.CommonName; cn != k.c.Terminal {
-			k.add(Warning, "broker.cert", "is made out to %q and the terminal is called %q: brokers take the name from the certificate", cn, k.c.Terminal)
+			k.add(Warning, "broker.cert", "cert-name", cn, k.c.Terminal)
 		}
 		if now := time.Now(); now.After(leaf.NotAfter) {
-			k.add(Warning, "broker.cert", "has expired on %s (by this terminal's clock)", leaf.NotAfter.Format(time.DateOnly))
+			k.add(Warning, "broker.cert", "cert-expired", leaf.NotAfter.Format(time.DateOnly))
 		}
 	}
 }
@@ -780,6 +790,6 @@ func (k *checker) clientCertificate() {
 // private warns of a secret that everybody on the terminal may read.
 func (k *checker) private(key, path string) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
-		k.add(Warning, key, "%q may be read by everybody on this terminal; chmod 640 it and give it to the daemon's user", path)
+		k.add(Warning, key, "secret-open", path)
 	}
 }

@@ -13,10 +13,12 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"posdx/agent/internal/say"
 )
 
-// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands and
-// what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
+// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands
+// and what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
 type decoder struct {
 	c        *Config
 	problems Problems
@@ -40,10 +42,10 @@ func (d *decoder) read(file string, data []byte) {
 		var bad *toml.DecodeError
 		if errors.As(err, &bad) {
 			line, column := bad.Position()
-			d.problems = append(d.problems, Problem{Level: Error, File: file, Line: line, Column: column, Say: syntax(bad.Error())})
+			d.at(place{file, line, column}, "", syntax(bad))
 			return
 		}
-		d.problems = append(d.problems, Problem{Level: Error, File: file, Say: syntax(err.Error())})
+		d.at(place{file: file}, "", syntax(err))
 		return
 	}
 	d.parser.Reset(data)
@@ -63,24 +65,24 @@ func (d *decoder) read(file string, data []byte) {
 
 // readable says what keeps a file from being read as text.
 func (d *decoder) readable() bool {
-	bad := func(offset int, say string, args ...any) bool {
+	bad := func(offset int, id string, args ...any) bool {
 		line, column := d.position(offset)
-		d.problems = append(d.problems, Problem{Level: Error, File: d.file, Line: line, Column: column, Say: fmt.Sprintf(say, args...)})
+		d.at(place{d.file, line, column}, "", say.New(id, args...))
 		return false
 	}
 	switch {
 	case bytes.HasPrefix(d.data, []byte("\xef\xbb\xbf")):
-		return bad(0, "the file begins with a byte order mark, as some editors on Windows write it; save it as UTF-8 without BOM, or: sed -i '1s/^\\xEF\\xBB\\xBF//' %s", d.file)
+		return bad(0, "byte-order-mark", d.file)
 	case bytes.HasPrefix(d.data, []byte("\xff\xfe")), bytes.HasPrefix(d.data, []byte("\xfe\xff")):
-		return bad(0, "the file is UTF-16; save it as UTF-8, or: iconv -f utf-16 -t utf-8 %s > new.toml", d.file)
+		return bad(0, "utf-16", d.file)
 	}
 	if i := bytes.IndexByte(d.data, 0); i >= 0 {
-		return bad(i, "there is a zero byte, so this is no text, or the disk lost a part of it; write the file again")
+		return bad(i, "zero-byte")
 	}
 	for i := 0; i < len(d.data); {
 		r, n := utf8.DecodeRune(d.data[i:])
 		if r == utf8.RuneError && n == 1 {
-			return bad(i, "not UTF-8; if it was written as GBK: iconv -f gbk -t utf-8 %s > new.toml", d.file)
+			return bad(i, "not-utf-8", d.file)
 		}
 		i += n
 	}
@@ -88,8 +90,8 @@ func (d *decoder) readable() bool {
 }
 
 // syntax puts the library's words for broken TOML beside what usually is the reason.
-func syntax(say string) string {
-	return "not TOML: " + strings.TrimPrefix(say, "toml: ") + "; want key = value, one a line, text in quotes, each key once"
+func syntax(err error) error {
+	return say.New("not-toml", strings.TrimPrefix(err.Error(), "toml: "))
 }
 
 func (d *decoder) position(offset int) (line, column int) {
@@ -106,9 +108,13 @@ func (d *decoder) mark(key string, raw unstable.Range) place {
 	return at
 }
 
-func (d *decoder) bad(at place, key, say string, args ...any) {
-	d.problems = append(d.problems, Problem{Level: Error, File: at.file, Line: at.line, Column: at.column, Key: key, Say: fmt.Sprintf(say, args...)})
+func (d *decoder) at(at place, key string, why error) {
+	p := problem(Error, at.file, why)
+	p.Line, p.Column, p.Key = at.line, at.column, key
+	d.problems = append(d.problems, p)
 }
+
+func (d *decoder) bad(at place, key, id string, args ...any) { d.at(at, key, say.New(id, args...)) }
 
 // header finds what [a.b] or [[a.b]] names; an invalid value after a problem, so that its keys are passed over.
 func (d *decoder) header(root reflect.Value, e *unstable.Node) (table reflect.Value, path string) {
@@ -127,7 +133,7 @@ func (d *decoder) header(root reflect.Value, e *unstable.Node) (table reflect.Va
 		switch {
 		case f.Kind() == reflect.Struct || f.Kind() == reflect.Map:
 			if last && e.Kind == unstable.ArrayTable {
-				d.bad(at, key, "there is only one; write [%s] in single brackets", key)
+				d.bad(at, key, "one-table", key)
 				return reflect.Value{}, ""
 			}
 			v, path = f, key
@@ -138,16 +144,16 @@ func (d *decoder) header(root reflect.Value, e *unstable.Node) (table reflect.Va
 			f.Set(reflect.Append(f, reflect.Zero(f.Type().Elem())))
 			v, path = f.Index(f.Len()-1), fmt.Sprintf("%s[%d]", key, f.Len()-1)
 		case many && last:
-			d.bad(at, key, "there may be several; write [[%s]] in double brackets", key)
+			d.bad(at, key, "many-tables", key)
 			return reflect.Value{}, ""
 		case many:
 			if begin, ok := d.began[key]; !ok || f.Len() == begin {
-				d.bad(at, key, "belongs to a [[%s]], and none stands before it in this file", name)
+				d.bad(at, key, "below-table", name)
 				return reflect.Value{}, ""
 			}
 			v, path = f.Index(f.Len()-1), fmt.Sprintf("%s[%d]", key, f.Len()-1)
 		default:
-			d.bad(at, key, "is a single value; write %s = … and no brackets", name)
+			d.bad(at, key, "single-value", name)
 			return reflect.Value{}, ""
 		}
 		d.c.places[path] = at
@@ -168,11 +174,11 @@ func (d *decoder) field(table reflect.Value, path string, part *unstable.Node) (
 	line, column := d.position(int(part.Raw.Offset))
 	at := place{d.file, line, column}
 	if table.Kind() == reflect.Map {
-		d.bad(at, join(path, name), "has nothing below it")
+		d.bad(at, join(path, name), "nothing-below")
 		return reflect.Value{}, false
 	}
 	if table.Kind() != reflect.Struct {
-		d.bad(at, join(path, name), "unknown key: %s is a single value", path)
+		d.bad(at, join(path, name), "below-value", path)
 		return reflect.Value{}, false
 	}
 	var names []string
@@ -185,12 +191,12 @@ func (d *decoder) field(table reflect.Value, path string, part *unstable.Node) (
 			names = append(names, tag)
 		}
 	}
-	d.bad(at, join(path, name), "unknown key; %s", suggest(name, names))
+	d.bad(at, join(path, name), "unknown-key", suggest(name, names))
 	return reflect.Value{}, false
 }
 
 // suggest names the key that was likely meant, or all there are.
-func suggest(name string, names []string) string {
+func suggest(name string, names []string) say.Message {
 	best, least := "", 3
 	for _, n := range names {
 		if d := distance(strings.ToLower(name), n); d < least {
@@ -198,13 +204,13 @@ func suggest(name string, names []string) string {
 		}
 	}
 	if best != "" {
-		return fmt.Sprintf("did you mean %s?", best)
+		return say.New("did-you-mean", best)
 	}
 	slices.Sort(names)
-	return "here there are " + strings.Join(names, " ")
+	return say.New("here-there-are", strings.Join(names, " "))
 }
 
-// distance is that of Levenshtein, with two letters changed over counting as one.
+// distance is the number of letters to insert, delete, replace or swap with their neighbour to make b of a.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
@@ -262,24 +268,24 @@ func (d *decoder) keyValue(table reflect.Value, path string, e *unstable.Node) {
 }
 
 // found describes a value as it stands in the file.
-func found(n *unstable.Node) string {
+func found(n *unstable.Node) say.Message {
 	text := string(n.Data)
 	if r := []rune(text); len(r) > 40 {
 		text = string(r[:40]) + "…"
 	}
 	switch n.Kind {
 	case unstable.String:
-		return fmt.Sprintf("found the text %q", text)
+		return say.New("found-text", text)
 	case unstable.Bool:
-		return "found " + text
+		return say.New("found-bool", text)
 	case unstable.Integer, unstable.Float:
-		return "found the number " + text
+		return say.New("found-number", text)
 	case unstable.Array:
-		return "found a list"
+		return say.New("found-list")
 	case unstable.InlineTable:
-		return "found a table"
+		return say.New("found-table")
 	}
-	return "found the date or time " + text
+	return say.New("found-date", text)
 }
 
 // set puts a value where it belongs; false after a problem.
@@ -287,8 +293,8 @@ func (d *decoder) set(v reflect.Value, key string, at place, n *unstable.Node) b
 	if n.Raw.Length > 0 {
 		at = d.mark(key, n.Raw)
 	}
-	wrong := func(want string) bool {
-		d.bad(at, key, "%s; want %s", found(n), want)
+	wrong := func(id string, args ...any) bool {
+		d.bad(at, key, "found-want", found(n), say.New(id, args...))
 		return false
 	}
 	if v.Type() == durationType {
@@ -297,28 +303,28 @@ func (d *decoder) set(v reflect.Value, key string, at place, n *unstable.Node) b
 	switch v.Kind() {
 	case reflect.String:
 		if n.Kind != unstable.String {
-			return wrong("text in quotes")
+			return wrong("text-in-quotes")
 		}
 		v.SetString(string(n.Data))
 	case reflect.Bool:
 		if n.Kind != unstable.Bool {
-			return wrong("true or false, without quotes")
+			return wrong("true-or-false")
 		}
 		v.SetBool(string(n.Data) == "true")
 	case reflect.Int, reflect.Int64:
 		if n.Kind != unstable.Integer {
-			return wrong("a whole number, without quotes")
+			return wrong("whole-number")
 		}
 		i, err := strconv.ParseInt(strings.ReplaceAll(string(n.Data), "_", ""), 0, 64)
 		if err != nil || v.OverflowInt(i) {
-			return wrong("a number that is not so large")
+			return wrong("smaller-number")
 		}
 		v.SetInt(i)
 	case reflect.Slice:
 		return d.list(v, key, at, n)
 	case reflect.Struct, reflect.Map:
 		if n.Kind != unstable.InlineTable {
-			return wrong("a table: write [" + key + "] on a line of its own and the keys below it")
+			return wrong("a-table", key)
 		}
 		for it := n.Children(); it.Next(); {
 			d.keyValue(v, key, it.Node())
@@ -330,7 +336,7 @@ func (d *decoder) set(v reflect.Value, key string, at place, n *unstable.Node) b
 func (d *decoder) duration(v reflect.Value, key string, at place, n *unstable.Node) bool {
 	switch n.Kind {
 	case unstable.Integer, unstable.Float:
-		d.bad(at, key, `found the number %s, which has no unit; write "%ss" if seconds are meant, or such as "15m" or "720h"`, n.Data, n.Data)
+		d.bad(at, key, "span-without-unit", n.Data, n.Data)
 		return false
 	case unstable.String:
 		span, err := time.ParseDuration(string(n.Data))
@@ -340,7 +346,7 @@ func (d *decoder) duration(v reflect.Value, key string, at place, n *unstable.No
 		}
 		fallthrough
 	default:
-		d.bad(at, key, `%s, which is no time span; want a number with its unit, such as "90s", "15m" or "720h"`, found(n))
+		d.bad(at, key, "no-time-span", found(n))
 		return false
 	}
 }
@@ -349,9 +355,9 @@ func (d *decoder) list(v reflect.Value, key string, at place, n *unstable.Node) 
 	ofTables := v.Type().Elem().Kind() == reflect.Struct
 	if n.Kind != unstable.Array {
 		if ofTables {
-			d.bad(at, key, "%s; want tables: write [[%s]] on a line of its own and the keys below it", found(n), key)
+			d.bad(at, key, "want-tables", found(n), key)
 		} else {
-			d.bad(at, key, `%s; want a list, such as ["one", "two"]`, found(n))
+			d.bad(at, key, "want-list", found(n))
 		}
 		return false
 	}
@@ -365,7 +371,7 @@ func (d *decoder) list(v reflect.Value, key string, at place, n *unstable.Node) 
 			continue
 		}
 		if ofTables && e.Kind != unstable.InlineTable {
-			d.bad(at, key, "%s in the list; want tables", found(e))
+			d.bad(at, key, "want-tables-in-list", found(e))
 			return false
 		}
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))

@@ -2,10 +2,11 @@ package config
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
+
+	"posdx/agent/internal/say"
 )
 
 // A Level says what follows from a problem.
@@ -25,37 +26,72 @@ type Problem struct {
 	Line   int    `json:"line,omitempty"` // from 1; 0 where the file does not say it and a default counts
 	Column int    `json:"column,omitempty"`
 	Key    string `json:"key,omitempty"` // target[0].port; lists count from 0 over all files
-	Say    string `json:"say"`
+	ID     string `json:"id,omitempty"`  // of what is wrong, the same in every language; empty for what a library or the system says
+	Say    string `json:"say"`           // in English, or in the language of Problems.Told
+
+	why error
 }
 
-func (p Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ", line %d, column %d", p.Line, p.Column)
+// problem makes a problem without a place.
+func problem(level Level, file string, why error) Problem {
+	p := Problem{Level: level, File: file, Say: say.Error(why, "en"), why: why}
+	if m, ok := why.(say.Message); ok {
+		p.ID = m.ID
 	}
-	if b.Len() > 0 {
-		b.WriteString(": ")
+	return p
+}
+
+// Error says the problem in English, as logs have it.
+func (p Problem) Error() string { return p.In("en") }
+
+// In says the problem, with its place, in a language.
+func (p Problem) In(lang string) string {
+	colon := ": "
+	if lang != "en" {
+		colon = "："
+	}
+	text := p.File
+	if p.Line > 0 {
+		text = say.New("at", p.File, p.Line, p.Column).In(lang)
+	}
+	if text != "" {
+		text += colon
 	}
 	if p.Level != Error {
-		b.WriteString(string(p.Level) + ": ")
+		text += say.New("level-"+string(p.Level)).In(lang) + colon
 	}
 	if p.Key != "" {
-		b.WriteString(p.Key + ": ")
+		text += p.Key + colon
 	}
-	b.WriteString(p.Say)
-	return b.String()
+	if p.why == nil {
+		return text + p.Say
+	}
+	return text + say.Error(p.why, lang)
 }
 
 // Problems is everything that is wrong. It is an error if it is not empty.
 type Problems []Problem
 
-func (l Problems) Error() string {
+func (l Problems) Error() string { return l.In("en") }
+
+// In says the problems in a language, a line each.
+func (l Problems) In(lang string) string {
 	lines := make([]string, len(l))
 	for i, p := range l {
-		lines[i] = p.Error()
+		lines[i] = p.In(lang)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Told returns the problems with what they say in a language.
+func (l Problems) Told(lang string) Problems {
+	told := append(Problems{}, l...)
+	for i := range told {
+		if told[i].why != nil {
+			told[i].Say = say.Error(told[i].why, lang)
+		}
+	}
+	return told
 }
 
 // Of returns the problems of the given levels.
@@ -74,7 +110,8 @@ func (l Problems) Refused() error {
 // Sort brings problems into the order of the file.
 func (l Problems) Sort() {
 	sort.SliceStable(l, func(i, j int) bool {
-		return cmp.Or(cmp.Compare(l[i].File, l[j].File), cmp.Compare(l[i].Line, l[j].Line), cmp.Compare(l[i].Column, l[j].Column)) < 0
+		return cmp.Or(cmp.Compare(l[i].File, l[j].File), cmp.Compare(l[i].Line, l[j].Line),
+			cmp.Compare(l[i].Column, l[j].Column)) < 0
 	})
 }
 
@@ -86,8 +123,9 @@ type place struct {
 
 // Problem makes a problem with a key of the configuration, such as log[0].patterns[1]: the place is that of the key or,
 // where the file does not name it, of what it belongs to.
-func (c *Config) Problem(level Level, key, format string, args ...any) Problem {
-	p := Problem{Level: level, File: c.file, Key: key, Say: fmt.Sprintf(format, args...)}
+func (c *Config) Problem(level Level, key string, why error) Problem {
+	p := problem(level, c.file, why)
+	p.Key = key
 	for k := key; k != ""; {
 		if at, ok := c.places[k]; ok {
 			p.File, p.Line, p.Column = at.file, at.line, at.column

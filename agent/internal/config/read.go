@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"posdx/agent/internal/say"
 )
 
 // maxFile bounds a file of the configuration; a real one is under 4 kB.
@@ -18,15 +19,15 @@ const maxFile = 256 << 10
 // maxFragments bounds the files of conf.d.
 const maxFragments = 64
 
-// Read reads a configuration: the file and then the fragments beside it, conf.d/*.toml in the order of their names. In a
-// fragment a single value replaces what stood before, and [[tables]] are added. What is wrong is returned with it; with a
-// problem of level Error the configuration may not be used for more than to say so.
+// Read reads a configuration: the file and then the fragments beside it, conf.d/*.toml in the order of their names. In
+// a fragment a single value replaces what stood before, and [[tables]] are added. What is wrong is returned with it;
+// with a problem of level Error the configuration may not be used for more than to say so.
 func Read(path string) (Config, Problems) {
 	b, err := bounded(path)
 	if err != nil {
 		c := Defaults()
 		c.file = path
-		return c, Problems{{Level: Error, File: path, Say: unreadable(err)}}
+		return c, Problems{problem(Error, path, unreadable(err))}
 	}
 	files := []file{{path, b}}
 	fragments, problems := fragmentsOf(path)
@@ -66,12 +67,12 @@ func fragmentsOf(path string) (list []file, problems Problems) {
 	}
 	sort.Strings(names)
 	if len(names) > maxFragments {
-		return nil, Problems{{Level: Error, File: dir, Say: fmt.Sprintf("found %d fragments; want at most %d", len(names), maxFragments)}}
+		return nil, Problems{problem(Error, dir, say.New("too-many-fragments", len(names), maxFragments))}
 	}
 	for _, name := range names {
 		b, err := bounded(name)
 		if err != nil {
-			problems = append(problems, Problem{Level: Error, File: name, Say: unreadable(err)})
+			problems = append(problems, problem(Error, name, unreadable(err)))
 			continue
 		}
 		list = append(list, file{name, b})
@@ -84,7 +85,7 @@ func escape(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }
 
-var errTooLarge = fmt.Errorf("more than %d bytes; this is no configuration of posdx", maxFile)
+var errTooLarge = say.New("config-too-large", maxFile)
 
 func bounded(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -93,7 +94,7 @@ func bounded(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("is a folder; name the file in it")
+		return nil, say.New("is-folder")
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
@@ -103,30 +104,49 @@ func bounded(path string) ([]byte, error) {
 }
 
 // unreadable says why a file cannot be read and what to do.
-func unreadable(err error) string {
+func unreadable(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "there is no such file; write it, every key is in the example that comes with posdx, or name another with --config"
+		return say.New("config-missing")
 	case errors.Is(err, fs.ErrPermission):
-		return "permission denied; run this as root or as the daemon's user"
+		return say.New("config-closed")
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	return "cannot be read: " + err.Error()
+	return say.New("cannot-be-read", err)
+}
+
+// LanguageOf finds the language that a configuration asks for by name, whatever else may be wrong with it; "" where it
+// says none or cannot be read.
+func LanguageOf(path string) string {
+	b, err := bounded(path)
+	if err != nil {
+		return ""
+	}
+	fragments, _ := fragmentsOf(path)
+	c := Config{places: map[string]place{}}
+	d := decoder{c: &c}
+	for _, f := range append([]file{{path, b}}, fragments...) {
+		d.read(f.name, f.data)
+	}
+	if c.Language != "zh" && c.Language != "en" {
+		return ""
+	}
+	return c.Language
 }
 
 // SocketOf finds the daemon's socket for a client: what the configuration says, whatever else may be wrong with it. A
 // client need not be allowed to read the configuration: where the default one is absent or closed to it, it is the
 // default socket, and note says why.
-func SocketOf(path string) (socket, note string, err error) {
+func SocketOf(path string) (socket string, note, err error) {
 	b, err := bounded(path)
 	if err != nil {
 		if path == Path && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-			return Socket, path + ": " + unreadable(err), nil
+			return Socket, problem(Error, path, unreadable(err)), nil
 		}
-		return "", "", Problem{Level: Error, File: path, Say: unreadable(err)}
+		return "", nil, problem(Error, path, unreadable(err))
 	}
 	fragments, _ := fragmentsOf(path)
 	c := Defaults()
@@ -138,8 +158,8 @@ func SocketOf(path string) (socket, note string, err error) {
 	for _, p := range d.problems {
 		// With broken TOML, or a socket that is no text, nobody knows which one is meant.
 		if p.Key == "" || p.Key == "hook" || p.Key == "hook.socket" {
-			return "", "", p
+			return "", nil, p
 		}
 	}
-	return c.Hook.Socket, "", nil
+	return c.Hook.Socket, nil, nil
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/say"
 	"posdx/codes"
 )
 
@@ -43,7 +44,7 @@ func New(stateDir string, keys []string, log *slog.Logger) (*Library, error) {
 	for i, k := range keys {
 		key, err := codes.ParseKey(k)
 		if err != nil {
-			return nil, fmt.Errorf("config: knowledge.keys[%d]: %w", i, err)
+			return nil, say.New("library-key", i, err)
 		}
 		l.keys = append(l.keys, key)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/drivers/pinpad"
 	"posdx/drivers/serial"
@@ -45,13 +46,13 @@ func PINPad(c PINPadConfig) ([]Probe, error) {
 		return []Probe{Absent(c.Name, evidence.PINPadPort)}, nil
 	}
 	if c.Protocol != "" && c.Protocol != "abecs" {
-		return nil, fmt.Errorf("ask %s: no PIN pad protocol is called %q; there is abecs", c.Name, c.Protocol)
+		return nil, say.New("no-pinpad-protocol", c.Name, c.Protocol)
 	}
 	var needed []keyPlace
 	for _, k := range c.Keys {
 		p, err := parseKey(k)
 		if err != nil {
-			return nil, fmt.Errorf("ask %s: %w", c.Name, err)
+			return nil, say.New("pinpad-ask", c.Name, err)
 		}
 		needed = append(needed, p)
 	}
@@ -80,7 +81,7 @@ func parseKey(s string) (keyPlace, error) {
 			return keyPlace{kind, place}, nil
 		}
 	}
-	return keyPlace{}, fmt.Errorf("%q is no key; write mk-pin, mk-data, dukpt-pin or dukpt-data, a colon and its place from 0 to 99", s)
+	return keyPlace{}, say.New("no-pinpad-key", s)
 }
 
 func askPINPad(ctx context.Context, c PINPadConfig) (pinpad.Report, error) {

@@ -2,12 +2,12 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/drivers/printer"
 	"posdx/drivers/serial"
@@ -39,7 +39,7 @@ func Printer(c PrinterConfig) ([]Probe, error) {
 	switch {
 	case c.Protocol == "", c.Protocol == "escpos", c.Protocol == "port" && lp:
 	default:
-		return nil, fmt.Errorf("ask %s: no printer on %q is asked by protocol %q; there is escpos, and port for /dev/usb/lp0", c.Name, c.Port, c.Protocol)
+		return nil, say.New("no-printer-protocol", c.Name, c.Port, c.Protocol)
 	}
 	ask := askSerialPrinter
 	if lp {

@@ -1,9 +1,9 @@
 package probe
 
 import (
-	"fmt"
 	"strings"
 
+	"posdx/agent/internal/say"
 	"posdx/drivers/reader"
 )
 
@@ -18,7 +18,7 @@ func CheckReader(c ReaderConfig, rx []string) error {
 		}
 	}
 	if _, _, ok := reader.FindProtocol(c.Protocol); !ok {
-		return fmt.Errorf("no reader is asked by protocol %q; there are %s, and msr with rx", c.Protocol, strings.Join(reader.Protocols(), " "))
+		return say.New("no-reader-protocol", c.Protocol, strings.Join(reader.Protocols(), " "))
 	}
 	return nil
 }

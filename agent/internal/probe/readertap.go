@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"posdx/agent/evidence"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 	"posdx/drivers/frame"
 	"posdx/drivers/reader"
@@ -49,10 +49,10 @@ func NewReaderTap(c ReaderConfig, rx []string) (*ReaderTap, error) {
 	if p, _, ok := reader.FindProtocol(c.Protocol); ok && p.CCID {
 		line.Baud = cmp.Or(c.Baud, p.Baud)
 	} else if !t.swipe {
-		return nil, fmt.Errorf("listen to %s: protocol %q cannot be overheard, only msr and ccid", c.Name, c.Protocol)
+		return nil, say.New("no-tap-protocol", c.Name, c.Protocol)
 	}
 	if n := len(rx); n < 1 || n > 2 || t.swipe && n > 1 {
-		return nil, fmt.Errorf("listen to %s: %d ports, want one for what the reader sends and, for ccid, one for what it is sent", c.Name, n)
+		return nil, say.New("tap-ports", c.Name, n)
 	}
 	for _, path := range rx {
 		line.Path = path

@@ -1,11 +1,11 @@
 package relay
 
 import (
-	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"posdx/agent/internal/say"
 	"posdx/drivers/serial"
 )
 
@@ -50,12 +50,12 @@ func ParseLine(baud int, framing string) (Line, error) {
 			return l, l.check()
 		}
 	}
-	return l, fmt.Errorf("line %q: want data bits, parity and stop bits, as 8N1 or 7E1", framing)
+	return l, say.New("line-form", framing)
 }
 
 func (l Line) check() error {
 	if l.Baud <= 0 || l.bits() < 5 || l.bits() > 8 || l.Stop < 0 || l.Stop > 2 || l.Parity > serial.EvenParity {
-		return fmt.Errorf("line %v: no such setting", l)
+		return say.New("line-setting", l)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestCommands(t *testing.T) {
 			{"health", `{"id":"a6","id":"a7"}`, false, "refused", `"id": stands in one object twice`},
 			{"health", `{"id":"a6","args":{"n":1,"N":2}}`, false, "refused", "twice"},
 			{"health", `{"id":"a6","args":{"n":"\udc00"}}`, false, "refused", "surrogate"},
-			{"health", `{"id":6}`, false, "refused", "want text in quotes, found number"},
+			{"health", `{"id":6}`, false, "refused", "want text in quotes, found a number"},
 			{"health", `{"id":"a5","args":{"x":"` + strings.Repeat("y", maxCommand) + `"}}`, false, "refused", "over"},
 		} {
 			got := say(c.name, c.payload, c.retained)

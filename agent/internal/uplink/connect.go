@@ -33,8 +33,9 @@ func (s *session) connect(ctx context.Context) error {
 		return err
 	}
 	var config *tls.Config
+	var with proof
 	if b.Scheme == "ssl" {
-		if config, err = u.tlsConfig(b.Hostname()); err != nil {
+		if config, with, err = u.tlsConfig(b.Hostname()); err != nil {
 			return err
 		}
 	}
@@ -78,14 +79,20 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	switch err := t.Error(); {
 	case err == nil:
+		u.judged(with, nil)
 		if u.keepsSmall(s.broker) {
 			u.note(smallHello)
 		}
 		return nil
 	case opened != nil:
+		if strings.Contains(opened.Error(), "remote error") { // the broker's word, not the line's
+			u.judged(with, opened)
+		}
 		return opened
 	default:
-		return s.refusal(err, t.(*mqtt.ConnectToken).ReturnCode())
+		err = s.refusal(err, t.(*mqtt.ConnectToken).ReturnCode())
+		u.judged(with, err)
+		return err
 	}
 }
 

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,9 +122,10 @@ func (u *Uplink) session(ctx context.Context, broker string) (up bool, lasted ti
 		return true, time.Since(start), ctx.Err()
 	}
 	err = s.work(ctx)
-	if err == nil {
+	switch {
+	case err == nil, errors.Is(err, errRenewed):
 		s.goodbye()
-	} else {
+	default:
 		s.blame(time.Now())
 	}
 	return true, time.Since(start), err
@@ -338,6 +340,9 @@ func (s *session) work(ctx context.Context) error {
 		case <-changed:
 			s.drained = false
 		case <-u.wake:
+		case <-u.renewed:
+			timer.Stop()
+			return errRenewed
 		case answer := <-u.pings:
 			answer()
 		case <-timer.C:

@@ -31,40 +31,37 @@ func (u *Uplink) now() time.Time {
 }
 
 // tlsConfig reads the files anew. host is what the broker's certificate must name.
-func (u *Uplink) tlsConfig(host string) (*tls.Config, error) {
+func (u *Uplink) tlsConfig(host string) (*tls.Config, proof, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, Time: u.now}
 	if u.cfg.ServerName != "" {
 		c.ServerName = u.cfg.ServerName
 	}
-	if u.cfg.CAFile != "" {
-		pem, err := readFile("CA", u.cfg.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read CA %s: no certificate in it; it must be PEM, beginning with -----BEGIN CERTIFICATE-----", u.cfg.CAFile)
-		}
+	if err := u.trust(c); err != nil {
+		return nil, proof{}, err
 	}
 	if u.cfg.CertFile == "" {
-		return c, nil
+		return c, proof{}, nil
 	}
 	cert, err := readFile("certificate", u.cfg.CertFile)
 	if err != nil {
-		return nil, err
+		return nil, proof{}, err
 	}
 	key, err := readFile("key", u.cfg.KeyFile)
 	if err != nil {
-		return nil, err
+		return nil, proof{}, err
 	}
 	warning, err := keyMode("key", u.cfg.KeyFile)
 	if err != nil {
-		return nil, err
+		return nil, proof{}, err
 	}
 	u.note(warning)
 	pair, err := tls.X509KeyPair(cert, key)
+	var with proof
+	if u.wallet != nil {
+		with, pair, err = u.choose()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read certificate %s and key %s: %s", u.cfg.CertFile, u.cfg.KeyFile, plainTLS(err))
+		return nil, proof{}, fmt.Errorf("read certificate %s and key %s: %s", u.cfg.CertFile, u.cfg.KeyFile, plainTLS(err))
 	}
 	c.Certificates = []tls.Certificate{pair}
 	leaf := pair.Leaf
@@ -81,7 +78,23 @@ func (u *Uplink) tlsConfig(host string) (*tls.Config, error) {
 	u.mu.Lock()
 	u.state.CertExpires = leaf.NotAfter
 	u.mu.Unlock()
-	return c, nil
+	return c, with, nil
+}
+
+// trust reads whom a configuration trusts.
+func (u *Uplink) trust(c *tls.Config) error {
+	if u.cfg.CAFile == "" {
+		return nil
+	}
+	pem, err := readFile("CA", u.cfg.CAFile)
+	if err != nil {
+		return err
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("read CA %s: no certificate in it; it must be PEM, beginning with -----BEGIN CERTIFICATE-----", u.cfg.CAFile)
+	}
+	return nil
 }
 
 // credentials reads user and password, two lines.

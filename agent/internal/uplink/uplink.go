@@ -21,7 +21,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/enroll"
 	"posdx/agent/internal/outbox"
+	"posdx/agent/internal/say"
 	"posdx/agent/report"
 )
 
@@ -72,6 +74,7 @@ type Config struct {
 	KeyFile    string
 	ServerName string // expected in the broker's certificate, if it is not the URL's host
 	UserFile   string // first line the user, second line the password
+	RenewURL   string // https://host:port of the fleet's pages, where the certificate renews; CertFile and KeyFile are then one file
 
 	AdvisoryKeys []ed25519.PublicKey // that may sign an advisory; without any, unsigned ones are heeded
 
@@ -136,6 +139,8 @@ type Uplink struct {
 	kick     chan struct{}
 	pings    chan func()
 	wake     chan struct{} // something to publish: health or a reply
+	wallet   *enroll.Wallet
+	renewed  chan struct{} // a renewed pair wants to be proven
 	commands chan order
 	seen     *audit
 	budget   *budget
@@ -177,6 +182,14 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	if (cfg.CertFile == "") != (cfg.KeyFile == "") {
 		return nil, errors.New("uplink: a client certificate needs both the certificate and the key")
 	}
+	if cfg.RenewURL != "" {
+		if _, err := enroll.CheckURL(cfg.RenewURL); err != nil {
+			return nil, fmt.Errorf("uplink: renew: %w", err)
+		}
+		if cfg.CertFile == "" || cfg.CertFile != cfg.KeyFile {
+			return nil, errors.New("uplink: a certificate that renews lies in one file with its key, as posdx enroll writes it")
+		}
+	}
 	switch cfg.Delivery {
 	case "":
 		cfg.Delivery = DeliveryFleet
@@ -204,10 +217,13 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 	}
 	u := &Uplink{
 		cfg: cfg, h: h, box: box, log: h.Log, dial: dialTCP,
-		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), commands: make(chan order, maxOrders),
+		kick: make(chan struct{}, 1), pings: make(chan func(), 1), wake: make(chan struct{}, 1), renewed: make(chan struct{}, 1), commands: make(chan order, maxOrders),
 		small: map[string]bool{}, seen: openAudit(cfg.AuditFile), budget: newBudget(cfg.DayBytes, time.Now()),
 		state: State{Since: time.Now()},
 		count: Counters{Sent: map[string]int64{}, Bytes: map[string]int64{}},
+	}
+	if cfg.RenewURL != "" {
+		u.wallet = &enroll.Wallet{Files: disk{}, Name: cfg.CertFile}
 	}
 	kept, err := readMemory(cfg.StateFile)
 	if err != nil {
@@ -221,6 +237,9 @@ func New(cfg Config, box *outbox.Box, h Handlers) (*Uplink, error) {
 func (u *Uplink) Run(ctx context.Context) error {
 	var worker sync.WaitGroup
 	worker.Go(func() { u.obey(ctx) })
+	if u.wallet != nil {
+		worker.Go(func() { u.renewals(ctx) })
+	}
 	defer worker.Wait()
 	wait := u.morning()
 	u.remember()
@@ -402,7 +421,7 @@ func signal(c chan struct{}) {
 func parseBroker(s string) (*url.URL, error) {
 	b, err := url.Parse(s)
 	if err != nil {
-		return nil, fmt.Errorf("broker %q: not a URL", s)
+		return nil, say.New("broker-no-url", s)
 	}
 	port := ""
 	switch b.Scheme {
@@ -411,13 +430,13 @@ func parseBroker(s string) (*url.URL, error) {
 	case "ssl", "tls", "mqtts":
 		b.Scheme, port = "ssl", "8883"
 	default:
-		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+		return nil, say.New("broker-scheme", s)
 	}
 	if b.User != nil {
-		return nil, fmt.Errorf("broker %q: put user and password into a file, not into the address", b.Redacted())
+		return nil, say.New("broker-password", b.Redacted())
 	}
 	if b.Hostname() == "" || b.Path != "" && b.Path != "/" {
-		return nil, fmt.Errorf("broker %q: want tcp://host:1883 or ssl://host:8883", s)
+		return nil, say.New("broker-scheme", s)
 	}
 	if b.Port() == "" {
 		b.Host = net.JoinHostPort(b.Hostname(), port)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 )
@@ -24,7 +24,7 @@ const SocketPath = "/run/posdx/hook.sock"
 const maxAnswer = 1 << 20
 
 // ErrNoDaemon says that nobody listens on the socket.
-var ErrNoDaemon = errors.New("no daemon")
+var ErrNoDaemon = error(say.New("no-daemon-word"))
 
 // A Client speaks to the daemon over its socket, with one connection per request.
 type Client struct {
@@ -39,36 +39,36 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 		return err
 	}
 	if len(b) >= maxLine {
-		return fmt.Errorf("ask %s: request longer than %d bytes", c.Path, maxLine)
+		return say.New("ask-long", c.Path, maxLine)
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w listens on %s: start posdx run, or name its socket with --socket", ErrNoDaemon, c.Path)
+		return say.New("no-daemon", ErrNoDaemon, c.Path)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("open %s: permission denied: only root and the socket's group may speak; see ls -l %s", c.Path, c.Path)
+		return say.New("ask-closed", c.Path, c.Path)
 	case err != nil:
-		return fmt.Errorf("ask %s: %w", c.Path, err)
+		return say.New("ask", c.Path, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := conn.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("ask %s: %w", c.Path, err)
+		return say.New("ask", c.Path, err)
 	}
 	lines := bufio.NewScanner(conn)
 	lines.Buffer(nil, maxAnswer)
 	for lines.Scan() {
 		var a Answer
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return fmt.Errorf("answer of %s: %w", c.Path, err)
+			return say.New("answer", c.Path, err)
 		}
 		switch a.Result {
 		case Refused:
 			if a.Field != "" {
-				return fmt.Errorf("%s: %s", a.Field, a.Why)
+				return say.New("field-why", a.Field, say.Heard(a.Why))
 			}
-			return errors.New(a.Why)
+			return say.Heard(a.Why)
 		case Busy:
 			return source.ErrBusy
 		}
@@ -81,9 +81,9 @@ func (c Client) Do(ctx context.Context, request any, next func(Answer)) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	} else if err == nil {
-		err = errors.New("the daemon hung up")
+		err = say.New("hung-up")
 	}
-	return fmt.Errorf("answer of %s: %w", c.Path, err)
+	return say.New("answer", c.Path, err)
 }
 
 // CodeRequest is a request of type "code" or "diagnose".
@@ -169,7 +169,7 @@ func (l Local) Check(ctx context.Context, names []string) ([]report.Evidence, er
 // Diagnose is as Client.Diagnose.
 func (l Local) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
 	if problem := source.CodeProblem(code); problem != "" {
-		return fmt.Errorf("code: %s", problem)
+		return say.New("code-is", say.Heard(problem))
 	}
 	t, err := l.Daemon.Event(ctx, source.Seen{Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Time: time.Now(), Lang: lang})
 	if err != nil {

@@ -1,7 +1,6 @@
 package paylog
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/encoding/unicode"
+
+	"posdx/agent/internal/say"
 )
 
 // encodings are the character sets that a log may have, by the names that a configuration gives them (those of the IANA
@@ -62,7 +63,7 @@ func decoding(name string) (*encoding.Decoder, width, error) {
 	}
 	e, ok := encodings[name]
 	if !ok {
-		return nil, w, fmt.Errorf("no encoding is called %q; there are %s", name, strings.Join(Encodings(), " "))
+		return nil, w, say.New("no-encoding", name, strings.Join(Encodings(), " "))
 	}
 	return e.NewDecoder(), w, nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"posdx/agent/internal/say"
 )
 
 // maxMatches bounds the files of one pattern that are looked at.
@@ -76,7 +78,7 @@ func newNames(path string) (*names, error) {
 		case '%':
 			i++
 			if i == len(pattern) {
-				return nil, fmt.Errorf("log %s: ends with %%; write %%%% for one", path)
+				return nil, say.New("log-ends-with", path)
 			}
 			p, ok := dateParts[pattern[i]]
 			switch {
@@ -85,7 +87,7 @@ func newNames(path string) (*names, error) {
 				re.WriteByte('%')
 				continue
 			case !ok:
-				return nil, fmt.Errorf("log %s: no part of a date is called %%%c; there are %%Y %%y %%m %%d %%j %%H %%M %%S", path, pattern[i])
+				return nil, say.New("no-date-part", path, pattern[i])
 			}
 			glob.WriteString(strings.Repeat("[0-9]", p.digits))
 			if strings.Contains(had, p.group) {
@@ -104,7 +106,7 @@ func newNames(path string) (*names, error) {
 		case '[':
 			end := strings.IndexByte(pattern[i:], ']')
 			if end < 2 {
-				return nil, fmt.Errorf("log %s: a [ without its ]", path)
+				return nil, say.New("bracket-open", path)
 			}
 			glob.WriteString(pattern[i : i+end+1])
 			re.WriteString(pattern[i : i+end+1])
@@ -120,7 +122,7 @@ func newNames(path string) (*names, error) {
 		_, err = filepath.Match(n.glob, "x")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("log %s: %w", path, err)
+		return nil, say.New("log-path", path, err)
 	}
 	if dir := filepath.Dir(n.glob); !strings.ContainsAny(dir, "*?[") {
 		n.folder = dir

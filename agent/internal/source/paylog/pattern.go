@@ -2,12 +2,12 @@ package paylog
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
 	"unicode"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
@@ -45,31 +45,31 @@ var patternGroups = []string{"code", "origin", "scheme", "stan", "mti", "tid", "
 // origin, scheme, stan, mti, tid, entry, time.
 func CompilePattern(expr string, o Options) (*Pattern, error) {
 	if len(expr) > maxPattern {
-		return nil, fmt.Errorf("pattern: longer than %d characters", maxPattern)
+		return nil, say.New("pattern-long", maxPattern)
 	}
 	re, err := regexp.Compile(expr)
 	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", expr, err)
+		return nil, say.New("pattern-broken", expr, err)
 	}
 	p := &Pattern{re: re, groups: re.SubexpNames(), opts: o}
 	hasCode := false
 	for _, g := range p.groups {
 		if g != "" && !source.OneOf(g, patternGroups) {
-			return nil, fmt.Errorf("pattern %q: no group is called %q; there are %s", expr, g, strings.Join(patternGroups, " "))
+			return nil, say.New("pattern-group", expr, g, strings.Join(patternGroups, " "))
 		}
 		hasCode = hasCode || g == "code"
 	}
 	switch {
 	case o.Mark != "" && !source.OneOf(string(o.Mark), source.Phases):
-		return nil, fmt.Errorf("pattern %q: mark %q: want one of %s", expr, o.Mark, strings.Join(source.Phases, " "))
+		return nil, say.New("pattern-mark", expr, o.Mark, strings.Join(source.Phases, " "))
 	case o.Mark == "" && !hasCode:
-		return nil, fmt.Errorf("pattern %q: no group is called code: write (?P<code>…) around the response code", expr)
+		return nil, say.New("pattern-no-code", expr)
 	case o.Origin != "" && !source.OneOf(string(o.Origin), source.Origins):
-		return nil, fmt.Errorf("pattern %q: origin %q: want one of %s", expr, o.Origin, strings.Join(source.Origins, " "))
+		return nil, say.New("pattern-origin", expr, o.Origin, strings.Join(source.Origins, " "))
 	case o.Result != "" && !source.OneOf(o.Result, source.Results):
-		return nil, fmt.Errorf("pattern %q: result %q: want one of %s", expr, o.Result, strings.Join(source.Results, " "))
+		return nil, say.New("pattern-result", expr, o.Result, strings.Join(source.Results, " "))
 	case o.Scheme != "" && !source.Word(o.Scheme, source.MaxScheme):
-		return nil, fmt.Errorf("pattern %q: scheme %q: want the name of a code table", expr, o.Scheme)
+		return nil, say.New("pattern-scheme", expr, o.Scheme)
 	}
 	if p.opts.Layout == "" {
 		p.opts.Layout = time.DateTime

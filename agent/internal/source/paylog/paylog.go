@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"sync"
 	"time"
@@ -38,11 +39,11 @@ type Logs struct {
 // Check says what keeps the logs from being followed, whatever is in them.
 func (l *Logs) Check() error {
 	if len(l.Files) > manyFiles {
-		return fmt.Errorf("follow logs: %d files, at most %d", len(l.Files), manyFiles)
+		return say.New("log-many", len(l.Files), manyFiles)
 	}
 	for _, f := range l.Files {
 		if err := errors.Join(CheckEncoding(f.Encoding), CheckPath(f.Path)); err != nil {
-			return fmt.Errorf("follow %s: %w", f.Path, err)
+			return say.New("log-follow", f.Path, err)
 		}
 	}
 	return nil

@@ -4,13 +4,13 @@ package registerlink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
@@ -66,13 +66,13 @@ type Line struct {
 func (e *Link) Check() error {
 	if n := len(e.Ports); e.Address != "" {
 		if n > 0 || e.Copies != "" {
-			return fmt.Errorf("listen to %s: a link on the network has no port", e.Name)
+			return say.New("link-no-port", e.Name)
 		}
 	} else if e.Copies != "" && n > 0 || e.Copies == "" && (n < 1 || n > 2) {
-		return fmt.Errorf("listen to %s: %d ports, want one for each direction, or a relay", e.Name, n)
+		return say.New("link-port-count", e.Name, n)
 	}
 	if ecr.NewDecoder(e.Framing, true) == nil {
-		return fmt.Errorf("listen to %s: no framing is called %q", e.Name, e.Framing)
+		return say.New("no-framing", e.Name, e.Framing)
 	}
 	return nil
 }

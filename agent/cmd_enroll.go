@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"posdx/agent/enroll"
+	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/stamp"
+	"time"
+)
+
+// maxToken bounds what is read as a token.
+const maxToken = 4096
+
+func runEnroll(ctx context.Context, s stdio, args []string) int {
+	f := flags(s, "enroll", "--url URL [OPTIONS]",
+		"Gets this terminal's first certificate from the fleet, with a token that is good for once (posdx-fleet enroll token), and\n"+
+			"prints the lines for its configuration. The token is read from stdin. Key and certificate lie in one file; the daemon\n"+
+			"renews them by itself.\n\nExit codes: 0 it is there, 1 it is not, 2 usage.",
+		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem")
+	at := f.String("url", "", "`URL` of the fleet's pages, https://host:port")
+	ca := f.String("ca", "", "`FILE` with the CA of the fleet's pages (PEM); the system's by default")
+	out := f.String("out", "/var/lib/posdx/fleet.pem", "`FILE` to write; the daemon must be able to replace it")
+	force := f.Bool("force", false, "replace a certificate that is there")
+	words, code, ok := parse(s, f, args)
+	if !ok {
+		return code
+	}
+	if len(words) != 0 || *at == "" {
+		f.Usage()
+		return exitUsage
+	}
+	fail := func(err error) int {
+		fmt.Fprintf(s.err, "posdx enroll: %v\n", err)
+		return exitFailed
+	}
+	if _, err := enroll.CheckURL(*at); err != nil {
+		fmt.Fprintf(s.err, "posdx enroll: --url: %v\n", err)
+		return exitUsage
+	}
+	if _, err := os.Stat(*out); err == nil && !*force {
+		return fail(fmt.Errorf("%s is there already; --force replaces it", *out))
+	}
+	token, err := io.ReadAll(io.LimitReader(s.in, maxToken))
+	if err != nil {
+		return fail(fmt.Errorf("read token: %w", err))
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: func() time.Time {
+		if now := time.Now(); now.After(stamp.Floor) {
+			return now
+		}
+		return stamp.Floor // a clock that stands in 1970
+	}}
+	if *ca != "" {
+		pem, err := atomicfile.Read(*ca, 256<<10)
+		if err != nil {
+			return fail(fmt.Errorf("read CA: %w", err))
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fail(fmt.Errorf("read CA %s: no certificate in it", *ca))
+		}
+	}
+	key, r, err := enroll.New("posdx")
+	if err != nil {
+		return fail(err)
+	}
+	if r.Token = strings.TrimSpace(string(token)); r.Token == "" {
+		return fail(errors.New("no token on stdin; posdx-fleet enroll token makes one"))
+	}
+	a, err := enroll.Asker{URL: *at, TLS: config}.Ask(ctx, r)
+	if err != nil {
+		return fail(err)
+	}
+	pair, err := enroll.Pair(key, a.Chain)
+	if err != nil {
+		return fail(err)
+	}
+	if err := atomicfile.Replace(*out, pair); err != nil {
+		return fail(fmt.Errorf("keep certificate: %w; the token is good for this request only, ask for a new one", err))
+	}
+	// The daemon, which has the folder, replaces it when it renews.
+	if info, err := os.Stat(filepath.Dir(*out)); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
+			if err := os.Chown(*out, int(st.Uid), int(st.Gid)); err != nil {
+				return fail(fmt.Errorf("give %s to the daemon: %w", *out, err))
+			}
+		}
+	}
+	c, err := tls.X509KeyPair(pair, pair)
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n", c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "), c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
+	return exitOK
+}

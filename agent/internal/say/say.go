@@ -1,0 +1,177 @@
+// Package say holds what a person is told when something is wrong: each text once, in both languages, under an id. An
+// error that reaches a person is a Message, an id and what goes into the text, and its words are chosen where they are
+// read.
+package say
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+)
+
+// A Message is one thing to say. As an error it speaks English, which is the language of logs.
+type Message struct {
+	ID   string // of its text
+	Args []any  // what goes into the text: values, lists of words, or errors, which are said in the same language
+}
+
+// New makes a message.
+func New(id string, args ...any) Message { return Message{id, args} }
+
+func (m Message) Error() string { return m.In("en") }
+
+// Unwrap returns the errors among the arguments.
+func (m Message) Unwrap() (list []error) {
+	for _, a := range m.Args {
+		if err, ok := a.(error); ok {
+			list = append(list, err)
+		}
+	}
+	return list
+}
+
+// Is tells whether an error is the same message, whatever goes into it.
+func (m Message) Is(err error) bool {
+	o, ok := err.(Message)
+	return ok && o.ID == m.ID
+}
+
+// In says it in a language, "zh" or "en".
+func (m Message) In(lang string) string {
+	zh, en := find(m.ID)
+	format, between := zh, "、"
+	if lang == "en" {
+		format, between = en, ", "
+	}
+	if !strings.Contains(format, "%") {
+		return format // one language may need less than the other
+	}
+	args := make([]any, len(m.Args))
+	for i, a := range m.Args {
+		switch a := a.(type) {
+		case error:
+			args[i] = Error(a, lang)
+		case []string:
+			args[i] = strings.Join(a, between)
+		default:
+			args[i] = a
+		}
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+func find(id string) (zh, en string) {
+	for i := range texts {
+		if t := &texts[i]; t.id == id {
+			return t.zh, t.en
+		}
+	}
+	return id + "%[1]v", id + "%[1]v" // a test finds ids without a text
+}
+
+// A Teller says what it is about in a language, "zh" or "en".
+type Teller interface{ In(lang string) string }
+
+// Heard is what another program, or a driver, has said in English: the message with these words, if there is one. So it
+// can be said in the language of whoever reads it.
+func Heard(text string) Message {
+	for i := range texts {
+		args, ok := match(texts[i].en, text)
+		if ok {
+			return Message{texts[i].id, args}
+		}
+	}
+	return New("heard", text)
+}
+
+// match takes a text apart by the English that it was made of. Of what a text takes only words, numbers and quoted
+// words are found again.
+func match(format, text string) (args []any, ok bool) {
+	for {
+		fixed, rest, more := strings.Cut(format, "%")
+		if !more {
+			return args, text == fixed && (fixed != "" || len(args) > 0)
+		}
+		if text, ok = strings.CutPrefix(text, fixed); !ok || rest == "" || fixed == "" && len(args) == 0 {
+			return nil, false
+		}
+		kind, after := rest[0], rest[1:]
+		next, _, _ := strings.Cut(after, "%")
+		end := len(text)
+		if next != "" {
+			if end = strings.Index(text, next); end < 0 {
+				return nil, false
+			}
+		}
+		value := text[:end]
+		switch kind {
+		case 's':
+			args = append(args, value)
+		case 'd':
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return nil, false
+			}
+			args = append(args, n)
+		case 'q':
+			plain, err := strconv.Unquote(value)
+			if err != nil {
+				return nil, false
+			}
+			args = append(args, plain)
+		default:
+			return nil, false
+		}
+		format, text = after, text[end:]
+	}
+}
+
+// Error says any error in a language. What only the system or a library knows in its own words is given in these, in
+// quotes.
+func Error(err error, lang string) string {
+	if t, ok := err.(Teller); ok {
+		return t.In(lang)
+	}
+	if lang == "en" {
+		return err.Error()
+	}
+	var path *fs.PathError
+	var pattern *syntax.Error
+	var t Teller
+	switch {
+	case errors.As(err, &t):
+		return t.In(lang)
+	case errors.As(err, &path):
+		return path.Path + "：" + system(path.Err)
+	case errors.As(err, &pattern):
+		_, what, _ := strings.Cut(patterns, "\n"+string(pattern.Code)+"=")
+		what, _, _ = strings.Cut(what, "\n")
+		return fmt.Sprintf("%q %s", pattern.Expr, what)
+	}
+	if m := Heard(err.Error()); m.ID != "heard" {
+		return m.In(lang)
+	}
+	return system(err)
+}
+
+// patterns says in Chinese what is wrong with a regular expression, by the library's own words.
+const patterns = `
+invalid character class=不是字符类
+invalid character class range=字符范围不对
+invalid escape sequence=不是转义
+invalid named capture=组的名字不对
+invalid or unsupported Perl syntax=不支持这种 Perl 写法
+invalid repeat count=重复次数不对
+trailing backslash at end of expression=末尾多了反斜杠
+missing argument to repetition operator=重复符前面没有内容
+missing closing ]=缺少 ]
+missing closing )=缺少 )
+unexpected )=多了一个 )
+invalid UTF-8=不是 UTF-8
+invalid nested repetition operator=重复符连用
+expression nests too deeply=嵌套太深
+expression too large=表达式太大
+`

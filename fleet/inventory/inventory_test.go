@@ -1,0 +1,105 @@
+package inventory
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
+
+	"posdx/agent/report"
+)
+
+func encoded(t *testing.T, s string, how func(string) (string, error)) string {
+	t.Helper()
+	out, err := how(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A list comes as a spreadsheet wrote it.
+func TestListsComeAsSpreadsheetsWriteThem(t *testing.T) {
+	const zh = "机构,终端号,门店,运营商\r\nshop,t1,人民路店,中国移动\r\nshop,t2,\"东街, 2号\",\r\n,,,\r\n"
+	for name, text := range map[string]string{
+		"UTF-8":         zh,
+		"with mark":     "\ufeff" + zh,
+		"UTF-16":        encoded(t, zh, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String),
+		"GB 18030":      encoded(t, zh, simplifiedchinese.GB18030.NewEncoder().String),
+		"semicolons":    "Estate;Terminal;Store;Carrier;Remark\nshop;t1;人民路店;中国移动;x\nshop;t2;东街, 2号;;\nshop;t2;东街, 2号;;\n",
+		"tabs":          "estate\tterminal\tsite\tcarrier\nshop\tt1\t人民路店\t中国移动\nshop\tt2\t东街, 2号\t\n",
+		"other columns": "remark,terminal,estate,carrier,site\n\"a\nb\",t1,shop,中国移动,人民路店\n,t2,shop,,\"东街, 2号\"\n",
+	} {
+		inv, err := Read(strings.NewReader(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		one, two := inv[report.Address{Estate: "shop", Terminal: "t1"}], inv[report.Address{Estate: "shop", Terminal: "t2"}]
+		if len(inv) != 2 || one["site"] != "人民路店" || one["carrier"] != "中国移动" || two["site"] != "东街, 2号" {
+			t.Errorf("%s: %v", name, inv)
+		}
+	}
+	for text, says := range map[string]string{
+		"": "empty", "a,b\n1,2\n": "estate and terminal", "estate,terminal,site,store\ns,t,a,b\n": "two columns site",
+		"estate,terminal,site\ns,t,a\ns,t,b\n": "line 2 and in line 3", "estate,terminal\n\ns,a/b\n": "line 3", "estate,terminal\ns\n": "wrong number of fields",
+		"estate,terminal,site\ns,t," + strings.Repeat("x", report.MaxLabel+1) + "\n": "longer than", "estate,terminal,site\ns,t,\xff\xff\xff\n": "save it as CSV UTF-8",
+	} {
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.40q: %v, want %q", text, err, says)
+		}
+	}
+}
+
+// What was written is read as it was, whatever stands in it, and a fleet of the greatest size is.
+func TestWhatIsKeptIsRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "inventory.csv")
+	if err := Ensure(file); err != nil {
+		t.Fatal(err)
+	}
+	inv, err := Load(file)
+	if err != nil || len(inv) != 0 {
+		t.Fatal(inv, err)
+	}
+	for i := range 20_000 {
+		inv[report.Address{Estate: "shop", Terminal: fmt.Sprint("t", i)}] = map[string]string{"site": "=cmd|' /C calc'!A0", "model": `a "b"; c`}
+	}
+	if err := Save(file, inv); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(file)
+	if err != nil || len(again) != len(inv) || again[report.Address{Estate: "shop", Terminal: "t7"}]["model"] != `a "b"; c` {
+		t.Error(len(again), err)
+	}
+	var one, two bytes.Buffer
+	Write(&one, inv)
+	Write(&two, again)
+	if !bytes.Equal(one.Bytes(), two.Bytes()) {
+		t.Error("written again it is another")
+	}
+}
+
+// FuzzRead: no file makes more than an error, and what is read is written and read as the same.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("estate,terminal,site\nshop,t1,x\n"))
+	f.Add([]byte("机构;终端号\n;\n"))
+	f.Add([]byte("\xff\xfee\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		inv, err := Read(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := Write(&out, inv); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Read(&out)
+		if err != nil || len(again) != len(inv) {
+			t.Errorf("%q: %d terminals, then %d: %v", b, len(inv), len(again), err)
+		}
+	})
+}
