@@ -23,8 +23,8 @@ func strengthsOf(sale Sale, list ...report.Evidence) map[string]float64 {
 	return got
 }
 
-// TestWhatIncidentsShow holds each finding that published incidents asked for against what must not show it: both sides of the
-// line.
+// TestWhatIncidentsShow holds each finding that published incidents asked for against what must not show it: both sides
+// of the line.
 func TestWhatIncidentsShow(t *testing.T) {
 	connect := Sale{Event: &report.Event{Code: "ConnectError", Origin: report.OriginTerminal}, Topic: "connect"}
 	wait := 19000.0
@@ -86,14 +86,17 @@ func TestWhatIncidentsShow(t *testing.T) {
 		{"it began at midnight", "date.turn", 0.9, 1, connect, []report.Evidence{clock("leap-day", 7200), history(report.Facts{"same_code_1h": 5.0, "first_seen_age_s": 6000.0, "last_approval_age_s": 8000.0})}},
 		{"it began the day before", "date.turn", 0, 0, connect, []report.Evidence{clock("leap-day", 7200), history(report.Facts{"same_code_1h": 5.0, "first_seen_age_s": 9000.0, "last_approval_age_s": 9500.0})}},
 		{"sales went well after midnight", "date.turn", 0, 0, connect, []report.Evidence{clock("leap-day", 7200), history(report.Facts{"same_code_1h": 5.0, "first_seen_age_s": 600.0, "last_approval_age_s": 900.0})}},
-		{"an everyday", "date.turn", 0, 0, connect, []report.Evidence{sent(BoardClock, "system", report.OK, report.Facts{"trusted": true}), history(report.Facts{"same_code_1h": 5.0, "first_seen_age_s": 6000.0, "last_approval_age_s": 8000.0})}},
+		{"an everyday", "date.turn", 0, 0, connect, []report.Evidence{
+			sent(BoardClock, "system", report.OK, report.Facts{"trusted": true}), history(report.Facts{"same_code_1h": 5.0, "first_seen_age_s": 6000.0, "last_approval_age_s": 8000.0})}},
 
 		{"all around is other", "place.moved", 1, 1, connect, []report.Evidence{changed("area", "gateway", "public_address")}},
 		{"two are", "place.moved", 0.4, 0.6, connect, []report.Evidence{changed("area", "gateway")}},
 		{"the router was changed", "place.moved", 0, 0, connect, []report.Evidence{changed("gateway", "app_version")}},
 
-		{"several banks at once: it waited for them", "answer.slow", 0, 0, down, []report.Evidence{sent(TxnAnswer, "txn", report.OK, report.Facts{"host_answer_seen": true, "normal_response_ms": 900.0}), history(report.Facts{"issuers_same_code_1h": 5.0})}},
-		{"one bank: the host itself may be slow", "answer.slow", 0.9, 1, down, []report.Evidence{sent(TxnAnswer, "txn", report.OK, report.Facts{"host_answer_seen": true, "normal_response_ms": 900.0}), history(report.Facts{"issuers_same_code_1h": 1.0})}},
+		{"several banks at once: it waited for them", "answer.slow", 0, 0, down, []report.Evidence{
+			sent(TxnAnswer, "txn", report.OK, report.Facts{"host_answer_seen": true, "normal_response_ms": 900.0}), history(report.Facts{"issuers_same_code_1h": 5.0})}},
+		{"one bank: the host itself may be slow", "answer.slow", 0.9, 1, down, []report.Evidence{
+			sent(TxnAnswer, "txn", report.OK, report.Facts{"host_answer_seen": true, "normal_response_ms": 900.0}), history(report.Facts{"issuers_same_code_1h": 1.0})}},
 
 		{"44 of the carrier", "adv.carrier", 0.9, 1, connect, []report.Evidence{advisory("carrier", 44), advisory("acquirer", 9)}},
 		{"are 9 of the acquirer", "adv.acquirer", 0, 0.2, connect, []report.Evidence{advisory("carrier", 44), advisory("acquirer", 9)}},
