@@ -19,8 +19,8 @@ import (
 	"posdx/fleet/store"
 )
 
-// A long list is exported row by row while reports come in: ingest does not wait for a reader that is slow, and what the
-// reader gets is whole, in both forms, and no formula for a spreadsheet.
+// A long list is exported row by row while reports come in: ingest does not wait for a reader that is slow, and what
+// the reader gets is whole, in both forms, and no formula for a spreadsheet.
 func TestLongListsAreExportedWhileReportsComeIn(t *testing.T) {
 	rows := maxExport
 	if testing.Short() {
@@ -50,7 +50,15 @@ func TestLongListsAreExportedWhileReportsComeIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	token, _, err := h.keeper.MakeToken(t.Context(), root, "script", access.Viewer, access.Read, []string{"shop"}, time.Hour)
+	token, _, err := h.keeper.MakeToken(
+		t.Context(),
+		root,
+		"script",
+		access.Viewer,
+		access.Read,
+		[]string{"shop"},
+		time.Hour,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +94,8 @@ func TestLongListsAreExportedWhileReportsComeIn(t *testing.T) {
 			got = len(list) - 1
 			for _, row := range list[1:] {
 				for _, cell := range row {
-					if cell != "" && strings.ContainsAny(cell[:1], "=@\t\r") || strings.HasPrefix(cell, "+c") || strings.HasPrefix(cell, "-x") {
+					if cell != "" && strings.ContainsAny(cell[:1], "=@\t\r") || strings.HasPrefix(cell, "+c") ||
+						strings.HasPrefix(cell, "-x") {
 						t.Fatalf("a spreadsheet computes %q", cell)
 					}
 				}
