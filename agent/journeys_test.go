@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/source/hook"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // cable joins two ttys, as a cable does: what goes to the person is as slow as 9600 baud.
@@ -138,6 +138,7 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute of a slow line")
 	}
+	t.Parallel()
 	tool(t, "minicom", "minicom")
 	tool(t, "rz", "lrzsz")
 	_, person := atTheCounter(t, "en", "")

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/store"
-	"posdx/housetest"
 )
 
 // axeVersion is the release of axe-core that pages are held against (npm: axe-core, by Deque).
@@ -89,18 +89,19 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 	var inc struct{ Incidents []store.Incident }
 	f.get(t, "/api/v1/incidents", &inc)
 	for i, v := range inc.Incidents {
-		if i < 2 {
+		if i < 2 || len(v.Code) == 64 {
 			pages = append(pages, struct{ name, path string }{fmt.Sprint("incident-", i+1), fmt.Sprint("/incident/", v.No)})
 		}
 	}
-	var dx diagnosesAnswer
-	f.get(t, "/api/v1/diagnoses?limit=1", &dx)
-	for _, d := range dx.Diagnoses {
+	var dx, long diagnosesAnswer
+	f.get(t, "/api/v1/diagnoses?limit=1&estate=sim", &dx)
+	f.get(t, "/api/v1/diagnoses?limit=1&terminal="+strings.Repeat("M", 64), &long)
+	for i, d := range append(dx.Diagnoses, long.Diagnoses...) {
 		var id struct{ ID string }
 		if err := json.Unmarshal(d.Body, &id); err != nil {
 			t.Fatal(err)
 		}
-		pages = append(pages, struct{ name, path string }{"diagnosis", "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{"terminal", "/terminal/" + d.Estate + "/" + d.Terminal})
+		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i), "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
 	}
 	return pages
 }
