@@ -38,8 +38,21 @@ var (
 	ErrExpired = errors.New("the session is over; sign in again")
 	ErrToken   = errors.New("this token is not known, revoked or expired")
 	ErrLink    = errors.New("this link is used up or too old; restart posdx-fleet for a new one")
-	ErrLastly  = errors.New("this is the last admin of the whole fleet; make another first")
+	ErrLastly  = problem("last", "", "this is the last admin of the whole fleet; make another first")
 )
+
+// A Problem is what is wrong with what somebody asks for: a word that pages have a text for in each language, what it
+// is about, and the same in English for the command line.
+type Problem struct {
+	Word, About string
+	text        string
+}
+
+func (p *Problem) Error() string { return p.text }
+
+func problem(word, about, format string, args ...any) error {
+	return &Problem{word, about, fmt.Sprintf(format, args...)}
+}
 
 // A Wait says that there were too many tries.
 type Wait time.Duration
@@ -151,11 +164,11 @@ func (k *Keeper) MakeFirst(ctx context.Context, link, name, password, source str
 // CheckName says what is wrong with an account's name.
 func CheckName(name string) error {
 	if n := len([]rune(name)); n < 1 || n > 64 || strings.TrimSpace(name) != name {
-		return errors.New("name: want 1 to 64 characters without space around them")
+		return problem("name", "", "name: want 1 to 64 characters without space around them")
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) || strings.ContainsRune(`<>"':/\`, r) {
-			return fmt.Errorf("name %q: want letters, digits, space and . _ - @", name)
+			return problem("name.letters", name, "name %q: want letters, digits, space and . _ - @", name)
 		}
 	}
 	return nil
@@ -164,7 +177,7 @@ func CheckName(name string) error {
 func checkEstates(list []string) error {
 	for _, e := range list {
 		if (report.Address{Estate: e, Terminal: "-"}).Check() != nil {
-			return fmt.Errorf("estate %q: want a name as in the topics", e)
+			return problem("estate", e, "estate %q: want a name as in the topics", e)
 		}
 	}
 	return nil
@@ -173,17 +186,17 @@ func checkEstates(list []string) error {
 // within tells whether someone may hand out a role over estates: not more than its own.
 func (u User) within(r Role, estates []string) error {
 	if r > u.Role {
-		return fmt.Errorf("role %s: you are %s", r, u.Role)
+		return problem("role.high", r.String(), "role %s: you are %s", r, u.Role)
 	}
 	if u.Estates == nil {
 		return nil
 	}
 	if estates == nil {
-		return errors.New("estates: you do not have them all")
+		return problem("estates.all", "", "estates: you do not have them all")
 	}
 	for _, e := range estates {
 		if !slices.Contains(u.Estates, e) {
-			return fmt.Errorf("estate %q: not one of yours", e)
+			return problem("estate.other", e, "estate %q: not one of yours", e)
 		}
 	}
 	return nil
@@ -220,7 +233,7 @@ func (k *Keeper) check(u User, a store.Account) error {
 		return err
 	}
 	if !u.May(Admin) {
-		return errors.New("only an admin changes accounts")
+		return problem("admin", "", "only an admin changes accounts")
 	}
 	return u.within(r, a.Estates)
 }
@@ -426,13 +439,13 @@ func (k *Keeper) MakeToken(
 	}
 	switch {
 	case !u.May(Admin):
-		return "", store.Token{}, errors.New("only an admin makes tokens")
+		return "", store.Token{}, problem("admin", "", "only an admin makes tokens")
 	case r < Viewer || r > Admin:
-		return "", store.Token{}, errors.New("role: want one")
+		return "", store.Token{}, problem("role", "", "role: want one")
 	case life < time.Minute || life > MaxTokenLife:
-		return "", store.Token{}, fmt.Errorf("life of a token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
+		return "", store.Token{}, problem("token.life", "", "life of a token: want a minute to %d days", int(MaxTokenLife.Hours()/24))
 	case scope == Metrics && estates != nil:
-		return "", store.Token{}, errors.New("metrics are of the whole fleet: a token for them has no estates")
+		return "", store.Token{}, problem("metrics", "", "metrics are of the whole fleet: a token for them has no estates")
 	}
 	if err := u.within(r, estates); err != nil {
 		return "", store.Token{}, err
@@ -465,7 +478,7 @@ func (k *Keeper) MakeToken(
 // Revoke makes a token worthless.
 func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	if !u.May(Admin) || u.Estates != nil {
-		return errors.New("only an admin of the whole fleet revokes tokens")
+		return problem("admin.whole", "", "only an admin of the whole fleet revokes tokens")
 	}
 	if err := k.Store.RevokeToken(ctx, no, k.now()); err != nil {
 		return fmt.Errorf("token %d: %w", no, err)

@@ -114,7 +114,10 @@ var steps = []struct {
 }
 
 // past are the indexes of earlier releases that this one took out.
-var past = map[string]string{"diagnoses_received": "CREATE INDEX diagnoses_received ON diagnoses (received)"}
+var past = map[string]string{
+	"diagnoses_received": "CREATE INDEX diagnoses_received ON diagnoses (received)",
+	"diagnoses_cause":    "CREATE INDEX diagnoses_cause ON diagnoses (cause, place)",
+}
 
 // undo returns the statements that take a store of version v one version back: those that made it, backwards. What only
 // the later release kept is lost with its tables.

@@ -272,6 +272,17 @@ func errWord(p *page, err error) string {
 	case errors.Is(err, errForeign):
 		return p.T("error.403")
 	}
+	var what *access.Problem
+	switch {
+	case errors.As(err, &what) && what.About != "":
+		return p.T("wrong", what.Word) + " (" + what.About + ")"
+	case errors.As(err, &what):
+		return p.T("wrong", what.Word)
+	case errors.Is(err, store.ErrTaken):
+		return p.T("wrong", "taken")
+	case errors.Is(err, store.ErrNone):
+		return p.T("wrong", "none")
+	}
 	return err.Error()
 }
 
@@ -495,7 +506,7 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 			err = s.Access.Revoke(r.Context(), u, no)
 		}
 		if err != nil {
-			s.showTokens(w, r, http.StatusBadRequest, "", err.Error())
+			s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))
 			return nil
 		}
 		http.Redirect(w, r, "/admin/tokens", http.StatusSeeOther)
@@ -505,7 +516,7 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 	scope, err2 := access.ParseScope(r.PostFormValue("scope"))
 	days, err3 := strconv.Atoi(r.PostFormValue("days"))
 	if err3 != nil || days < 1 || days > 366 {
-		err3 = badRequest("days: want 1 to 366")
+		err3 = &access.Problem{Word: "token.life"}
 	}
 	secret := ""
 	if err = errors.Join(err, err2, err3); err == nil {
@@ -520,7 +531,7 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 		)
 	}
 	if err != nil {
-		s.showTokens(w, r, http.StatusBadRequest, "", err.Error())
+		s.showTokens(w, r, http.StatusBadRequest, "", errWord(s.page(r, ""), err))
 		return nil
 	}
 	s.showTokens(w, r, http.StatusOK, secret, "")

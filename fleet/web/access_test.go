@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -519,6 +520,39 @@ func TestSigningIn(t *testing.T) {
 	for _, what := range []string{"account.add", "login", "login.refused", "logout", "token.add"} {
 		if count[what] == 0 {
 			t.Errorf("the audit log does not tell of %s: %v", what, count)
+		}
+	}
+}
+
+// What is wrong is said in the reader's language: every word that access has for a problem has its text.
+func TestProblemsAreSaidInTheReadersLanguage(t *testing.T) {
+	files, err := filepath.Glob("../access/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`problem\("([a-z.]+)"`).FindAllStringSubmatch(string(b), -1) {
+			found++
+			if _, ok := texts["wrong."+m[1]]; !ok {
+				t.Errorf("no text for the problem %q", m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d problems were found", found)
+	}
+	h := closed(t)
+	h.account(t, "chief", access.Admin)
+	c := h.browser(t, "chief")
+	for lang, says := range map[string]string{"zh": "密码须为 12 至 256 个字符", "en": "A password has 12 to 256 characters"} {
+		form := url.Values{"do": {"add"}, "name": {"bob"}, "role": {"viewer"}, "password": {"short"}}
+		if status, body, _ := h.send(t, c, "POST", "/admin/accounts?lang="+lang, form); status != 400 || !strings.Contains(body, says) {
+			t.Errorf("%s: %d, no %q", lang, status, says)
 		}
 	}
 }
