@@ -20,7 +20,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		"token ESTATE/TERMINAL | list ESTATE/TERMINAL | revoke ESTATE/TERMINAL [OPTIONS]",
 		"Certificates of terminals. token makes a token with which one terminal gets its first certificate, once: give it to\n"+
 			"posdx enroll there. list shows what was issued. revoke makes every certificate of a terminal worthless, and its unused\n"+
-			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP, at the terminal's next session.",
+			"tokens; brokers learn of it by the revocation list (authority/crl.pem, /crl.pem), the embedded one within a minute or at SIGHUP.",
 		"posdx-fleet enroll token shop/t1 --life 24h\nposdx-fleet enroll revoke shop/t1 --reason stolen",
 	)
 	data := f.String("data", "fleet-data", "`DIR` of the fleet, where the authority's keys lie")

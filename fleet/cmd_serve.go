@@ -186,6 +186,9 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 		defer b.Stop()
+		if authority != nil {
+			authority.Shut = b.Drop
+		}
 		c.ingest = ingest.Config{
 			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
 			Certificate: b.Certificate(), Share: c.ingest.Share,

@@ -161,6 +161,7 @@ func TestTerminalsEnrolAndComeIn(t *testing.T) {
 		t.Error("in without a certificate")
 	}
 	f.cmd.Process.Signal(syscall.SIGHUP) // the fleet reads what another process revoked
+	housetest.Until(t, "its session ends", func() bool { return !u2.client.IsConnectionOpen() })
 	housetest.Until(t, "shut out", func() bool { return !comes(pair) })
 	if other := get("shop/t2"); !comes(other) {
 		t.Error("another terminal is shut out too")

@@ -66,6 +66,9 @@ type Authority struct {
 	Policy Policy
 	Now    func() time.Time // nil: time.Now
 
+	// Shut ends the sessions of terminals whose certificates were revoked, if somebody can; nil: nobody can.
+	Shut func(terminals []string)
+
 	mu      sync.RWMutex
 	list    []generation    // oldest first; guarded by mu
 	revoked map[string]bool // serials; guarded by mu
@@ -126,8 +129,17 @@ func (a *Authority) Upkeep(ctx context.Context) error {
 		return fmt.Errorf("keep bundle: %w", err)
 	}
 	a.mu.Lock()
+	var fresh []string
+	for _, c := range rows {
+		if !a.revoked[c.Serial] {
+			fresh = append(fresh, c.At.Terminal)
+		}
+	}
 	a.list, a.revoked, a.crl = list, revoked, crl
 	a.mu.Unlock()
+	if a.Shut != nil && len(fresh) > 0 {
+		a.Shut(fresh)
+	}
 	return nil
 }
 
