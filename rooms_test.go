@@ -103,9 +103,11 @@ func TestRoomsKnowOnlyTheirOwn(t *testing.T) {
 					t.Errorf("%s imports %s, which is for tests", name, ours)
 				case isOurs && test && (within(ours, "drivers/sim") || ours == "firmware-build/lab/world" || within(ours, "codes") || isKit(ours)):
 					// Tests ask simulated peers, know the codes, and share what they are made with.
-				case isOurs && !within(ours, room.name) && !slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
+				case isOurs && !within(ours, room.name) &&
+					!slices.ContainsFunc(room.knows, func(k string) bool { return within(ours, k) }):
 					t.Errorf("%s imports %s: %s may not know it", name, ours, room.name)
-				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) && !slices.Contains(namesOnly, imported):
+				case room.pure && !test && slices.ContainsFunc(impure, func(k string) bool { return within(imported, k) }) &&
+					!slices.Contains(namesOnly, imported):
 					t.Errorf("%s imports %s: %s does without", name, imported, room.name)
 				}
 			}

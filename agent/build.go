@@ -64,13 +64,15 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	if len(wrong) > 0 {
 		return fail(errors.Join(wrong...))
 	}
-	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"), outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
+	box, err := outbox.Open(filepath.Join(c.StateDir, "outbox"),
+		outbox.Options{MaxBytes: c.Outbox.MaxBytes, MaxAge: time.Duration(c.Outbox.MaxAge)})
 	if err != nil {
 		return fail(err)
 	}
 	d = &daemon{
 		conf: c, address: report.Address{Estate: c.Estate, Terminal: c.Terminal}, devices: devices(c), box: box,
-		profile: cmp.Or(profile.Name, profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: lib, gate: gate, log: log,
+		profile: cmp.Or(profile.Name, profile.Base), stamp: stamp.New(box.Boot()), reads: &reader.Reads{}, lib: lib,
+		gate: gate, log: log,
 	}
 	// Without a journal first revisions go to the outbox, which has ways to go on without flash.
 	notes, err := outbox.OpenJournal(filepath.Join(c.StateDir, "open.journal"))
@@ -109,8 +111,10 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	d.runner.Failed = sensed.failed
 	d.sale.runner, d.net = d.runner, sensed.net
 	d.loop = triage.New(triage.Config{
-		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner, Store: gated{box, gate},
-		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked, Outcome: d.publishOutcome, Past: d.remember, Starts: sensed.starts, Log: log,
+		Knowledge: lib.Now.Load, Profile: profile, Lang: c.Language, Version: version, Runner: d.runner,
+		Store:   gated{box, gate},
+		Journal: gatedJournal{notes, gate}, Stamp: d.stamp.Event, Metered: sensed.metered, Asked: d.publishAsked,
+		Outcome: d.publishOutcome, Past: d.remember, Starts: sensed.starts, Log: log,
 	})
 	d.notice(sensed.probes)
 	for _, t := range c.Target {
@@ -148,7 +152,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 	lan := &capture.LAN{Interface: c.Capture.Interface, Log: log}
 	for _, link := range d.links {
 		if at, err := netip.ParseAddrPort(link.Address); err == nil {
-			lan.Links = append(lan.Links, capture.LANLink{Terminal: at, Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
+			lan.Links = append(lan.Links, capture.LANLink{Terminal: at,
+				Listen: func(to source.Sink) capture.LANEar { return link.ListenLAN(link.Address, to) }})
 			continue
 		}
 		tasks = append(tasks, task{"ecr " + link.Name, func(ctx context.Context) error { return link.Run(ctx, d) }})
@@ -177,7 +182,8 @@ func assemble(c config, log *slog.Logger, gate *report.Gate) (d *daemon, tasks [
 				b, _, err := d.witness().Fitting(time.Now(), d.agent())
 				return bundle.Name(c.Terminal, time.Now()), b, err
 			}
-			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud}, func(err error) { log.Warn("console", "err", err) })
+			return serveLine(ctx, face, serial.Config{Path: c.Console.TTY, Baud: c.Console.Baud},
+				func(err error) { log.Warn("console", "err", err) })
 		}})
 	}
 	if up, run, err := connect(c, d); err != nil {
@@ -239,7 +245,8 @@ func follow(c config, log *slog.Logger) (l *paylog.Logs, wrong []error) {
 			file.Patterns = append(file.Patterns, p)
 		}
 		for j, s := range f.Step {
-			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result, Layout: f.Time})
+			p, err := paylog.CompilePattern(s.Pattern, paylog.Options{Mark: source.Phase(s.Phase), Result: s.Result,
+				Layout: f.Time})
 			if err != nil {
 				bad("step[%d].pattern", j, err)
 			}
@@ -270,10 +277,11 @@ func links(c config, log *slog.Logger) []*registerlink.Link {
 	return list
 }
 
-// watchWire makes the listener of the connections to the hosts.
+// watchWire makes the part that captures the payment application's connections to the hosts.
 func watchWire(c config, log *slog.Logger) *capture.Capture {
 	w := capture.New()
-	w.Targets, w.Interface, w.Length, w.Dialect, w.Log = hosts(c), c.Capture.Interface, c.Capture.Length, c.Capture.Dialect, log
+	w.Targets, w.Interface, w.Length, w.Dialect, w.Log = hosts(c), c.Capture.Interface, c.Capture.Length,
+		c.Capture.Dialect, log
 	return w
 }
 
@@ -308,8 +316,9 @@ func devices(c config) []report.Device {
 // maxResumed bounds the interrupted diagnoses that are in memory at a time.
 const maxResumed = 64
 
-// unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the outbox,
-// that have no final revision there. They may be of more than the last start: it may have been as short as the one before.
+// unfinished finds the diagnoses that a crash or a power cut interrupted: those in the journal, and those in the
+// outbox, that have no final revision there. They may be of more than the last start: it may have been as short as the
+// one before.
 func unfinished(box *outbox.Box, notes *outbox.Journal) []report.Diagnosis {
 	var kept []report.Diagnosis
 	if notes != nil {
@@ -360,7 +369,8 @@ func (d *daemon) background(ctx context.Context, open []report.Diagnosis) error 
 			}
 		}
 		d.runner.Run(ctx, idle, nil)
-		for first := ""; len(open) > 0 && open[0].ID != first && ctx.Err() == nil; { // the same again: nothing can be kept now
+		for first := ""; len(open) > 0 && open[0].ID != first && ctx.Err() == nil; {
+			// the same again: nothing can be kept now
 			first = open[0].ID
 			for _, o := range open {
 				d.loop.Resume(o)

@@ -223,7 +223,8 @@ func TestABundleGoesOntoTheMediumNamed(t *testing.T) {
 		}
 	}
 	var o, e bytes.Buffer
-	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"}, []string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
+	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &o, err: &e, speak: "en"},
+		[]string{"bundle", dir + "/a/b.zip", "--config", dir + "/none.toml", "--socket", dir + "/none"}); code != exitFailed {
 		t.Errorf("into a folder that is not there: exit %d, %s", code, e.String())
 	}
 	if _, err := os.Stat(dir + "/a"); err == nil {

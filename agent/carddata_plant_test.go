@@ -32,7 +32,8 @@ func newPlant(rnd *rand.Rand, prefix string, length int) plant {
 		}
 		return string(b)
 	}
-	p := plant{pan: prefix + digits(length-len(prefix)-1), name: "PLANTED" + string(rune('A'+rnd.IntN(26))) + "/CARDHOLDER", cvv: digits(3), pin: make([]byte, 8)}
+	p := plant{pan: prefix + digits(length-len(prefix)-1), name: "PLANTED" + string(rune('A'+rnd.IntN(26))) +
+		"/CARDHOLDER", cvv: digits(3), pin: make([]byte, 8)}
 	sum := 0
 	for i := range len(p.pan) {
 		d := int(p.pan[len(p.pan)-1-i] - '0')
@@ -68,14 +69,17 @@ func grouped(s, sep string) string {
 // forms are the ways in which the card's data may turn up in a text.
 func (p plant) forms() []string {
 	wide := strings.Map(func(r rune) rune { return r - '0' + '０' }, p.pan)
-	return []string{p.pan, grouped(p.pan, " "), grouped(p.pan, "-"), p.track2, p.track1, "5A08" + p.pan + "5F24", p.pan[:6] + "******" + p.pan[len(p.pan)-4:],
-		fmt.Sprintf("%x", sha256.Sum256([]byte(p.pan))), fmt.Sprintf("%x", sha1.Sum([]byte(p.pan))), fmt.Sprintf("%x", md5.Sum([]byte(p.pan))),
+	return []string{p.pan, grouped(p.pan, " "), grouped(p.pan, "-"), p.track2, p.track1, "5A08" + p.pan + "5F24",
+		p.pan[:6] + "******" + p.pan[len(p.pan)-4:],
+		fmt.Sprintf("%x", sha256.Sum256([]byte(p.pan))), fmt.Sprintf("%x", sha1.Sum([]byte(p.pan))),
+		fmt.Sprintf("%x", md5.Sum([]byte(p.pan))),
 		hex.EncodeToString(p.pin), strings.ToUpper(hex.EncodeToString(p.pin)), wide, "=" + p.track2[len(p.pan)+2:]}
 }
 
 // needles are the bytes by which any part of it is known again that is worth finding: twelve digits in a row are.
 func (p plant) needles() map[string][]byte {
-	m := map[string][]byte{"PIN block": p.pin, "name": []byte(p.name[:8]), "CVV": []byte(cvvMark + "=" + p.cvv), "CVV in JSON": []byte(cvvMark + `":"` + p.cvv)}
+	m := map[string][]byte{"PIN block": p.pin, "name": []byte(p.name[:8]), "CVV": []byte(cvvMark + "=" + p.cvv),
+		"CVV in JSON": []byte(cvvMark + `":"` + p.cvv)}
 	for i := range len(p.pan) - 11 {
 		m[fmt.Sprintf("digits %d to %d", i, i+12)] = []byte(p.pan[i : i+12])
 		if part := p.pan[i:]; len(part) >= 12 {
@@ -107,7 +111,8 @@ func (p plant) requests(t *testing.T, form string) (lines [][]byte) {
 		{"type": "fact", "check": "app.version", "facts": map[string]any{"installed": form, "expected": form}},
 		{"type": "fact", "check": "app.config", "facts": map[string]any{"changed_since_approval": []string{form}, "terminal_id_ok": form}},
 		{"type": "fact", "check": form, "facts": map[string]any{form: form}},
-		{"type": "txn", "phase": "end", "stan": form, "terminal_id": form, "result": form, "code": form, "entry": form, "pin": form}, {"type": form}, {"type": "check", "names": []string{form}},
+		{"type": "txn", "phase": "end", "stan": form, "terminal_id": form, "result": form, "code": form, "entry": form,
+			"pin": form}, {"type": form}, {"type": "check", "names": []string{form}},
 		{"type": "diagnose", "code": "T-97", "channel": form, "wait": "none"}, {"v": json.Number(p.pan), "type": "status"},
 	} {
 		b, err := json.Marshal(q)
@@ -194,7 +199,8 @@ func (p plant) links(t *testing.T) []plantedLink {
 	ecr17 := "123456780E01" + p.pan + p.track2 + p.track1
 	long := fmt.Sprintf("%03d%s%03d%s008%s", len(p.pan), p.pan, len(p.track2), p.track2, p.pin)
 	return []plantedLink{
-		{ecr.MISPOS, [][]byte{mispos(member(1, "\x00"), member(0x1E, p.pan), member(6, p.track2), member(8, p.track1), member(9, string(p.pin)), member(7, "T9")),
+		{ecr.MISPOS, [][]byte{mispos(member(1, "\x00"), member(0x1E, p.pan), member(6, p.track2), member(8, p.track1),
+			member(9, string(p.pin)), member(7, "T9")),
 			mispos(member(1, "\x01"), member(6, string(p.message(t, "0210", "96")))), mispos(string(p.message(t, "0210", "96")))}},
 		{ecr.Transbank, [][]byte{bars(0, transbank, transbank+"\x03")}},
 		{ecr.ECR17, [][]byte{bars(0x7F, ecr17, ecr17)}},
@@ -206,8 +212,10 @@ func (p plant) links(t *testing.T) []plantedLink {
 
 // message is an ISO 8583 message with the card in every field that may hold it.
 func (p plant) message(t *testing.T, mti, code string) []byte {
-	fields := map[int]string{2: p.pan, 3: "000000", 4: "000000012345", 11: "000123", 14: "3012", 22: "051", 25: "00", 35: strings.ReplaceAll(p.track2[1:len(p.track2)-1], "=", "D")[:min(37, len(p.track2)-2)],
-		41: "10043877", 42: "898330154110012", 49: "156", 52: string(p.pin), 55: "\x57\x11" + string(pack(p.pan)) + "\x5a\x08" + string(pack(p.pan)), 62: p.pan, 63: p.track2, 64: string(p.pin)}
+	fields := map[int]string{2: p.pan, 3: "000000", 4: "000000012345", 11: "000123", 14: "3012", 22: "051", 25: "00",
+		35: strings.ReplaceAll(p.track2[1:len(p.track2)-1], "=", "D")[:min(37, len(p.track2)-2)],
+		41: "10043877", 42: "898330154110012", 49: "156", 52: string(p.pin), 55: "\x57\x11" + string(pack(p.pan)) +
+			"\x5a\x08" + string(pack(p.pan)), 62: p.pan, 63: p.track2, 64: string(p.pin)}
 	if code != "" {
 		fields[37], fields[39], fields[44] = "112113000123", code, p.pan
 	}

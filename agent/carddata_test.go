@@ -39,9 +39,9 @@ import (
 // capability that capture needs.
 const cardUser = 4711
 
-// TestCardDataCannotGetOut runs the built daemon with every channel that could carry card data, plants cards that never were
-// in every field and form, cut at every byte, and looks for any part of them in everything that leaves: MQTT, the state
-// directory, the log, answers, console, status, bundle, core, and the process's own memory.
+// TestCardDataCannotGetOut runs the built daemon with every channel that could carry card data, plants cards that never
+// were in every field and form, cut at every byte, and looks for any part of them in everything that leaves: MQTT, the
+// state directory, the log, answers, console, status, bundle, core, and the process's own memory.
 //
 // POSDX_CARDDATA=long cuts at every byte on every channel and waits 60 s before it looks into the memory.
 func TestCardDataCannotGetOut(t *testing.T) {
@@ -174,7 +174,8 @@ func (h *cardHouse) start() {
 		}))
 		h.must(os.Chmod(h.dir, 0o755))
 		const netRaw = 13
-		h.daemon.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: cardUser, Gid: cardUser}, AmbientCaps: []uintptr{netRaw}}
+		h.daemon.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: cardUser, Gid: cardUser},
+			AmbientCaps: []uintptr{netRaw}}
 	}
 	// A core is allowed here; the daemon has to forbid it itself.
 	unlimited := syscall.Rlimit{Cur: 1 << 30, Max: 1 << 30}
@@ -227,12 +228,13 @@ func (h *cardHouse) cuts(b []byte, some int) (at []int) {
 	return at
 }
 
-// everywhere plants the cards, on all channels at the same time, and then what must be seen, to show that all of them were
-// read.
+// everywhere plants the cards, on all channels at the same time, and then what must be seen, to show that all of them
+// were read.
 func (h *cardHouse) everywhere() {
 	start := time.Now()
 	var all sync.WaitGroup
-	for _, f := range []func(){h.plantHook, h.plantHTTP, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader, h.plantConsole, h.plantRelay} {
+	for _, f := range []func(){h.plantHook, h.plantHTTP, h.plantLogs, h.plantLinks, h.plantWire, h.plantReader,
+		h.plantConsole, h.plantRelay} {
 		all.Go(f)
 	}
 	all.Wait()
@@ -425,7 +427,8 @@ func (h *cardHouse) plantLinks() {
 
 func (h *cardHouse) plantReader() {
 	for _, p := range h.plants {
-		for _, s := range []string{p.track1 + p.track2 + "\r\n", "\x02" + p.track2 + "\x03", p.track1 + "\n", p.track2[:20], string(p.pin)} {
+		for _, s := range []string{p.track1 + p.track2 + "\r\n", "\x02" + p.track2 + "\x03", p.track1 + "\n", p.track2[:20],
+			string(p.pin)} {
 			for _, at := range h.cuts([]byte(s), 6) {
 				put(h.reader, []byte(s[:at]))
 				time.Sleep(2 * time.Millisecond)
@@ -647,7 +650,8 @@ func (h *cardHouse) hits(b []byte) (list []string) {
 	for i, p := range h.plants {
 		for what, needle := range p.needles() {
 			if at := bytes.Index(b, needle); at >= 0 {
-				list = append(list, fmt.Sprintf("%s of card %d, %d times, at %#x in …%q…", what, i, bytes.Count(b, needle), at, b[max(0, at-around):min(len(b), at+len(needle)+around)]))
+				list = append(list, fmt.Sprintf("%s of card %d, %d times, at %#x in …%q…", what, i, bytes.Count(b, needle), at,
+					b[max(0, at-around):min(len(b), at+len(needle)+around)]))
 			}
 		}
 	}
@@ -767,7 +771,8 @@ func TestReportRepeatsNoCard(t *testing.T) {
 	client, _, stop := start(t, "")
 	defer stop()
 	const pan = "4761739001010010"
-	for _, args := range [][]string{{"--code", pan}, {pan}, {"--code", "96", "--txn", pan}, {"--code", "96", "--txn", "connect_ms=" + pan + "x"}, {"--code", "96", "--txn", "=" + pan},
+	for _, args := range [][]string{{"--code", pan}, {pan}, {"--code", "96", "--txn", pan},
+		{"--code", "96", "--txn", "connect_ms=" + pan + "x"}, {"--code", "96", "--txn", "=" + pan},
 		{"--code", "96", "--txn", "stan=" + pan}, {"--code", "96", "--txn", pan + "=1"}, {"--code", "96", "--scheme", pan}, {"--code", "96", "--origin", pan}, {"--code", "96", "--json", "--txn", "mti=" + pan}} {
 		var out, talk strings.Builder
 		run(t.Context(), stdio{out: &out, err: &talk, speak: "en"}, append([]string{"report", "--socket", client.Path, "--wait", "first"}, args...))

@@ -23,8 +23,8 @@ import (
 // maxParameters bounds what is read of a file whose change is watched.
 const maxParameters = 1 << 20
 
-// notice tells the loop what the checks see of things that must not change between two sales, so that a diagnosis can say
-// what is other than at the last approval.
+// notice passes on to the loop what the checks see of things that seldom change, such as addresses and versions, so
+// that a diagnosis can say what has changed since the last approval.
 func (d *daemon) notice(probes []probe.Probe) {
 	var kernel unix.Utsname
 	if unix.Uname(&kernel) == nil {
@@ -65,8 +65,8 @@ func (d *daemon) notice(probes []probe.Probe) {
 	}
 }
 
-// routerOf knows a router by its hardware address: every second shop's has the same IP address. "" where the kernel does not know
-// it, as on a link without any.
+// routerOf knows a router by its hardware address: every second shop's has the same IP address. "" where the kernel
+// does not know it, as on a link without any.
 func routerOf(ip string) string {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -102,7 +102,8 @@ func addressing(e report.Evidence) string {
 	return fmt.Sprintf("%s/%v %s", textOf(e, "address"), e.Facts["prefix"], gateway)
 }
 
-// marks knows files by what is in them, and reads them again only when they look other than the last time.
+// marks holds one checksum of the content of all watched files. They are read again only if the size or time of one has
+// changed.
 type marks struct {
 	paths []string
 
@@ -149,7 +150,8 @@ func (h *hostClock) told(offset time.Duration) {
 	h.offset, h.at = offset, time.Now()
 }
 
-// reference is how the terminal's clock differs from the host's now: a clock that was set since differs by that as well.
+// reference is how the terminal's clock differs from the host's now: a clock that was set since differs by that as
+// well.
 func (h *hostClock) reference() (board.Reference, bool) {
 	if h == nil {
 		return board.Reference{}, false

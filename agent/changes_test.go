@@ -41,9 +41,10 @@ func TestWhatChangedSinceTheLastApproval(t *testing.T) {
 	}
 	var probes []probe.Probe
 	for check := range facts {
-		probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.Check(check)}, Run: func(context.Context) []report.Evidence {
-			return []report.Evidence{{Check: check, Status: report.OK, Facts: facts[check]}}
-		}})
+		probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.Check(check)},
+			Run: func(context.Context) []report.Evidence {
+				return []report.Evidence{{Check: check, Status: report.OK, Facts: facts[check]}}
+			}})
 	}
 	d.notice(probes)
 	look := func() []string {

@@ -125,17 +125,20 @@ func (d *daemonClient) Check(ctx context.Context, names []string) (ev []report.E
 		return nil, err
 	}
 	err = d.within(ctx, d.wait+checkTakes, func(ctx context.Context) error {
-		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)}, func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
+		return d.Client.Do(ctx, map[string]any{"type": "check", "names": hook.CheckNames(names)},
+			func(a hook.Answer) { ev, d.inSale = a.Evidence, a.InSale })
 	})
 	return ev, err
 }
 
 // Diagnose asks why a code appeared and gives each revision to next.
-func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin, next func(report.Diagnosis)) error {
+func (d *daemonClient) Diagnose(ctx context.Context, lang, code, scheme string, origin report.Origin,
+	next func(report.Diagnosis)) error {
 	if _, err := d.State(ctx); err != nil {
 		return err
 	}
-	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole, Wait: "final", Lang: lang, Full: true}
+	q := hook.CodeRequest{Type: "diagnose", Code: code, Scheme: scheme, Origin: origin, Channel: report.ChannelConsole,
+		Wait: "final", Lang: lang, Full: true}
 	return d.within(ctx, d.wait+diagnosisTakes, func(ctx context.Context) error {
 		return d.Client.Do(ctx, q, func(a hook.Answer) {
 			d.inSale = a.InSale

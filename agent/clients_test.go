@@ -17,7 +17,8 @@ import (
 	"posdx/agent/internal/source/hook"
 )
 
-// startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its environment.
+// startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its
+// environment.
 func startWithHTTP(t *testing.T) (env []string, client hook.Client, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,8 +53,8 @@ func tool(t *testing.T, program, pkg string) {
 	}
 }
 
-// Every client in clients gets a verdict from a daemon, and says so in time where there is none, where it hangs, and where it
-// hangs up.
+// Every client in clients gets a verdict from a daemon, and says so in time where there is none, where it hangs, and
+// where it hangs up.
 func TestClients(t *testing.T) {
 	for _, c := range []struct {
 		name, program, pkg string
@@ -108,10 +109,12 @@ func TestClients(t *testing.T) {
 			out, code := call(env, "96", "host", "000123")
 			lines := strings.Split(strings.TrimSpace(out), "\n")
 			var a hook.Answer
-			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil || a.Verdict.Retry != "later" {
+			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &a); err != nil || code != 0 || a.Verdict == nil ||
+				a.Verdict.Retry != "later" {
 				t.Errorf("exit %d, %v: %s", code, err, out)
 			}
-			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" || s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
+			if s, err := client.State(t.Context()); err != nil || s.Last == nil || s.Last.Event.Code != "96" ||
+				s.Last.Event.Txn.STAN != "000123" || s.Last.Event.Origin != "host" {
 				t.Errorf("the daemon knows %+v, %v", s.Last, err)
 			}
 			if out, code := call(env, `9"6`, "host", "000123"); code == 0 && !strings.Contains(out, `"result"`) {
@@ -194,7 +197,8 @@ func TestReadmeShowsWhatWorks(t *testing.T) {
 	t.Run("sh", func(t *testing.T) {
 		words := strings.Fields(examples["sh"])
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, append(words[1:], "--socket", client.Path))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"},
+			append(words[1:], "--socket", client.Path))
 		if code != exitOK && code != exitAbstain || !strings.Contains(out.String(), "96") {
 			t.Errorf("exit %d: %s%s", code, out.String(), talk.String())
 		}

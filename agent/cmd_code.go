@@ -151,7 +151,8 @@ func (w codeWriter) code(scheme, code string) int {
 			continue
 		}
 		s, _ := w.k.Scheme(m.Scheme)
-		d.Meanings = append(d.Meanings, meaningJSON{m.Scheme, s.Title.In(w.lang), m.Code, m.Text.In(w.lang), m.Class, m.Domain, m.Retry,
+		d.Meanings = append(d.Meanings, meaningJSON{m.Scheme, s.Title.In(w.lang), m.Code, m.Text.In(w.lang), m.Class,
+			m.Domain, m.Retry,
 			m.Maps, list(m.SentBy), list(s.Writers), list(m.Sources), m.Disputed, m.Note})
 	}
 	d.Known = len(d.Meanings) > 0
@@ -218,7 +219,8 @@ func (w codeWriter) meaning(m meaningJSON) {
 	}
 	w.line(2, fmt.Sprintf(w.say("来源（%d）：%s", "sources (%d): %s"), len(m.Sources), strings.Join(m.Sources, " ")))
 	// Notes quote the sources; those without Chinese are left to readers of English.
-	if m.Note != "" && (w.lang == "en" || strings.ContainsFunc(m.Note, func(r rune) bool { return unicode.Is(unicode.Han, r) })) {
+	if m.Note != "" && (w.lang == "en" ||
+		strings.ContainsFunc(m.Note, func(r rune) bool { return unicode.Is(unicode.Han, r) })) {
 		w.line(2, w.say("备注：", "note: ")+m.Note)
 	}
 }
@@ -316,7 +318,8 @@ func (w codeWriter) verdict(v string) string {
 func (w codeWriter) coverage() int {
 	rows := []coverageJSON{}
 	for _, c := range w.k.Coverage {
-		rows = append(rows, coverageJSON{c.ID, c.What.In(w.lang), list(c.Seeds), list(c.Causes), list(c.Checks), list(c.Remedies), c.Hidden.In(w.lang)})
+		rows = append(rows, coverageJSON{c.ID, c.What.In(w.lang), list(c.Seeds), list(c.Causes), list(c.Checks),
+			list(c.Remedies), c.Hidden.In(w.lang)})
 	}
 	if w.json {
 		w.encode(rows)

@@ -69,14 +69,16 @@ func TestCodeUsage(t *testing.T) {
 func TestCodeJSON(t *testing.T) {
 	exit, out, _ := posdxCode("--json", "--lang", "en", "97")
 	var d codeJSON
-	if err := json.Unmarshal([]byte(out), &d); err != nil || exit != exitOK || !d.Known || len(d.Meanings) != 5 || len(d.Claims) != 12 {
+	if err := json.Unmarshal([]byte(out), &d); err != nil || exit != exitOK || !d.Known || len(d.Meanings) != 5 ||
+		len(d.Claims) != 12 {
 		t.Errorf("exit %d, %v, known %v, %d meanings, %d claims", exit, err, d.Known, len(d.Meanings), len(d.Claims))
 	}
 	if d.Meanings[0].Scheme != "unionpay" || !slices.Equal(d.Meanings[0].SentBy, []string{"acquirer", "switch"}) {
 		t.Errorf("first is %+v", d.Meanings[0])
 	}
 	exit, out, _ = posdxCode("--json", "T-8C41")
-	if err := json.Unmarshal([]byte(out), &d); err != nil || exit != exitUnknownCode || d.Known || len(d.Searched) != len(codes.Builtin().Schemes) {
+	if err := json.Unmarshal([]byte(out), &d); err != nil || exit != exitUnknownCode || d.Known ||
+		len(d.Searched) != len(codes.Builtin().Schemes) {
 		t.Errorf("unknown: exit %d, %v, %+v", exit, err, d)
 	}
 	exit, out, _ = posdxCode("--json", "--coverage")
@@ -127,7 +129,8 @@ func TestCodeLint(t *testing.T) {
 	}
 	exit, out, _ := posdxCode("--lint", dir, "--json")
 	var problems []problemJSON
-	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 || problems[0].Line != 15 {
+	if err := json.Unmarshal([]byte(out), &problems); err != nil || exit != exitFailed || len(problems) == 0 ||
+		problems[0].Line != 15 {
 		t.Errorf("JSON: exit %d, %v, %v", exit, err, problems)
 	}
 }

@@ -88,7 +88,8 @@ func runConsole(ctx context.Context, s stdio, args []string) int {
 // consoleOf is a console as the configuration wants it, without what it speaks to.
 func consoleOf(c config, lang string) *console.Console {
 	return &console.Console{
-		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang, GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
+		Past: func() ([]report.Diagnosis, error) { return readHistory(pastDir(c)) }, Lang: lang,
+		GBK: c.Console.Charset == "gbk", Plain: c.Console.Plain,
 		PIN: c.Console.PIN, Hidden: c.Console.Locked == "nothing", Idle: time.Duration(c.Console.Idle),
 		Contacts: console.Contacts{Acquirer: c.Contacts.Acquirer, Carrier: c.Contacts.Carrier, Service: c.Contacts.Service},
 	}
@@ -97,7 +98,8 @@ func consoleOf(c config, lang string) *console.Console {
 // inForce is the knowledge that a daemon of this configuration would use now.
 func inForce(config string) *codes.Knowledge { return knowledge(config)() }
 
-// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's own.
+// knowledge returns what gives the daemon's knowledge if its configuration and state can be read, else the program's
+// own.
 func knowledge(config string) func() *codes.Knowledge {
 	if c, _, err := readConfig(config); err == nil {
 		if lib, err := library.New(c.StateDir, c.Knowledge.Keys, slog.New(slog.DiscardHandler)); err == nil {
@@ -110,8 +112,8 @@ func knowledge(config string) func() *codes.Knowledge {
 	return codes.Builtin
 }
 
-// serveLine serves a serial line until ctx ends. A line that is in use or unplugged is tried again for ever; say is told
-// when its trouble changes.
+// serveLine serves a serial line until ctx ends. A line that is in use or unplugged is tried again for ever; say is
+// told when its trouble changes.
 func serveLine(ctx context.Context, c *console.Console, line serial.Config, say func(error)) error {
 	c.Stay = true
 	said := ""

@@ -95,7 +95,8 @@ func TestDecode(t *testing.T) {
 		code := runDecode(context.Background(), stdio{in: nil, out: &o, err: &e, speak: "en"}, args)
 		return code, o.String(), e.String()
 	}
-	if code, out, _ := decode("--lang", "en", strings.ToLower(d.Handoff)); code != exitOK || !strings.Contains(out, "wan.mtu") || !strings.Contains(out, "newpos:E6") {
+	if code, out, _ := decode("--lang", "en", strings.ToLower(d.Handoff)); code != exitOK ||
+		!strings.Contains(out, "wan.mtu") || !strings.Contains(out, "newpos:E6") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if code, out, _ := decode("--json", d.Handoff); code != exitOK || !strings.Contains(out, `"wan.mtu"`) {

@@ -39,8 +39,8 @@ type finding struct {
 	Do     string `json:"do,omitempty"`
 }
 
-// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know it
-// asks the daemon.
+// A doctor looks at an installation. It opens no device and sends nothing to the network: what only the daemon can know
+// it asks the daemon.
 type doctor struct {
 	lang   string
 	list   []finding
@@ -290,7 +290,8 @@ func (d *doctor) clock() {
 	d.add("clock", isWell, text, "")
 }
 
-// sales tells whether codes come in at all: an installation that hears nothing looks healthy otherwise.
+// sales checks that response codes arrive at all. Without this check an installation that receives none would look
+// healthy.
 func (d *doctor) sales() {
 	switch {
 	case d.state == nil:

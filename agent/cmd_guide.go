@@ -136,7 +136,8 @@ func (w *guideWork) begin(ctx context.Context) error {
 	return nil
 }
 
-// talk asks until the guide is over, the person leaves or the answers end. Questions go to stderr: stdout has the verdict.
+// talk asks until the guide is over, the person leaves or the answers end. Questions go to stderr: stdout has the
+// verdict.
 func (w *guideWork) talk(ctx context.Context) error {
 	lines := readLines(ctx, w.s.in)
 	for ask := true; w.guide.Step != nil; {

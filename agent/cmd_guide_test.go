@@ -91,7 +91,8 @@ func TestGuideUsage(t *testing.T) {
 		{"--replay " + guidedCase + " --answer link.ok", exitUsage, "link.ok"},
 		{"--replay " + filepath.Join(t.TempDir(), "none"), exitFailed, "no such file"},
 	} {
-		if code, out, talk := guide(t, "", strings.Fields(c.args)...); code != c.exit || out != "" || !strings.Contains(talk, c.has) {
+		if code, out, talk := guide(t, "", strings.Fields(c.args)...); code != c.exit || out != "" ||
+			!strings.Contains(talk, c.has) {
 			t.Errorf("guide %s: exit %d, stdout %q, stderr %q; want %d and %q", c.args, code, out, talk, c.exit, c.has)
 		}
 	}

@@ -45,7 +45,7 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	if *timeout <= 0 {
-		fmt.Fprintf(s.err, "posdx history: --timeout %v: want more than nothing, such as 10s\n", *timeout)
+		s.fail("history", say.New("timeout", *timeout))
 		return exitUsage
 	}
 	from, err := sinceWhen(*since, time.Now())
@@ -69,7 +69,8 @@ func runHistory(ctx context.Context, s stdio, args []string) int {
 		return exitFailed
 	}
 	list = slices.DeleteFunc(list, func(d report.Diagnosis) bool {
-		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 && !strings.HasSuffix(d.ID, words[0])
+		return *code != "" && d.Event.Code != *code || d.Event.Time.Before(from) || len(words) > 0 &&
+			!strings.HasSuffix(d.ID, words[0])
 	})
 	h := historyWriter{s: s, lang: *lang, json: *asJSON, now: time.Now(), know: inForce(*config), again: *again}
 	if h.profile, err = chooseProfile(h.know, c.Profile); err != nil {
@@ -134,7 +135,8 @@ func readHistory(dir string) ([]report.Diagnosis, error) {
 }
 
 // readInTime reads the history, and gives up where the flash hangs: nobody can end a read that the kernel does not.
-func readInTime(ctx context.Context, dir string, limit time.Duration, from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
+func readInTime(ctx context.Context, dir string, limit time.Duration,
+	from func(dir string) ([]report.Diagnosis, error)) ([]report.Diagnosis, error) {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	type read struct {
@@ -167,7 +169,8 @@ type historyWriter struct {
 // explain explains a diagnosis of then with what is known now.
 func (h historyWriter) explain(d report.Diagnosis) report.Diagnosis {
 	return diagnose.Explain(d.Event, d.Evidence, h.know, diagnose.Options{
-		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats, TookMS: d.TookMS,
+		Lang: h.lang, Version: version, Profile: h.profile, Revision: d.Revision, Final: d.Final, Repeats: d.Repeats,
+		TookMS: d.TookMS,
 	})
 }
 
@@ -207,7 +210,8 @@ func (h historyWriter) table(list []report.Diagnosis) int {
 		if line.Abstained {
 			cause += codes.Text{ZH: " 无法判断", EN: " undecided"}.In(h.lang)
 		}
-		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID, shown(d.Event.Code), cause, line.Retry, repeats, changed)
+		fmt.Fprintf(h.s.out, "%s%s  %s  %-14s %-28s %s%s%s\n", d.Event.Time.Local().Format("01-02 15:04:05"), trust, line.ID,
+			shown(d.Event.Code), cause, line.Retry, repeats, changed)
 	}
 	return exit
 }

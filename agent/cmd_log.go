@@ -105,7 +105,8 @@ func runLog(_ context.Context, s stdio, args []string) int {
 // hitLine is one caught record in words.
 func hitLine(h paylog.Hit) string {
 	list := []string{fmt.Sprintf("line %d", h.Line), fmt.Sprintf("pattern %d", h.Pattern)}
-	for _, m := range []struct{ name, value string }{{"code", h.Code}, {"origin", h.Origin}, {"scheme", h.Scheme}, {"phase", h.Phase}, {"result", h.Result},
+	for _, m := range []struct{ name, value string }{{"code", h.Code}, {"origin", h.Origin}, {"scheme", h.Scheme},
+		{"phase", h.Phase}, {"result", h.Result},
 		{"mti", h.MTI}, {"stan", h.STAN}, {"time", h.Time}} {
 		if m.value != "" {
 			list = append(list, m.name+"="+m.value)
@@ -180,7 +181,8 @@ func printSuggestions(s stdio, path string, list []paylog.Suggestion, asJSON boo
 		if asJSON {
 			break
 		}
-		codes := slices.SortedFunc(maps.Keys(x.Codes), func(a, b string) int { return cmp.Or(x.Codes[b]-x.Codes[a], strings.Compare(a, b)) })
+		codes := slices.SortedFunc(maps.Keys(x.Codes),
+			func(a, b string) int { return cmp.Or(x.Codes[b]-x.Codes[a], strings.Compare(a, b)) })
 		for i, c := range codes {
 			codes[i] = fmt.Sprintf("%s ×%d", c, x.Codes[c])
 		}

@@ -17,7 +17,8 @@ func TestLogCommand(t *testing.T) {
 	}
 	call := func(args ...string) (int, string) {
 		var out, talk bytes.Buffer
-		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, append([]string{"log"}, args...))
+		code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"},
+			append([]string{"log"}, args...))
 		if s := out.String() + talk.String(); strings.Contains(s, "476173") {
 			t.Errorf("%v shows a card number:\n%s", args, s)
 		}
@@ -33,14 +34,16 @@ func TestLogCommand(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(least+snippet), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, said := call("try", path, "--config", conf); code != exitOK || strings.Count(said, "code=00") != 5 || !strings.Contains(said, "line 6  pattern 0  code=96") || !strings.Contains(said, "stan=000042") {
+	if code, said := call("try", path, "--config", conf); code != exitOK || strings.Count(said, "code=00") != 5 ||
+		!strings.Contains(said, "line 6  pattern 0  code=96") || !strings.Contains(said, "stan=000042") {
 		t.Errorf("try: %d\n%s", code, said)
 	}
 	next := filepath.Join(dir, "pay_20261129.log")
 	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, said := call("try", next, "--config", conf, "--json"); code != exitOK || !strings.Contains(said, `"code":"96"`) || !strings.Contains(said, `"hits":[6]`) {
+	if code, said := call("try", next, "--config", conf, "--json"); code != exitOK ||
+		!strings.Contains(said, `"code":"96"`) || !strings.Contains(said, `"hits":[6]`) {
 		t.Errorf("try the next day's: %d\n%s", code, said)
 	}
 	if code, said := call("try", path, "--pattern", `nothing (?P<code>x)`); code != exitAbstain || !strings.Contains(said, "0 of 6 records") {
@@ -51,7 +54,8 @@ func TestLogCommand(t *testing.T) {
 			t.Errorf("%v: %d", bad, code)
 		}
 	}
-	for _, bad := range [][]string{{"try", filepath.Join(dir, "none")}, {"try", path, "--pattern", "no group"}, {"suggest", dir}, {"try", path, "--pattern", `(?P<code>x)`, "--encoding", "klingon"}} {
+	for _, bad := range [][]string{{"try", filepath.Join(dir, "none")}, {"try", path, "--pattern", "no group"},
+		{"suggest", dir}, {"try", path, "--pattern", `(?P<code>x)`, "--encoding", "klingon"}} {
 		if code, said := call(bad...); code != exitFailed {
 			t.Errorf("%v: %d\n%s", bad, code, said)
 		}

@@ -16,8 +16,8 @@ import (
 // exitRefused says that posdx reset did nothing, for the sake of a sale or of the configuration.
 const exitRefused = 7
 
-// resetCommand restarts a modem with all its functions (3GPP TS 27.007 section 8.2). It is the only command of the whole
-// program that changes a device, and it is sent from here alone.
+// resetCommand restarts a modem with all its functions (3GPP TS 27.007 section 8.2). It is the only command of the
+// whole program that changes a device, and it is sent from here alone.
 const resetCommand = "AT+CFUN=1,1"
 
 func runReset(ctx context.Context, s stdio, args []string) int {

@@ -53,7 +53,8 @@ func couldRun(c config) error {
 	if err := outbox.Readable(filepath.Join(c.StateDir, "outbox")); err != nil {
 		return err
 	}
-	d := diagnose.Explain(report.Event{Code: "96", Scheme: "unionpay", Origin: report.OriginHost}, nil, k, diagnose.Options{Lang: c.Language})
+	d := diagnose.Explain(report.Event{Code: "96", Scheme: "unionpay", Origin: report.OriginHost}, nil, k,
+		diagnose.Options{Lang: c.Language})
 	if len(d.Causes) == 0 {
 		return say.New("explain-nothing")
 	}

@@ -18,7 +18,8 @@ func TestSelfcheckRefusesWhatItCouldNotTakeOver(t *testing.T) {
 	selfcheck := func(args ...string) (int, string) {
 		t.Helper()
 		var out, talk bytes.Buffer
-		code := runSelfcheck(context.Background(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"}, append([]string{"--config", file}, args...))
+		code := runSelfcheck(context.Background(), stdio{in: strings.NewReader(""), out: &out, err: &talk, speak: "en"},
+			append([]string{"--config", file}, args...))
 		return code, out.String() + talk.String()
 	}
 	write := func(more string) {

@@ -54,7 +54,8 @@ func runStatus(ctx context.Context, s stdio, args []string) int {
 		fmt.Fprintln(s.out)
 		k := inForce(*client.config)
 		last := console.InLanguage(*st.Last, k, st.Profile, lang)
-		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth), console.Verdict(&last, k, lang, renderWidth)...) {
+		for _, line := range append(console.Outcome(st.Outcome, &last, k, lang, renderWidth),
+			console.Verdict(&last, k, lang, renderWidth)...) {
 			fmt.Fprintln(s.out, line)
 		}
 	}
@@ -95,8 +96,8 @@ func runCheck(ctx context.Context, s stdio, args []string) int {
 	return printChecks(s, list, *asJSON, *client.lang, d.inSale)
 }
 
-// printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each answer
-// is.
+// printChecks prints evidence and returns the exit code of check. Where nothing was asked now, it says how old each
+// answer is.
 func printChecks(s stdio, list []report.Evidence, asJSON bool, lang string, ages bool) int {
 	switch {
 	case asJSON:

@@ -18,7 +18,8 @@ func TestWorst(t *testing.T) {
 		return report.Evidence{Status: s, Facts: f}
 	}
 	good, bad := ev(report.OK, ""), ev(report.Bad, "")
-	inUse, unfitted, skipped := ev(report.CannotTell, report.ReasonInUse), ev(report.CannotTell, report.ReasonAbsent), ev(report.NotRun, report.ReasonInSale)
+	inUse, unfitted, skipped := ev(report.CannotTell, report.ReasonInUse), ev(report.CannotTell, report.ReasonAbsent),
+		ev(report.NotRun, report.ReasonInSale)
 	for _, c := range []struct {
 		name string
 		list []report.Evidence

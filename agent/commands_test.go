@@ -122,7 +122,8 @@ func TestExamplesInHelp(t *testing.T) {
 					want = exit
 				}
 			}
-			fine := code == want || want == exitOK && slices.Contains([]int{exitAbstain, exitBad, exitCannotTell, exitNotRun}, code)
+			fine := code == want || want == exitOK && slices.Contains([]int{exitAbstain, exitBad, exitCannotTell, exitNotRun},
+				code)
 			if cmd.name == "selfcheck" && stopped {
 				fine = code != exitUsage
 			}
@@ -239,7 +240,8 @@ func TestHistory(t *testing.T) {
 	}
 	box.Close()
 	code, out, _ := cli(t, "history", "--config", file, "--lang", "en")
-	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK || !strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK ||
+		!strings.Contains(lines[0], "3 diagnoses, times are local") || !strings.Contains(out, ids[0]) || strings.Contains(out, " 91 ") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	_, out, _ = cli(t, "history", "--config", file, "--code", "97", "--json")
@@ -281,7 +283,8 @@ func TestHistoryBesideAHungFlash(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "flash does not answer") {
 		t.Errorf("%v", err)
 	}
-	if list, err := readInTime(t.Context(), "past", time.Minute, func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
+	if list, err := readInTime(t.Context(), "past", time.Minute,
+		func(string) ([]report.Diagnosis, error) { return make([]report.Diagnosis, 2), nil }); len(list) != 2 || err != nil {
 		t.Errorf("%v, %v", list, err)
 	}
 	if code, _, talk := cli(t, "history", "--timeout", "0s"); code != exitUsage || !strings.Contains(talk, "--timeout") {
@@ -334,7 +337,8 @@ func TestCompletionAndManualPages(t *testing.T) {
 			t.Errorf("posdx-%s.1: %v", c.name, err)
 		}
 		for i, l := range strings.Split(string(b), "\n") {
-			if strings.HasPrefix(l, ".") && !slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
+			if strings.HasPrefix(l, ".") &&
+				!slices.Contains([]string{".TH", ".SH", ".B", ".I", ".TP", ".BI", ".BR", ".PP", ".nf", ".fi"}, strings.Fields(l)[0]) {
 				t.Errorf("posdx-%s.1:%d: %s is no request", c.name, i+1, l)
 			}
 		}

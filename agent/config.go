@@ -32,8 +32,8 @@ type config struct {
 	track1 bool // sales may be made of a stripe's track 1 alone: so the profile says
 }
 
-// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check` and
-// every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
+// readConfig reads a configuration and builds everything of it without starting anything. The daemon, `config check`
+// and every other command read it here: what one of them refuses, all refuse, in the same words. The problems hold what
 // does not keep the daemon from starting as well; the error is the rest of them.
 func readConfig(path string) (config, conf.Problems, error) { return prove(conf.Read(path)) }
 
@@ -53,8 +53,8 @@ type keyed struct {
 func (k keyed) Error() string { return "config: " + k.key + ": " + k.err.Error() }
 func (k keyed) Unwrap() error { return k.err }
 
-// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration it
-// was given is returned with the key that is to blame.
+// dry makes every part of the daemon that can be made wrongly, and starts none. What a part says of the configuration
+// it was given is returned with the key that is to blame.
 func (c *config) dry() (list conf.Problems) {
 	bad := func(key string, err error) {
 		var k keyed
@@ -115,7 +115,8 @@ func (c *config) dry() (list conf.Problems) {
 		if len(r.RX) > 0 {
 			key = fmt.Sprintf("reader[%d].rx", i)
 		}
-		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud}, r.RX))
+		check(key, probe.CheckReader(probe.ReaderConfig{Name: r.Name, Port: r.Port, Protocol: r.Protocol, Baud: r.Baud},
+			r.RX))
 	}
 	for i, p := range c.PINPad {
 		keys := p.Keys

@@ -278,7 +278,8 @@ func TestWhatCheckSaysRunDoes(t *testing.T) {
 			if err := json.Unmarshal([]byte(out), &doc); err != nil {
 				t.Fatal(err)
 			}
-			exits := map[conf.Level][2]int{good: {exitOK, exitOK}, conf.Warning: {exitOK, exitBad}, conf.Fault: {exitBad, exitBad}, conf.Error: {exitFailed, exitFailed}}[c.level]
+			exits := map[conf.Level][2]int{good: {exitOK, exitOK}, conf.Warning: {exitOK, exitBad},
+				conf.Fault: {exitBad, exitBad}, conf.Error: {exitFailed, exitFailed}}[c.level]
 			if code != exits[0] || doc.OK != (code == exitOK) {
 				t.Errorf("check: exit %d, want %d: %s", code, exits[0], said)
 			}
@@ -416,7 +417,8 @@ func TestFragments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Language != "en" || !c.Broker.Compress || time.Duration(c.Broker.KeepAlive) != 90*time.Second || len(c.Target) != 2 || c.Target[1].Name != "internet" {
+	if c.Language != "en" || !c.Broker.Compress || time.Duration(c.Broker.KeepAlive) != 90*time.Second ||
+		len(c.Target) != 2 || c.Target[1].Name != "internet" {
 		t.Errorf("merged %+v, %v", c.Config, problems)
 	}
 	write("conf.d/20-b.toml", "# a\nlanguge = \"en\"\n")
@@ -498,15 +500,16 @@ func TestSocketOfAConfiguration(t *testing.T) {
 	}
 }
 
-// foreignWord finds what reads as an English word in a Chinese text, once its values are taken out: what stands in quotes, keys,
-// paths, addresses, commands and the names of things that have no other.
+// foreignWord finds what reads as an English word in a Chinese text, once its values are taken out: what stands in
+// quotes, keys, paths, addresses, commands and the names of things that have no other.
 var (
 	valueInText = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|'[^']*'|“[^”]*”|\\[+[^\\]]*\\]+|[\\w.-]+\\[\\d+\\][\\w.\\[\\]]*|[a-z]+://\\S+|~?/[\\w./*-]+|" +
 		"[\\w-]+ = …|\\w+=\\w+|--[\\w-]+|\\$\\w+|%\\w")
 	wordInText = regexp.MustCompile(`[A-Za-z][\w.-]{2,}`)
 )
 
-// sameInChinese are words that Chinese readers of a configuration know as they are: names of formats, programs and protocols.
+// sameInChinese are words that Chinese readers of a configuration know as they are: names of formats, programs and
+// protocols.
 var sameInChinese = strings.Fields(`MQTT TOML JSON UTF-8 UTF-16 UTF GBK BOM PEM DER base64 ed25519 HTTP TCP USB Wi-Fi IPv6 KiB posdx posdx-fleet
 	Windows ASCII sed iconv openssl groupadd chmod head lsusb zip`)
 
@@ -517,7 +520,10 @@ func foreignWords(text string, keys []string) (list []string) {
 			if i < 0 {
 				break
 			}
-			end := strings.IndexFunc(text[i:], func(r rune) bool { return unicode.Is(unicode.Han, r) || strings.ContainsRune("，；。）", r) })
+			end := strings.IndexFunc(text[i:], func(r rune) bool {
+				return unicode.Is(unicode.Han, r) ||
+					strings.ContainsRune("，；。）", r)
+			})
 			if end < 0 {
 				end = len(text) - i
 			}
@@ -533,8 +539,8 @@ func foreignWords(text string, keys []string) (list []string) {
 	return list
 }
 
-// TestConfigurationIsRefusedInBothLanguages: what is wrong with each of the files is said in Chinese without an English word but
-// for keys and values, and in English without a Chinese one; its id is the same in both.
+// TestConfigurationIsRefusedInBothLanguages: what is wrong with each of the files is said in Chinese without an English
+// word but for keys and values, and in English without a Chinese one; its id is the same in both.
 func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 	dir := t.TempDir()
 	trialFiles(t, dir)
@@ -546,7 +552,7 @@ func TestConfigurationIsRefusedInBothLanguages(t *testing.T) {
 	for _, p := range codes.Builtin().Profiles {
 		keys = append(keys, p.Name)
 	}
-	values := `error zh en host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
+	values := `error zh en verdict nothing host terminal cashier unknown start sent answered end approved declined failed cancelled none odd even rx own relay lan
 		port host-primary host-backup internet ethernet wifi cellular ppp acquirer carrier bearer site region model firmware application fleet broker
 		utf gbk key value code icmp mk-pin mk-data dukpt-pin dukpt-data abecs escpos reader modem pinpad printer tls false true via ca server_name
 		ssl tcp stan mti tid entry time scheme origin tty read A-Z a-z usb VVVV PPPP hook.http broker.key pos.acquirer.example`
@@ -642,7 +648,8 @@ func TestLanguageOfErrors(t *testing.T) {
 		var out, talk housetest.Buffer
 		run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, c.args)
 		first, _, _ := strings.Cut(talk.String(), "\n")
-		if chinese := strings.ContainsFunc(first, func(r rune) bool { return unicode.Is(unicode.Han, r) }); first == "" || chinese == c.english {
+		if chinese := strings.ContainsFunc(first, func(r rune) bool { return unicode.Is(unicode.Han, r) }); first == "" ||
+			chinese == c.english {
 			t.Errorf("LANG=%s %q: %s", c.environment, c.args, first)
 		}
 	}

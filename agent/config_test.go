@@ -20,7 +20,8 @@ func parseConfig(b []byte) (config, error) {
 
 func TestTargetsByAnotherWay(t *testing.T) {
 	target := "[[target]]\nname = \"%s\"\nhost = \"203.0.113.10\"\nport = 80\n"
-	c, err := parseConfig([]byte(least + fmt.Sprintf(target, "host-primary") + fmt.Sprintf(target, "host-primary") + "via = \"wwan0\"\n" + fmt.Sprintf(target, "internet") + "portal_path = \"/generate_204\"\n"))
+	c, err := parseConfig([]byte(least + fmt.Sprintf(target, "host-primary") + fmt.Sprintf(target, "host-primary") +
+		"via = \"wwan0\"\n" + fmt.Sprintf(target, "internet") + "portal_path = \"/generate_204\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,8 @@ func TestConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Language != "zh" || c.Profile.Scheme != "unionpay" || time.Duration(c.Broker.KeepAlive) != time.Minute || c.Broker.Delivery != "fleet" {
+	if c.Language != "zh" || c.Profile.Scheme != "unionpay" || time.Duration(c.Broker.KeepAlive) != time.Minute ||
+		c.Broker.Delivery != "fleet" {
 		t.Errorf("got %+v", c)
 	}
 }

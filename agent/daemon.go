@@ -83,7 +83,8 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 		}
 	} else {
 		d.sale.code(s)
-		if t := s.Txn; s.Origin == report.OriginHost && !s.Late && (t == nil || t.HostAnswerSeen == nil || *t.HostAnswerSeen) {
+		if t := s.Txn; s.Origin == report.OriginHost && !s.Late &&
+			(t == nil || t.HostAnswerSeen == nil || *t.HostAnswerSeen) {
 			d.net.Answered(time.Now())
 		}
 	}
@@ -102,7 +103,8 @@ func (d *daemon) Event(_ context.Context, s source.Seen) (source.Ticket, error) 
 
 // Txn takes in a step of a transaction. Between start and end nothing outside the agent is touched.
 func (d *daemon) Txn(m source.TxnMark) {
-	if ms := m.Txn.ResponseMS; ms != nil && (m.Phase == source.PhaseAnswered || m.Phase == source.PhaseEnd) && m.Result != source.ResultFailed {
+	if ms := m.Txn.ResponseMS; ms != nil && (m.Phase == source.PhaseAnswered || m.Phase == source.PhaseEnd) &&
+		m.Result != source.ResultFailed {
 		d.loop.Took(m.Txn.STAN, *ms)
 	}
 	d.sale.mark(m, time.Now())
@@ -127,8 +129,8 @@ func (d *daemon) Txn(m source.TxnMark) {
 	}
 }
 
-// answerable says why a question is not one: who types at random, or a line that crackles, is not to be answered as if a
-// sale had failed. What a code may be at all is source.CodeProblem's to say.
+// answerable returns why a question of a person cannot be answered, nil if it can: the code or the table does not
+// exist. Random typing, or noise on a serial line, must not be answered like a failed sale.
 func (d *daemon) answerable(s source.Seen) error {
 	if problem := source.CodeProblem(s.Code); problem != "" {
 		return fmt.Errorf("code: %s", problem)
@@ -142,7 +144,8 @@ func (d *daemon) answerable(s source.Seen) error {
 			return fmt.Errorf("scheme: there is no code table %q; there are %s", s.Scheme, schemesOf(k))
 		}
 	}
-	if s.Code != anyCode && !k.Resolve(d.loop.Profile(), s.Scheme, s.Code, string(s.Origin)).Known && !source.Plausible(s.Code) {
+	if s.Code != anyCode && !k.Resolve(d.loop.Profile(), s.Scheme, s.Code, string(s.Origin)).Known &&
+		!source.Plausible(s.Code) {
 		return errors.New("code: no table has it, and it does not look like one: want at most 8 of A-Z a-z 0-9 . : -")
 	}
 	return nil
@@ -176,7 +179,7 @@ func (d *daemon) Fact(e report.Evidence) {
 	d.runner.Remember(e)
 }
 
-// Lost counts what a bound kept a source from reading.
+// Lost counts what a source could not read because of one of its bounds.
 func (d *daemon) Lost(kind string, n int) {
 	d.lost.Add(int64(n))
 	d.log.Warn("not read", "what", kind, "count", n)
@@ -186,8 +189,10 @@ func (d *daemon) Lost(kind string, n int) {
 func (d *daemon) State() report.State {
 	now := time.Now()
 	s := report.State{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
-		Terminal: d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile, Checks: checksOf(d.runner), InSale: d.runner.InSale(),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID,
+		ClockTrusted: stamp.ClockTrusted(now),
+		Terminal:     d.address.Estate + "/" + d.address.Terminal, Agent: d.agent(), Profile: d.profile,
+		Checks: checksOf(d.runner), InSale: d.runner.InSale(),
 		Devices: d.devices, Evidence: d.runner.Known(now), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 	if last, ok := d.loop.Last(); ok {
@@ -292,14 +297,16 @@ func (d *daemon) inShort() string {
 func (d *daemon) health() report.Health {
 	now := time.Now()
 	return report.Health{
-		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID, ClockTrusted: stamp.ClockTrusted(now),
-		Evidence: d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.Watch(),
+		Time: now.UTC().Truncate(time.Millisecond), UptimeMS: stamp.UptimeMS(), BootID: d.stamp.BootID,
+		ClockTrusted: stamp.ClockTrusted(now),
+		Evidence:     d.runner.Known(now), Agent: d.agent(), Self: d.self(), Watch: d.conf.life.Watch(),
 	}
 }
 
 func (d *daemon) birth() report.Birth {
 	return report.Birth{
-		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.BootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(), Agent: d.agent(),
+		Time: time.Now().UTC().Truncate(time.Millisecond), BootID: d.stamp.BootID, Boot: d.box.Boot(), Epoch: d.box.Epoch(),
+		Agent:   d.agent(),
 		Devices: d.devices, Counted: []string{report.KindDiagnosis, report.KindTally, report.KindDropped},
 		Labels: d.conf.Labels, Watch: d.conf.life.Watch(),
 	}

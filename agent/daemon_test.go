@@ -88,7 +88,8 @@ func TestWhatTheDaemonEmitsObeysTheSchemas(t *testing.T) {
 	client, dir, stop := start(t, "[[target]]\nname = \"host-primary\"\nhost = \"127.0.0.1\"\nport = 9\n[app]\nprocess = \"payapp\"\n")
 	ask(t, client, map[string]any{"type": "fact", "check": "app.session", "status": "ok", "facts": map[string]any{"signed_in": true, "last_signin_result": "00"}})
 	for _, code := range []string{"96", "97", "9997", "ConnectError", "00", "T-8C41"} {
-		for _, a := range ask(t, client, map[string]any{"type": "code", "code": code, "origin": "host", "wait": "final", "full": true, "txn": map[string]any{"mti": "0210", "stan": "000001", "entry": "chip"}}) {
+		for _, a := range ask(t, client, map[string]any{"type": "code", "code": code, "origin": "host", "wait": "final",
+			"full": true, "txn": map[string]any{"mti": "0210", "stan": "000001", "entry": "chip"}}) {
 			if a.Diagnosis == nil {
 				t.Fatalf("code %s: no diagnosis in %+v", code, a)
 			}

@@ -72,7 +72,8 @@ func diagnoseLive(ctx context.Context, s stdio, live *liveFlags, o diagnose.Opti
 	return code
 }
 
-// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs and it is told to.
+// diagnose examines the terminal now: through the daemon, which owns the devices, or itself if none runs and it is told
+// to.
 func (l *liveFlags) diagnose(ctx context.Context, s stdio, o diagnose.Options) (d report.Diagnosis, err error) {
 	c, err := l.daemon()
 	if err == nil {
@@ -102,7 +103,8 @@ func examine(ctx context.Context, live *liveFlags, o diagnose.Options) (report.D
 	ctx, cancel := context.WithTimeout(ctx, triage.Deadline)
 	defer cancel()
 	r.Run(ctx, r.Probes(), nil)
-	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin), Channel: report.ChannelConsole}
+	ev := report.Event{Code: *live.code, Scheme: *live.scheme, Origin: report.Origin(*live.origin),
+		Channel: report.ChannelConsole}
 	stamp.New(0).Event(&ev)
 	o.TookMS = time.Since(start).Milliseconds()
 	return diagnose.Explain(ev, r.Known(time.Now()), inForce(*live.config), o), nil

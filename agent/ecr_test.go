@@ -74,8 +74,8 @@ func TestRegisterLinkIsDiagnosed(t *testing.T) {
 	}
 }
 
-// TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are the base
-// against which failures count.
+// TestApprovalsOfARegisterLinkReachTheTally hears sales that went well, which the link tells without a code: they are
+// the base against which failures count.
 func TestApprovalsOfARegisterLinkReachTheTally(t *testing.T) {
 	far, near := housetest.HeldTTY(t)
 	dir := t.TempDir()

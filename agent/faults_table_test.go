@@ -15,7 +15,6 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
-	"posdx/housetest"
 
 	"golang.org/x/sys/unix"
 )
@@ -238,7 +237,8 @@ func faults() []fault {
 		{name: "trace-repeated", cause: "terminal.journal", kind: peerFault, how: "the host answers 94, a trace number was used twice",
 			breaks: saying("app.journal", "stan_reused", true, "pending_reversals", 1), event: hostCode("94")},
 		{name: "clock-behind", cause: "terminal.clock", kind: peerFault, how: "the certificates of two unrelated places are not valid yet by the terminal's clock",
-			breaks: func(s *shop) error { return s.certify(time.Now().AddDate(0, 0, 40), time.Now().AddDate(1, 0, 0)) }, event: connect},
+			breaks: func(s *shop) error { return s.certify(time.Now().AddDate(0, 0, 40), time.Now().AddDate(1, 0, 0)) },
+			event:  connect},
 		{name: "clock-by-host", cause: "terminal.clock", kind: peerFault, how: "the host answers that the time is not plausible; its own, in fields 12 and 13, is 40 days away",
 			breaks: saying("board.clock", "offset_s", -40*86_400), event: event{code: "98", scheme: "gicc-de", origin: "host", txn: answeredTxn(nil)}},
 		{name: "app-killed", cause: "terminal.app-crash", kind: realFault, how: "the payment application is killed",
@@ -278,15 +278,18 @@ func faults() []fault {
 			breaks: all(writing("sys/class/thermal/thermal_zone0/temp", "98400\n"), writing("sys/class/thermal/cooling_device0/type", "thermal-cpufreq-0\n"),
 				writing("sys/class/thermal/cooling_device0/cur_state", "3\n")), event: localCode("TransactionFailed")},
 		{name: "tampered", cause: "terminal.tamper", kind: peerFault, neo: true, how: "the reader answers that its case was opened",
-			breaks: func(s *shop) error { s.neo.Change(func(n *sim.NEOState) { n.Tampered = true }); return nil }, event: localCode("newpos-ped:0x01")},
+			breaks: func(s *shop) error { s.neo.Change(func(n *sim.NEOState) { n.Tampered = true }); return nil },
+			event:  localCode("newpos-ped:0x01")},
 
 		// Reader, PIN pad, printer.
 		{name: "reader-unplugged", cause: "reader.disconnected", kind: realFault, how: "the reader's tty vanishes",
 			breaks: func(s *shop) error { s.readerLine.Unplug(); return nil }, event: localCode("mpt:drv-icc")},
 		{name: "reader-silent", cause: "reader.disconnected", kind: peerFault, how: "the reader's tty is there, nothing answers on it",
-			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Silent = true }); return nil }, event: localCode("mpt:drv-icc")},
+			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Silent = true }); return nil },
+			event:  localCode("mpt:drv-icc")},
 		{name: "reader-hardware", cause: "reader.fault", kind: peerFault, how: "the reader reports a hardware error",
-			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Hardware = true }); return nil }, event: localCode("mpt:drv-icc")},
+			breaks: func(s *shop) error { s.reader.Change(func(r *sim.ReaderState) { r.Hardware = true }); return nil },
+			event:  localCode("mpt:drv-icc")},
 		{name: "reader-dirty", cause: "reader.dirty", kind: peerFault, how: "five of eight different cards are not read, contactless works",
 			breaks: reading("chip !chip !chip contactless !chip chip !chip !chip contactless chip"), event: localCode("mpt:0x04")},
 		{name: "reader-noise", cause: "reader.line-noise", kind: realFault, how: "one byte in fifty is damaged on the reader's line",
@@ -303,9 +306,13 @@ func faults() []fault {
 		{name: "modem-gone", cause: "modem.absent", kind: realFault, modem: true, iface: "wwan0", how: "the modem's tty vanishes and its interface loses the carrier",
 			breaks: func(s *shop) error { s.modemLine.Unplug(); return s.w.DropBearer() }, event: localCode(gprs)},
 		{name: "modem-no-sim", cause: "modem.sim", kind: peerFault, modem: true, iface: "wwan0", how: "the modem answers that there is no SIM; its interface loses the carrier",
-			breaks: modemState(func(m *sim.ModemState) { m.SIM, m.Stat, m.Attached, m.Active, m.Address = "10", 0, false, false, "" }), event: localCode(gprs)},
+			breaks: modemState(func(m *sim.ModemState) {
+				m.SIM, m.Stat, m.Attached, m.Active, m.Address = "10", 0, false, false,
+					""
+			}), event: localCode(gprs)},
 		{name: "modem-denied", cause: "modem.denied", kind: peerFault, modem: true, iface: "wwan0", how: "the modem's registration is denied",
-			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }), event: localCode(gprs)},
+			breaks: modemState(func(m *sim.ModemState) { m.Stat, m.Attached, m.Active, m.Address = 3, false, false, "" }),
+			event:  localCode(gprs)},
 		{name: "modem-flight-mode", cause: "modem.radio-off", kind: peerFault, modem: true, iface: "wwan0", how: "somebody switched the modem's radio off",
 			breaks: modemState(func(m *sim.ModemState) {
 				m.RadioOff, m.Stat, m.Attached, m.Active, m.Address = true, 0, false, false, ""
@@ -349,7 +356,8 @@ func faults() []fault {
 			breaks: func(s *shop) error { return s.resolver.Shutdown() }, event: connect},
 		{name: "loss-30", cause: "wan.loss", kind: realFault, how: "the router drops 30 % of all packets",
 			breaks: forwarding("numgen random mod 100 < 30 drop"), event: noAnswer},
-		{name: "delay-2s", cause: "wan.slow", kind: realFault, how: "everything takes two seconds there and back", prepare: farTapped, breaks: all(asking("net"), delaying(2*time.Second)), event: noAnswer},
+		{name: "delay-2s", cause: "wan.slow", kind: realFault, how: "everything takes two seconds there and back",
+			prepare: farTapped, breaks: all(asking("net"), delaying(2*time.Second)), event: noAnswer},
 		{name: "mtu-hole", cause: "wan.mtu", kind: realFault, how: "packets above 1200 bytes vanish without a word",
 			breaks: forwarding("meta length > 1200 drop"), event: noAnswer},
 		{name: "tls-intercepted", cause: "wan.tls", kind: realFault, how: "both places present certificates of another authority",
@@ -365,7 +373,8 @@ func faults() []fault {
 			breaks: func(s *shop) error { return s.oldRoot() }, event: connect},
 		{name: "client-cert-expired", cause: "terminal.client-cert", kind: peerFault, how: "the application reports that its own certificate ended three days ago",
 			breaks: saying("app.config", "client_cert_days_left", -3.0), event: connect},
-		{name: "own-certificate-ended", cause: "terminal.client-cert", kind: realFault, how: "the terminal's own certificate ended an hour ago", prepare: ownCertificate, breaks: all(again(connect, 2), asking("board.certificates")), event: connect},
+		{name: "own-certificate-ended", cause: "terminal.client-cert", kind: realFault,
+			how: "the terminal's own certificate ended an hour ago", prepare: ownCertificate, breaks: all(again(connect, 2), asking("board.certificates")), event: connect},
 		{name: "application-alone", cause: "terminal.app-network", kind: peerFault, how: "the application reports five times that it cannot connect; each time the terminal itself can", breaks: again(connect, 5), event: connect},
 		{name: "moved", cause: "terminal.moved", kind: peerFault, modem: true, iface: "wwan0", how: "another router, another area and another public address, and the host answers 58",
 			breaks: moved, event: hostCode("58")},
@@ -403,7 +412,8 @@ func again(e event, n int) func(*shop) error {
 
 // ownCertificate puts one that has ended where the configuration names it.
 func ownCertificate(s *shop) error {
-	own, err := housetest.Authority{}.TrySign(&x509.Certificate{Subject: pkix.Name{CommonName: "t1"}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(-time.Hour)})
+	own, err := s.ca.TrySign(&x509.Certificate{Subject: pkix.Name{CommonName: "t1"},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(-time.Hour)})
 	if err != nil {
 		return err
 	}

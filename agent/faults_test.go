@@ -151,9 +151,11 @@ func tryFault(t *testing.T, f fault) (got result) {
 	cmd.Env = append(os.Environ(), roleVar+"=shop", nameVar+"="+f.name, dirVar+"="+dir)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		Pdeathsig: syscall.SIGKILL}
 	if uid := os.Getuid(); uid != 0 {
-		// A daemon that another test ran in this process forbade cores, and with them the files of /proc that are needed here.
+		// A daemon that another test ran in this process forbade cores, and with them the files of /proc that are needed
+		// here.
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,8 @@ func (s *shop) lay(port string, far *world.Net, name string, addresses ...func()
 	}
 	go w.carry(w.far, w.near)
 	go w.carry(w.near, w.far)
-	for _, step := range append([]func() error{func() error { return s.w.Router.Up(port) }, func() error { return far.Up(name) }}, addresses...) {
+	for _, step := range append([]func() error{func() error { return s.w.Router.Up(port) },
+		func() error { return far.Up(name) }}, addresses...) {
 		if err := step(); err != nil {
 			return fmt.Errorf("lay the wire: %w", err)
 		}
@@ -93,8 +94,8 @@ func delaying(d time.Duration) func(*shop) error {
 	}
 }
 
-// tunnelled puts a tunnel in place of the cable between terminal and router: of all the interfaces that a kernel can make
-// out of nothing, it is the one that counts damaged frames.
+// tunnelled puts a tunnel in place of the cable between terminal and router: of all the interfaces that a kernel can
+// make out of nothing, it is the one that counts damaged frames.
 func tunnelled(s *shop) error {
 	end := func(n *world.Net, name, own, other, address string) error {
 		for _, words := range []string{"ip link set " + name + " down", "ip addr flush dev " + name, "ip link set " + name + " name wire0",
@@ -116,8 +117,8 @@ func tunnelled(s *shop) error {
 	return s.w.Terminal.Route(s.iface, "0.0.0.0/0", world.GatewayIP)
 }
 
-// noisy has one frame in four arrive with a mark that its receiver must take for damage, while traffic passes for as long
-// as the history of the counters needs to tell: a minute.
+// noisy has one frame in four arrive with a mark that its receiver must take for damage, while traffic passes for as
+// long as the history of the counters needs to tell: a minute.
 func noisy(s *shop) error {
 	rule := "table inet fault {\nchain o {\ntype filter hook output priority 0\nudp dport 4789 numgen random mod 100 < 25 ip ecn set ce\n}\n}\n"
 	if err := s.atWith(s.w.Router, "nft -f -", rule); err != nil {

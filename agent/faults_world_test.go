@@ -48,7 +48,8 @@ func (s *shop) openWorld() error {
 		if ip, known := s.names[name]; !known {
 			a.Rcode = dns.RcodeNameError
 		} else if q.Question[0].Qtype == dns.TypeA {
-			a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name + ".", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(ip)}}
+			a.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name + ".", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5},
+				A: net.ParseIP(ip)}}
 		}
 		w.WriteMsg(a)
 	})
@@ -95,7 +96,10 @@ func (s *shop) serveTLS(ip string, port int, cert *atomic.Pointer[tls.Certificat
 	if err != nil {
 		return nil, err
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate,
+		error) {
+		return cert.Load(), nil
+	}}
 	go func() {
 		for {
 			raw, err := l.Accept()
@@ -128,8 +132,9 @@ func (s *shop) makeCA() (err error) {
 
 // root is what a root of this name says for a span of time.
 func root(from, to time.Time) *x509.Certificate {
-	return &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: from, NotAfter: to,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	return &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: from,
+		NotAfter: to,
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 }
 
 // trust puts a root into the terminal's store, in place of what is there.
@@ -153,7 +158,8 @@ func (s *shop) certify(from, to time.Time) error {
 }
 
 func (s *shop) certifyOne(cert *atomic.Pointer[tls.Certificate], name string, from, to time.Time) error {
-	own, err := s.ca.TrySign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: to,
+	own, err := s.ca.TrySign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	if err == nil {
 		pair := own.TLS()

@@ -33,9 +33,12 @@ func connect(c config, d *daemon) (link fleetLink, run func(context.Context) err
 	}
 	u, err := uplink.New(uplink.Config{
 		Brokers: c.Broker.URL, Address: d.address, BootID: d.stamp.BootID,
-		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName, UserFile: c.Broker.UserFile, RenewURL: c.Broker.Renew,
+		CAFile: c.Broker.CA, CertFile: c.Broker.Cert, KeyFile: c.Broker.Key, ServerName: c.Broker.ServerName,
+		UserFile:     c.Broker.UserFile,
+		RenewURL:     c.Broker.Renew,
 		AdvisoryKeys: keys,
-		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress, DayBytes: c.Broker.DailyBytes,
+		KeepAlive:    time.Duration(c.Broker.KeepAlive), Delivery: c.Broker.Delivery, Compress: c.Broker.Compress,
+		DayBytes:  c.Broker.DailyBytes,
 		TimeFloor: stamp.Floor, AuditFile: filepath.Join(c.StateDir, "commands.audit"), StateFile: filepath.Join(c.StateDir, "uplink.json"),
 		Uptime: time.Duration(stamp.UptimeMS()) * time.Millisecond,
 	}, d.box, uplink.Handlers{

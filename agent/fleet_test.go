@@ -24,7 +24,8 @@ func TestFleetCommandsOverMosquitto(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir + "/s\"\n[broker]\nurl = [\"" + url + "\"]\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
+	c, err := parseConfig([]byte(least + "state_dir = \"" + dir + "\"\n[hook]\nsocket = \"" + dir +
+		"/s\"\n[broker]\nurl = [\"" + url + "\"]\n[knowledge]\nkeys = [\"" + base64.StdEncoding.EncodeToString(public) + "\"]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ import (
 	"posdx/agent/report"
 )
 
-// BenchmarkHookFirst measures, in a whole daemon, from a code's last byte to its first verdict, while a payment application
-// tells of its sales, another program asks for the state without end, and a debug log grows.
+// BenchmarkHookFirst measures, in a whole daemon, from a code's last byte to its first verdict, while a payment
+// application tells of its sales, another program asks for the state without end, and a debug log grows.
 func BenchmarkHookFirst(b *testing.B) {
 	dir := b.TempDir()
 	log := filepath.Join(dir, "pay.log")

@@ -80,7 +80,8 @@ func (s *shop) rest(d time.Duration) result {
 	if err != nil {
 		return result{Error: err.Error()}
 	}
-	c := idleCost{Seconds: time.Since(begun).Seconds(), CPUMS: after.CPUMS - before.CPUMS, WakeUps: after.WakeUps - before.WakeUps,
+	c := idleCost{Seconds: time.Since(begun).Seconds(), CPUMS: after.CPUMS - before.CPUMS,
+		WakeUps: after.WakeUps - before.WakeUps,
 		Written: after.Written - before.Written, RSSKB: after.RSSKB}
 	for name, now := range then {
 		if files[name] != now {

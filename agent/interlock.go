@@ -7,7 +7,8 @@ import (
 	"posdx/agent/report"
 )
 
-// journalFresh is how old the payment application's word on its open sales may be: a cashier makes one in less.
+// journalFresh is the age up to which a report of the payment application about unfinished sales is believed. In a
+// longer time a cashier may have begun another sale.
 const journalFresh = 10 * time.Minute
 
 // interlock says why nothing may be done now that could lose a sale; empty when it may. Only a terminal whose payment
@@ -48,7 +49,8 @@ func interlock(st report.State, lang string) string {
 			return say(fmt.Sprintf("%.0f %s", n, f.zh), fmt.Sprintf("%.0f %s", n, f.en))
 		}
 	}
-	if d := st.Last; d != nil && (d.Money.State == report.MoneySentNoAnswer || d.Money.State == report.MoneyUnknown) && !journal.At.After(d.Event.Time) {
+	if d := st.Last; d != nil && (d.Money.State == report.MoneySentNoAnswer || d.Money.State == report.MoneyUnknown) &&
+		!journal.At.After(d.Event.Time) {
 		return say(fmt.Sprintf("应答码 %s 的那笔交易结果未知", d.Event.Code), fmt.Sprintf("what became of the sale with code %s is not known", d.Event.Code))
 	}
 	return ""

@@ -69,7 +69,8 @@ func atTheCounter(t *testing.T, lang, more string) (client hook.Client, person s
 	return client, person
 }
 
-// Each journey of a technician, as an expect script that one can read, over a line of 9600 baud, through picocom, to a whole daemon.
+// Each journey of a technician, as an expect script that one can read, over a line of 9600 baud, through picocom, to a
+// whole daemon.
 func TestJourneys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute of a slow line")
@@ -126,7 +127,8 @@ func sameElsewhere(t *testing.T, dir string) {
 		t.Fatalf("no bundle came: %v", list)
 	}
 	var out, talk bytes.Buffer
-	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk}, []string{"replay", files[0], "--lang", "en"}); code != exitOK || !strings.Contains(out.String(), "terminal.not-registered") {
+	if code := run(t.Context(), stdio{in: strings.NewReader(""), out: &out, err: &talk},
+		[]string{"replay", files[0], "--lang", "en"}); code != exitOK || !strings.Contains(out.String(), "terminal.not-registered") {
 		t.Errorf("exit %d\n%s%s", code, out.String(), talk.String())
 	}
 }
@@ -154,7 +156,8 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	go io.Copy(&seen, keyboard)
 	shows := func(what string, press string) {
 		t.Helper()
-		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.Bytes(), []byte(what)); time.Sleep(500 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); !bytes.Contains(seen.Bytes(),
+			[]byte(what)); time.Sleep(500 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("never: %s\n%q", what, seen.Bytes())
 			}

@@ -40,7 +40,8 @@ func TestKilledAtRandom(t *testing.T) {
 	sent := 0
 	report1 := func(ctx context.Context) error {
 		sent++
-		q := hook.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true} // each is a code of its own
+		// each is a code of its own
+		q := hook.CodeRequest{Type: "code", Code: fmt.Sprintf("T%d", sent), Origin: report.OriginHost, Wait: "first", Full: true}
 		return client.Do(ctx, q, func(a hook.Answer) {
 			if a.Diagnosis != nil {
 				promised[a.Diagnosis.ID] = true

@@ -153,7 +153,8 @@ func TestFleetReplacesKnowledge(t *testing.T) {
 	if r.Result != "refused" || r.Why == "" || d.agent().Knowledge != before {
 		t.Errorf("no pack: %+v", r)
 	}
-	r = d.command(t.Context(), "knowledge", report.Command{ID: "2", Args: map[string]any{"pack": base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))}})
+	r = d.command(t.Context(), "knowledge",
+		report.Command{ID: "2", Args: map[string]any{"pack": base64.StdEncoding.EncodeToString(signedPack(t, "2999.01.01", private))}})
 	if r.Result != "done" || d.lib.Now.Load().Version != "2999.01.01" {
 		t.Errorf("a good pack: %+v", r)
 	}

@@ -17,8 +17,8 @@ func (s stdio) fail(command string, err error) {
 	fmt.Fprintf(s.err, "%s: %s\n", who, strings.ReplaceAll(say.Error(err, s.lang()), "\n", " "))
 }
 
-// lang is the language in which a command speaks to whoever called it: that of --lang, else of the configuration, else of
-// the environment, else Chinese.
+// lang is the language in which a command speaks to whoever called it: that of --lang, else of the configuration, else
+// of the environment, else Chinese.
 func (s stdio) lang() string {
 	file, asked := s.option("config")
 	if !asked {

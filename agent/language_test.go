@@ -11,8 +11,8 @@ import (
 	"posdx/housetest"
 )
 
-// TestErrorsOfCommandsInBothLanguages makes each command go wrong, and reads what it says first: in Chinese no English word but
-// for options, values and names, in English no Chinese one.
+// TestErrorsOfCommandsInBothLanguages makes each command go wrong, and reads what it says first: in Chinese no English
+// word but for options, values and names, in English no Chinese one.
 func TestErrorsOfCommandsInBothLanguages(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

@@ -31,7 +31,8 @@ func TestPlantedCardDataGoesNowhere(t *testing.T) {
 	}
 	var talk bytes.Buffer
 	gate := &report.Gate{}
-	tasks, closing, err := build(c, slog.New(slog.NewTextHandler(gate.Writer(&talk), &slog.HandlerOptions{Level: slog.LevelDebug})), gate)
+	tasks, closing, err := build(c,
+		slog.New(slog.NewTextHandler(gate.Writer(&talk), &slog.HandlerOptions{Level: slog.LevelDebug})), gate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func TestPlantedCardDataGoesNowhere(t *testing.T) {
 		f.WriteString("sale " + pan + " RC=" + strings.ReplaceAll(pan, " ", "") + " stan=" + strings.ReplaceAll(pan, " ", "") + " tid=1\nsale " + pan + " RC=55 stan=000001 tid=10043871\n")
 		f.Close()
 	}
-	if err := client.Do(t.Context(), map[string]any{"type": "code", "code": "55", "origin": "host", "wait": "final", "full": true}, func(a hook.Answer) { said.WriteString(mustJSON(t, a)) }); err != nil {
+	if err := client.Do(t.Context(), map[string]any{"type": "code", "code": "55", "origin": "host", "wait": "final",
+		"full": true}, func(a hook.Answer) { said.WriteString(mustJSON(t, a)) }); err != nil {
 		t.Fatal(err)
 	}
 	stop()

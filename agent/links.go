@@ -16,14 +16,14 @@ import (
 const (
 	linkWindow = time.Hour
 	linkKept   = 61 // readings of a link: one a minute
-	// linkSilent is how many requests in a row a PIN pad may leave without a byte, tries of the same one among them (ABECS:
-	// three).
+	// linkSilent is how many requests in a row a PIN pad may leave without a byte, tries of the same one among them
+	// (ABECS: three).
 	linkSilent = 3
 	// linkNoise is how many bytes without one frame are more than a frame cut at the start: a wrong speed, as a rule.
 	linkNoise = 200
 )
 
-// pingLinks answers when every register link has come round.
+// pingLinks returns a function that waits until the goroutine of every register link has answered: it is alive.
 func pingLinks(list []*registerlink.Link) func(answer func()) {
 	return func(answer func()) {
 		var mu sync.Mutex
@@ -40,8 +40,8 @@ func pingLinks(list []*registerlink.Link) func(answer func()) {
 	}
 }
 
-// linkProbes make evidence of what is heard on the links to PIN pads: their state and that of their line, without asking
-// anything. A link to a cash register is no evidence about a reader or a PIN pad.
+// linkProbes make evidence of what is heard on the links to PIN pads: their state and that of their line, without
+// asking anything. A link to a cash register is no evidence about a reader or a PIN pad.
 func linkProbes(c config, list []*registerlink.Link) (probes []probe.Probe) {
 	for i, l := range list {
 		if c.ECR[i].Framing != ecr.ABECS {
@@ -49,7 +49,8 @@ func linkProbes(c config, list []*registerlink.Link) (probes []probe.Probe) {
 		}
 		h := &linkHistory{name: l.Name}
 		probes = append(probes, probe.Probe{
-			Checks: []evidence.Check{evidence.ReaderLine, evidence.PINPadPort}, Subject: l.Name, Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute, Idle: true,
+			Checks: []evidence.Check{evidence.ReaderLine, evidence.PINPadPort}, Subject: l.Name, Depth: report.Internal,
+			Timeout: time.Second, Fresh: time.Minute, Idle: true,
 			Run: func(context.Context) []report.Evidence {
 				h.read(time.Now(), l.Lines())
 				return []report.Evidence{h.line(), h.pad()}
@@ -101,14 +102,15 @@ func (h *linkHistory) change(i int) (bytes, frames, spoiled, naks, frame, parity
 	a, b := h.readings[0].lines[i], h.readings[len(h.readings)-1].lines[i]
 	d := b.Errors.Since(a.Errors)
 	bad := func(l registerlink.Line) int { return l.Counts.SumErrors + l.Counts.Cut + l.Counts.Oversize }
-	return b.Bytes - a.Bytes, uint64(b.Counts.Frames - a.Counts.Frames), uint64(bad(b) - bad(a)), uint64(b.Counts.NAKs - a.Counts.NAKs), d.Frame, d.Parity, d.Overrun
+	return b.Bytes - a.Bytes, uint64(b.Counts.Frames - a.Counts.Frames), uint64(bad(b) - bad(a)),
+		uint64(b.Counts.NAKs - a.Counts.NAKs), d.Frame, d.Parity, d.Overrun
 }
 
 func (h *linkHistory) tooFew(check evidence.Check) report.Evidence {
 	return evidence.CannotTell(check, h.name, report.ReasonTooFew)
 }
 
-// line counts what is damaged on a link, as a reader that is asked counts it.
+// line adds up the damaged frames and characters of a link in the form of the check reader.line.
 func (h *linkHistory) line() report.Evidence {
 	if len(h.readings) < 2 {
 		return h.tooFew(evidence.ReaderLine)
@@ -127,8 +129,10 @@ func (h *linkHistory) line() report.Evidence {
 	}
 	num := func(f evidence.Fact[float64], n uint64) evidence.Value { return f.Is(float64(n)) }
 	window := h.readings[len(h.readings)-1].at.Sub(h.readings[0].at)
-	return evidence.New(evidence.ReaderLine, h.name, num(evidence.Frame, frame), num(evidence.Parity, parity), num(evidence.Overrun, overrun),
-		num(evidence.CRC, spoiled), num(evidence.Chars, bytes), num(evidence.FramesGood, frames), num(evidence.StrayBytes, stray),
+	return evidence.New(evidence.ReaderLine, h.name, num(evidence.Frame, frame), num(evidence.Parity, parity),
+		num(evidence.Overrun, overrun),
+		num(evidence.CRC, spoiled), num(evidence.Chars, bytes), num(evidence.FramesGood, frames),
+		num(evidence.StrayBytes, stray),
 		evidence.WindowS.Is(math.Floor(window.Seconds())))
 }
 
@@ -143,7 +147,8 @@ func (h *linkHistory) pad() report.Evidence {
 	now := h.readings[n-1]
 	switch pad := now.lines[0]; {
 	case !pad.Open:
-		return evidence.CannotTell(evidence.PINPadPort, h.name, report.ReasonInUse) // not listened to: held, away, or the relay says nothing
+		// not listened to: held, away, or the relay says nothing
+		return evidence.CannotTell(evidence.PINPadPort, h.name, report.ReasonInUse)
 	case n < 2:
 		return e
 	}

@@ -27,15 +27,19 @@ func TestLinkEvidence(t *testing.T) {
 		{"one in five", []reading{{}, {frames: 40, bytes: 900, spoiled: 10, asked: 40}}, "bad", "ok", false},
 		{"parity", []reading{{}, {frames: 40, bytes: 900, parity: 5, asked: 40}}, "bad", "ok", false},
 		{"a wrong speed", []reading{{}, {bytes: 900, asked: 4}}, "bad", "fault", false},
-		{"silent", []reading{{frames: 5, bytes: 100, asked: 5}, {frames: 5, bytes: 100, asked: 6}, {frames: 5, bytes: 100, asked: 9}}, "good", "silent", false},
-		{"asked twice", []reading{{frames: 5, bytes: 100, asked: 5}, {frames: 6, bytes: 120, asked: 6}, {frames: 6, bytes: 120, asked: 8}}, "good", "ok", false},
-		{"old faults are forgotten", append([]reading{{}, {bytes: 50, frames: 1, spoiled: 9}}, quiet(70, reading{bytes: 50, frames: 1, spoiled: 9})...), "too-few", "too-few", false},
+		{"silent", []reading{{frames: 5, bytes: 100, asked: 5}, {frames: 5, bytes: 100, asked: 6},
+			{frames: 5, bytes: 100, asked: 9}}, "good", "silent", false},
+		{"asked twice", []reading{{frames: 5, bytes: 100, asked: 5}, {frames: 6, bytes: 120, asked: 6},
+			{frames: 6, bytes: 120, asked: 8}}, "good", "ok", false},
+		{"old faults are forgotten", append([]reading{{}, {bytes: 50, frames: 1, spoiled: 9}},
+			quiet(70, reading{bytes: 50, frames: 1, spoiled: 9})...), "too-few", "too-few", false},
 		{"not heard", []reading{{}, {frames: 3, bytes: 50}}, "good", "in-use", true},
 	} {
 		h := &linkHistory{name: "ecr0"}
 		for i, r := range c.readings {
 			at := begin.Add(time.Duration(i) * time.Minute)
-			pad := registerlink.Line{Open: !c.closed, Bytes: uint64(r.bytes), Counts: ecr.Counts{Frames: r.frames, SumErrors: r.spoiled}, Errors: serial.Counters{Parity: uint64(r.parity)}}
+			pad := registerlink.Line{Open: !c.closed, Bytes: uint64(r.bytes),
+				Counts: ecr.Counts{Frames: r.frames, SumErrors: r.spoiled}, Errors: serial.Counters{Parity: uint64(r.parity)}}
 			app := registerlink.Line{Open: true, Bytes: uint64(r.asked) * 10, Counts: ecr.Counts{Frames: r.asked}}
 			if i > 0 && r.asked != c.readings[i-1].asked {
 				app.Heard = at

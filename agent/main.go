@@ -115,7 +115,8 @@ type manual struct {
 	flags                     *flag.FlagSet
 }
 
-// Write lets a manual stand where a command's output goes: then the command says what it takes, and does nothing.
+// Write makes a manual usable as a command's output. A command that finds one there describes its arguments in it and
+// does nothing else.
 func (m *manual) Write(p []byte) (int, error) { return len(p), nil }
 
 // flags returns a flag set whose help names the arguments and gives an example.

@@ -190,7 +190,8 @@ func TestBrokenOffChecksLeaveNothing(t *testing.T) {
 		}
 	}
 	d0, g0 := held()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { // until it is still
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		// until it is still
 		d, g := held()
 		if d == d0 && g == g0 {
 			break

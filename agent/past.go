@@ -17,8 +17,8 @@ const recentShown = 20
 // pastDir is where the history lies.
 func pastDir(c config) string { return filepath.Join(c.StateDir, "past") }
 
-// A past is what this terminal remembers of its diagnoses, whoever has confirmed them: all of them on flash, the newest in
-// memory for the state.
+// A past is what this terminal remembers of its diagnoses, whoever has confirmed them: all of them on flash, the newest
+// in memory for the state.
 type past struct {
 	keep *outbox.Past // nil where flash takes none
 	log  *slog.Logger
@@ -41,7 +41,7 @@ func (p *past) open(keep *outbox.Past, dir string, log *slog.Logger) {
 	}
 }
 
-// note puts a diagnosis into the list, in the place of an earlier revision of it.
+// note puts a diagnosis into the list; a later revision replaces the earlier one.
 func (p *past) note(d *report.Diagnosis) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

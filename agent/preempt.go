@@ -7,15 +7,16 @@ import (
 	"syscall"
 )
 
-// noPreemption is the setting without which a signal may save registers, and card data in them, on a stack where nobody can
-// zero them.
+// noPreemption is the setting without which a signal may save registers, and card data in them, on a stack where nobody
+// can zero them.
 const noPreemption = "asyncpreemptoff=1"
 
 // handlesCards are the commands through which card data may pass.
 var handlesCards = []string{"run", "relay", "console"}
 
-// unpreempted starts the program anew, once and in the same process, if a command may meet card data and the runtime would stop
-// it by signals in the middle: whoever starts it by hand has not read the unit. What goes wrong is no reason not to run.
+// unpreempted starts the program anew, once and in the same process, if a command may meet card data and the runtime
+// would stop it by signals in the middle: whoever starts it by hand has not read the unit. What goes wrong is no reason
+// not to run.
 func unpreempted(args, env []string, exec func(path string, args, env []string) error) {
 	if len(args) < 2 || !slices.Contains(handlesCards, args[1]) {
 		return

@@ -48,10 +48,12 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 		metered = []string{cellular}
 	}
 	net := probe.NewNetwork(probe.NetworkConfig{
-		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf, HostsFile: c.Network.HostsFile, Targets: targets(c),
+		Interfaces: c.Network.Interfaces, Resolvers: resolvers, ResolvConf: c.Network.ResolvConf,
+		HostsFile: c.Network.HostsFile, Targets: targets(c),
 		Metered: metered, DailyBytes: c.Network.DailyBytes, SSID: c.Network.SSID, Sys: os.DirFS("/sys"), Proc: os.DirFS("/proc"),
 	})
-	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor, App: c.App.Process, Reference: c.host.reference}
+	bc := probe.BoardConfig{Now: wallClock, Root: os.DirFS("/"), Paths: c.Storage.Paths, Floor: stamp.Floor,
+		App: c.App.Process, Reference: c.host.reference}
 	if len(bc.Paths) == 0 {
 		bc.Paths = []string{c.StateDir}
 	}
@@ -77,7 +79,8 @@ func sense(c config, stateDir string, reads *reader.Reads, log *slog.Logger) (se
 	s.probes = append(s.probes, metal.Probes()...)
 	s.probes = append(s.probes, probe.Certificates(certificates(c), nil)...)
 	for _, m := range orNone(c.Modem) {
-		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN, Dedicated: m.Dedicated, DialUp: m.DialUp, Sys: os.DirFS("/sys")})...)
+		s.probes = append(s.probes, probe.Modem(probe.ModemConfig{Name: m.Name, Port: m.Port, Baud: m.Baud, APN: m.APN,
+			Dedicated: m.Dedicated, DialUp: m.DialUp, Sys: os.DirFS("/sys")})...)
 	}
 	if err := s.readers(c, stateDir, reads, log); err != nil {
 		return s, err
@@ -129,17 +132,20 @@ func certificates(c config) (list []probe.CertificateFile) {
 }
 
 func pinpad(p conf.Port) ([]probe.Probe, error) {
-	return probe.PINPad(probe.PINPadConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated, Keys: p.Keys})
+	return probe.PINPad(probe.PINPadConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol,
+		Dedicated: p.Dedicated, Keys: p.Keys})
 }
 
 func printer(p conf.Port) ([]probe.Probe, error) {
-	return probe.Printer(probe.PrinterConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol, Dedicated: p.Dedicated})
+	return probe.Printer(probe.PrinterConfig{Name: p.Name, Port: p.Port, Baud: p.Baud, Protocol: p.Protocol,
+		Dedicated: p.Dedicated})
 }
 
 // readers adds the card readers. What the payment application tells of cards is of the first one.
 func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *slog.Logger) error {
 	for i, r := range orNone(c.Reader) {
-		rc := probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated, Reads: reads, Track1: c.track1}
+		rc := probe.ReaderConfig{Name: r.Name, Port: r.Port, Baud: r.Baud, Protocol: r.Protocol, Dedicated: r.Dedicated,
+			Reads: reads, Track1: c.track1}
 		if i > 0 && len(r.RX) == 0 {
 			rc.Reads = nil
 		} else if i > 0 {
@@ -170,7 +176,8 @@ func (s *senses) readers(c config, stateDir string, reads *reader.Reads, log *sl
 	return nil
 }
 
-// orNone gives the nameless device that is not there to a terminal without any, so that its checks say so.
+// orNone returns the configured devices of a kind, or one empty device if there is none: its checks then say that no
+// such device is fitted.
 func orNone(list []conf.Port) []conf.Port {
 	if len(list) == 0 {
 		return []conf.Port{{}}
@@ -189,11 +196,13 @@ func targets(c config) []probe.Target {
 		if t.Via != "" {
 			name += "@" + t.Via
 		}
-		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName, CAFile: t.CA, Via: t.Via, Proxy: t.Proxy, PortalPath: t.PortalPath})
+		list = append(list, probe.Target{Name: name, Host: t.Host, Port: t.Port, TLS: t.TLS, ServerName: t.ServerName,
+			CAFile: t.CA, Via: t.Via, Proxy: t.Proxy, PortalPath: t.PortalPath})
 	}
 	if len(c.Broker.URL) > 0 && !internet {
 		if host, port, secure, err := brokerAddress(c.Broker.URL[0]); err == nil {
-			list = append(list, probe.Target{Name: "broker", Host: host, Port: port, TLS: secure, ServerName: c.Broker.ServerName, CAFile: c.Broker.CA})
+			list = append(list, probe.Target{Name: "broker", Host: host, Port: port, TLS: secure,
+				ServerName: c.Broker.ServerName, CAFile: c.Broker.CA})
 		}
 	}
 	return list

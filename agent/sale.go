@@ -40,8 +40,8 @@ func (l *saleLock) mark(m source.TxnMark, now time.Time) {
 	}
 }
 
-// code takes in that a code was seen: the sale that has its code is over. It is not over by a question of a person or the
-// fleet, by what was written before it began, by another sale's trace number, by a sign-in or settlement in the
+// code takes in that a code was seen: the sale that has its code is over. It is not over by a question of a person or
+// the fleet, by what was written before it began, by another sale's trace number, by a sign-in or settlement in the
 // background, and not by an approval on the wire: the card is still in the reader then.
 func (l *saleLock) code(s source.Seen) {
 	l.mu.Lock()
@@ -65,7 +65,7 @@ func (l *saleLock) code(s source.Seen) {
 	l.end()
 }
 
-// written is the coarseness of the times that logs give.
+// written is the precision of times in payment logs: one second.
 const written = time.Second
 
 func (l *saleLock) end() {

@@ -33,8 +33,8 @@ func newMute(t *testing.T) *mute {
 	return m
 }
 
-// Whoever asks, and however, in a sale not one byte goes to modem, reader or PIN pad, and the sale goes on; after its end
-// the same questions are asked.
+// Whoever asks, and however, in a sale not one byte goes to modem, reader or PIN pad, and the sale goes on; after its
+// end the same questions are asked.
 func TestNobodysQuestionReachesADeviceInASale(t *testing.T) {
 	modem, reader, pad := newMute(t), newMute(t), newMute(t)
 	dir := t.TempDir()
@@ -64,7 +64,8 @@ func TestNobodysQuestionReachesADeviceInASale(t *testing.T) {
 		{"posdx status", func() { cli(t, "status", "--config", file) }},
 		{"posdx reset", func() { cli(t, "reset", "--config", file, "modem0") }},
 		{"console", func() {
-			if err := (hook.Local{Daemon: d}).Diagnose(t.Context(), "en", "97", "", report.OriginUnknown, func(report.Diagnosis) {}); err != nil {
+			if err := (hook.Local{Daemon: d}).Diagnose(t.Context(), "en", "97", "", report.OriginUnknown,
+				func(report.Diagnosis) {}); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -155,11 +156,13 @@ func TestWhatIsAskedIsKeptApart(t *testing.T) {
 	}
 	// Noise on a line is no question, and neither is a code that no payment application could have shown.
 	for _, code := range []string{"97]TxxTwPPcI2", "\x1b[A", "abcdefghijkl", "9 9", "97\n97"} {
-		if err := (hook.Local{Daemon: d}).Diagnose(t.Context(), "en", code, "", report.OriginUnknown, func(report.Diagnosis) {}); err == nil {
+		if err := (hook.Local{Daemon: d}).Diagnose(t.Context(), "en", code, "", report.OriginUnknown,
+			func(report.Diagnosis) {}); err == nil {
 			t.Errorf("%q was answered", code)
 		}
 	}
-	for _, bad := range []map[string]any{{"code": "96", "origin": "evil"}, {"code": "9\x016"}, {"code": ""}, {"code": 96}, {"code": "96", "scheme": "nobody"}, {"cod": "96"}, {"code": strings.Repeat("9", 65)}} {
+	for _, bad := range []map[string]any{{"code": "96", "origin": "evil"}, {"code": "9\x016"}, {"code": ""}, {"code": 96},
+		{"code": "96", "scheme": "nobody"}, {"cod": "96"}, {"code": strings.Repeat("9", 65)}} {
 		if rep := d.command(t.Context(), "diagnose", report.Command{ID: "1", Args: bad}); rep.Result != "refused" || rep.Why == "" {
 			t.Errorf("%v: %+v", bad, rep)
 		}

@@ -41,7 +41,8 @@ type soakFleet struct {
 
 func newSoakFleet(t *testing.T, url string) *soakFleet {
 	f := &soakFleet{
-		sums: map[string][32]byte{}, have: map[string]map[uint64]bool{}, upTo: map[string]uint64{}, places: map[string]string{}, finals: map[string]bool{},
+		sums: map[string][32]byte{}, have: map[string]map[uint64]bool{}, upTo: map[string]uint64{},
+		places: map[string]string{}, finals: map[string]bool{},
 		told: map[string]map[uint64]report.Dropped{}, kindOf: map[string]string{}, kinds: map[string]int{}}
 	o := mqtt.NewClientOptions().AddBroker(url).SetClientID("fleet").SetCleanSession(false).SetOrderMatters(true).
 		SetMaxReconnectInterval(100 * time.Millisecond).SetConnectRetry(true).SetConnectRetryInterval(100 * time.Millisecond)
@@ -51,7 +52,8 @@ func newSoakFleet(t *testing.T, url string) *soakFleet {
 		if f.deaf.Load() {
 			return
 		}
-		if _, kind, err := report.ParseTopic(m.Topic()); err != nil || kind == "ack" || json.Unmarshal(m.Payload(), &e) != nil || e.Seq == 0 {
+		if _, kind, err := report.ParseTopic(m.Topic()); err != nil || kind == "ack" ||
+			json.Unmarshal(m.Payload(), &e) != nil || e.Seq == 0 {
 			return
 		}
 		upTo := f.take(outbox.Record{Epoch: e.Epoch, Boot: e.Boot, Seq: e.Seq, Kind: e.Kind(), Doc: e.Data})
@@ -170,8 +172,8 @@ func (s sum) total() (n int) {
 	return n
 }
 
-// account adds up the reports of loss. One whose own number lies in the ranges of another is contained in it: the outbox
-// dropped the report too and told again what it said.
+// account adds up the reports of loss. One whose own number lies in the ranges of another is contained in it: the
+// outbox dropped the report too and told again what it said.
 func (f *soakFleet) account() sum {
 	s := sum{dropped: map[string]int{}, byEpoch: map[string]int{}}
 	for epoch, have := range f.have {

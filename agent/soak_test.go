@@ -35,9 +35,9 @@ import (
 const drainWait = 4 * time.Minute
 
 // TestSoak runs a whole daemon with a real mosquitto and a fleet for POSDX_SOAK (make soak, make soak-short), while
-// faults come at random: the broker is killed and comes back, the hook is flooded, the log is rotated, the reader's line
-// is pulled, the disk is full for a while. At the end nothing is lost that was not reported, nothing is there twice, and
-// the daemon holds no more than at the start.
+// faults come at random: the broker is killed and comes back, the hook is flooded, the log is rotated, the reader's
+// line is pulled, the disk is full for a while. At the end nothing is lost that was not reported, nothing is there
+// twice, and the daemon holds no more than at the start.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("POSDX_SOAK"))
 	if err != nil {
@@ -82,8 +82,8 @@ type soak struct {
 	silent   int      // tickets that ended without a diagnosis
 }
 
-// ringLasts is how long the disk may be full before the outbox's memory is: it packs about 170 documents of 12 kB, and a
-// large soak makes two in a second.
+// ringLasts is how long the disk may be full before the outbox's memory is: it packs about 170 documents of 12 kB, and
+// a large soak makes two in a second.
 const ringLasts = time.Minute
 
 // logCode is written to the log alone, so that the tally counts the lines.
@@ -91,7 +91,8 @@ const logCode = "E5"
 
 // newSoak starts everything. In a small one an outage of half a minute fills the outbox: it has to drop, and to say so.
 func newSoak(t *testing.T, rnd *rand.Rand, small bool) *soak {
-	s := &soak{t: t, rnd: rnd, small: small, dir: filepath.Join(t.TempDir(), "state"), done: map[string]int{}, took: map[string]time.Duration{}, longest: map[string]time.Duration{}}
+	s := &soak{t: t, rnd: rnd, small: small, dir: filepath.Join(t.TempDir(), "state"), done: map[string]int{},
+		took: map[string]time.Duration{}, longest: map[string]time.Duration{}}
 	os.Mkdir(s.dir, 0o700)
 	size := "size=48m,mode=0700"
 	if small {
@@ -175,7 +176,8 @@ func (s *soak) eventually(what string, ok func() bool) {
 
 // code hands in a code of its own kind and notes what the daemon promised.
 func (s *soak) code() {
-	seen := source.Seen{Code: fmt.Sprintf("%02d", 1+s.rnd.IntN(98)), Origin: report.OriginHost, Channel: report.ChannelHook, Time: time.Now()}
+	seen := source.Seen{Code: fmt.Sprintf("%02d", 1+s.rnd.IntN(98)), Origin: report.OriginHost,
+		Channel: report.ChannelHook, Time: time.Now()}
 	t, err := s.d.Event(context.Background(), seen)
 	if err != nil {
 		s.busy++
@@ -364,7 +366,8 @@ func (s *soak) check() {
 	if err := s.stop(); err != nil {
 		t.Errorf("the daemon: %v", err)
 	}
-	if err := bundle.ScanFiles(filepath.Join(s.dir, "outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
+	if err := bundle.ScanFiles(filepath.Join(s.dir,
+		"outbox"))(func(r outbox.Record) bool { s.fleet.take(r); return true }); err != nil {
 		t.Error(err)
 	}
 

@@ -8,8 +8,8 @@ import (
 )
 
 // A block is one thing in a file of blocks: a line that begins with the file's word, as in "cause lan.wifi", and the
-// lines below it, up to the next such line. Blank lines and blanks at the start of a line are for the reader; a line that
-// starts with # is a remark.
+// lines below it, up to the next such line. Blank lines and blanks at the start of a line are for the reader; a line
+// that starts with # is a remark.
 type block struct {
 	head entry
 	body []entry
@@ -88,7 +88,8 @@ func (b block) only(words ...string) {
 	}
 }
 
-// say returns what a block says after a word as a row of that one cell, an empty one if it says nothing. A word stands once.
+// say returns what a block says after a word as a row of that one cell, an empty one if it says nothing. A word stands
+// once.
 func (b block) say(word string) row {
 	r := row{p: b.head.p, file: b.head.file, line: b.head.line, block: true, names: []string{word}, cells: []string{"-"}}
 	found := false

@@ -77,12 +77,15 @@ type Check struct {
 
 // A Meaning is what one code means in one scheme.
 type Meaning struct {
-	Scheme   string
-	Code     string
-	Pattern  bool // Code is a pattern, see Match
-	Text     Text
-	Class    string   // A success, B may retry, C do not retry, D operator must act, E system fault; or the table's own word; "" if none
-	Domain   string   // where the fault sits: none unknown operator card-medium cardholder-account issuer risk scheme-switch acquirer-host merchant-config terminal-config terminal-keys terminal-hardware network-path
+	Scheme  string
+	Code    string
+	Pattern bool // Code is a pattern, see Match
+	Text    Text
+	// A success, B may retry, C do not retry, D operator must act, E system fault; or the table's own word; "" if none
+	Class string
+	// where the fault sits: none unknown operator card-medium cardholder-account issuer risk scheme-switch acquirer-host
+	// merchant-config terminal-config terminal-keys terminal-hardware network-path
+	Domain   string
 	Retry    string   // no yes unknown after-signin after-reversal
 	Maps     string   // the field 39 value this longer code stands for, "" if none is printed
 	SentBy   []string // acquirer switch issuer terminal cashier; empty where no source says
@@ -110,8 +113,8 @@ type Step struct {
 	When []string // the advice (money.retry) that it goes with; nil is every one
 }
 
-// StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no step
-// may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
+// StepsFor returns what to do about a cause where this is the advice for the money, numbered if there are several: no
+// step may tell a merchant to charge again whom the advice above it tells not to. "" is every step.
 func (c *Cause) StepsFor(retry string) Text {
 	fit := c.stepsFor(retry)
 	if len(fit) == 1 {
@@ -146,8 +149,8 @@ func (c *Cause) stepsFor(retry string) (fit []Text) {
 	return fit
 }
 
-// StepIn returns the steps that were written in one language in another: those of the same advice. What the catalogue does
-// not know, a newer one's steps for instance, stays as it is.
+// StepIn translates a cause's steps, as a document holds them in one language, into another language. A text that this
+// catalogue does not have, from a newer one perhaps, is returned unchanged.
 func (c *Cause) StepIn(written, lang string) string {
 	for _, retry := range append([]string{""}, retryWords[:]...) {
 		if t := c.StepsFor(retry); written == t.ZH || written == t.EN {
@@ -178,7 +181,8 @@ func (k *Knowledge) Cause(id string) (Cause, bool) {
 
 // Scheme returns the table with this name.
 func (k *Knowledge) Scheme(name string) (Scheme, bool) {
-	i, ok := slices.BinarySearchFunc(k.Schemes, name, func(s Scheme, name string) int { return strings.Compare(s.Name, name) })
+	i, ok := slices.BinarySearchFunc(k.Schemes, name,
+		func(s Scheme, name string) int { return strings.Compare(s.Name, name) })
 	if !ok {
 		return Scheme{}, false
 	}
@@ -187,7 +191,8 @@ func (k *Knowledge) Scheme(name string) (Scheme, bool) {
 
 // Check returns the kind of evidence with this name.
 func (k *Knowledge) Check(name string) (Check, bool) {
-	i, ok := slices.BinarySearchFunc(k.Checks, name, func(c Check, name string) int { return strings.Compare(c.Name, name) })
+	i, ok := slices.BinarySearchFunc(k.Checks, name,
+		func(c Check, name string) int { return strings.Compare(c.Name, name) })
 	if !ok {
 		return Check{}, false
 	}

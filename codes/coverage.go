@@ -8,7 +8,8 @@ type Coverage struct {
 	Causes   []string // the causes it became, or those whose advice offers the remedy; sorted
 	Checks   []string // what confirms or refutes it, or shows that the remedy worked
 	Remedies []string // what the advice offers when a cause of this row is found; sorted
-	Hidden   Text     // why it cannot be observed from inside a terminal, or is no advice of a terminal; empty if it is mapped
+	// why it cannot be observed from inside a terminal, or is no advice of a terminal; empty if it is mapped
+	Hidden Text
 }
 
 // A Claim is what a seed article says about a code, and whether it is true.

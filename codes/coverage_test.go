@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEveryCheckIsMade: what nobody looks at is no check. A probe names it by its constant, or the payment application may
-// report it.
+// TestEveryCheckIsMade: what nobody looks at is no check. A probe names it by its constant, or the payment application
+// may report it.
 func TestEveryCheckIsMade(t *testing.T) {
 	names, err := os.ReadFile("../agent/evidence/names.go")
 	if err != nil {
@@ -146,7 +146,8 @@ func TestForbiddenListIsWhole(t *testing.T) {
 		{"51", "R5"}, {"96", "R6"}, {"97", "R9"}, {"00", "R10"},
 	} {
 		if !slices.ContainsFunc(k.Forbidden, func(f Forbidden) bool {
-			return f.Origin == "host" && (f.Scheme == "" || f.Scheme == "unionpay") && (len(f.Codes) == 0 || slices.Contains(f.Codes, tt.code)) &&
+			return f.Origin == "host" && (f.Scheme == "" || f.Scheme == "unionpay") &&
+				(len(f.Codes) == 0 || slices.Contains(f.Codes, tt.code)) &&
 				slices.Contains(f.Remedies, tt.remedy) && len(f.Causes) > 0
 		}) {
 			t.Errorf("%s is not forbidden at %s", tt.remedy, tt.code)

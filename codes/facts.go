@@ -49,8 +49,8 @@ const (
 )
 
 // A Limit makes a finding of what one check measured. Without a Fact it holds, with strength Full, when all of When do.
-// With one, its strength rises with the value from 0 at Poor to 1 at Full, whichever is larger; beyond Fair the check is
-// fair, beyond Poor poor, from Bad on bad. Good news rises from 0 at Bad to 1 at Full.
+// With one, its strength rises with the value from 0 at Poor to 1 at Full, whichever is larger; beyond Fair the check
+// is fair, beyond Poor poor, from Bad on bad. Good news rises from 0 at Bad to 1 at Full.
 type Limit struct {
 	Finding string
 	Check   string
@@ -174,7 +174,7 @@ func (k *Knowledge) LimitsOf(check string) []Limit {
 	return k.Limits[from:to]
 }
 
-// derived are numbers that the judge reckons from facts: the rules read them like facts.
+// derived are numbers that agent/evidence calculates from facts. Lines of findings.txt may use them like facts.
 var derived = [...]string{"sunset_days", "offset_abs_s", "load_each", "available_pct", "below_critical", "errors_1h", "drops_1h", "spoiled_1h",
 	"spoiled", "chars_spoiled_ppm", "frames_spoiled_pct", "failed_pct"}
 
@@ -184,14 +184,16 @@ func (p *parser) findings() {
 	for _, b := range p.blocks("findings.txt", "finding") {
 		b.only("zh", "en", string(GoodNews), string(Note), string(PoorNews), string(BadNews), "for", "against")
 		r := b.head.parts("of", "family", "kind")
-		s := Sign{Name: r.once(seen, "finding"), Check: r.must("of"), Family: r.must("family"), Tells: r.one("kind", "fault", "tell") == "tell", Text: b.text()}
+		s := Sign{Name: r.once(seen, "finding"), Check: r.must("of"), Family: r.must("family"),
+			Tells: r.one("kind", "fault", "tell") == "tell", Text: b.text()}
 		p.limits(b, &s)
 		p.weights(b, &s)
 		p.k.Inference.Signs = append(p.k.Inference.Signs, s)
 	}
 	sort.SliceStable(p.k.Limits, func(i, j int) bool { return p.k.Limits[i].Check < p.k.Limits[j].Check })
 	sort.Slice(p.k.News, func(i, j int) bool { return p.k.News[i].Finding < p.k.News[j].Finding })
-	sort.Slice(p.k.Inference.Signs, func(i, j int) bool { return p.k.Inference.Signs[i].Name < p.k.Inference.Signs[j].Name })
+	sort.Slice(p.k.Inference.Signs,
+		func(i, j int) bool { return p.k.Inference.Signs[i].Name < p.k.Inference.Signs[j].Name })
 }
 
 // limits reads what shows a finding, and from which value on.

@@ -22,8 +22,8 @@ var glossary = map[string]string{
 	"银联等转接": "卡组织 or 转接网络",
 }
 
-// TestGlossary: no Chinese text of the product uses another word for a thing that has one. What articles claim and what code
-// tables print is theirs.
+// TestGlossary: no Chinese text of the product uses another word for a thing that has one. What articles claim and what
+// code tables print is theirs.
 func TestGlossary(t *testing.T) {
 	check := func(where, text string) {
 		for not, use := range glossary {

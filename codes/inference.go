@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Inference is what the engine weighs with: how often causes lie behind a code, and what a finding says about them, both in
-// words. What the words weigh stands in Settings, in decibans: ten times the decimal logarithm of a likelihood ratio, so that
-// ten multiply the odds by ten. Every table is sorted by its first field unless it says otherwise.
+// Inference is what the engine weighs with: how often causes lie behind a code, and what a finding says about them,
+// both in words. What the words weigh stands in Settings, in decibans: ten times the decimal logarithm of a likelihood
+// ratio, so that ten multiply the odds by ten. Every table is sorted by its first field unless it says otherwise.
 type Inference struct {
 	Settings Settings
 	Topics   []TopicRule // in the order they are tried
@@ -29,11 +29,14 @@ type Settings struct {
 	Often, Sometimes, Seldom, Rare, Remote float64 // what the words of a prior weigh against main, decibans, below 0
 	Unexplained                            float64 // what is added to the word for unexplained
 	Family                                 float64 // share that the weaker findings of one family keep
-	Brought                                float64 // share of a finding's weight that deeper causes which bring it about have
-	Company                                float64 // what two faults at once weigh beyond both apart, decibans
-	Spare0, Spare1, Spare2, Spare3         float64 // certainty taken back with so many independent witnesses
-	SpareOthers                            float64 // share of it that goes to the other causes; the rest goes to unexplained
-	SetAbove                               float64 // causes at least so probable belong to the set that holds the true one with 95 %
+	// share of a finding's weight that deeper causes which bring it about have
+	Brought                        float64
+	Company                        float64 // what two faults at once weigh beyond both apart, decibans
+	Spare0, Spare1, Spare2, Spare3 float64 // certainty taken back with so many independent witnesses
+	// share of it that goes to the other causes; the rest goes to unexplained
+	SpareOthers float64
+	// causes at least so probable belong to the set that holds the true one with 95 %
+	SetAbove float64
 
 	AbstainBelow float64 // probability below which no act is named as the answer
 	StaleFloor   float64 // share of a weight that the oldest evidence keeps
@@ -55,7 +58,8 @@ func (s *Settings) Frequency(f Frequency) float64 {
 	return [...]float64{0, s.Often, s.Sometimes, s.Seldom, s.Rare, s.Remote}[f]
 }
 
-// A Strength is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0, against it.
+// A Strength is how strongly a finding speaks: 1 hint, 2 moderate, 3 strong, 4 decisive, for a cause or, below 0,
+// against it.
 type Strength int8
 
 // The words.
@@ -184,7 +188,8 @@ func (f *Inference) Sign(name string) *Sign {
 
 // RetryFor returns the advice for a cause when nothing left the terminal, "later" if none is listed.
 func (f *Inference) RetryFor(cause string) string {
-	i, ok := slices.BinarySearchFunc(f.Retry, cause, func(r CauseRetry, c string) int { return strings.Compare(r.Cause, c) })
+	i, ok := slices.BinarySearchFunc(f.Retry, cause,
+		func(r CauseRetry, c string) int { return strings.Compare(r.Cause, c) })
 	if !ok {
 		return "later"
 	}
@@ -393,7 +398,7 @@ func (p *parser) topics() {
 	}
 }
 
-// sourced tells whether a reason names its source: text, and then something in brackets.
+// sourced tells whether a reason ends with its source in square brackets.
 func sourced(why string) bool {
 	text, source, ok := strings.Cut(why, " [")
 	return ok && strings.TrimSpace(text) != "" && len(source) > 2 && strings.HasSuffix(source, "]")

@@ -7,12 +7,13 @@ import (
 
 // A Profile is how one acquirer's codes are read.
 type Profile struct {
-	Name      string
-	Title     Text
-	Base      string    // the scheme of its codes
-	Also      []string  // further schemes to look in, in this order
-	Source    string    // whose meanings of the shared four-character codes hold here, a source's key; "" is not known
-	Track1    bool      // a sale may be made of a stripe's track 1 alone (ISO 8583 field 45); else it needs track 2 (field 35)
+	Name   string
+	Title  Text
+	Base   string   // the scheme of its codes
+	Also   []string // further schemes to look in, in this order
+	Source string   // whose meanings of the shared four-character codes hold here, a source's key; "" is not known
+	// a sale may be made of a stripe's track 1 alone (ISO 8583 field 45); else it needs track 2 (field 35)
+	Track1    bool
 	Overrides []Meaning // rows that stand before those of the base scheme; sorted by code
 	Rules     []Rule    // longer codes that hold a code of the base scheme, tried in order
 }
@@ -31,8 +32,9 @@ func (k *Knowledge) Profile(name string) (Profile, bool) {
 	return Profile{}, false
 }
 
-// Match tells whether a code has the form of a pattern: ? is one letter or digit, n and t are one digit, x is one letter
-// or digit of the code inside, anything else is itself. inside is what stood at the run of x, "" if there is none.
+// Match tells whether a code has the form of a pattern: ? is one letter or digit, n and t are one digit, x is one
+// letter or digit of the code inside, anything else is itself. inside is what stood at the run of x, "" if there is
+// none.
 func Match(pattern, code string) (inside string, ok bool) {
 	if len(pattern) != len(code) {
 		return "", false
@@ -100,7 +102,8 @@ func (k *Knowledge) rows(scheme, code string) []Meaning {
 
 // table returns all rows of a scheme.
 func (k *Knowledge) table(scheme string) []Meaning {
-	from, _ := slices.BinarySearchFunc(k.Meanings, scheme, func(m Meaning, s string) int { return strings.Compare(m.Scheme, s) })
+	from, _ := slices.BinarySearchFunc(k.Meanings, scheme,
+		func(m Meaning, s string) int { return strings.Compare(m.Scheme, s) })
 	to := from
 	for to < len(k.Meanings) && k.Meanings[to].Scheme == scheme {
 		to++
@@ -140,11 +143,12 @@ func (k *Knowledge) All(code string) []Meaning {
 
 // A Resolution is what one code means at one terminal.
 type Resolution struct {
-	Meaning  Meaning  // the zero value if the code is not known
-	Known    bool     // some table searched has the code
-	Usable   bool     // the meaning holds here: the table suits who wrote the code, and its sources do not leave several
-	Scheme   string   // the table that has it
-	Decoded  string   // the base scheme's code inside a longer one, by a rule of the profile or as the source prints it; "" if none
+	Meaning Meaning // the zero value if the code is not known
+	Known   bool    // some table searched has the code
+	Usable  bool    // the meaning holds here: the table suits who wrote the code, and its sources do not leave several
+	Scheme  string  // the table that has it
+	// the base scheme's code inside a longer one, by a rule of the profile or as the source prints it; "" if none
+	Decoded  string
 	Rows     int      // how many meanings that table has for the code
 	Searched []string // the tables looked in, in order
 }
@@ -164,8 +168,8 @@ func IsReversal(mti string) bool {
 
 // Resolve says what a code means at one terminal. A code means something only within a scheme, and who wrote it selects
 // the table: scheme "" is the profile's for the host, the terminal's own errors for the terminal, the four-character
-// codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains it
-// at best unusably.
+// codes for a cashier program. A code that a terminal wrote is never the verdict of a host, so a host's table explains
+// it at best unusably.
 func (k *Knowledge) Resolve(p Profile, scheme, code, origin string) Resolution {
 	r := k.resolve(p, scheme, code, origin)
 	if two := threePlaces(code); two != "" && !r.Known {
@@ -260,7 +264,7 @@ func (k *Knowledge) resolveIn(r *Resolution, p Profile, scheme, code string) boo
 	return true
 }
 
-// ambiguous is what a code means that nobody agrees on. A code with several meanings must not be shown as the first one.
+// ambiguous is the meaning of a code whose sources do not agree. It is shown instead of the first of several meanings.
 var ambiguous = Text{"各系统对此码的定义不同，单凭此码无法判断", "Every system gives this code its own meaning; by itself it says nothing"}
 
 // shared returns what the rows of one code have in common.
@@ -317,8 +321,8 @@ func suits(scheme, origin string) bool {
 	return true
 }
 
-// Writers returns which origins (host, terminal, cashier) can have written a code, where nobody said who did: those that
-// the tables name which this profile would look in, in that order. It is empty for a code that no table has.
+// Writers returns which origins (host, terminal, cashier) can have written a code, where nobody said who did: those
+// that the tables name which this profile would look in, in that order. It is empty for a code that no table has.
 func (k *Knowledge) Writers(p Profile, scheme, code string) []string {
 	var who [3]bool
 	for _, name := range tables(p, scheme, code, "") {

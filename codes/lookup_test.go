@@ -161,7 +161,8 @@ func TestResolveTakesTheSourceOfTheProfile(t *testing.T) {
 	}
 }
 
-// TestResolveDoesNotPickOneOfMany: nine systems print nine meanings for 9997, and a merchant must not be shown the first.
+// TestResolveDoesNotPickOneOfMany: nine systems print nine meanings for 9997, and a merchant must not be shown the
+// first.
 func TestResolveDoesNotPickOneOfMany(t *testing.T) {
 	k := Builtin()
 	p, _ := k.Profile("unionpay")
@@ -250,7 +251,8 @@ func FuzzResolve(f *testing.F) {
 	f.Fuzz(func(t *testing.T, profile, scheme, code, origin string) {
 		p, _ := k.Profile(profile)
 		r := k.Resolve(p, scheme, code, origin)
-		if r.Known != (r.Meaning.Code != "") || r.Usable && !r.Known || r.Known && !slices.Contains([]string{r.Meaning.Scheme}, r.Scheme) {
+		if r.Known != (r.Meaning.Code != "") || r.Usable && !r.Known || r.Known &&
+			!slices.Contains([]string{r.Meaning.Scheme}, r.Scheme) {
 			t.Errorf("Resolve(%q, %q, %q, %q) = %+v", profile, scheme, code, origin, r)
 		}
 		k.All(code)

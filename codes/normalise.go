@@ -18,8 +18,8 @@ func Normalise(code string) string {
 	}, code))
 }
 
-// threePlaces returns the two characters of field 39 that a program printed in three places: "096" is 96. It is empty where
-// a code has not that form.
+// threePlaces returns the two characters of field 39 that a program printed in three places: "096" is 96. It is empty
+// where a code has not that form.
 func threePlaces(code string) string {
 	if len(code) == 3 && code[0] == '0' {
 		return code[1:]

@@ -43,7 +43,8 @@ func Pack(files fs.FS, version string, key ed25519.PrivateKey) ([]byte, error) {
 	}
 	var body bytes.Buffer
 	z := zip.NewWriter(&body)
-	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
+	z.RegisterCompressor(zip.Deflate,
+		func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
 	for _, name := range p.names("") {
 		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
 		if err != nil {

@@ -180,8 +180,8 @@ func checkVersion(v string) error {
 	return nil
 }
 
-// sortMeanings sorts by scheme and code. Like every sort of tables here it is package sort's: slices.SortFunc is compiled
-// anew for each type, ten kilobytes a time.
+// sortMeanings sorts by scheme and code. Like every sort of tables here it is package sort's: slices.SortFunc is
+// compiled anew for each type, ten kilobytes a time.
 func sortMeanings(rows []Meaning) {
 	sort.SliceStable(rows, func(i, j int) bool {
 		return cmp.Or(strings.Compare(rows[i].Scheme, rows[j].Scheme), strings.Compare(rows[i].Code, rows[j].Code)) < 0

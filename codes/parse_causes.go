@@ -126,7 +126,8 @@ func (p *parser) remedies() map[string]bool {
 	return known
 }
 
-// coverage reads where the seeds' causes went, and ties causes to remedies both ways.
+// coverage reads which causes and checks stand for each cause that the seed articles name, and joins causes and
+// remedies in both directions.
 func (p *parser) coverage() {
 	offered := p.k.Coverage
 	p.k.Coverage = nil
@@ -167,7 +168,7 @@ func (p *parser) coverage() {
 	sort.Slice(p.k.Coverage, func(i, j int) bool { return compareIDs(p.k.Coverage[i].ID, p.k.Coverage[j].ID) < 0 })
 }
 
-// mapped holds every row to one of its ends: a cause with a check, or the reason why it cannot be observed.
+// mapped reports a row that leads neither to a cause with a check nor to a reason why it cannot be observed.
 func (p *parser) mapped(file string, line int, c Coverage) {
 	if c.Hidden == (Text{}) && (len(c.Causes) == 0 || len(c.Checks) == 0) {
 		p.problem(file, line, "row %q leads to no cause and check, and no reason says why it is not observable", c.ID)

@@ -30,7 +30,7 @@ func (p *parser) sources() {
 	sort.Slice(p.k.Sources, func(i, j int) bool { return p.k.Sources[i].Key < p.k.Sources[j].Key })
 }
 
-// schemes reads which tables of codes there are, and then each of them.
+// schemes reads the list of code tables, and then each table.
 func (p *parser) schemes() {
 	seen, want := lines{}, map[string]row{}
 	for _, r := range p.rows("schemes.tsv", "name", "number", "rows", "zh", "en", "writers") {

@@ -56,7 +56,8 @@ func (p *parser) profiles() {
 }
 
 func (k *Knowledge) profile(name string) *Profile {
-	i, ok := slices.BinarySearchFunc(k.Profiles, name, func(p Profile, name string) int { return strings.Compare(p.Name, name) })
+	i, ok := slices.BinarySearchFunc(k.Profiles, name,
+		func(p Profile, name string) int { return strings.Compare(p.Name, name) })
 	if !ok {
 		return nil
 	}

@@ -228,7 +228,8 @@ func FuzzTables(f *testing.F) {
 	}
 	built := Builtin()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := &parser{k: &Knowledge{Schemes: built.Schemes, Sources: built.Sources, Checks: built.Checks, Causes: slices.Clone(built.Causes),
+		p := &parser{k: &Knowledge{Schemes: built.Schemes, Sources: built.Sources, Checks: built.Checks,
+			Causes:   slices.Clone(built.Causes),
 			Profiles: slices.Clone(built.Profiles)}, files: map[string][]byte{}}
 		for _, name := range []string{"causes.txt", "findings.txt", "remedies.tsv", "coverage.tsv", "claims.tsv", "forbidden.tsv", "profiles.tsv", "rules.tsv",
 			"codes/visa.tsv", "overrides/host-mm.tsv"} {

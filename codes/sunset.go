@@ -23,8 +23,8 @@ const (
 // generations are those of radio technology, from the oldest.
 var generations = []string{"2g", "3g", "4g", "5g"}
 
-// SwitchedOff tells when the last technology that a modem can use ends, or ended, in an operator's network: best is the newest
-// one that it can use. ok is false where one of them stays, or the table does not know.
+// SwitchedOff tells when the last technology that a modem can use ends, or ended, in an operator's network: best is the
+// newest one that it can use. ok is false where one of them stays, or the table does not know.
 func (k *Knowledge) SwitchedOff(operator, best string) (day time.Time, ok bool) {
 	newest := slices.Index(generations, best)
 	if newest < 0 || operator == "" {

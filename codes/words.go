@@ -14,8 +14,8 @@ type Word struct {
 	Text Text
 }
 
-// Word returns what an id of this kind is called, by this knowledge or the one compiled in; an id that neither has, a newer
-// program's, stays as it is.
+// Word returns what an id of this kind is called, by this knowledge or the one compiled in; an id that neither has, a
+// newer program's, stays as it is.
 func (k *Knowledge) Word(kind, id string) Text {
 	for _, words := range [...][]Word{k.Words, builtin.Words} {
 		if i, ok := slices.BinarySearchFunc(words, Word{Kind: kind, ID: id}, compareWords); ok {

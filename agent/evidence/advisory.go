@@ -4,12 +4,12 @@ import (
 	"strings"
 )
 
-// advisories weighs what other terminals see by how many, how large a share and how long ago: two terminals, or an hour,
-// prove little.
+// advisories turns the fleet's reports about other terminals into findings. A report weighs more the more terminals it
+// counts, the larger their share, and the newer it is; one of two terminals, or an hour old, weighs little.
 func (r *Reading) advisories() {
 	list := r.All(FleetAdvisory)
-	// Nine per cent of an acquirer's terminals are what 44 per cent of a carrier's look like from another side: the dimension in
-	// which the largest share is hit is the one that they have in common.
+	// Nine per cent of an acquirer's terminals are what 44 per cent of a carrier's look like from another side: the
+	// dimension in which the largest share is hit is the one that they have in common.
 	largest := 0.0
 	for i := range list {
 		if share, known := list[i].num(SharePct); known && list[i].Bad() && r.speaks(&list[i]) {

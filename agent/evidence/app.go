@@ -21,7 +21,8 @@ func (it *Item) sessionLevel() Level {
 	return LevelGood
 }
 
-// session reads the sign-in. A host that answers says more of it than the program does.
+// session judges whether the terminal is signed in to its host. What the host just answered counts for more than what
+// the payment application says of its own session.
 func (r *Reading) session() {
 	it := r.First(AppSession)
 	if it == nil {
@@ -63,7 +64,7 @@ func (r *Reading) session() {
 	}
 }
 
-// alone is said of a terminal whose sign-in alone is refused.
+// alone adds the finding that the host refuses the sign-in of this terminal and of no other.
 func (r *Reading) alone() {
 	if r.has("adv.alone-acquirer") && r.has("session.same-code") && r.has("hist.never-approved") {
 		r.put("session.alone", r.First(AppSession), nil, r.strength("adv.alone-acquirer"))
@@ -96,14 +97,15 @@ var changed = map[string]string{
 	"certificate": "changed.cert", "ip_config": "changed.ip", "reader_firmware": "changed.reader",
 }
 
-// placeChange marks what is around the terminal and no setting of it: one of these changes for many reasons, two or three at once
-// where the terminal has been carried elsewhere.
+// placeChange names the changes that are not of a setting but of the terminal's surroundings. One of them has many
+// reasons; two or three at once mean that the terminal was carried to another place.
 const placeChange = "place.moved"
 
-// manyChanges is how many changes at once say no less than still more.
+// manyChanges is the number of changes at once from which one more does not weaken the others any further.
 const manyChanges = 8
 
-// changes reads what was changed since the last approval. Of many changes at once each says less.
+// changes adds a finding for each thing that was changed since the last approval. The more changed at once, the weaker
+// each finding: any of them may be to blame.
 func (r *Reading) changes() {
 	it := r.First(AppConfig)
 	if it == nil {

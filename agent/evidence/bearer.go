@@ -38,9 +38,9 @@ func (r *Reading) Other(kind string) bool {
 	return kind != "" && r.Kind != "" && kind != r.Kind && !(kind == "ppp" && r.Kind == "cellular") && !(kind == "cellular" && r.Kind == "ppp")
 }
 
-// activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active, else
-// the only one that is up, else the one the approvals came by, else the one that went down within the hour, else the only
-// one that there is any word of.
+// activeBearer returns the kind of network the sale goes over, "" if that cannot be told: the one said to be active,
+// else the only one that is up, else the one the approvals came by, else the one that went down within the hour, else
+// the only one that there is any word of.
 func (r *Reading) activeBearer() string {
 	if it := r.First(NetBearer); it != nil {
 		if k := kindOf(it.str(Active)); k != "" {

@@ -1,12 +1,13 @@
 package evidence
 
-// storage says that there is room everywhere, or nothing.
+// storage adds the finding storage.ok if every watched file system has room, and nothing if one of them has not.
 func (r *Reading) storage() { r.unanimous("storage.ok", BoardStorage) }
 
-// load says that neither processor nor memory starves the payment program.
+// load adds the finding load.ok if neither processor nor memory is short.
 func (r *Reading) load() { r.unanimous("load.ok", BoardMemory, BoardCPU) }
 
-// unanimous adds good news as far as the worst of several looks bears it out.
+// unanimous adds a good finding with the lowest strength that any of several items gives it: one bad look takes it
+// away.
 func (r *Reading) unanimous(finding string, checks ...Check) {
 	var witness *Item
 	least := 1.0
@@ -26,11 +27,12 @@ func (r *Reading) unanimous(finding string, checks ...Check) {
 // firstYear is the year before which no terminal that runs this program was started.
 const firstYear = 2024
 
-// turnSlack is by how much two ages of one evidence may differ though they are of one moment, in seconds.
+// turnSlack is the most, in seconds, by which two ages in one piece of evidence may differ that speak of the same
+// moment.
 const turnSlack = 2
 
-// turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and the code
-// first seen after it. A clock that is wrong is another story.
+// turned reads whether it began with a day that software is known to stumble over: approvals before it, none since, and
+// the code first seen after it. A clock that is wrong is another story.
 func (r *Reading) turned() {
 	it, h := r.First(BoardClock), r.First(TxnHistory)
 	if it == nil || h == nil || it.Bad() || it.str(Turn) == "" {
@@ -51,7 +53,8 @@ func (r *Reading) turned() {
 
 // clockOfEvent reads the clock from the event's own time where nobody looked at the clock.
 func (r *Reading) clockOfEvent() {
-	if ev := r.sale.Event; r.First(BoardClock) == nil && !ev.ClockTrusted && !ev.Time.IsZero() && ev.Time.Year() < firstYear {
+	if ev := r.sale.Event; r.First(BoardClock) == nil && !ev.ClockTrusted && !ev.Time.IsZero() &&
+		ev.Time.Year() < firstYear {
 		r.put("clock.untrusted", nil, nil, 1)
 	}
 }

@@ -1,8 +1,8 @@
-// Package evidence is the judge: from what the checks measured it makes status, level and findings. It is the only place,
-// with the tables it reads, that holds a limit. Probes, sources and the engine ask it; it asks nobody.
+// Package evidence is the judge: from what the checks measured it makes status, level and findings. It is the only
+// place, with the tables it reads, that holds a limit. Probes, sources and the engine ask it; it asks nobody.
 //
-// It is pure: no clock, no I/O, no state. What a check may measure is registered in package codes, whose generator makes
-// the constants of names.go from it, so that a check or a fact that is not registered does not compile.
+// It is pure: no clock, no I/O, no state. What a check may measure is registered in package codes, whose generator
+// makes the constants of names.go from it, so that a check or a fact that is not registered does not compile.
 package evidence
 
 import (
@@ -90,7 +90,8 @@ func NotRun(c Check, subject, reason string, values ...Value) report.Evidence {
 	return unanswered(c, subject, report.NotRun, reason, values)
 }
 
-// Said returns what somebody else says of their own: the fleet of other terminals. It is bad where they see it too.
+// Said returns evidence that was not measured here: what the fleet reports about other terminals. It is bad where they
+// have the same trouble.
 func Said(c Check, subject string, bad bool, values ...Value) report.Evidence {
 	e := report.Evidence{Check: string(c), Subject: subject, Status: report.OK, Facts: factsOf(c, values)}
 	if bad {
@@ -105,7 +106,7 @@ func unanswered(c Check, subject string, s report.Status, reason string, values 
 	return report.Evidence{Check: string(c), Subject: subject, Status: s, Facts: f}
 }
 
-// factsOf keeps what is registered for the check and plausible: what is not is not known.
+// factsOf keeps the facts that are registered for the check and have a plausible value. All others count as unknown.
 func factsOf(c Check, values []Value) report.Facts {
 	f := make(report.Facts, len(values)+2)
 	for _, v := range values {
@@ -131,7 +132,8 @@ func Plausible(f *codes.Fact, v any) bool {
 		return ok && !math.IsNaN(n) && n >= f.Low && n <= f.High
 	case "list":
 		list := facts.Strings("x")
-		return list != nil && (len(f.Words) == 0 || !slices.ContainsFunc(list, func(w string) bool { return !slices.Contains(f.Words, w) }))
+		return list != nil && (len(f.Words) == 0 ||
+			!slices.ContainsFunc(list, func(w string) bool { return !slices.Contains(f.Words, w) }))
 	case "counts":
 		return facts.Counts("x") != nil
 	}
@@ -148,8 +150,8 @@ func Plausible(f *codes.Fact, v any) bool {
 	return !report.Suspect([]byte(s))
 }
 
-// Unknown returns the facts of a piece of evidence that are not registered for its check, sorted: they are kept, shown by
-// name, and judged by nobody. Level and reason belong to every check.
+// Unknown returns the facts of a piece of evidence that are not registered for its check, sorted: they are kept, shown
+// by name, and judged by nobody. Level and reason belong to every check.
 func Unknown(e *report.Evidence, k *codes.Knowledge) []string {
 	var list []string
 	for name := range e.Facts {

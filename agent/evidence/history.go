@@ -20,8 +20,8 @@ func (r *Reading) history() {
 	last, lastKnown := it.num(LastApprovalAgeS)
 
 	answered := r.sale.Answered
-	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not that
-	// it works for others: the longer nothing else came, the less one card stands out.
+	// "First seen" counts from the last sale without this code. Approvals from before it say that it worked before, not
+	// that it works for others: the longer nothing else came, the less one card stands out.
 	since := firstKnown && lastKnown && last >= firstSeen
 	contrast := 1.0
 	if since {

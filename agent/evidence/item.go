@@ -45,7 +45,8 @@ func newItem(e *report.Evidence, k *codes.Knowledge, floor float64) Item {
 // Bad tells whether the check is bad, by its facts or by the word of whoever sent it.
 func (it *Item) Bad() bool { return it.Level == LevelBad }
 
-// claimedBad tells whether its sender called it bad. What sales there were is nobody's fault, whatever its sender says.
+// claimedBad tells whether the sender of the evidence called it bad. The list of past sales has no such status: it is
+// never bad by the sender's word alone.
 func (it *Item) claimedBad() bool {
 	if Check(it.Check) == TxnHistory {
 		return false

@@ -7,9 +7,9 @@ import (
 	"posdx/codes"
 )
 
-// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not tell,
-// stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is for whoever
-// measured.
+// Grade sets the status and level of a piece of evidence by its facts. A check that was not made, or that could not
+// tell, stays as it is; so does one that is not known. Whatever status and level it came with are replaced: Grade is
+// for whoever measured.
 func Grade(e *report.Evidence, k *codes.Knowledge) {
 	if e.Facts == nil {
 		e.Facts = report.Facts{}
@@ -35,7 +35,8 @@ func Grade(e *report.Evidence, k *codes.Knowledge) {
 	}
 }
 
-// graded tells whether the level says more than the status: the check measures numbers, or ended in between.
+// graded tells whether the level says more than the status ok or bad does: because the check measures numbers, or
+// because it ended fair or poor.
 func (it *Item) graded() bool {
 	if it.Level == LevelPoor || it.Level == LevelFair {
 		return true
@@ -91,7 +92,7 @@ func (it *Item) judge() {
 	}
 }
 
-// look grades by one limit that is no good news and whose conditions hold.
+// look applies one limit for bad or poor news, or a note, whose conditions hold, and sets the item's level by it.
 func (it *Item) look(l *codes.Limit) {
 	if l.Fact == "" {
 		if len(l.When) == 1 && l.When[0].Op == codes.Claimed {
@@ -167,10 +168,12 @@ func (it *Item) condition(c *codes.Cond) bool {
 		_, there := it.Facts[c.Fact]
 		return (there || ok) == (c.Op == "known")
 	}
-	return ok && (c.Op == "ge" && v >= c.Number || c.Op == "le" && v <= c.Number || c.Op == "gt" && v > c.Number || c.Op == "lt" && v < c.Number)
+	return ok && (c.Op == "ge" && v >= c.Number || c.Op == "le" && v <= c.Number || c.Op == "gt" && v > c.Number ||
+		c.Op == "lt" && v < c.Number)
 }
 
-// decides tells whether a fact is the one that a check is about: without it nothing is known.
+// decides tells whether a fact is the one that a check exists to find out. Where it is missing the check has found out
+// nothing.
 func (it *Item) decides(fact string) bool { return fact == string(Outcome) || fact == string(State) }
 
 // byChance tells whether a value past its limit rests on too little to be called bad.
@@ -183,7 +186,8 @@ func (it *Item) byChance(l *codes.Limit) bool {
 	return known && samples*loss/100 < 1.5 // one packet
 }
 
-// inGo is the level of the checks whose facts must be read together.
+// inGo is the level of those checks that need several facts at once to be graded; rows of findings.txt grade all
+// others.
 func (it *Item) inGo() Level {
 	switch Check(it.Check) {
 	case NetAddress:
@@ -208,7 +212,8 @@ func (it *Item) inGo() Level {
 	return LevelGood
 }
 
-// doubt is why a check that was made cannot tell after all, "" if it can.
+// doubt returns the reason for which a check that was made cannot tell anything: too few samples, or no deciding fact.
+// It is empty if the check can tell.
 func (it *Item) doubt() string {
 	known := func(f Fact[float64]) bool { _, ok := it.num(f); return ok }
 	switch Check(it.Check) {
@@ -248,8 +253,8 @@ func (it *Item) doubt() string {
 	return ""
 }
 
-// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be a
-// passing lorry.
+// What a judgement takes: with fewer cards two bad ones in a row look like a bad reader; one sample of the radio may be
+// a passing lorry.
 const (
 	enoughCards   = 5
 	EnoughSamples = 3

@@ -92,7 +92,8 @@ func TestFindingsOfTheTableAreMade(t *testing.T) {
 		}
 	}
 	for name := range named {
-		if _, isCheck := k.Check(name); k.Inference.Sign(name) != nil && !isCheck && !joined[name] && !strings.Contains(usedByName, name) {
+		if _, isCheck := k.Check(name); k.Inference.Sign(name) != nil && !isCheck && !joined[name] &&
+			!strings.Contains(usedByName, name) {
 			t.Errorf("%s is made in Go, and the table does not say so", name)
 		}
 	}

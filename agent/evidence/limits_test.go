@@ -14,7 +14,8 @@ import (
 )
 
 // TestNobodyElseJudges walks the rooms that measure, and the engine: none sets a status or a level by itself, and none
-// names a fact or a finding's limit in a string of its own. What an evidence says, New, CannotTell, NotRun and Said say.
+// names a fact or a finding's limit in a string of its own. What an evidence says, New, CannotTell, NotRun and Said
+// say.
 func TestNobodyElseJudges(t *testing.T) {
 	// A person's answer is no measurement; a mark that is added to evidence is no judgement.
 	allowed := []string{"diagnose/plan.go", "internal/source/sourcetest/sourcetest.go"}

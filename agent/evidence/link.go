@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// links reads cables and radio links. A link of another kind than the sale's, or a second socket that nothing is plugged
-// into, is left out.
+// links reads cables and radio links. A link of another kind than the sale's, or a second socket that nothing is
+// plugged into, is left out.
 func (r *Reading) links() {
 	list := r.All(NetLink)
 	up, _, _ := r.linkStates()
@@ -49,7 +49,8 @@ func (it *Item) addressLevel() Level {
 	routes, known := it.num(DefaultRoutes)
 	address, told := it.Facts.Str(string(Address))
 	switch {
-	case it.is(Duplicate), it.is(Conflict), it.gatewayOutside(), strings.HasPrefix(address, noAddress), known && routes == 0:
+	case it.is(Duplicate), it.is(Conflict), it.gatewayOutside(), strings.HasPrefix(address, noAddress), known &&
+		routes == 0:
 		return LevelBad
 	case told && address == "":
 		return LevelBad
@@ -57,7 +58,8 @@ func (it *Item) addressLevel() Level {
 	return LevelGood
 }
 
-// gatewayOutside tells whether the gateway cannot be reached: it lies outside the subnet and no route of its own leads there.
+// gatewayOutside tells whether the gateway cannot be reached: it lies outside the subnet and no route of its own leads
+// there.
 func (it *Item) gatewayOutside() bool { return it.isNot(GatewayInSubnet) && !it.is(GatewayOnLink) }
 
 func (r *Reading) addresses() {
@@ -107,8 +109,8 @@ func (r *Reading) noRouter() bool {
 	return false
 }
 
-// allLost is the loss from which nothing at all came back, in per cent; pingsDropped the one from which a router that is
-// reachable by ARP is taken to drop pings, as many do.
+// allLost is the loss from which nothing at all came back, in per cent; pingsDropped the one from which a router that
+// is reachable by ARP is taken to drop pings, as many do.
 const (
 	allLost      = 95
 	pingsDropped = 80

@@ -6,8 +6,9 @@ import (
 	"posdx/agent/report"
 )
 
-// 3GPP 24.008 10.5.6.6 (24.301 9.9.4.4) causes of a refused data connection: 8 is operator determined barring; 27 missing
-// or unknown APN, 29 authentication failed, 30 rejected by the gateway, 32 and 33 service not supported or not subscribed.
+// 3GPP 24.008 10.5.6.6 (24.301 9.9.4.4) causes of a refused data connection: 8 is operator determined barring; 27
+// missing or unknown APN, 29 authentication failed, 30 rejected by the gateway, 32 and 33 service not supported or not
+// subscribed.
 var (
 	barredCauses  = map[string]bool{"8": true}
 	refusedCauses = map[string]bool{"27": true, "29": true, "30": true, "32": true, "33": true}
@@ -75,8 +76,8 @@ func (r *Reading) mobile() {
 	}
 }
 
-// unheard notes that several questions were put to the modem and none was answered: each by itself may be anything, all of them
-// together are a modem that is silent.
+// unheard adds the finding of a silent modem if it was asked several questions and answered none. One unanswered
+// question proves nothing.
 func (r *Reading) unheard() {
 	asked := 0
 	for _, e := range r.Missing {

@@ -67,7 +67,8 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	r.add("path.loss-all", worst.Item, shared)
 	alone := "path.loss"
 	loss, _ := worst.num(LossPct)
-	elsewhere := n.internetOK != nil && loss >= allLost // nothing of the host comes back, another place answers: no loss of the line
+	// nothing of the host comes back, another place answers: no loss of the line
+	elsewhere := n.internetOK != nil && loss >= allLost
 	if worst.IsHost() && (second != nil && shared == 0 || elsewhere) {
 		alone = "path.loss-host"
 	}
@@ -82,8 +83,8 @@ func (r *Reading) losses(all []stretch, n reachability) {
 	}
 }
 
-// lost is how strongly an item shows loss. Where connections work, pings that are all lost are dropped on purpose: the
-// nearer the loss comes to all of them, the less it says.
+// lost returns how strongly an item shows loss. Where connections work and nearly all pings are lost, some device drops
+// pings on purpose, so the strength falls again as the loss nears 100 %.
 func (r *Reading) lost(it *Item) float64 {
 	clear := it.shows("path.loss")
 	if loss, _ := it.num(LossPct); clear > 0 && r.alive(it) {

@@ -13,8 +13,8 @@ import (
 	"posdx/codes"
 )
 
-// values are what a sweep tries for a fact: every word, both answers, and of a number its bounds and both sides of every
-// limit that any rule sets to it.
+// values are what a sweep tries for a fact: every word, both answers, and of a number its bounds and both sides of
+// every limit that any rule sets to it.
 func values(k *codes.Knowledge, f *codes.Fact) []any {
 	key := f.Check + " " + f.Name
 	if v, ok := tried.Load(key); ok {
@@ -86,7 +86,8 @@ func (s *spinner) n(n int) int {
 
 // anyEvidence makes evidence of a check with some of its facts.
 func anyEvidence(k *codes.Knowledge, check string, s *spinner) report.Evidence {
-	e := report.Evidence{Check: check, Subject: "x", Status: report.OK, Facts: report.Facts{}, At: time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC)}
+	e := report.Evidence{Check: check, Subject: "x", Status: report.OK, Facts: report.Facts{},
+		At: time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC)}
 	if strings.HasPrefix(check, "net.") {
 		e.Subject = "host-primary"
 	}
@@ -99,8 +100,8 @@ func anyEvidence(k *codes.Knowledge, check string, s *spinner) report.Evidence {
 	return e
 }
 
-// TestBadNeverYieldsOnlyGoodNews sweeps every check: whatever makes it bad, its own facts or the word of whoever sent it,
-// what it shows is never all in favour of health.
+// TestBadNeverYieldsOnlyGoodNews sweeps every check: whatever makes it bad, its own facts or the word of whoever sent
+// it, what it shows is never all in favour of health.
 func TestBadNeverYieldsOnlyGoodNews(t *testing.T) {
 	k := codes.Builtin()
 	sale := Sale{Event: &report.Event{Code: "98", Origin: report.OriginTerminal}}
@@ -170,8 +171,8 @@ func clone(f report.Facts) report.Facts {
 	return c
 }
 
-// TestEveryFactIsReadOrShown walks the registry: a fact that is judged changes what the judge says for some evidence, and
-// one that is only shown never does.
+// TestEveryFactIsReadOrShown walks the registry: a fact that is judged changes what the judge says for some evidence,
+// and one that is only shown never does.
 func TestEveryFactIsReadOrShown(t *testing.T) {
 	k := codes.Builtin()
 	sales := []Sale{
@@ -211,7 +212,8 @@ func TestEveryFactIsReadOrShown(t *testing.T) {
 			v := append(values(k, f), nil) // not known
 			list := []report.Evidence{e}
 			if company := [...][]report.Evidence{nil, beside, nil, mobile}[n%4]; company != nil {
-				list = append(list, slices.DeleteFunc(slices.Clone(company), func(b report.Evidence) bool { return b.Check == f.Check })...)
+				list = append(list, slices.DeleteFunc(slices.Clone(company),
+					func(b report.Evidence) bool { return b.Check == f.Check })...)
 			}
 			list[0].Facts = clone(e.Facts)
 			put(list[0].Facts, f.Name, v[s.n(len(v))])

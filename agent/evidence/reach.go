@@ -1,6 +1,6 @@
 package evidence
 
-// A reachability is what the network checks say together.
+// A reachability is what all network checks together say: which of router, internet and host can be reached.
 type reachability struct {
 	hostOK, hostFail, backupOK, backupFail bool
 	internetOK, internetFail               *Item
@@ -9,7 +9,8 @@ type reachability struct {
 	farRTT                                 float64 // of the farthest place measured: the line alone takes so long, or less
 }
 
-// A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is not so.
+// A place some of whose pings come back is reached: loss in per cent from which that is in doubt, and at which it is
+// not so.
 const pingDoubt, pingNone = 50, 90
 
 func (r *Reading) reach() reachability {
@@ -82,7 +83,7 @@ func (n *reachability) internet(it *Item) {
 	}
 }
 
-// beyond reads everything behind the first router.
+// beyond adds the findings about everything behind the first router: internet, names, paths and the host.
 func (r *Reading) beyond() {
 	n := r.reach()
 	if n.internetOK != nil && !r.has("internet.portal") {
@@ -117,8 +118,9 @@ func (r *Reading) beyond() {
 	r.appAlone(n)
 }
 
-// After how many failures of the application the terminal itself must have reached the host until it is no hitch of the line that
-// happened to end in between.
+// How many connections of the payment application must have failed until a connection of our own to the same host
+// proves that the line is well: after aloneTimes it begins to, after aloneSurely it does. After fewer, the line may
+// have recovered in between.
 const aloneTimes, aloneSurely = 1, 4
 
 // appAlone compares the application, which cannot connect, with the terminal itself, which can: to the same host, now.
@@ -126,7 +128,8 @@ func (r *Reading) appAlone(n reachability) {
 	s := &r.sale
 	h, it := r.First(TxnHistory), r.tcpHost()
 	cannot := s.Topic == "connect" || s.Topic == "network" || s.Topic == "refused" || s.Topic == "offline" || s.Topic == "send"
-	if h == nil || it == nil || !cannot || s.Answered || s.Event.Origin == "host" || !n.hostOK || n.hostFail || it.Fresh < 1 || r.tlsBad() || it.str(By) == "application" {
+	if h == nil || it == nil || !cannot || s.Answered || s.Event.Origin == "host" || !n.hostOK || n.hostFail ||
+		it.Fresh < 1 || r.tlsBad() || it.str(By) == "application" {
 		return
 	}
 	if r.has("cert.own-ended") || r.has("cert.client-expired") || r.has("cert.client-refused") {
@@ -161,8 +164,8 @@ func (r *Reading) tlsBad() bool {
 	return false
 }
 
-// noTraffic reads a mobile network that serves the modem and carries nothing: it is registered and has a data connection, and no
-// place answers. A weak signal would do as much.
+// noTraffic reads a mobile network that serves the modem and carries nothing: it is registered and has a data
+// connection, and no place answers. A weak signal would do as much.
 func (r *Reading) noTraffic(n reachability) bool {
 	if n.internetFail == nil || n.internetOK != nil || n.hostOK || n.hostPing > 0 || r.Other("cellular") && r.Other("ppp") {
 		return false
@@ -189,8 +192,8 @@ func (r *Reading) noFamily(it *Item) bool {
 	return b != nil && b.str(Family) == "v6" && b.is(ContextActive)
 }
 
-// A refusal within nearMS, where another place on the internet is at least farMS away, was sent by something near; where no
-// distance is known it probably was: few lines of shops reach a host in so short a time.
+// A refusal within nearMS, where another place on the internet is at least farMS away, was sent by something near;
+// where no distance is known it probably was: few lines of shops reach a host in so short a time.
 const nearMS, farMS, nearProbably = 2, 8, 0.6
 
 // localMS is the time below which "unreachable" comes from the terminal's own routes.
@@ -259,7 +262,8 @@ func (r *Reading) hostAlone(it *Item, n reachability) {
 		// A router that knows no way out says so of every place; one that lets others pass forbids this one.
 		r.add("tcp.stopped-site", it, clear)
 	case outcome == "refused" || n.internetOK == nil:
-	case outcome == "unreachable" && said == "" && it.atMost(MS, localMS): // said by the terminal itself: nothing was sent to the host
+	case outcome == "unreachable" && said == "" && it.atMost(MS, localMS):
+		// said by the terminal itself: nothing was sent to the host
 	case n.backupOK:
 		r.add("tcp.host-alone", it, 0.7*clear*n.internetOK.Fresh)
 	case outcome == "unreachable" && n.hostPing > 0.5:

@@ -10,8 +10,8 @@ import (
 	"posdx/codes"
 )
 
-// maxItems bounds how many pieces of evidence one reading weighs. A terminal has about fifty checks; what exceeds this is
-// the oldest of a flood.
+// maxItems bounds how many pieces of evidence one reading weighs. A terminal has about fifty checks; what exceeds this
+// is the oldest of a flood.
 const maxItems = 256
 
 // A Reading is all the evidence of one moment, judged, in an order that does not depend on the one it came in.
@@ -45,11 +45,13 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	r.Items = make([]Item, 0, len(order))
 	for i, e := range order {
 		// The same age twice is a contradiction, and both stay, unless they say the same.
-		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].Status == e.Status && reflect.DeepEqual(order[i-1].Facts, e.Facts) {
+		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].Status == e.Status &&
+			reflect.DeepEqual(order[i-1].Facts, e.Facts) {
 			order[i] = order[i-1]
 			continue
 		}
-		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].AgeMS < e.AgeMS && Check(e.Check) != FleetAdvisory {
+		if i > 0 && order[i-1].Check == e.Check && order[i-1].Subject == e.Subject && order[i-1].AgeMS < e.AgeMS &&
+			Check(e.Check) != FleetAdvisory {
 			order[i] = order[i-1]
 			continue
 		}
@@ -65,11 +67,11 @@ func Read(list []report.Evidence, k *codes.Knowledge) *Reading {
 	return r
 }
 
-// doubted is what is left of a look that found all well, where another at the same moment found the same thing broken: what
-// comes and goes is broken.
+// doubted is the share of its strength that a good finding keeps where another look at the same thing, at the same
+// moment, found it broken. What works only sometimes is broken.
 const doubted = 0.3
 
-// doubt weighs two looks that contradict each other.
+// doubt weakens good findings that another look at the same thing contradicts.
 func (r *Reading) doubt() {
 	for i := range r.Items {
 		for j := i + 1; j < len(r.Items); j++ {
@@ -107,7 +109,8 @@ func trim(order []*report.Evidence) []*report.Evidence {
 
 // All returns the items of one check.
 func (r *Reading) All(check Check) []Item {
-	from, _ := slices.BinarySearchFunc(r.Items, string(check), func(it Item, c string) int { return strings.Compare(it.Check, c) })
+	from, _ := slices.BinarySearchFunc(r.Items, string(check),
+		func(it Item, c string) int { return strings.Compare(it.Check, c) })
 	to := from
 	for to < len(r.Items) && r.Items[to].Check == string(check) {
 		to++
@@ -149,8 +152,8 @@ type Sale struct {
 	Answered     bool // a host really answered: the path to it worked a moment ago
 }
 
-// Findings says what the evidence shows about a sale. A finding that several items show keeps its strongest showing: two
-// looks at one thing are not two witnesses.
+// Findings says what the evidence shows about a sale. A finding that several items show keeps its strongest showing:
+// two looks at one thing are not two witnesses.
 func (r *Reading) Findings(s Sale) []Finding {
 	r.sale, r.findings = s, make([]Finding, 0, 64)
 	r.transaction()
@@ -200,7 +203,8 @@ func (r *Reading) put(name string, it *Item, facts report.Facts, strength float6
 	if s == nil {
 		return
 	}
-	r.findings = append(r.findings, Finding{Name: name, Check: Check(s.Check), Item: it, Facts: facts, Strength: strength, News: r.k.NewsOf(name)})
+	r.findings = append(r.findings, Finding{Name: name, Check: Check(s.Check), Item: it, Facts: facts, Strength: strength,
+		News: r.k.NewsOf(name)})
 }
 
 func (r *Reading) has(name string) bool { return r.strength(name) > 0 }
@@ -249,7 +253,8 @@ func (r *Reading) several(it *Item) bool {
 	return strings.HasPrefix(it.Check, "reader.") || strings.HasPrefix(it.Check, "net.")
 }
 
-// concerns tells whether an item speaks of the network that the sale goes over; the faults of another are not this sale's.
+// concerns tells whether an item speaks of the network that the sale goes over; the faults of another are not this
+// sale's.
 func (r *Reading) concerns(it *Item) bool {
 	switch c := Check(it.Check); {
 	case c == NetLink || c == NetAddress || c == NetErrors:
@@ -264,7 +269,7 @@ func (r *Reading) concerns(it *Item) bool {
 	return true
 }
 
-// answers takes in what a person said.
+// answers adds the findings of the questions that a person answered.
 func (r *Reading) answers() {
 	for i := range r.Items {
 		it := &r.Items[i]

@@ -2,7 +2,8 @@ package evidence
 
 import "math"
 
-// failedLow is the least share of cards, in per cent, that fail for certain: the lower end of Wilson's interval at 95 %.
+// failedLow is the least share of cards, in per cent, that fail for certain: the lower end of Wilson's interval at 95
+// %.
 func (it *Item) failedLow() (float64, bool) {
 	cards, ok := it.num(Cards)
 	failed, known := it.num(CardsFailed)

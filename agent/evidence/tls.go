@@ -10,8 +10,8 @@ import (
 var tlsFindings = map[string]string{"expired": "tls.expired", "not-yet-valid": "tls.not-yet-valid", "name-mismatch": "tls.name",
 	"unknown-ca": "tls.unknown-ca", "timeout": "tls.timeout", "protocol": "tls.broken"}
 
-// certificates compares the host's certificate with those of other places: dates wrong at both are our clock's, names wrong
-// at both are somebody's in between.
+// certificates compares the host's certificate with those of other places: dates wrong at both are our clock's, names
+// wrong at both are somebody's in between.
 func (r *Reading) certificates() {
 	list := r.All(NetTLS)
 	var hostBad, otherBad, otherOK *Item
@@ -71,10 +71,11 @@ func (r *Reading) certificates() {
 	}
 }
 
-// clockOpenShare is what an expired certificate proves of the host while the clock was looked at and could not be told.
+// clockOpenShare is the share of its strength that the finding of an expired host certificate keeps while it is not
+// known whether the terminal's clock is right.
 const clockOpenShare = 0.5
 
-// clockOpen tells whether the clock was looked at and could not be told.
+// clockOpen tells whether the clock was checked and the check could not tell if it is right.
 func (r *Reading) clockOpen() bool {
 	return r.First(BoardClock) == nil && slices.ContainsFunc(r.Missing, func(e *report.Evidence) bool {
 		return e.Check == string(BoardClock) && e.Status == report.CannotTell
@@ -100,5 +101,6 @@ func (r *Reading) handshakeSlow(it *Item) float64 {
 	return 0
 }
 
-// foreign tells a certificate that belongs to somebody else.
+// foreign tells whether a certificate was issued for another name, or by an authority that is not trusted: somebody
+// else's.
 func foreign(outcome string) bool { return outcome == "name-mismatch" || outcome == "unknown-ca" }

@@ -94,7 +94,8 @@ func (r *Reading) entry(say func(string, float64)) {
 	if len(s.MTI) == 4 && s.MTI[1] == '8' {
 		say("signin.message", 1)
 	}
-	if s.MTI != "" && s.Entry != "" && s.Entry != "code" && !strings.HasPrefix(s.MTI, "08") && (yes(s.Sent) || s.ConnectMS != nil) {
+	if s.MTI != "" && s.Entry != "" && s.Entry != "code" && !strings.HasPrefix(s.MTI, "08") &&
+		(yes(s.Sent) || s.ConnectMS != nil) {
 		say("entry.read", 1)
 	}
 }

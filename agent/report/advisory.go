@@ -110,7 +110,8 @@ func MarshalAdvisory(topic string, a Advisory, key ed25519.PrivateKey) ([]byte, 
 		return b, err
 	}
 	sig := ed25519.Sign(key, slices.Concat([]byte(topic), []byte("\n"), b))
-	return slices.Concat(b[:len(b)-1], []byte(sigHead), []byte(base64.StdEncoding.EncodeToString(sig)), []byte(sigTail)), nil
+	return slices.Concat(b[:len(b)-1], []byte(sigHead), []byte(base64.StdEncoding.EncodeToString(sig)), []byte(sigTail)),
+		nil
 }
 
 // ErrUnsigned says that an advisory is signed by none of the keys that the terminal trusts.

@@ -14,7 +14,8 @@ func TestTopicKeysNeverCollide(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range []string{
 		"中国移动", "中国联通", "中国电信", "----", "carrier 1", "carrier-1", "a/b", "a+b", "#", "%2F", "/", "", "-", ".", "a\x00b", "\xff", "\u00e9", "e\u0301",
-		strings.Repeat("中", 100), strings.Repeat("中", 101), strings.Repeat("a", 200), strings.Repeat("a", 201), strings.Repeat("a", 202),
+		strings.Repeat("中", 100), strings.Repeat("中", 101), strings.Repeat("a", 200), strings.Repeat("a", 201),
+		strings.Repeat("a", 202),
 	} {
 		key := TopicKey(text)
 		if other, twice := seen[key]; twice {
@@ -46,7 +47,8 @@ func TestAdvisoriesAreSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	topic := AdvisoryTopic("shop", "carrier", TopicKey("中国移动"))
-	a := Advisory{Scope: "carrier", Key: TopicKey("中国移动"), Code: "96", Terminals: 6, SharePct: 12.5, Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
+	a := Advisory{Scope: "carrier", Key: TopicKey("中国移动"), Code: "96", Terminals: 6, SharePct: 12.5,
+		Time:  time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
 		Cause: "wan.outage", Place: map[string]string{"carrier": "中国移动"}}
 	good, err := MarshalAdvisory(topic, a, private)
 	if err != nil {
@@ -78,7 +80,8 @@ func TestAdvisoriesAreSigned(t *testing.T) {
 		{"a key of the wrong length", topic, good, []ed25519.PublicKey{public[:31]}, false},
 	} {
 		got, err := ReadAdvisory(c.topic, c.payload, c.keys)
-		if (err == nil) != c.ok || c.ok && (got.Terminals != 6 || got.Place["carrier"] != "中国移动") || !c.ok && !errors.Is(err, ErrUnsigned) {
+		if (err == nil) != c.ok || c.ok && (got.Terminals != 6 || got.Place["carrier"] != "中国移动") || !c.ok &&
+			!errors.Is(err, ErrUnsigned) {
 			t.Errorf("%s: %v %+v", c.name, err, got)
 		}
 	}

@@ -85,9 +85,9 @@ type Ack struct {
 	Seq   uint64 `json:"seq"`
 }
 
-// MaxMessage is the largest MQTT packet that anybody of a fleet sends or takes, in bytes: every document and every command,
-// a knowledge pack in base64 among them. The client, the embedded broker, the files for other brokers and the schema have
-// this number; a test holds them together.
+// MaxMessage is the largest MQTT packet that anybody of a fleet sends or takes, in bytes: every document and every
+// command, a knowledge pack in base64 among them. The client, the embedded broker, the files for other brokers and the
+// schema have this number; a test holds them together.
 const MaxMessage = 288 << 10
 
 // A Command asks a terminal to do one named thing.

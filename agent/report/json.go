@@ -35,9 +35,10 @@ func (p *JSONProblem) In(lang string) string {
 	return say.New("json-byte", p.Offset, p.What).In(lang)
 }
 
-// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings. Beside what
-// encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493, 2.1 and 2.3): a name
-// that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member in words of JSON, not of Go.
+// Decode reads JSON that somebody else wrote into v: the one door for requests, commands, advisories and recordings.
+// Beside what encoding/json refuses it refuses what two readers would read in two ways (RFC 8259, 4 and 8.2; RFC 7493,
+// 2.1 and 2.3): a name that an object has twice, in whatever case, and half of a surrogate pair. Errors name the member
+// in words of JSON, not of Go.
 func Decode(b []byte, v any) error {
 	if err := CheckJSON(b); err != nil {
 		return err
@@ -49,8 +50,10 @@ func Decode(b []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &typed):
-		found, _, _ := strings.Cut(typed.Value, " ") // of a number that does not fit it says which; foreign digits are not repeated
-		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field, What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
+		// of a number that does not fit it says which; foreign digits are not repeated
+		found, _, _ := strings.Cut(typed.Value, " ")
+		return &JSONProblem{Offset: int(typed.Offset), Member: typed.Field,
+			What: say.New("json-want-found", say.New(wanted(typed.Type)), foundIn(found))}
 	case errors.As(err, &at):
 		return &JSONProblem{What: say.New("json-time")}
 	}
@@ -100,8 +103,8 @@ func CheckJSON(b []byte) error {
 	return scanJSON(b, true)
 }
 
-// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only names that an
-// object has twice are refused.
+// CheckNames is CheckJSON for whoever must not lose a message over the text of a member that is not even read: only
+// names that an object has twice are refused.
 func CheckNames(b []byte) error {
 	if !json.Valid(b) {
 		return badJSON(b)
@@ -118,7 +121,7 @@ func scanJSON(b []byte, whole bool) error {
 	return nil
 }
 
-// badJSON finds where JSON ends to be any.
+// badJSON returns the problem of bytes that are not JSON, with the place of the first byte that cannot be.
 func badJSON(b []byte) error {
 	var at *json.SyntaxError
 	switch err := json.Unmarshal(b, new(json.RawMessage)); {
@@ -141,7 +144,7 @@ func invalidAt(b []byte) (n int) {
 	return n
 }
 
-// jsonScan walks over valid JSON. Names lie where they are read; nothing is copied that somebody would have to wipe.
+// jsonScan walks over valid JSON without copying any of it: what may be card data would have to be wiped in every copy.
 type jsonScan struct {
 	b       []byte
 	at      int
@@ -162,7 +165,7 @@ func (s *jsonScan) fail(at int, name []byte, id string, args ...any) {
 	}
 }
 
-// value walks over one value; how deep they lie in each other encoding/json has bounded.
+// value walks over one JSON value. How deep values are nested is bounded already, by json.Valid.
 func (s *jsonScan) value() {
 	if s.space(); s.problem != nil {
 		return
@@ -284,8 +287,8 @@ func hex4(b []byte) (r rune) {
 	return r
 }
 
-// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long to be
-// one of ours is compared as it stands.
+// sameName compares two names as encoding/json does when it looks for a field: without regard to case. A name too long
+// to be one of ours is compared as it stands.
 func sameName(a, b []byte) bool {
 	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
 		return bytes.EqualFold(a, b)
@@ -320,7 +323,8 @@ func plain(to, name []byte) ([]byte, bool) {
 	return to, true
 }
 
-// plainName repeats a name of the kind that our own documents have, and no other.
+// plainName returns a member's name for an error text if it looks like one of ours, else "": a foreign name may be card
+// data.
 func plainName(b []byte) string {
 	if len(b) == 0 || len(b) > 32 {
 		return ""

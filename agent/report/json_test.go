@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// TestOneReadingOnly: JSON that two readers would read in two ways is taken by none. The inputs are those of RFC 7493 (I-JSON)
-// 2.1 and 2.3, of the JSON parsing test suite (y_object_duplicated_key, i_string_1st_surrogate_but_2nd_missing, …
-// inverted_surrogates_U+1D11E) and of reports on payment gateways that check one member and use the other (CVE-2017-12635).
+// TestOneReadingOnly: JSON that two readers would read in two ways is taken by none. The inputs are those of RFC 7493
+// (I-JSON) 2.1 and 2.3, of the JSON parsing test suite (y_object_duplicated_key,
+// i_string_1st_surrogate_but_2nd_missing, … inverted_surrogates_U+1D11E) and of reports on payment gateways that check
+// one member and use the other (CVE-2017-12635).
 func TestOneReadingOnly(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{`{"code":"96"}`, ""},

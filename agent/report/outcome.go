@@ -2,7 +2,8 @@ package report
 
 import "time"
 
-// An Outcome says what became of a diagnosis: it is published on a topic of its own and names the diagnosis it is about.
+// An Outcome says what became of a diagnosis: it is published on a topic of its own and names the diagnosis it is
+// about.
 type Outcome struct {
 	Diagnosis string    `json:"diagnosis"` // id
 	Cause     string    `json:"cause"`     // the first one named there

@@ -34,7 +34,8 @@ const (
 // failed sale, and no sale begins or ends with it.
 func (c Channel) Asked() bool { return c == ChannelConsole || c == ChannelCommand }
 
-// An Event is one appearance of a response code. It never holds an amount, a card number in any form, a track or a name.
+// An Event is one appearance of a response code. It never holds an amount, a card number in any form, a track or a
+// name.
 type Event struct {
 	ID           string    `json:"id"` // boot count and persistent sequence in fixed-width hex: ascending for ever
 	Time         time.Time `json:"time"`

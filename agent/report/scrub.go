@@ -10,8 +10,8 @@ import (
 // how many such places it found. In correct operation it finds none, because no type outside the decoders can hold one;
 // a count above zero is a defect to be reported.
 //
-// Stopped are: 13 to 19 digits with a right Luhn digit (ISO/IEC 7812-1 annex B), alone, inside a longer run of digits or
-// of hex, or in groups with single spaces or dashes; tracks 1 and 2 (ISO/IEC 7813: digits^NAME, digits=YYMM, in hex
+// Stopped are: 13 to 19 digits with a right Luhn digit (ISO/IEC 7812-1 annex B), alone, inside a longer run of digits
+// or of hex, or in groups with single spaces or dashes; tracks 1 and 2 (ISO/IEC 7813: digits^NAME, digits=YYMM, in hex
 // digitsDYYMM), Luhn or not; masked numbers (476173******0010). Left alone are forms of our own that may hold such
 // digits by chance: UUIDs, sha256:…, ids of events and documents, hand-off codes, times, and the fraction of a number.
 //
@@ -57,7 +57,8 @@ const (
 	minTrack = 12
 )
 
-// cardLike returns the end of what must not leave, beginning at at, where a run of digits begins; 0 if there is nothing.
+// cardLike returns the end of what must not leave, beginning at at, where a run of digits begins; 0 if there is
+// nothing.
 func cardLike(b []byte, at int) int {
 	run := pastDigits(b, at)
 	n := run - at
@@ -98,7 +99,8 @@ func number(b []byte) bool {
 // compactTime reports whether 14 digits are a time: 20261121120000.
 func compactTime(b []byte) bool {
 	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
-	return two(0) == 20 && two(4) >= 1 && two(4) <= 12 && two(6) >= 1 && two(6) <= 31 && two(8) < 24 && two(10) < 60 && two(12) < 60
+	return two(0) == 20 && two(4) >= 1 && two(4) <= 12 && two(6) >= 1 && two(6) <= 31 && two(8) < 24 && two(10) < 60 &&
+		two(12) < 60
 }
 
 // groups looks for digits in groups, as cards print them (4 or 6 first) or as dumps do (1 or 2 each).
@@ -230,7 +232,8 @@ func ownForm(b []byte, at int) int {
 		}
 		run := pastDigits(b, at)
 		if at-1-whole <= 6 &&
-			(whole == 0 || !letter(b[whole-1]) && b[whole-1] != '.') && run-at <= 24 && (run == len(b) || bytes.IndexByte([]byte(",}]eE"), b[run]) >= 0) {
+			(whole == 0 || !letter(b[whole-1]) && b[whole-1] != '.') && run-at <= 24 &&
+			(run == len(b) || bytes.IndexByte([]byte(",}]eE"), b[run]) >= 0) {
 			return run - at
 		}
 	}
@@ -243,8 +246,8 @@ func isUUID(b []byte) bool {
 		allHex(b[:8]) && allHex(b[9:13]) && allHex(b[14:18]) && allHex(b[19:23]) && allHex(b[24:]) && letters(b) > 0
 }
 
-// isID reports whether b is an id: up to boot hex digits (8 for a boot count, 32 for the name of an outbox), a dash, and a
-// sequence of ten hex digits below 2^24.
+// isID reports whether b is an id: up to boot hex digits (8 for a boot count, 32 for the name of an outbox), a dash,
+// and a sequence of ten hex digits below 2^24.
 func isID(b []byte, boot int) bool {
 	i := bytes.LastIndexByte(b, '-')
 	return i > 0 && i <= boot && len(b)-i == 11 && string(b[i+1:i+5]) == "0000" && allHex(b[:i]) && allHex(b[i+1:])

@@ -33,7 +33,8 @@ func TestScrubStopsCards(t *testing.T) {
 			return strings.Join(parts, sep)
 		}
 		for _, form := range []string{
-			card, group(" ", 4), group("-", 4), group(" ", 1), group(" ", 2), card[:6] + "-" + card[6:], card[:4] + " " + card[4:10] + " " + card[10:],
+			card, group(" ", 4), group("-", 4), group(" ", 1), group(" ", 2), card[:6] + "-" + card[6:],
+			card[:4] + " " + card[4:10] + " " + card[10:],
 			card + "F", "0000" + card + "1234567", "PAN" + card + "x", "pan-" + group("-", 4),
 			";" + card + "=25122011234567890?", "%B" + card + "^DOE/JOHN^2512201000?", card + "D25122011234567890F",
 			"5A08" + card + "5F2403251231", "5711" + card + "d2512201", card[:6] + "******" + card[len(card)-4:],
@@ -47,7 +48,8 @@ func TestScrubStopsCards(t *testing.T) {
 				if len(out) != len(doc) {
 					t.Errorf("%s became %s: other length", doc, out)
 				}
-				if rest := strings.NewReplacer(" ", "", "-", "").Replace(string(out)); strings.Contains(rest, card[6:]) || strings.Contains(rest, "DOE") {
+				if rest := strings.NewReplacer(" ", "", "-", "").Replace(string(out)); strings.Contains(rest, card[6:]) ||
+					strings.Contains(rest, "DOE") {
 					t.Errorf("%s became %s", doc, out)
 				}
 				if _, again := Scrub(out); again != 0 {
@@ -128,10 +130,14 @@ func TestScrubKeepsOurDocuments(t *testing.T) {
 		d := Diagnosis{
 			ID: fmt.Sprintf("%02x-%010x", boot, seq), TookMS: ms.Draw(t, "took"), Handoff: handoff.Draw(t, "handoff"),
 			Event: Event{Time: when, UptimeMS: ms.Draw(t, "uptime"), BootID: uuid.Draw(t, "boot id"), Code: "96",
-				Txn: &Txn{MTI: "0210", STAN: fmt.Sprintf("%012d", rapid.Int64Range(0, 1e12-1).Draw(t, "stan")), TerminalID: fmt.Sprintf("%08d", rapid.IntRange(0, 1e8-1).Draw(t, "tid")), ConnectMS: &connect}},
-			Causes: []Cause{{ID: "host.malfunction", Probability: rapid.Float64Range(0, 1).Draw(t, "p"), For: []Reason{{WeightDB: rapid.Float64Range(-60, 60).Draw(t, "w")}}}},
-			Evidence: []Evidence{{Check: "net.tcp", Facts: Facts{"ms": rapid.Float64Range(0, 1e5).Draw(t, "fact"), "n": rapid.IntRange(0, 1<<30).Draw(t, "n"),
-				"address": fmt.Sprintf("%d.%d.%d.%d", rapid.Byte().Draw(t, "a"), rapid.Byte().Draw(t, "b"), rapid.Byte().Draw(t, "c"), rapid.Byte().Draw(t, "d"))}, At: when}},
+				Txn: &Txn{MTI: "0210", STAN: fmt.Sprintf("%012d", rapid.Int64Range(0, 1e12-1).Draw(t, "stan")),
+					TerminalID: fmt.Sprintf("%08d", rapid.IntRange(0, 1e8-1).Draw(t, "tid")), ConnectMS: &connect}},
+			Causes: []Cause{{ID: "host.malfunction", Probability: rapid.Float64Range(0, 1).Draw(t, "p"),
+				For: []Reason{{WeightDB: rapid.Float64Range(-60, 60).Draw(t, "w")}}}},
+			Evidence: []Evidence{{Check: "net.tcp", Facts: Facts{"ms": rapid.Float64Range(0, 1e5).Draw(t, "fact"),
+				"n": rapid.IntRange(0, 1<<30).Draw(t, "n"),
+				"address": fmt.Sprintf("%d.%d.%d.%d", rapid.Byte().Draw(t, "a"), rapid.Byte().Draw(t, "b"),
+					rapid.Byte().Draw(t, "c"), rapid.Byte().Draw(t, "d"))}, At: when}},
 			Agent: Agent{Version: "1.2.3", Knowledge: "sha256:" + hex.EncodeToString(sum[:])},
 		}
 		doc, err := json.Marshal(d)
@@ -163,7 +169,8 @@ func FuzzScrub(f *testing.F) {
 		if len(out) != len(b) || (n == 0) != (string(out) == string(b)) {
 			t.Fatalf("%q became %q, %d stopped", b, out, n)
 		}
-		if start := bytes.TrimLeft(b, " \t\r\n"); len(start) > 0 && (start[0] == '{' || start[0] == '[') && json.Valid(b) && !json.Valid(out) {
+		if start := bytes.TrimLeft(b, " \t\r\n"); len(start) > 0 && (start[0] == '{' || start[0] == '[') && json.Valid(b) &&
+			!json.Valid(out) {
 			t.Fatalf("%q became %q: no JSON any more", b, out)
 		}
 		if _, again := Scrub(out); again != 0 {

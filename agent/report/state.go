@@ -40,8 +40,9 @@ type Recent struct {
 
 // InOneLine shortens a diagnosis for a list.
 func InOneLine(d *Diagnosis) Recent {
-	r := Recent{ID: d.ID, Time: d.Event.Time, Scheme: d.Code.Scheme, Code: d.Event.Code, Cause: Unexplained, Abstained: d.Abstained,
-		Money: d.Money.State, Retry: d.Money.Retry, Repeats: d.Repeats}
+	r := Recent{ID: d.ID, Time: d.Event.Time, Scheme: d.Code.Scheme, Code: d.Event.Code, Cause: Unexplained,
+		Abstained: d.Abstained,
+		Money:     d.Money.State, Retry: d.Money.Retry, Repeats: d.Repeats}
 	if len(d.Causes) > 0 {
 		r.Cause, r.Probability = d.Causes[0].ID, d.Causes[0].Probability
 	}

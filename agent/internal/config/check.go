@@ -45,8 +45,10 @@ const (
 const shipped = "change-me"
 
 // speeds are those that a serial port of Linux knows by name (termios(3)) and the usual ones of devices beside them.
-var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200,
-	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000}
+var speeds = []int{50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400,
+	57600, 76800, 115200,
+	128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000,
+	3500000, 4000000}
 
 // kinds are the sorts of interface that [network] metered may name.
 var kinds = []string{"ethernet", "wifi", "cellular", "ppp"}
@@ -92,8 +94,8 @@ func (k *checker) notNegative(key string, n int64, unset string) {
 	}
 }
 
-// checkNames is what can be said beside keys and values of the wrong form: the rest of the checks would speak of values
-// that nobody wrote.
+// checkNames checks only estate and terminal. It is used where other keys could not be read: the full check would judge
+// the defaults in their place.
 func (c *Config) checkNames() Problems {
 	k := checker{c: c}
 	k.names()
@@ -145,7 +147,7 @@ func sorted(m map[string]string) []string {
 	return list
 }
 
-// Bounds of what the console may be told.
+// Bounds of the values in [console] and [contacts].
 const (
 	minPIN, maxPIN = 4, 8 // digits; an entry of the console never holds as many as tell a card
 	minIdle        = time.Minute
@@ -476,7 +478,8 @@ func (k *checker) links() {
 	}
 }
 
-// ports finds those that two want. A port has one reader: a second one would take bytes from the first.
+// ports reports every serial port that two parts of the configuration name. Two readers of one port take bytes from
+// each other.
 func (k *checker) ports() {
 	c := k.c
 	taken := map[string]string{}
@@ -517,7 +520,8 @@ func (k *checker) ports() {
 // iface checks the name of a network interface.
 func (k *checker) iface(key, name string) {
 	switch {
-	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") || strings.ContainsFunc(name, unicode.IsControl):
+	case name == "" || len(name) > longestInterface || strings.ContainsAny(name, "/@: ") ||
+		strings.ContainsFunc(name, unicode.IsControl):
 		k.bad(key, "no-interface", name)
 	case !hasInterface(name):
 		k.add(Warning, key, "interface-absent", name)
@@ -640,8 +644,8 @@ func (k *checker) targets() {
 	}
 }
 
-// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not to
-// start.
+// trust looks into a file of root certificates. A file can be put right beside a running daemon, so it is no reason not
+// to start.
 func (k *checker) trust(key, path string) {
 	if path == "" || !k.absolute(key, path) {
 		return

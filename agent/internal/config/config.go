@@ -1,8 +1,9 @@
-// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that is
-// wrong with them in the words of who edits them over a serial line.
+// Package config reads the configuration of a terminal: files in, one typed and checked value out, and everything that
+// is wrong with them in the words of who edits them over a serial line.
 //
-// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such as
-// the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting it.
+// It knows the form of the file, names, places and what is on this machine. What only a driver or a source knows, such
+// as the names of protocols, the agent's assembly adds, with Config.Problem, when it builds everything without starting
+// it.
 package config
 
 import (
@@ -200,14 +201,15 @@ type Profile struct {
 
 // Console is the technician's console: the serial line that the service itself serves, and how posdx console looks.
 type Console struct {
-	TTY      string   `toml:"tty"`
-	Baud     int      `toml:"baud"`
-	Charset  string   `toml:"charset"`  // of the terminal program: utf-8 or gbk
-	Language string   `toml:"language"` // zh or en; empty is the terminal's
-	PIN      string   `toml:"pin"`      // 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
-	Plain    bool     `toml:"plain"`    // lines only, for a terminal without cursor addressing
-	Locked   string   `toml:"locked"`   // what is shown before the PIN: verdict or nothing
-	Idle     Duration `toml:"idle"`     // after which a serial line is locked again
+	TTY      string `toml:"tty"`
+	Baud     int    `toml:"baud"`
+	Charset  string `toml:"charset"`  // of the terminal program: utf-8 or gbk
+	Language string `toml:"language"` // zh or en; empty is the terminal's
+	// 4 to 8 digits, asked on a serial line before anything but the verdict is shown; empty asks for none
+	PIN    string   `toml:"pin"`
+	Plain  bool     `toml:"plain"`  // lines only, for a terminal without cursor addressing
+	Locked string   `toml:"locked"` // what is shown before the PIN: verdict or nothing
+	Idle   Duration `toml:"idle"`   // after which a serial line is locked again
 }
 
 // Contacts are the telephone numbers that a person is told to call, as they are to be read.

@@ -17,8 +17,8 @@ import (
 	"posdx/agent/internal/say"
 )
 
-// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands and
-// what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
+// A decoder puts files into a Config, one after the other. The library reads TOML; what a value means, where it stands
+// and what is wrong with it is said here, for all mistakes of a file at once and in words that are not Go's.
 type decoder struct {
 	c        *Config
 	problems Problems
@@ -210,7 +210,7 @@ func suggest(name string, names []string) say.Message {
 	return say.New("here-there-are", strings.Join(names, " "))
 }
 
-// distance is that of Levenshtein, with two letters changed over counting as one.
+// distance is the number of letters to insert, delete, replace or swap with their neighbour to make b of a.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

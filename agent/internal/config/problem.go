@@ -110,7 +110,8 @@ func (l Problems) Refused() error {
 // Sort brings problems into the order of the file.
 func (l Problems) Sort() {
 	sort.SliceStable(l, func(i, j int) bool {
-		return cmp.Or(cmp.Compare(l[i].File, l[j].File), cmp.Compare(l[i].Line, l[j].Line), cmp.Compare(l[i].Column, l[j].Column)) < 0
+		return cmp.Or(cmp.Compare(l[i].File, l[j].File), cmp.Compare(l[i].Line, l[j].Line),
+			cmp.Compare(l[i].Column, l[j].Column)) < 0
 	})
 }
 

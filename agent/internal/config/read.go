@@ -19,9 +19,9 @@ const maxFile = 256 << 10
 // maxFragments bounds the files of conf.d.
 const maxFragments = 64
 
-// Read reads a configuration: the file and then the fragments beside it, conf.d/*.toml in the order of their names. In a
-// fragment a single value replaces what stood before, and [[tables]] are added. What is wrong is returned with it; with a
-// problem of level Error the configuration may not be used for more than to say so.
+// Read reads a configuration: the file and then the fragments beside it, conf.d/*.toml in the order of their names. In
+// a fragment a single value replaces what stood before, and [[tables]] are added. What is wrong is returned with it;
+// with a problem of level Error the configuration may not be used for more than to say so.
 func Read(path string) (Config, Problems) {
 	b, err := bounded(path)
 	if err != nil {
@@ -118,8 +118,8 @@ func unreadable(err error) error {
 	return say.New("cannot-be-read", err)
 }
 
-// LanguageOf finds the language that a configuration asks for by name, whatever else may be wrong with it; "" where it says
-// none or cannot be read.
+// LanguageOf finds the language that a configuration asks for by name, whatever else may be wrong with it; "" where it
+// says none or cannot be read.
 func LanguageOf(path string) string {
 	b, err := bounded(path)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package say holds what a person is told when something is wrong: each text once, in both languages, under an id. An error
-// that reaches a person is a Message, an id and what goes into the text, and its words are chosen where they are read.
+// Package say holds what a person is told when something is wrong: each text once, in both languages, under an id. An
+// error that reaches a person is a Message, an id and what goes into the text, and its words are chosen where they are
+// read.
 package say
 
 import (
@@ -74,8 +75,8 @@ func find(id string) (zh, en string) {
 // A Teller says what it is about in a language, "zh" or "en".
 type Teller interface{ In(lang string) string }
 
-// Heard is what another program, or a driver, has said in English: the message with these words, if there is one. So it can
-// be said in the language of whoever reads it.
+// Heard is what another program, or a driver, has said in English: the message with these words, if there is one. So it
+// can be said in the language of whoever reads it.
 func Heard(text string) Message {
 	for i := range texts {
 		args, ok := match(texts[i].en, text)
@@ -86,8 +87,8 @@ func Heard(text string) Message {
 	return New("heard", text)
 }
 
-// match takes a text apart by the English that it was made of. Of what a text takes only words, numbers and quoted words are
-// found again.
+// match takes a text apart by the English that it was made of. Of what a text takes only words, numbers and quoted
+// words are found again.
 func match(format, text string) (args []any, ok bool) {
 	for {
 		fixed, rest, more := strings.Cut(format, "%")
@@ -128,7 +129,8 @@ func match(format, text string) (args []any, ok bool) {
 	}
 }
 
-// Error says any error in a language. What only the system or a library knows in its own words is given in these, in quotes.
+// Error says any error in a language. What only the system or a library knows in its own words is given in these, in
+// quotes.
 func Error(err error, lang string) string {
 	if t, ok := err.(Teller); ok {
 		return t.In(lang)

@@ -57,7 +57,8 @@ func TestTextsAreWhole(t *testing.T) {
 			args[i] = "x"
 		}
 		for _, lang := range []string{"zh", "en"} {
-			if said := New(x.id, args...).In(lang); strings.Contains(said, "%!(") || strings.Contains(said, "MISSING") || strings.Contains(said, "EXTRA") {
+			if said := New(x.id, args...).In(lang); strings.Contains(said, "%!(") || strings.Contains(said, "MISSING") ||
+				strings.Contains(said, "EXTRA") {
 				t.Errorf("%s in %s: %q", x.id, lang, said)
 			}
 		}
