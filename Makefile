@@ -136,6 +136,10 @@ eval: ## how many cases the diagnosis ranks right, and how far its probabilities
 package: arm ## tar.gz, deb, ipk, apk and bills of materials for every ARM into dist/
 	@GO="$(GO)" sh $(KIT)/package.sh "$(VERSION)" $(ARMS)
 
+.PHONY: documents
+documents: ## OpenAPI and AsyncAPI documents by their own tools (npm fetches them once)
+	@sh $(KIT)/documents.sh
+
 .PHONY: package-fleet
 package-fleet: ## the fleet view as a deb with its unit for amd64 and arm64 into dist/
 	@GO="$(GO)" sh $(KIT)/package-fleet.sh "$(VERSION)" amd64 arm64

@@ -132,7 +132,7 @@ const (
 func runShop(ctx context.Context, name, dir string) (got result) {
 	s := &shop{ctx: ctx, dir: dir, client: hook.Client{Path: filepath.Join(dir, "hook.sock")},
 		names: map[string]string{shopHost: world.HostIP, shopOther: world.BrokerIP}}
-	for _, f := range append(faults(), resting()) {
+	for _, f := range append(faults(), resting(), putBack()) {
 		if f.name == name {
 			s.f = f
 		}
@@ -174,6 +174,9 @@ func runShop(ctx context.Context, name, dir string) (got result) {
 		}
 	}
 	got, err := s.code(s.f.event)
+	if err == nil && s.f.then != nil {
+		err = s.f.then(s)
+	}
 	if err != nil {
 		return fail(err)
 	}

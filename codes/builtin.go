@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b4625ff98c49d5a0347c1c47b621f4e27b2d0694134db3c457aa6010c47cfd3a", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:5652ef1756bd205667ac1f639cfa9e94dfbc995eae43ee2687690f1e433ed915", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5059,6 +5059,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b4625ff98c49d5a0347
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
@@ -5582,19 +5583,19 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b4625ff98c49d5a0347
 	Sign{Name: "cert.client-refused", Check: "app.config", Family: "settings", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 4},
 	}, Text: Text{ZH: "主机拒绝了终端的客户端证书", EN: "the host refused the terminal's client certificate"}},
-	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书（{name}）还剩{days_left}天", EN: "a certificate for the way to the fleet ({name}) ends in {days_left} days"}},
+	Sign{Name: "cert.fleet-ending", Check: "board.certificates", Family: "certificates", Tells: true, Text: Text{ZH: "连接管理平台的证书还剩{days_left}天", EN: "a certificate for the way to the fleet ends in {days_left} days"}},
 	Sign{Name: "cert.own-ended", Check: "board.certificates", Family: "certificates", Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 3},
-	}, Text: Text{ZH: "终端自己的证书（{name}）已经过期", EN: "a certificate of the terminal's own ({name}) has ended"}},
+	}, Text: Text{ZH: "终端自己的证书已经过期", EN: "a certificate of the terminal's own has ended"}},
 	Sign{Name: "cert.own-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.client-cert", Word: 1},
-	}, Text: Text{ZH: "终端自己的证书（{name}）还剩{days_left}天", EN: "a certificate of the terminal's own ({name}) ends in {days_left} days"}},
+	}, Text: Text{ZH: "终端自己的证书还剩{days_left}天", EN: "a certificate of the terminal's own ends in {days_left} days"}},
 	Sign{Name: "cert.root-ended", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 2},
-	}, Text: Text{ZH: "终端信任的根证书（{name}）已经过期", EN: "a root that the terminal trusts ({name}) has ended"}},
+	}, Text: Text{ZH: "终端信任的根证书已经过期", EN: "a root that the terminal trusts has ended"}},
 	Sign{Name: "cert.root-ending", Check: "board.certificates", Family: "certificates", Tells: true, Weights: []Weight{
 		Weight{Cause: "terminal.trust-store", Word: 1},
-	}, Text: Text{ZH: "终端信任的根证书（{name}）还剩{days_left}天", EN: "a root that the terminal trusts ({name}) ends in {days_left} days"}},
+	}, Text: Text{ZH: "终端信任的根证书还剩{days_left}天", EN: "a root that the terminal trusts ends in {days_left} days"}},
 	Sign{Name: "changed.app", Check: "app.config", Family: "update", Weights: []Weight{
 		Weight{Cause: "terminal.app-crash", Word: 1},
 		Weight{Cause: "terminal.app-old", Word: 2},
@@ -6085,6 +6086,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:b4625ff98c49d5a0347
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -3},
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
