@@ -57,8 +57,11 @@ func TestHelloOfAProgramIsRead(t *testing.T) {
 	if h, ok := parseHello(bare, 50); !ok || h != (source.Hello{Size: 50, Version: 0x0301}) {
 		t.Errorf("without extensions: %+v %v", h, ok)
 	}
-	if tlcp := []byte{recordHandshake, 1, 1, 0, 45}; !startsRecord(tlcp) {
-		t.Error("a record of TLCP is none of ISO 8583")
+	if n, ok := helloTLCP([]byte{recordHandshake, 1, 1, 0, 45, clientHello}); !ok || n != 50 {
+		t.Errorf("TLCP: %d %v", n, ok)
+	}
+	if _, ok := helloTLCP(helloFrom(t, &tls.Config{ServerName: "acq.example"})); ok {
+		t.Error("TLS is no TLCP")
 	}
 }
 
