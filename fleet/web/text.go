@@ -447,7 +447,7 @@ var texts = map[string]codes.Text{
 	"audit.detail":    {ZH: "详情", EN: "Detail"},
 	"role.nobody":     {ZH: "无", EN: "nobody"},
 	"role.viewer":     {ZH: "查看", EN: "viewer"},
-	"role.technician": {ZH: "技术员", EN: "technician"},
+	"role.technician": {ZH: "技术人员", EN: "technician"},
 	"role.operator":   {ZH: "运营", EN: "operator"},
 	"role.admin":      {ZH: "管理员", EN: "admin"},
 	"scope.read":      {ZH: "读取", EN: "read"},
