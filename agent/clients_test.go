@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"posdx/agent/internal/source/hook"
+	"posdx/agent/report"
 )
 
 // startWithHTTP runs a whole daemon that speaks over HTTP too, and returns what a client has to know in its
@@ -75,6 +76,7 @@ func TestClients(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			tool(t, c.program, c.pkg)
 			program := c.build(t, t.TempDir())
 			env, client, stop := startWithHTTP(t)
@@ -154,6 +156,35 @@ func TestClients(t *testing.T) {
 				l.Close()
 			}
 		})
+	}
+}
+
+// The doctor asks over HTTP as a client does, and says what is wrong with the token.
+func TestDoctorAsksOverHTTP(t *testing.T) {
+	env, _, stop := startWithHTTP(t)
+	defer stop()
+	at := func(i int) string { _, v, _ := strings.Cut(env[i], "="); return v }
+	d := doctor{lang: "en", state: &report.State{}, client: &clientFlags{timeout: new(time.Duration)}}
+	*d.client.timeout = answerWait
+	d.c.Hook.HTTP, d.c.Hook.TokenFile = at(1), at(2)
+	d.hookHTTP(t.Context())
+	if err := os.Chmod(at(2), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.hookHTTP(t.Context())
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("another-token-of-nobody"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(at(2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.c.Hook.TokenFile = other
+	d.hookHTTP(t.Context())
+	for i, want := range []health{isWell, ill, ill} {
+		if d.list[i].Health != want || want == ill && d.list[i].Do == "" {
+			t.Errorf("%d: %+v, want %s", i, d.list[i], want)
+		}
 	}
 }
 

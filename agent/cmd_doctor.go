@@ -33,7 +33,7 @@ const (
 
 // A finding is one line of posdx doctor.
 type finding struct {
-	Part   string `json:"part"` // program configuration state rights daemon start ports hook broker clock sales
+	Part   string `json:"part"` // program configuration state rights daemon start ports hook http broker clock sales
 	Health health `json:"status"`
 	Say    string `json:"say"`
 	Do     string `json:"do,omitempty"`
@@ -106,6 +106,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.boot()
 	d.ports()
 	d.hookDoor()
+	d.hookHTTP(ctx)
 	d.broker()
 	d.clock()
 	d.sales()
@@ -257,6 +258,21 @@ func (d *doctor) hookDoor() {
 	if d.c.Hook.Group == "" {
 		d.add("hook", unsure, d.say("没有配置 hook.group：只有 root 和守护进程自己的组能报告应答码", "no hook.group: only root and the daemon's own group can report codes"), d.say("填写收银程序所在的组", "name the payment application's group"))
 	}
+}
+
+// hookHTTP asks over HTTP as a payment application would, where that is configured and a daemon runs.
+func (d *doctor) hookHTTP(ctx context.Context) {
+	h := d.c.Hook
+	if h.HTTP == "" || d.state == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(ctx, *d.client.timeout)
+	defer stop()
+	if _, err := hook.AskHTTP(ctx, h.HTTP, h.TokenFile); err != nil {
+		d.add("http", ill, fmt.Sprintf("%s: %v", h.HTTP, err), d.say("看守护进程的日志；令牌文件须让 posdx 用户可读、其他人不可读", "see the daemon's log; the user posdx must be able to read the token file, and not everybody"))
+		return
+	}
+	d.add("http", isWell, h.HTTP, "")
 }
 
 func (d *doctor) broker() {

@@ -44,6 +44,8 @@ type fault struct {
 	breaks  func(*shop) error // after three good sales
 	event   event
 
+	then func(*shop) error // after the last revision
+
 	idle time.Duration // instead of breaking anything, watch the daemon rest so long
 }
 

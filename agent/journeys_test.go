@@ -138,6 +138,7 @@ func TestMinicomReceivesTheBundle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute of a slow line")
 	}
+	t.Parallel()
 	tool(t, "minicom", "minicom")
 	tool(t, "rz", "lrzsz")
 	_, person := atTheCounter(t, "en", "")

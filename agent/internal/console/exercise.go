@@ -24,7 +24,11 @@ type exercise struct {
 	good0        float64 // when the exercise began
 	failed0      float64
 	counted      bool
+	looks        int // at the slot
 }
+
+// mostLooks bounds how often one opening of the page asks the reader: some three minutes.
+const mostLooks = 45
 
 // begun is an exercise that begins now.
 func begun(list []report.Evidence) exercise {
@@ -62,7 +66,7 @@ func (x *exercise) see(list []report.Evidence) {
 }
 
 // over reports whether there is nothing more to see.
-func (x *exercise) over() bool { return x.in && x.out || !x.fitted }
+func (x *exercise) over() bool { return x.in && x.out || !x.fitted || x.looks >= mostLooks }
 
 func (x *exercise) lines(lang string, cols int) (lines []string) {
 	add := func(indent int, s string) { lines = append(lines, text.Wrap(text.Clean(s), cols, indent)...) }

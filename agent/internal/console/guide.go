@@ -142,13 +142,17 @@ func (g *Guide) Say(answer string, at time.Time) bool {
 }
 
 // watched are the checks whose findings change before one's eyes: a plug, a lamp, a card in its slot.
-var watched = [...]string{"net.link", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
+var watched = [...]string{"net.link", "reader.usb", "reader.port", "modem.port", "modem.sim", "pinpad.port", "printer.status"}
+
+// live are those of them that open no device: they may be made every few seconds. A port that the payment application may want at any
+// moment is not opened again and again; what the daemon finds there by itself is taken as it comes.
+var live = [...]string{"net.link", "reader.usb"}
 
 // Watching are the checks to be looked at again and again while the guide is on the screen: what is broken or was not to be told,
 // and what answers the question that is asked.
 func (g *Guide) Watching() (names []string) {
 	have := g.evidence()
-	for _, check := range watched {
+	for _, check := range live {
 		there, ill := false, false
 		for _, e := range have {
 			if e.Check == check && !notFitted(e) {

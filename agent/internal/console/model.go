@@ -478,6 +478,7 @@ func (m *model) watching() []string {
 
 // gotWatched takes what these checks found.
 func (m *model) gotWatched(list []report.Evidence) {
+	m.try.looks++
 	m.try.see(list)
 	m.seen(list)
 }

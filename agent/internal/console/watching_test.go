@@ -188,3 +188,26 @@ func TestNothingIsShownBeforeThePIN(t *testing.T) {
 		}
 	})
 }
+
+// What is watched opens no port that a payment may want; only the page that a person opens for it asks the reader, and not for ever.
+func TestWatchingOpensNoPortForEver(t *testing.T) {
+	m := guidedModel("en")
+	m.guide.checks = append(m.guide.checks, watched[:]...)
+	for _, c := range watched {
+		m.guide.base.Evidence = append(m.guide.base.Evidence, report.Evidence{Check: c, Subject: "x", Status: report.Bad, At: noon})
+	}
+	if got := strings.Join(m.watching(), " "); got != "net.link reader.usb" {
+		t.Errorf("the guide looks at %q", got)
+	}
+	m.state.Evidence = slot("absent")
+	m.press(key{r: 't'})
+	for range mostLooks {
+		if len(m.watching()) == 0 {
+			t.Fatal("it gives up too soon")
+		}
+		m.gotWatched(slot("absent"))
+	}
+	if len(m.watching()) != 0 {
+		t.Error("nobody puts a card in, and it asks for ever")
+	}
+}

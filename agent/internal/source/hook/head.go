@@ -64,7 +64,7 @@ func parseHead(b []byte) (h head, why string) {
 			h.chunked = true
 		case "expect":
 			lower(value)
-			h.expects = bytes.Equal(value, continue1)
+			h.expects = !h.old && bytes.Equal(value, continue1)
 		case "accept":
 			h.lines = bytes.Contains(value, ndjson)
 		default:

@@ -89,6 +89,37 @@ func ReadToken(file string) (string, error) {
 	return string(b), nil
 }
 
+// AskHTTP asks a daemon over HTTP what it is, as a client would: whether it listens, and takes the token of this file.
+func AskHTTP(ctx context.Context, address, tokenFile string) (about About, err error) {
+	token, err := ReadToken(tokenFile)
+	if err != nil {
+		return about, err
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return about, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", infoPath, address, token); err != nil {
+		return about, err
+	}
+	b, err := io.ReadAll(io.LimitReader(c, maxAnswer))
+	if err != nil {
+		return about, err
+	}
+	_, body, _ := bytes.Cut(b, headEnd)
+	var a Answer
+	switch err := json.Unmarshal(body, &a); {
+	case err != nil || a.V != protocol:
+		return about, fmt.Errorf("%s: what answers there is not posdx", address)
+	case a.About == nil:
+		return about, errors.New(a.Why)
+	}
+	return *a.About, nil
+}
+
 // Run listens until ctx ends. An address that is taken is tried again: the terminal still has its socket.
 func (s *HTTP) Run(ctx context.Context) error {
 	said := ""
@@ -274,7 +305,8 @@ func (s *HTTP) judge(h *head) (status int, why string) {
 		s.Hook.warn("hook over http refuses all", "err", err)
 		return 503, "the daemon cannot read its token file; its log, and posdx config check, say why"
 	}
-	shown, ok := bytes.CutPrefix(h.auth, []byte("Bearer "))
+	scheme, shown, ok := bytes.Cut(h.auth, []byte(" "))
+	ok = ok && bytes.EqualFold(scheme, []byte("bearer"))
 	switch {
 	case !ok || subtle.ConstantTimeCompare(bytes.Trim(shown, spaceTab), []byte(token)) != 1:
 		s.Hook.warn("hook over http: wrong or no token")
@@ -405,6 +437,8 @@ func headOf(status int, kind string, length int) []byte {
 		b = fmt.Appendf(b, "Content-Length: %d\r\n", length)
 	}
 	switch status {
+	case 405:
+		b = append(b, "Allow: GET, POST\r\n"...)
 	case 401:
 		b = fmt.Appendf(b, "WWW-Authenticate: Bearer realm=%q\r\n", realm)
 	case 503:

@@ -469,3 +469,36 @@ func FuzzNexo(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkHTTP is one code over HTTP, connection and token included, to its first verdict.
+func BenchmarkHTTP(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := filepath.Join(b.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(testToken), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	s := &HTTP{Address: l.Addr().String(), TokenFile: file, Hook: &Hook{To: sourcetest.NewDaemon(), Log: slog.New(slog.DiscardHandler)}}
+	ctx, stop := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.accept(ctx, l)
+	}()
+	defer func() { stop(); <-done }()
+	body := `{"type":"code","code":"96","origin":"host","txn":{"stan":"000123"},"display":20}`
+	ask := fmt.Sprintf("POST /v1/hook HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.Address, testToken, len(body), body)
+	for b.Loop() {
+		c, err := net.Dial("tcp", s.Address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.WriteString(c, ask)
+		if got, err := io.ReadAll(c); err != nil || !bytes.Contains(got, []byte(`"result":"first"`)) {
+			b.Fatalf("%v %s", err, got)
+		}
+		c.Close()
+	}
+}
