@@ -104,7 +104,8 @@ func dump(file string, n int, seed uint64, k *codes.Knowledge) error {
 				both = 1
 			}
 		}
-		if err := enc.Encode(map[string]any{"sec": sec, "both": both, "list": list, "also": alsos, "f": fs, "signs": signs, "y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
+		if err := enc.Encode(map[string]any{"sec": sec, "both": both, "list": list, "also": alsos, "f": fs, "signs": signs,
+			"y": t.fault.cause, "ok": ok, "kind": kindNames[t.kind], "name": t.fault.name, "mech": t.fault.mechanism(),
 			"top": d.Causes[0].ID, "p": d.Causes[0].Probability, "abst": d.Abstained, "told": t.told, "wit": witnesses(&d.Causes[0])}); err != nil {
 			return err
 		}
