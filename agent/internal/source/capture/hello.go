@@ -12,8 +12,8 @@ const (
 	maxName       = 253
 )
 
-// parseHello reads how a program opens its handshakes (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2). size is that of
-// its whole record. What is cut off, or makes no sense, is not known.
+// parseHello reads how a program opens its handshakes (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2). size is
+// that of its whole record. What is cut off, or makes no sense, is not known.
 func parseHello(b []byte, size int) (h source.Hello, ok bool) {
 	if len(b) < helloVersionAndRandom+1 || b[0] != clientHello {
 		return h, false
