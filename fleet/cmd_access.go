@@ -138,7 +138,8 @@ func runAccount(ctx context.Context, s stdio, args []string) int {
 				return failed(s, "account", err)
 			}
 		}
-		err = k.AddAccount(ctx, here(), store.Account{Name: words[1], Subject: *subject, Role: *role, Estates: estateList(*estates)}, word)
+		err = k.AddAccount(ctx, here(), store.Account{Name: words[1], Subject: *subject, Role: *role,
+			Estates: estateList(*estates)}, word)
 	case "change":
 		word := ""
 		if *password {
@@ -285,7 +286,8 @@ func runAudit(ctx context.Context, s stdio, args []string) int {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for _, e := range list {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.No, e.At.Local().Format(time.DateTime), printable(e.Who), printable(e.Source), printable(e.What), printable(e.Estate), printable(e.Object), printable(e.Detail))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.No, e.At.Local().Format(time.DateTime), printable(e.Who),
+			printable(e.Source), printable(e.What), printable(e.Estate), printable(e.Object), printable(e.Detail))
 	}
 	w.Flush()
 	return exitOK

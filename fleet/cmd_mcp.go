@@ -28,7 +28,8 @@ func runMCP(ctx context.Context, s stdio, args []string) int {
 		err := c.get(ctx, path, &answer)
 		return answer, err
 	}, codes.Builtin(), version)
-	if err := mcp.Serve(ctx, server, io.NopCloser(stdin), unclosed{s.out}); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+	if err := mcp.Serve(ctx, server, io.NopCloser(stdin), unclosed{s.out}); err != nil && !errors.Is(err, io.EOF) &&
+		ctx.Err() == nil {
 		return failed(s, "mcp", err)
 	}
 	return exitOK

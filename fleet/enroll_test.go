@@ -20,8 +20,8 @@ import (
 	"posdx/housetest"
 )
 
-// A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody else,
-// is told that no renewal is due, and is shut out when it is revoked. Another estate's topics are closed to it.
+// A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody
+// else, is told that no renewal is due, and is shut out when it is revoked. Another estate's topics are closed to it.
 func TestTerminalsEnrolAndComeIn(t *testing.T) {
 	dir := housetest.Certificates(t, "server")
 	at := func(name string) string { return filepath.Join(dir, name) }

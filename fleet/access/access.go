@@ -99,7 +99,8 @@ func secret() string {
 
 // Note writes what someone did to the audit log.
 func (k *Keeper) Note(ctx context.Context, u User, what, estate, object, detail string) error {
-	return k.Store.Audit(ctx, store.AuditEntry{At: k.now(), Who: u.Name, Source: u.Source, What: what, Estate: estate, Object: object, Detail: detail})
+	return k.Store.Audit(ctx, store.AuditEntry{At: k.now(), Who: u.Name, Source: u.Source, What: what, Estate: estate,
+		Object: object, Detail: detail})
 }
 
 // First returns the secret of a link that makes the first account, empty if there are accounts.
@@ -226,7 +227,8 @@ func describe(a store.Account) string {
 }
 
 // ChangeAccount changes role, estates and whether it may sign in; with a password, that too. Its sessions end.
-func (k *Keeper) ChangeAccount(ctx context.Context, u User, name string, change func(*store.Account), password string) error {
+func (k *Keeper) ChangeAccount(ctx context.Context, u User, name string, change func(*store.Account),
+	password string) error {
 	a, err := k.Store.Account(ctx, name)
 	if err != nil {
 		return fmt.Errorf("account %q: %w", name, err)
@@ -324,14 +326,16 @@ func (k *Keeper) Login(ctx context.Context, name, password, source string) (stri
 
 func (k *Keeper) begin(ctx context.Context, a store.Account, source, what string) (string, error) {
 	s, now := secret(), k.now()
-	if err := k.Store.AddSession(ctx, store.Session{Hash: hash(s), Family: rand.Text(), Account: a.Name, Begun: now, Made: now, Seen: now, Source: source}, ""); err != nil {
+	if err := k.Store.AddSession(ctx, store.Session{Hash: hash(s), Family: rand.Text(), Account: a.Name, Begun: now,
+		Made: now, Seen: now, Source: source}, ""); err != nil {
 		return "", err
 	}
 	return s, k.Note(ctx, User{Name: a.Name, Source: source}, what, "", "", "")
 }
 
 // Session returns who holds a session's secret, and its successor when it is time for one (only with rotate: the answer
-// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in ends.
+// must reach the browser). A secret that is shown again long after it got a successor has been copied: the sign-in
+// ends.
 func (k *Keeper) Session(ctx context.Context, given, source string, rotate bool) (u User, next string, err error) {
 	v, a, err := k.Store.Session(ctx, hash(given))
 	if errors.Is(err, store.ErrNone) {
@@ -381,7 +385,8 @@ func (k *Keeper) Logout(ctx context.Context, u User) error {
 }
 
 // MakeToken makes a token for a program, of no more than its maker's rights, and returns its secret, shown this once.
-func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, scope Scope, estates []string, life time.Duration) (string, store.Token, error) {
+func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, scope Scope, estates []string,
+	life time.Duration) (string, store.Token, error) {
 	if err := CheckName(name); err != nil {
 		return "", store.Token{}, err
 	}
@@ -402,13 +407,15 @@ func (k *Keeper) MakeToken(ctx context.Context, u User, name string, r Role, sco
 		return "", store.Token{}, err
 	}
 	s := tokenPrefix + secret()
-	t := store.Token{Hash: hash(s), Name: name, Owner: u.Name, Role: r.String(), Scope: string(scope), Estates: estates, Created: k.now()}
+	t := store.Token{Hash: hash(s), Name: name, Owner: u.Name, Role: r.String(), Scope: string(scope), Estates: estates,
+		Created: k.now()}
 	t.Expires = t.Created.Add(life)
 	var err error
 	if t.No, err = k.Store.AddToken(ctx, t); err != nil {
 		return "", store.Token{}, err
 	}
-	return s, t, k.Note(ctx, u, "token.add", "", strconv.FormatInt(t.No, 10), fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)))
+	return s, t, k.Note(ctx, u, "token.add", "", strconv.FormatInt(t.No, 10),
+		fmt.Sprintf("%s: %s, %s, until %s", name, r, scope, t.Expires.UTC().Format(time.DateOnly)))
 }
 
 // Revoke makes a token worthless.
@@ -422,7 +429,8 @@ func (k *Keeper) Revoke(ctx context.Context, u User, no int64) error {
 	return k.Note(ctx, u, "token.revoke", "", strconv.FormatInt(no, 10), "")
 }
 
-// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to that.
+// Token returns who holds a token. A token of an owner who may no longer sign in, or may do less by now, is cut to
+// that.
 func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) {
 	if !strings.HasPrefix(given, tokenPrefix) {
 		return User{}, ErrToken
@@ -468,5 +476,6 @@ func (k *Keeper) Token(ctx context.Context, given, source string) (User, error) 
 			return User{}, err
 		}
 	}
-	return User{Name: "token:" + strconv.FormatInt(t.No, 10), Role: r, Estates: estates, Scope: Scope(t.Scope), Source: source}, nil
+	return User{Name: "token:" + strconv.FormatInt(t.No, 10), Role: r, Estates: estates, Scope: Scope(t.Scope),
+		Source: source}, nil
 }

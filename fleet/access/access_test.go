@@ -36,7 +36,8 @@ func open(t *testing.T) *desk {
 
 func (d *desk) account(t *testing.T, name string, r Role, estates ...string) {
 	t.Helper()
-	if err := d.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates}, good); err != nil {
+	if err := d.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates},
+		good); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,7 +141,8 @@ func TestSessionsEnd(t *testing.T) {
 			s := d.login(t, "bob")
 			c.do(t, d, s)
 			u, _, err := d.Session(t.Context(), s, "", true)
-			if c.ends != errors.Is(err, ErrExpired) || !c.ends && (u.Name != "bob" || u.Role != Operator || !u.Estates.Has("shop") || u.Estates.Has("mall")) {
+			if c.ends != errors.Is(err, ErrExpired) || !c.ends &&
+				(u.Name != "bob" || u.Role != Operator || !u.Estates.Has("shop") || u.Estates.Has("mall")) {
 				t.Error(u, err)
 			}
 			if c.ends && u.Role != Nobody {
@@ -291,7 +293,8 @@ func TestTokensEnd(t *testing.T) {
 	// What its owner lost the token lost too.
 	s, _ = make(User{Name: "mall", Role: Admin, Estates: []string{"mall"}})
 	d.ChangeAccount(ctx, root, "mall", func(a *store.Account) { a.Role = "viewer"; a.Estates = []string{"shop"} }, "")
-	if u, err := d.Token(ctx, s, ""); err != nil || u.Role != Viewer || u.Estates == nil || u.Estates.Has("mall") || u.Estates.Has("shop") {
+	if u, err := d.Token(ctx, s, ""); err != nil || u.Role != Viewer || u.Estates == nil || u.Estates.Has("mall") ||
+		u.Estates.Has("shop") {
 		t.Error(u, err)
 	}
 	d.ChangeAccount(ctx, root, "mall", func(a *store.Account) { a.Disabled = true }, "")

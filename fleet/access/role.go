@@ -1,7 +1,9 @@
-// Package access says who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was done.
+// Package access says who may see and do what in the fleet view: accounts, sessions, tokens and the log of what was
+// done.
 //
-// A person signs in by name and password (kept as argon2id) or by an OpenID provider and holds a session, whose secret is
-// changed every few hours; a program shows a token. Both come out as a Viewer: a name, a role, and the estates it reads.
+// A person signs in by name and password (kept as argon2id) or by an OpenID provider and holds a session, whose secret
+// is changed every few hours; a program shows a token. Both come out as a Viewer: a name, a role, and the estates it
+// reads.
 package access
 
 import (

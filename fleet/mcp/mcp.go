@@ -97,7 +97,8 @@ func New(ask Ask, k *codes.Knowledge, version string) *sdk.Server {
 		return ask(ctx, "/api/v1/incidents?"+query("limit", few(a.Limit)))
 	})
 	tool(s, "diagnoses", "Diagnoses, newest first: ranked causes with the evidence for and against, who must act, what to do about the money.", func(ctx context.Context, a listArgs) (any, error) {
-		return ask(ctx, "/api/v1/diagnoses?"+query("estate", a.Estate, "terminal", a.Terminal, "code", a.Code, "cause", a.Cause, "segment", a.Segment, "q", a.Text, "before", a.Before, "limit", few(a.Limit)))
+		return ask(ctx, "/api/v1/diagnoses?"+query("estate", a.Estate, "terminal", a.Terminal, "code", a.Code, "cause",
+			a.Cause, "segment", a.Segment, "q", a.Text, "before", a.Before, "limit", few(a.Limit)))
 	})
 	tool(s, "diagnosis", "One diagnosis with all its evidence.", func(ctx context.Context, a diagnosisArgs) (any, error) {
 		return ask(ctx, "/api/v1/diagnoses/"+url.PathEscape(a.Estate)+"/"+url.PathEscape(a.Terminal)+"/"+url.PathEscape(a.ID))
@@ -130,7 +131,8 @@ func New(ask Ask, k *codes.Knowledge, version string) *sdk.Server {
 		if !ok {
 			return map[string]any{"cause": a.Cause, "known": false}, nil
 		}
-		return map[string]any{"cause": c.ID, "known": true, "title": c.Title.In(a.Lang), "segment": c.Segment, "act_by": c.Act, "visit": c.Visit, "steps": c.StepsFor("").In(a.Lang)}, nil
+		return map[string]any{"cause": c.ID, "known": true, "title": c.Title.In(a.Lang), "segment": c.Segment,
+			"act_by": c.Act, "visit": c.Visit, "steps": c.StepsFor("").In(a.Lang)}, nil
 	})
 	return s
 }
@@ -138,7 +140,8 @@ func New(ask Ask, k *codes.Knowledge, version string) *sdk.Server {
 // tool adds one that only reads. Its answer is JSON text.
 func tool[In any](s *sdk.Server, name, does string, do func(context.Context, In) (any, error)) {
 	closed := false
-	sdk.AddTool(s, &sdk.Tool{Name: name, Description: does, Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, OpenWorldHint: &closed}},
+	sdk.AddTool(s, &sdk.Tool{Name: name, Description: does, Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true,
+		IdempotentHint: true, OpenWorldHint: &closed}},
 		func(ctx context.Context, _ *sdk.CallToolRequest, in In) (*sdk.CallToolResult, any, error) {
 			v, err := do(ctx, in)
 			if err != nil {

@@ -21,7 +21,8 @@ func connect(t *testing.T, ask Ask) *sdk.ClientSession {
 	fromServer, toClient := io.Pipe()
 	done := make(chan error, 1)
 	go func() { done <- Serve(t.Context(), New(ask, codes.Builtin(), "1"), fromClient, toClient) }()
-	c, err := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(), &sdk.IOTransport{Reader: fromServer, Writer: toServer}, nil)
+	c, err := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(),
+		&sdk.IOTransport{Reader: fromServer, Writer: toServer}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,8 @@ func Registry(f *Fleet, version, knowledge string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "posdx_fleet", Name: "build_info", Help: "1, with the versions of the program and of the knowledge inside."}, []string{"version", "knowledge"})
 	build.WithLabelValues(version, knowledge).Set(1)
-	r.MustRegister(f, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(f, build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

@@ -102,7 +102,8 @@ func (b *bench) look(t *testing.T) {
 
 func (b *bench) incident(t *testing.T, change func(*store.Incident)) *store.Incident {
 	t.Helper()
-	i := &store.Incident{Estate: "shop", Scope: "carrier", Key: "x", Cause: "wan.outage", Segment: "wan", Code: "E5", Opened: t0, Seen: t0, Terminals: 12, Of: 90, Peak: 14,
+	i := &store.Incident{Estate: "shop", Scope: "carrier", Key: "x", Cause: "wan.outage", Segment: "wan", Code: "E5",
+		Opened: t0, Seen: t0, Terminals: 12, Of: 90, Peak: 14,
 		Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": "中国移动"}}}
 	if change != nil {
 		change(i)
@@ -173,7 +174,8 @@ func TestEverythingIsToldOnce(t *testing.T) {
 	b.incident(t, func(i *store.Incident) { i.Segment = "reader" })
 	b.incident(t, func(i *store.Incident) { i.Closed = t0 }) // came and went unsaid
 	muted := b.incident(t, nil)
-	if err := b.db.Tend(t.Context(), nil, store.LogEntry{Incident: muted.No, At: t0, Who: "ann", Deed: store.DeedMute}, store.Care{Muted: t0.Add(time.Hour)}, 0); err != nil {
+	if err := b.db.Tend(t.Context(), nil, store.LogEntry{Incident: muted.No, At: t0, Who: "ann", Deed: store.DeedMute},
+		store.Care{Muted: t0.Add(time.Hour)}, 0); err != nil {
 		t.Fatal(err)
 	}
 	var want []string
@@ -339,7 +341,8 @@ func TestAlertmanagerIsToldAgain(t *testing.T) {
 	}
 	for k, body := range got {
 		var list []alert
-		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 1 || list[0].Labels["alertname"] != "PosdxIncident" || list[0].Labels["estate"] != "shop" || list[0].StartsAt != t0 {
+		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 1 ||
+			list[0].Labels["alertname"] != "PosdxIncident" || list[0].Labels["estate"] != "shop" || list[0].StartsAt != t0 {
 			t.Fatal(body, err)
 		}
 		if over := list[0].EndsAt.Equal(i.Closed); over != (k == 3) {
@@ -357,7 +360,8 @@ func TestTemplates(t *testing.T) {
 		Summary string
 		N       int
 	}
-	if got := r.got(); len(got) != 1 || json.Unmarshal([]byte(got[0]), &v) != nil || v.N != 12 || !strings.Contains(v.Summary, `"},{"x":"`) {
+	if got := r.got(); len(got) != 1 || json.Unmarshal([]byte(got[0]), &v) != nil || v.N != 12 ||
+		!strings.Contains(v.Summary, `"},{"x":"`) {
 		t.Error(got)
 	}
 }
@@ -396,8 +400,8 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A mail server without TLS is told nothing; one on this machine may be. A letter holds what it should, and a name makes no
-// header.
+// A mail server without TLS is told nothing; one on this machine may be. A letter holds what it should, and a name
+// makes no header.
 func TestLetters(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

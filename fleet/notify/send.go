@@ -56,8 +56,8 @@ var reserved = func() (list []netip.Prefix) {
 	return list
 }()
 
-// outside tells whether an address is on the Internet, and not in a network that the fleet's machine has a way into and a
-// stranger has not.
+// outside tells whether an address is on the Internet, and not in a network that the fleet's machine has a way into and
+// a stranger has not.
 func outside(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
@@ -71,8 +71,9 @@ func outside(a netip.Addr) bool {
 	return true
 }
 
-// client asks nobody but whom the address names: no proxy, no redirects, and unless private is allowed no address that is
-// not on the Internet. The address is judged when it is dialled, so a name cannot turn into another one after the check.
+// client asks nobody but whom the address names: no proxy, no redirects, and unless private is allowed no address that
+// is not on the Internet. The address is judged when it is dialled, so a name cannot turn into another one after the
+// check.
 func client(private bool) *http.Client {
 	d := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		a, err := netip.ParseAddrPort(address)
@@ -85,7 +86,9 @@ func client(private bool) *http.Client {
 		return nil
 	}}
 	return &http.Client{
-		Transport:     &http.Transport{DialContext: d.DialContext, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: sendWait, MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{DialContext: d.DialContext, TLSHandshakeTimeout: 10 * time.Second,
+			ResponseHeaderTimeout: sendWait, MaxIdleConns: 2, IdleConnTimeout: time.Minute, DisableCompression: true,
+			ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -182,7 +185,9 @@ func (h *hook) send(ctx context.Context, n Notice) error {
 	case "teams":
 		card := map[string]any{"type": "AdaptiveCard", "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "version": "1.4", "body": []any{
 			map[string]any{"type": "TextBlock", "text": tame.Replace(n.Title), "weight": "Bolder", "size": "Medium", "wrap": true},
-			map[string]any{"type": "TextBlock", "text": strings.ReplaceAll(most(tame.Replace(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(n.Text, n.Title+"\n"), n.Link))), 15000), "\n", "\n\n"), "wrap": true},
+			map[string]any{"type": "TextBlock",
+				"text": strings.ReplaceAll(most(tame.Replace(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(n.Text,
+					n.Title+"\n"), n.Link))), 15000), "\n", "\n\n"), "wrap": true},
 		}}
 		if n.Link != "" {
 			card["actions"] = []any{map[string]string{"type": "Action.OpenUrl", "title": n.Link, "url": n.Link}}

@@ -1,5 +1,5 @@
-// Package otlp sends the fleet's metrics to a collector: OpenTelemetry's protocol, JSON over HTTP (OTLP 1.x). Incidents go
-// the same way as log records; they are told of by package notify, which tells each once.
+// Package otlp sends the fleet's metrics to a collector: OpenTelemetry's protocol, JSON over HTTP (OTLP 1.x). Incidents
+// go the same way as log records; they are told of by package notify, which tells each once.
 package otlp
 
 import (
@@ -142,8 +142,8 @@ func Nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 // cumulative is AGGREGATION_TEMPORALITY_CUMULATIVE.
 const cumulative = 2
 
-// Metrics are the families of a registry as one export request. A number that JSON has no form for (not a number, without
-// end) is left out.
+// Metrics are the families of a registry as one export request. A number that JSON has no form for (not a number,
+// without end) is left out.
 func Metrics(families []*dto.MetricFamily, version string, began, now time.Time) any {
 	list := []m{}
 	for _, f := range families {

@@ -45,7 +45,8 @@ func TestMetricsAreOTLP(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer server.Close()
-	e := &Exporter{URL: server.URL + "/", Bearer: "secret", Version: "1", Gatherer: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	e := &Exporter{URL: server.URL + "/", Bearer: "secret", Version: "1", Gatherer: r,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	now := time.Now()
 	if err := e.Send(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -61,13 +62,16 @@ func TestMetricsAreOTLP(t *testing.T) {
 	for _, x := range data.ResourceMetrics[0].ScopeMetrics[0].Metrics {
 		by[x.Name] = x
 	}
-	if p := by["c_total"].GetSum(); !p.IsMonotonic || p.AggregationTemporality != metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE || p.DataPoints[0].GetAsDouble() != 3 || p.DataPoints[0].Attributes[0].Value.GetStringValue() != `"x"` {
+	if p := by["c_total"].GetSum(); !p.IsMonotonic ||
+		p.AggregationTemporality != metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE ||
+		p.DataPoints[0].GetAsDouble() != 3 || p.DataPoints[0].Attributes[0].Value.GetStringValue() != `"x"` {
 		t.Error(p)
 	}
 	if p := by["g"].GetGauge().DataPoints[0]; p.GetAsDouble() != -2.5 || p.TimeUnixNano != uint64(now.UnixNano()) {
 		t.Error(p)
 	}
-	if p := by["h"].GetHistogram().DataPoints[0]; p.Count != 4 || len(p.BucketCounts) != 3 || p.BucketCounts[1] != 2 || p.BucketCounts[2] != 1 || len(p.ExplicitBounds) != 2 {
+	if p := by["h"].GetHistogram().DataPoints[0]; p.Count != 4 || len(p.BucketCounts) != 3 || p.BucketCounts[1] != 2 ||
+		p.BucketCounts[2] != 1 || len(p.ExplicitBounds) != 2 {
 		t.Error(p)
 	}
 	if by["s"].GetSummary() == nil || by["bad"] != nil || by["bad"].GetGauge() != nil {

@@ -127,7 +127,8 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 // AddAccount adds an account; ErrTaken if the name is there.
 func (s *Store) AddAccount(ctx context.Context, a Account) error {
 	r, err := s.write.ExecContext(ctx, s.sql("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
-		clean(a.Name), a.Password, clean(a.Subject), a.Role, estatesText(a.Estates), flag(a.Disabled), millis(a.Created), millis(a.Changed))
+		clean(a.Name), a.Password, clean(a.Subject), a.Role, estatesText(a.Estates), flag(a.Disabled), millis(a.Created),
+		millis(a.Changed))
 	return one(r, err, "add account", ErrTaken)
 }
 
@@ -211,12 +212,14 @@ func scanToken(r interface{ Scan(...any) error }) (Token, error) {
 	var t Token
 	var estates string
 	var created, expires, used, revoked int64
-	if err := r.Scan(&t.No, &t.Hash, &t.Name, &t.Owner, &t.Role, &t.Scope, &estates, &created, &expires, &used, &revoked); err != nil {
+	if err := r.Scan(&t.No, &t.Hash, &t.Name, &t.Owner, &t.Role, &t.Scope, &estates, &created, &expires, &used,
+		&revoked); err != nil {
 		return Token{}, err
 	}
 	var err error
 	t.Estates, err = textEstates(estates)
-	t.Created, t.Expires, t.Used, t.Revoked = fromMillis(created), fromMillis(expires), fromMillis(used), fromMillis(revoked)
+	t.Created, t.Expires, t.Used, t.Revoked = fromMillis(created), fromMillis(expires), fromMillis(used),
+		fromMillis(revoked)
 	return t, err
 }
 
@@ -224,7 +227,8 @@ func scanToken(r interface{ Scan(...any) error }) (Token, error) {
 func (s *Store) AddToken(ctx context.Context, t Token) (int64, error) {
 	var no int64
 	err := s.write.QueryRowContext(ctx, s.sql("INSERT INTO tokens (hash, name, owner, role, scope, estates, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING no"),
-		t.Hash, clean(t.Name), t.Owner, t.Role, t.Scope, estatesText(t.Estates), millis(t.Created), millis(t.Expires)).Scan(&no)
+		t.Hash, clean(t.Name), t.Owner, t.Role, t.Scope, estatesText(t.Estates), millis(t.Created),
+		millis(t.Expires)).Scan(&no)
 	return no, wrap(err, "add token")
 }
 

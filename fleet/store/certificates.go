@@ -53,7 +53,8 @@ const certificateColumns = "serial, estate, terminal, authority, not_before, not
 func scanCertificate(r interface{ Scan(...any) error }) (Certificate, error) {
 	var c Certificate
 	var from, to, worked, revoked int64
-	err := r.Scan(&c.Serial, &c.At.Estate, &c.At.Terminal, &c.Authority, &from, &to, &c.Renews, &worked, &revoked, &c.Reason)
+	err := r.Scan(&c.Serial, &c.At.Estate, &c.At.Terminal, &c.Authority, &from, &to, &c.Renews, &worked, &revoked,
+		&c.Reason)
 	c.From, c.To, c.Worked, c.Revoked = fromMillis(from), fromMillis(to), fromMillis(worked), fromMillis(revoked)
 	return c, err
 }
@@ -77,8 +78,10 @@ func (s *Store) WorkedCertificate(ctx context.Context, serial string, at time.Ti
 	return wrap(err, "note certificate")
 }
 
-// RevokeCertificates revokes every certificate of a terminal, and tokens that it has not used; it returns how many of both.
-func (s *Store) RevokeCertificates(ctx context.Context, at report.Address, reason string, now time.Time) (n int64, err error) {
+// RevokeCertificates revokes every certificate of a terminal, and tokens that it has not used; it returns how many of
+// both.
+func (s *Store) RevokeCertificates(ctx context.Context, at report.Address, reason string, now time.Time) (n int64,
+	err error) {
 	err = s.inTx(ctx, "revoke certificates", func(tx *sql.Tx) error {
 		for _, q := range []struct {
 			stmt string

@@ -16,8 +16,8 @@ import (
 	"posdx/fleet/store"
 )
 
-// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and it
-// answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
+// Site.Access lets people and programs in. A site without one is open: everybody who reaches it has the role Open, and
+// it answers to localhost and to addresses only, so that a foreign page cannot read it through the operator's browser.
 
 // Public paths are for everybody: to sign in, and for machines that watch this one.
 func public(path string) bool {
@@ -39,7 +39,8 @@ func (s *Site) cookieName() string {
 }
 
 func (s *Site) setSession(w http.ResponseWriter, secret string) {
-	c := &http.Cookie{Name: s.cookieName(), Value: secret, Path: "/", HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: s.cookieName(), Value: secret, Path: "/", HttpOnly: true, Secure: s.Secure,
+		SameSite: http.SameSiteLaxMode}
 	if secret == "" {
 		c.MaxAge = -1
 	}
@@ -139,7 +140,8 @@ func (v Viewer) whole() bool { return v.May(RoleViewer) && v.Estates == nil }
 // local is a path of this site that a form may lead on to.
 func local(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") ||
+		strings.ContainsAny(to, "\\\r\n") {
 		return "/"
 	}
 	return to
@@ -193,7 +195,8 @@ func (s *Site) asAdmin(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // admin is the door for forms of this file: what they do access itself notes, what was refused here.
-func (s *Site) admin(name string, least Role, do func(w http.ResponseWriter, r *http.Request, u access.User) error) http.HandlerFunc {
+func (s *Site) admin(name string, least Role, do func(w http.ResponseWriter, r *http.Request,
+	u access.User) error) http.HandlerFunc {
 	foreign := http.NewCrossOriginProtection()
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.Access == nil {
@@ -410,7 +413,8 @@ func (s *Site) changeAccounts(w http.ResponseWriter, r *http.Request, u access.U
 	var err error
 	switch r.PostFormValue("do") {
 	case "add":
-		err = s.Access.AddAccount(r.Context(), u, store.Account{Name: name, Role: role, Estates: estates, Subject: subject}, password)
+		err = s.Access.AddAccount(r.Context(), u, store.Account{Name: name, Role: role, Estates: estates, Subject: subject},
+			password)
 	case "change":
 		err = s.Access.ChangeAccount(r.Context(), u, name, func(a *store.Account) {
 			a.Role, a.Estates, a.Disabled = role, estates, r.PostFormValue("disabled") != ""
@@ -466,7 +470,8 @@ func (s *Site) changeTokens(w http.ResponseWriter, r *http.Request, u access.Use
 	}
 	secret := ""
 	if err = errors.Join(err, err2, err3); err == nil {
-		secret, _, err = s.Access.MakeToken(r.Context(), u, strings.TrimSpace(r.PostFormValue("name")), role, scope, estatesOf(r.PostFormValue("estates")), time.Duration(days)*24*time.Hour)
+		secret, _, err = s.Access.MakeToken(r.Context(), u, strings.TrimSpace(r.PostFormValue("name")), role, scope,
+			estatesOf(r.PostFormValue("estates")), time.Duration(days)*24*time.Hour)
 	}
 	if err != nil {
 		s.showTokens(w, r, http.StatusBadRequest, "", err.Error())

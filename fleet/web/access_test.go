@@ -41,7 +41,8 @@ func closed(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h := &house{db: db, keeper: &access.Keeper{Store: db}}
-	h.site = &Site{Source: db, Hub: new(Hub), Knowledge: codes.Builtin(), Connected: func() bool { return true }, Access: h.keeper,
+	h.site = &Site{Source: db, Hub: new(Hub), Knowledge: codes.Builtin(), Connected: func() bool { return true },
+		Access:  h.keeper,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "posdx_fleet_x 1\n") }),
 		Audit: func(ctx context.Context, v Viewer, d Deed, refused error) error {
 			return h.keeper.Note(ctx, v.User(), d.Name, d.At.Estate, d.At.Terminal+d.Subject, d.Detail)
@@ -58,7 +59,8 @@ func closed(t *testing.T) *house {
 
 func (h *house) account(t *testing.T, name string, r access.Role, estates ...string) {
 	t.Helper()
-	if err := h.keeper.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates}, word); err != nil {
+	if err := h.keeper.AddAccount(t.Context(), root, store.Account{Name: name, Role: r.String(), Estates: estates},
+		word); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -70,7 +72,10 @@ func (h *house) browser(t *testing.T, name string) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	if name != "" {
 		if status, body, head := h.send(t, c, "POST", "/login", url.Values{"name": {name}, "password": {word}}); status != http.StatusSeeOther {
 			t.Fatalf("login of %s: %d %v %s", name, status, head, body)
@@ -80,7 +85,8 @@ func (h *house) browser(t *testing.T, name string) *http.Client {
 }
 
 // send asks as a browser does from one of the site's own pages, or with headers as given.
-func (h *house) send(t *testing.T, c *http.Client, method, path string, form url.Values, header ...string) (int, string, http.Header) {
+func (h *house) send(t *testing.T, c *http.Client, method, path string, form url.Values, header ...string) (int, string,
+	http.Header) {
 	t.Helper()
 	var body io.Reader
 	if form != nil {
@@ -136,7 +142,8 @@ func fill(t *testing.T, h *house, estate, terminal string, secret bool) (diagnos
 	doc(a.Uncounted(report.KindBirth, birth))
 	doc(a.Uncounted(report.KindHealth, a.Health()))
 	doc(a.Wrap(report.KindDiagnosis, d))
-	i := store.Incident{Estate: estate, Scope: "site", Key: w[1], Cause: "host.malfunction", Segment: "acquirer", Code: w[4], Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
+	i := store.Incident{Estate: estate, Scope: "site", Key: w[1], Cause: "host.malfunction", Segment: "acquirer",
+		Code: w[4], Opened: t0, Seen: t0, Terminals: 4, Of: 9, Peak: 5,
 		Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": w[1]}}}
 	if err := h.db.SaveIncident(t.Context(), &i); err != nil {
 		t.Fatal(err)
@@ -179,8 +186,8 @@ func paths(t *testing.T, pattern, estate, terminal, diagnosis string, incident i
 	return method, path
 }
 
-// Who has one estate reads and changes nothing of another, whatever is asked: every route is walked, with every role, in
-// both languages, by session and by token.
+// Who has one estate reads and changes nothing of another, whatever is asked: every route is walked, with every role,
+// in both languages, by session and by token.
 func TestNobodyReadsAnotherEstate(t *testing.T) {
 	h := closed(t)
 	fill(t, h, "shop", "t1", false)
@@ -387,7 +394,8 @@ func TestSigningIn(t *testing.T) {
 	if status, body, _ := h.send(t, c, "GET", "/first?lang=en&link="+link, nil); status != 200 || !strings.Contains(body, "first account") {
 		t.Error(status, body)
 	}
-	if status, body, _ := h.send(t, c, "POST", "/first", url.Values{"link": {link}, "name": {"ann"}, "password": {"short"}}); status != 403 || !strings.Contains(body, link) {
+	if status, body, _ := h.send(t, c, "POST", "/first",
+		url.Values{"link": {link}, "name": {"ann"}, "password": {"short"}}); status != 403 || !strings.Contains(body, link) {
 		t.Error("the link is lost by a short password:", status)
 	}
 	if status, _, _ := h.send(t, c, "POST", "/first", url.Values{"link": {link}, "name": {"ann"}, "password": {word}}, "Sec-Fetch-Site", "cross-site"); status != 403 {
@@ -437,7 +445,8 @@ func TestSigningIn(t *testing.T) {
 	for range 10 {
 		h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {"wrong"}})
 	}
-	if status, _, head := h.send(t, c, "POST", "/login", url.Values{"name": {"ann"}, "password": {word}}); status != http.StatusTooManyRequests || head.Get("Retry-After") == "" {
+	if status, _, head := h.send(t, c, "POST", "/login",
+		url.Values{"name": {"ann"}, "password": {word}}); status != http.StatusTooManyRequests || head.Get("Retry-After") == "" {
 		t.Error("guessing goes on:", status)
 	}
 	log, err := h.db.Audits(t.Context(), store.AuditFilter{Limit: 500})

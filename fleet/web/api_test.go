@@ -33,8 +33,8 @@ func closeObjects(v any) {
 	}
 }
 
-// Every address of the JSON stands in its description and the other way round, and what is answered is what is described,
-// member by member.
+// Every address of the JSON stands in its description and the other way round, and what is answered is what is
+// described, member by member.
 func TestJSONIsAsDescribed(t *testing.T) {
 	h := closed(t)
 	h.site.Enroll = &enroll.Authority{Store: h.db, Dir: t.TempDir(), Policy: enroll.Default}
@@ -73,7 +73,8 @@ func TestJSONIsAsDescribed(t *testing.T) {
 	client := h.browser(t, "")
 	for _, pattern := range h.site.routes {
 		_, path, _ := strings.Cut(pattern, " ")
-		if !strings.HasPrefix(path, "/api/") && path != "/healthz" && path != "/readyz" && path != "/enroll" && path != "/renew" && path != "/metrics" && !strings.HasSuffix(path, ".pem") {
+		if !strings.HasPrefix(path, "/api/") && path != "/healthz" && path != "/readyz" && path != "/enroll" &&
+			path != "/renew" && path != "/metrics" && !strings.HasSuffix(path, ".pem") {
 			continue
 		}
 		op, ok := described[pattern]

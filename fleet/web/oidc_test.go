@@ -51,7 +51,8 @@ func newProvider(t *testing.T) *provider {
 			http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
 			return
 		}
-		claims := map[string]any{"iss": p.URL, "sub": "u1", "aud": "fleet", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "nonce": p.asked.Get("nonce"), "preferred_username": "ann"}
+		claims := map[string]any{"iss": p.URL, "sub": "u1", "aud": "fleet", "exp": time.Now().Add(time.Hour).Unix(),
+			"iat": time.Now().Unix(), "nonce": p.asked.Get("nonce"), "preferred_username": "ann"}
 		for k, v := range p.claims {
 			claims[k] = v
 		}
@@ -97,7 +98,8 @@ func TestSigningInAtAProvider(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, p := closed(t), newProvider(t)
 			h.account(t, "ann", access.Admin) // a name that is taken stays its owner's
-			o, err := access.NewOIDC(access.OIDCConfig{Issuer: p.URL, ClientID: "fleet", Secret: "s", Redirect: h.URL + "/oidc/back", Name: "Corp", RoleClaim: "groups"}, h.keeper)
+			o, err := access.NewOIDC(access.OIDCConfig{Issuer: p.URL, ClientID: "fleet", Secret: "s",
+				Redirect: h.URL + "/oidc/back", Name: "Corp", RoleClaim: "groups"}, h.keeper)
 			if err != nil {
 				t.Fatal(err)
 			}
