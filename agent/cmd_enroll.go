@@ -100,6 +100,8 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n", c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "), c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
+	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n",
+		c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "),
+		c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
 	return exitOK
 }

@@ -7,8 +7,8 @@ import (
 	"testing/fstest"
 )
 
-// TestAdditionsTouchOneFile adds a finding, a cause with its finding, a check and a table of codes to the shipped data, each in
-// the files that CONTRIBUTING.md names and no other: nothing else may need to know of it.
+// TestAdditionsTouchOneFile adds a finding, a cause with its finding, a check and a table of codes to the shipped data,
+// each in the files that CONTRIBUTING.md names and no other: nothing else may need to know of it.
 func TestAdditionsTouchOneFile(t *testing.T) {
 	insert := func(m fstest.MapFS, file, text string) {
 		old := ""
@@ -50,7 +50,8 @@ func TestAdditionsTouchOneFile(t *testing.T) {
 		// And without its second part it is refused, with the file named.
 		if name == "table of codes" {
 			delete(m, "codes/demo.tsv")
-			if _, problems := Parse(m); !slices.ContainsFunc(problems, func(p Problem) bool { return strings.Contains(p.File, "demo.tsv") }) {
+			named := func(p Problem) bool { return strings.Contains(p.File, "demo.tsv") }
+			if _, problems := Parse(m); !slices.ContainsFunc(problems, named) {
 				t.Errorf("a table without its file: %v", problems)
 			}
 		}

@@ -92,7 +92,9 @@ func TestIncidentsAreOTLP(t *testing.T) {
 	if err := protojson.Unmarshal(b, &data); err != nil {
 		t.Fatal(err)
 	}
-	if r := data.ResourceLogs[0].ScopeLogs[0].LogRecords[0]; r.SeverityNumber != logs.SeverityNumber_SEVERITY_NUMBER_WARN || r.Body.GetStringValue() != "事件\n1" || len(r.Attributes) != 2 {
+	r := data.ResourceLogs[0].ScopeLogs[0].LogRecords[0]
+	if r.SeverityNumber != logs.SeverityNumber_SEVERITY_NUMBER_WARN || r.Body.GetStringValue() != "事件\n1" ||
+		len(r.Attributes) != 2 {
 		t.Error(r)
 	}
 	for s, ok := range map[string]bool{"https://c:4318": true, "http://127.0.0.1:4318/x": true, "c:4318": false, "https://": false, "https://a:b@c": false} {
