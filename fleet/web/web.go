@@ -114,6 +114,7 @@ type Site struct {
 	pages   map[string]*template.Template
 	assets  map[string]asset
 	counted shelf[figures]
+	shared  shelf[shared]
 }
 
 type asset struct {
