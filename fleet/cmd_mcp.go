@@ -11,10 +11,14 @@ import (
 )
 
 func runMCP(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "mcp", "--token-file FILE [OPTIONS]",
+	f := flags(
+		s,
+		"mcp",
+		"--token-file FILE [OPTIONS]",
 		"Shows a running fleet to an assistant that speaks the Model Context Protocol, on stdin and stdout. It asks what its\n"+
 			"token may read, of the estates that the token has, and changes nothing.",
-		"posdx-fleet token add assistant --estates shop >token\nposdx-fleet mcp --url https://fleet.example.com --token-file token")
+		"posdx-fleet token add assistant --estates shop >token\nposdx-fleet mcp --url https://fleet.example.com --token-file token",
+	)
 	c, tokenFile := addClient(f)
 	if _, code, ok := parse(s, f, args, 0); !ok {
 		return code

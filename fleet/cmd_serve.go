@@ -186,8 +186,13 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 			return err
 		}
 		defer b.Stop()
-		c.ingest = ingest.Config{URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
-			Certificate: b.Certificate(), Share: c.ingest.Share}
+		if authority != nil {
+			authority.Shut = b.Drop
+		}
+		c.ingest = ingest.Config{
+			URL: b.URL(), ClientID: c.ingest.ClientID, User: broker.Own, Password: b.Password(),
+			Certificate: b.Certificate(), Share: c.ingest.Share,
+		}
 		log.Info("broker listens", "address", b.Address(), "sessions", c.mqtt.Sessions)
 	}
 
@@ -197,8 +202,10 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 	watch := &incident.Watch{Source: db, Inventory: listed, Reload: reload, Key: key, Changed: hub.Changed, Log: log}
 	in := ingest.New(c.ingest, db, ingest.NewMetrics(registry), log, hub.Changed, watch.Told)
 	watch.Publish = in.Publish
-	kept := &digest.Digest{Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets,
-		Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log}
+	kept := &digest.Digest{
+		Source: db, Inventory: &incident.InventoryFile{Path: c.inventory}, Sunsets: sunsets,
+		Knowledge: codes.Builtin(), Changed: hub.Changed, Log: log,
+	}
 
 	teller := &notify.Teller{}
 	if c.notify != "" {
@@ -243,8 +250,8 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		return fmt.Errorf("listen for the pages: %w", err)
 	}
 	server := &http.Server{
-		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: metrics.Pages(registry, handler), ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"

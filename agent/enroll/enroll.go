@@ -72,8 +72,11 @@ func New(name string) (*ecdsa.PrivateKey, Request, error) {
 	if err != nil {
 		return nil, Request{}, fmt.Errorf("make key: %w", err)
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}},
-		key)
+	csr, err := x509.CreateCertificateRequest(
+		rand.Reader,
+		&x509.CertificateRequest{Subject: pkix.Name{CommonName: name}},
+		key,
+	)
 	if err != nil {
 		return nil, Request{}, fmt.Errorf("make request: %w", err)
 	}

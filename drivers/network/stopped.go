@@ -56,8 +56,8 @@ type Ear struct {
 
 // OpenEar begins to listen. Its error is that of opening a raw socket, which needs CAP_NET_RAW.
 func OpenEar(w Way) (*Ear, error) {
-	e := &Ear{way: w, six: w.Addr.Addr().Is6(), id: uint16(os.Getpid()) ^ w.Addr.Port(), ended: make(chan struct{}),
-		news: make(chan struct{}, 1)}
+	e := &Ear{way: w, six: w.Addr.Addr().Is6(), id: uint16(os.Getpid()) ^ w.Addr.Port()}
+	e.ended, e.news = make(chan struct{}), make(chan struct{}, 1)
 	family, proto := unix.AF_INET, unix.IPPROTO_ICMP
 	if e.six {
 		family, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6
@@ -94,18 +94,21 @@ func (e *Ear) Close() {
 func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at Where, bytes int) {
 	ctx, cancel := context.WithTimeout(ctx, siteWait)
 	defer cancel()
+	by := func(who netip.Addr) Where {
+		if who == gateway || who.IsLinkLocalUnicast() {
+			return StoppedSite
+		}
+		return StoppedBeyond
+	}
 	if o == Unreachable {
-		for e.said().by == (netip.Addr{}) {
+		for !e.said().by.IsValid() {
 			select {
 			case <-e.news:
 			case <-ctx.Done():
 				return StoppedUnknown, 0
 			}
 		}
-		if by := e.said().by; by == gateway || by.IsLinkLocalUnicast() {
-			return StoppedSite, siteBytes
-		}
-		return StoppedBeyond, siteBytes
+		return by(e.said().by), siteBytes
 	}
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -132,6 +135,8 @@ func (e *Ear) StoppedAt(ctx context.Context, o Outcome, gateway netip.Addr) (at 
 		switch {
 		case h.met: // so near that it is met within the two hops
 			return StoppedUnknown, bytes
+		case o != Refused && h.by.IsValid(): // it is not silence, then: somebody says so
+			return by(h.by), bytes
 		case h.syns > 0:
 			return StoppedBeyond, bytes
 		case o == Refused && h.refused && h.echoes > 0:

@@ -109,8 +109,8 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 		hello Hello
 		wait  time.Duration
 	}{{HelloSmall, otherHello}, {HelloPlain, otherHello}, {HelloTLCP, tlcpHello}, {HelloOld, otherHello}} {
-		if f.hello == first.Hello || f.hello == HelloOld && h.TLS == Timeout || f.hello == HelloTLCP &&
-			h.TLS == Unsupported && h.Alert == 0 {
+		if f.hello == first.Hello || f.hello == HelloOld && h.TLS == Timeout ||
+			f.hello == HelloTLCP && h.TLS == Unsupported && h.Alert == 0 {
 			continue // too long already, or the server has said enough
 		}
 		if ctx.Err() != nil || !again() {
@@ -119,8 +119,9 @@ func TryTLS(ctx context.Context, w Way, trust Trust, first Form, again func() bo
 		o := try(Form{Hello: f.hello}, f.wait)
 		o.Bytes += h.Bytes
 		if o.settled() || o.TLS == Unsupported && h.TLS != Unsupported {
-			o.Connect = Connect{Outcome: h.Outcome, Took: h.Connect.Took, Retrans: h.Retrans, RTT: h.RTT, MSS: h.MSS,
-				Bytes: o.Bytes}
+			bytes := o.Bytes
+			o.Connect = h.Connect
+			o.Bytes = bytes
 			h = o
 			h.Swallowed, h.Refused = swallowed && h.settled(), refused && h.settled()
 		}

@@ -23,7 +23,11 @@ type limiter struct {
 }
 
 func (l *limiter) keys(account, source string) map[string]int {
-	return map[string]int{"p\x00" + account + "\x00" + near(source): failsPair, "s\x00" + near(source): failsAddress, "a\x00" + account: failsAccount}
+	return map[string]int{
+		"p\x00" + account + "\x00" + near(source): failsPair,
+		"s\x00" + near(source):                    failsAddress,
+		"a\x00" + account:                         failsAccount,
+	}
 }
 
 // near is what one attacker commands: an IPv4 address, or an IPv6 network of 64 bits.

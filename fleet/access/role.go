@@ -7,7 +7,6 @@
 package access
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -42,7 +41,7 @@ func ParseRole(s string) (Role, error) {
 	if i := slices.Index(roles, s); i > 0 {
 		return Role(i), nil
 	}
-	return Nobody, fmt.Errorf("role %q: want one of %s", s, strings.Join(roles[1:], ", "))
+	return Nobody, problem("role", s, "role %q: want one of %s", s, strings.Join(roles[1:], ", "))
 }
 
 // A Scope is what a token is good for, within its role.
@@ -60,7 +59,7 @@ func ParseScope(s string) (Scope, error) {
 	case Metrics, Read, Write:
 		return c, nil
 	}
-	return "", fmt.Errorf("scope %q: want metrics, read or write", s)
+	return "", problem("scope", s, "scope %q: want metrics, read or write", s)
 }
 
 // A User is who asks: the account or token behind a request.

@@ -115,8 +115,8 @@ func pack(w io.Writer, m Manifest, sources map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.WriteHeader(&tar.Header{Name: manifestName, Mode: 0o600, Size: int64(len(b)),
-		ModTime: m.Made}); err != nil {
+	head := &tar.Header{Name: manifestName, Mode: 0o600, Size: int64(len(b)), ModTime: m.Made}
+	if err := t.WriteHeader(head); err != nil {
 		return err
 	}
 	if _, err := t.Write(b); err != nil {
@@ -190,7 +190,12 @@ func unpack(r io.Reader, dir string) (m Manifest, err error) {
 		return m, fmt.Errorf("manifest: %w", err)
 	}
 	if m.Schema > store.Version() {
-		return m, fmt.Errorf("made by posdx-fleet %s with store version %d; this one knows versions up to %d", m.Program, m.Schema, store.Version())
+		return m, fmt.Errorf(
+			"made by posdx-fleet %s with store version %d; this one knows versions up to %d",
+			m.Program,
+			m.Schema,
+			store.Version(),
+		)
 	}
 	left := len(m.Files)
 	for {
@@ -203,7 +208,8 @@ func unpack(r io.Reader, dir string) (m Manifest, err error) {
 		}
 		want, ok := m.Files[h.Name]
 		if !ok || h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || path.Clean(h.Name) != h.Name ||
-			h.Size > maxFile || !known(h.Name) {
+			h.Size > maxFile ||
+			!known(h.Name) {
 			return m, fmt.Errorf("%q does not belong into a backup", h.Name)
 		}
 		delete(m.Files, h.Name)

@@ -31,8 +31,12 @@ func open(t *testing.T) *office {
 	}
 	t.Cleanup(func() { db.Close() })
 	o := &office{db: db, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
-	o.Authority = &Authority{Store: db, Dir: filepath.Join(t.TempDir(), "authority"), Policy: Default,
-		Now: func() time.Time { return o.now }}
+	o.Authority = &Authority{
+		Store:  db,
+		Dir:    filepath.Join(t.TempDir(), "authority"),
+		Policy: Default,
+		Now:    func() time.Time { return o.now },
+	}
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +100,8 @@ func TestTokensEnrollOnce(t *testing.T) {
 			c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
 			t.Errorf("%+v", c.Subject)
 		}
-		if _, err := c.Verify(x509.VerifyOptions{Roots: o.Pool(), CurrentTime: o.now,
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		clients := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		if _, err := c.Verify(x509.VerifyOptions{Roots: o.Pool(), CurrentTime: o.now, KeyUsages: clients}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -112,8 +116,10 @@ func TestTokensEnrollOnce(t *testing.T) {
 	if _, _, err := o.Enroll(t.Context(), r); !errors.Is(err, ErrToken) {
 		t.Error("an expired token:", err)
 	}
-	for _, bad := range []terminal.Request{{}, {Token: late}, {Token: late, CSR: []byte("x")}, {Token: "x", CSR: r.CSR},
-		{Token: late, CSR: r.CSR[:len(r.CSR)-1]}} {
+	for _, bad := range []terminal.Request{
+		{}, {Token: late}, {Token: late, CSR: []byte("x")}, {Token: "x", CSR: r.CSR},
+		{Token: late, CSR: r.CSR[:len(r.CSR)-1]},
+	} {
 		if _, _, err := o.Enroll(t.Context(), bad); err == nil {
 			t.Errorf("%.30q", bad.Token)
 		}

@@ -271,8 +271,8 @@ func TestRenewalIsJudgedByTheFleetsClock(t *testing.T) {
 	now := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 	l := Default.Issued(Life{To: now.Add(Default.Authority)}, now)
 	for after, want := range map[time.Duration]error{
-		0: ErrNotDue, 242 * day: ErrNotDue, 244 * day: nil, 365 * day: nil, 400 * day: nil, 365*day + Default.Grace +
-			day: ErrTooOld, -3 * day: nil,
+		0: ErrNotDue, 242 * day: ErrNotDue, 244 * day: nil, 365 * day: nil, 400 * day: nil,
+		365*day + Default.Grace + day: ErrTooOld, -3 * day: nil,
 	} {
 		if err := Default.Renewal(l, now.Add(after)); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("after %s: %v, want %v", after, err, want)

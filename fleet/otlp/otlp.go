@@ -85,7 +85,12 @@ func (e *Exporter) Send(ctx context.Context, now time.Time) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendWait)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(e.URL, "/")+"/v1/metrics", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPost,
+		strings.TrimSuffix(e.URL, "/")+"/v1/metrics",
+		bytes.NewReader(body),
+	)
 	if err != nil {
 		return err
 	}
@@ -181,7 +186,12 @@ func Metrics(families []*dto.MetricFamily, version string, began, now time.Time)
 						q = append(q, m{"quantile": v.GetQuantile(), "value": v.GetValue()})
 					}
 				}
-				p["count"], p["sum"], p["quantileValues"] = strconv.FormatUint(x.GetSummary().GetSampleCount(), 10), x.GetSummary().GetSampleSum(), q
+				p["count"], p["sum"], p["quantileValues"] = strconv.FormatUint(
+					x.GetSummary().GetSampleCount(),
+					10,
+				), x.GetSummary().
+					GetSampleSum(),
+					q
 				points = append(points, p)
 				continue
 			}
@@ -207,7 +217,11 @@ func Metrics(families []*dto.MetricFamily, version string, began, now time.Time)
 		}
 		list = append(list, one)
 	}
-	return m{"resourceMetrics": []m{{"resource": Resource(version), "scopeMetrics": []m{{"scope": m{"name": "posdx"}, "metrics": list}}}}}
+	return m{
+		"resourceMetrics": []m{
+			{"resource": Resource(version), "scopeMetrics": []m{{"scope": m{"name": "posdx"}, "metrics": list}}},
+		},
+	}
 }
 
 // Severities of log records.
@@ -223,7 +237,11 @@ func Log(version, event, text string, severity int, at, now time.Time, fields ma
 		attrs = append(attrs, m{"key": k, "value": m{"stringValue": v}})
 	}
 	name := map[int]string{Info: "INFO", Warn: "WARN"}[severity]
-	return m{"resourceLogs": []m{{"resource": Resource(version), "scopeLogs": []m{{"scope": m{"name": "posdx"}, "logRecords": []m{{
-		"timeUnixNano": Nanos(at), "observedTimeUnixNano": Nanos(now), "severityNumber": severity, "severityText": name, "body": m{"stringValue": text}, "attributes": attrs,
-	}}}}}}}
+	return m{
+		"resourceLogs": []m{{"resource": Resource(version), "scopeLogs": []m{{"scope": m{"name": "posdx"}, "logRecords": []m{{
+			"timeUnixNano": Nanos(
+				at,
+			), "observedTimeUnixNano": Nanos(now), "severityNumber": severity, "severityText": name, "body": m{"stringValue": text}, "attributes": attrs,
+		}}}}}},
+	}
 }

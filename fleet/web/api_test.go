@@ -74,7 +74,9 @@ func TestJSONIsAsDescribed(t *testing.T) {
 	for _, pattern := range h.site.routes {
 		_, path, _ := strings.Cut(pattern, " ")
 		if !strings.HasPrefix(path, "/api/") && path != "/healthz" && path != "/readyz" && path != "/enroll" &&
-			path != "/renew" && path != "/metrics" && !strings.HasSuffix(path, ".pem") {
+			path != "/renew" &&
+			path != "/metrics" &&
+			!strings.HasSuffix(path, ".pem") {
 			continue
 		}
 		op, ok := described[pattern]
@@ -87,7 +89,17 @@ func TestJSONIsAsDescribed(t *testing.T) {
 		if method != http.MethodGet {
 			continue
 		}
-		status, body, head := h.send(t, client, method, ask, nil, "Authorization", "Bearer "+token, "Accept", "application/json")
+		status, body, head := h.send(
+			t,
+			client,
+			method,
+			ask,
+			nil,
+			"Authorization",
+			"Bearer "+token,
+			"Accept",
+			"application/json",
+		)
 		answer, _ := op["responses"].(map[string]any)["200"].(map[string]any)
 		content, _ := answer["content"].(map[string]any)
 		kind, _, _ := strings.Cut(head.Get("Content-Type"), ";")

@@ -251,9 +251,11 @@ var faults = []fault{
 	{name: "resolver-refuses", causes: []string{"wan.dns"}, breaks: resolves(dns.RcodeRefused, 0), mends: resolves(0, 0)},
 	{name: "resolver-slow", causes: []string{"wan.dns"}, breaks: resolves(0, 1900*time.Millisecond),
 		mends: both(resolves(0, 0), pause(2*time.Second))},
-	{name: "name-gone", causes: []string{"wan.dns", "terminal.config", "host.unreachable"},
-		breaks: func(w *world) error { w.name(map[string]string{placeName: w.at().place}); return nil },
-		mends:  named("HOST")},
+	{name: "name-gone", causes: []string{"wan.dns", "terminal.config", "host.unreachable"}, breaks: func(w *world) error {
+		w.name(map[string]string{placeName: w.at().place})
+		return nil
+	},
+		mends: named("HOST")},
 	{name: "resolver-lies", causes: []string{"wan.dns", "terminal.config"}, breaks: named("ELSEWHERE"), mends: named("HOST")},
 	{name: "resolver-lies-to-a-page", causes: []string{"wan.dns", "terminal.config"}, breaks: named("PLACE"), mends: named("HOST")},
 

@@ -216,8 +216,9 @@ func (nothing) Append(string, bool, time.Time, []byte) (uint64, error) { return 
 func (w *world) doctor(n *probe.Network) *doctor {
 	d := &doctor{}
 	probes := n.Probes()
-	probes = append(probes, probe.Probe{Checks: []evidence.Check{evidence.BoardClock}, Subject: "clock",
-		Depth: report.Internal, Timeout: time.Second, Fresh: time.Minute,
+	probes = append(probes, probe.Probe{
+		Checks: []evidence.Check{evidence.BoardClock}, Subject: "clock", Depth: report.Internal,
+		Timeout: time.Second, Fresh: time.Minute,
 		Run: func(context.Context) []report.Evidence {
 			return []report.Evidence{evidence.New(evidence.BoardClock, "clock", evidence.OffsetS.Is(0), evidence.Source.Is("ntp"))}
 		}})

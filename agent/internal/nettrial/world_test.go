@@ -299,8 +299,7 @@ func hold(c net.Conn) {
 // speak is a TLS server with the certificate of the moment.
 func (s *server) speak(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	t := tls.Server(c, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate,
-		error) {
+	t := tls.Server(c, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return s.cert.Load(), nil
 	}})
 	if t.Handshake() == nil {
@@ -336,8 +335,8 @@ func (w *world) open() error {
 	}
 	w.host.does(w.well(&w.host))
 	w.other.does(w.well(&w.other))
-	if err := errors.Join(w.host.open(net.JoinHostPort(a.host, strconv.Itoa(hostPort))),
-		w.other.open(net.JoinHostPort(a.place, strconv.Itoa(placePort)))); err != nil {
+	err = w.host.open(net.JoinHostPort(a.host, strconv.Itoa(hostPort)))
+	if err := errors.Join(err, w.other.open(net.JoinHostPort(a.place, strconv.Itoa(placePort)))); err != nil {
 		return err
 	}
 	w.name(map[string]string{hostName: a.host, placeName: a.place})

@@ -166,6 +166,8 @@ func (n *names) ask(ctx context.Context, host string) found {
 			break
 		}
 	}
-	return found{outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes, blocked: l.Blocked, noData: l.NoData,
-		addresses: l.Addresses}
+	return found{
+		outcome: l.Outcome, took: l.Took, failed: l.Failed, bytes: l.Bytes,
+		blocked: l.Blocked, noData: l.NoData, addresses: l.Addresses,
+	}
 }
