@@ -97,8 +97,7 @@ func higher(a, b string) string {
 }
 
 // abilities reads +WS46: (12,22,25,…), the sets of technologies a modem can be told to use (27.007 5.9), for the newest
-// of
-// them: 12 is GSM, 22 UTRAN, 29 both; 25 is all that it has, which says nothing more; 28, 30 and above hold E-UTRAN.
+// of them: 12 is GSM, 22 UTRAN, 29 both; 25 is all that it has, which says nothing more; 28, 30 and above hold E-UTRAN.
 func abilities(lines []string) (best string) {
 	for _, line := range lines {
 		for _, f := range fields(strings.Trim(after(line), "() ")) {

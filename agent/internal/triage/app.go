@@ -87,8 +87,9 @@ func (l *Loop) lastNetwork(list []report.Evidence) []report.Evidence {
 	l.mu.Unlock()
 	name := evidence.Operator.Name()
 	for i, e := range list {
-		if _, told := e.Facts[name]; evidence.Check(e.Check) == evidence.ModemRegistration && operator != "" && !told &&
-			(e.Status == report.OK || e.Status == report.Bad) {
+		_, told := e.Facts[name]
+		says := e.Status == report.OK || e.Status == report.Bad
+		if evidence.Check(e.Check) == evidence.ModemRegistration && operator != "" && !told && says {
 			list[i].Facts = maps.Clone(e.Facts)
 			list[i].Facts[name] = operator
 		}

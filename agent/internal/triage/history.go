@@ -35,10 +35,9 @@ type history struct {
 	pending   []*pending // diagnoses of which it is not known what became of them
 	since     time.Time  // when counting began
 
-	starts func(since time.Time) int // of the machine; nil where nobody counts them
-	// failed sales of each code since the last approval after which the host could be reached
-	reached map[string]int
-	updates map[string]int // sales of each code since the payment application was updated
+	starts  func(since time.Time) int // of the machine; nil where nobody counts them
+	reached map[string]int            // failed sales of each code since the last approval with a reachable host
+	updates map[string]int            // sales of each code since the payment application was updated
 }
 
 // A card is one card put to the reader, by however many tries. Nothing of the card itself is known here.
@@ -234,8 +233,8 @@ func (h *history) looked(code string, began time.Time, found []report.Evidence) 
 	}
 	for _, e := range found {
 		by, _ := e.Facts.Str(evidence.By.Name())
-		if evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-") && e.Status == report.OK &&
-			by == "" && e.At.After(began) {
+		host := evidence.Check(e.Check) == evidence.NetTCP && strings.HasPrefix(e.Subject, "host-")
+		if host && e.Status == report.OK && by == "" && e.At.After(began) {
 			h.reached[code]++
 			return
 		}
