@@ -57,8 +57,8 @@ type About struct {
 	Receipt   Range    `json:"receipt"` // columns that a receipt may have
 }
 
-// Timeouts are how long a client should wait, in milliseconds: for a first verdict and every answer that is given at once, for
-// the final one, and for checks.
+// Timeouts are how long a client should wait, in milliseconds: for a first verdict and every answer that is given at
+// once, for the final one, and for checks.
 type Timeouts struct {
 	First int64 `json:"first"`
 	Final int64 `json:"final"`
@@ -257,7 +257,8 @@ func (m *members) txn() report.Txn {
 // kinds are the types of a request.
 var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
 
-// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it reads.
+// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it
+// reads.
 func ambiguity(b []byte) (p *report.JSONProblem) {
 	errors.As(report.CheckNames(b), &p)
 	return p
