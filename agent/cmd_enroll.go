@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"posdx/agent/enroll"
 	"posdx/agent/internal/atomicfile"
+	"posdx/agent/internal/say"
 	"posdx/agent/internal/stamp"
 	"time"
 )
@@ -22,11 +22,15 @@ import (
 const maxToken = 4096
 
 func runEnroll(ctx context.Context, s stdio, args []string) int {
-	f := flags(s, "enroll", "--url URL [OPTIONS]",
+	f := flags(
+		s,
+		"enroll",
+		"--url URL [OPTIONS]",
 		"Gets this terminal's first certificate from the fleet, with a token that is good for once (posdx-fleet enroll token), and\n"+
 			"prints the lines for its configuration. The token is read from stdin. Key and certificate lie in one file; the daemon\n"+
 			"renews them by itself.\n\nExit codes: 0 it is there, 1 it is not, 2 usage.",
-		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem")
+		"printf 'posdx_enroll_…' | posdx enroll --url https://fleet.example.com --ca /etc/posdx/ca.pem",
+	)
 	at := f.String("url", "", "`URL` of the fleet's pages, https://host:port")
 	ca := f.String("ca", "", "`FILE` with the CA of the fleet's pages (PEM); the system's by default")
 	out := f.String("out", "/var/lib/posdx/fleet.pem", "`FILE` to write; the daemon must be able to replace it")
@@ -40,19 +44,19 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return exitUsage
 	}
 	fail := func(err error) int {
-		fmt.Fprintf(s.err, "posdx enroll: %v\n", err)
+		s.fail("enroll", err)
 		return exitFailed
 	}
 	if _, err := enroll.CheckURL(*at); err != nil {
-		fmt.Fprintf(s.err, "posdx enroll: --url: %v\n", err)
+		s.fail("enroll", say.New("field-why", "--url", err))
 		return exitUsage
 	}
 	if _, err := os.Stat(*out); err == nil && !*force {
-		return fail(fmt.Errorf("%s is there already; --force replaces it", *out))
+		return fail(say.New("enroll-there", *out))
 	}
 	token, err := io.ReadAll(io.LimitReader(s.in, maxToken))
 	if err != nil {
-		return fail(fmt.Errorf("read token: %w", err))
+		return fail(say.New("enroll-token", err))
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: func() time.Time {
 		if now := time.Now(); now.After(stamp.Floor) {
@@ -63,11 +67,11 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if *ca != "" {
 		pem, err := atomicfile.Read(*ca, 256<<10)
 		if err != nil {
-			return fail(fmt.Errorf("read CA: %w", err))
+			return fail(say.New("enroll-ca", err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fail(fmt.Errorf("read CA %s: no certificate in it", *ca))
+			return fail(say.New("enroll-no-ca", *ca))
 		}
 	}
 	key, r, err := enroll.New("posdx")
@@ -75,7 +79,7 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return fail(err)
 	}
 	if r.Token = strings.TrimSpace(string(token)); r.Token == "" {
-		return fail(errors.New("no token on stdin; posdx-fleet enroll token makes one"))
+		return fail(say.New("enroll-no-token"))
 	}
 	a, err := enroll.Asker{URL: *at, TLS: config}.Ask(ctx, r)
 	if err != nil {
@@ -86,13 +90,13 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 		return fail(err)
 	}
 	if err := atomicfile.Replace(*out, pair); err != nil {
-		return fail(fmt.Errorf("keep certificate: %w; the token is good for this request only, ask for a new one", err))
+		return fail(say.New("enroll-keep", err))
 	}
 	// The daemon, which has the folder, replaces it when it renews.
 	if info, err := os.Stat(filepath.Dir(*out)); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
 			if err := os.Chown(*out, int(st.Uid), int(st.Gid)); err != nil {
-				return fail(fmt.Errorf("give %s to the daemon: %w", *out, err))
+				return fail(say.New("enroll-give", *out, err))
 			}
 		}
 	}
@@ -100,6 +104,8 @@ func runEnroll(ctx context.Context, s stdio, args []string) int {
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n", c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "), c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
+	fmt.Fprintf(s.out, "# %s of estate %s, until %s\n[broker]\ncert = %q\nkey = %q\nrenew = %q\n",
+		c.Leaf.Subject.CommonName, strings.Join(c.Leaf.Subject.OrganizationalUnit, " "),
+		c.Leaf.NotAfter.Format(time.DateOnly), *out, *out, *at)
 	return exitOK
 }

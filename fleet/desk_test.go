@@ -101,9 +101,8 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 		if err := json.Unmarshal(d.Body, &id); err != nil {
 			t.Fatal(err)
 		}
-		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i),
-			"/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID},
-			struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
+		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i), "/diagnosis/" + d.Estate + "/" +
+			d.Terminal + "/" + id.ID}, struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
 	}
 	return pages
 }

@@ -39,8 +39,8 @@ func genuine(t testing.TB) map[string]report.Diagnosis {
 		if err := json.Unmarshal(b, &c); err != nil {
 			t.Fatal(f, err)
 		}
-		d := diagnose.Explain(c.Event, c.Evidence, codes.Builtin(),
-			diagnose.Options{Version: "1.4.0", Revision: 2, Final: true, TookMS: 900})
+		d := diagnose.Explain(c.Event, c.Evidence, codes.Builtin(), diagnose.Options{Version: "1.4.0", Revision: 2,
+			Final: true, TookMS: 900})
 		if report.Suspect(mustJSON(t, d)) || d.Event.ID == "" {
 			continue
 		}
@@ -95,8 +95,7 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	w.Add(simulate.Truth{Kind: "surge", Code: "96", Cause: "host.malfunction", Segment: "acquirer",
 		Place: map[string]string{"acquirer": bank}, Share: 0.5, From: end.Add(-35 * time.Minute), To: end.Add(time.Hour)})
 	w.Add(simulate.Truth{Kind: "surge", Code: "ConnectError", Cause: "wan.outage", Segment: "wan",
-		Place: map[string]string{"carrier": carrier, "region": region}, Share: 0.6, From: end.Add(-20 * time.Minute),
-		To: end.Add(time.Hour)})
+		Place: map[string]string{"carrier": carrier, "region": region}, Share: 0.6, From: end.Add(-20 * time.Minute), To: end.Add(time.Hour)})
 	r := rand.New(rand.NewPCG(3, 3))
 	like := genuine(t)
 	list := make([]*sample.Terminal, n)
@@ -199,9 +198,7 @@ func fill(t testing.TB, dir string, n int, hours int) {
 		// The base rate of the last hours too: it is not learned from the storm.
 		rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Hour: at.Unix() / 3600, Active: busy})
 		for cause, each := range map[string]float64{"account.funds": .06, "issuer.declined": .03, "account.pin": .02,
-			"account.limit": .01, "card.damaged": .01, "card.expired": .005, "modem.signal-weak": .003, "wan.outage": .001,
-			"issuer.unavailable": .001, "host.malfunction": .0005, "reader.dirty": .0005, "lan.cable": .0003,
-			"modem.denied": .0003, "terminal.config": .0003, "unexplained": .0003} {
+			"account.limit": .01, "card.damaged": .01, "card.expired": .005, "modem.signal-weak": .003, "wan.outage": .001, "issuer.unavailable": .001, "host.malfunction": .0005, "reader.dirty": .0005, "lan.cable": .0003, "modem.denied": .0003, "terminal.config": .0003, "unexplained": .0003} {
 			rows = append(rows, store.SeasonRow{Estate: simulate.Estate, Cause: cause, Hour: at.Unix() / 3600,
 				Terminals: float64(int(each*busy + r.Float64())), Active: busy})
 		}
@@ -209,9 +206,9 @@ func fill(t testing.TB, dir string, n int, hours int) {
 			continue
 		}
 		a := list[back%n]
-		topic, p := a.Wrap(report.KindTally, sample.Tally(map[string]int{"00": int(4.9 * busy), "51": int(.06 * busy),
-			"55": int(.02 * busy), "05": int(.03 * busy), "61": int(.01 * busy), "91": int(.004 * busy * float64(1+back%5)),
-			"96": int(.002 * busy)}))
+		topic, p := a.Wrap(report.KindTally,
+			sample.Tally(map[string]int{"00": int(4.9 * busy), "51": int(.06 * busy), "55": int(.02 * busy),
+				"05": int(.03 * busy), "61": int(.01 * busy), "91": int(.004 * busy * float64(1+back%5)), "96": int(.002 * busy)}))
 		put(at, topic, p)
 	}
 	flush()
@@ -243,8 +240,7 @@ func fill(t testing.TB, dir string, n int, hours int) {
 				Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": carrier, "region": region}, P: 0.9}},
 			{Cause: "reader.dirty", Segment: "reader", Code: "E1", Opened: now.Add(-30 * time.Hour),
 				Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6,
-				Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]},
-					Proof: "sales"}},
+				Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]}, Proof: "sales"}},
 		} {
 			i.Estate, i.Seen, i.Scope = simulate.Estate, now, "place"
 			for d, v := range i.Place {

@@ -31,18 +31,20 @@ type Report struct {
 	Radio        Radio
 	Registration Registration // "" if the modem answered none of the questions
 	Tech         string       // in use: 2g 3g 4g 5g, "" if not known
-	Best         string       // the newest that the modem can use, "" if not known; asked only of one that is on none newer than 3g
-	Operator     string       // MCC and MNC of the network that serves it: 46000, "" if not known
-	Area         string       // its tracking or location area in hexadecimal, "" if not known
-	Signals      []Signal
-	Bearer       Bearer
-	Line         Line // of a dial-up modem
+	// the newest that the modem can use, "" if not known; asked only of one that is on none newer than 3g
+	Best     string
+	Operator string // MCC and MNC of the network that serves it: 46000, "" if not known
+	Area     string // its tracking or location area in hexadecimal, "" if not known
+	Signals  []Signal
+	Bearer   Bearer
+	Line     Line // of a dial-up modem
 
 	Unasked, Garbage, Late uint64 // of the dialogue: lines nobody asked for, spoiled lines, late results
 	Lost                   int    // questions without an answer
 }
 
-// Radio says whether a modem has been told to stay off the air. Then no SIM, network or antenna can be judged by its silence.
+// Radio says whether a modem has been told to stay off the air. Then no SIM, network or antenna can be judged by its
+// silence.
 type Radio string
 
 // What a modem was told. RadioOn is of one that is registered, or says that it may be.
@@ -60,12 +62,13 @@ type Bearer struct {
 	Address                 netip.Addr // invalid if none
 	Family                  string     // v4 v6 both: what addresses the context has, "" if not known
 	APN, APNKnown           bool       // the context's access point is the configured one
-	Cause                   string     // why the last context or call ended, as the modem says it; "" if all is well or it is silent
+	// why the last context or call ended, as the modem says it; "" if all is well or it is silent
+	Cause string
 }
 
-// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report is
-// valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing, serial.ErrGarbled for one
-// that says nothing intelligible, serial.ErrGone or the context's.
+// Ask asks a modem everything in one dialogue: about twenty queries and, per sample beyond the first, 0.4 s. The report
+// is valid as far as it goes also with an error, which is serial.ErrIdle for a modem that says nothing,
+// serial.ErrGarbled for one that says nothing intelligible, serial.ErrGone or the context's.
 func Ask(ctx context.Context, link serial.Link, c Config) (r Report, err error) {
 	d := New(link)
 	if p, ok := link.(interface{ Discard() error }); ok {
@@ -142,8 +145,8 @@ func (v *visit) ask(command, prefix string) (lines []string, refused *CommandErr
 	return lines, nil
 }
 
-// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country has
-// switched off is no matter of signal or SIM.
+// surroundings asks what is still not known of the network, and what the modem could use: a technology that the country
+// has switched off is no matter of signal or SIM.
 func (v *visit) surroundings() {
 	if on := v.r.Registration; v.r.Operator == "" && !v.cops && (on == RegHome || on == RegRoaming) {
 		v.ask("AT+COPS?", "+COPS:")
@@ -183,9 +186,9 @@ func (v *visit) identity() {
 	}
 }
 
-// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list of
-// words tells from a name. Where more than one line came, the question is asked again: what stands in both answers is the
-// answer.
+// own asks a question whose answer is free text. A modem may say something by itself in the middle of it, which no list
+// of words tells from a name. Where more than one line came, the question is asked again: what stands in both answers
+// is the answer.
 func (v *visit) own(command string) []string {
 	ask := func() (list []string) {
 		lines, _ := v.ask(command, "")
@@ -419,7 +422,8 @@ func (v *visit) bearer(c Config) {
 	}
 	if b.Cause == "" && ((b.ActiveKnown && !b.Active) || (b.AttachedKnown && !b.Attached)) {
 		if lines, _ := v.ask("AT+CEER", "+CEER:"); len(lines) > 0 {
-			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") { // "no report available"
+			if cause := serial.Label([]byte(after(lines[0]))); !strings.HasPrefix(strings.ToLower(cause), "no ") {
+				// "no report available"
 				b.Cause = cause
 			}
 		}

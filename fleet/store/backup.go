@@ -123,7 +123,11 @@ var past = map[string]string{
 // the later release kept is lost with its tables.
 func undo(v int) ([]string, error) {
 	if v <= 2 { // since then diagnoses are packed
-		return nil, fmt.Errorf("from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release", v, v-1)
+		return nil, fmt.Errorf(
+			"from version %d to %d: what it holds cannot be written in the older way; restore a backup of that release",
+			v,
+			v-1,
+		)
 	}
 	var list []string
 	for _, made := range slices.Backward(migrations[v-1]) {

@@ -103,7 +103,8 @@ func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, si
 		cond, args = cond+" AND cause = ?", append(args, clean(cause))
 		columns, group = "code, scheme, ''", "scheme, code"
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT %s, count(*), sum(repeats + 1), count(DISTINCT terminal) FROM
 		(SELECT code, scheme, cause, repeats, terminal FROM diagnoses WHERE %s ORDER BY place DESC LIMIT %d) AS d GROUP BY %s ORDER BY count(*) DESC LIMIT 50`, columns, cond, sample, group)), args...)
 	if err != nil {
 		return nil, fmt.Errorf("count diagnoses: %w", err)

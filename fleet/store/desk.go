@@ -46,7 +46,8 @@ func (s *Store) Tasks(ctx context.Context, in Estates, causes []string, place ma
 	if c, a := within("d", place); c != "" {
 		cond, args = cond+" AND "+c, append(args, a...)
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT g.estate, g.terminal, g.cause, g.p, g.n, g.first, g.last, l.id, t.good_at,
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT g.estate, g.terminal, g.cause, g.p, g.n, g.first, g.last, l.id, t.good_at,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = g.estate AND p.terminal = g.terminal AND p.dim = 'site'), '') AS site,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = g.estate AND p.terminal = g.terminal AND p.dim = 'region'), '') AS region
 		FROM (SELECT d.estate, d.terminal, d.cause, max(d.p) AS p, count(*) AS n, min(d.received) AS first, max(d.received) AS last, max(d.place) AS newest
@@ -80,7 +81,8 @@ func (s *Store) Asked(ctx context.Context, in Estates, at report.Address, limit 
 	if !in.Has(at.Estate) {
 		return nil, nil
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT no, estate, terminal, '', 0, 0, 0, received, '', packed, 0 FROM asked
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT no, estate, terminal, '', 0, 0, 0, received, '', packed, 0 FROM asked
 		WHERE estate = ? AND terminal = ? ORDER BY no DESC LIMIT %d`, limit)), clean(at.Estate), clean(at.Terminal))
 	if err != nil {
 		return nil, fmt.Errorf("list what was asked: %w", err)
@@ -191,7 +193,8 @@ type Find struct {
 
 // SaveFind keeps what was found; what was said of the same diagnosis before gives way.
 func (s *Store) SaveFind(ctx context.Context, at report.Address, f Find) error {
-	_, err := s.write.ExecContext(ctx, s.sql(`INSERT INTO found (estate, terminal, diagnosis, cause, found, said, who, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := s.write.ExecContext(ctx,
+		s.sql(`INSERT INTO found (estate, terminal, diagnosis, cause, found, said, who, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (estate, terminal, diagnosis) DO UPDATE SET cause = excluded.cause, found = excluded.found, said = excluded.said, who = excluded.who, at = excluded.at`),
 		at.Estate, at.Terminal, clean(f.Diagnosis), clean(f.Cause), clean(f.Found), clean(f.Said), clean(f.Who), millis(f.At))
 	if err != nil {
@@ -245,7 +248,8 @@ func (s *Store) Became(ctx context.Context, in Estates, cause string, since, bef
 		before = time.UnixMilli(1 << 50)
 	}
 	args := slices.Concat(of, []any{millis(since), millis(before)}, of, []any{millis(since), millis(before)})
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT u.estate, u.terminal, u.diagnosis, max(u.code), max(u.cause), max(u.p), max(u.outcome), max(u.found), max(u.at) AS last FROM (
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT u.estate, u.terminal, u.diagnosis, max(u.code), max(u.cause), max(u.p), max(u.outcome), max(u.found), max(u.at) AS last FROM (
 			SELECT estate, terminal, diagnosis, code, cause, p, outcome, '' AS found, received AS at FROM outcomes WHERE %s AND received >= ? AND received < ?
 			UNION ALL
 			SELECT f.estate, f.terminal, f.diagnosis, coalesce(d.code, ''), f.cause, coalesce(d.p, 0), '', f.found, f.at FROM (SELECT * FROM found WHERE %s AND at >= ? AND at < ?) AS f

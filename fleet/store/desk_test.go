@@ -30,14 +30,13 @@ func TestWhatPagesAsk(t *testing.T) {
 			if err := s.NoteCommand(ctx, x.At, store.Command{Name: "diagnose", ID: "c1", Who: "ann", Sent: t0}); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.SaveFind(ctx, x.At, store.Find{Diagnosis: x.EventID(1), Cause: "reader.fault",
-				Found: store.FoundNothing, Who: "ann", At: t0}); err != nil {
+			if err := s.SaveFind(ctx, x.At, store.Find{Diagnosis: x.EventID(1), Cause: "reader.fault", Found: store.FoundNothing,
+				Who: "ann", At: t0}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		placed := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": "一号店", "carrier": "c"}},
-			{At: b.At, When: t0, Place: map[string]string{"site": "二号店", "carrier": "c"}},
-			{At: out.At, When: t0, Place: map[string]string{"site": "一号店"}}}
+			{At: b.At, When: t0, Place: map[string]string{"site": "二号店", "carrier": "c"}}, {At: out.At, When: t0, Place: map[string]string{"site": "一号店"}}}
 		if err := s.SavePlaces(ctx, placed); err != nil {
 			t.Fatal(err)
 		}
@@ -58,8 +57,7 @@ func TestWhatPagesAsk(t *testing.T) {
 		}
 		incidents := []store.Incident{{Estate: "shop", Scope: "site", Key: "x", Cause: "reader.fault", Segment: "reader",
 			Opened: t0, Seen: t0}, {Estate: "shop", Scope: "site", Key: "y", Cause: "wan.outage", Segment: "wan",
-			Opened: t0.Add(-time.Hour), Seen: t0}, {Estate: "other", Scope: "site", Key: "z", Cause: "reader.fault",
-			Segment: "reader", Opened: t0, Seen: t0}}
+			Opened: t0.Add(-time.Hour), Seen: t0}, {Estate: "other", Scope: "site", Key: "z", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}}
 		for i := range incidents {
 			if err := s.SaveIncident(ctx, &incidents[i]); err != nil {
 				t.Fatal(err)

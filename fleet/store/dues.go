@@ -145,7 +145,8 @@ type DueFilter struct {
 // Dues lists what ends, the soonest first.
 func (s *Store) Dues(ctx context.Context, f DueFilter) ([]Due, error) {
 	cond, args := f.where()
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT d.estate, d.terminal, d.kind, d.subject, d.due, d.value, d.seen,
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT d.estate, d.terminal, d.kind, d.subject, d.due, d.value, d.seen,
 		coalesce((SELECT value FROM places AS p WHERE p.estate = d.estate AND p.terminal = d.terminal AND p.dim = 'site'), '')
 		FROM dues AS d WHERE %s ORDER BY d.due, d.estate, d.terminal, d.kind, d.subject LIMIT %d OFFSET %d`, cond, Filter{Limit: f.Limit}.limit(), max(0, f.Skip))), args...)
 	if err != nil {

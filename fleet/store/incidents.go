@@ -27,7 +27,8 @@ const maxSightings = 200_000
 // Sightings lists what arrived since a moment, newest first. Documents that waited at the terminal tell of the past and
 // are left out.
 func (s *Store) Sightings(ctx context.Context, since time.Time) ([]Sighting, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT estate, terminal, received, repeats + 1, scheme, code, entry, cause, segment FROM diagnoses
 		WHERE received >= ? AND historical = 0 ORDER BY received DESC LIMIT ?`), millis(since), maxSightings)
 	if err != nil {
 		return nil, fmt.Errorf("list sightings: %w", err)
@@ -61,7 +62,8 @@ type Standing struct {
 
 // Standings lists the terminals heard or gone since a moment.
 func (s *Store) Standings(ctx context.Context, since time.Time) ([]Standing, error) {
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT estate, terminal, state, reason, state_at, last_seen, good_at, scheme, birth_at FROM terminals
 		WHERE state = 'online' OR last_seen >= ? OR state_at >= ?`), millis(since), millis(since))
 	if err != nil {
 		return nil, fmt.Errorf("list terminals: %w", err)

@@ -127,7 +127,8 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 			t.Fatal("and up again:", err)
 		}
 		defer again.Close()
-		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"}, "000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
+		if row, err := again.Diagnosis(t.Context(), nil, report.Address{Estate: "shop", Terminal: "t1"},
+			"000001-0000000001"); err != nil || !strings.Contains(string(row.Body), "host.malfunction") {
 			t.Errorf("the diagnosis: %v %s", err, row.Body)
 		}
 	})
@@ -137,10 +138,10 @@ func TestStoresGoBackToTheReleaseBefore(t *testing.T) {
 func shapeOf(t *testing.T, db *sql.DB, driver string) string {
 	t.Helper()
 	q := "SELECT m.name || ' ' || c.name || ' ' || c.type FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' " +
-		"UNION SELECT 'index ' || name FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+		"UNION SELECT coalesce(sql, 'index ' || name) FROM sqlite_master WHERE type = 'index' ORDER BY 1"
 	if driver == "pgx" {
 		q = "SELECT table_name || ' ' || column_name || ' ' || data_type FROM information_schema.columns WHERE table_schema = current_schema() " +
-			"UNION SELECT 'index ' || indexname FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
+			"UNION SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1"
 	}
 	rows, err := db.Query(q)
 	if err != nil {

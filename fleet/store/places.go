@@ -154,7 +154,8 @@ func (s *Store) Values(ctx context.Context, in Estates, dim, text string, since 
 		args = append(args, like(text))
 	}
 	all := slices.Concat([]any{millis(since), clean(dim)}, args)
-	rows, err := s.read.QueryContext(ctx, s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(fmt.Sprintf(`SELECT p.estate, p.value, count(*), sum(CASE WHEN t.state = 'online' THEN 1 ELSE 0 END), sum(CASE WHEN t.failed_at >= ? THEN 1 ELSE 0 END)
 		FROM places AS p
 		JOIN terminals AS t ON t.estate = p.estate AND t.terminal = p.terminal
 		WHERE p.dim = ? AND %s GROUP BY p.estate, p.value ORDER BY count(*) DESC, p.estate, p.value LIMIT %d`, cond, min(cmp.Or(limit, maxValues), maxValues))), all...)
@@ -184,7 +185,8 @@ func (s *Store) placeAt(ctx context.Context, when time.Time) (int64, error) {
 		return 0, nil
 	}
 	var place int64
-	err := s.read.QueryRowContext(ctx, s.sql(`SELECT coalesce((SELECT min(place) FROM (SELECT place FROM diagnoses WHERE received >= ? ORDER BY received LIMIT 100) AS f),
+	err := s.read.QueryRowContext(ctx,
+		s.sql(`SELECT coalesce((SELECT min(place) FROM (SELECT place FROM diagnoses WHERE received >= ? ORDER BY received LIMIT 100) AS f),
 		(SELECT coalesce(max(place), 0) + 1 FROM diagnoses))`), millis(when)).Scan(&place)
 	return place, err
 }
@@ -214,8 +216,7 @@ func (s *Store) reporters(ctx context.Context, estate string, causes []string, f
 }
 
 // Shares says for each value of each dimension of an estate how many of its terminals reported one of some causes
-// within a
-// time, and all there are.
+// within a time, and all there are.
 func (s *Store) Shares(ctx context.Context, estate string, causes []string, from, to time.Time) ([]Share, error) {
 	with, args, err := s.reporters(ctx, estate, causes, from, to)
 	if err != nil {
@@ -322,7 +323,8 @@ func (s *Store) ChangesIn(ctx context.Context, estate string, place map[string]s
 	to time.Time) ([]ChangeCount, error) {
 	cond, args := within("c", place)
 	cond = cmp.Or(cond, "1 = 1")
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT c.dim, c.was, c.now, count(DISTINCT c.terminal), max(c.at) FROM changes AS c
 		WHERE `+cond+` AND c.estate = ? AND c.at >= ? AND c.at <= ? GROUP BY c.dim, c.was, c.now ORDER BY count(DISTINCT c.terminal) DESC LIMIT 12`),
 		append(args, clean(estate), millis(from), millis(to))...)
 	if err != nil {

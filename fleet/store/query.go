@@ -204,7 +204,8 @@ func (s *Store) Diagnosis(ctx context.Context, in Estates, at report.Address, id
 	if !in.Has(at.Estate) {
 		return Row{}, ErrNone
 	}
-	rows, err := s.read.QueryContext(ctx, s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
+	rows, err := s.read.QueryContext(ctx,
+		s.sql(`SELECT place, estate, terminal, epoch, boot, seq, historical, received, body, packed, stream FROM diagnoses
 		WHERE estate = ? AND terminal = ? AND id = ? ORDER BY stream DESC, boot DESC, seq DESC LIMIT 1`), clean(at.Estate), clean(at.Terminal), clean(id))
 	if err != nil {
 		return Row{}, fmt.Errorf("read diagnosis: %w", err)

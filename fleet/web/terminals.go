@@ -163,8 +163,8 @@ func path(list []report.Evidence) []hop {
 				at.Level = l
 			}
 		}
-		if at.Status == report.CannotTell && slices.ContainsFunc(at.Checks,
-			func(e report.Evidence) bool { return e.Status == report.OK }) {
+		if at.Status == report.CannotTell &&
+			slices.ContainsFunc(at.Checks, func(e report.Evidence) bool { return e.Status == report.OK }) {
 			at.Status = report.OK // what could be told is well
 		}
 		out = append(out, at)
@@ -228,10 +228,8 @@ func (s *Site) terminal(w http.ResponseWriter, r *http.Request) {
 	var evidence []report.Evidence
 	if v.Health != nil {
 		evidence = slices.Clone(v.Health.Evidence)
-		slices.SortStableFunc(v.Health.Evidence, func(a,
-			b report.Evidence) int {
-			return severity(a.Status) - severity(b.Status)
-		})
+		slices.SortStableFunc(v.Health.Evidence,
+			func(a, b report.Evidence) int { return severity(a.Status) - severity(b.Status) })
 		for k, n := range v.Health.Self {
 			v.Self = append(v.Self, fact{k, strconv.FormatInt(n, 10)})
 		}
@@ -373,8 +371,8 @@ func (s *Site) order(r *http.Request, v Viewer, at report.Address, name string, 
 	if len(b) > report.MaxMessage {
 		return d, "", badRequest(fmt.Sprintf("the command would be %d bytes; a terminal takes %d", len(b), report.MaxMessage))
 	}
-	if err := s.Source.NoteCommand(r.Context(), at,
-		store.Command{Name: name, ID: c.ID, Who: v.Name, Sent: time.Now()}); err != nil {
+	if err := s.Source.NoteCommand(r.Context(), at, store.Command{Name: name, ID: c.ID, Who: v.Name,
+		Sent: time.Now()}); err != nil {
 		return d, "", err
 	}
 	bound, cancel := context.WithTimeout(r.Context(), sendWait)
