@@ -24,8 +24,8 @@ func putBack() fault {
 	panic("there is no cable to put back")
 }
 
-// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses two keys in all: the
-// terminal sees the rest by itself.
+// watchItComeBack looks at the guide while the cable is put in and the next sale goes well. The person presses two
+// keys in all: the terminal sees the rest by itself.
 func watchItComeBack(s *shop) error {
 	near, far := net.Pipe()
 	defer far.Close()
@@ -50,7 +50,8 @@ func watchItComeBack(s *shop) error {
 		}
 	}()
 	shows := func(what string) error {
-		for end := time.Now().Add(30 * time.Second); !bytes.Contains(seen.Bytes(), []byte(what)); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); !bytes.Contains(seen.Bytes(), []byte(what)); time.Sleep(
+			20 * time.Millisecond) {
 			if time.Now().After(end) {
 				return fmt.Errorf("the console never shows %q: %q", what, seen.Bytes())
 			}
