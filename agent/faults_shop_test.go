@@ -23,6 +23,7 @@ import (
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/internal/stamp"
 	"posdx/agent/report"
+	"posdx/drivers/serial"
 	"posdx/drivers/sim"
 	"posdx/firmware-build/lab/world"
 	"posdx/housetest"
@@ -260,6 +261,11 @@ func (s *shop) config() string {
 		protocol = "neo"
 	}
 	w("[[reader]]\nname = \"reader0\"\nport = %q\nbaud = 115200\nprotocol = %q", s.path("ttyReader"), protocol)
+	// A reader's holder is looked for, as with one that a payment application shares; who cannot see all processes, as an
+	// ordinary user, says that it is his alone.
+	if use, err := serial.Look(s.path("ttyReader")); err == nil && use.Blind {
+		w("dedicated = true")
+	}
 	if s.f.modem {
 		w("[[modem]]\nname = \"modem0\"\nport = %q\nbaud = 115200\napn = \"cmiot\"\ndedicated = true\ndial_up = %v", s.path("ttyModem"), s.f.dialUp)
 	}

@@ -4,7 +4,7 @@
 
 package codes
 
-var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c4946026edc5bdc3c21d941135ef17900fbd4cea775b09ed290", Schemes: []Scheme{
+var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:68ed3a13673f2298967c1a7d7af019db50565e92b2381ce14ecbfa01fef7ed5d", Schemes: []Scheme{
 	Scheme{Name: "acquirer-4", Title: Text{ZH: "收单前置和收银软件的四位码（各家不同）", EN: "Four-character codes of acquirer front ends and cashier software (each has its own)"}, Writers: list981d7a25},
 	Scheme{Name: "acquirer-ext", Title: Text{ZH: "个别收单机构的扩展码", EN: "Additions of single acquirers"}, Writers: list38b5ee8a},
 	Scheme{Name: "cb2a-fr", Title: Text{ZH: "法国CB2A应答码", EN: "French CB2A response codes"}, Writers: list77829af9},
@@ -5059,6 +5059,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.journal", Word: -1},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -2},
 		Weight{Cause: "terminal.not-registered", Word: -2},
 		Weight{Cause: "terminal.protocol", Word: -1},
 		Weight{Cause: "terminal.session", Word: -1},
@@ -5713,7 +5714,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Brought: listc8e34591, Text: Text{ZH: "域名被过滤，得到的是空地址", EN: "the name is filtered: the answer points nowhere"}},
 	Sign{Name: "dns.degraded", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
+	}, Brought: listfef86651, Text: Text{ZH: "有{resolvers_failed}个域名服务器没有应答", EN: "{resolvers_failed} of the resolvers did not answer"}},
 	Sign{Name: "dns.differ", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 2},
@@ -5721,14 +5722,14 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	Sign{Name: "dns.fail", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list6519b48b, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
+	}, Brought: list586aac59, Text: Text{ZH: "主机名{name}解析不了（{outcome}）", EN: "the name {name} does not resolve ({outcome})"}},
 	Sign{Name: "dns.fail-all", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
 		Weight{Cause: "wan.outage", Word: 4},
-	}, Brought: listf6cf2f6c, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
+	}, Brought: list18e6dbcb, Text: Text{ZH: "几个名字都解析不了（{outcome}）", EN: "none of the names resolves ({outcome})"}},
 	Sign{Name: "dns.fail-beyond", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 4},
-	}, Brought: listc8e34591, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
+	}, Text: Text{ZH: "名字解析不了（{outcome}），但互联网是通的", EN: "names do not resolve ({outcome}) though the internet works"}},
 	Sign{Name: "dns.misled", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "host.port-closed", Word: -3},
 		Weight{Cause: "host.tls", Word: -3},
@@ -5741,7 +5742,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	Sign{Name: "dns.no-address", Check: "net.dns", Family: "names", Weights: []Weight{
 		Weight{Cause: "terminal.config", Word: 1},
 		Weight{Cause: "wan.dns", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
+	}, Text: Text{ZH: "主机名{name}存在，但没有地址", EN: "the name {name} is there, but has no address"}},
 	Sign{Name: "dns.ok", Check: "net.dns", Family: "names", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.gateway", Word: -2},
@@ -5764,7 +5765,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Brought: listc8e34591, Text: Text{ZH: "主机地址是手工写死在终端里的", EN: "the host's address is written down in the terminal by hand"}},
 	Sign{Name: "dns.slow", Check: "net.dns", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.dns", Word: 3},
-	}, Brought: list067a0864, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
+	}, Brought: listffa32c98, Text: Text{ZH: "解析名字用了{ms}毫秒", EN: "resolving took {ms} ms"}},
 	Sign{Name: "entry.manual", Check: "txn.answer", Family: "txn.answer", Tells: true, Weights: []Weight{
 		Weight{Cause: "card.damaged", Word: -3},
 		Weight{Cause: "card.data-mistyped", Word: 3},
@@ -6085,6 +6086,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 		Weight{Cause: "terminal.clock", Word: -1},
 		Weight{Cause: "terminal.config", Word: -2},
 		Weight{Cause: "terminal.keys", Word: -2},
+		Weight{Cause: "terminal.moved", Word: -3},
 		Weight{Cause: "terminal.not-registered", Word: -3},
 		Weight{Cause: "terminal.protocol", Word: -2},
 		Weight{Cause: "terminal.session", Word: -2},
@@ -6306,7 +6308,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Text: Text{ZH: "向通信模块提的问题都没有结果", EN: "none of what was asked of the modem was answered"}},
 	Sign{Name: "mtu.blackhole", Check: "net.mtu", Family: "net.mtu", Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: 4},
-	}, Brought: listc8e34591, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
+	}, Text: Text{ZH: "大于{largest_ok_bytes}字节的包过不去", EN: "packets above {largest_ok_bytes} bytes vanish"}},
 	Sign{Name: "mtu.ok", Check: "net.mtu", Family: "net.mtu", Tells: true, Weights: []Weight{
 		Weight{Cause: "wan.mtu", Word: -3},
 	}, Text: Text{ZH: "大包也能过", EN: "large packets pass"}},
@@ -6374,16 +6376,16 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Text: Text{ZH: "主机地址有应答，主机那边是开着的", EN: "the host's address answers: it is there"}},
 	Sign{Name: "path.loss", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 3},
-	}, Brought: listb1e22d97, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
+	}, Brought: list487ef1c6, Text: Text{ZH: "丢包{loss_pct}%", EN: "{loss_pct} % of packets lost"}},
 	Sign{Name: "path.loss-all", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 4},
-	}, Brought: listb1e22d97, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
+	}, Brought: list487ef1c6, Text: Text{ZH: "到两个不相干的地方都丢包，{loss_pct}%", EN: "packets are lost to two unrelated places, {loss_pct} %"}},
 	Sign{Name: "path.loss-host", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 1},
 		Weight{Cause: "host.unreachable", Word: 2},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list78aba497, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
+	}, Brought: list2bb500c6, Text: Text{ZH: "只有到主机的路丢包（{loss_pct}%）", EN: "only the way to the host loses packets ({loss_pct} %)"}},
 	Sign{Name: "path.ok", Check: "net.path", Family: "net.path", Tells: true, Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: -1},
 		Weight{Cause: "lan.address", Word: -2},
@@ -6403,13 +6405,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Text: Text{ZH: "线路不丢包，延迟正常", EN: "the path loses nothing and is fast"}},
 	Sign{Name: "path.retrans", Check: "net.path", Family: "net.path", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: list916c5082, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
+	}, Brought: listd1c68491, Text: Text{ZH: "终端的数据有{retrans_pct}%要重发", EN: "{retrans_pct} % of what the terminal sends has to be repeated"}},
 	Sign{Name: "path.slow", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 3},
-	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "path.slow-some", Check: "net.path", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list78aba497, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
+	}, Brought: list2bb500c6, Text: Text{ZH: "来回要{rtt_ms}毫秒", EN: "a round trip takes {rtt_ms} ms"}},
 	Sign{Name: "phone.fails", Check: "modem.line", Family: "modem.line", Weights: []Weight{
 		Weight{Cause: "modem.dial", Word: 4},
 	}, Text: Text{ZH: "有拨号音，但没有接通：{outcome}", EN: "dial tone is there, but the call fails: {outcome}"}},
@@ -6818,7 +6820,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	Sign{Name: "tcp.slow", Check: "net.tcp", Family: "quality", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
 		Weight{Cause: "wan.slow", Word: 2},
-	}, Brought: list824d3c53, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
+	}, Brought: list03e7ca20, Text: Text{ZH: "连接主机要{ms}毫秒", EN: "connecting to the host takes {ms} ms"}},
 	Sign{Name: "tcp.stopped-beyond", Check: "net.tcp", Family: "net.tcp", Tells: true, Weights: []Weight{
 		Weight{Cause: "lan.address", Word: -2},
 		Weight{Cause: "lan.firewall", Word: -3},
@@ -6833,13 +6835,13 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 	}, Brought: list2a96ad55, Text: Text{ZH: "连接请求在店里自己的路由器处就被拦下", EN: "the request is stopped at the site's own router"}},
 	Sign{Name: "tcp.syn-lost", Check: "net.tcp", Family: "net.tcp", Weights: []Weight{
 		Weight{Cause: "wan.loss", Word: 1},
-	}, Brought: listc8e34591, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
+	}, Text: Text{ZH: "连接请求重发了{retrans}次", EN: "the first packet of the connection was repeated {retrans} times"}},
 	Sign{Name: "tcp.timeout", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "host.unreachable", Word: 1},
 		Weight{Cause: "lan.firewall", Word: 1},
 		Weight{Cause: "terminal.app-network", Word: -2},
 		Weight{Cause: "terminal.config", Word: 1},
-	}, Brought: listfffb2cca, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
+	}, Brought: list91ed3e27, Text: Text{ZH: "连接主机超时", EN: "connecting to the host timed out"}},
 	Sign{Name: "tcp.unreachable", Check: "net.tcp", Family: "connect", Weights: []Weight{
 		Weight{Cause: "bearer.flapping", Word: 1},
 		Weight{Cause: "host.port-closed", Word: -2},
@@ -6911,6 +6913,7 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 		Weight{Cause: "terminal.clock", Word: 3},
 	}, Brought: listc8e34591, Text: Text{ZH: "证书还没有生效", EN: "the certificate is not valid yet"}},
 	Sign{Name: "tls.ok", Check: "net.tls", Family: "tls", Tells: true, Weights: []Weight{
+		Weight{Cause: "host.overloaded", Word: -1},
 		Weight{Cause: "host.port-closed", Word: -2},
 		Weight{Cause: "host.tls", Word: -4},
 		Weight{Cause: "host.unreachable", Word: -2},
@@ -6951,12 +6954,12 @@ var builtin = Knowledge{Version: "2026.11.28", Hash: "sha256:3a73acb48a1d1c49460
 		Weight{Cause: "host.malfunction", Word: 1},
 		Weight{Cause: "host.overloaded", Word: 3},
 		Weight{Cause: "wan.tls", Word: 1},
-	}, Text: Text{ZH: "加密握手用了{ms}毫秒，线路本身很快", EN: "the TLS handshake took {ms} ms on a quick line"}},
+	}, Brought: listfef86651, Text: Text{ZH: "加密握手用了{ms}毫秒，线路本身很快", EN: "the TLS handshake took {ms} ms on a quick line"}},
 	Sign{Name: "tls.timeout", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.overloaded", Word: 2},
 		Weight{Cause: "host.tls", Word: 3},
 		Weight{Cause: "wan.mtu", Word: 2},
-	}, Brought: listac7a80df, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
+	}, Brought: liste713b2f6, Text: Text{ZH: "连上以后加密握手没有应答", EN: "the connection is made but the TLS handshake hangs"}},
 	Sign{Name: "tls.unknown-ca", Check: "net.tls", Family: "tls", Weights: []Weight{
 		Weight{Cause: "host.tls", Word: 2},
 		Weight{Cause: "wan.tls", Word: 3},
@@ -7321,12 +7324,12 @@ var (
 	list02ccbc28 = []string{"reader.selftest", "pinpad.port", "printer.status", "modem.port", "board.power", "board.flash"}
 	list034b59e4 = []string{"JPOS"}
 	list03ad344e = []string{"acquirer", "switch"}
+	list03e7ca20 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.outage"}
 	list0425638d = []string{"310004", "310012", "311480", "311481", "311482", "311489"}
 	list046528e4 = []string{"acquirer-ext"}
 	list056ad5a9 = []string{"ok", "blackhole"}
 	list05a3054e = []string{"S7"}
 	list0610db91 = []string{"32"}
-	list067a0864 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss"}
 	list0749d615 = []string{"silent"}
 	list077401c6 = []string{"no space", "out of storage", "index full", "memory full"}
 	list07a578ef = []string{"ok", "timeout", "nxdomain", "servfail", "refused", "unreachable"}
@@ -7389,6 +7392,7 @@ var (
 	list179d9c4a = []string{"R21", "S1", "S4"}
 	list17cdd139 = []string{"000", "003"}
 	list18c74728 = []string{"host.port-closed", "lan.firewall", "lan.portal"}
+	list18e6dbcb = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	list18fa741e = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-LY", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	list18fad0bf = []string{"50501", "50511"}
 	list19470cec = []string{"switch abnormal", "switch malfunction", "switch fault"}
@@ -7448,6 +7452,7 @@ var (
 	list2a96ad55 = []string{"wan.dns"}
 	list2af2c30c = []string{"R6"}
 	list2b7313c5 = []string{"AM-FDL", "SAP93"}
+	list2bb500c6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list2c37f039 = []string{"POSTILION", "TXP"}
 	list2cf1f853 = []string{"OSB-PF", "LEMONWAY"}
 	list2cfa987f = []string{"lan.address", "lan.gateway", "lan.portal", "lan.wifi", "modem.radio-off", "wan.dns", "wan.outage", "wan.slow"}
@@ -7534,6 +7539,7 @@ var (
 	list47c3a083 = []string{"000", "001", "004"}
 	list47e98a76 = []string{"idle", "unknown"}
 	list48400705 = []string{"R13", "R14"}
+	list487ef1c6 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	list48d28b69 = []string{"lan.conflict"}
 	list48f2eb0c = []string{"TXP", "CREDORAX", "TABAPAY"}
 	list49586b0d = []string{"9123"}
@@ -7591,6 +7597,7 @@ var (
 	list576cd35d = []string{"BrownOutReset"}
 	list5785705d = []string{"issuer", "scheme-switch"}
 	list582768eb = []string{"ZONE", "NEAPAY", "CREDORAX", "UTCODEC"}
+	list586aac59 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic", "wan.outage", "wan.slow"}
 	list58c85e50 = []string{"AM-FDL", "UTCODEC"}
 	list58f75ca8 = []string{"terminal.not-registered", "merchant.not-registered"}
 	list59541942 = []string{"2", "02"}
@@ -7633,7 +7640,6 @@ var (
 	list64aefbaf = []string{"003"}
 	list64d83e3e = []string{"tries exceeded", "pin tries", "pin entry tries", "tries of pin", "pin locked", "too many pin"}
 	list64ea8757 = []string{"acquirer-4"}
-	list6519b48b = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic", "wan.outage"}
 	list65e3ba9e = []string{"terminal-local"}
 	list660a53dd = []string{"MPT"}
 	list667d6def = []string{"POSTILION", "TXP", "CKO", "HOST-MM"}
@@ -7736,7 +7742,6 @@ var (
 	list8098b384 = []string{"POS-IOS"}
 	list81e4de26 = []string{"55"}
 	list820e953a = []string{"small", "plain", "old", "large", "tlcp"}
-	list824d3c53 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.outage"}
 	list82adb696 = []string{"46"}
 	list82be6ef5 = []string{"HOST-MM"}
 	list82c0e202 = []string{"SEED-002"}
@@ -7790,7 +7795,7 @@ var (
 	list910d3cc6 = []string{"AM-FDL", "UTCODEC", "ACCEL"}
 	list9147bcb7 = []string{"GICC-LYRA", "GICC-MD", "IPAY", "ZVT-IPS"}
 	list91499e3d = []string{"modem.absent"}
-	list916c5082 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}
+	list91ed3e27 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage", "wan.slow"}
 	list93762884 = []string{"home", "roaming"}
 	list93a72bb0 = []string{"battery", "voltage", "power"}
 	list93aab121 = []string{"99", "A0", "A9"}
@@ -7888,7 +7893,6 @@ var (
 	listab66400f = []string{"account.funds"}
 	listab9eedb7 = []string{"14", "59"}
 	listac0d9ff8 = []string{"R3", "R43"}
-	listac7a80df = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage"}
 	listac8e5ab3 = []string{"44010"}
 	listad2db01c = []string{"97", "unknown"}
 	listad51f1ac = []string{"CREDORAX"}
@@ -7913,7 +7917,6 @@ var (
 	listb110e487 = []string{"bearer.flapping", "lan.wifi", "modem.signal-weak"}
 	listb1258a4e = []string{"26203", "26207", "26208"}
 	listb15c6a1d = []string{"ok", "paper-low"}
-	listb1e22d97 = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.noise", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset"}
 	listb1e2e843 = []string{"terminal blacklist"}
 	listb1eccd52 = []string{"R5", "R6", "R7", "R13"}
 	listb281767c = []string{"84"}
@@ -8012,6 +8015,7 @@ var (
 	listd0d5723c = []string{"lan.cable", "lan.wifi", "wan.outage", "wan.no-traffic"}
 	listd18c9a60 = []string{"2g", "3g", "4g", "5g"}
 	listd1a7ffd9 = []string{"94"}
+	listd1c68491 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset"}
 	listd1e2d8c6 = []string{"unionpay-reject", "emv-arc"}
 	listd210214a = []string{"modem.signal", "net.wifi"}
 	listd28f6c9a = []string{"host.malfunction", "switch.malfunction"}
@@ -8073,6 +8077,7 @@ var (
 	liste6ce9062 = []string{"R2", "R13", "R14", "R25"}
 	liste6eb183c = []string{"70", "92"}
 	liste6fa0bb2 = []string{"51"}
+	liste713b2f6 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.dns", "wan.no-traffic", "wan.outage", "wan.slow"}
 	liste7f332ec = []string{"new"}
 	liste819c401 = []string{"ZVT-IPS", "GICC-MD"}
 	liste83ea07d = []string{"issuer", "switch", "acquirer"}
@@ -8128,7 +8133,6 @@ var (
 	listf5f4961c = []string{"CUP15", "POS-IOS", "POS-HAL", "POS-RC17", "POS-CIL", "POS-KOOL", "POS-CTB", "BOCOM", "GNETE"}
 	listf667e4a5 = []string{"connect", "wait", "answer", "unpack"}
 	listf681ae17 = []string{"unionpay", "iso8583-1987", "visa", "mastercard"}
-	listf6cf2f6c = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.sim", "modem.sunset", "wan.no-traffic"}
 	listf7494dbc = []string{"zero", "record", "tpdu", "markup", "digit", "letter", "sign", "ebcdic-digit", "control", "binary"}
 	listf76dfe9e = []string{"ok", "expired", "not-yet-valid", "name-mismatch", "unknown-ca", "timeout", "protocol"}
 	listf78f8dda = []string{"terminal.storage-fault"}
@@ -8161,6 +8165,6 @@ var (
 	listfef2564b = []string{"R24", "R25", "S5"}
 	listfef86651 = []string{"wan.slow"}
 	listff646f35 = []string{"R6", "R9"}
+	listffa32c98 = []string{"lan.address", "lan.cable", "lan.gateway", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.loss", "wan.slow"}
 	listffe45931 = []string{"GICC-LYRA"}
-	listfffb2cca = []string{"lan.address", "lan.cable", "lan.conflict", "lan.gateway", "lan.portal", "lan.wifi", "modem.absent", "modem.apn", "modem.denied", "modem.dial", "modem.line", "modem.radio-off", "modem.signal-weak", "modem.sim", "modem.sunset", "wan.dns", "wan.loss", "wan.no-traffic", "wan.outage"}
 )

@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
 	"posdx/fleet/sample"
@@ -163,84 +166,102 @@ func (b *browser) picture(t *testing.T, name string) {
 	}
 }
 
-func TestBrowser(t *testing.T) {
+// live waits until the open page hears of news.
+func (b *browser) live(t *testing.T) {
+	t.Helper()
+	housetest.Until(t, "the page is live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
+}
+
+// rows is how many rows the list of diagnoses on the page has.
+func (b *browser) rows(t *testing.T) float64 {
+	t.Helper()
+	n, _ := b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length").(float64)
+	return n
+}
+
+// What happens appears on the open pages by itself, and takes nothing from the reader: no focus, no half a word, no open detail,
+// not the place on the page.
+func TestLivePages(t *testing.T) {
 	b := newBrowser(t)
 	f := start(t, t.TempDir(), "--mqtt-listen", "127.0.0.1:0")
 	url := f.mqtt
 
 	b.open(t, f.page+"/", 1280, 800, false)
-	b.picture(t, "empty")
-	housetest.Until(t, "the page is live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
-
+	b.live(t)
 	u := dial(t, url, sample.New("shop", "t1"))
 	u.publish(t, true, u.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
 	u.say(t)(u.Uncounted(report.KindBirth, u.Birth(1)))
 	u.say(t)(u.Uncounted(report.KindHealth, u.Health()))
 	began := time.Now()
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 1, "96", "host.malfunction", "acquirer")))
-	housetest.Until(t, "the diagnosis appears by itself", func() bool {
-		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 1.0
-	})
+	housetest.Until(t, "the diagnosis appears by itself", func() bool { return b.rows(t) == 1 })
 	t.Logf("from publish to the open page: %v", time.Since(began))
 	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(1, 2, "96", "switch.malfunction", "switch")))
 	housetest.Until(t, "the final revision replaces the first", func() bool {
 		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length === 1 && !document.querySelector('#diagnoses').innerText.includes('诊断进行中')") == true
 	})
-
-	for i, c := range []struct{ code, cause, segment string }{
-		{"97", "terminal.not-registered", "acquirer"}, {"newpos:E5", "modem.sim", "modem"}, {"51", "account.funds", "issuer"}, {"ConnectError", "lan.cable", "lan"}, {"9997", report.Unexplained, "unknown"}, {"A0", "terminal.keys", "terminal"},
-	} {
-		a := sample.New("shop", fmt.Sprintf("POS-8841-00%d", i))
-		v := dial(t, url, a)
-		if i%2 == 0 {
-			v.publish(t, true, a.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"boot-1"}`))
-		} else {
-			v.publish(t, true, a.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"boot-1"}`))
-		}
-		d := a.Diagnosis(1, 2, c.code, c.cause, c.segment)
-		d.Event.ClockTrusted, d.Abstained = i != 2, i == 4
-		if i == 4 {
-			d.Code.Known, d.Code.Meaning = false, ""
-		}
-		if i == 5 {
-			a.Seq = 3
-		}
-		v.say(t)(a.Wrap(report.KindDiagnosis, d))
+	for n := 2; n < 30; n++ {
+		u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(n, 2, "51", "account.funds", "issuer")))
 	}
-	housetest.Until(t, "all of them", func() bool {
-		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 7.0
-	})
+	housetest.Until(t, "all of them", func() bool { return strings.Count(get(t, f.page+"/diagnoses?format=csv"), "\n") == 30 })
 
-	for _, w := range []struct {
-		name          string
-		width, height int
-		dark          bool
-	}{{"wide", 1280, 900, false}, {"phone", 390, 844, true}} {
-		for _, p := range []struct{ name, path string }{
-			{"home", "/?lang=zh"}, {"home-en", "/?lang=en"}, {"terminals", "/terminals"}, {"terminal", "/terminal/shop/t1"}, {"terminal-gap", "/terminal/shop/POS-8841-005?lang=zh"},
-			{"diagnosis", "/diagnosis/shop/t1/" + u.EventID(1) + "?lang=zh"}, {"diagnosis-en", "/diagnosis/shop/t1/" + u.EventID(1) + "?lang=en"}, {"rejected", "/rejected"}, {"none", "/nowhere"},
-		} {
-			b.open(t, f.page+p.path, w.width, w.height, w.dark)
-			b.picture(t, p.name+"-"+w.name)
-			if over := b.eval(t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != 0.0 {
-				t.Errorf("%s %s: %v pixels too wide: %v", p.name, w.name, over, b.eval(t, "[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.tagName + '.' + e.className).join(' ')"))
-			}
-			if got := b.eval(t, "[...document.querySelectorAll('input,select,button')].filter(e => !e.labels?.length && e.tagName !== 'BUTTON' && e.type !== 'hidden').length"); got != 0.0 {
-				t.Errorf("%s: %v fields without a label", p.name, got)
-			}
-		}
-	}
-
-	// A field that is being filled is not swept away by news.
-	b.open(t, f.page+"/", 1280, 900, false)
-	housetest.Until(t, "live again", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
-	b.eval(t, "document.querySelector('input[name=q]').focus(), document.querySelector('input[name=q]').value = 'half a wo'")
-	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(9, 2, "96", "host.malfunction", "acquirer")))
+	b.open(t, f.page+"/diagnoses", 1280, 800, false)
+	b.live(t)
+	b.eval(t, "document.querySelector('input[name=q][type=search]').focus(), document.activeElement.value = 'half a wo'")
+	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(40, 2, "96", "host.malfunction", "acquirer")))
 	housetest.Until(t, "the next one", func() bool {
-		return b.eval(t, "document.querySelectorAll('#diagnoses tbody tr').length") == 8.0
+		return b.eval(t, "document.querySelector('#diagnoses tbody .code b').innerText") == "96"
 	})
-	if got := b.eval(t, "document.querySelector('input[name=q]').value + (document.activeElement.name || '')"); got != "half a woq" {
+	if got := b.eval(t, "document.activeElement.value"); got != "half a wo" {
 		t.Errorf("the field now holds %q", got)
+	}
+	b.eval(t, "document.querySelectorAll('#diagnoses tbody tr')[15].querySelector('a').focus(), window.scrollTo(0, 500), window.at = document.activeElement, window.top0 = window.at.getBoundingClientRect().top")
+	u.say(t)(u.Wrap(report.KindDiagnosis, u.Diagnosis(41, 2, "97", "terminal.not-registered", "acquirer")))
+	housetest.Until(t, "one more", func() bool {
+		return b.eval(t, "document.querySelector('#diagnoses tbody .code b').innerText") == "97"
+	})
+	if got := b.eval(t, "document.activeElement === window.at && Math.abs(window.at.getBoundingClientRect().top - window.top0) < 2"); got != true {
+		t.Errorf("news moved the page under the reader: focus on %v, moved by %v", b.eval(t, "document.activeElement.outerHTML"), b.eval(t, "window.at.getBoundingClientRect().top - window.top0"))
+	}
+
+	// Ask it now and watch.
+	asked := make(chan report.Command, 4)
+	token := u.client.Subscribe(u.At.Topic("cmd/+"), 1, func(_ mqtt.Client, m mqtt.Message) {
+		var c report.Command
+		if m.Retained() {
+			t.Error("a retained command")
+		}
+		if json.Unmarshal(m.Payload(), &c) == nil {
+			asked <- c
+		}
+	})
+	if !token.WaitTimeout(soon) || token.Error() != nil {
+		t.Fatal(token.Error())
+	}
+	b.open(t, f.page+"/terminal/shop/t1?lang=en", 1280, 800, false)
+	b.eval(t, "document.querySelector('#ask ~ .forms input[name=code]').value = '96', document.querySelector('#ask ~ .forms button').click()")
+	c := <-asked
+	if c.Args["code"] != "96" {
+		t.Errorf("the command asks %v", c.Args)
+	}
+	says := func(what string) {
+		t.Helper()
+		housetest.Until(t, "the page says "+what, func() bool {
+			return b.eval(t, "document.readyState === 'complete' && (document.getElementById('commands')?.innerText || '').includes("+strconv.Quote(what)+")") == true
+		})
+	}
+	says("waiting for the answer")
+	b.live(t)
+	d := u.Diagnosis(99, 2, "96", "host.malfunction", "acquirer")
+	d.Asked, d.Event.Channel = true, report.ChannelCommand
+	u.say(t)(u.Uncounted(report.KindAsked, d))
+	u.publish(t, false, u.At.Topic("reply/diagnose"), mustJSON(t, report.Reply{ID: c.ID, Result: "done", Data: map[string]any{"diagnosis": d.ID, "asked": true}}))
+	says("see the diagnosis")
+	if body := get(t, f.page+"/asked/shop/t1/"+d.ID+"?lang=en"); !strings.Contains(body, "somebody asked; no sale failed") {
+		t.Error("what was asked is shown as what happened")
+	}
+	if strings.Contains(get(t, f.page+"/diagnoses?format=csv"), d.ID) {
+		t.Error("what was asked is counted as what happened")
 	}
 
 	for i := range 4 {
@@ -248,14 +269,98 @@ func TestBrowser(t *testing.T) {
 		v.say(t)(v.Wrap(report.KindDiagnosis, v.Diagnosis(1, 2, "96", "host.malfunction", "acquirer")))
 		v.wantAck(t, report.Ack{Epoch: "e1", Boot: 1, Seq: 1})
 	}
-
 	// The page says when it is not live, and is again when the fleet is back.
+	b.open(t, f.page+"/", 1280, 800, false)
+	b.live(t)
 	f.kill()
 	housetest.Until(t, "the page says that it is not live", func() bool { return b.eval(t, "document.getElementById('live').className") == "live off" })
 	start(t, f.dir, "--mqtt-listen", strings.TrimPrefix(url, "tcp://"), "--listen", strings.TrimPrefix(f.page, "http://"))
-	housetest.Until(t, "live after a restart", func() bool { return b.eval(t, "document.getElementById('live').className") == "live on" })
-	housetest.Until(t, "the incident appears by itself", func() bool { return b.eval(t, "document.querySelectorAll('article.incident').length") == 1.0 })
-	b.picture(t, "incident")
-	b.open(t, f.page+"/incidents", 390, 844, true)
-	b.picture(t, "incidents-phone")
+	b.live(t)
+	housetest.Until(t, "the incident appears by itself", func() bool { return b.eval(t, "document.querySelectorAll('#burning tbody tr').length") == 1.0 })
+}
+
+// click follows a link or presses a button, and waits for the page after it.
+func (b *browser) click(t *testing.T, selector string) {
+	t.Helper()
+	here := b.eval(t, "window.before = performance.timeOrigin")
+	if b.eval(t, "(e => { e?.click(); return !!e })(document.querySelector("+strconv.Quote(selector)+"))") != true {
+		t.Fatalf("nothing to click: %s on %v", selector, b.eval(t, "location.href"))
+	}
+	housetest.Until(t, "the page after "+selector, func() bool {
+		return b.eval(t, "document.readyState === 'complete' && performance.timeOrigin") != here && b.eval(t, "document.readyState") == "complete"
+	})
+}
+
+// says tells whether the page holds a text.
+func (b *browser) says(t *testing.T, text string) {
+	t.Helper()
+	if b.eval(t, "document.querySelector('main').innerText.includes("+strconv.Quote(text)+")") != true {
+		t.Errorf("%v does not say %q", b.eval(t, "location.href"), text)
+	}
+}
+
+// Whatever a reader comes for is reached in few clicks, and without scripts.
+func TestJourneys(t *testing.T) {
+	b := newBrowser(t)
+	dir := t.TempDir()
+	fill(t, dir, 300, 4)
+	f := start(t, dir, "--mqtt-listen", "127.0.0.1:0")
+	housetest.Until(t, "sites are known, incidents looked for", func() bool {
+		page := get(t, f.page+"/?lang=en")
+		return strings.Contains(page, "Hosts&#39; certificate chains") && strings.Contains(page, `class="tag">96</span>`)
+	})
+	b.call(t, "Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
+
+	// Why is shop X failing? A search, and one click.
+	b.open(t, f.page+"/?lang=en", 1280, 900, false)
+	b.eval(t, "document.querySelector('.search input').value = 'site-00000', document.querySelector('.search').requestSubmit()") // as Enter does
+	housetest.Until(t, "the site's terminals", func() bool { return b.eval(t, "location.pathname + document.readyState") == "/terminalscomplete" })
+	b.click(t, "main td.terminal a")
+	b.says(t, "Timeline")
+
+	// Who must act on the 96 storm? It stands on the first page; what to do, one click further.
+	b.open(t, f.page+"/?lang=en", 1280, 900, false)
+	b.says(t, "acquirer")
+	b.click(t, "#burning tbody a")
+	b.says(t, "call the acquirer")
+	b.says(t, "Evidence of three examples")
+	b.click(t, "form[action$='/acknowledge'] button")
+	b.says(t, "acknowledged it")
+	b.eval(t, "document.querySelector('textarea[name=said]').value = 'bank called; ticket <b>4711</b>'")
+	b.click(t, "form[action$='/note'] button")
+	b.says(t, "bank called; ticket <b>4711</b>")
+	b.eval(t, "document.querySelector('select[name=long]').value = '8h'")
+	b.click(t, "form[action$='/mute'] button")
+	b.says(t, "muted until")
+	b.open(t, f.page+"/?lang=en", 1280, 900, false)
+	b.says(t, "1 muted")
+	b.click(t, "a[href='/incidents?state=muted']")
+	b.click(t, "#incidents tbody a")
+	b.click(t, "form[action$='/close'] button")
+	b.says(t, "closed by a person")
+
+	// What dies in 90 days? It stands on the first page; which, one click further; where, one more.
+	b.open(t, f.page+"/?lang=en", 1280, 900, false)
+	b.says(t, "Hosts' certificate chains")
+	b.click(t, "#radar tbody td:nth-child(5) a")
+	b.says(t, "within 90 d")
+	b.click(t, "#list tbody a")
+	b.says(t, "What is about to end")
+
+	// What was found on site, and a view to come back to.
+	b.open(t, f.page+"/diagnoses?lang=en&code=51", 1280, 900, false)
+	b.click(t, "#diagnoses tbody a")
+	b.eval(t, "document.querySelector('select[name=found]').value = 'none'")
+	b.click(t, "form[action$='/found'] button")
+	b.says(t, "found on site: no fault found")
+	b.open(t, f.page+"/outcomes", 1280, 900, false)
+	b.says(t, "no fault found")
+	b.open(t, f.page+"/diagnoses?code=96&range=24h", 1280, 900, false)
+	b.eval(t, "document.querySelector('form[action=\"/views\"] input[name=name]').value = 'storms'")
+	b.click(t, "form[action='/views'] button")
+	b.open(t, f.page+"/", 1280, 900, false)
+	b.click(t, ".views a")
+	if got, _ := b.eval(t, "location.search").(string); got != "?code=96&range=24h" {
+		t.Errorf("the view leads to %q", got)
+	}
 }

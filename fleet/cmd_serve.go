@@ -36,6 +36,7 @@ import (
 	"posdx/fleet/inventory"
 	"posdx/fleet/metrics"
 	"posdx/fleet/notify"
+	"posdx/fleet/otlp"
 	"posdx/fleet/sbom"
 	"posdx/fleet/store"
 	"posdx/fleet/web"
@@ -48,6 +49,7 @@ type serveConfig struct {
 	proxy                   bool
 	notify                  string
 	enroll                  bool
+	collector, collectorKey string
 	data, store             string
 	limits                  store.Limits
 	inventory, advisoryKey  string
@@ -75,6 +77,8 @@ func runServe(ctx context.Context, s stdio, args []string) int {
 	f.StringVar(&c.webCert, "web-cert", "", "`FILE` with the certificate of the pages (PEM), for https")
 	f.StringVar(&c.webKey, "web-key", "", "`FILE` with its key")
 	f.BoolVar(&c.enroll, "enroll", false, "issue terminals' certificates (posdx-fleet enroll makes their tokens); the embedded broker then takes terminals with such certificates, and needs --mqtt-cert")
+	f.StringVar(&c.collector, "otlp", "", "`URL` of an OpenTelemetry collector that gets the metrics every minute, such as https://collector:4318; incidents go there by --notify")
+	f.StringVar(&c.collectorKey, "otlp-token-file", "", "`FILE` with the token that it wants")
 	f.StringVar(&c.notify, "notify", "", "TOML `FILE`: whom to tell of incidents, by Alertmanager, webhook, WeCom, DingTalk, Slack, Teams or e-mail; posdx-fleet notify checks it")
 	f.StringVar(&c.data, "data", "fleet-data", "`DIR` for the store and the broker's sessions")
 	f.StringVar(&c.store, "store", "", "`ADDRESS` of the store: sqlite:PATH or postgres://… (default sqlite in --data); a password is taken from the environment as libpq does")
@@ -205,6 +209,17 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		}
 	}
 
+	var exporter *otlp.Exporter
+	if c.collector != "" {
+		if err := otlp.CheckURL(c.collector); err != nil {
+			return fmt.Errorf("--otlp: %w", err)
+		}
+		exporter = &otlp.Exporter{URL: c.collector, Version: version, Gatherer: registry, Log: log}
+		if exporter.Bearer, err = readToken(c.collectorKey); err != nil {
+			return err
+		}
+	}
+
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	site := &web.Site{
@@ -244,6 +259,9 @@ func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
 		})
 	}
 	start("ingest", in.Run)
+	if exporter != nil {
+		start("collector", exporter.Run)
+	}
 	if authority != nil {
 		start("authority", func(ctx context.Context) error {
 			return authority.Run(ctx, again, func(err error) { log.Error("cannot look after the terminals' authority", "error", err) })

@@ -72,6 +72,13 @@ func (b *browser) axe(t *testing.T, script string) []string {
 	return list
 }
 
+// A look is how a page is looked at.
+type look struct {
+	name, lang, theme string
+	width, height     int
+	dark              bool
+}
+
 // deskPages are the pages of a fleet, with what is there.
 func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 	t.Helper()
@@ -82,39 +89,42 @@ func deskPages(t *testing.T, f *fleet) []struct{ name, path string } {
 	var inc struct{ Incidents []store.Incident }
 	f.get(t, "/api/v1/incidents", &inc)
 	for i, v := range inc.Incidents {
-		if i < 2 {
+		if i < 2 || len(v.Code) == 64 {
 			pages = append(pages, struct{ name, path string }{fmt.Sprint("incident-", i+1), fmt.Sprint("/incident/", v.No)})
 		}
 	}
-	var dx diagnosesAnswer
-	f.get(t, "/api/v1/diagnoses?limit=1", &dx)
-	for _, d := range dx.Diagnoses {
+	var dx, long diagnosesAnswer
+	f.get(t, "/api/v1/diagnoses?limit=1&estate=sim", &dx)
+	f.get(t, "/api/v1/diagnoses?limit=1&terminal="+strings.Repeat("M", 64), &long)
+	for i, d := range append(dx.Diagnoses, long.Diagnoses...) {
 		var id struct{ ID string }
 		if err := json.Unmarshal(d.Body, &id); err != nil {
 			t.Fatal(err)
 		}
-		pages = append(pages, struct{ name, path string }{"diagnosis", "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{"terminal", "/terminal/" + d.Estate + "/" + d.Terminal})
+		pages = append(pages, struct{ name, path string }{fmt.Sprint("diagnosis-", i), "/diagnosis/" + d.Estate + "/" + d.Terminal + "/" + id.ID}, struct{ name, path string }{fmt.Sprint("terminal-", i), "/terminal/" + d.Estate + "/" + d.Terminal})
 	}
 	return pages
 }
 
-// Every page, of a fleet of none, of three and of thousands, in both languages, wide and on a telephone, light and dark: none
-// is too wide, axe-core finds nothing, and POSDX_PICTURES=DIR keeps pictures to be looked at. POSDX_TERMINALS sets how many
-// thousands are.
+// Every page, of a fleet of none and of many, in both languages, wide and on a telephone, light and dark: none is too wide, and
+// axe-core finds nothing. POSDX_TERMINALS=5000 looks at 0, 3 and so many in all combinations; POSDX_PICTURES=DIR keeps pictures.
 func TestDeskPages(t *testing.T) {
 	script := axeScript(t)
 	if script == "" {
 		t.Log("skipped: axe-core (neither POSDX_AXE nor npm)")
 	}
-	many := 300
+	sizes := []int{0, 300}
+	looks := []look{{"wide", "zh", "auto", 1280, 900, false}, {"phone-dark", "en", "auto", 390, 844, true}}
 	if s := os.Getenv("POSDX_TERMINALS"); s != "" {
-		var err error
-		if many, err = strconv.Atoi(s); err != nil {
+		many, err := strconv.Atoi(s)
+		if err != nil {
 			t.Fatal(err)
 		}
+		sizes = []int{0, 3, many}
+		looks = append(looks, look{"wide-dark", "en", "dark", 1280, 900, false}, look{"phone", "zh", "light", 390, 844, true})
 	}
 	b := newBrowser(t)
-	for _, n := range []int{0, 3, many} {
+	for _, n := range sizes {
 		dir := t.TempDir()
 		if n > 0 {
 			fill(t, dir, n, 6)
@@ -133,11 +143,7 @@ func TestDeskPages(t *testing.T) {
 			})
 		}
 		pages := deskPages(t, f)
-		for _, w := range []struct {
-			name, lang, theme string
-			width, height     int
-			dark              bool
-		}{{"wide", "zh", "auto", 1280, 900, false}, {"wide-dark", "en", "dark", 1280, 900, false}, {"phone", "en", "auto", 390, 844, false}, {"phone-dark", "zh", "auto", 390, 844, true}} {
+		for _, w := range looks {
 			for _, p := range pages {
 				u, err := url.Parse(p.path)
 				if err != nil {
@@ -152,6 +158,9 @@ func TestDeskPages(t *testing.T) {
 				b.picture(t, name)
 				if over := b.eval(t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != 0.0 {
 					t.Errorf("%s: %v pixels too wide: %v", name, over, b.eval(t, "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.tagName + '.' + e.className).slice(0, 8).join(' ')"))
+				}
+				if got := b.eval(t, "[...document.querySelectorAll('input,select,textarea')].filter(e => !e.labels?.length && !e.ariaLabel && e.type !== 'hidden').length"); got != 0.0 {
+					t.Errorf("%s: %v fields without a label", name, got)
 				}
 				if script != "" {
 					for _, v := range b.axe(t, script) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,8 +198,22 @@ func fill(t testing.TB, dir string, n int, hours int) {
 	if err := db.AddSeason(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
+	// One whose every name is as long as it may be, and cannot be broken at a space.
+	long := sample.New(strings.Repeat("W", 64), strings.Repeat("M", 64))
+	name := strings.Repeat("字", 40)
+	b := long.Birth(1)
+	b.Labels = map[string]string{"site": name, "carrier": strings.Repeat("W", 128), "application": strings.Repeat("9", 60)}
+	put(now, long.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"boot-1"}`))
+	topic, p := long.Uncounted(report.KindBirth, b)
+	put(now, topic, p)
+	d := long.Diagnosis(1, 2, strings.Repeat("Q", 64), "no.such-"+strings.Repeat("x", 100), "unknown")
+	d.Evidence[0].Subject, d.Evidence[0].Facts = strings.Repeat("s", 120), report.Facts{strings.Repeat("f", 60): strings.Repeat("v", 200)}
+	topic, p = long.Wrap(report.KindDiagnosis, d)
+	put(now, topic, p)
+	flush()
 	if n > 100 {
 		for _, i := range []store.Incident{
+			{Cause: "no.such-" + strings.Repeat("x", 100), Segment: "unknown", Code: strings.Repeat("Q", 64), Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6, Detail: store.Detail{Kind: "surge", Place: map[string]string{"site": name}, Proof: "none"}},
 			{Cause: "host.malfunction", Segment: "acquirer", Code: "96", Opened: now.Add(-30 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"acquirer": bank}, P: 0.97}},
 			{Cause: "wan.outage", Segment: "wan", Code: "ConnectError", Opened: now.Add(-15 * time.Minute), Detail: store.Detail{Kind: "surge", Place: map[string]string{"carrier": carrier, "region": region}, P: 0.9}},
 			{Cause: "reader.dirty", Segment: "reader", Code: "E1", Opened: now.Add(-30 * time.Hour), Closed: now.Add(-20 * time.Hour), Peak: 5, Of: 6, Detail: store.Detail{Kind: "slow", Place: map[string]string{"site": w.Terminals[0].Labels["site"]}, Proof: "sales"}},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"posdx/fleet/api"
 	"posdx/fleet/metrics"
 )
 
@@ -46,11 +47,13 @@ func commands() []command {
 		{"token", "tokens of programs: list, add, revoke", runToken},
 		{"enroll", "certificates of terminals: tokens, what was issued, revocation", runEnroll},
 		{"inventory", "what terminals share with others: take a list in", runInventory},
+		{"mcp", "show a running fleet to an assistant, read only", runMCP},
 		{"audit", "print the audit log, and prove that nothing in it was changed", runAudit},
 		{"backup", "keep a copy of everything while the fleet runs", runBackup},
 		{"restore", "make a data directory of such a copy", runRestore},
 		{"store", "look at a store, or take it back to the release before", runStore},
 		{"notify", "check who is told of incidents, or try it", runNotify},
+		{"openapi", "print the description of the JSON", printer("openapi", "Prints the description of the JSON, OpenAPI 3.1.", api.OpenAPI)},
 		{"rules", "print alerting rules for Prometheus", printer("rules", "Prints alerting rules for Prometheus over this fleet's metrics.", metrics.Rules)},
 		{"dashboard", "print a dashboard for Grafana", printer("dashboard", "Prints a dashboard to import into Grafana.", metrics.Dashboard)},
 		{"advisory-key", "make or show the key that signs what terminals are told", runAdvisoryKey},

@@ -41,7 +41,8 @@ func openPTY(t testing.TB) (far, near *os.File) {
 	return far, near
 }
 
-// Hear calls f with what comes out of the far end of a pty until that is closed, also while nobody has the near one open.
+// Hear calls f with what comes out of the far end of a pty until that is closed, also while nobody has the near one
+// open.
 func Hear(far *os.File, f func([]byte)) {
 	for b := make([]byte, 4096); ; {
 		n, err := far.Read(b)

@@ -145,7 +145,7 @@ func (r *Reading) routers() {
 		r.add(pick(r.Kind == "wifi", "gateway.flaky-wifi", "gateway.flaky"), it, flaky)
 		r.add("path.gateway-loss", it, flaky)
 		r.add("gateway.slow", it, it.shows("gateway.slow"))
-		if known && loss < allLost || !known {
+		if (known && loss < allLost || !known) && !r.has("address.none") { // neighbours speak in IPv6 without an address
 			r.add("gateway.ok", it, (1-flaky)*choose(it.Bad(), 0, 1)*choose(neighbour == "stale" && !known, 0.5, 1))
 		}
 	}

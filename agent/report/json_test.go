@@ -72,11 +72,11 @@ func TestDecodeErrorsSpeakJSON(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		`{"event":"96"}`:                        `member "event": want an object, found string`,
-		`{"event":{"code":96}}`:                 `member "event.code": want text in quotes, found number`,
+		`{"event":{"code":96}}`:                 `member "event.code": want text in quotes, found a number`,
 		`{"event":{"txn":{"connect_ms":"41"}}}`: `member "event.txn.connect_ms": want a number, found string`,
 		`{"event":{"time":"yesterday"}}`:        `a time is wanted`,
-		`{"evidence":{"check":"net.tcp"}}`:      `member "evidence": want a list, found object`,
-		`{"event":{"clock_trusted":1}}`:         `want true or false, found number`,
+		`{"evidence":{"check":"net.tcp"}}`:      `member "evidence": want a list, found an object`,
+		`{"event":{"clock_trusted":1}}`:         `want true or false, found a number`,
 	} {
 		err := Decode([]byte(in), new(recording))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {

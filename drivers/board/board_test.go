@@ -301,7 +301,11 @@ func TestResetReasons(t *testing.T) {
 	for words, want := range map[string]string{
 		"POR": PowerOnReset, "regular power-up": PowerOnReset, "power_key": PowerOnReset, "usb_chg": PowerOnReset,
 		"brown-out reset": BrownOutReset, "watchdog timeout": HardwareWatchdog, "WDOG": HardwareWatchdog, "sw_wdt": SoftwareWatchdog,
-		"kernel_panic": KernelPanic, "software reset": UserReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
+		"kernel_panic": KernelPanic, "software reset": UserReset,
+		// include/linux/power/power_on_reason.h (6.9); U-Boot's get_reset_cause of i.MX; source.android.com, boot reason; makers' boot loaders.
+		"RTC wakeup": PowerOnReset, "reset button action": UserReset, "CPU clock failure": UnknownReset, "IPP USER": UserReset, "TEMPSENSE": UnknownReset,
+		"reboot,undervoltage": BrownOutReset, "cold,charger": PowerOnReset, "shutdown,battery": PowerOnReset, "kernel_panic,bug": KernelPanic, "warm,rtc": UnknownReset,
+		"WDT RST": HardwareWatchdog, "SOFT RST": UserReset, "SW_Reset": UserReset, "uvlo": BrownOutReset, "power loss": BrownOutReset, "reboot": UserReset, "": UnknownReset, "0": UnknownReset,
 	} {
 		if got := reasonOf(words); got != want {
 			t.Errorf("%q: %s, want %s", words, got, want)
@@ -439,6 +443,10 @@ func TestReadingsThatCannotBe(t *testing.T) {
 		"tenths of a degree":                  {[]string{a + "type tsens_tz_sensor0", a + "temp 413"}, 41.3},
 		"tenths, or just above freezing":      {[]string{a + "type tsens_tz_sensor0", a + "temp 905"}, 0},
 		"one of three of a chip":              {[]string{a + "type cpu0-thermal", a + "temp 45000", b + "type cpu1-thermal", b + "temp 46000", c + "type gpu-core", c + "temp 110000"}, 46},
+		"Wi-Fi's is asleep":                   {[]string{a + "type soc-thermal", a + "temp 48123", b + "type wlan-thermal", b + "temp -274000"}, 48.123},
+		"the largest of numbers":              {[]string{a + "type imx_thermal_zone", a + "temp 2147483647"}, 0},
+		"a gauge in tenths of a Kelvin":       {[]string{a + "type bq27500-0", a + "temp 2981", b + "type cpu0-thermal", b + "temp 47000"}, 47},
+		"a radio's zone tells nothing":        {[]string{a + "type x86_pkg_temp", a + "temp 61000", b + "type iwlwifi_1", b + "temp "}, 61},
 		"one of two of a chip":                {[]string{a + "type cpu0-thermal", a + "temp 25000", b + "type cpu1-thermal", b + "temp 88000"}, 0},
 		"a battery that would have burnt":     {[]string{a + "type battery", a + "temp 127000"}, 0},
 		"a monitoring chip says it is faulty": {[]string{"sys/class/hwmon/hwmon0/name cpu_thermal", "sys/class/hwmon/hwmon0/temp1_input 84000", "sys/class/hwmon/hwmon0/temp1_fault 1"}, 0},

@@ -251,14 +251,14 @@ func reasonOf(s string) string {
 	for _, r := range [...]struct{ word, reason string }{
 		{"panic", KernelPanic}, {"oops", KernelPanic}, {"kernel_crash", KernelPanic},
 		{"brown", BrownOutReset}, {"bod", BrownOutReset}, {"undervolt", BrownOutReset}, {"uvlo", BrownOutReset}, {"low_volt", BrownOutReset},
-		{"smpl", BrownOutReset}, {"2sec_reboot", BrownOutReset}, {"power_loss", BrownOutReset}, // sudden momentary power loss
+		{"smpl", BrownOutReset}, {"2sec_reboot", BrownOutReset}, {"power_loss", BrownOutReset}, {"power loss", BrownOutReset}, // sudden momentary power loss
 		{"sw_wdt", SoftwareWatchdog}, {"soft_wdt", SoftwareWatchdog}, {"software watchdog", SoftwareWatchdog}, {"swdt", SoftwareWatchdog}, {"wdt_sw", SoftwareWatchdog},
 		{"watchdog", HardwareWatchdog}, {"wdt", HardwareWatchdog}, {"wdog", HardwareWatchdog}, {"wdg", HardwareWatchdog},
 		{"shutdown", PowerOnReset}, // it had been switched off in order
-		{"reboot", UserReset}, {"software reset", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
+		{"reboot", UserReset}, {"software reset", UserReset}, {"sw_reset", UserReset}, {"soft rst", UserReset}, {"soft_rst", UserReset}, {"user", UserReset}, {"reset button", UserReset}, {"srst", UserReset}, {"tool_by_pass", UserReset},
 		{"long_power_key", UserReset}, {"long_pwrkey", UserReset}, {"recovery", UserReset}, {"bootloader", UserReset}, {"factory_reset", UserReset}, {"warm_boot", UserReset},
 		{"power-up", PowerOnReset}, {"power_on", PowerOnReset}, {"power-on", PowerOnReset}, {"poweron", PowerOnReset}, {"power on", PowerOnReset}, {"power_key", PowerOnReset},
-		{"powerkey", PowerOnReset}, {"power key", PowerOnReset}, {"power button", PowerOnReset}, {"pwrkey", PowerOnReset}, {"pbint", PowerOnReset}, {"keypad", PowerOnReset},
+		{"powerkey", PowerOnReset}, {"power key", PowerOnReset}, {"power button", PowerOnReset}, {"pwrkey", PowerOnReset}, {"pbint", PowerOnReset}, {"rtc wakeup", PowerOnReset}, {"rtc alarm", PowerOnReset}, {"keypad", PowerOnReset},
 		{"cold", PowerOnReset}, {"charger", PowerOnReset}, {"charging", PowerOnReset}, {"usb_chg", PowerOnReset}, {"dc_chg", PowerOnReset}, {"cable", PowerOnReset}, {"hard_reset", PowerOnReset},
 	} {
 		if strings.Contains(s, r.word) {

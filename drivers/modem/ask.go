@@ -148,7 +148,7 @@ func (v *visit) surroundings() {
 	if on := v.r.Registration; v.r.Operator == "" && !v.cops && (on == RegHome || on == RegRoaming) {
 		v.ask("AT+COPS?", "+COPS:")
 	}
-	if q := v.r.profile().place; q != "" && v.r.Area == "" && v.r.Radio == RadioOn {
+	if q := v.r.profile().place; q != "" && v.r.Area == "" && v.r.Operator != "" {
 		v.ask(q, "+QENG:")
 	}
 	if v.r.Best = v.r.Tech; v.r.Best == "4g" || v.r.Best == "5g" || v.err != nil {

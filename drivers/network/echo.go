@@ -173,6 +173,7 @@ type Quality struct {
 	Jitter         time.Duration // mean difference of neighbours (RFC 3550, 6.4.1, unsmoothed)
 	Bytes          int
 	Unreachable    bool // the machine itself or a router said so
+	Head           int  // of the first ones, how many came back without a gap
 }
 
 // LossPct is the share that did not come back.
@@ -243,6 +244,9 @@ func echo(ctx context.Context, dst netip.Addr, via string, count int, gap, wait,
 	}
 	q.Sent, q.Bytes = len(sent), e.bytes
 	q.RTT, q.Jitter = spread(rtts)
+	for q.Head < count && rtts[q.Head] > 0 {
+		q.Head++
+	}
 	return q, ctx.Err()
 }
 

@@ -29,8 +29,8 @@ type GatewayView struct {
 
 // Bounds of asking a gateway.
 const (
-	gatewayEchoes  = 8 // of which all come back once in 17 times where 30 % are lost
-	gatewayMore    = 12
+	gatewayEchoes  = 12 // of which all come back once in 70 times where 30 % are lost
+	gatewayMore    = 8
 	gatewayGap     = 20 * time.Millisecond
 	gatewayWait    = 500 * time.Millisecond
 	gatewayConnect = 700 * time.Millisecond

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,21 +40,102 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Getenv(inLab) == "" {
-		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-		cmd.Env = append(os.Environ(), inLab+"=1")
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-		err := cmd.Run()
-		if cmd.ProcessState == nil { // no namespaces here: the tests that need them say so
+		code, err := inLabs(shares())
+		if err != nil { // no namespaces here: the tests that need them say so
 			fmt.Fprintln(os.Stderr, "network lab:", err)
-			os.Exit(m.Run())
+			code = m.Run()
 		}
-		os.Exit(cmd.ProcessState.ExitCode())
+		os.Exit(code)
 	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "network lab: %v: %s\n", err, out)
 	}
 	os.Exit(m.Run())
+}
+
+// labs is how many stand at the same time when all tests are run: they wait for wires, and for what never comes.
+const labs = 3
+
+// testLog is the flag by which go test learns what a test read.
+const testLog = "-test.testlogfile="
+
+// shares are the arguments of each lab's tests: one lab has all of them if only some, or more than tests, are asked for.
+func shares() [][]string {
+	for _, a := range os.Args[1:] {
+		for _, alone := range []string{"-test.run=", "-test.bench=", "-test.list=", "-test.coverprofile=", "-test.cpuprofile=", "-test.memprofile=", "-test.trace="} {
+			if strings.HasPrefix(a, alone) {
+				return [][]string{os.Args[1:]}
+			}
+		}
+	}
+	list := exec.Command("/proc/self/exe", "-test.list=^(Test|Fuzz)")
+	list.Env = append(os.Environ(), inLab+"=1") // or it would ask likewise
+	out, err := list.Output()
+	if err != nil {
+		return [][]string{os.Args[1:]}
+	}
+	names := strings.Fields(string(out))
+	shares := make([][]string, labs)
+	for i := range shares {
+		var mine []string
+		for k := i; k < len(names); k += labs {
+			mine = append(mine, names[k])
+		}
+		shares[i] = append(slices.Clone(os.Args[1:]), "-test.run=^("+strings.Join(mine, "|")+")$")
+	}
+	return shares
+}
+
+// inLabs runs this program once for each list of arguments, each in namespaces of its own, and shows what they say one
+// after the other. It fails where there can be none.
+func inLabs(shares [][]string) (code int, err error) {
+	dir, err := os.MkdirTemp("", "labs")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	cmds, said := make([]*exec.Cmd, len(shares)), make([]bytes.Buffer, len(shares))
+	whole := "" // where go test looks for what all of them read
+	for i, args := range shares {
+		if k := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, testLog) }); k >= 0 && len(shares) > 1 {
+			whole = strings.TrimPrefix(args[k], testLog)
+			args[k] = testLog + fmt.Sprint(dir, "/", i)
+		}
+		cmds[i] = exec.Command("/proc/self/exe", args...)
+		cmds[i].Env = append(os.Environ(), inLab+"=1")
+		cmds[i].Stdout, cmds[i].Stderr = &said[i], &said[i]
+		if i == 0 {
+			cmds[i].Stdin, cmds[i].Stdout, cmds[i].Stderr = os.Stdin, os.Stdout, os.Stderr
+		}
+		cmds[i].SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		if err := cmds[i].Start(); err != nil {
+			if i == 0 {
+				return 0, err
+			}
+			fmt.Fprintln(os.Stderr, "network lab:", err)
+			code, cmds[i] = 1, nil
+		}
+	}
+	log := []byte("# test log\n")
+	for i, c := range cmds {
+		if c == nil {
+			continue
+		}
+		_ = c.Wait() // its exit code tells
+		os.Stdout.Write(said[i].Bytes())
+		if code == 0 {
+			code = c.ProcessState.ExitCode()
+		}
+		if b, err := os.ReadFile(fmt.Sprint(dir, "/", i)); err == nil {
+			log = append(log, bytes.TrimPrefix(b, []byte("# test log\n"))...)
+		}
+	}
+	if whole != "" {
+		if err := os.WriteFile(whole, log, 0o666); err != nil {
+			fmt.Fprintln(os.Stderr, "network lab:", err)
+		}
+	}
+	return code, nil
 }
 
 // must runs a command of several words, or several with newlines between.

@@ -19,6 +19,8 @@ const (
 	pathConnects = 5                       // where echoes are not answered
 	pathConfirm  = 3                       // where echoes say that the path is bad
 	echoLimited  = 35                      // loss in per cent above which echoes may have been limited on purpose
+	echoBurst    = 4                       // so many at once every limit lets pass but the strictest,
+	echoStrict   = 60                      // which lets hardly any pass
 	pathConnect  = 1800 * time.Millisecond // allows for one lost SYN
 	connectGap   = 50 * time.Millisecond
 )
@@ -42,8 +44,9 @@ func MeasurePath(ctx context.Context, w Way, enter func(context.Context) bool, l
 	c := byConnects(ctx, w, pathConfirm, enter, leave)
 	v.Bytes += c.Bytes
 	lossless := c.Received > 0 && c.Sent == c.Received
+	limited := v.LossPct() >= echoStrict || v.LossPct() >= echoLimited && v.Head >= echoBurst // a line loses without looking at the order
 	switch {
-	case lossless && v.LossPct() >= echoLimited && c.Received == pathConfirm,
+	case lossless && limited && c.Received == pathConfirm,
 		lossless && v.LossPct() < echoLimited && c.RTT < v.RTT/2:
 		c.Bytes = v.Bytes
 		return c, ctx.Err()
@@ -175,6 +178,7 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 	var seq uint16
 	// passes tells whether a packet of this size comes back, and whether somebody said that it is too large.
 	passes := func(size int) (ok, told bool, err error) {
+		first := seq + 1
 		for range mtuRepeat {
 			seq++
 			if err := e.send(seq, size-e.overhead()); errors.Is(err, unix.EMSGSIZE) {
@@ -188,11 +192,11 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 				if until.After(end) {
 					until = end
 				}
-				_, ok, err := e.receive(until, make([]byte, 2048))
+				got, ok, err := e.receive(until, make([]byte, 2048))
 				if errors.Is(err, unix.EMSGSIZE) {
 					return false, true, nil
 				}
-				if ok {
+				if ok && got-first < mtuRepeat { // a late answer to a smaller one says nothing of this size
 					return true, false, nil
 				}
 			}
@@ -225,11 +229,18 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 			sizes = append(sizes, s)
 		}
 	}
-	silent := false
-	for _, size := range sizes {
+	silent := 0
+	for i, size := range sizes {
 		ok, told, err := passes(size)
 		if err != nil {
 			return stopped(err)
+		}
+		if ok && silent == 1 && i > 0 { // a line that loses three in a row is none that swallows all of a size
+			if again, _, err := passes(sizes[i-1]); err != nil {
+				return stopped(err)
+			} else if again {
+				size, silent = sizes[i-1], 0
+			}
 		}
 		if ok {
 			v.LargestOK = size
@@ -246,10 +257,10 @@ func FindMTU(ctx context.Context, dst netip.Addr, via string, linkMTU int) (MTUV
 					return finish(Timeout)
 				}
 			}
-			silent = true
+			silent++
 		}
 	}
-	if silent {
+	if silent > 0 {
 		return finish(Blackhole)
 	}
 	return finish(OK)

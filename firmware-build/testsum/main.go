@@ -1,12 +1,15 @@
 // Command testsum reads what `go test -json` prints and writes what `go test` would: a line a package, and everything that a
-// failed test said. Its last lines count the tests that were skipped and say why. It exits with 1 if anything failed.
+// failed test said. Its last lines count the tests that were skipped and say why. It exits with 1 if anything failed. A file
+// that is named holds what else was left out, one a line: it is counted too.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -18,13 +21,22 @@ type event struct {
 }
 
 func main() {
-	if !summarise(os.Stdin, os.Stdout) {
+	var others []string
+	if len(os.Args) > 1 {
+		b, err := os.ReadFile(os.Args[1])
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintln(os.Stderr, "testsum:", err)
+			os.Exit(1)
+		}
+		others = strings.FieldsFunc(string(b), func(r rune) bool { return r == '\n' })
+	}
+	if !summarise(os.Stdin, os.Stdout, others...) {
 		os.Exit(1)
 	}
 }
 
 // summarise tells whether all is well: nothing failed, and something ran.
-func summarise(in io.Reader, out io.Writer) bool {
+func summarise(in io.Reader, out io.Writer, others ...string) bool {
 	said := map[string][]string{} // by package and test
 	skips := map[string][]string{}
 	good, ran := true, false
@@ -66,7 +78,7 @@ func summarise(in io.Reader, out io.Writer) bool {
 			break
 		}
 	}
-	report(out, skips)
+	report(out, skips, others)
 	return good && ran
 }
 
@@ -82,7 +94,7 @@ func reason(said []string) string {
 	return "no reason given"
 }
 
-func report(out io.Writer, skips map[string][]string) {
+func report(out io.Writer, skips map[string][]string, others []string) {
 	n := 0
 	whys := make([]string, 0, len(skips))
 	for why, tests := range skips {
@@ -101,5 +113,8 @@ func report(out io.Writer, skips map[string][]string) {
 			tests = tests[:4]
 		}
 		fmt.Fprintf(out, "  %s: %s%s\n", why, strings.Join(tests, " "), more)
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(out, "%d other parts left out\n  %s\n", len(others), strings.Join(others, "\n  "))
 	}
 }

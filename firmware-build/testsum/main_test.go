@@ -39,4 +39,8 @@ func TestSummaryTellsWhatFailedAndWhatWasSkipped(t *testing.T) {
 			}
 		}
 	}
+	var out strings.Builder
+	if summarise(strings.NewReader(skipped), &out, "tarm: no package", "arm-test: no emulator"); !strings.HasSuffix(out.String(), "needs root: TestA\n2 other parts left out\n  tarm: no package\n  arm-test: no emulator\n") {
+		t.Errorf("what else was left out:\n%s", out.String())
+	}
 }

@@ -160,7 +160,7 @@ func document[T any](d *store.Document, kind string, payload []byte) (doc *T, re
 	var in envelope[T]
 	err := json.Unmarshal(payload, &in)
 	e := &in.Envelope
-	if err != nil || in.Data == nil {
+	if err != nil || in.Data == nil || e.SpecVersion == "" { // a bare reply may have a member data of its own
 		// Rare: the account is read apart from what is wrong in the document.
 		e = new(report.Envelope)
 		if json.Unmarshal(payload, e) != nil {

@@ -52,6 +52,7 @@ func TestDecode(t *testing.T) {
 		{"birth", a.At.Topic("birth"), birth, "", false},
 		{"bare will", a.At.Topic("status"), []byte(`{"state":"offline","reason":"will","boot_id":"b"}`), "", false},
 		{"bare reply", a.At.Topic("reply/ping"), []byte(`{"id":"1","result":"done"}`), "", false},
+		{"bare reply with data", a.At.Topic("reply/diagnose"), []byte(`{"id":"1","result":"done","data":{"diagnosis":"d"}}`), "", false},
 		{"a member we do not know", topic, with(func(e, d map[string]any) { e["new"], d["new"] = 1, "x" }), "", true},
 
 		{"packed", topic, new(report.Packer).Pack(good), "", true},

@@ -49,7 +49,7 @@ type Way struct {
 	URL          string `toml:"url"`
 	Secret       string `toml:"secret"` // signs what is sent: webhook, dingtalk
 	SecretFile   string `toml:"secret_file"`
-	BearerFile   string `toml:"bearer_file"`   // a token to show: webhook, alertmanager
+	BearerFile   string `toml:"bearer_file"`   // a token to show: webhook, alertmanager, otlp
 	Template     string `toml:"template"`      // text/template of a Notice that makes the JSON body: webhook
 	AllowPrivate bool   `toml:"allow_private"` // the receiver is in one's own network; otherwise such addresses, and http, are refused
 
@@ -62,7 +62,7 @@ type Way struct {
 }
 
 // Kinds of ways.
-var Kinds = []string{"alertmanager", "dingtalk", "email", "slack", "teams", "webhook", "wecom"}
+var Kinds = []string{"alertmanager", "dingtalk", "email", "otlp", "slack", "teams", "webhook", "wecom"}
 
 const maxWays = 50
 

@@ -123,6 +123,7 @@ func TestEachKindGetsItsForm(t *testing.T) {
 		"dingtalk": {`"msgtype":"markdown"`, `"title":"事件 1：`},
 		"slack":    {`{"text":"事件 1：`, "&lt;script&gt;"},
 		"teams":    {"AdaptiveCard", "Action.OpenUrl", "application/vnd.microsoft.card.adaptive"},
+		"otlp":     {`"resourceLogs"`, `"severityText":"WARN"`, `"posdx.incident.opened"`},
 		"webhook":  {`"event":"opened"`, `"terminals":12`, `"link":"https://fleet.example/incident/1"`},
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -144,14 +145,14 @@ func TestEachKindGetsItsForm(t *testing.T) {
 					t.Errorf("no %q in %s", w, plain)
 				}
 			}
-			if kind != "webhook" {
+			if kind != "webhook" && kind != "otlp" {
 				for _, bad := range []string{"<script>", "<!channel>"} {
 					if strings.Contains(plain, bad) {
 						t.Errorf("%q in %s", bad, plain)
 					}
 				}
 			}
-			if kind != "webhook" && kind != "slack" {
+			if kind != "webhook" && kind != "slack" && kind != "otlp" {
 				for _, bad := range []string{"](http://evil", "@all"} {
 					if strings.Contains(plain, bad) {
 						t.Errorf("%q in %s", bad, plain)
@@ -370,7 +371,7 @@ func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 		"language = \"de\"":                                           "zh or en",
 		"link = \"fleet\"":                                            "https address",
 		"[[way]]\nkind = \"slack\"":                                   "name of its own",
-		way + "kind = \"fax\"":                                        "alertmanager dingtalk email",
+		way + "kind = \"fax\"":                                        "alertmanager dingtalk email otlp",
 		way + "kind = \"slack\"\nurl = \"ftp://x\"":                   "https://",
 		way + "kind = \"slack\"\nurl = \"http://x\"":                  "allow_private",
 		way + "kind = \"slack\"\nurl = \"https://x\"\nsecret = \"s\"": "takes none",

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"posdx/fleet/otlp"
 )
 
 // alertKeep is how long Alertmanager is told that something is over.
@@ -186,6 +188,16 @@ func (h *hook) send(ctx context.Context, n Notice) error {
 			card["actions"] = []any{map[string]string{"type": "Action.OpenUrl", "title": n.Link, "url": n.Link}}
 		}
 		v = map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": nil, "content": card}}}
+	case "otlp":
+		severity, at := otlp.Warn, n.Since
+		if n.Event == Closed {
+			severity, at = otlp.Info, n.Until
+		}
+		to = strings.TrimSuffix(to, "/") + "/v1/logs"
+		v = otlp.Log("", "posdx.incident."+n.Event, n.Text, severity, at, h.now(), map[string]string{
+			"posdx.incident": strconv.FormatInt(n.Incident, 10), "posdx.estate": n.Estate, "posdx.cause": n.Cause, "posdx.segment": n.Segment, "posdx.code": n.Code,
+			"posdx.place": n.Place, "posdx.terminals": strconv.Itoa(n.Terminals), "posdx.act_by": n.ActBy, "url.full": n.Link,
+		})
 	default:
 		v = n
 	}

@@ -42,11 +42,11 @@ type LogEntry struct {
 func (s *Store) Cares(ctx context.Context, list []Incident) (map[int64]Care, error) {
 	cares := map[int64]Care{}
 	for part := range slices.Chunk(list, MaxRows) {
-		var rows [][]any
+		var numbers []any
 		for _, i := range part {
-			rows = append(rows, []any{i.No})
+			numbers = append(numbers, i.No)
 		}
-		r, err := s.read.QueryContext(ctx, s.sql("SELECT incident, owner, acknowledged, muted_until FROM incident_care WHERE incident IN (VALUES "+marks(rows)+")"), slices.Concat(rows...)...)
+		r, err := s.read.QueryContext(ctx, s.sql("SELECT incident, owner, acknowledged, muted_until FROM incident_care WHERE incident IN "+marks([][]any{numbers})), numbers...)
 		if err != nil {
 			return nil, fmt.Errorf("read care of incidents: %w", err)
 		}

@@ -82,10 +82,10 @@ type Tallied struct {
 }
 
 // sample bounds how many diagnoses one count reads.
-const sample = 5000
+const sample = 1000
 
 // CausesOf counts the causes that a code had since a moment, or the codes that a cause had, the most common first: of the
-// newest 5 000 diagnoses with it.
+// newest 1 000 diagnoses with it.
 func (s *Store) CausesOf(ctx context.Context, in Estates, code, cause string, since time.Time) ([]Tallied, error) {
 	low, err := s.placeAt(ctx, since)
 	if err != nil {

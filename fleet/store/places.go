@@ -126,7 +126,7 @@ func within(table string, place map[string]string) (string, []any) {
 	var cond []string
 	var args []any
 	for _, dim := range slices.Sorted(maps.Keys(place)) {
-		cond = append(cond, fmt.Sprintf("EXISTS (SELECT 1 FROM places AS pl WHERE pl.estate = %s.estate AND pl.terminal = %s.terminal AND pl.dim = ? AND pl.value = ?)", table, table))
+		cond = append(cond, fmt.Sprintf("(%s.estate, %s.terminal) IN (SELECT pl.estate, pl.terminal FROM places AS pl WHERE pl.dim = ? AND pl.value = ?)", table, table))
 		args = append(args, clean(dim), clean(place[dim]))
 	}
 	return strings.Join(cond, " AND "), args

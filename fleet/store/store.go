@@ -127,6 +127,8 @@ var migrations = map[int][]string{
 		`ALTER TABLE terminals ADD COLUMN failed_at BIGINT NOT NULL DEFAULT 0`,
 		`DROP INDEX diagnoses_received`,
 		diagnosesReceived,
+		`DROP INDEX diagnoses_cause`,
+		diagnosesCause,
 		`ALTER TABLE outcomes ADD COLUMN p DOUBLE PRECISION NOT NULL DEFAULT 0`,
 		`ALTER TABLE outcomes ADD COLUMN code TEXT NOT NULL DEFAULT ''`,
 	}, desk, accessTables),
@@ -134,6 +136,9 @@ var migrations = map[int][]string{
 
 // diagnosesReceived holds the estate too, so that to count those of some does not read the documents.
 const diagnosesReceived = `CREATE INDEX IF NOT EXISTS diagnoses_received ON diagnoses (received, estate)`
+
+// diagnosesCause holds what counting the terminals of an incident needs.
+const diagnosesCause = `CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place, estate, terminal, received, historical)`
 
 // desk is what people do at the pages, and what pages ask by beside the documents.
 var desk = []string{
@@ -293,7 +298,7 @@ var tables = append([]string{
 		UNIQUE (estate, terminal, boot_id, id))`,
 	diagnosesReceived,
 	`CREATE INDEX IF NOT EXISTS diagnoses_code ON diagnoses (code, place)`,
-	`CREATE INDEX IF NOT EXISTS diagnoses_cause ON diagnoses (cause, place)`,
+	diagnosesCause,
 	`CREATE INDEX IF NOT EXISTS diagnoses_terminal ON diagnoses (estate, terminal, stream, boot, seq)`,
 
 	// The base rate: in how many terminal-hours a code was seen. The empty code counts the terminal-hours themselves.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"posdx/fleet/access"
+	"posdx/fleet/api"
 	"posdx/fleet/store"
 )
 
@@ -160,6 +161,10 @@ func (s *Site) accessRoutes(m *mux) {
 	m.HandleFunc("GET /admin/audit", s.asAdmin(s.auditPage))
 	m.HandleFunc("GET /api/v1/audit", s.asAdmin(s.apiAudit))
 	m.HandleFunc("GET /api/v1/whoami", s.apiWhoami)
+	m.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(api.OpenAPI())
+	})
 	if s.Enroll != nil {
 		m.HandleFunc("POST /enroll", s.enroll)
 		m.HandleFunc("POST /renew", s.renew)

@@ -212,6 +212,10 @@ func restore(w *world) error {
 // outwards are rules for all that leaves the site.
 const lost = "oifname r1 drop\niifname r1 drop"
 
+// faults are those that were met in the field and their like: who says no (nmap/nmap#595, firewalld/firewalld#1455), or says
+// nothing (cilium/cilium#17944); names that lie, or are remembered too long (systemd/systemd#2548, #2038, #9196,
+// openrightsgroup/blocked-org-uk#398); an authority of the site's own (keybase/client#26779, fluidkeys/fluidkeys#285); hellos
+// that are swallowed (tailscale/tailscale#20777, golang/go#80573, envoyproxy/envoy#33850).
 var faults = []fault{
 	{name: "cable-out", causes: []string{"lan.cable"}, breaks: both(run("ip -n r link set r0 down"), carrier(false)),
 		mends: both(run("ip -n r link set r0 up"), carrier(true), routerAgain, restore, ready)},

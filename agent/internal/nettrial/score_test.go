@@ -19,6 +19,11 @@ var others = []event{
 	{code: "9997", origin: report.OriginCashier},
 }
 
+// pairs are two faults at once, from places that have nothing to do with each other.
+var pairs = [][2]string{{"resolver-dead", "host-silent"}, {"resolver-slow", "firewall-resets"}, {"loss-30", "port-closed"}, {"large-hello", "resolver-servfail"},
+	{"router-lossy", "cert-expired"}, {"firewall-silent", "resolver-dead"}, {"delay-2s", "host-unrouted"}, {"intercepted", "loss-30"}, {"no-default-route", "resolver-dead"},
+	{"queue-full", "resolver-lies"}, {"mtu-hole", "resolver-slow"}, {"cable-out", "cert-expired"}}
+
 // A score counts how diagnoses were.
 type score struct{ right, abstained, wrong, sure, sureRight int }
 
@@ -71,13 +76,29 @@ func TestNamedFaults(t *testing.T) {
 			}
 		}
 	}
-	var tls, plain, all, mended score
+	var tls, plain, two, all, mended score
+	if os.Getenv("POSDX_NET_TRIALS") == "all" {
+		for _, p := range pairs {
+			for _, six := range []bool{false, true} {
+				for _, tls := range []bool{true, false} {
+					if f := faultNamed(p[0]); tls || !f.tls && !faultNamed(p[1]).tls {
+						list = append(list, spec{Faults: p[:], Six: six, TLS: tls})
+					}
+				}
+			}
+		}
+	}
 	for _, s := range begin(t, list) {
 		t.Run(s.String(), func(t *testing.T) {
 			r := s.got(t)
-			causes := faultNamed(s.Faults[0]).causes
+			var causes []string
+			for _, name := range s.Faults { // of two, either is right: who mends it finds the other
+				causes = append(causes, faultNamed(name).causes...)
+			}
 			one := &plain
-			if s.TLS {
+			if len(s.Faults) > 1 {
+				one = &two
+			} else if s.TLS {
 				one = &tls
 			}
 			how := one.add(r.Broken, causes)
@@ -108,6 +129,7 @@ func TestNamedFaults(t *testing.T) {
 	}
 	t.Logf("TLS: %s", &tls)
 	t.Logf("plain: %s", &plain)
+	t.Logf("pairs: %s", &two)
 	t.Logf("all codes: %s", &all)
 	if all.wrong*20 > all.right+all.wrong || all.sureRight*10 < all.sure*9 {
 		t.Error("want at most one in twenty named wrongly, and nine in ten right of what is said at .9 or more")

@@ -79,7 +79,35 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	}
 	ctx, done := n.guard(ctx)
 	defer done()
-	dns, answer := n.resolve(ctx, t)
+	resolved := make(chan struct{})
+	var dns report.Evidence
+	var answer found
+	go func() {
+		defer close(resolved)
+		dns, answer = n.resolve(ctx, t)
+	}()
+	patience := time.NewTimer(namesPatience)
+	defer patience.Stop()
+	select {
+	case <-resolved:
+	case <-patience.C:
+		known := n.names.known(t.Host)
+		if len(known) == 0 || t.Proxy != "" {
+			<-resolved
+			break
+		}
+		// Names that keep silent would leave no time to see what else does.
+		e := doubtful(evidence.NetDNS, t.Name, report.CannotTell, report.ReasonTimeout)
+		list := n.find(ctx, t, &e, found{addresses: known})
+		<-resolved
+		switch moved := answer.before.IsValid(); {
+		case moved && list[0].Status != report.OK && len(answer.addresses) > 0:
+			list = n.find(ctx, t, &dns, answer) // it is elsewhere now, and was not where it was
+		case moved:
+			dns.Facts[evidence.Elsewhere.Name()], dns.Facts[evidence.BeforeWorks.Name()] = true, list[0].Status == report.OK
+		}
+		return append([]report.Evidence{dns}, list...)
+	}
 	list := []report.Evidence{dns}
 	if t.Proxy != "" {
 		return append(list, n.byProxy(ctx, t, answer)...)
@@ -88,6 +116,15 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		n.misled(ctx, t, answer, &list[0])
 		return append(list, all(report.ReasonMasked, t.check(), evidence.NetTLS)...)
 	}
+	more := n.find(ctx, t, &list[0], answer)
+	return append(list, more...)
+}
+
+// namesPatience is how long an answer about a name is waited for before the host is asked where it was found last.
+const namesPatience = 800 * time.Millisecond
+
+// find looks for a target at the addresses of an answer, and adds to the evidence of its name what is found about that.
+func (n *Network) find(ctx context.Context, t Target, dns *report.Evidence, answer found) []report.Evidence {
 	var way network.Way
 	found := false
 	for _, ip := range answer.addresses {
@@ -98,7 +135,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	}
 	unreachable := func() []report.Evidence {
 		e := evidence.New(t.check(), t.Name, evidence.Target.Is(t.name()), evidence.Outcome.Is(string(network.Unreachable)), evidence.MS.Is(0))
-		return append(append(list, e), all(report.ReasonMasked, evidence.NetTLS)...)
+		return t.withTLS(report.NotRun, report.ReasonMasked, e)
 	}
 	if !found {
 		return unreachable()
@@ -108,7 +145,7 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 		if gatewayDead(ctx) {
 			return unreachable()
 		}
-		return append(list, t.withTLS(report.CannotTell, report.ReasonTimeout, doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout))...)
+		return t.withTLS(report.CannotTell, report.ReasonTimeout, doubtful(t.check(), t.Name, report.CannotTell, report.ReasonTimeout))
 	}
 	defer p.leave()
 	look := n.doubts(ctx, t, way, answer)
@@ -119,8 +156,8 @@ func (n *Network) reach(ctx context.Context, t Target) []report.Evidence {
 	if end.reached {
 		n.names.proved(t.Host, way.Addr.Addr())
 	}
-	look.note(end, &list[0], &seen[0])
-	return append(list, seen...)
+	look.note(end, dns, &seen[0])
+	return seen
 }
 
 // byProxy asks a target through the proxy that the application uses; the answer is where the proxy is.

@@ -24,6 +24,9 @@ const (
 	Deadline = 5 * time.Second
 	// probing leaves the rest of the deadline to explain and to write to slow flash.
 	probing = 4 * time.Second
+	// explaining is kept of the deadline however late the probing began: a busy machine's flash takes long over the first
+	// revision, and as long over the last.
+	explaining = 500 * time.Millisecond
 	// worthAsking is the least time in which a probe can answer; asked with less, all would only time out.
 	worthAsking = 500 * time.Millisecond
 	// quiet is how long a diagnosis stays open after its final revision: the same code within it is a repeat. A
@@ -671,7 +674,7 @@ func (l *Loop) keep(d report.Diagnosis) {
 
 func (l *Loop) probe(ctx context.Context, r *run, done chan<- struct{}) {
 	defer func() { done <- struct{}{} }()
-	left := min(probing, Deadline-time.Since(r.start))
+	left := min(probing, Deadline-explaining-time.Since(r.start))
 	if left < worthAsking || r.late {
 		return // after a wait behind another run, that one's answers are new enough
 	}

@@ -25,9 +25,11 @@ type flash struct {
 	docs []report.Diagnosis
 	err  error
 	log  Journal // of the loop above it
+	slow time.Duration
 }
 
 func (f *flash) Append(_ string, _ bool, _ time.Time, doc []byte) (uint64, error) {
+	time.Sleep(f.slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -96,6 +98,22 @@ func submit(t *testing.T, l *Loop, c Code) Ticket {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// What a slow flash takes of the five seconds is taken from the checks, at both ends.
+func TestSlowFlashDelaysNoFinalRevision(t *testing.T) {
+	for _, takes := range []time.Duration{0, 300 * time.Millisecond, 900 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &flash{slow: takes}
+			l := start(t, f, slow("net.tcp", report.OK, nil, time.Minute, 0))
+			began := time.Now()
+			k := submit(t, l, Code{Event: report.Event{Code: "ConnectError", Scheme: "terminal-local", Origin: report.OriginTerminal, Channel: report.ChannelHook}})
+			<-k.Final
+			if took := time.Since(began); took > Deadline+max(0, takes-explaining) {
+				t.Errorf("flash that takes %v: the final revision came after %v", takes, took)
+			}
+		})
+	}
 }
 
 func TestRevisionsAndDeadline(t *testing.T) {

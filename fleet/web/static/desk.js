@@ -33,6 +33,15 @@
     }
     while (at) { const next = at.nextSibling; if (!at.contains(document.activeElement) || at.nodeType !== 1) at.remove(); at = next; }
   };
+  // What the reader looks at stays where it is: what has the focus, or else the first row in sight once the page is scrolled.
+  const hold = () => {
+    const focus = document.activeElement;
+    const live = [...document.querySelectorAll("[data-live]")];
+    let at = live.some((p) => p.contains(focus)) ? focus : null;
+    if (!at && window.scrollY > 0) at = live.flatMap((p) => [p, ...p.querySelectorAll("[data-key]")]).find((e) => e.getBoundingClientRect().top >= 0);
+    const top = at?.getBoundingClientRect().top;
+    return () => { if (at?.isConnected) window.scrollBy(0, at.getBoundingClientRect().top - top); };
+  };
   const pause = 1000;
   let busy = false, again = false, stale = false;
   const refresh = async () => {
@@ -44,10 +53,12 @@
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const settle = hold();
         for (const part of document.querySelectorAll("[data-live]")) {
           const now = fresh.getElementById(part.id);
           if (now) morph(part, now);
         }
+        settle();
       }
     } catch { /* the stream tells when the server is back */ }
     // A slow server or a poor machine is asked less often.

@@ -3,7 +3,9 @@ package capture
 import (
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"testing"
+	"time"
 
 	"posdx/agent/internal/source"
 )
@@ -79,4 +81,27 @@ func FuzzHello(f *testing.F) {
 			t.Errorf("%q", h.Name)
 		}
 	})
+}
+
+// How the application begins is handed on with its connection, and nothing of posdx's own connections.
+func TestTheApplicationsHelloIsHandedOn(t *testing.T) {
+	for _, ours := range []bool{false, true} {
+		k := track(&fakeSink{})
+		var seen []source.Wire
+		k.wire = func(w source.Wire) { seen = append(seen, w) }
+		k.ours = func(uint16, netip.AddrPort) bool { return ours }
+		overTLS(t, k, tls.VersionTLS12, time.Now().Add(time.Hour), true, func(net.Conn) {}, func(net.Conn) {})
+		if ours {
+			if len(seen) > 0 {
+				t.Errorf("a connection of our own is taken for the application's: %+v", seen)
+			}
+			continue
+		}
+		if len(seen) != 2 || seen[0].Hello != nil || seen[1].Hello == nil || seen[1].Target != "host-primary" || seen[1].Local == 0 || !seen[1].Host.IsValid() {
+			t.Fatalf("%+v", seen)
+		}
+		if h := seen[1].Hello; h.Name != "pos.acquirer.example" || h.Version != tls.VersionTLS12 || h.Size < 100 {
+			t.Errorf("%+v", h)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"posdx/agent/evidence"
@@ -54,6 +55,13 @@ func take(f *evidence.Registered, raw []byte) (value any, problem string) {
 		return list, ""
 	}
 	s, ok := unquote(raw)
+	if f.Name == evidence.PublicAddress.Name() { // it may have twelve digits and be no card
+		a, err := netip.ParseAddr(View(s))
+		if !ok || err != nil || a.Zone() != "" {
+			return nil, "want an IP address"
+		}
+		return a.String(), ""
+	}
 	if !ok || !source.Word(View(s), source.MaxWord) {
 		return nil, "want a version: at most 64 of A-Z a-z 0-9 . _ - + :"
 	}

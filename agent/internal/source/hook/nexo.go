@@ -99,9 +99,13 @@ func (s *HTTP) nexo(ctx context.Context, c net.Conn, body []byte) {
 
 // parseNexo reads a DiagnosisRequest in place. A refusal repeats nothing of it.
 func parseNexo(body []byte) (q nexoRequest, why string) {
+	ambiguous := ambiguity(body)
 	top, ok := pairs(body)
-	if !ok {
+	switch {
+	case !ok:
 		return q, "not a JSON object; want SaleToPOIRequest with MessageHeader and DiagnosisRequest"
+	case ambiguous != nil:
+		return q, ambiguous.Error()
 	}
 	within := func(raw []pair, name string) (m *members) {
 		outer := &members{raw: raw}

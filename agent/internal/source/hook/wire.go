@@ -257,6 +257,12 @@ func (m *members) txn() report.Txn {
 // kinds are the types of a request.
 var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
 
+// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it reads.
+func ambiguity(b []byte) (p *report.JSONProblem) {
+	errors.As(report.CheckNames(b), &p)
+	return p
+}
+
 // parse reads one request in place; the line is not what it was afterwards. A refusal names the member and the remedy
 // and repeats nothing of the line.
 func parse(line []byte, now time.Time) (q request, a Answer) {
@@ -266,12 +272,12 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 	}
 	a.V = protocol
 	m := &members{}
-	ambiguous, ok := report.CheckNames(line), false
+	ambiguous, ok := ambiguity(line), false
 	if m.raw, ok = pairs(line); !ok {
 		return refuse("", `not a JSON object on one line; send for example {"type":"code","code":"96"}`)
 	}
-	if p := (*report.JSONProblem)(nil); errors.As(ambiguous, &p) {
-		return refuse(p.Member, p.What.Error()+"; send each member once")
+	if ambiguous != nil {
+		return refuse(ambiguous.Member, ambiguous.What.Error()+"; send each member once")
 	}
 	q.ref = m.text("ref", "want at most 32 of A-Z a-z 0-9 . _ - + :", func(s string) bool { return source.Word(s, 32) })
 	a.Ref = q.ref

@@ -101,3 +101,24 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestThePublicAddressIsAnAddress: with twelve digits it is one all the same, and nothing else is.
+func TestThePublicAddressIsAnAddress(t *testing.T) {
+	for text, ok := range map[string]bool{"203.0.113.9": true, "192.168.100.200": true, "2001:db8::7": true, "4761739001010010": false, "fe80::1%eth0": false, "pos.example": false, "": false} {
+		q, a := parse([]byte(`{"type":"fact","check":"app.config","facts":{"public_address":"`+text+`"}}`), time.Unix(1e9, 0))
+		if got := a.Result == Accepted && q.fact != nil && q.fact.Facts["public_address"] == text; got != ok {
+			t.Errorf("%q: %+v", text, a)
+		}
+	}
+}
+
+// TestAmbiguousNexo: the same holds for a register's question.
+func TestAmbiguousNexo(t *testing.T) {
+	const head = `{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Diagnosis","MessageType":"Request","ServiceID":"1","SaleID":"S","POIID":"P"},"DiagnosisRequest":{"HostDiagnosisFlag":false`
+	if _, why := parseNexo([]byte(head + `}}}`)); why != "" {
+		t.Fatal(why)
+	}
+	if _, why := parseNexo([]byte(head + `,"HostDiagnosisFlag":true}}}`)); !strings.Contains(why, `"HostDiagnosisFlag": stands in one object twice`) {
+		t.Errorf("%q", why)
+	}
+}

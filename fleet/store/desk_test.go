@@ -1,0 +1,276 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"posdx/agent/report"
+	"posdx/fleet/sample"
+	"posdx/fleet/store"
+)
+
+// What the pages ask, over both databases: and a reader of one estate gets nothing of another by any question.
+func TestWhatPagesAsk(t *testing.T) {
+	both(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		a, b := sample.New("shop", "t1"), sample.New("shop", "t2")
+		out := sample.New("other", "o1")
+		for _, x := range []*sample.Terminal{a, b, out} {
+			commit(t, s, doc(x.At.Topic("status"), []byte(`{"state":"online","reason":"","boot_id":"b"}`)), doc(x.Uncounted(report.KindBirth, x.Birth(1))), doc(x.Uncounted(report.KindHealth, x.Health())),
+				doc(x.Wrap(report.KindTally, sample.Tally(map[string]int{"00": 40, "51": 2}))))
+			d := x.Diagnosis(1, 2, "96", "reader.fault", "reader")
+			commit(t, s, doc(x.Wrap(report.KindDiagnosis, d)), doc(x.Wrap(report.KindDiagnosis, x.Diagnosis(2, 2, "51", "account.funds", "issuer"))))
+			asked := x.Diagnosis(7, 2, "96", "reader.fault", "reader")
+			asked.Asked = true
+			commit(t, s, doc(x.Uncounted(report.KindAsked, asked)), doc(x.At.Topic("reply/diagnose"), []byte(`{"id":"c1","result":"done","data":{"diagnosis":"x"}}`)),
+				doc(x.Uncounted(report.KindOutcome, report.Outcome{Diagnosis: x.EventID(2), Cause: "account.funds", Outcome: report.OutcomeBorneOut, Time: t0})))
+			if err := s.NoteCommand(ctx, x.At, store.Command{Name: "diagnose", ID: "c1", Who: "ann", Sent: t0}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.SaveFind(ctx, x.At, store.Find{Diagnosis: x.EventID(1), Cause: "reader.fault", Found: store.FoundNothing, Who: "ann", At: t0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		placed := []store.Placed{{At: a.At, When: t0, Place: map[string]string{"site": "一号店", "carrier": "c"}}, {At: b.At, When: t0, Place: map[string]string{"site": "二号店", "carrier": "c"}}, {At: out.At, When: t0, Place: map[string]string{"site": "一号店"}}}
+		if err := s.SavePlaces(ctx, placed); err != nil {
+			t.Fatal(err)
+		}
+		placed[0].Place = map[string]string{"site": "一号店", "carrier": "d"}
+		if err := s.SavePlaces(ctx, placed[:1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SaveDues(ctx, []store.Dated{{At: a.At, Seen: t0, List: []store.Due{{Kind: "net.tls.days_left", Subject: "host", At: t0.Add(20 * 24 * time.Hour), Value: 20}, {Kind: "flash", Subject: "m", Value: 90, Pace: true}}},
+			{At: out.At, Seen: t0, List: []store.Due{{Kind: "net.tls.days_left", Subject: "host", At: t0.Add(-time.Hour)}}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddSeason(ctx, []store.SeasonRow{{Estate: "shop", Hour: t0.Unix() / 3600, Active: 10}, {Estate: "shop", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 2, Active: 10}, {Estate: "other", Cause: "reader.fault", Hour: t0.Unix() / 3600, Terminals: 5, Active: 10}}); err != nil {
+			t.Fatal(err)
+		}
+		incidents := []store.Incident{{Estate: "shop", Scope: "site", Key: "x", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}, {Estate: "shop", Scope: "site", Key: "y", Cause: "wan.outage", Segment: "wan", Opened: t0.Add(-time.Hour), Seen: t0}, {Estate: "other", Scope: "site", Key: "z", Cause: "reader.fault", Segment: "reader", Opened: t0, Seen: t0}}
+		for i := range incidents {
+			if err := s.SaveIncident(ctx, &incidents[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, after := t0.Add(-time.Hour), t0.Add(time.Hour)
+		shop, none := store.Estates{"shop"}, store.Estates{}
+		count := func(what string, f func(in store.Estates) (int, error), all, own int) {
+			t.Helper()
+			for _, c := range []struct {
+				in   store.Estates
+				want int
+			}{{nil, all}, {shop, own}, {none, 0}} {
+				got, err := f(c.in)
+				if err != nil && !errors.Is(err, store.ErrNone) {
+					t.Errorf("%s of %v: %v", what, c.in, err)
+				}
+				if got != c.want {
+					t.Errorf("%s of %v: %d, want %d", what, c.in, got, c.want)
+				}
+			}
+		}
+		number := func(err error) (int, error) {
+			if err != nil {
+				return 0, err
+			}
+			return 1, nil
+		}
+		count("diagnoses", func(in store.Estates) (int, error) {
+			l, _, err := s.Diagnoses(ctx, store.Filter{In: in, Since: before, Until: after})
+			return len(l), err
+		}, 6, 4)
+		count("diagnoses of a site", func(in store.Estates) (int, error) {
+			l, _, err := s.Diagnoses(ctx, store.Filter{In: in, Place: map[string]string{"site": "一号店"}, Oldest: true, Limit: 3})
+			return len(l), err
+		}, 3, 2)
+		count("diagnoses before all", func(in store.Estates) (int, error) {
+			l, _, err := s.Diagnoses(ctx, store.Filter{In: in, Until: before.Add(-time.Hour)})
+			return len(l), err
+		}, 0, 0)
+		count("a foreign diagnosis", func(in store.Estates) (int, error) {
+			_, err := s.Diagnosis(ctx, in, out.At, out.EventID(1))
+			return number(err)
+		}, 1, 0)
+		count("a foreign asked one", func(in store.Estates) (int, error) {
+			_, err := s.AskedOne(ctx, in, out.At, out.EventID(7))
+			return number(err)
+		}, 1, 0)
+		count("asked", func(in store.Estates) (int, error) { l, err := s.Asked(ctx, in, out.At, 9); return len(l), err }, 1, 0)
+		count("a foreign outcome", func(in store.Estates) (int, error) {
+			_, err := s.Outcome(ctx, in, out.At, out.EventID(2))
+			return number(err)
+		}, 1, 0)
+		count("a foreign find", func(in store.Estates) (int, error) {
+			_, err := s.Find(ctx, in, out.At, out.EventID(1))
+			return number(err)
+		}, 1, 0)
+		count("became", func(in store.Estates) (int, error) {
+			l, err := s.Became(ctx, in, "", before, time.Time{}, 99)
+			return len(l), err
+		}, 6, 4)
+		count("terminals", func(in store.Estates) (int, error) {
+			l, err := s.Terminals(ctx, store.TerminalFilter{In: in, Sort: "failed"})
+			return len(l), err
+		}, 3, 2)
+		count("terminals of a site", func(in store.Estates) (int, error) {
+			l, err := s.Terminals(ctx, store.TerminalFilter{In: in, Place: map[string]string{"site": "一号店"}, Sort: "state"})
+			return len(l), err
+		}, 2, 1)
+		count("terminals without a sale", func(in store.Estates) (int, error) {
+			l, err := s.Terminals(ctx, store.TerminalFilter{In: in, Quiet: "unsold"})
+			return len(l), err
+		}, 3, 2)
+		count("a foreign terminal", func(in store.Estates) (int, error) { _, err := s.Terminal(ctx, in, out.At); return number(err) }, 1, 0)
+		count("commands", func(in store.Estates) (int, error) {
+			l, err := s.Commands(ctx, in, out.At, 9)
+			if len(l) == 1 && (l[0].Reply == nil || l[0].Reply.Result != "done") {
+				t.Error("the answer is not with its command")
+			}
+			return len(l), err
+		}, 1, 0)
+		count("changes", func(in store.Estates) (int, error) { l, err := s.Changes(ctx, in, a.At, 9); return len(l), err }, 1, 1)
+		count("place", func(in store.Estates) (int, error) { l, err := s.PlaceOf(ctx, in, out.At); return len(l), err }, 1, 0)
+		count("values", func(in store.Estates) (int, error) {
+			l, err := s.Values(ctx, in, "site", "店", before, 9)
+			return len(l), err
+		}, 3, 2)
+		count("estates", func(in store.Estates) (int, error) { l, err := s.EstateNames(ctx, in); return len(l), err }, 2, 1)
+		count("dues", func(in store.Estates) (int, error) {
+			l, err := s.Dues(ctx, store.DueFilter{In: in})
+			return len(l), err
+		}, 3, 2)
+		count("dues in time", func(in store.Estates) (int, error) {
+			l, err := s.Dues(ctx, store.DueFilter{In: in, Until: t0.AddDate(0, 0, 30)})
+			return len(l), err
+		}, 2, 1)
+		count("kinds of dues", func(in store.Estates) (int, error) {
+			l, err := s.CountDues(ctx, store.DueFilter{In: in}, []time.Time{t0, t0.AddDate(0, 0, 30)})
+			n := 0
+			for _, c := range l {
+				n += c.Within[1] + c.None
+			}
+			return n, err
+		}, 3, 2)
+		count("tasks", func(in store.Estates) (int, error) {
+			l, err := s.Tasks(ctx, in, []string{"reader.fault", "account.funds"}, nil, before, 0.5)
+			return len(l), err
+		}, 0, 0) // each has an outcome, or somebody found
+		count("incidents", func(in store.Estates) (int, error) {
+			l, err := s.FindIncidents(ctx, store.IncidentFilter{In: in, Since: before, Until: after})
+			return len(l), err
+		}, 3, 2)
+		count("a foreign incident", func(in store.Estates) (int, error) {
+			_, err := s.Incident(ctx, in, incidents[2].No)
+			return number(err)
+		}, 1, 0)
+		count("a foreign incident's log", func(in store.Estates) (int, error) { _, err := s.Log(ctx, in, incidents[2].No); return number(err) }, 1, 0)
+		count("sales", func(in store.Estates) (int, error) {
+			l, err := s.Codes(ctx, in, t0, 2, 1, "")
+			n := 0.0
+			for _, p := range l {
+				n += p.Count
+			}
+			return int(n), err
+		}, 126, 84)
+		count("terminal-hours", func(in store.Estates) (int, error) {
+			l, err := s.Causes(ctx, in, t0, 1, 1, "")
+			n := 0.0
+			for _, p := range l {
+				n += p.Count
+			}
+			return int(n), err
+		}, 7, 2)
+		count("causes of a code", func(in store.Estates) (int, error) {
+			l, err := s.CausesOf(ctx, in, "96", "", before)
+			n := 0
+			for _, p := range l {
+				n += p.Diagnoses
+			}
+			return n, err
+		}, 3, 2)
+		count("base rate", func(in store.Estates) (int, error) {
+			r, err := s.BaseRate(ctx, in, "reader.fault", before)
+			return int(r.Reported), err
+		}, 7, 2)
+		count("quiet", func(in store.Estates) (int, error) {
+			q, err := s.CountQuiet(ctx, in, t0.Add(48*time.Hour))
+			return q.Unheard, err
+		}, 3, 2)
+		count("summary", func(in store.Estates) (int, error) {
+			q, err := s.Summary(ctx, in, t0)
+			return q.Terminals + q.Diagnoses, err
+		}, 9, 6)
+
+		in, rest, err := s.InAndOut(ctx, "shop", map[string]string{"site": "一号店"}, []string{"reader.fault"}, before, after)
+		if err != nil || in.Of != 1 || in.Reporting != 1 || rest.Of != 1 || rest.Reporting != 1 {
+			t.Error(in, rest, err)
+		}
+		shares, err := s.Shares(ctx, "shop", []string{"reader.fault"}, before, after)
+		if err != nil || len(shares) != 4 {
+			t.Error(shares, err)
+		}
+		if l, err := s.ChangesIn(ctx, "shop", map[string]string{"site": "一号店"}, before, after); err != nil || len(l) != 1 || l[0].Was != "c" || l[0].Now != "d" {
+			t.Error(l, err)
+		}
+
+		// Nobody tends what he may not see, and what a person ended the look after does not open again from what it read before.
+		for deed, into := range map[string]int64{store.DeedClose: 0, store.DeedNote: 0, store.DeedMerge: incidents[0].No} {
+			if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[2].No, At: t0, Who: "ann", Deed: deed}, store.Care{}, into); !errors.Is(err, store.ErrNone) {
+				t.Errorf("%s of a foreign incident: %v", deed, err)
+			}
+		}
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge}, store.Care{}, incidents[2].No); !errors.Is(err, store.ErrNone) {
+			t.Error("merged into a foreign incident:", err)
+		}
+		read, err := s.FindIncidents(ctx, store.IncidentFilter{No: incidents[0].No})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[0].No, At: t0, Who: "ann", Deed: store.DeedMerge, Said: "2"}, store.Care{}, incidents[1].No); err != nil {
+			t.Fatal(err)
+		}
+		read[0].Terminals = 99
+		if err := s.SaveIncident(ctx, &read[0]); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := s.Incident(ctx, shop, incidents[0].No)
+		into, _ := s.Incident(ctx, shop, incidents[1].No)
+		if got.Closed.IsZero() || got.MergedIn != incidents[1].No || got.Terminals == 99 || len(into.Also) != 1 || into.Also[0] != "reader.fault" {
+			t.Errorf("after the merge: %+v, into %+v", got, into)
+		}
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "ann", Deed: store.DeedAcknowledge}, store.Care{Owner: "ann", Acknowledged: t0}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Tend(ctx, shop, store.LogEntry{Incident: incidents[1].No, At: t0, Who: "bob", Deed: store.DeedMute}, store.Care{Muted: after}, 0); err != nil {
+			t.Fatal(err)
+		}
+		cares, err := s.Cares(ctx, incidents)
+		if c := cares[incidents[1].No]; err != nil || c.Owner != "ann" || !c.Muted.Equal(after) || !c.Acknowledged.Equal(t0) {
+			t.Errorf("care: %+v %v", c, err)
+		}
+		if log, err := s.Log(ctx, shop, incidents[1].No); err != nil || len(log) != 3 || log[0].Who != "bob" || log[2].Deed != "merged" {
+			t.Errorf("log: %+v %v", log, err)
+		}
+
+		for i := range 51 {
+			err := s.SaveView(ctx, store.View{Who: "ann", Name: "v", Path: "/codes", Made: t0})
+			if (i == 50) != errors.Is(err, store.ErrTooMany) || i < 50 && err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		views, err := s.Views(ctx, "ann")
+		if err != nil || len(views) != 50 {
+			t.Fatal(len(views), err)
+		}
+		if err := s.DropView(ctx, "bob", views[0].No); err != nil {
+			t.Fatal(err)
+		}
+		if left, _ := s.Views(ctx, "ann"); len(left) != 50 {
+			t.Error("somebody else dropped a view")
+		}
+		if _, err := s.Sweep(ctx, store.DefaultLimits, t0); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
