@@ -57,8 +57,8 @@ type About struct {
 	Receipt   Range    `json:"receipt"` // columns that a receipt may have
 }
 
-// Timeouts are how long a client should wait, in milliseconds: for a first verdict and every answer that is given at once, for
-// the final one, and for checks.
+// Timeouts are how long a client should wait, in milliseconds: for a first verdict and every answer that is given at
+// once, for the final one, and for checks.
 type Timeouts struct {
 	First int64 `json:"first"`
 	Final int64 `json:"final"`
@@ -88,10 +88,12 @@ type Verdict struct {
 
 // Brief returns the short form of a diagnosis.
 func Brief(d report.Diagnosis) Verdict {
-	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained, Abstained: d.Abstained, Handoff: d.Handoff}
+	v := Verdict{Money: d.Money.State, Retry: d.Money.Retry, Say: d.Money.Say, Cause: report.Unexplained,
+		Abstained: d.Abstained, Handoff: d.Handoff}
 	if len(d.Causes) > 0 {
 		c := d.Causes[0]
-		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit, c.Act.Step
+		v.Cause, v.Title, v.Probability, v.By, v.Visit, v.Step = c.ID, c.Title, c.Probability, c.Act.By, c.Act.Visit,
+			c.Act.Step
 	}
 	return v
 }
@@ -257,7 +259,8 @@ func (m *members) txn() report.Txn {
 // kinds are the types of a request.
 var kinds = []string{"code", "diagnose", "txn", "fact", "status", "check", "version"}
 
-// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it reads.
+// ambiguity is why JSON can be read in two ways, nil if it cannot. It is asked before pairs, which changes what it
+// reads.
 func ambiguity(b []byte) (p *report.JSONProblem) {
 	errors.As(report.CheckNames(b), &p)
 	return p
@@ -295,7 +298,8 @@ func parse(line []byte, now time.Time) (q request, a Answer) {
 		s := &source.Seen{Channel: report.ChannelHook, Time: now}
 		if q.kind == "diagnose" {
 			s.Channel = report.ChannelCommand
-			if m.word("channel", []string{string(report.ChannelConsole), string(report.ChannelCommand)}) == string(report.ChannelConsole) {
+			people := []string{string(report.ChannelConsole), string(report.ChannelCommand)}
+			if m.word("channel", people) == string(report.ChannelConsole) {
 				s.Channel = report.ChannelConsole
 			}
 		}

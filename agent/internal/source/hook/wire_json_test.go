@@ -77,8 +77,8 @@ func sameValue(t *testing.T, got, want []byte) {
 	}
 }
 
-// TestAmbiguousRequestsAreRefused: a member that stands there twice has two readers; a failed sale is not taken for a good one. A
-// text that nobody reads costs no event, and a code that could not be read is none.
+// TestAmbiguousRequestsAreRefused: a member that stands there twice has two readers; a failed sale is not taken for a
+// good one. A text that nobody reads costs no event, and a code that could not be read is none.
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	for _, c := range []struct{ line, field, why string }{
 		{`{"type":"code","code":"96","code":"00"}`, "code", "twice"},
