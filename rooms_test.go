@@ -25,7 +25,7 @@ var rooms = []struct {
 	pure  bool     // no system, network, or log: what it says depends on what it is given
 	alone bool     // packages below it are rooms of their own, or none
 }{
-	{name: "housetest"},
+	{name: "firmware-build/housetest"},
 	{name: "codes/gen", knows: []string{"codes"}},
 	{name: "codes", pure: true},
 	{name: "drivers/serial"},

@@ -16,8 +16,8 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
-	"posdx/housetest"
 )
 
 // TestWireIsDiagnosed sells over plain TCP with a card in every field: the host's code is diagnosed with the wire's

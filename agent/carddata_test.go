@@ -32,7 +32,7 @@ import (
 
 	"posdx/agent/internal/source/hook"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // cardUser is whom the daemon under test runs as, where the test is root: a user like the package's, with the one

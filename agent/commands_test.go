@@ -16,7 +16,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // hasFlag tells whether a command takes an option.

@@ -20,7 +20,7 @@ import (
 	"posdx/codes"
 	"posdx/drivers/ecr"
 	"posdx/drivers/reader"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // A trial is one configuration with one thing in it.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestRegisterLinkIsDiagnosed plants a card number in a result on a register link: the code is diagnosed, and the

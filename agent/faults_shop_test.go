@@ -25,8 +25,8 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
-	"posdx/housetest"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"

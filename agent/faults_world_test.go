@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
-	"posdx/housetest"
 
 	"github.com/miekg/dns"
 )

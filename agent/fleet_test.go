@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )

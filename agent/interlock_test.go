@@ -7,7 +7,7 @@ import (
 
 	"posdx/agent/report"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 func TestInterlock(t *testing.T) {

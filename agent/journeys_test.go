@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"posdx/agent/internal/source/hook"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // cable joins two ttys, as a cable does: what goes to the person is as slow as 9600 baud.

@@ -16,7 +16,7 @@ import (
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestKilledAtRandom kills the daemon with signal 9 while codes are reported, twelve times, with POSDX_LONG a hundred.

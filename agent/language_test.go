@@ -8,7 +8,7 @@ import (
 	"unicode"
 
 	"posdx/codes"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestErrorsOfCommandsInBothLanguages makes each command go wrong, and reads what it says first: in Chinese no English

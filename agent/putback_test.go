@@ -10,7 +10,7 @@ import (
 
 	"posdx/agent/internal/console"
 	"posdx/codes"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // putBack is a shop whose cable is out until a technician, with the guide on the screen, puts it in again.

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/agent/internal/source/hook"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // commandVar holds the arguments of a command that this test binary, started again, runs as posdx would.

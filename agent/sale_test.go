@@ -16,7 +16,7 @@ import (
 	"posdx/agent/internal/source/hook"
 	"posdx/agent/report"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // A mute is a device that counts what it is sent and says nothing.

@@ -27,7 +27,7 @@ import (
 	"posdx/agent/internal/outbox"
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // drainWait is how long everything may take to arrive once the faults are over: the fleet's ack is waited for a minute

@@ -13,9 +13,9 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
-	"posdx/housetest"
 )
 
 // A carrier's labels come in the births; its incident is found by its name, whatever letters that has; and what the

@@ -12,8 +12,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
-	"posdx/housetest"
 )
 
 // BenchmarkBacklog brings documents of two sizes at once through mosquitto, first to a bare subscriber that only counts

@@ -17,8 +17,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
-	"posdx/housetest"
 )
 
 // A browser is a headless Chromium, told what to do over its debugging pipe (chromedevtools.github.io/devtools-protocol).

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/store"
-	"posdx/housetest"
 )
 
 // axeVersion is the release of axe-core that pages are held against (npm: axe-core, by Deque).

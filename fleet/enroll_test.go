@@ -16,8 +16,8 @@ import (
 
 	"posdx/agent/enroll"
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
-	"posdx/housetest"
 )
 
 // A terminal gets its certificate from a running fleet, comes in with it at the embedded broker as itself and nobody else,

@@ -22,9 +22,9 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
 	"posdx/fleet/store"
-	"posdx/housetest"
 )
 
 // asFleet makes the test binary be posdx-fleet, so that it can be killed as a process of its own.

@@ -12,8 +12,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"posdx/agent/report"
+	"posdx/firmware-build/housetest"
 	"posdx/fleet/sample"
-	"posdx/housetest"
 )
 
 // The fleet behind a broker as one would really run it: TLS, client certificates that are the users, and access rules.

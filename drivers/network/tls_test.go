@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // An authority signs the certificates of these tests.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )

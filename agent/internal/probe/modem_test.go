@@ -20,7 +20,7 @@ import (
 	"posdx/drivers/modem"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // usbModem is a sysfs with one Quectel modem, which has the given ttys as its interfaces 02, 03, …

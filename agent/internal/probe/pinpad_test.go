@@ -13,7 +13,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 func TestPINPad(t *testing.T) {

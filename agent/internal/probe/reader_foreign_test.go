@@ -14,7 +14,7 @@ import (
 
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // tee is a reader whose line is wired to a tap too.

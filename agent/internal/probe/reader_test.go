@@ -13,7 +13,7 @@ import (
 	"posdx/drivers/reader"
 	"posdx/drivers/serial"
 	"posdx/drivers/sim"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // tapped makes a tap on lines and lets it listen until the test ends.

@@ -17,7 +17,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/reader"
 	"posdx/drivers/sim"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 func plugged(t testing.TB, peer sim.Peer) *sim.Line {

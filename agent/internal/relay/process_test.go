@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 
 	"golang.org/x/sys/unix"
 )

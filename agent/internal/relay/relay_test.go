@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // soon is long for a machine that does nothing else.

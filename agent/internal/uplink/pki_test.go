@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // A pki makes certificates for the tests.

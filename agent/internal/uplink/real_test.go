@@ -20,7 +20,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // patience is how long a test waits for what should take a second; the machine may be busy.

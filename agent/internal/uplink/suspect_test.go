@@ -12,7 +12,7 @@ import (
 
 	"posdx/agent/internal/outbox"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // swallower is a line before a broker that drops every connection whose first record is longer than limit.

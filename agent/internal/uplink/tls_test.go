@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // grown is by how much the live heap grows over f.

@@ -20,8 +20,8 @@ import (
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
+	"posdx/firmware-build/housetest"
 	"posdx/firmware-build/lab/world"
-	"posdx/housetest"
 )
 
 // soon is long for a machine that does nothing else.

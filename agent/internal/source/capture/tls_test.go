@@ -13,7 +13,7 @@ import (
 
 	"posdx/agent/internal/source"
 	"posdx/agent/report"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // certificate makes one for pos.acquirer.example that ends at a time, and what trusts it.

@@ -8,7 +8,7 @@ import (
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // TestALinkThatIsNotUnderstoodSaysSo has a terminal speak with the wrong framing, and then the right one.

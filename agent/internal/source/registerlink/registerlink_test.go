@@ -16,7 +16,7 @@ import (
 	"posdx/agent/report"
 	"posdx/drivers/ecr"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // misposResult is a result as a MIS-POS terminal frames it, with a card number beside it.

@@ -16,7 +16,7 @@ import (
 	"posdx/agent/internal/source/sourcetest"
 	"posdx/drivers/ecr"
 	"posdx/drivers/serial"
-	"posdx/housetest"
+	"posdx/firmware-build/housetest"
 )
 
 // A fakeRelay sends copies as agent/internal/relay does.
